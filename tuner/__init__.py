@@ -1,0 +1,1 @@
+"""tuner: one search over regularization, normalization, schedules, optimizers and architecture."""

@@ -1,0 +1,65 @@
+"""One tree of errors: each says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+USAGE, FAILED = 2, 1
+
+
+class TunerError(Exception):
+    """What went wrong, where, and what to do; the command line prints it without a traceback.
+
+    Args:
+        what: one sentence without a final full stop.
+        where: the file, dotted path or URL it is about (never with a password).
+        hint: what to do next.
+    """
+
+    exit_code = FAILED
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        hint = f"\n  {self.hint}" if self.hint else ""
+        return f"{place}{self.what}{hint}"
+
+
+class UsageError(TunerError):
+    """The command line was given something that cannot be."""
+
+    exit_code = USAGE
+
+
+class StudyFileError(UsageError):
+    """A study file, or a study built in Python, says something that cannot be."""
+
+
+class DataError(UsageError):
+    """The data does not exist, cannot be read, or does not fit the task."""
+
+
+class StorageError(UsageError):
+    """The database cannot be reached, read or written, or holds something else."""
+
+
+class TrainingError(TunerError):
+    """A trial cannot be trained."""
+
+
+class LeaseLostError(TunerError):
+    """Another worker holds the trial now; what this one still had is dropped."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known name and lists all of them."""
+    names = sorted(str(k) for k in known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{guess}known: {', '.join(names)}"
