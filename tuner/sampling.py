@@ -115,14 +115,14 @@ def _outside(node: Node, value: Any, allowed: str) -> StudyFileError:
 def baseline_value(node: Node) -> Value:
     """What a leaf is in the baseline: off, else its default, else the nearest searched value."""
     value, leaf = node.value, node.leaf
-    wanted = leaf.default if leaf.off is None else leaf.off
+    wanted: Any = leaf.default if leaf.off is None else leaf.off
     if isinstance(value, Choice):
-        return wanted if any(same(wanted, n) for n in value.labels) else value.labels[0]
+        return value.labels[0] if not any(same(wanted, n) for n in value.labels) else label(wanted)
     if not isinstance(value, Range):
         return label(value)
     if value.off is not None or value.contains(wanted):
-        return wanted if value.off is None else value.off
-    nearest = min(max(wanted, value.low), value.high)
+        return label(wanted if value.off is None else value.off)
+    nearest = float(min(max(wanted, value.low), value.high))
     return round(nearest) if value.integer else nearest
 
 

@@ -59,7 +59,7 @@ class Range:
             return True
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = not self.integer or (number and float(value).is_integer())
-        return number and whole and self.low <= value <= self.high
+        return number and whole and bool(self.low <= value <= self.high)
 
     def count(self) -> float:
         """How many values there are; infinite for a range of floats without a step."""
@@ -108,14 +108,14 @@ class Leaf:
         if not matches(self.kind, value):
             return False
         if self.options is not None:
-            return value in self.options or ":" in value
+            return value in self.options
         if self.off is not None and value == self.off:
             return True
         if self.kind in (bool, str):
             return True
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
-        return low < value < high if self.exclusive else low <= value <= high
+        return bool(low < value < high if self.exclusive else low <= value <= high)
 
     def allowed(self) -> str:
         """In words, for messages."""

@@ -1,0 +1,103 @@
+"""Layers that techniques place inside a network: what they need is a buffer, drawn outside.
+
+A layer never draws random numbers itself. A layer with a ``draw`` method is given its noise before
+each step, in the buffer ``mask``, so that its forward pass is a pure function: the same lines serve
+one network and many stacked ones.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Shape = tuple[int, ...]
+
+
+class Dropout(nn.Module):
+    """Zeroes entries with probability ``rate`` in training and scales the others by 1/(1-rate).
+
+    For features ``(C,)`` every entry is dropped on its own (Srivastava et al., 2014); for feature
+    maps ``(C, H, W)`` whole channels are (spatial dropout, Tompson et al., 2015).
+
+    Args:
+        shape: of one row that comes in.
+        rate: in [0, 1); 0 is the identity.
+
+    Shape:
+        input and output ``[B, *shape]``.
+    """
+
+    rate: Tensor
+    mask: Tensor
+
+    def __init__(self, shape: Shape, rate: float) -> None:
+        super().__init__()
+        self.noise_shape = shape if len(shape) == 1 else (shape[0],) + (1,) * (len(shape) - 1)
+        self.register_buffer("rate", torch.tensor(float(rate)), persistent=False)
+        self.register_buffer("mask", torch.ones(()), persistent=False)
+
+    def draw(self, steps: int, batch: int, generator: torch.Generator) -> Tensor:
+        """Masks ``[steps, batch, *noise_shape]`` for as many steps."""
+        uniform = torch.rand(
+            steps, batch, *self.noise_shape, generator=generator, device=generator.device
+        )
+        return (uniform >= self.rate).to(self.rate.dtype).div_(1 - self.rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask if self.training else x
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization over features or over channels (Ioffe and Szegedy, 2015).
+
+    Training uses the batch's mean and variance; evaluation uses running averages with the usual
+    momentum of 0.1 and the unbiased variance, as ``torch.nn.BatchNorm1d`` and ``2d`` do.
+
+    Args:
+        width: features or channels.
+
+    Shape:
+        input and output ``[B, width]`` or ``[B, width, H, W]``, with more than one value a channel.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+
+
+class Residual(nn.Module):
+    """Adds the input to what ``inner`` makes of it (He et al., 2016).
+
+    Args:
+        inner: the block.
+        shortcut: brings the input to the block's output shape; identity if it has it already.
+    """
+
+    def __init__(self, inner: nn.Module, shortcut: nn.Module | None = None) -> None:
+        super().__init__()
+        self.inner = inner
+        self.shortcut = shortcut or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = self.shortcut(x) + self.inner(x)
+        return added

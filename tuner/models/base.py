@@ -1,0 +1,91 @@
+"""What a family of networks is, and what its blocks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tuner.layers import Shape
+from tuner.space import Leaf, Range
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+}
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What techniques put into every block: layers before and after its activation."""
+
+    before: tuple[Callable[[Shape], nn.Module], ...] = ()
+    after: tuple[Callable[[Shape], nn.Module], ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of networks.
+
+    Args:
+        build: ``(shape, outputs, leaves, inside) → Module``; shape is of one row, leaves the value
+            of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``.
+        images: it needs rows of shape ``[C, H, W]``.
+    """
+
+    name: str
+    build: Callable[[Shape, int, Mapping[str, Any], Inside], nn.Module]
+    leaves: tuple[Leaf, ...]
+    doc: str
+    source: str
+    images: bool = False
+
+
+ACTIVATION = Leaf(
+    name="activation",
+    kind=str,
+    default="relu",
+    options=dict.fromkeys(ACTIVATIONS, ()),
+    search=("relu", "gelu", "silu"),
+    static=True,
+    doc="the function after each block's weights",
+    unit="name",
+    source="Nair and Hinton 2010; Hendrycks and Gimpel 2016; Elfwing et al. 2018",
+)
+RESIDUAL = Leaf(
+    name="residual",
+    kind=bool,
+    default=False,
+    search=(True, False),
+    static=True,
+    doc="adds a block's input to its output",
+    unit="on or off",
+    source="He et al. 2016",
+)
+
+
+def depth(default: int, high: int) -> Leaf:
+    return Leaf(
+        name="depth",
+        kind=int,
+        default=default,
+        minimum=1,
+        maximum=64,
+        search=Range(1, high),
+        static=True,
+        doc="hidden blocks",
+        unit="blocks",
+        source="Goodfellow et al. 2016, chapter 6",
+    )
+
+
+def activated(weights: nn.Module, shape: Shape, activation: str, inside: Inside) -> list[nn.Module]:
+    """weights → layers before → activation → layers after, for a block that gives ``shape``."""
+    before = [layer(shape) for layer in inside.before]
+    after = [layer(shape) for layer in inside.after]
+    return [weights, *before, ACTIVATIONS[activation](), *after]

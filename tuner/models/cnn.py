@@ -1,0 +1,100 @@
+"""Convolutional networks for images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from tuner.layers import Residual, Shape
+from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth
+from tuner.space import Leaf
+
+POOLINGS: dict[str, Callable[[], nn.Module]] = {
+    "max": lambda: nn.MaxPool2d(2),
+    "average": lambda: nn.AvgPool2d(2),
+}
+SMALLEST = 4
+"""Feature maps are halved while their shorter side is at least this long."""
+
+
+def build(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside) -> nn.Module:
+    """``depth`` convolutions, each followed by pooling while the maps are large enough.
+
+    Channels double after each pooling, up to eight times the first; the mean over each map goes to
+    a linear output.
+
+    Shape:
+        ``[B, C, H, W]`` to ``[B, outputs]``.
+    """
+    entering, *size = shape
+    channels = limit = leaves["channels"]
+    layers: list[nn.Module] = []
+    for _ in range(leaves["depth"]):
+        layers.append(_block(entering, channels, size, leaves, inside))
+        entering = channels
+        if min(size) >= SMALLEST:
+            layers.append(POOLINGS[leaves["pooling"]]())
+            size = [side // 2 for side in size]
+            channels = min(channels * 2, limit * 8)
+    head = nn.Linear(entering, outputs)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+
+def _block(
+    entering: int, channels: int, size: list[int], leaves: Mapping[str, Any], inside: Inside
+) -> nn.Module:
+    kernel = leaves["kernel_size"]
+    convolution = nn.Conv2d(entering, channels, kernel, padding="same")
+    shape = (channels, *size)
+    block = nn.Sequential(*activated(convolution, shape, leaves["activation"], inside))
+    if not leaves["residual"]:
+        return block
+    return Residual(block, nn.Conv2d(entering, channels, 1) if entering != channels else None)
+
+
+CHANNELS = Leaf(
+    name="channels",
+    kind=int,
+    default=16,
+    minimum=1,
+    maximum=4096,
+    search=(8, 16, 32),
+    static=True,
+    doc="channels of the first block; they double after each pooling",
+    unit="channels",
+    source="Simonyan and Zisserman 2015",
+)
+KERNEL_SIZE = Leaf(
+    name="kernel_size",
+    kind=int,
+    default=3,
+    minimum=1,
+    maximum=15,
+    search=(3, 5),
+    static=True,
+    doc="side of each convolution's window",
+    unit="pixels",
+    source="LeCun et al. 1998",
+)
+POOLING = Leaf(
+    name="pooling",
+    kind=str,
+    default="max",
+    options=dict.fromkeys(POOLINGS, ()),
+    search=("max", "average"),
+    static=True,
+    doc="how maps are halved",
+    unit="name",
+    source="Scherer et al. 2010",
+)
+
+CNN = Family(
+    name="cnn",
+    build=build,
+    leaves=(depth(2, 4), CHANNELS, KERNEL_SIZE, POOLING, ACTIVATION, RESIDUAL),
+    doc="convolutions with pooling and a mean over each feature map",
+    source="LeCun et al. 1998; Lin et al. 2014",
+    images=True,
+)

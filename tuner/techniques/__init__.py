@@ -1,0 +1,36 @@
+"""Techniques, one file each, in the order in which they act within a step."""
+
+from __future__ import annotations
+
+from tuner.techniques.base import Draw, Noise, State, Technique
+from tuner.techniques.batch_norm import BATCH_NORM
+from tuner.techniques.cutout import CUTOUT
+from tuner.techniques.dropout import DROPOUT
+from tuner.techniques.early_stopping import EARLY_STOPPING
+from tuner.techniques.ema import EMA
+from tuner.techniques.gradient_clipping import GRADIENT_CLIPPING
+from tuner.techniques.horizontal_flip import HORIZONTAL_FLIP
+from tuner.techniques.l1 import L1
+from tuner.techniques.l2 import L2
+from tuner.techniques.label_smoothing import LABEL_SMOOTHING
+from tuner.techniques.mixup import MIXUP
+from tuner.techniques.shift import SHIFT
+from tuner.techniques.weight_decay import WEIGHT_DECAY
+
+TECHNIQUES: tuple[Technique, ...] = (
+    SHIFT,
+    HORIZONTAL_FLIP,
+    CUTOUT,
+    MIXUP,
+    LABEL_SMOOTHING,
+    BATCH_NORM,
+    DROPOUT,
+    L1,
+    L2,
+    GRADIENT_CLIPPING,
+    WEIGHT_DECAY,
+    EMA,
+    EARLY_STOPPING,
+)
+
+__all__ = ["TECHNIQUES", "Draw", "Noise", "State", "Technique"]

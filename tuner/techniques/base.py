@@ -1,0 +1,76 @@
+"""What a technique is: one leaf of a study and the pure functions by which it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tuner.layers import Shape
+from tuner.space import Leaf
+
+Noise = tuple[Tensor, ...]
+State = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How much noise is wanted: for ``steps`` steps of ``batch`` rows of ``shape``."""
+
+    steps: int
+    batch: int
+    shape: Shape
+    generator: torch.Generator
+
+    def uniform(self, *size: int) -> Tensor:
+        """Numbers in [0, 1), ``[steps, *size]``."""
+        generator = self.generator
+        return torch.rand(self.steps, *size, generator=generator, device=generator.device)
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One thing that can be switched on or tuned, as a record of optional pure hooks.
+
+    ``hp`` is the value of the leaf. In the hooks on the flat vector (``gradient``, ``update``,
+    ``after``) tensors are ``[..., P]`` and ``hp`` is a number or a tensor ``[..., 1]``; in
+    ``batch`` it is a number or a 0-d tensor. No hook changes its inputs, and at ``leaf.off`` each
+    is exactly the identity.
+
+    Args:
+        leaf: its name, range, off value, documentation and source.
+        draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step.
+        layer: ``(shape, hp) → Module`` inside the network's blocks.
+        before_activation: where in a block the layer stands.
+        batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``.
+        gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at weights, 0 at biases
+            and norm parameters.
+        update: ``(update, params, mask, hp) → update``, after the optimizer, before the rate.
+        start: ``params → state`` for ``after``.
+        after: ``(params, state, hp) → state``, after the update.
+        evaluate: ``(params, state) → params`` with which to evaluate.
+        stop: ``(values, hp) → bool``: whether to end, given each epoch's value (higher is better).
+        images: it needs rows of shape ``[C, H, W]``.
+        classes: it needs a classification task.
+    """
+
+    leaf: Leaf
+    draw: Callable[[Any, Draw], Noise] | None = None
+    layer: Callable[[Shape, Any], nn.Module] | None = None
+    before_activation: bool = False
+    batch: Callable[..., tuple[Tensor, Tensor]] | None = None
+    gradient: Callable[[Tensor, Tensor, Tensor, Any], Tensor] | None = None
+    update: Callable[[Tensor, Tensor, Tensor, Any], Tensor] | None = None
+    start: Callable[[Tensor], State] | None = None
+    after: Callable[[Tensor, State, Any], State] | None = None
+    evaluate: Callable[[Tensor, State], Tensor] | None = None
+    stop: Callable[[Sequence[float], Any], bool] | None = None
+    images: bool = False
+    classes: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.leaf.name
