@@ -1,0 +1,72 @@
+"""A prepared data set: tensors for training and validation, and what the target means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tuner.data.spec import Task
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one kind.
+
+    Attributes:
+        x: float32 [N, *shape].
+        y: int64 [N], the index of the class; or float32 [N], standardised.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same rows on a device; no copy where they are there already."""
+        return replace(self, x=self.x.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a network's outputs mean.
+
+    Attributes:
+        task: classification or regression.
+        classes: the classes' names by index; empty for regression.
+        mean, scale: of the training rows, in the target's own unit: a prediction is
+            output * scale + mean. 0 and 1 for classification.
+    """
+
+    task: Task
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The rows that a search may see, never the test rows.
+
+    Attributes:
+        train, validation: the rows.
+        shape: of one row, without the batch.
+        target: what the outputs mean.
+    """
+
+    train: Split
+    validation: Split
+    shape: tuple[int, ...]
+    target: Target
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a network gives for a row: one per class, or one."""
+        return len(self.target.classes) or 1
+
+    def to(self, device: torch.device | str) -> DataSet:
+        """The same data set on a device; no copy where it is there already."""
+        return replace(self, train=self.train.to(device), validation=self.validation.to(device))

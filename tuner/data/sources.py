@@ -1,0 +1,154 @@
+"""Tables from functions: `module:function`, called without arguments.
+
+A new form of result is one function and one line in FORMS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tuner.data.table import Table, from_arrays, from_frame, is_frame
+from tuner.errors import DataError, nearest
+
+
+def read(source: str, target: str | None, folder: Path) -> Table:
+    """The table that a function returns.
+
+    Args:
+        source: "module:function"; the module may lie in `folder` or the working directory.
+        target: the column with the labels, where the function returns a frame.
+        folder: the study file's.
+
+    Raises:
+        DataError: no such module or function, it raises, or it returns something else.
+    """
+    with _importable_from(folder, Path.cwd()):
+        value = _call(_function(source), source)
+    for form in FORMS:
+        table = form(value, target, source)
+        if table is not None:
+            return table
+    raise DataError(
+        f"returned {_describe(value)}",
+        where=source,
+        hint="return (X, y), an object with .data and .target, or a pandas frame",
+    )
+
+
+def frame(value: Any, target: str | None, where: str) -> Table | None:
+    """A pandas frame that holds features and target."""
+    return from_frame(value, target, where) if is_frame(value) else None
+
+
+def bunch(value: Any, target: str | None, where: str) -> Table | None:
+    """An object with `data` and `target`, as scikit-learn's loaders return."""
+    if not (hasattr(value, "data") and hasattr(value, "target")):
+        return None
+    _no_target(target, where)
+    names, classes = getattr(value, "feature_names", None), getattr(value, "target_names", None)
+    return from_arrays(
+        value.data,
+        value.target,
+        where,
+        names=() if names is None else names,
+        classes=() if classes is None else classes,
+    )
+
+
+def pair(value: Any, target: str | None, where: str) -> Table | None:
+    """A pair (X, y)."""
+    if not (isinstance(value, tuple | list) and len(value) == 2):
+        return None
+    _no_target(target, where)
+    return from_arrays(value[0], value[1], where)
+
+
+FORMS: tuple[Callable[[Any, str | None, str], Table | None], ...] = (frame, bunch, pair)
+
+
+def _function(source: str) -> Callable[..., Any]:
+    module_name, colon, name = source.partition(":")
+    if not (module_name and colon and name):
+        raise DataError(
+            f"{source!r} is not module:function",
+            where="data.source",
+            hint='such as "sklearn.datasets:load_digits"',
+        )
+    module = _module(module_name, source)
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
+        problem = "no function" if function is None else "not a function:"
+        raise DataError(
+            f"{problem} {name!r} in {module_name}", where=source, hint=nearest(name, known)
+        )
+    found: Callable[..., Any] = function
+    return found
+
+
+def _module(name: str, source: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        itself = f"{name}.".startswith(f"{missing}.")
+        raise DataError(
+            f"no module {missing!r}" if itself else f"{name} needs the module {missing!r}",
+            where=source,
+            hint="install it, or put it beside the study file",
+        ) from error
+    except Exception as error:
+        raise DataError(
+            f"importing {name} raised {type(error).__name__}: {error}", where=source
+        ) from error
+
+
+def _call(function: Callable[..., Any], source: str) -> Any:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise DataError(
+            f"cannot be called without arguments: {error}",
+            where=source,
+            hint="wrap it in a function without parameters",
+        ) from error
+    except ValueError:  # a built-in without a signature: the call itself will tell
+        pass
+    try:
+        return function()
+    except Exception as error:
+        raise DataError(f"raised {type(error).__name__}: {error}", where=source) from error
+
+
+def _no_target(target: str | None, where: str) -> None:
+    if target is not None:
+        raise DataError(
+            f"target = {target!r}, but the function returns its labels apart",
+            where=where,
+            hint="remove target",
+        )
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+@contextmanager
+def _importable_from(*folders: Path) -> Iterator[None]:
+    """Modules in these folders can be imported, after all others, so that none is shadowed."""
+    before = list(sys.path)
+    added = [str(folder.resolve()) for folder in folders]
+    sys.path.extend(path for path in dict.fromkeys(added) if path not in before)
+    try:
+        yield
+    finally:
+        sys.path[:] = before

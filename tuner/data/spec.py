@@ -1,0 +1,92 @@
+"""What a study file says about its data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from tuner.errors import DataError, nearest
+
+Task = Literal["classification", "regression"]
+TASKS = ("auto", "classification", "regression")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Where the rows come from and how they are divided; DataError for what cannot be.
+
+    Attributes:
+        source: "module:function", called without arguments. Either this or `path`.
+        path: a table; a relative one is looked for beside the study file, then in the working
+            directory.
+        target: the column to predict; tables only.
+        task: "auto" decides by the labels.
+        validation: share of all rows that the search sees, in (0, 1).
+        test: share of all rows that the search never sees, in [0, 1).
+        seed: decides which row goes where, at least 0.
+        shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it.
+        preprocessing: "standard" gives each feature mean 0 and deviation 1 over the training
+            rows (each channel, for a shape [C, H, W]); "none" leaves the numbers alone.
+    """
+
+    source: str | None = None
+    path: str | None = None
+    target: str | None = None
+    task: Literal["auto", "classification", "regression"] = "auto"
+    validation: float = 0.2
+    test: float = 0.2
+    seed: int = 0
+    shape: tuple[int, ...] | None = None
+    preprocessing: Literal["standard", "none"] = "standard"
+
+    def __post_init__(self) -> None:
+        self._check_origin()
+        self._check_fractions()
+        if self.task not in TASKS:
+            raise DataError(
+                f"unknown task {self.task!r}", where="data.task", hint=nearest(self.task, TASKS)
+            )
+        if self.seed < 0:
+            raise DataError(f"{self.seed} is below 0", where="data.seed")
+        if self.shape is not None and (not self.shape or min(self.shape) < 1):
+            raise DataError(
+                f"{list(self.shape)} is not a shape",
+                where="data.shape",
+                hint="give the sizes of one row, such as [1, 8, 8]",
+            )
+
+    def _check_origin(self) -> None:
+        if (self.source is None) == (self.path is None):
+            found = "neither source nor path" if self.source is None else "both source and path"
+            raise DataError(
+                f"{found} given",
+                where="data",
+                hint='give one: source = "module:function", or path = "table.csv" with target',
+            )
+        if self.path is not None and self.target is None:
+            raise DataError(
+                "no target given",
+                where="data.target",
+                hint='name the column to predict: target = "label"',
+            )
+
+    def _check_fractions(self) -> None:
+        if not 0 < self.validation < 1:
+            raise DataError(
+                f"{self.validation} is not between 0 and 1",
+                where="data.validation",
+                hint="give the share of the rows that the search sees, such as 0.2",
+            )
+        if not 0 <= self.test < 1:
+            raise DataError(
+                f"{self.test} is not 0 or between 0 and 1",
+                where="data.test",
+                hint="give the share of the rows that the search never sees, such as 0.2",
+            )
+        if math.fsum((self.validation, self.test)) >= 1:
+            raise DataError(
+                f"validation = {self.validation} and test = {self.test} leave nothing to train on",
+                where="data",
+                hint="their sum must be below 1",
+            )

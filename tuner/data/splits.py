@@ -1,0 +1,115 @@
+"""Which rows are for training, for validation and for the test.
+
+Each row draws one random number from the seed and its own position; the order of these numbers
+decides. The raw stream of PCG64 is the same in every version of NumPy, so workers on several
+machines divide alike. The test rows are taken first: another share for validation never moves a
+row between the test and the search.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.labels import Labels
+from tuner.data.spec import DataSpec
+from tuner.errors import DataError
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Positions of the rows of each kind, ascending: disjoint, and together all rows."""
+
+    train: Index
+    validation: Index
+    test: Index
+
+
+def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
+    """Divide rows at random; for classification, each class in the same proportions (stratified).
+
+    A class has at least one row in each split.
+
+    Raises:
+        DataError: a class, or a split, is too small for that.
+    """
+    group = labels.values if labels.classes else np.zeros(len(labels.values), dtype=np.int64)
+    sizes = np.bincount(group)
+    if labels.classes:
+        _check_classes(sizes, labels.classes, spec, where)
+    else:
+        _check_rows(len(group), spec, where)
+    kinds = 2 + (spec.test > 0)
+    test = np.minimum(_share(sizes, spec.test), sizes - (kinds - 1))
+    validation = np.minimum(_share(sizes, spec.validation), sizes - test - 1)
+
+    keys = np.random.PCG64(spec.seed).random_raw(len(group))
+    order = np.lexsort((keys, group))
+    starts = np.cumsum(sizes) - sizes
+    place = np.arange(len(group)) - np.repeat(starts, sizes)  # within the class, shuffled
+    test_end = np.repeat(test, sizes)
+    validation_end = np.repeat(test + validation, sizes)
+    return Rows(
+        train=np.sort(order[place >= validation_end]),
+        validation=np.sort(order[(place >= test_end) & (place < validation_end)]),
+        test=np.sort(order[place < test_end]),
+    )
+
+
+def _share(sizes: Index, fraction: float) -> Index:
+    """Rows of each class to hold out: in proportion, by largest remainder, at least one."""
+    if fraction == 0:
+        return np.zeros_like(sizes)
+    exact = sizes * fraction
+    held = np.floor(exact).astype(np.int64)
+    left = max(0, _round(int(sizes.sum()) * fraction) - int(held.sum()))
+    held[np.argsort(held - exact, kind="stable")[:left]] += 1
+    counts: Index = np.maximum(held, 1)
+    return counts
+
+
+def _check_classes(sizes: Index, classes: tuple[str, ...], spec: DataSpec, where: str) -> None:
+    kinds = 2 + (spec.test > 0)
+    smallest = int(sizes.argmin())
+    size, few = int(sizes[smallest]), int((sizes < kinds).sum())
+    if few:
+        others = f" (so are {few - 1} more)" if few > 1 else ""
+        without = "set test = 0, for which 2 rows are enough, or " if size == 2 else ""
+        raise DataError(
+            f"class {classes[smallest]!r} is too small{others}: it has {_rows(size)}, "
+            f"and each of {kinds} splits needs one",
+            where=where,
+            hint=f"{without}give at least {kinds} rows of each class, or remove the class; "
+            'for a target that is a quantity, set task = "regression"',
+        )
+    _check_held(int(sizes.sum()), len(sizes), f"one of each of {len(sizes)} classes", spec, where)
+
+
+def _check_rows(count: int, spec: DataSpec, where: str) -> None:
+    if count < 6:
+        raise DataError(f"{_rows(count)} cannot be divided", where=where, hint="give more rows")
+    _check_held(count, 2, "two", spec, where)
+
+
+def _check_held(count: int, need: int, what: str, spec: DataSpec, where: str) -> None:
+    for name, fraction in (("validation", spec.validation), ("test", spec.test)):
+        held = _round(count * fraction)
+        if fraction > 0 and held < need:
+            raise DataError(
+                f"{name} = {fraction} of {_rows(count)} is {_rows(held)}, and it needs {what}",
+                where=where,
+                hint=f"set {name} = {math.ceil(1000 * need / count) / 1000} or more",
+            )
+
+
+def _round(value: float) -> int:
+    return math.floor(value + 0.5)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
