@@ -1,0 +1,1 @@
+"""Training one trial: the step, its state, and the plain trainer."""

@@ -1,0 +1,48 @@
+"""How good a network is on one split."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from tuner.data import DataSet, Split, Target
+from tuner.metrics import METRICS, Metric
+
+CHUNK = 2**20
+"""How many input numbers are evaluated at a time."""
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, x: Tensor) -> Tensor:
+    """Outputs ``[N, O]`` of ``x [N, …]`` in evaluation mode; leaves the network in that mode."""
+    network.eval()
+    rows = max(256, CHUNK // max(1, math.prod(x.shape[1:])))
+    if len(x) <= rows:
+        return network(x)  # type: ignore[no-any-return]
+    return torch.cat([network(part) for part in x.split(rows)])
+
+
+def in_units(values: Tensor, target: Target) -> Tensor:
+    """Regression outputs or targets ``[N]`` or ``[N, 1]`` in the target's own unit."""
+    return values * target.scale + target.mean
+
+
+@torch.inference_mode()
+def evaluate(
+    network: nn.Module, split: Split, data: DataSet, metric: Metric
+) -> tuple[float, float]:
+    """The metric's value and the loss (cross entropy, or mse of standardized targets)."""
+    outputs, y = predict(network, split.x), split.y
+    if data.target.task == "classification":
+        return float(metric.function(outputs, y)), float(_LOSS["classification"](outputs, y))
+    outputs = outputs.squeeze(1)
+    loss = float(_LOSS["regression"](outputs, y))
+    return float(metric.function(in_units(outputs, data.target), in_units(y, data.target))), loss
+
+
+_LOSS = {
+    "classification": METRICS["cross_entropy"].function,
+    "regression": METRICS["mse"].function,
+}

@@ -1,0 +1,48 @@
+"""A network's parameters as one flat vector, of which the parameters are views."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter stands in the vector: name, offset and shape; P is the length."""
+
+    entries: tuple[tuple[str, int, torch.Size], ...]
+    length: int
+
+    def views(self, vector: Tensor) -> dict[str, Tensor]:
+        """Views into a vector ``[P]`` by parameter name."""
+        return {
+            name: vector[at : at + math.prod(shape)].view(shape) for name, at, shape in self.entries
+        }
+
+    def mask(self, like: Tensor) -> Tensor:
+        """``[P]``: 1 at weights (two dimensions or more), 0 at biases and norm parameters."""
+        mask = torch.zeros(self.length, dtype=like.dtype, device=like.device)
+        for view in self.views(mask).values():
+            view.fill_(float(view.dim() > 1))
+        return mask
+
+
+def layout(module: nn.Module) -> Layout:
+    entries, at = [], 0
+    for name, parameter in module.named_parameters():
+        entries.append((name, at, parameter.shape))
+        at += parameter.numel()
+    return Layout(tuple(entries), at)
+
+
+def flatten(module: nn.Module) -> tuple[Layout, Tensor]:
+    """Moves the parameters into one vector ``[P]`` and makes them views of it, in place."""
+    plan = layout(module)
+    vector = torch.cat([p.detach().reshape(-1) for p in module.parameters()])
+    views = plan.views(vector)
+    for name, parameter in module.named_parameters():
+        parameter.data = views[name]
+    return plan, vector

@@ -1,0 +1,103 @@
+"""From a configuration to what a trainer needs: network, techniques, optimizer, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from tuner.layers import Shape
+from tuner.models import FAMILIES, Family, Inside
+from tuner.optimizers import OPTIMIZERS, Optimizer
+from tuner.schedules import SCHEDULES, Schedule
+from tuner.space import Config, Leaf
+from tuner.techniques import TECHNIQUES, Technique
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration, looked up and sorted.
+
+    Args:
+        techniques: those that are not off, in the order of a step.
+        values: each active technique's value by its name.
+        family, optimizer, schedule: with the values of their own leaves beside them.
+        warmup: fraction of all steps.
+    """
+
+    techniques: tuple[Technique, ...]
+    values: Mapping[str, Any]
+    family: Family
+    family_values: Mapping[str, Any]
+    optimizer: Optimizer
+    optimizer_values: Mapping[str, Any]
+    schedule: Schedule
+    schedule_values: Mapping[str, Any]
+    learning_rate: float
+    warmup: float
+    epochs: int
+    batch_size: int
+
+
+def own_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[str, Any]:
+    """Each leaf's value: nested (``owner.leaf``) before its own name before its default."""
+    return {
+        leaf.name: config.get(f"{owner}.{leaf.name}", config.get(leaf.name, leaf.default))
+        for leaf in leaves
+    }
+
+
+def nested_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[str, Any]:
+    """Each leaf's value where only the nested name counts."""
+    return {leaf.name: config.get(f"{owner}.{leaf.name}", leaf.default) for leaf in leaves}
+
+
+def plan(config: Config) -> Plan:
+    """Sorts a full configuration, as ``tuner.sampling.sample`` gives it."""
+    active = tuple(t for t in TECHNIQUES if config.get(t.name, t.leaf.off) != t.leaf.off)
+    family = FAMILIES[config["family"]]
+    optimizer = OPTIMIZERS[config["optimizer"]]
+    schedule = SCHEDULES[config["lr_scheduler"]]
+    return Plan(
+        techniques=active,
+        values={t.name: config[t.name] for t in active},
+        family=family,
+        family_values=own_values(family.leaves, config, family.name),
+        optimizer=optimizer,
+        optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
+        schedule=schedule,
+        schedule_values=nested_values(schedule.leaves, config, schedule.name),
+        learning_rate=config.get(f"{optimizer.name}.learning_rate", config["learning_rate"]),
+        warmup=config["warmup"],
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+    )
+
+
+def build_network(of: Plan, shape: Shape, outputs: int, seed: int) -> nn.Module:
+    """The network with its techniques' layers, initialized as a function of the seed.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+    layers = [
+        (t.before_activation, partial(_layer, t, of.values[t.name]))
+        for t in of.techniques
+        if t.layer
+    ]
+    inside = Inside(
+        before=tuple(layer for before, layer in layers if before),
+        after=tuple(layer for before, layer in layers if not before),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return of.family.build(shape, outputs, of.family_values, inside)
+
+
+def _layer(technique: Technique, value: Any, shape: Shape) -> nn.Module:
+    assert technique.layer is not None
+    return technique.layer(shape, value)
