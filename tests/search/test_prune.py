@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tuner.search.prune import PruningStudy
+from tuner.search.pruners import PRUNERS, build_pruner
+
+OPTIONS = {"patient": {"pruner": "asha", "patience": 1}, "median": {"n_warmup_steps": 1}}
+STEPS, TOGETHER = 12, 4
+
+
+def report(trial_number: int, step: int) -> float:
+    """A curve that falls, rises or is not a number, by the trial's number."""
+    if trial_number % 17 == 5 and step > 4:
+        return math.nan
+    noise = (trial_number * 7919 + step * 104729) % 101 / 101
+    return (trial_number * 31 % 23) / 23 + math.exp(-step / 4) * noise + 0.02 * (step % 4)
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("name", PRUNERS)
+def test_decides_as_optuna_does(name, direction):
+    """60 trials, four side by side; marks reach our storage only when a trial ends."""
+    pruner = build_pruner(name, OPTIONS.get(name, {}), epochs=STEPS)
+    plain = optuna.create_study(direction=direction, pruner=pruner, study_name="s")
+    storage = optuna.storages.InMemoryStorage()
+    ours = optuna.create_study(direction=direction, storage=storage, study_name="s")
+    judge = PruningStudy(storage, "s", build_pruner(name, OPTIONS.get(name, {}), epochs=STEPS))
+    pruned = 0
+    for _ in range(15):
+        running = [(plain.ask(), ours.ask(), {}) for _ in range(TOGETHER)]
+        for step in range(STEPS):
+            for pair in list(running):
+                trial, mine, marks = pair
+                trial.report(report(trial.number, step), step)
+                mine.report(report(trial.number, step), step)
+                frozen = storage.get_trial(mine._trial_id)
+                decision = judge.should_prune(frozen, marks.__setitem__)
+                assert decision == trial.should_prune()
+                if decision or step == STEPS - 1:
+                    pruned += decision
+                    end(plain, trial, {}, decision, step)
+                    end(ours, mine, marks, decision, step)
+                    judge.forget(mine._trial_id)
+                    running.remove(pair)
+    assert [t.system_attrs for t in ours.trials] == [t.system_attrs for t in plain.trials]
+    assert (pruned > 0) == (name != "none")
+    assert pruned < 60
+
+
+def end(study, trial, marks, pruned, step):
+    for key, mark in marks.items():
+        study._storage.set_trial_system_attr(trial._trial_id, key, mark)
+    if pruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    elif math.isnan(report(trial.number, step)):
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, report(trial.number, step))
+
+
+def test_marks_count_at_once_for_the_trial_itself_and_for_its_neighbours():
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="s")
+    judge = PruningStudy(storage, "s", build_pruner("asha", {}, epochs=9))
+    first, second = study.ask(), study.ask()
+    first.report(0.1, 1)
+    second.report(0.2, 1)
+    written = []
+    frozen = storage.get_trial(first._trial_id)
+    assert not judge.should_prune(frozen, lambda *pair: written.append(pair))
+    assert not judge.should_prune(frozen, lambda *pair: written.append(pair))
+    assert written == [("completed_rung_0", 0.1)]
+    assert judge.should_prune(storage.get_trial(second._trial_id), lambda *pair: None)
+    assert [trial.system_attrs for trial in study.trials] == [{}, {}]
+    judge.forget(first._trial_id)
+    assert not judge.should_prune(storage.get_trial(second._trial_id), lambda *pair: None)

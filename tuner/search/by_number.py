@@ -1,0 +1,157 @@
+"""Samplers that do not learn: what they propose depends on the seed and the trial's number alone.
+
+Optuna's ``QMCSampler`` counts its points in the database and takes its space from the first
+finished trial, and its ``GridSampler`` looks for what is unvisited: there, what a trial gets
+depends on who asked when. Here it does not, so any number of workers try the same set.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from tuner.errors import StudyFileError
+
+DIMENSIONS = 64
+"""Coordinates of a point; the scramble depends on their number, so it is fixed."""
+
+
+class IndependentSampler(BaseSampler):
+    """A sampler that draws each parameter when it is asked for."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+
+class QuasiRandomSampler(IndependentSampler):
+    """The point of a low-discrepancy sequence that belongs to the trial's number.
+
+    The k-th parameter that a trial draws takes the k-th coordinate, so a parameter that only some
+    trials have needs no place of its own. Beyond 64 parameters, plain pseudo-random numbers.
+    Sobol: Joe and Kuo, Constructing Sobol sequences with better two-dimensional projections,
+    SIAM J. Sci. Comput. 30, 2008. Halton: Owen, A randomized Halton algorithm in R, 2017.
+
+    Args:
+        seed: of the scramble, one for the study.
+        number: the trial's number, 0 or more.
+        qmc_type: ``"sobol"`` or ``"halton"``.
+        scramble: randomise the sequence by the seed; without it the seed has no effect.
+    """
+
+    def __init__(self, seed: int, number: int, qmc_type: str, scramble: bool) -> None:
+        from scipy.stats import qmc
+
+        engines = {"sobol": qmc.Sobol, "halton": qmc.Halton}
+        engine = engines[qmc_type](DIMENSIONS, scramble=scramble, seed=seed)
+        if number:
+            engine.fast_forward(number)
+        self._point: list[float] = engine.random(1)[0].tolist()
+        self._beyond = random.Random(f"{seed}:{number}")
+        self._drawn = 0
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        k, self._drawn = self._drawn, self._drawn + 1
+        u = self._point[k] if k < DIMENSIONS else self._beyond.random()
+        return from_unit(u, param_distribution)
+
+
+class GridByNumber(IndependentSampler):
+    """The grid's points in an order shuffled by the seed, one for each trial number.
+
+    Begins again after the last. The grid is never listed, so it may be of any size.
+
+    Args:
+        grid: the values of each parameter.
+        seed: of the order.
+        number: the trial's number, 0 or more.
+    """
+
+    def __init__(self, grid: Mapping[str, Sequence[Any]], seed: int, number: int) -> None:
+        self._values: dict[str, Any] = {}
+        place = shuffled(number, grid_size(grid), seed)
+        for name in sorted(grid):
+            place, index = divmod(place, len(grid[name]))
+            self._values[name] = grid[name][index]
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        if param_name not in self._values:
+            raise StudyFileError(
+                f"the grid has no values for {param_name!r}",
+                where="search.sampler",
+                hint="give it choices, integers or a step, or use another sampler",
+            )
+        return self._values[param_name]
+
+
+def grid_size(grid: Mapping[str, Sequence[Any]]) -> int:
+    """How many points the grid has: 1 for a grid without parameters."""
+    return math.prod(len(values) for values in grid.values())
+
+
+def shuffled(number: int, size: int, seed: int) -> int:
+    """Where ``number`` (modulo size) goes in a permutation of range(size) drawn by the seed.
+
+    A Feistel network of four rounds over the next even power of two; what falls outside the
+    range walks on until it is inside (Black and Rogaway, Ciphers with arbitrary finite domains,
+    CT-RSA 2002).
+    """
+    bits = max(1, ((size - 1).bit_length() + 1) // 2)
+    place = number % size
+    while True:
+        left, right = divmod(place, 1 << bits)
+        for step in range(4):
+            key = random.Random(f"{seed}:{step}:{right}").getrandbits(bits)
+            left, right = right, left ^ key
+        place = (left << bits) | right
+        if place < size:
+            return place
+
+
+def from_unit(u: float, distribution: BaseDistribution) -> Any:
+    """The value at ``u`` in [0, 1) of a distribution: uniform, or uniform in the logarithm."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if isinstance(distribution, FloatDistribution) and step is None:
+        if distribution.log:
+            value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+        else:
+            value = low + u * (high - low)
+        return min(max(value, low), high)
+    if distribution.log:  # an integer: each has its interval of width one, as in Optuna
+        below, above = math.log(low - 0.5), math.log(high + 0.5)
+        return min(max(round(math.exp(below + u * (above - below))), int(low)), int(high))
+    assert step is not None
+    return low + step * int(u * (round((high - low) / step) + 1))

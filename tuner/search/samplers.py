@@ -1,0 +1,198 @@
+"""The samplers by name, with their options as leaves of ``search.sampler``.
+
+A sampler is built afresh for each trial. Its randomness comes from the study's seed and the
+trial's number, so two workers with one seed never repeat one another's trials, and the same
+history gives the same proposal to whoever asks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import StudyFileError, nearest
+from tuner.search.options import Option, resolve
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+WHERE = "search.sampler"
+Grid = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class SamplerEntry:
+    """A sampler of the catalogue.
+
+    Args:
+        name: as in the study file.
+        build: (options, seed, number, grid) → sampler, with every option present.
+        options: what may be set.
+        learns: whether it proposes by the results of other trials.
+        per_number_seed: whether ``seed`` differs for each trial; otherwise the sampler walks one
+            sequence for the whole study and takes its place from the number.
+        doc: one line for people.
+    """
+
+    name: str
+    build: Callable[[dict[str, Any], int, int, Grid | None], BaseSampler]
+    options: tuple[Option, ...]
+    learns: bool
+    per_number_seed: bool
+    doc: str
+
+
+def _tpe(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed, **options)
+
+
+def _random(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def _gp(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=seed, warn_independent_sampling=False, **options)
+
+
+def _cmaes(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
+    from optuna.samplers import CmaEsSampler
+
+    return CmaEsSampler(seed=seed, warn_independent_sampling=False, **options)
+
+
+def _qmc(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
+    from tuner.search.by_number import QuasiRandomSampler
+
+    return QuasiRandomSampler(seed, number, **options)
+
+
+def _grid(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
+    from tuner.search.by_number import GridByNumber
+
+    if grid is None or not all(grid.values()):
+        raise StudyFileError(
+            "the grid sampler needs a list of values for every searched leaf",
+            where=WHERE,
+            hint="give each range a step, or use another sampler",
+        )
+    return GridByNumber(grid, seed, number)
+
+
+_STARTUP = "finished trials before it learns; until then, random"
+
+_ENTRIES = (
+    SamplerEntry(
+        "tpe",
+        _tpe,
+        (
+            Option("n_startup_trials", int, 10, _STARTUP, low=0),
+            Option("n_ei_candidates", int, 24, "candidates compared for each trial", low=1),
+            Option("multivariate", bool, True, "model parameters jointly, not one by one"),
+            Option("group", bool, False, "model each branch of a conditional space jointly"),
+            Option("constant_liar", bool, True, "keep away from what is running"),
+        ),
+        learns=True,
+        per_number_seed=True,
+        doc="tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)",
+    ),
+    SamplerEntry("random", _random, (), False, True, "uniform, or log-uniform"),
+    SamplerEntry(
+        "gp",
+        _gp,
+        (
+            Option("n_startup_trials", int, 10, _STARTUP, low=1),
+            Option("deterministic_objective", bool, False, "take the results as free of noise"),
+        ),
+        learns=True,
+        per_number_seed=True,
+        doc="Gaussian process with log expected improvement (Ament et al., NeurIPS 2023)",
+    ),
+    SamplerEntry(
+        "cmaes",
+        _cmaes,
+        (
+            Option("n_startup_trials", int, 1, _STARTUP, low=1),
+            Option("popsize", int, None, "trials in a generation; 4 + 3 ln(d) if not given", low=4),
+            Option("consider_pruned_trials", bool, True, "learn from pruned trials' last value"),
+            Option("use_separable_cma", bool, False, "a diagonal covariance: for many parameters"),
+            Option("with_margin", bool, False, "keep integers from freezing at one value"),
+            Option("lr_adapt", bool, False, "adapt the learning rate: for noisy results"),
+        ),
+        learns=True,
+        per_number_seed=True,
+        doc="CMA-ES for the numbers (Hansen 2016), random for the choices",
+    ),
+    SamplerEntry(
+        "qmc",
+        _qmc,
+        (
+            Option(
+                "qmc_type", str, "sobol", "which sequence of points", choices=("sobol", "halton")
+            ),
+            Option("scramble", bool, True, "randomise the sequence by the study's seed"),
+        ),
+        learns=False,
+        per_number_seed=False,
+        doc="a low-discrepancy sequence: more even than random",
+    ),
+    SamplerEntry("grid", _grid, (), False, False, "every combination once, in a shuffled order"),
+)
+
+SAMPLERS: dict[str, SamplerEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def check_sampler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option's value, checked; raises StudyFileError with its dotted path."""
+    if name not in SAMPLERS:
+        raise StudyFileError(
+            f"no sampler is called {name!r}", where=WHERE, hint=nearest(name, SAMPLERS)
+        )
+    return resolve(name, SAMPLERS[name].options, options, WHERE)
+
+
+def build_sampler(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    number: int,
+    grid: Grid | None = None,
+) -> BaseSampler:
+    """The sampler that proposes trial ``number`` of a study with this seed.
+
+    Args:
+        name: a key of SAMPLERS.
+        options: what the study file sets; the rest has defaults.
+        seed: the study's.
+        number: the trial's, 0 or more.
+        grid: for ``grid``, the values of every parameter by name.
+
+    Raises:
+        StudyFileError: an unknown name or option, a wrong value, or options that exclude
+            one another.
+    """
+    values = check_sampler(name, options)
+    entry = SAMPLERS[name]
+    stream = derived_seed(seed, number if entry.per_number_seed else None)
+    with warnings.catch_warnings():
+        # Optuna marks some options as experimental, which is for the study's author to know.
+        warnings.simplefilter("ignore")
+        try:
+            return entry.build(values, stream, number, grid)
+        except ValueError as error:
+            raise StudyFileError(str(error), where=WHERE) from error
+
+
+def derived_seed(seed: int, number: int | None) -> int:
+    """A seed in [0, 2**32) for the sampler of one trial, or of the whole study; stable for ever."""
+    text = f"sampler:{seed}" if number is None else f"sampler:{seed}:{number}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
