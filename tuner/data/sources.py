@@ -139,7 +139,7 @@ def _no_target(target: str | None, where: str) -> None:
 def _describe(value: object) -> str:
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else f"something of type {type(value).__name__}"
 
 
 @contextmanager

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.datasets
+import torch
+
+from tuner.data import DataSet, DataSpec, load
+from tuner.data.labels import Labels
+from tuner.data.splits import split
+from tuner.errors import DataError
+
+Module = Callable[[str], str]
+SETS = {"digits": (64, 10), "breast_cancer": (30, 2), "diabetes": (10, 1), "wine": (13, 3)}
+
+
+def _tensors(data: DataSet) -> list[torch.Tensor]:
+    return [data.train.x, data.train.y, data.validation.x, data.validation.y]
+
+
+def _equal(a: DataSet, b: DataSet) -> bool:
+    same = all(torch.equal(x, y) for x, y in zip(_tensors(a), _tensors(b), strict=True))
+    return same and (a.shape, a.target) == (b.shape, b.target)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sets_of_sklearn(name: str) -> None:
+    features, outputs = SETS[name]
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
+    data = load(DataSpec(source=f"sklearn.datasets:load_{name}"))
+    count = len(bunch.target)
+    assert (data.shape, data.outputs) == ((features,), outputs)
+    assert len(data.validation) == round(0.2 * count)
+    assert len(data.train) == count - 2 * round(0.2 * count)
+    assert data.train.x.dtype == torch.float32
+    torch.testing.assert_close(data.train.x.mean(0), torch.zeros(features), atol=1e-5, rtol=0)
+    if outputs == 1:
+        assert data.target.task == "regression"
+        assert data.train.y.dtype == torch.float32
+        assert data.train.y.mean().item() == pytest.approx(0, abs=1e-6)
+        assert data.train.y.std(correction=0).item() == pytest.approx(1, abs=1e-6)
+        own_unit = data.validation.y.double() * data.target.scale + data.target.mean
+        assert set(own_unit.round().tolist()) <= set(bunch.target.tolist())
+    else:
+        assert data.target.classes == tuple(map(str, bunch.target_names))
+        assert data.train.y.dtype == torch.int64
+        assert set(data.validation.y.tolist()) == set(range(outputs))
+
+
+def test_the_same_specification_gives_the_same_data() -> None:
+    spec = DataSpec(source="sklearn.datasets:load_wine")
+    other = DataSpec(source="sklearn.datasets:load_wine", seed=1)
+    assert _equal(load(spec), load(spec))
+    assert not _equal(load(spec), load(other))
+
+
+def test_images() -> None:
+    data = load(DataSpec(source="sklearn.datasets:load_digits", shape=(1, 8, 8)))
+    assert data.shape == (1, 8, 8)
+    assert data.train.x.shape[1:] == (1, 8, 8)
+    assert data.train.x.mean().item() == pytest.approx(0, abs=1e-5)
+    assert data.train.x.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+def _arrays(regression: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 4)) * [1, 10, 100, 1000] + 5
+    return x, x @ [1.0, 0.1, 0.01, 0.001] if regression else rng.integers(0, 3, 90)
+
+
+def _saved(module: Module, folder: Path, x: Any, y: Any) -> str:
+    name = module(
+        """
+        import numpy, pathlib
+        def load():
+            with numpy.load(pathlib.Path(__file__).with_suffix(".npz")) as file:
+                return file["x"], file["y"]
+        """
+    )
+    np.savez(folder / f"{name}.npz", x=x, y=y)
+    return f"{name}:load"
+
+
+@pytest.mark.parametrize("noise", [1e6, np.nan])
+@pytest.mark.parametrize("regression", [False, True])
+def test_nothing_leaks_from_the_test_rows(
+    module: Module, tmp_path: Path, regression: bool, noise: float
+) -> None:
+    x, y = _arrays(regression)
+    spec = DataSpec(source=_saved(module, tmp_path, x, y))
+    labels = (
+        Labels("regression", y, ()) if regression else Labels("classification", y, tuple("abc"))
+    )
+    test = split(labels, spec, "").test
+    changed = x.copy()
+    changed[test] = noise * np.random.default_rng(1).normal(size=(len(test), 4))
+    noisy = DataSpec(source=_saved(module, tmp_path, changed, y))
+    assert len(test) == 18
+    assert _equal(load(spec, folder=tmp_path), load(noisy, folder=tmp_path))
+    if regression:
+        moved = y.copy()
+        moved[test] += 1000
+        other = DataSpec(source=_saved(module, tmp_path, x, moved))
+        assert _equal(load(spec, folder=tmp_path), load(other, folder=tmp_path))
+
+
+def test_statistics_are_those_of_the_training_rows(module: Module, tmp_path: Path) -> None:
+    x, y = _arrays(regression=True)
+    spec = DataSpec(source=_saved(module, tmp_path, x, y))
+    rows = split(Labels("regression", y, ()), spec, "")
+    data = load(spec, folder=tmp_path)
+    train, labels = x[rows.train], y[rows.train]
+    expected = (x[rows.validation] - train.mean(0)) / train.std(0)
+    np.testing.assert_allclose(data.validation.x.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert data.target.mean == pytest.approx(labels.mean())
+    assert data.target.scale == pytest.approx(labels.std())
+    raw = DataSpec(source=spec.source, preprocessing="none")
+    np.testing.assert_allclose(load(raw, folder=tmp_path).train.x.numpy(), train, rtol=1e-6)
+
+
+def test_a_table(table: Callable[[str], Path]) -> None:
+    lines = [f"{i},{i % 7},{i % 2 == 0},{'yes' if i % 3 else 'no'}" for i in range(60)]
+    file = table("\n".join(["age,day,member,bought", *lines]))
+    data = load(DataSpec(path=file.name, target="bought"), folder=file.parent)
+    assert data.shape == (3,)
+    assert data.target.classes == ("no", "yes")
+    assert data.validation.y.tolist().count(0) == 4
+    assert not {t.is_contiguous() for t in _tensors(data)} - {True}
+
+
+def test_a_shape_that_does_not_fit() -> None:
+    spec = DataSpec(source="sklearn.datasets:load_digits", shape=(1, 8, 9))
+    with pytest.raises(
+        DataError, match=r"shape \[1, 8, 9\] holds 72 .*load_digits has 64"
+    ) as caught:
+        load(spec)
+    assert caught.value.where == "data.shape"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_features_that_are_not_finite(module: Module, tmp_path: Path, value: float) -> None:
+    x, y = _arrays(regression=True)
+    x[:30, 2] = value
+    spec = DataSpec(source=_saved(module, tmp_path, x, y), test=0.0)
+    with pytest.raises(
+        DataError, match=r"NaN, infinite or too large.*: feature 2 \(30\)"
+    ) as caught:
+        load(spec, folder=tmp_path)
+    assert caught.value.where == spec.source
+
+
+def test_a_missing_cell_names_its_column(table: Callable[[str], Path]) -> None:
+    lines = [f"{i},{'' if i < 5 else i},{i % 2}" for i in range(60)]
+    file = table("\n".join(["age,height,label", *lines]))
+    spec = DataSpec(path=str(file), target="label", test=0.0)
+    with pytest.raises(DataError, match=r"column 'height' \(5\)"):
+        load(spec)
+
+
+def test_classes_and_splits_are_checked(table: Callable[[str], Path]) -> None:
+    file = table(
+        "\n".join(["a,label", *[f"{i},{'rare' if i == 0 else 'usual'}" for i in range(60)]])
+    )
+    with pytest.raises(DataError, match="class 'rare' is too small: it has 1 row,"):
+        load(DataSpec(path=str(file), target="label"))
+    with pytest.raises(
+        DataError, match=r"validation = 0\.005 of 1797 rows is 9 rows.*\n.*0\.006 or"
+    ):
+        load(DataSpec(source="sklearn.datasets:load_digits", validation=0.005))
+
+
+def test_unknown_preprocessing_fails_before_anything_is_read() -> None:
+    wrong: Any = "standart"
+    spec = DataSpec(source="no_such_module:load", preprocessing=wrong)
+    with pytest.raises(DataError, match="did you mean 'standard'"):
+        load(spec)
