@@ -1,0 +1,202 @@
+"""Optimizers as pure functions on flat parameters: ``init`` makes a state, ``direction`` uses it.
+
+Tensors have shape ``[..., P]``: one trial is ``[P]``, K trials together are ``[K, P]``. The caller
+updates the parameters as ``p - learning_rate * direction``; penalties and decoupled weight decay
+are techniques, so that ``adam`` with ``weight_decay`` is AdamW.
+
+To add one: write its two functions, and list it at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tuner.errors import StudyFileError, nearest
+from tuner.space import Leaf, Range
+
+Number = float | Tensor
+"""A number for one trial, or one for each of K trials as ``[K, 1]``."""
+State = tuple[Tensor, ...]
+"""What an optimizer remembers: tensors ``[..., P]`` or ``[..., 1]``."""
+Result = tuple[Tensor, State]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer.
+
+    Args:
+        name: its name in a study file.
+        init: ``(params) -> state`` before the first step.
+        direction: ``(gradient, state, step, **hyperparameters) -> (direction, state)``. It changes
+            none of its inputs. ``step`` counts from 1. The direction may be one of the tensors of
+            the new state or the gradient itself: read it only.
+        leaves: its hyperparameters; static ones are Python values, all others may be ``[K, 1]``.
+        learning_rate: what a study file that names none gets.
+        source: the paper.
+    """
+
+    name: str
+    init: Callable[[Tensor], State]
+    direction: Callable[..., Result]
+    leaves: tuple[Leaf, ...]
+    learning_rate: float
+    source: str
+
+
+def lookup(name: str) -> Optimizer:
+    """The optimizer of that name.
+
+    Raises:
+        StudyFileError: there is none.
+    """
+    if name not in OPTIMIZERS:
+        raise StudyFileError(
+            f"no optimizer is called {name!r}",
+            where="training.optimizer",
+            hint=nearest(name, OPTIMIZERS),
+        )
+    return OPTIMIZERS[name]
+
+
+def _zeros(count: int) -> Callable[[Tensor], State]:
+    return lambda params: tuple(torch.zeros_like(params) for _ in range(count))
+
+
+def _add_scaled(a: Tensor, b: Tensor, scale: Number) -> Tensor:
+    """``a + scale * b`` in one operation: ``alpha`` takes no tensor, ``addcmul`` no number."""
+    if isinstance(scale, Tensor):
+        return torch.addcmul(a, b, scale)
+    return torch.add(a, b, alpha=scale)
+
+
+def _average_of_squares(average: Tensor, x: Tensor, weight: Number) -> Tensor:
+    """``average + weight * (x² - average)``; writes into its own square, which saves a tensor."""
+    square = x * x
+    return torch.lerp(average, square, weight, out=square)
+
+
+def _corrected_weight(beta: Number, step: Number) -> Number:
+    """The weight that makes an exponential average its own bias-corrected one.
+
+    With ``m = beta·m + (1 - beta)·g`` and ``c = 1 - beta^step``, the corrected ``m / c`` obeys
+    ``m̂ = m̂ + (1 - beta) / c · (g - m̂)``. Keeping m̂ saves an operation on P numbers per average.
+    """
+    return (1 - beta) / (1 - beta**step)
+
+
+def _sgd(
+    gradient: Tensor, state: State, step: Number, *, momentum: Number, nesterov: bool
+) -> Result:
+    """``b = momentum·b + g``; the direction is b, with Nesterov ``g + momentum·b``."""
+    velocity = _add_scaled(gradient, state[0], momentum)
+    direction = _add_scaled(gradient, velocity, momentum) if nesterov else velocity
+    return direction, (velocity,)
+
+
+def _adam(
+    gradient: Tensor, state: State, step: Number, *, beta1: Number, beta2: Number, eps: Number
+) -> Result:
+    """``m̂ / (√v̂ + eps)``; the state holds the bias-corrected averages m̂ and v̂."""
+    mean = torch.lerp(state[0], gradient, _corrected_weight(beta1, step))
+    square = _average_of_squares(state[1], gradient, _corrected_weight(beta2, step))
+    return mean / square.sqrt().add_(eps), (mean, square)
+
+
+def _nadam_init(params: Tensor) -> State:
+    return (*_zeros(2)(params), params.new_ones((*params.shape[:-1], 1)))
+
+
+def _nadam(
+    gradient: Tensor,
+    state: State,
+    step: Number,
+    *,
+    beta1: Number,
+    beta2: Number,
+    eps: Number,
+    momentum_decay: Number,
+) -> Result:
+    """``((1-μ)/(1-Π)·g + μ'/(1-Π·μ')·m) / (√v̂ + eps)``, Π the product of all μ, μ' the next μ.
+
+    ``μ = beta1·(1 - 0.5·0.96^(step·momentum_decay))``.
+    """
+    momentum = beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
+    following = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * momentum_decay))
+    product = state[2] * momentum
+    mean = torch.lerp(state[0], gradient, 1 - beta1)
+    square = _average_of_squares(state[1], gradient, _corrected_weight(beta2, step))
+    # dividing by the inverse saves two operations; without momentum it is m / inf = 0
+    ahead = gradient / ((1 - product) / (1 - momentum))
+    ahead.addcdiv_(mean, (1 - product * following) / following)
+    return ahead.div_(square.sqrt().add_(eps)), (mean, square, product)
+
+
+def _rmsprop(
+    gradient: Tensor, state: State, step: Number, *, alpha: Number, eps: Number, momentum: Number
+) -> Result:
+    """``v = alpha·v + (1-alpha)·g²``; the direction is ``b = momentum·b + g / (√v + eps)``."""
+    square = _average_of_squares(state[0], gradient, 1 - alpha)
+    velocity = _add_scaled(gradient / square.sqrt().add_(eps), state[1], momentum)
+    return velocity, (square, velocity)
+
+
+def _adagrad(gradient: Tensor, state: State, step: Number, *, eps: Number) -> Result:
+    """``g / (√s + eps)``, s the sum of all g². A decay of the rate is the schedule's."""
+    total = torch.addcmul(state[0], gradient, gradient)
+    return gradient / total.sqrt().add_(eps), (total,)
+
+
+def _adadelta(gradient: Tensor, state: State, step: Number, *, rho: Number, eps: Number) -> Result:
+    """``d = g·√((u + eps) / (v + eps))``; v averages g², u averages d² of the earlier steps."""
+    square = _average_of_squares(state[0], gradient, 1 - rho)
+    delta = (state[1] + eps).div_(square + eps).sqrt_().mul_(gradient)
+    return delta, (square, _average_of_squares(state[1], delta, 1 - rho))
+
+
+def _lion(gradient: Tensor, state: State, step: Number, *, beta1: Number, beta2: Number) -> Result:
+    """``sign(beta1·m + (1-beta1)·g)``, then ``m = beta2·m + (1-beta2)·g``."""
+    direction = torch.lerp(state[0], gradient, 1 - beta1).sign_()
+    return direction, (torch.lerp(state[0], gradient, 1 - beta2),)
+
+
+# fmt: off
+_UNIT = 0.0, 0.99999  # a decay of 1 would never learn of a new gradient
+_MOMENTUM = Leaf("momentum", float, 0.9, *_UNIT, search=Range(0.0, 0.99), doc="decay of b; 0: none")
+_NESTEROV = Leaf("nesterov", bool, False, search=(False, True), static=True, doc="look ahead")
+_BETA1 = Leaf("beta1", float, 0.9, *_UNIT, search=Range(0.8, 0.99), doc="decay of the mean of g")
+_BETA2 = Leaf("beta2", float, 0.999, *_UNIT, search=Range(0.9, 0.9999), doc="decay of that of g²")
+_LION2 = Leaf("beta2", float, 0.99, *_UNIT, search=Range(0.9, 0.999), doc="decay of the momentum")
+_ALPHA = Leaf("alpha", float, 0.99, *_UNIT, search=Range(0.9, 0.999), doc="decay of the mean of g²")
+_RHO = Leaf("rho", float, 0.9, *_UNIT, search=Range(0.8, 0.99), doc="decay of those of g² and d²")
+_GROWTH = Leaf("momentum_decay", float, 4e-3, 0.0, 1.0, search=Range(1e-4, 1e-1, log=True),
+               doc="how fast the momentum grows from half of beta1 to beta1; 0: it stays")
+_EPS = Leaf("eps", float, 1e-8, 0.0, 1.0, exclusive=True, search=Range(1e-10, 1e-3, log=True),
+            doc="added to the denominator")
+
+
+def _make(name: str, init: Callable[[Tensor], State], direction: Callable[..., Result],
+          learning_rate: float, source: str, *leaves: Leaf, **defaults: float) -> Optimizer:
+    own = (replace(x, source=source, default=defaults.get(x.name, x.default)) for x in leaves)
+    return Optimizer(name, init, direction, tuple(own), learning_rate, source)
+
+
+_LISTED = (
+    _make("sgd", _zeros(1), _sgd, 0.05, "Sutskever et al. 2013, ICML", _MOMENTUM, _NESTEROV),
+    _make("adam", _zeros(2), _adam, 1e-3, "Kingma and Ba 2015, arXiv:1412.6980",
+          _BETA1, _BETA2, _EPS),
+    _make("rmsprop", _zeros(2), _rmsprop, 1e-3, "Tieleman and Hinton 2012, Coursera, lecture 6.5",
+          _ALPHA, _EPS, _MOMENTUM, momentum=0.0),
+    _make("adagrad", _zeros(1), _adagrad, 1e-2, "Duchi et al. 2011, JMLR 12", _EPS, eps=1e-10),
+    _make("adadelta", _zeros(2), _adadelta, 1.0, "Zeiler 2012, arXiv:1212.5701",
+          _RHO, _EPS, eps=1e-6),
+    _make("nadam", _nadam_init, _nadam, 2e-3, "Dozat 2016, ICLR workshop",
+          _BETA1, _BETA2, _EPS, _GROWTH),
+    _make("lion", _zeros(1), _lion, 1e-4, "Chen et al. 2023, arXiv:2302.06675", _BETA1, _LION2),
+)
+# fmt: on
+OPTIMIZERS: dict[str, Optimizer] = {optimizer.name: optimizer for optimizer in _LISTED}
