@@ -1,0 +1,97 @@
+"""Every leaf that a study file may hold, by section."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tuner.models import FAMILIES
+from tuner.optimizers import OPTIMIZERS
+from tuner.schedules import SCHEDULES, WARMUP
+from tuner.space import Leaf, Range
+from tuner.techniques import TECHNIQUES
+
+LEARNING_RATE = Leaf(
+    name="learning_rate",
+    kind=float,
+    default=1e-3,
+    minimum=0.0,
+    exclusive=True,
+    search=Range(1e-4, 1e-1, log=True),
+    doc="step size of the optimizer at its peak; may also stand within an optimizer's table",
+    unit="per step",
+    source="Bengio 2012",
+)
+
+FAMILY = Leaf(
+    name="family",
+    kind=str,
+    default="mlp",
+    options={name: family.leaves for name, family in FAMILIES.items()},
+    static=True,
+    doc="kind of network",
+    unit="name",
+)
+
+OPTIMIZER = Leaf(
+    name="optimizer",
+    kind=str,
+    default="adam",
+    options={
+        name: (*optimizer.leaves, replace(LEARNING_RATE, default=optimizer.learning_rate))
+        for name, optimizer in OPTIMIZERS.items()
+    },
+    search=("adam", "sgd", "rmsprop"),
+    static=True,
+    doc="how gradients become steps",
+    unit="name",
+)
+
+LR_SCHEDULER = Leaf(
+    name="lr_scheduler",
+    kind=str,
+    default="constant",
+    options={name: schedule.leaves for name, schedule in SCHEDULES.items()},
+    search=("constant", "cosine", "exponential"),
+    doc="how the learning rate changes over the training",
+    unit="name",
+)
+
+EPOCHS = Leaf(
+    name="epochs",
+    kind=int,
+    default=30,
+    minimum=1,
+    doc="passes over the training rows",
+    unit="epochs",
+)
+
+BATCH_SIZE = Leaf(
+    name="batch_size",
+    kind=int,
+    default=64,
+    minimum=1,
+    search=(32, 64, 128),
+    static=True,
+    doc="rows of one step",
+    unit="rows",
+    source="Masters and Luschi 2018",
+)
+
+SECTIONS: dict[str, tuple[Leaf, ...]] = {
+    "model": (FAMILY,),
+    "regularization": tuple(t.leaf for t in TECHNIQUES),
+    "training": (EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP),
+}
+"""The leaves of a family stand in ``[model]`` beside ``family``, or within its table."""
+
+STANDARD: dict[str, tuple[str, ...]] = {
+    "model": ("depth", "width"),
+    "regularization": ("batch_norm", "dropout", "weight_decay"),
+    "training": ("learning_rate", "lr_scheduler"),
+}
+"""What is searched, over each leaf's suggested range, by a file that has none of the sections."""
+
+
+def model_leaves() -> dict[str, Leaf]:
+    """Every leaf of every family, by name; families that share a name share its meaning."""
+    return {leaf.name: leaf for family in FAMILIES.values() for leaf in family.leaves}

@@ -1,0 +1,136 @@
+"""A study as a frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuner.data import DataSet, DataSpec
+from tuner.errors import StudyFileError
+from tuner.metrics import METRICS, Metric
+from tuner.metrics import lookup as lookup_metric
+from tuner.models import FAMILIES
+from tuner.sampling import baseline_value, config_of, params_of, sample
+from tuner.space import Choice, Config, Node, Option, Range, Suggest, walk
+from tuner.techniques import TECHNIQUES
+
+DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """``[search]``: how the space is searched.
+
+    Args:
+        trials: the budget: how many trials end complete or pruned.
+        sampler, pruner: name and options.
+        seed: everything random in the study derives from it.
+        timeout: seconds that one ``optimize`` may take; none is no limit.
+        baseline: leaves whose value in trial 0 is not the default.
+        enqueue: configurations to try right after the baseline.
+    """
+
+    trials: int = 60
+    sampler: tuple[str, Mapping[str, Any]] = ("tpe", {})
+    pruner: tuple[str, Mapping[str, Any]] = ("hyperband", {})
+    seed: int = 0
+    timeout: float | None = None
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    enqueue: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """One search: data, what each leaf is or may be, and how to search.
+
+    Args:
+        name: its name in the database.
+        metric: a name of ``tuner.metrics.METRICS``; none is accuracy, or rmse for regression.
+        nodes: every leaf, in the order in which it is sampled.
+        document: what the study file says, as plain JSON values.
+        folder: where relative paths of the data are looked for first.
+    """
+
+    name: str
+    description: str
+    metric: str | None
+    data: DataSpec
+    nodes: tuple[Node, ...] = field(repr=False)
+    search: SearchSettings
+    document: Mapping[str, Any] = field(repr=False)
+    folder: Path = Path()
+
+    def sample(self, suggest: Suggest) -> Config:
+        """Asks for every searched leaf; gives the value of every leaf by name."""
+        return sample(self.nodes, suggest)
+
+    def config(self, params: Mapping[str, Any]) -> Config:
+        """The configuration that a trial's parameters stand for."""
+        return config_of(self.nodes, params)
+
+    def baseline(self) -> dict[str, Any]:
+        """The parameters of trial 0: techniques off, other leaves at their defaults."""
+        return params_of(self.nodes, self.search.baseline, baseline_value)
+
+    def fixed_params(self, number: int) -> dict[str, Any] | None:
+        """The parameters that the study prescribes for a trial; none where the sampler decides."""
+        if number == 0:
+            return self.baseline()
+        if number <= len(self.search.enqueue):
+            return params_of(self.nodes, self.search.enqueue[number - 1], baseline_value)
+        return None
+
+    @property
+    def max_epochs(self) -> int:
+        """The most epochs that a trial may take."""
+        value = next(node.value for node in self.nodes if node.name == "epochs")
+        if isinstance(value, Choice):
+            return max(int(str(name)) for name in value.labels)
+        return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
+
+    def metric_for(self, task: str) -> Metric:
+        """The metric that the search optimizes.
+
+        Raises:
+            StudyFileError: it is unknown or does not fit the task.
+        """
+        metric = lookup_metric(self.metric or DEFAULT_METRIC[task])
+        if metric.task != task:
+            fitting = ", ".join(m.name for m in METRICS.values() if m.task == task)
+            raise StudyFileError(
+                f"{metric.name} is for {metric.task}, but the data is for {task}",
+                where=f"{self.name}: metric",
+                hint=f"for {task}: {fitting}",
+            )
+        return metric
+
+    def check_fit(self, data: DataSet) -> None:
+        """Raises StudyFileError where the data is not what a family or technique needs."""
+        self.metric_for(data.target.task)
+        wanted = {node.name: node for node in walk(self.nodes)}
+        for technique in TECHNIQUES:
+            node = wanted[technique.name]
+            if node.searched or node.value != technique.leaf.off:
+                where = f"{self.name}: regularization.{technique.name}"
+                _check_needs(where, technique.images, technique.classes, data)
+        for name in _names(wanted["family"]):
+            _check_needs(f"{self.name}: model.family {name}", FAMILIES[name].images, False, data)
+
+
+def _names(node: Node) -> list[str]:
+    value = node.value
+    options = value.options if isinstance(value, Choice) else (value,)
+    return [option.name for option in options if isinstance(option, Option)]
+
+
+def _check_needs(where: str, images: bool, classes: bool, data: DataSet) -> None:
+    if images and len(data.shape) != 3:
+        raise StudyFileError(
+            f"needs images of shape [C, H, W], but a row has shape {list(data.shape)}",
+            where=where,
+            hint="say the shape: [data] shape = [1, 8, 8]",
+        )
+    if classes and data.target.task != "classification":
+        raise StudyFileError("needs classes, but the data is for regression", where=where)
