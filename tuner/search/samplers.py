@@ -8,19 +8,30 @@ history gives the same proposal to whoever asks.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyFileError, nearest
+from tuner.search.builders import (
+    Grid,
+    Request,
+    build_cmaes,
+    build_gp,
+    build_grid,
+    build_qmc,
+    build_random,
+    build_tpe,
+)
 from tuner.search.options import Option, resolve
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from tuner.search.tpe import Past
+
 WHERE = "search.sampler"
-Grid = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class SamplerEntry:
 
     Args:
         name: as in the study file.
-        build: (options, seed, number, grid) → sampler, with every option present.
+        build: makes the sampler of one trial.
         options: what may be set.
         learns: whether it proposes by the results of other trials.
         per_number_seed: whether ``seed`` differs for each trial; otherwise the sampler walks one
@@ -38,53 +49,11 @@ class SamplerEntry:
     """
 
     name: str
-    build: Callable[[dict[str, Any], int, int, Grid | None], BaseSampler]
+    build: Callable[[Request], BaseSampler]
     options: tuple[Option, ...]
     learns: bool
     per_number_seed: bool
     doc: str
-
-
-def _tpe(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
-    from optuna.samplers import TPESampler
-
-    return TPESampler(seed=seed, **options)
-
-
-def _random(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
-    from optuna.samplers import RandomSampler
-
-    return RandomSampler(seed=seed)
-
-
-def _gp(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=seed, warn_independent_sampling=False, **options)
-
-
-def _cmaes(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
-    from optuna.samplers import CmaEsSampler
-
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False, **options)
-
-
-def _qmc(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
-    from tuner.search.by_number import QuasiRandomSampler
-
-    return QuasiRandomSampler(seed, number, **options)
-
-
-def _grid(options: dict[str, Any], seed: int, number: int, grid: Grid | None) -> BaseSampler:
-    from tuner.search.by_number import GridByNumber
-
-    if grid is None or not all(grid.values()):
-        raise StudyFileError(
-            "the grid sampler needs a list of values for every searched leaf",
-            where=WHERE,
-            hint="give each range a step, or use another sampler",
-        )
-    return GridByNumber(grid, seed, number)
 
 
 _STARTUP = "finished trials before it learns; until then, random"
@@ -92,7 +61,7 @@ _STARTUP = "finished trials before it learns; until then, random"
 _ENTRIES = (
     SamplerEntry(
         "tpe",
-        _tpe,
+        build_tpe,
         (
             Option("n_startup_trials", int, 10, _STARTUP, low=0),
             Option("n_ei_candidates", int, 24, "candidates compared for each trial", low=1),
@@ -104,10 +73,10 @@ _ENTRIES = (
         per_number_seed=True,
         doc="tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)",
     ),
-    SamplerEntry("random", _random, (), False, True, "uniform, or log-uniform"),
+    SamplerEntry("random", build_random, (), False, True, "uniform, or log-uniform"),
     SamplerEntry(
         "gp",
-        _gp,
+        build_gp,
         (
             Option("n_startup_trials", int, 10, _STARTUP, low=1),
             Option("deterministic_objective", bool, False, "take the results as free of noise"),
@@ -118,7 +87,7 @@ _ENTRIES = (
     ),
     SamplerEntry(
         "cmaes",
-        _cmaes,
+        build_cmaes,
         (
             Option("n_startup_trials", int, 1, _STARTUP, low=1),
             Option("popsize", int, None, "trials in a generation; 4 + 3 ln(d) if not given", low=4),
@@ -133,7 +102,7 @@ _ENTRIES = (
     ),
     SamplerEntry(
         "qmc",
-        _qmc,
+        build_qmc,
         (
             Option(
                 "qmc_type", str, "sobol", "which sequence of points", choices=("sobol", "halton")
@@ -144,7 +113,9 @@ _ENTRIES = (
         per_number_seed=False,
         doc="a low-discrepancy sequence: more even than random",
     ),
-    SamplerEntry("grid", _grid, (), False, False, "every combination once, in a shuffled order"),
+    SamplerEntry(
+        "grid", build_grid, (), False, False, "every combination once, in a shuffled order"
+    ),
 )
 
 SAMPLERS: dict[str, SamplerEntry] = {entry.name: entry for entry in _ENTRIES}
@@ -166,6 +137,7 @@ def build_sampler(
     seed: int,
     number: int,
     grid: Grid | None = None,
+    past: Past | None = None,
 ) -> BaseSampler:
     """The sampler that proposes trial ``number`` of a study with this seed.
 
@@ -175,6 +147,7 @@ def build_sampler(
         seed: the study's.
         number: the trial's, 0 or more.
         grid: for ``grid``, the values of every parameter by name.
+        past: for ``tpe``, what one process keeps of the study: the same proposals, sooner.
 
     Raises:
         StudyFileError: an unknown name or option, a wrong value, or options that exclude
@@ -187,7 +160,7 @@ def build_sampler(
         # Optuna marks some options as experimental, which is for the study's author to know.
         warnings.simplefilter("ignore")
         try:
-            return entry.build(values, stream, number, grid)
+            return entry.build(Request(values, stream, number, grid, past))
         except ValueError as error:
             raise StudyFileError(str(error), where=WHERE) from error
 
