@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+import hashlib
 
 
-def derive(*parts: int) -> int:
-    """A 63-bit seed that is a function of the parts alone (O'Neill's seed sequence).
+def derive(*parts: int | str) -> int:
+    """A seed in [0, 2⁶³) that is a function of the parts alone, of their number and order too.
+
+    A hash rather than ``numpy.random.SeedSequence``, for which (5,) and (5, 0) are the same.
 
     Args:
-        parts: non-negative numbers, for example a study's seed and a trial's number.
+        parts: for example a study's seed, a trial's number and what it is for.
     """
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    exact = [part if isinstance(part, str) else int(part) for part in parts]
+    digest = hashlib.blake2b(repr(exact).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
