@@ -30,6 +30,8 @@ class SearchSettings:
         timeout: seconds that one ``optimize`` may take; none is no limit.
         baseline: leaves whose value in trial 0 is not the default.
         enqueue: configurations to try right after the baseline.
+        trial_timeout: seconds after which a trial is ended as pruned; none is no limit.
+        duplicates: whether a configuration that is finished already is trained again.
     """
 
     trials: int = 60
@@ -39,6 +41,8 @@ class SearchSettings:
     timeout: float | None = None
     baseline: Mapping[str, Any] = field(default_factory=dict)
     enqueue: tuple[Mapping[str, Any], ...] = ()
+    trial_timeout: float | None = None
+    duplicates: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def check_type(path: str, value: Any, kind: type) -> None:
     """Raises StudyFileError for a value that is not of the kind."""
     if not matches(kind, value):
-        names = {str: "a string", int: "a whole number", float: "a number", list: "a list"}
+        names = {str: "a string", int: "a whole number", float: "a number", list: "a list", bool: "true or false"}
         raise StudyFileError(f"found {value!r}, which is not {names[kind]}", where=path)
 
 
@@ -78,8 +78,10 @@ def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSett
         if key in values:
             name, options = _named(f"search.{key}", values[key])
             values[key] = (name, check(name, options))
-    if "timeout" in values:
-        values["timeout"] = seconds("search.timeout", values["timeout"])
+    for key in ("timeout", "trial_timeout"):
+        if key in values:
+            values[key] = seconds(f"search.{key}", values[key])
+    check_type("search.duplicates", values.get("duplicates", False), bool)
     values["baseline"] = _read_config("search.baseline", values.get("baseline", {}), nodes)
     queue = values.get("enqueue", [])
     check_type("search.enqueue", queue, list)

@@ -1,0 +1,83 @@
+"""The main job: create or continue a study, with workers on this machine, until it is done."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import optuna
+import torch
+
+from tuner.errors import UsageError
+from tuner.run.options import RunOptions, worker_devices
+from tuner.run.pool import Pool
+from tuner.run.prepare import find_study, join, load_job
+from tuner.run.process import deadline_of
+from tuner.storage import OPEN, Storage, open_storage
+from tuner.views.snapshot import Snapshot, snapshot
+from tuner.worker import Job
+
+WATCH_SECONDS = 0.5
+
+
+def optimize(
+    study_name: str, options: RunOptions, watch: Callable[[Snapshot], None] = lambda _: None
+) -> Snapshot:
+    """Runs a study until its budget is met or its time is over.
+
+    Args:
+        study_name: a name, a path, or a study that the database holds.
+        watch: called about twice a second with how far it is, and at the end.
+
+    Returns:
+        How far it is at the end.
+
+    Raises:
+        TunerError: what kept it from running.
+        KeyboardInterrupt: after the workers gave their trials back.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
+    devices = worker_devices(options)
+    job = load_job(find_study(study_name, options.storage, options.seed))
+    storage = open_storage(options.storage)
+    job = join(storage, job, options.trials)
+    progress = storage.progress(job.study_id)
+    started, before = time.monotonic(), progress.finished
+    if not progress.met:
+        if progress.state != OPEN:
+            raise UsageError(
+                f"the study is {progress.state}",
+                where=job.study.name,
+                hint=f"tuner resume --study {job.study.name} opens it again",
+            )
+        limit = options.timeout or job.study.search.timeout
+        needed = devices[: progress.budget - progress.finished]
+        pool = Pool(options.storage, needed, job, deadline_of(limit))
+        _follow(pool, storage, job, watch, (started, before))
+    last = snapshot(storage, job.study, job.study_id, started, before)
+    watch(last)
+    return last
+
+
+def _follow(
+    pool: Pool,
+    storage: Storage,
+    job: Job,
+    watch: Callable[[Snapshot], None],
+    since: tuple[float, int],
+) -> None:
+    """Watches the workers until they end; whatever happens, none is left behind."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        while pool.wait(WATCH_SECONDS):
+            watch(snapshot(storage, job.study, job.study_id, *since))
+    finally:
+        pool.leave()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,78 @@
+"""How a study is run on this machine, and which devices there are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from tuner.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run.
+
+    Args:
+        storage: the database's URL.
+        trials: a budget in place of the study file's.
+        timeout: seconds after which the workers leave; none is the study file's.
+        workers: processes; ``auto`` is one for each GPU, or for each core without GPUs.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        seed: a seed in place of the study file's.
+    """
+
+    storage: str
+    trials: int | None = None
+    timeout: float | None = None
+    workers: int | str = "auto"
+    device: str = "auto"
+    seed: int | None = None
+
+
+def devices(wanted: str) -> list[str]:
+    """The devices that workers take in turn.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if wanted == "auto":
+        return gpus or ["cpu"]
+    if wanted == "cpu" or wanted in gpus:
+        return [wanted]
+    if wanted == "cuda" and gpus:
+        return gpus
+    raise UsageError(
+        f"no device {wanted!r} here",
+        where="--device",
+        hint=f"there is: {', '.join(['cpu', *gpus])}",
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_devices(options: RunOptions) -> list[str]:
+    """The device of each worker to start.
+
+    Raises:
+        UsageError: a device that is not here, or a number of workers that cannot be.
+    """
+    found = devices(options.device)
+    if options.workers == "auto":
+        return found if found[0] != "cpu" else ["cpu"] * cores()
+    try:
+        count = int(options.workers)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise UsageError(
+            f"{options.workers!r} workers cannot be", where="--workers", hint="a number, or auto"
+        )
+    return [found[i % len(found)] for i in range(count)]

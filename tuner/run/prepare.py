@@ -1,0 +1,154 @@
+"""From a study's name to a job: its file or its row in the database, and its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import optuna
+
+from tuner.data import load as load_data
+from tuner.errors import StudyFileError, nearest
+from tuner.metrics import lookup as lookup_metric
+from tuner.seeds import derive
+from tuner.storage import Storage, open_storage
+from tuner.study import Study, parse
+from tuner.study import load as load_study
+from tuner.study.files import find, local, shipped
+from tuner.study.fingerprint import canonical, changed_keys, fingerprint
+from tuner.training.plain import Trainer
+from tuner.worker.job import Job
+
+SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
+
+
+def stored_studies(storage: Storage) -> dict[str, int]:
+    """Ids of the studies in the database that tuner made, by name."""
+    return {
+        frozen.study_name: frozen._study_id
+        for frozen in storage.get_all_studies()
+        if SPEC in storage.get_study_user_attrs(frozen._study_id)
+    }
+
+
+def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
+    """A study as the database holds it, and its id.
+
+    Raises:
+        StudyFileError: it holds none of that name.
+    """
+    known = stored_studies(storage)
+    if name not in known:
+        raise StudyFileError(
+            f"the database holds no study {name!r}", where=storage.url, hint=nearest(name, known)
+        )
+    spec = json.loads(storage.get_study_user_attrs(known[name])[SPEC])
+    return parse(name, spec), known[name]
+
+
+def find_study(name: str, url: str, seed: int | None = None) -> Study:
+    """A study by name, path, or from the database; with another seed if one is given.
+
+    Raises:
+        StudyFileError: there is none; the known ones are listed.
+    """
+    if find(name) is None:
+        storage = open_storage(url)
+        known = stored_studies(storage)
+        if name not in known:
+            everything = {**shipped(), **local(), **known}
+            raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, everything))
+        study = stored_study(storage, name)[0]
+    else:
+        study = load_study(name)
+    if seed is None or seed == study.search.seed:
+        return study
+    search = {**study.document.get("search", {}), "seed": seed}
+    return parse(study.name, {**study.document, "search": search}, study.folder)
+
+
+def load_job(study: Study, study_id: int = -1) -> Job:
+    """Reads the data and checks that it is what the study needs.
+
+    Raises:
+        DataError, StudyFileError: it is not.
+    """
+    data = load_data(study.data, folder=study.folder)
+    study.check_fit(data)
+    return Job(study, study_id, data, study.metric_for(data.target.task))
+
+
+def join(storage: Storage, job: Job, trials: int | None) -> Job:
+    """Puts the study into the database, or joins it there; the job with its id.
+
+    Raises:
+        StudyFileError: the database holds another study of that name.
+    """
+    study, document = job.study, job.study.document
+    _refuse_foreign(storage, study)
+    study_id = storage.join(
+        study.name,
+        direction=job.metric.direction,
+        metric=job.metric.name,
+        spec=canonical(document),
+        fingerprint=fingerprint(document),
+        budget=trials or study.search.trials,
+    )
+    attrs = storage.get_study_user_attrs(study_id)
+    before = json.loads(attrs[SPEC])
+    if attrs[FINGERPRINT] != fingerprint(document):
+        differ = ", ".join(changed_keys(before, document))
+        raise StudyFileError(
+            f"the study has changed since it began: {differ}",
+            where=study.name,
+            hint="give the changed study a name of its own, or undo the change",
+        )
+    wanted = trials or study.search.trials
+    if trials or before.get("search", {}).get("trials", 60) != wanted:
+        storage.set_budget(study_id, wanted)
+    if canonical(before) != canonical(document):
+        storage.set_study_user_attr(study_id, SPEC, canonical(document))
+    return Job(study, study_id, job.data, job.metric)
+
+
+def _refuse_foreign(storage: Storage, study: Study) -> None:
+    """A study of that name that something else made has no specification to compare with."""
+    names = {frozen.study_name for frozen in storage.get_all_studies()}
+    if study.name in names and study.name not in stored_studies(storage):
+        raise StudyFileError(
+            "the database holds a study of this name that tuner did not make",
+            where=study.name,
+            hint="rename the study file, or use another database",
+        )
+
+
+def submit(name: str, url: str, trials: int | None = None) -> int:
+    """Puts a study into the database for workers to find; its id."""
+    job = load_job(find_study(name, url))
+    return join(open_storage(url), job, trials).study_id
+
+
+def objective(name: str) -> Callable[[optuna.Trial], float]:
+    """A plain Optuna objective of a study: suggests, trains, reports, prunes.
+
+    The optuna study's direction has to be the metric's.
+
+    >>> import optuna, tuner  # doctest: +SKIP
+    >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
+    >>> study.optimize(tuner.objective("digits"), n_trials=10)  # doctest: +SKIP
+    """
+    study = load_study(name)
+    job = load_job(study)
+    metric = lookup_metric(job.metric.name)
+
+    def train(trial: optuna.Trial) -> float:
+        seed = derive(study.search.seed, trial.number) % 2**32
+        trial.set_user_attr("seed", seed)
+        trainer = Trainer(study.sample(trial), job.data, metric, seed)
+        for epoch in trainer.epochs():
+            trial.report(epoch.value, epoch.number)
+            if not epoch.finite or trial.should_prune():
+                raise optuna.TrialPruned
+        return trainer.result.value
+
+    return train

@@ -1,0 +1,87 @@
+"""One trial again, from the database alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from optuna.trial import FrozenTrial
+
+from tuner.errors import UsageError
+from tuner.run.options import RunOptions, devices
+from tuner.run.prepare import load_job, stored_study
+from tuner.storage import open_storage
+from tuner.training.plain import Trainer
+from tuner.worker import Job
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A trial's recorded numbers beside those of a new training.
+
+    Args:
+        recorded: the value in the database.
+        value: the value now.
+        epochs: epochs trained.
+        differing: epochs whose recorded value is another than now, each with both values.
+    """
+
+    study: str
+    number: int
+    metric: str
+    recorded: float
+    value: float
+    epochs: int
+    differing: tuple[tuple[int, float, float], ...]
+
+    @property
+    def equal(self) -> bool:
+        return self.recorded == self.value and not self.differing
+
+
+def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
+    """Trains a finished trial again, with its own seed, as far as it went.
+
+    Raises:
+        UsageError: no such trial, or one without a value.
+    """
+    torch.set_num_threads(1)  # the number of threads changes the order of sums
+    storage = open_storage(options.storage)
+    study, study_id = stored_study(storage, study_name)
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    if not 0 <= number < len(trials):
+        hint = f"0 to {len(trials) - 1}" if trials else "it has none yet"
+        raise UsageError(f"the study has no trial {number}", where=study_name, hint=hint)
+    trial = trials[number]
+    if not trial.state.is_finished() or trial.value is None:
+        state = trial.state.name.lower()
+        raise UsageError(
+            f"trial {number} is {state} and has no value to reproduce",
+            where=study_name,
+            hint=f"`tuner best --study {study_name}` names one that has",
+        )
+    return _train(load_job(study, study_id), trial, devices(options.device)[0])
+
+
+def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:
+    seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
+    trainer = Trainer(job.study.config(trial.params), job.data, job.metric, seed, device)
+    recorded, differing = trial.intermediate_values, []
+    wanted = trial.user_attrs.get("epochs", max(recorded, default=trainer.plan.epochs))
+    for epoch in trainer.epochs():
+        before = recorded.get(epoch.number, epoch.value)
+        if before != epoch.value:
+            differing.append((epoch.number, before, epoch.value))
+        if epoch.number >= wanted:
+            break
+    value = trainer.result.value if trainer.done else trainer.history[-1]
+    assert trial.value is not None
+    return Retrained(
+        study=job.study.name,
+        number=trial.number,
+        metric=job.metric.name,
+        recorded=trial.value,
+        value=value,
+        epochs=trainer.epoch,
+        differing=tuple(differing),
+    )

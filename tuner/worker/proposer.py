@@ -1,0 +1,84 @@
+"""The next trial's parameters: prescribed by the study, or by its sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.sampling import grid
+from tuner.search.propose import propose
+from tuner.search.samplers import SAMPLERS, build_sampler
+from tuner.search.tpe import Past
+from tuner.storage import Storage
+from tuner.worker.job import Job
+
+DUPLICATE = "duplicate_of"
+
+
+class Proposer:
+    """Makes the trial of a number; what a storage's ``claim`` calls.
+
+    A configuration that the study has finished already is not trained again: its trial is told at
+    once, with the same reports and the same value.
+    """
+
+    def __init__(self, storage: Storage, job: Job, pruner: BasePruner) -> None:
+        self.storage, self.job, self.pruner = storage, job, pruner
+        self.name, self.options = job.study.search.sampler
+        self.past = Past()
+        self.grid = grid(job.study.nodes) if self.name == "grid" else None
+        self.prescribed = False
+        self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
+        self.seen: set[int] = set()
+
+    @property
+    def learns(self) -> bool:
+        """Whether the last proposal may be given another number."""
+        return SAMPLERS[self.name].learns and not self.prescribed
+
+    def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
+        study = self.job.study
+        asked = study.fixed_params(number) if fixed is None else dict(fixed)
+        self.prescribed = fixed is None and asked is not None
+        sampler = build_sampler(
+            self.name,
+            self.options,
+            seed=study.search.seed,
+            number=number,
+            grid=self.grid,
+            past=self.past,
+        )
+        trial = propose(
+            self.storage,
+            study.name,
+            sampler,
+            self.pruner,
+            number,
+            study.sample,
+            fixed=asked,
+            user_attrs={"seed": self.job.seed(number)},
+        )
+        return trial if study.search.duplicates else self._told(trial)
+
+    def _told(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial, with the result of the finished one that has its parameters."""
+        for each in self.storage.get_all_trials(self.job.study_id, deepcopy=False):
+            if each.number not in self.seen and each.state.is_finished():
+                self.seen.add(each.number)
+                if each.state != TrialState.FAIL:
+                    self.known.setdefault(_key(each), each)
+        first = self.known.get(_key(trial))
+        if first is None:
+            return trial
+        trial.state, trial.values = first.state, first.values
+        trial.intermediate_values = dict(first.intermediate_values)
+        trial.set_user_attr(DUPLICATE, first.user_attrs.get(DUPLICATE, first.number))
+        trial.set_user_attr("seed", first.user_attrs.get("seed"))
+        return trial
+
+
+def _key(trial: FrozenTrial) -> frozenset[tuple[str, Any]]:
+    return frozenset(trial.params.items())
