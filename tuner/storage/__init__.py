@@ -1,0 +1,23 @@
+"""Where trials are kept: Optuna's schema on SQLite or PostgreSQL, shared by many workers."""
+
+from tuner.storage.database import OutageError
+from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Progress, Propose, Update, Worker
+from tuner.storage.outbox import Outbox
+from tuner.storage.storage import Storage, open_storage
+from tuner.storage.urls import redact
+
+__all__ = [
+    "OPEN",
+    "PAUSED",
+    "STOPPED",
+    "Lease",
+    "OutageError",
+    "Outbox",
+    "Progress",
+    "Propose",
+    "Storage",
+    "Update",
+    "Worker",
+    "open_storage",
+    "redact",
+]

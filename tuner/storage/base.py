@@ -1,0 +1,274 @@
+"""Optuna's storage interface over the mirror: every read sees what is committed."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+import uuid
+from collections.abc import Container, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Table
+
+from tuner.storage import claims, rows, studies, writes
+from tuner.storage.database import Database, OutageError
+from tuner.storage.mirror import Mirror
+
+
+class StudyMethods(BaseStorage):
+    """Methods about studies; they go straight to the database."""
+
+    database: Database
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._lock = threading.RLock()
+        self._mirrors: dict[int, Mirror] = {}
+        self._study_of: dict[int, int] = {}
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        name = DEFAULT_STUDY_NAME_PREFIX + str(uuid.uuid4()) if study_name is None else study_name
+        with self.database.write() as connection:
+            study_id = studies.create(connection, name, directions)
+        with self._lock:
+            self._mirrors.pop(study_id, None)
+        return study_id
+
+    def delete_study(self, study_id: int) -> None:
+        with self.database.write() as connection:
+            studies.delete(connection, study_id)
+        with self._lock:
+            self._mirrors.pop(study_id, None)
+            self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self.database.write() as connection:
+            studies.set_attr(connection, studies.USER_ATTRS, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self.database.write() as connection:
+            studies.set_attr(connection, studies.SYSTEM_ATTRS, study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        with self.database.read() as connection:
+            study_id = studies.find(connection, study_name)
+        if study_id is None:
+            raise KeyError(studies.MISSING)
+        return study_id
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        with self.database.read() as connection:
+            return studies.require(connection, study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        with self.database.read() as connection:
+            return studies.directions(connection, study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        with self.database.read() as connection:
+            return studies.attrs(connection, studies.USER_ATTRS, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        with self.database.read() as connection:
+            return studies.attrs(connection, studies.SYSTEM_ATTRS, study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        with self.database.read() as connection:
+            return studies.everything(connection)
+
+
+class TrialMethods(StudyMethods):
+    """Methods about trials; what was read is kept.
+
+    Attributes:
+        refresh_interval: how old, in seconds, what `get_trial` and `get_all_trials` answer may
+            be. 0 reads what may have changed at every call, which is what Optuna expects. With
+            more, answers come from memory in between and while the database is away.
+    """
+
+    refresh_interval: float = 0.0
+
+    def refresh(self, study_id: int) -> None:
+        """Read what changed since the last time; KeyError if there is no such study."""
+        with self._lock:
+            mirror = self._mirrors.setdefault(study_id, Mirror())
+            with self.database.read() as connection:
+                claims.see(connection, study_id, mirror)
+                if not mirror.heads:
+                    studies.require(connection, study_id)
+                self._load(connection, mirror, study_id)
+            mirror.read_at = time.monotonic()
+
+    def _load(self, connection: Connection, mirror: Mirror, study_id: int) -> None:
+        wanted = set(mirror.stale)
+        if self.refresh_interval == 0:  # attributes may change, values may be overwritten
+            wanted |= mirror.unfinished - mirror.pending
+        mirror.load(rows.read_trials(connection, [mirror.heads[i] for i in sorted(wanted)]))
+        self._study_of.update(dict.fromkeys(wanted, study_id))
+        floors = {i: f for i, f in mirror.floors.items() if i not in wanted | mirror.pending}
+        if floors:
+            mirror.extend(rows.read_reports(connection, floors))
+
+    def _current(self, study_id: int) -> Mirror:
+        """The study's mirror, read anew if it is older than `refresh_interval`."""
+        mirror = self._mirrors.get(study_id)
+        if mirror is None or mirror.read_at + self.refresh_interval <= time.monotonic():
+            try:
+                self.refresh(study_id)
+            except OutageError:
+                if mirror is None or self.refresh_interval == 0:
+                    raise
+                mirror.read_at = time.monotonic()  # not again at every call
+        return self._mirrors[study_id]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Trials by number. With `deepcopy=False` neither the list nor a trial may be changed."""
+        with self._lock:
+            trials = self._current(study_id).listed(states)
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with self._lock:
+            study_id = self._study_of.get(trial_id, -1)
+            mirror = self._mirrors.get(study_id)
+            if mirror is not None and trial_id in mirror.trials:
+                known = mirror.trials[trial_id]
+                if known.state.is_finished() or trial_id in mirror.pending:
+                    return known
+                if self.refresh_interval > 0:
+                    return self._current(study_id).trials[trial_id]
+        with self.database.read() as connection:
+            return _whole(connection, trial_id)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        template = template_trial or FrozenTrial(
+            number=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+            trial_id=-1,
+        )
+        start, complete = template.datetime_start, template.datetime_complete
+        with self._lock:
+            mirror = self._mirrors.setdefault(study_id, Mirror())
+            with self.database.write() as connection:
+                studies.require(connection, study_id, lock=True)
+                claims.see(connection, study_id, mirror)
+                times = rows.to_utc(start), rows.to_utc(complete)
+                head = rows.Head(-1, len(mirror.heads), template.state, *times)
+                head = writes.insert_trial(connection, study_id, head)
+                writes.put_content(connection, head.trial_id, template)
+            mirror.read_at = float("-inf")
+        return head.trial_id
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        with self.database.write() as connection:
+            study_id = self._updatable(connection, trial_id)
+            known = self._distribution(connection, study_id, param_name)
+            if known is not None:
+                check_distribution_compatibility(known, distribution)
+            writes.put_params(
+                connection, trial_id, [(param_name, param_value_internal, distribution)]
+            )
+        self._outdated(trial_id)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        with self.database.write() as connection:
+            self._updatable(connection, trial_id, lock=True)
+            now = datetime.now(UTC).replace(tzinfo=None)
+            if values is not None:
+                writes.put_values(connection, [(trial_id, values)])
+            if state == TrialState.RUNNING:
+                done = writes.start_trial(connection, trial_id, now)
+            else:
+                complete = now if state.is_finished() else None
+                done = writes.set_state(connection, trial_id, state, complete)
+        self._outdated(trial_id)
+        return done
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        with self.database.write() as connection:
+            self._updatable(connection, trial_id)
+            writes.put_reports(connection, [(trial_id, step, intermediate_value)])
+        self._outdated(trial_id)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._set_attr(rows.USER_ATTRS, trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._set_attr(rows.SYSTEM_ATTRS, trial_id, key, value)
+
+    def _set_attr(self, table: Table, trial_id: int, key: str, value: Any) -> None:
+        with self.database.write() as connection:
+            self._updatable(connection, trial_id)
+            writes.put_trial_attrs(connection, table, [(trial_id, {key: value})])
+        self._outdated(trial_id)
+
+    def _outdated(self, trial_id: int) -> None:
+        """Read a trial anew at the next look, however short ago the last one was."""
+        with self._lock:
+            mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
+            if mirror is not None:
+                mirror.stale.add(trial_id)
+                mirror.read_at = float("-inf")
+
+    def _distribution(
+        self, connection: Connection, study_id: int, name: str
+    ) -> BaseDistribution | None:
+        """What an earlier trial of the study drew this parameter from."""
+        with self._lock:
+            mirror = self._mirrors.get(study_id)
+            if mirror is not None and name in mirror.distributions:
+                return mirror.distributions[name]
+        return rows.read_distribution(connection, study_id, name)
+
+    def _updatable(self, connection: Connection, trial_id: int, lock: bool = False) -> int:
+        """The trial's study; KeyError if there is no such trial."""
+        found = rows.read_head(connection, trial_id, lock)
+        if found is None:
+            raise KeyError(studies.MISSING)
+        study_id, head = found
+        if head.state.is_finished():
+            raise UpdateFinishedTrialError(
+                f"Trial#{head.number} has already finished and can not be updated."
+            )
+        return study_id
+
+
+def _whole(connection: Connection, trial_id: int) -> FrozenTrial:
+    found = rows.read_head(connection, trial_id)
+    if found is None:
+        raise KeyError(studies.MISSING)
+    return rows.read_trials(connection, [found[1]])[0].trial

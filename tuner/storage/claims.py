@@ -1,0 +1,146 @@
+"""Handing out trials: those whose lease ran out, then enqueued ones, then new ones."""
+
+from __future__ import annotations
+
+from copy import copy
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Select, bindparam, select
+
+from tuner.storage import rows, schema, sql, studies, writes
+from tuner.storage.lease import OPEN, Lease
+from tuner.storage.mirror import Mirror
+
+RESUME, WAITING, NEW = "resume", "waiting", "new"
+
+
+class Plan(NamedTuple):
+    """What a claim would hand out; `head` is the trial's row, or a new row's number."""
+
+    kind: str
+    head: rows.Head
+    token: int = 1
+
+
+@cache
+def _expired(dialect: str, lock: bool) -> Select[Any]:
+    held = schema.leases
+    trials = rows.TRIALS
+    found = (
+        select(held.c.trial_id, held.c.token)
+        .join(trials, trials.c.trial_id == held.c.trial_id)
+        .where(held.c.study_id == bindparam("study_id"), held.c.expires <= sql.now(dialect))
+        .where(trials.c.state == TrialState.RUNNING)
+        .order_by(held.c.trial_id)
+        .limit(1)
+    )
+    # A lease that somebody is writing with at this moment is not one that ran out.
+    return found.with_for_update(of=held, skip_locked=True) if lock else found
+
+
+def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> Plan | None:
+    """What there is to hand out; `mirror` has to have seen the study's rows since the lock."""
+    budget, state = studies.terms(connection, study_id, lock)
+    if state != OPEN:
+        return None
+    expired = connection.execute(
+        _expired(connection.dialect.name, lock), {"study_id": study_id}
+    ).one_or_none()
+    see(connection, study_id, mirror)
+    if expired is not None:
+        return Plan(RESUME, mirror.heads[expired[0]], expired[1])
+    counts = mirror.counts
+    taken = counts[TrialState.COMPLETE] + counts[TrialState.PRUNED] + counts[TrialState.RUNNING]
+    if taken >= budget:
+        return None
+    waiting = [i for i in mirror.unfinished if mirror.heads[i].state == TrialState.WAITING]
+    if waiting:
+        return Plan(WAITING, mirror.heads[min(waiting)])
+    return Plan(NEW, rows.Head(0, len(mirror.heads), TrialState.RUNNING, None, None))
+
+
+def see(connection: Connection, study_id: int, mirror: Mirror) -> None:
+    """Read the rows that changed; a study that was deleted and made anew is read from scratch."""
+    heads = rows.read_changed(connection, study_id, mirror.last, mirror.unfinished)
+    if not mirror.fits(heads):
+        mirror.clear()
+        heads = rows.read_changed(connection, study_id, 0, ())
+    mirror.see(heads)
+
+
+def resume(connection: Connection, study_id: int, found: Plan, holder: str, ttl: float) -> Lease:
+    """Take over an expired or released lease with its last checkpoint."""
+    trial_id, token = found.head.trial_id, found.token + 1
+    held, saved = schema.leases, schema.checkpoints
+    expires = sql.now(connection.dialect.name) + ttl
+    values = {"holder": holder, "token": token, "expires": expires}
+    connection.execute(held.update().where(held.c.trial_id == trial_id).values(values))
+    data = connection.execute(select(saved.c.data).where(saved.c.trial_id == trial_id)).scalar()
+    trial = rows.read_trials(connection, [found.head])[0].trial
+    number = found.head.number
+    return Lease(study_id, trial_id, number, holder, token, trial, data, resumed=True)
+
+
+def start(
+    connection: Connection, study_id: int, found: Plan, trial: FrozenTrial, holder: str, ttl: float
+) -> tuple[Lease, rows.Head] | None:
+    """Make a new trial, or start a waiting one; None if a waiting one was taken just now.
+
+    The clock of the database gives the times. A trial that is finished already gets no lease.
+    """
+    seconds = connection.execute(_clock(connection.dialect.name)).scalar_one()
+    now = rows.from_clock(seconds)
+    head = found.head._replace(state=TrialState.RUNNING, start=now)
+    if found.kind == NEW:
+        head = writes.insert_trial(connection, study_id, head)
+    elif not writes.start_trial(connection, head.trial_id, now):
+        return None
+    writes.put_content(connection, head.trial_id, trial)
+    if trial.state.is_finished():
+        writes.finish_trials(connection, [(head.trial_id, trial.state, now)])
+        head = head._replace(state=trial.state, complete=now)
+    else:
+        row = {"trial_id": head.trial_id, "study_id": study_id, "holder": holder, "token": 1}
+        statement = sql.upsert(connection.dialect.name, schema.leases, ("trial_id",))
+        connection.execute(statement, row | {"expires": seconds + ttl})
+    made = _started(head, trial, now)
+    return Lease(study_id, head.trial_id, head.number, holder, 1, made), head
+
+
+def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
+    finished = trial.state.is_finished()
+    return FrozenTrial(
+        number=head.number,
+        state=trial.state if finished else TrialState.RUNNING,
+        value=None,
+        values=trial.values if finished else None,
+        datetime_start=rows.to_local(now),
+        datetime_complete=rows.to_local(now) if finished else None,
+        params=dict(trial.params),
+        distributions=dict(trial.distributions),
+        user_attrs=dict(trial.user_attrs),
+        system_attrs=dict(trial.system_attrs),
+        intermediate_values=dict(trial.intermediate_values),
+        trial_id=head.trial_id,
+    )
+
+
+@cache
+def _clock(dialect: str) -> Select[Any]:
+    return select(sql.now(dialect))
+
+
+def fixed(template: FrozenTrial) -> dict[str, Any]:
+    """Parameters that whoever enqueued a trial asked for."""
+    return {**template.system_attrs.get("fixed_params", {}), **template.params}
+
+
+def fill(template: FrozenTrial, proposal: FrozenTrial) -> FrozenTrial:
+    """The proposal with what an enqueued trial brings along."""
+    filled = copy(proposal)
+    filled.user_attrs = {**template.user_attrs, **proposal.user_attrs}
+    filled.system_attrs = {**template.system_attrs, **proposal.system_attrs}
+    return filled

@@ -1,0 +1,123 @@
+"""One engine: read and write transactions, the database's clock, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL
+
+from tuner.errors import StorageError
+from tuner.storage import urls
+
+
+class OutageError(StorageError):
+    """The database does not answer at the moment; the same call may work later."""
+
+
+class Database:
+    """An engine for one URL; forked children get connections of their own.
+
+    Args:
+        url: as `urls.parse` returns it.
+        options: overrides of `urls.engine_options`.
+    """
+
+    def __init__(self, url: URL, options: dict[str, Any] | None = None) -> None:
+        self.url = url
+        self.shown = urls.redact(url.render_as_string(hide_password=True))
+        self.dialect = url.get_backend_name()
+        merged = urls.engine_options(url) | (options or {})
+        merged["connect_args"] = urls.engine_options(url)["connect_args"] | merged["connect_args"]
+        self.engine = create_engine(url, **merged)
+        self._reader, self._writer = _split(self.engine, self.dialect)
+        _databases.add(self)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection on which every statement sees what is committed at that moment."""
+        with self.translated(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction; on SQLite it holds the write lock from its start."""
+        with self.translated(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the driver's errors into ours; an IntegrityError passes as it is."""
+        try:
+            yield
+        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+            raise self._explain(error) from error
+        except exc.DBAPIError as error:
+            # A connection that breaks inside a result shows up as any kind of error.
+            if error.connection_invalidated or "not a database" in str(error.orig):
+                raise self._explain(error) from error
+            raise
+
+    def _explain(self, error: exc.SQLAlchemyError) -> StorageError:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        if self.url.password:
+            cause = cause.replace(str(self.url.password), "***")
+        for text, what, hint in _CAUSES:
+            if text in cause:
+                return StorageError(f"{what} ({cause})", where=self.shown, hint=hint)
+        hint = "is the server running, and are host, user, password and database name right?"
+        return OutageError(f"cannot be reached ({cause})", where=self.shown, hint=hint)
+
+    def after_fork(self) -> None:
+        """Forget the parent's connections without closing them: the parent still uses them."""
+        _inherited.append(self.engine.pool)
+        self.engine.dispose(close=False)
+        self._reader, self._writer = _split(self.engine, self.dialect)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+_CAUSES = (
+    ("database is locked", "is locked by another program", "end that program, then go on"),
+    ("is full", "the disk is full", "free some space, then go on"),
+    ("could not extend file", "the server's disk is full", "free some space, then go on"),
+    ("No space left", "the disk is full", "free some space, then go on"),
+    ("disk I/O error", "the disk cannot be read or written", "check the disk, then go on"),
+    ("readonly", "cannot be written", "change its permissions, or move it"),
+    ("unable to open", "cannot be opened", "check its path and permissions"),
+    ("not a database", "is not a database", "give the path of another file"),
+    ("malformed", "is damaged", "restore a backup, or give another file"),
+)
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_inherited: list[Any] = []
+
+
+def _split(engine: Engine, dialect: str) -> tuple[Engine, Engine]:
+    if dialect == "sqlite":
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "begin", _on_begin)
+        return engine, engine.execution_options(tuner_write=True)
+    return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
+
+
+def _on_connect(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by _on_begin, not by the driver
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _on_begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("tuner_write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

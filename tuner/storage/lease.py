@@ -1,0 +1,114 @@
+"""What passes between a worker and the storage: a lease, an update, a study's progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from optuna.trial import FrozenTrial, TrialState
+
+OPEN, PAUSED, STOPPED = "open", "paused", "stopped"
+STATES = (OPEN, PAUSED, STOPPED)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's time-limited claim on a running trial.
+
+    Attributes:
+        token: grows by one with every holder; a write with an earlier token is refused.
+        trial: the trial with its parameters and, if `resumed`, what was reported so far.
+        checkpoint: the bytes that the last holder wrote, or None.
+        resumed: whether an earlier holder left the trial unfinished.
+    """
+
+    study_id: int
+    trial_id: int
+    number: int
+    holder: str
+    token: int
+    trial: FrozenTrial
+    checkpoint: bytes | None = None
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a worker has to tell about one trial; writing it again changes nothing.
+
+    Attributes:
+        reports: intermediate values by step; non-finite ones are stored as Optuna does.
+        state: a finished state, or None while the trial goes on.
+        value: the objective of a complete or pruned trial.
+        age: seconds since `state` was reached (an update may have to wait for its writing).
+    """
+
+    lease: Lease
+    reports: Mapping[int, float] = field(default_factory=dict)
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: bytes | None = None
+    state: TrialState | None = None
+    value: float | None = None
+    age: float = 0.0
+
+    def merge(self, later: Update) -> Update:
+        """Both in one; the later one wins where they differ."""
+        final = later if later.state is not None else self
+        checkpoint = later.checkpoint if later.checkpoint is not None else self.checkpoint
+        return Update(
+            lease=later.lease,
+            reports={**self.reports, **later.reports},
+            user_attrs={**self.user_attrs, **later.user_attrs},
+            system_attrs={**self.system_attrs, **later.system_attrs},
+            checkpoint=checkpoint,
+            state=final.state,
+            value=final.value,
+            age=final.age,
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counts of a study's trials; failed ones do not count towards the budget."""
+
+    budget: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    waiting: int
+    state: str
+
+    @property
+    def finished(self) -> int:
+        return self.complete + self.pruned
+
+    @property
+    def met(self) -> bool:
+        """Whether as many trials are finished as the study asked for."""
+        return self.finished >= self.budget
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker's row: `age` is in seconds since it last renewed its leases."""
+
+    holder: str
+    host: str
+    pid: int
+    device: str
+    trials: int
+    age: float
+
+
+class Propose(Protocol):
+    """Makes the trial with this number; `fixed` are parameters that somebody asked for.
+
+    The trial's parameters, attributes and (if it is finished already) state and values are used.
+    A function whose attribute `learns` is false gives each number its own configuration: it is
+    asked again when another worker took the number in the meantime.
+    """
+
+    def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial: ...

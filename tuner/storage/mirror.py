@@ -1,0 +1,192 @@
+"""A study's trials in memory: finished ones never change, others are replaced, not changed."""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import datetime
+from math import isnan
+from operator import attrgetter
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.storage.lease import Update
+from tuner.storage.rows import Head, Read, to_local
+
+_STATES = tuple(TrialState)
+_BY_NUMBER = attrgetter("_number")
+
+
+class Mirror:
+    """Trials of one study, and what is known of their rows in the database.
+
+    Attributes:
+        heads: each trial's own row as last seen in, or written to, the database.
+        trials: by trial id; ahead of `heads` for what waits to be written.
+        unfinished: trials whose row may still change.
+        stale: trials whose row changed, and whose rest has to be read.
+        pending: trials of this process with something that waits to be written.
+        floors: of running trials, the highest row id of an intermediate value that was read.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Know nothing (any more)."""
+        self.heads: dict[int, Head] = {}
+        self.trials: dict[int, FrozenTrial] = {}
+        self.unfinished: set[int] = set()
+        self.stale: set[int] = set()
+        self.pending: set[int] = set()
+        self.floors: dict[int, int] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
+        self.counts: Counter[TrialState] = Counter()
+        self.read_at = float("-inf")
+        self._versions = dict.fromkeys(TrialState, 0)
+        self._lists: dict[tuple[bool, ...], tuple[int, list[FrozenTrial]]] = {}
+        self._columns: dict[int, list[float]] = {}
+
+    @property
+    def last(self) -> int:
+        """The highest trial id that was seen."""
+        return next(reversed(self.heads), 0)
+
+    def fits(self, heads: Sequence[Head]) -> bool:
+        """Whether rows just read continue what is known, and not a study made anew."""
+        found = {head.trial_id: head for head in heads}
+        if self.heads:
+            last = self.heads[self.last]
+            again = found.get(last.trial_id)
+            if again is None or again.number != last.number:
+                return False
+            if last.state != TrialState.WAITING and again.start != last.start:
+                return False
+        return self.unfinished <= found.keys()
+
+    def see(self, heads: Iterable[Head]) -> None:
+        """Take in rows, in the order of their trial ids."""
+        for head in heads:
+            known = self.heads.get(head.trial_id)
+            if known == head:
+                continue
+            self.mark(head)
+            if head.trial_id not in self.pending:
+                self.stale.add(head.trial_id)
+
+    def mark(self, head: Head) -> None:
+        """Take in one row whose rest is known already."""
+        known = self.heads.get(head.trial_id)
+        if known is not None:
+            self.counts[known.state] -= 1
+        self.counts[head.state] += 1
+        self.heads[head.trial_id] = head
+        if head.state.is_finished():
+            self.unfinished.discard(head.trial_id)
+            self.floors.pop(head.trial_id, None)
+        else:
+            self.unfinished.add(head.trial_id)
+
+    def load(self, reads: Iterable[Read]) -> None:
+        """Take in whole trials, except those that are ahead of the database."""
+        for trial, floor in reads:
+            self.stale.discard(trial._trial_id)
+            if trial._trial_id in self.pending:
+                continue
+            if self.trials.get(trial._trial_id) != trial:
+                self.put(trial)
+            if trial.state == TrialState.RUNNING:
+                self.floors[trial._trial_id] = floor
+
+    def extend(self, reports: Mapping[int, tuple[dict[int, float], int]]) -> None:
+        """Take in new intermediate values of running trials."""
+        for trial_id, (steps, floor) in reports.items():
+            if trial_id in self.floors:
+                self.floors[trial_id] = floor
+                old = self.trials[trial_id]
+                if any(step not in old.intermediate_values for step in steps):
+                    new = copy.copy(old)
+                    new.intermediate_values = {**old.intermediate_values, **steps}
+                    self.put(new)
+
+    def put(self, trial: FrozenTrial) -> None:
+        """Replace a trial, or add one."""
+        old = self.trials.get(trial._trial_id)
+        if old is not None and old.state.is_finished() and old.state == trial.state:
+            self.trials[trial._trial_id] = trial
+            self._versions[trial.state] += 1
+            return
+        if old is not None:
+            self._versions[old.state] += 1
+        self._versions[trial.state] += 1
+        self.trials[trial._trial_id] = trial
+        self.distributions.update(trial.distributions)
+        if trial.state == TrialState.COMPLETE:
+            for step, column in self._columns.items():
+                value = trial.intermediate_values.get(step, float("nan"))
+                if not isnan(value):
+                    insort(column, value)
+
+    def anticipate(self, update: Update) -> None:
+        """Show what this process has to tell about one of its trials before it is written."""
+        self.pending.add(update.lease.trial_id)
+        self._apply(update, datetime.now())
+
+    def confirm(self, update: Update, final: tuple[TrialState, datetime] | None) -> None:
+        """Take in what was written; a final one comes with its state and time (UTC)."""
+        trial_id = update.lease.trial_id
+        if final is not None and trial_id in self.heads:
+            self.mark(self.heads[trial_id]._replace(state=final[0], complete=final[1]))
+            self._apply(update, to_local(final[1]))
+        elif trial_id not in self.pending:
+            self._apply(update, None)
+
+    def _apply(self, update: Update, complete: datetime | None) -> None:
+        old = self.trials.get(update.lease.trial_id)
+        if old is None or (old.state.is_finished() and update.state != old.state):
+            return
+        new = copy.copy(old)
+        new.intermediate_values = {**old.intermediate_values, **update.reports}
+        new.user_attrs = {**old.user_attrs, **update.user_attrs}
+        new.system_attrs = {**old.system_attrs, **update.system_attrs}
+        if update.state is not None:
+            new.state = update.state
+            new.values = None if update.value is None else [float(update.value)]
+            new.datetime_complete = complete
+        self.put(new)
+
+    def forget(self, trial_id: int) -> None:
+        """Read a trial anew: another worker has it, and what was told of it here is void."""
+        self.pending.discard(trial_id)
+        if trial_id in self.heads:
+            self.stale.add(trial_id)
+            self.unfinished.add(trial_id)
+            self._columns.clear()  # a result that was taken in may have to go
+
+    def listed(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
+        """Trials in these states by number; the same list until one of them changes."""
+        wanted = tuple(states is None or state in states for state in _STATES)
+        version = sum(self._versions[s] for s, want in zip(_STATES, wanted, strict=True) if want)
+        known = self._lists.get(wanted)
+        if known is None or known[0] != version:
+            chosen = {s for s, want in zip(_STATES, wanted, strict=True) if want}
+            trials = [trial for trial in self.trials.values() if trial.state in chosen]
+            known = version, sorted(trials, key=_BY_NUMBER)
+            self._lists[wanted] = known
+        return known[1]
+
+    def column(self, step: int) -> list[float]:
+        """Intermediate values of complete trials at a step, ascending, without NaN."""
+        if step not in self._columns:
+            complete = self.listed((TrialState.COMPLETE,))
+            found = (trial.intermediate_values.get(step) for trial in complete)
+            self._columns[step] = sorted(v for v in found if v is not None and not isnan(v))
+        return self._columns[step]
+
+    def rank(self, step: int, value: float) -> tuple[int, int]:
+        """How many complete trials had a lower value at a step, and how many had one at all."""
+        column = self.column(step)
+        return bisect_left(column, value), len(column)

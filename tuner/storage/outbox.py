@@ -1,0 +1,180 @@
+"""What a worker has to tell: written in batches by a thread, kept while the database is away."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from threading import Condition, Lock, Thread
+
+from tuner.errors import StorageError
+from tuner.storage.database import OutageError
+from tuner.storage.lease import Lease, Update
+from tuner.storage.spool import Spool
+from tuner.storage.storage import Storage
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+Key = tuple[int, int]
+
+
+def _key(lease: Lease) -> Key:
+    return lease.trial_id, lease.token
+
+
+class Outbox:
+    """Writes updates in the background, renews leases, and never gives a result up.
+
+    While the database does not answer, training goes on: writing is tried again after 0.1 s,
+    then later and later, up to every 5 s. Updates of one trial are merged, so that a long outage
+    costs little memory.
+
+    Args:
+        storage: where to write.
+        spool: a folder where results that could not be written wait for this worker or the next.
+        flush_seconds: how long an update may wait for others to be written with.
+        holder: whose leases are renewed; also learnt from the updates.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        spool: Path | None = None,
+        flush_seconds: float = 0.5,
+        holder: str | None = None,
+    ) -> None:
+        self._storage = storage
+        self._spool = Spool(spool, storage.url) if spool is not None else None
+        self._flush_seconds = flush_seconds
+        self._holders: set[str] = set() if holder is None else {holder}
+        self._renew_at = time.monotonic() + storage.lease_seconds / 3
+        self._queue: dict[Key, tuple[Update, float]] = {}
+        self._lost: set[Key] = set()
+        self._error: StorageError | None = None
+        self._changed = Condition(Lock())
+        self._writing = Lock()
+        self._closing = False
+        if self._spool is not None:
+            for update in self._spool.load():
+                self._queue[_key(update.lease)] = update, time.monotonic() - update.age
+        self._thread = Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, update: Update) -> None:
+        """Queue an update; this process' samplers and pruners see it at once."""
+        key, now = _key(update.lease), time.monotonic()
+        with self._changed:
+            self._holders.add(update.lease.holder)
+            if key in self._lost:
+                return
+            queued = self._queue.get(key)
+            merged = update if queued is None else queued[0].merge(update)
+            self._queue[key] = merged, now - update.age
+            self._storage.anticipate(update)
+            failing = self._error is not None
+        if failing and update.state is not None:
+            self._keep({key: (merged, now)})
+
+    def lost(self, lease: Lease) -> bool:
+        """Whether another worker was found to hold the trial: drop the work on it."""
+        with self._changed:
+            return _key(lease) in self._lost
+
+    def pending(self) -> int:
+        """How many trials have something that is not written yet."""
+        with self._changed:
+            return len(self._queue)
+
+    def check(self) -> None:
+        """Raise what keeps results from being written, unless it is a mere outage."""
+        with self._changed:
+            error = self._error
+        if error is not None and not isinstance(error, OutageError):
+            raise error
+
+    def flush(self) -> None:
+        """Write what is queued now; raises, and keeps it, if that fails."""
+        with self._writing:
+            with self._changed:
+                batch = dict(self._queue)
+            now = time.monotonic()
+            updates = [replace(update, age=now - since) for update, since in batch.values()]
+            try:
+                lost = self._storage.write(updates)
+            except StorageError as error:
+                with self._changed:
+                    self._error = error
+                self._keep(batch)
+                raise
+            self._written(batch, {_key(lease) for lease in lost})
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is left and end the thread.
+
+        Raises:
+            StorageError: something could not be written in `timeout` seconds; final results
+                among it wait in the spool, if there is one.
+        """
+        until = time.monotonic() + timeout
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(max(0.0, until - time.monotonic()))
+        while self.pending():
+            try:
+                self.flush()
+            except StorageError as error:
+                if time.monotonic() >= until:
+                    raise StorageError(
+                        f"{self.pending()} trials could not be told: {error.what}",
+                        where=error.where,
+                        hint=error.hint if self._spool is None else f"kept in {self._spool}",
+                    ) from error
+                time.sleep(_FIRST_WAIT)
+
+    def _written(self, batch: dict[Key, tuple[Update, float]], lost: set[Key]) -> None:
+        with self._changed:
+            self._error = None
+            self._lost |= lost
+            for key, entry in batch.items():
+                if key in lost or self._queue.get(key) is entry:
+                    self._queue.pop(key, None)
+                    self._storage.settle(entry[0].lease)
+        if self._spool is not None:
+            for update, _ in batch.values():
+                self._spool.remove(update.lease)
+
+    def _keep(self, batch: dict[Key, tuple[Update, float]]) -> None:
+        if self._spool is not None:
+            now = time.monotonic()
+            for update, since in batch.values():
+                if update.state is not None:
+                    self._spool.save(replace(update, age=now - since))
+
+    def _run(self) -> None:
+        wait = self._flush_seconds
+        while True:
+            with self._changed:
+                if self._closing and self._error is None and not self._queue:
+                    return
+                if not self._closing or self._error is not None:
+                    self._changed.wait(wait)
+                if self._closing and self._error is not None:
+                    return  # close() tries on as long as it may
+            try:
+                if self._queue:
+                    self.flush()
+                self._renew()
+                wait = self._flush_seconds
+            except StorageError as error:
+                failed = wait if self._error is not None else _FIRST_WAIT / 2
+                self._error = error
+                wait = min(2 * failed, _LONGEST_WAIT)
+
+    def _renew(self) -> None:
+        if time.monotonic() < self._renew_at:
+            return
+        for holder in sorted(self._holders):
+            self._storage.renew(holder)
+        with self._changed:
+            self._error = None
+        self._renew_at = time.monotonic() + self._storage.lease_seconds / 3

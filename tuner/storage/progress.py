@@ -1,0 +1,70 @@
+"""How far studies are and who works on them, straight from the database, cheap to poll."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Select, bindparam, func, select
+
+from tuner.storage import rows, schema, sql, studies
+from tuner.storage.lease import OPEN, Progress, Worker
+
+
+@cache
+def _counts() -> Select[Any]:
+    state = rows.TRIALS.c.state
+    mine = rows.TRIALS.c.study_id == bindparam("study_id")
+    return select(state, func.count()).where(mine).group_by(state)
+
+
+def progress(connection: Connection, study_id: int) -> Progress:
+    """Counts of a study's trials by state; KeyError if there is no such study."""
+    budget, state = studies.terms(connection, study_id)
+    found = connection.execute(_counts(), {"study_id": study_id})
+    counts: dict[TrialState, int] = {state: int(n) for state, n in found}
+    return Progress(
+        budget=budget,
+        complete=counts.get(TrialState.COMPLETE, 0),
+        pruned=counts.get(TrialState.PRUNED, 0),
+        failed=counts.get(TrialState.FAIL, 0),
+        running=counts.get(TrialState.RUNNING, 0),
+        waiting=counts.get(TrialState.WAITING, 0),
+        state=state,
+    )
+
+
+def open_studies(connection: Connection) -> dict[str, int]:
+    """Ids of the studies that hand out trials, by name, oldest first."""
+    name, study_id = studies.STUDIES.c.study_name, studies.STUDIES.c.study_id
+    joined = studies.STUDIES.join(schema.studies, schema.studies.c.study_id == study_id)
+    is_open = schema.studies.c.state == OPEN
+    found = select(name, study_id).select_from(joined).where(is_open).order_by(study_id)
+    return {row[0]: int(row[1]) for row in connection.execute(found)}
+
+
+def workers(connection: Connection) -> list[Worker]:
+    """All registered workers, the most recently renewed first."""
+    table, held = schema.workers, schema.leases
+    now = sql.now(connection.dialect.name)
+    counts = (
+        select(held.c.holder, func.count().label("trials"))
+        .join(rows.TRIALS, rows.TRIALS.c.trial_id == held.c.trial_id)
+        .where(rows.TRIALS.c.state == TrialState.RUNNING)
+        .group_by(held.c.holder)
+        .subquery()
+    )
+    found = (
+        select(
+            table.c.holder,
+            table.c.host,
+            table.c.pid,
+            table.c.device,
+            func.coalesce(counts.c.trials, 0),
+            now - table.c.renewed,
+        )
+        .select_from(table.outerjoin(counts, counts.c.holder == table.c.holder))
+        .order_by(table.c.renewed.desc())
+    )
+    return [Worker(*row) for row in connection.execute(found)]

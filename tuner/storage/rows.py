@@ -1,0 +1,218 @@
+"""Optuna's rows read in bulk and made into frozen trials, without its object mapper."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Select, String, Table, bindparam, or_, select, type_coerce
+
+from tuner.storage import sql
+
+TRIALS: Table = models.TrialModel.__table__
+PARAMS: Table = models.TrialParamModel.__table__
+VALUES: Table = models.TrialValueModel.__table__
+REPORTS: Table = models.TrialIntermediateValueModel.__table__
+USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
+SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
+
+_INFINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
+Groups = Mapping[int, Sequence[Any]]
+
+
+class Head(NamedTuple):
+    """A trial's own row; times are naive UTC, as in the database."""
+
+    trial_id: int
+    number: int
+    state: TrialState
+    start: datetime | None
+    complete: datetime | None
+
+
+_HEAD = (
+    TRIALS.c.trial_id,
+    TRIALS.c.number,
+    TRIALS.c.state,
+    TRIALS.c.datetime_start,
+    TRIALS.c.datetime_complete,
+)
+
+
+@cache
+def _changed(dialect: str) -> Select[Any]:
+    wanted = or_(
+        TRIALS.c.trial_id >= bindparam("last"), sql.among(dialect, TRIALS.c.trial_id, "unfinished")
+    )
+    mine = TRIALS.c.study_id == bindparam("study_id")
+    return select(*_HEAD).where(mine, wanted).order_by(TRIALS.c.trial_id)
+
+
+def read_changed(
+    connection: Connection, study_id: int, last: int, unfinished: Iterable[int]
+) -> list[Head]:
+    """The trial `last`, those after it, and the `unfinished` ones, by trial id."""
+    dialect = connection.dialect.name
+    found = connection.execute(
+        _changed(dialect),
+        {"study_id": study_id, "last": last, "unfinished": sql.numbers(dialect, unfinished)},
+    )
+    return [Head(*row) for row in found]
+
+
+@cache
+def _one(lock: bool) -> Select[Any]:
+    found = select(TRIALS.c.study_id, *_HEAD).where(TRIALS.c.trial_id == bindparam("trial_id"))
+    return found.with_for_update() if lock else found
+
+
+def read_head(connection: Connection, trial_id: int, lock: bool = False) -> tuple[int, Head] | None:
+    """The study and the row of one trial, or None if there is no such trial."""
+    row = connection.execute(_one(lock), {"trial_id": trial_id}).one_or_none()
+    return None if row is None else (row[0], Head(*row[1:]))
+
+
+@cache
+def _children(dialect: str, table: Table) -> Select[Any]:
+    """Rows of `table`: the trial's id, then what `_group` collects for it."""
+    columns = [
+        type_coerce(c, String) if c.name.endswith("value_type") else c
+        for c in table.c
+        if c.name not in ("trial_id", table.primary_key.columns[0].name)
+    ]
+    if table is REPORTS:
+        columns.append(REPORTS.c.trial_intermediate_value_id)
+    order = [table.primary_key.columns[0]] if table is PARAMS else []
+    trial_id = table.c.trial_id
+    return select(trial_id, *columns).where(sql.among(dialect, trial_id, "ids")).order_by(*order)
+
+
+def _read(connection: Connection, table: Table, bound: Any) -> dict[int, list[Any]]:
+    groups: dict[int, list[Any]] = defaultdict(list)
+    for row in connection.execute(_children(connection.dialect.name, table), {"ids": bound}):
+        groups[row[0]].append(row)
+    return groups
+
+
+class Read(NamedTuple):
+    """A trial, and the highest row id among its intermediate values."""
+
+    trial: FrozenTrial
+    floor: int
+
+
+def read_trials(connection: Connection, heads: Sequence[Head]) -> list[Read]:
+    """The whole trials of these rows: five statements, however many there are.
+
+    Read the rows first and the rest after: a trial seen finished then has everything.
+    """
+    if not heads:
+        return []
+    bound = sql.numbers(connection.dialect.name, (head.trial_id for head in heads))
+    tables = (VALUES, PARAMS, USER_ATTRS, SYSTEM_ATTRS, REPORTS)
+    values, params, user, system, reports = (_read(connection, t, bound) for t in tables)
+    return [
+        Read(
+            _trial(head, values, params, user, system, reports),
+            max((row[4] for row in reports.get(head.trial_id, ())), default=0),
+        )
+        for head in heads
+    ]
+
+
+def _trial(
+    head: Head, values: Groups, params: Groups, user: Groups, system: Groups, reports: Groups
+) -> FrozenTrial:
+    trial_id = head.trial_id
+    found = [(row[1], row[2], _distribution(row[3])) for row in params.get(trial_id, ())]
+    return FrozenTrial(
+        number=head.number,
+        state=head.state,
+        value=None,
+        values=[_number(*row[2:4]) for row in sorted(values[trial_id])]
+        if trial_id in values
+        else None,
+        datetime_start=to_local(head.start),
+        datetime_complete=to_local(head.complete),
+        params={name: kind.to_external_repr(value) for name, value, kind in found},
+        distributions={name: kind for name, _, kind in found},
+        user_attrs={row[1]: json.loads(row[2]) for row in user.get(trial_id, ())},
+        system_attrs={row[1]: json.loads(row[2]) for row in system.get(trial_id, ())},
+        intermediate_values={row[1]: _number(*row[2:4]) for row in reports.get(trial_id, ())},
+        trial_id=trial_id,
+    )
+
+
+def read_distribution(connection: Connection, study_id: int, name: str) -> BaseDistribution | None:
+    """What some trial of the study drew a parameter from."""
+    found = (
+        select(PARAMS.c.distribution_json)
+        .join(TRIALS, TRIALS.c.trial_id == PARAMS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, PARAMS.c.param_name == name)
+        .limit(1)
+    )
+    text = connection.execute(found).scalar()
+    return None if text is None else _distribution(text)
+
+
+@lru_cache(maxsize=4096)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def _number(value: float | None, kind: str) -> float:
+    return value if value is not None else _INFINITE[kind]
+
+
+@cache
+def _new_reports(dialect: str) -> Select[Any]:
+    table, trial_id, floor = sql.pairs(dialect, "floors")
+    identity = REPORTS.c.trial_intermediate_value_id
+    kind = type_coerce(REPORTS.c.intermediate_value_type, String)
+    return (
+        select(REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value, kind, identity)
+        .select_from(table)
+        .join(REPORTS, (REPORTS.c.trial_id == trial_id) & (identity > floor))
+        .order_by(REPORTS.c.trial_id, REPORTS.c.step)
+    )
+
+
+def read_reports(
+    connection: Connection, floors: Mapping[int, int]
+) -> dict[int, tuple[dict[int, float], int]]:
+    """Intermediate values with a row id above each trial's floor, and the new floors.
+
+    A trial has one writer at a time, so that its row ids are committed in their order.
+    """
+    dialect = connection.dialect.name
+    found: dict[int, tuple[dict[int, float], int]] = {}
+    bound = sql.mapping(dialect, floors)
+    for trial_id, step, value, kind, identity in connection.execute(
+        _new_reports(dialect), {"floors": bound}
+    ):
+        steps, floor = found.get(trial_id, ({}, 0))
+        steps[step] = _number(value, kind)
+        found[trial_id] = steps, max(floor, identity)
+    return found
+
+
+def to_local(time: datetime | None) -> datetime | None:
+    """Naive UTC, as stored, to naive local time, as Optuna's trials have it."""
+    return None if time is None else time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def to_utc(time: datetime | None) -> datetime | None:
+    """Naive local time to naive UTC."""
+    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def from_clock(seconds: float) -> datetime:
+    """Seconds of the database's clock to naive UTC."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)

@@ -1,0 +1,87 @@
+"""Final results that could not be written, on the worker's disk, for the next process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.storage.lease import Lease, Update
+
+
+class Spool:
+    """A folder of JSON files, one for each result; one sub-folder for each database."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def save(self, update: Update) -> None:
+        """Write a result whole or not at all."""
+        path = self._path(update.lease)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        partial.write_text(json.dumps(_to_json(update)), encoding="utf-8")
+        partial.replace(path)
+
+    def remove(self, lease: Lease) -> None:
+        self._path(lease).unlink(missing_ok=True)
+
+    def load(self) -> Iterator[Update]:
+        """Every result in the folder."""
+        for path in sorted(self._folder.glob("*.json")):
+            yield _from_json(json.loads(path.read_text(encoding="utf-8")))
+
+    def _path(self, lease: Lease) -> Path:
+        return self._folder / f"{lease.trial_id}-{lease.token}.json"
+
+
+def _to_json(update: Update) -> dict[str, Any]:
+    lease, state = update.lease, update.state
+    return {
+        "study_id": lease.study_id,
+        "trial_id": lease.trial_id,
+        "number": lease.number,
+        "holder": lease.holder,
+        "token": lease.token,
+        "reports": dict(update.reports),
+        "user_attrs": dict(update.user_attrs),
+        "system_attrs": dict(update.system_attrs),
+        "state": None if state is None else state.name,
+        "value": update.value,
+        "finished": time.time() - update.age,
+    }
+
+
+def _from_json(found: dict[str, Any]) -> Update:
+    trial = FrozenTrial(
+        number=found["number"],
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=found["trial_id"],
+    )
+    names = ("study_id", "trial_id", "number", "holder", "token")
+    return Update(
+        lease=Lease(**{name: found[name] for name in names}, trial=trial),
+        reports={int(step): value for step, value in found["reports"].items()},
+        user_attrs=found["user_attrs"],
+        system_attrs=found["system_attrs"],
+        state=TrialState[found["state"]],
+        value=found["value"],
+        age=max(0.0, time.time() - found["finished"]),
+    )

@@ -1,0 +1,175 @@
+"""Studies: Optuna's rows, and the budget and state that workers go by."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from sqlalchemy import Connection, Select, Table, bindparam, exc, insert, select
+
+from tuner.errors import StorageError
+from tuner.storage import rows, schema, sql, writes
+from tuner.storage.lease import OPEN, STATES
+
+STUDIES: Table = models.StudyModel.__table__
+DIRECTIONS: Table = models.StudyDirectionModel.__table__
+USER_ATTRS: Table = models.StudyUserAttributeModel.__table__
+SYSTEM_ATTRS: Table = models.StudySystemAttributeModel.__table__
+HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
+METRIC_NAMES = "study:metric_names"
+MISSING = "Record does not exist."
+
+
+def create(connection: Connection, name: str, directions: Sequence[StudyDirection]) -> int:
+    """Insert a study; DuplicatedStudyError if the name is taken."""
+    try:
+        returning = insert(STUDIES).returning(STUDIES.c.study_id)
+        study_id = int(connection.execute(returning, {"study_name": name}).scalar_one())
+    except exc.IntegrityError as error:
+        raise DuplicatedStudyError(f"the study {name!r} exists") from error
+    values = [
+        {"study_id": study_id, "objective": objective, "direction": direction}
+        for objective, direction in enumerate(directions)
+    ]
+    connection.execute(insert(DIRECTIONS), values)
+    return study_id
+
+
+def delete(connection: Connection, study_id: int) -> None:
+    """Delete a study and all that belongs to it."""
+    require(connection, study_id)
+    mine = select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
+    children = (rows.VALUES, rows.PARAMS, rows.REPORTS, rows.USER_ATTRS, rows.SYSTEM_ATTRS)
+    for table in (*children, HEARTBEATS, schema.leases, schema.checkpoints):
+        connection.execute(table.delete().where(table.c.trial_id.in_(mine)))
+    for table in (rows.TRIALS, DIRECTIONS, USER_ATTRS, SYSTEM_ATTRS, schema.studies, STUDIES):
+        connection.execute(table.delete().where(table.c.study_id == study_id))
+
+
+def find(connection: Connection, name: str) -> int | None:
+    found = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
+    return connection.execute(found).scalar()
+
+
+def require(connection: Connection, study_id: int, lock: bool = False) -> str:
+    """The study's name; KeyError if there is none. `lock` as Optuna does to create a trial."""
+    found = select(STUDIES.c.study_name).where(STUDIES.c.study_id == study_id)
+    name = connection.execute(found.with_for_update() if lock else found).scalar()
+    if name is None:
+        raise KeyError(MISSING)
+    return str(name)
+
+
+def directions(connection: Connection, study_id: int) -> list[StudyDirection]:
+    require(connection, study_id)
+    found = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
+    return list(connection.execute(found.order_by(DIRECTIONS.c.objective)).scalars())
+
+
+def attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:
+    """A study's user or system attributes."""
+    require(connection, study_id)
+    found = select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
+    return {key: json.loads(value) for key, value in connection.execute(found)}
+
+
+def set_attr(connection: Connection, table: Table, study_id: int, key: str, value: Any) -> None:
+    require(connection, study_id)
+    writes.put_attrs(connection, table, [(study_id, key, value)], "study_id")
+
+
+def everything(connection: Connection) -> list[FrozenStudy]:
+    """All studies with their directions and attributes, by id."""
+    named = connection.execute(select(STUDIES.c.study_id, STUDIES.c.study_name)).all()
+    found: dict[int, list[StudyDirection]] = defaultdict(list)
+    columns = (DIRECTIONS.c.study_id, DIRECTIONS.c.direction)
+    ordered = select(*columns).order_by(DIRECTIONS.c.objective)
+    for study_id, direction in connection.execute(ordered):
+        found[study_id].append(direction)
+    user, system = _all_attrs(connection, USER_ATTRS), _all_attrs(connection, SYSTEM_ATTRS)
+    return [
+        FrozenStudy(name, None, user[i], system[i], i, directions=found[i])
+        for i, name in sorted((study_id, name) for study_id, name in named)
+    ]
+
+
+def _all_attrs(connection: Connection, table: Table) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    columns = (table.c.study_id, table.c.key, table.c.value_json)
+    for study_id, key, value in connection.execute(select(*columns)):
+        found[study_id][key] = json.loads(value)
+    return found
+
+
+def join(
+    connection: Connection,
+    name: str,
+    direction: StudyDirection,
+    metric: str,
+    user_attrs: Mapping[str, str],
+    budget: int,
+) -> int:
+    """Create a study or add what it lacks; nothing that it has is overwritten."""
+    dialect = connection.dialect.name
+    schema.lock_names(connection, dialect)
+    study_id = find(connection, name)
+    if study_id is None:
+        study_id = create(connection, name, [direction])
+    _keep(connection, USER_ATTRS, study_id, user_attrs.items())
+    _keep(connection, SYSTEM_ATTRS, study_id, [(METRIC_NAMES, [metric])])
+    statement = sql.upsert(dialect, schema.studies, ("study_id",), replace=False)
+    connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
+    return study_id
+
+
+def _keep(
+    connection: Connection, table: Table, study_id: int, found: Iterable[tuple[str, Any]]
+) -> None:
+    statement = sql.upsert(connection.dialect.name, table, ("study_id", "key"), replace=False)
+    for key, value in found:
+        row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+        connection.execute(statement, row)
+
+
+def set_budget(connection: Connection, study_id: int, budget: int) -> None:
+    require(connection, study_id)
+    table = schema.studies
+    statement = sql.upsert(connection.dialect.name, table, ("study_id",), replace=False)
+    connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
+    connection.execute(table.update().where(table.c.study_id == study_id).values(budget=budget))
+
+
+def set_state(connection: Connection, study_id: int, state: str) -> None:
+    if state not in STATES:
+        raise StorageError(f"a study cannot be {state!r}", hint=f"known: {', '.join(STATES)}")
+    require(connection, study_id)
+    table = schema.studies
+    statement = sql.upsert(connection.dialect.name, table, ("study_id",), replace=False)
+    connection.execute(statement, {"study_id": study_id, "budget": 0, "state": state})
+    connection.execute(table.update().where(table.c.study_id == study_id).values(state=state))
+
+
+@cache
+def _terms(lock: bool) -> Select[Any]:
+    table = schema.studies
+    found = (
+        select(STUDIES.c.study_id, table.c.budget, table.c.state)
+        .select_from(STUDIES.outerjoin(table, table.c.study_id == STUDIES.c.study_id))
+        .where(STUDIES.c.study_id == bindparam("study_id"))
+    )
+    return found.with_for_update(of=STUDIES) if lock else found
+
+
+def terms(connection: Connection, study_id: int, lock: bool = False) -> tuple[int, str]:
+    """A study's budget (0 if nobody set one) and state; `lock` as Optuna does for a new trial."""
+    row = connection.execute(_terms(lock), {"study_id": study_id}).one_or_none()
+    if row is None:
+        raise KeyError(MISSING)
+    return row[1] or 0, row[2] or OPEN
