@@ -77,7 +77,8 @@ def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSett
     for key, check in (("sampler", check_sampler), ("pruner", check_pruner)):
         if key in values:
             name, options = _named(f"search.{key}", values[key])
-            values[key] = (name, check(name, options))
+            check(name, options)
+            values[key] = (name, options)
     for key in ("timeout", "trial_timeout"):
         if key in values:
             values[key] = seconds(f"search.{key}", values[key])
