@@ -25,10 +25,10 @@ class Draw:
     shape: Shape
     generator: torch.Generator
 
-    def uniform(self, *size: int) -> Tensor:
+    def uniform(self, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Numbers in [0, 1), ``[steps, *size]``."""
-        generator = self.generator
-        return torch.rand(self.steps, *size, generator=generator, device=generator.device)
+        generator, shape = self.generator, (self.steps, *size)
+        return torch.rand(shape, generator=generator, device=generator.device, dtype=dtype)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def predict(network: nn.Module, x: Tensor) -> Tensor:
     rows = max(256, CHUNK // max(1, math.prod(x.shape[1:])))
     if len(x) <= rows:
         return network(x)  # type: ignore[no-any-return]
-    return torch.cat([network(part) for part in x.split(rows)])
+    return torch.cat([network(part) for part in torch.split(x, rows)])
 
 
 def in_units(values: Tensor, target: Target) -> Tensor:

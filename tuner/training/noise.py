@@ -2,7 +2,7 @@
 
 All of it is a function of the trial's seed and the epoch, and is drawn before the steps that use
 it, in blocks of steps so that it fits in memory. So it depends neither on other trials nor on an
-interruption.
+interruption. Each use has a stream of its own: a technique that is on or off changes no other's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tuner.seeds import derive
 from tuner.techniques import Draw, Noise, Technique
 
 BLOCK = 2**21
-"""How many numbers of data or of one mask a block may hold."""
+"""How many numbers of data or of one mask a block may hold. No result on a CPU depends on it."""
 
 
 class Drawing(Protocol):
@@ -36,8 +36,18 @@ def drawing_layers(module: nn.Module) -> list[Drawing]:
     return [cast(Drawing, m) for m in module.modules() if hasattr(m, "draw")]
 
 
-def generator_of(seed: int, epoch: int, device: torch.device) -> torch.Generator:
-    return torch.Generator(device).manual_seed(derive(seed, epoch))
+@dataclass(frozen=True)
+class Streams:
+    """The random streams of one epoch of one trial."""
+
+    seed: int
+    epoch: int
+    device: torch.device
+
+    def generator(self, *use: int | str) -> torch.Generator:
+        """The stream of one use, from its beginning."""
+        seed = derive(self.seed, self.epoch, *use)
+        return torch.Generator(self.device).manual_seed(seed)
 
 
 @dataclass(frozen=True)
@@ -49,33 +59,53 @@ class Batch:
     masks: list[Tensor]
 
 
+def steps_of(rows: int, batch_size: int) -> int:
+    """Steps of an epoch.
+
+    A last batch of a single row is left out: batch normalization could learn nothing of it.
+    """
+    full, rest = divmod(rows, batch_size)
+    return full + (rest > 1 or (rest == 1 and full == 0))
+
+
 def batches(
     rows: int,
     batch_size: int,
     shape: Shape,
     techniques: Sequence[tuple[Technique, Any]],
     layers: Sequence[Drawing],
-    generator: torch.Generator,
+    streams: Streams,
 ) -> Iterator[list[Batch]]:
-    """Blocks of batches that together hold every row once, in random order.
+    """Blocks of batches that together hold every row once, in random order; see ``steps_of``.
 
-    The last batch may be smaller; it is left out if it has a single row, of which batch
-    normalization could learn nothing.
+    The last batch may be smaller.
     """
-    order = torch.randperm(rows, generator=generator, device=generator.device)
-    parts = [p for p in order.split(batch_size) if len(p) > 1 or rows == 1]
+    order = torch.randperm(rows, generator=streams.generator("rows"), device=streams.device)
+    parts = torch.split(order, batch_size)[: steps_of(rows, batch_size)]
+    drawing = [
+        (t, value, streams.generator("technique", t.name)) for t, value in techniques if t.draw
+    ]
+    masking = [(layer, streams.generator("layer", i)) for i, layer in enumerate(layers)]
     largest = max(math.prod(s) for s in [shape, *(layer.noise_shape for layer in layers)])
     steps = max(1, BLOCK // (batch_size * largest))
     for first in range(0, len(parts), steps):
         block = parts[first : first + steps]
-        draw = Draw(len(block), batch_size, shape, generator)
-        drawn = {t.name: t.draw(value, draw) for t, value in techniques if t.draw}
-        masks = [layer.draw(len(block), batch_size, generator) for layer in layers]
+        drawn = {
+            t.name: _unbound(t, value, Draw(len(block), batch_size, shape, generator))
+            for t, value, generator in drawing
+        }
+        masks = [layer.draw(len(block), batch_size, g).unbind() for layer, g in masking]
         yield [
             Batch(
                 rows_of,
-                {name: tuple(part[i] for part in noise) for name, noise in drawn.items()},
-                [mask[i, : len(rows_of)] for mask in masks],
+                {name: noise[i] for name, noise in drawn.items()},
+                [mask[i][: len(rows_of)] for mask in masks],
             )
             for i, rows_of in enumerate(block)
         ]
+
+
+def _unbound(technique: Technique, value: Any, draw: Draw) -> list[Noise]:
+    """A technique's noise, step by step."""
+    assert technique.draw is not None
+    return list(zip(*(part.unbind() for part in technique.draw(value, draw)), strict=True))

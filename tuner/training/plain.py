@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from tuner.data import DataSet, Split
+from tuner.data import DataSet
+from tuner.errors import TrainingError
 from tuner.metrics import Metric
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Config
+from tuner.training.epoch import Epoch
 from tuner.training.evaluate import evaluate
 from tuner.training.flat import flatten
-from tuner.training.noise import Batch, batches, drawing_layers, generator_of
+from tuner.training.noise import Batch, Streams, batches, drawing_layers, steps_of
 from tuner.training.plan import build_network, plan
-from tuner.training.step import (
-    LOSSES,
-    Hyperparameters,
-    Recipe,
-    batch_loss,
-    start,
-    update,
-)
+from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
+from tuner.training.tensors import in_precision, training_targets
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is known after an epoch.
-
-    Args:
-        number: epochs trained so far, from 1.
-        value: the metric on the validation split, in its own unit and direction.
-        train_loss: mean over the epoch's steps, penalties not included.
-        validation_loss: cross entropy, or mse of standardized targets.
-    """
-
-    number: int
-    value: float
-    train_loss: float
-    validation_loss: float
-
-    @property
-    def finite(self) -> bool:
-        return math.isfinite(self.value) and math.isfinite(self.train_loss)
+__all__ = ["Epoch", "Trainer"]
 
 
 class Trainer:
@@ -60,6 +35,12 @@ class Trainer:
         seed: the trial's.
         device: where to train.
         dtype: of parameters and features.
+        keep: techniques that take part in the steps even where they are off.
+
+    Attributes:
+        past: what is known of every epoch so far.
+        between_epochs: no epoch is half trained, so that a checkpoint may be written.
+        best: the weights of the best epoch so far, where a technique keeps the best.
     """
 
     def __init__(
@@ -70,61 +51,113 @@ class Trainer:
         seed: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        keep: Collection[str] = (),
     ) -> None:
-        self.plan, self.metric, self.seed = plan(config), metric, seed
+        self.plan, self.metric, self.seed = plan(config, keep), metric, seed
+        self.config = dict(config)
         self.device = torch.device(device)
-        self.data = _in_precision(data.to(self.device), dtype)
-        network = build_network(self.plan, data.shape, data.outputs, derive(seed))
+        self.data = in_precision(data.to(self.device), dtype)
+        network = build_network(self.plan, data.shape, data.outputs, derive(seed, "network"))
         self.network = network.to(self.device, dtype)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
         views = self.layout.views(self.gradient)
         for name, parameter in self.network.named_parameters():
             parameter.grad = views[name]
-        mask = self.layout.mask(self.params)
-        loss = LOSSES[data.target.task]
+        mask, loss = self.layout.mask(self.params), LOSSES[data.target.task]
         self.recipe = Recipe(self.plan.techniques, self.plan.optimizer, mask, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
-        self.history: list[float] = []
-        self.targets = _targets(self.data, dtype)
+        self.targets = training_targets(self.data, dtype)
+        self.past: list[Epoch] = []
+        self.between_epochs = True
+        self.best: dict[str, Tensor] | None = None
+
+    @property
+    def history(self) -> list[float]:
+        """The value of every epoch so far."""
+        return [epoch.value for epoch in self.past]
 
     @property
     def epoch(self) -> int:
         """Epochs trained so far."""
-        return len(self.history)
+        return len(self.past)
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return steps_of(len(self.data.train), self.plan.batch_size)
+
+    @property
+    def scores(self) -> list[float]:
+        """The value of every epoch so far, turned so that higher is better."""
+        sign = 1 if self.metric.direction == "maximize" else -1
+        return [-math.inf if math.isnan(v) else sign * v for v in self.history]
 
     @property
     def done(self) -> bool:
-        return self.epoch >= self.plan.epochs or self._stopped()
+        """Whether all epochs are trained, or a technique ends the trial."""
+        values = self.plan.values
+        ended = (t.stop(self.scores, values[t.name]) for t in self.plan.techniques if t.stop)
+        return self.epoch >= self.plan.epochs or any(ended)
 
-    def _stopped(self) -> bool:
-        sign = 1 if self.metric.direction == "maximize" else -1
-        values = [sign * value for value in self.history]
-        return any(t.stop(values, self.plan.values[t.name]) for t in self.plan.techniques if t.stop)
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best epoch counts and not the last: where a technique may end the trial."""
+        return any(t.stop and self.plan.values[t.name] != t.leaf.off for t in self.plan.techniques)
+
+    @property
+    def result(self) -> Epoch:
+        """The epoch that counts: the last, or with early stopping the best (Prechelt 1998).
+
+        Raises:
+            TrainingError: no epoch is trained.
+        """
+        if not self.past:
+            raise TrainingError("there is no result before the first epoch")
+        if not self.keeps_best:
+            return self.past[-1]
+        scores = self.scores
+        return self.past[scores.index(max(scores))]
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the network's parameters and buffers as ``result`` was measured with them."""
+        return dict(self.best) if self.best is not None else self._weights()
+
+    def _weights(self) -> dict[str, Tensor]:
+        named = self.layout.views(self._evaluated()) | self.buffers()
+        return {name: tensor.clone() for name, tensor in named.items()}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What the network remembers besides its parameters, such as running averages."""
+        known = {name for name, _, _ in self.layout.entries}
+        return {n: b for n, b in self.network.state_dict().items() if n not in known}
 
     def epochs(self) -> Iterator[Epoch]:
         """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
         while not self.done:
+            self.between_epochs = False
             train_loss = self._train_epoch()
             value, validation_loss = self.evaluate()
-            self.history.append(value)
-            yield Epoch(self.epoch, value, train_loss, validation_loss)
+            self.past.append(Epoch(self.epoch + 1, value, train_loss, validation_loss))
+            if self.keeps_best and self.result is self.past[-1]:
+                self.best = self._weights()
+            self.between_epochs = True
+            yield self.past[-1]
 
     def _train_epoch(self) -> float:
-        generator = generator_of(self.seed, self.epoch, self.device)
         techniques = [(t, self.plan.values[t.name]) for t in self.plan.techniques]
-        size = self.plan.batch_size
-        x, shape = self.data.train.x, self.data.shape
-        rates = self._rates()
+        streams = Streams(self.seed, self.epoch, self.device)
+        size, shape = self.plan.batch_size, self.data.shape
+        x, rates = self.data.train.x, self.rates()
         losses: list[Tensor] = []
         self.network.train()
-        for block in batches(len(x), size, shape, techniques, self.layers, generator):
+        for block in batches(len(x), size, shape, techniques, self.layers, streams):
             rows = torch.cat([batch.rows for batch in block])
             parts = [len(batch.rows) for batch in block]
-            data = zip(x[rows].split(parts), self.targets[rows].split(parts), strict=True)
-            for batch, (batch_x, batch_y) in zip(block, data, strict=True):
+            xs, ys = torch.split(x[rows], parts), torch.split(self.targets[rows], parts)
+            for batch, batch_x, batch_y in zip(block, xs, ys, strict=True):
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)]))
         return float(torch.stack(losses).mean())
 
@@ -137,44 +170,34 @@ class Trainer:
         update(self.recipe, self.state, self.gradient, self.hp, rate)
         return loss.detach()
 
-    def _rates(self) -> tuple[Tensor, ...]:
+    def rates(self) -> tuple[Tensor, ...]:
         """The learning rate of each step of the coming epoch."""
-        rows, size = len(self.data.train.x), self.plan.batch_size
-        steps = rows // size + (rows % size > 1)
         multipliers = learning_rates(
             self.plan.schedule,
-            steps * self.plan.epochs,
-            steps * self.epoch,
-            steps * (self.epoch + 1),
+            self.steps * self.plan.epochs,
+            self.steps * self.epoch,
+            self.steps * (self.epoch + 1),
             warmup=self.plan.warmup,
             **self.plan.schedule_values,
         )
         rates = torch.tensor(multipliers, dtype=torch.float64) * self.plan.learning_rate
         return rates.to(self.device, self.params.dtype).unbind()
 
+    def _evaluated(self) -> Tensor:
+        """The parameters to evaluate with: an average of them, where a technique keeps one."""
+        params = self.params
+        for t in self.plan.techniques:
+            if t.evaluate:
+                params = t.evaluate(params, self.state.techniques[t.name])
+        return params
+
     def evaluate(self) -> tuple[float, float]:
-        """Metric and loss on the validation split, with averaged weights if a technique does so."""
-        averages = [t for t in self.plan.techniques if t.evaluate]
-        trained = self.params.clone() if averages else None
-        for t in averages:
-            assert t.evaluate is not None
-            self.params.copy_(t.evaluate(self.params, self.state.techniques[t.name]))
+        """Metric and loss on the validation split."""
+        evaluated = self._evaluated()
+        trained = self.params if evaluated is self.params else self.params.clone()
+        if trained is not self.params:
+            self.params.copy_(evaluated)
         result = evaluate(self.network, self.data.validation, self.data, self.metric)
-        if trained is not None:
+        if trained is not self.params:
             self.params.copy_(trained)
         return result
-
-
-def _in_precision(data: DataSet, dtype: torch.dtype) -> DataSet:
-    def split(rows: Split) -> Split:
-        y = rows.y.to(dtype) if rows.y.is_floating_point() else rows.y
-        return replace(rows, x=rows.x.to(dtype), y=y)
-
-    return replace(data, train=split(data.train), validation=split(data.validation))
-
-
-def _targets(data: DataSet, dtype: torch.dtype) -> Tensor:
-    """Training targets ``[N, O]``: rows of probabilities, or standardized numbers."""
-    if data.target.task == "regression":
-        return data.train.y.unsqueeze(1)
-    return functional.one_hot(data.train.y, data.outputs).to(dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ class Plan:
     """A configuration, looked up and sorted.
 
     Args:
-        techniques: those that are not off, in the order of a step.
+        techniques: those that are not off (or kept), in the order of a step.
         values: each active technique's value by its name.
         family, optimizer, schedule: with the values of their own leaves beside them.
         warmup: fraction of all steps.
@@ -56,22 +56,29 @@ def nested_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[
     return {leaf.name: config.get(f"{owner}.{leaf.name}", leaf.default) for leaf in leaves}
 
 
-def plan(config: Config) -> Plan:
-    """Sorts a full configuration, as ``tuner.sampling.sample`` gives it."""
-    active = tuple(t for t in TECHNIQUES if config.get(t.name, t.leaf.off) != t.leaf.off)
+def plan(config: Config, keep: Collection[str] = ()) -> Plan:
+    """Sorts a full configuration, as ``tuner.sampling.sample`` gives it.
+
+    Args:
+        config: the value of every leaf.
+        keep: techniques that take part even where they are off, as trials stepped together need.
+    """
+    values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
+    active = tuple(t for t in TECHNIQUES if t.name in keep or values[t.name] != t.leaf.off)
     family = FAMILIES[config["family"]]
     optimizer = OPTIMIZERS[config["optimizer"]]
     schedule = SCHEDULES[config["lr_scheduler"]]
+    rate = f"{optimizer.name}.learning_rate"
     return Plan(
         techniques=active,
-        values={t.name: config[t.name] for t in active},
+        values={t.name: values[t.name] for t in active},
         family=family,
         family_values=own_values(family.leaves, config, family.name),
         optimizer=optimizer,
         optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
         schedule=schedule,
         schedule_values=nested_values(schedule.leaves, config, schedule.name),
-        learning_rate=config.get(f"{optimizer.name}.learning_rate", config["learning_rate"]),
+        learning_rate=config[rate if rate in config else "learning_rate"],
         warmup=config["warmup"],
         epochs=config["epochs"],
         batch_size=config["batch_size"],
@@ -94,7 +101,7 @@ def build_network(of: Plan, shape: Shape, outputs: int, seed: int) -> nn.Module:
         after=tuple(layer for before, layer in layers if not before),
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
         return of.family.build(shape, outputs, of.family_values, inside)
 
 
