@@ -1,0 +1,109 @@
+"""A trainer between two epochs as bytes, and back: a trial goes on as if nothing had happened.
+
+The format is safetensors, which holds numbers and no code. An epoch's noise is a function of the
+seed and the epoch, so no state of a random generator is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from tuner.errors import TrainingError
+from tuner.training.epoch import Epoch
+from tuner.training.plain import Trainer
+
+FORMAT = "1"
+EPOCHS, BEST = "epochs", "best/"
+
+
+def to_bytes(trainer: Trainer) -> bytes:
+    """Everything that a trainer needs to go on.
+
+    Raises:
+        TrainingError: it is in the middle of an epoch.
+    """
+    if not trainer.between_epochs:
+        raise TrainingError("a checkpoint can be written only between two epochs")
+    rows = [[e.value, e.train_loss, e.validation_loss] for e in trainer.past]
+    epochs = torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
+    best = {BEST + name: tensor for name, tensor in (trainer.best or {}).items()}
+    tensors = {EPOCHS: epochs, **_state(trainer), **best}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = json.dumps(_facts(trainer), sort_keys=True)
+    return save(tensors, {"format": FORMAT, "trial": facts, "steps": str(trainer.state.count)})
+
+
+def restore(trainer: Trainer, data: bytes) -> None:
+    """Puts a new trainer of the same trial to where the checkpoint was taken.
+
+    Raises:
+        TrainingError: the bytes are not a checkpoint, or of another configuration, seed or data;
+            the trainer is as it was.
+    """
+    tensors, header = _read(data)
+    state = _state(trainer)
+    best = {name: t for name, t in tensors.items() if name.startswith(BEST)}
+    stored = {name: t for name, t in tensors.items() if name not in best and name != EPOCHS}
+    _check(json.loads(header["trial"]), _facts(trainer), "")
+    _check(_shapes(stored), _shapes(state), "tensor ")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            tensor.copy_(stored[name])
+    trainer.state.count = int(header["steps"])
+    trainer.past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
+    named = {name.removeprefix(BEST): t.to(trainer.device) for name, t in best.items()}
+    trainer.best = named or None
+
+
+def _state(trainer: Trainer) -> dict[str, Tensor]:
+    """The tensors themselves, by name."""
+    state = {"params": trainer.params}
+    state |= {f"optimizer/{i}": tensor for i, tensor in enumerate(trainer.state.optimizer)}
+    for technique, kept in trainer.state.techniques.items():
+        state |= {f"technique/{technique}/{i}": tensor for i, tensor in enumerate(kept)}
+    return state | {f"buffer/{name}": tensor for name, tensor in trainer.buffers().items()}
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    """What must be the same where the trial goes on."""
+    facts = {"seed": trainer.seed, "metric": trainer.metric.name}
+    return {**trainer.config, **facts, "training rows": len(trainer.data.train)}
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, str]:
+    return {name: f"{list(t.shape)} of {t.dtype}" for name, t in tensors.items()}
+
+
+def _read(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors, and the header's own words: 8 bytes of length, then JSON (the format's layout)."""
+    try:
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        words: dict[str, str] = header["__metadata__"]
+        known = words["format"] == FORMAT and EPOCHS in tensors
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise TrainingError(f"these bytes are no checkpoint: {error}") from error
+    if not known:
+        raise TrainingError(f"a checkpoint of format {words['format']!r}, where {FORMAT} is read")
+    return tensors, words
+
+
+def _check(stored: dict[str, Any], wanted: dict[str, Any], kind: str) -> None:
+    """Raises TrainingError that names everything that differs."""
+    names = sorted(stored.keys() | wanted.keys())
+    differing = [
+        f"{kind}{name} is {stored.get(name, 'absent')} there and {wanted.get(name, 'absent')} here"
+        for name in names
+        if stored.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise TrainingError(
+            "the checkpoint is of something else: " + "; ".join(differing),
+            hint="a trial goes on only with its own configuration, seed and data",
+        )
