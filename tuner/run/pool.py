@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 
-import torch.multiprocessing
-from torch.multiprocessing import Process
+from torch.multiprocessing import reductions
 
 from tuner.errors import TrainingError, TunerError
-from tuner.run.process import run_worker
+from tuner.run.process import Spent, run_worker
 from tuner.worker import Job
+
+reductions.init_reductions()  # spawned workers share the data's tensors
 
 LEAVE_SECONDS = 10.0
 DEATHS = 5
@@ -31,17 +36,21 @@ class Pool:
     """
 
     def __init__(self, url: str, devices: Sequence[str], job: Job, deadline: float | None) -> None:
-        method = "fork" if sys.platform == "linux" else "spawn"
-        self._context = torch.multiprocessing.get_context(method)
-        self._errors: SimpleQueue[TunerError] = self._context.SimpleQueue()
+        linux = sys.platform == "linux"
+        self._context: ForkContext | SpawnContext = (
+            multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
+        )
+        self._said: SimpleQueue[TunerError | Spent] = self._context.SimpleQueue()
         self._arguments = url, job, deadline
+        self.spent: dict[str, float] = defaultdict(float)
+        self._errors: list[TunerError] = []
         self._deaths, self._most = 0, DEATHS * len(devices)
-        self._running = {device_at: self._start(device) for device_at, device in enumerate(devices)}
+        self._running = {at: self._start(device) for at, device in enumerate(devices)}
         self._devices = list(devices)
 
-    def _start(self, device: str) -> Process:
+    def _start(self, device: str) -> BaseProcess:
         url, job, deadline = self._arguments
-        arguments = (url, device, job, deadline, self._errors)
+        arguments = (url, device, job, deadline, self._said)
         process = self._context.Process(target=run_worker, args=arguments, daemon=True)
         process.start()
         return process
@@ -57,11 +66,21 @@ class Pool:
             if process.exitcode is None:
                 continue
             del self._running[at]
-            if process.exitcode != 0 and self._errors.empty():
+            self._listen()
+            if process.exitcode != 0 and not self._errors:
                 self._replace(at, process.exitcode)
-        if not self._errors.empty():
-            raise self._errors.get()
+        if self._errors:
+            raise self._errors[0]
         return bool(self._running)
+
+    def _listen(self) -> None:
+        while not self._said.empty():
+            said = self._said.get()
+            if isinstance(said, TunerError):
+                self._errors.append(said)
+            else:
+                for name, seconds in said.items():
+                    self.spent[name] += seconds
 
     def _replace(self, at: int, exitcode: int) -> None:
         self._deaths += 1

@@ -17,6 +17,9 @@ from tuner.storage import Storage, open_storage
 from tuner.worker import Job, Worker
 from tuner.worker.signals import Leaving
 
+Spent = dict[str, float]
+"""Seconds by what they went into."""
+
 REFRESH_SECONDS = 0.5
 """How old a worker's picture of the others' trials may be."""
 
@@ -44,9 +47,10 @@ def open_worker(url: str, device: str, leaving: Leaving) -> Worker:
 
 
 def run_worker(
-    url: str, device: str, job: Job, deadline: float | None, errors: SimpleQueue[TunerError]
+    url: str, device: str, job: Job, deadline: float | None, said: SimpleQueue[TunerError | Spent]
 ) -> None:
-    """The main function of a worker's process; what went wrong goes into ``errors``."""
+    """The main function of a worker's process; where its time went and what went
+    wrong go into ``said``."""
     leaving = Leaving()
     leaving.install()
     try:
@@ -55,8 +59,9 @@ def run_worker(
             worker.work(job, deadline)
         finally:
             worker.close()
+            said.put(dict(worker.clock.spent))
     except TunerError as error:
-        errors.put(error)
+        said.put(error)
 
 
 def deadline_of(timeout: float | None) -> float | None:

@@ -102,6 +102,28 @@ class ReadOnlyView(BaseStorage):
         self._refuse(f"set a trial's attribute {key!r}")
 
 
+class StudyView(ReadOnlyView):
+    """Reads what never changes about a study once: samplers and pruners ask for it all the time."""
+
+    def __init__(self, storage: BaseStorage, study_name: str) -> None:
+        super().__init__(storage)
+        self._name = study_name
+        self._study_id = storage.get_study_id_from_name(study_name)
+        self._directions = storage.get_study_directions(self._study_id)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        assert study_name == self._name
+        return self._study_id
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        assert study_id == self._study_id
+        return self._name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        assert study_id == self._study_id
+        return self._directions
+
+
 class DraftView(ReadOnlyView):
     """Adds one trial that exists in memory only, and collects what is written to it.
 

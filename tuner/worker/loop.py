@@ -11,7 +11,9 @@ from optuna.trial import TrialState
 from tuner.errors import TrainingError
 from tuner.search.prune import PruningStudy
 from tuner.search.pruners import build_pruner
+from tuner.search.view import StudyView
 from tuner.storage import OPEN, STOPPED, Outbox, Progress, Storage
+from tuner.worker.clock import Clock
 from tuner.worker.job import Job
 from tuner.worker.proposer import Proposer
 from tuner.worker.signals import Leaving
@@ -43,6 +45,7 @@ class Worker:
     ) -> None:
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving = leaving
+        self.clock = Clock()
         self.outbox = Outbox(storage, spool, holder=holder)
 
     def work(self, job: Job, deadline: float | None = None) -> None:
@@ -58,32 +61,38 @@ class Worker:
         """
         name, options = job.study.search.pruner
         pruner = build_pruner(name, options, epochs=job.study.max_epochs)
-        propose = Proposer(self.storage, job, pruner)
-        pruning = PruningStudy(self.storage, job.study.name, pruner)
-        desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving)
+        view = StudyView(self.storage, job.study.name)
+        propose = Proposer(view, job, pruner, self.clock)
+        pruning = PruningStudy(view, job.study.name, pruner)
+        desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
         while not self.leaving():
             self.outbox.check()
             if deadline is not None and time.monotonic() > deadline:
                 return
-            lease = self.storage.claim(job.study_id, self.holder, propose)
+            with self.clock.measure("storage"):
+                lease = self.storage.claim(job.study_id, self.holder, propose)
             if lease is None:
                 if self._nothing_left(job):
                     return
-                time.sleep(IDLE_SECONDS)
+                with self.clock.measure("waiting"):
+                    time.sleep(IDLE_SECONDS)
                 continue
             self.leaving.training = True
-            TrialRun(desk, job, lease).run()
+            with self.clock.measure("training"):
+                TrialRun(desk, job, lease).run()
             self.leaving.training = False
             self._check_failures(job, lease.trial_id)
 
     def close(self) -> None:
         """Writes what is left, and signs off."""
-        self.outbox.close()
+        with self.clock.measure("storage"):
+            self.outbox.close()
         self.storage.unregister_worker(self.holder)
         self.storage.close()
 
     def _nothing_left(self, job: Job) -> bool:
-        self.outbox.flush()
+        with self.clock.measure("storage"):
+            self.outbox.flush()
         progress: Progress = self.storage.progress(job.study_id)
         return progress.met or progress.state != OPEN
 

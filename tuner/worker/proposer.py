@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.sampling import grid
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler
 from tuner.search.tpe import Past
-from tuner.storage import Storage
+from tuner.worker.clock import Clock
 from tuner.worker.job import Job
 
 DUPLICATE = "duplicate_of"
@@ -25,8 +26,8 @@ class Proposer:
     once, with the same reports and the same value.
     """
 
-    def __init__(self, storage: Storage, job: Job, pruner: BasePruner) -> None:
-        self.storage, self.job, self.pruner = storage, job, pruner
+    def __init__(self, storage: BaseStorage, job: Job, pruner: BasePruner, clock: Clock) -> None:
+        self.storage, self.job, self.pruner, self.clock = storage, job, pruner, clock
         self.name, self.options = job.study.search.sampler
         self.past = Past()
         self.grid = grid(job.study.nodes) if self.name == "grid" else None
@@ -40,6 +41,11 @@ class Proposer:
         return SAMPLERS[self.name].learns and not self.prescribed
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
+        with self.clock.measure("sampler"):
+            trial = self._propose(number, fixed)
+            return trial if self.job.study.search.duplicates else self._told(trial)
+
+    def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         study = self.job.study
         asked = study.fixed_params(number) if fixed is None else dict(fixed)
         self.prescribed = fixed is None and asked is not None
@@ -51,7 +57,7 @@ class Proposer:
             grid=self.grid,
             past=self.past,
         )
-        trial = propose(
+        return propose(
             self.storage,
             study.name,
             sampler,
@@ -61,7 +67,6 @@ class Proposer:
             fixed=asked,
             user_attrs={"seed": self.job.seed(number)},
         )
-        return trial if study.search.duplicates else self._told(trial)
 
     def _told(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial, with the result of the finished one that has its parameters."""

@@ -16,6 +16,7 @@ from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.plain import Epoch, Trainer
+from tuner.worker.clock import Clock
 from tuner.worker.job import Job
 
 CHECKPOINT_SECONDS = 2.0
@@ -35,6 +36,7 @@ class Desk:
     pruning: PruningStudy
     device: torch.device
     leaving: Callable[[], bool]
+    clock: Clock
 
 
 class TrialRun:
@@ -90,8 +92,10 @@ class TrialRun:
         limit = self.job.study.search.trial_timeout
         if limit is not None and self.seconds > limit:
             return "time limit"
-        trial = self.desk.storage.get_trial(self.lease.trial_id)
-        prune = self.desk.pruning.should_prune(trial, self._mark)
+        with self.desk.clock.measure("storage"):
+            trial = self.desk.storage.get_trial(self.lease.trial_id)
+        with self.desk.clock.measure("pruner"):
+            prune = self.desk.pruning.should_prune(trial, self._mark)
         return "pruned" if prune else ""
 
     @property
@@ -103,7 +107,8 @@ class TrialRun:
         self._put(system_attrs={key: value})
 
     def _put(self, **what: Any) -> None:
-        self.desk.outbox.put(Update(self.lease, **what))
+        with self.desk.clock.measure("storage"):
+            self.desk.outbox.put(Update(self.lease, **what))
 
     def _checkpoint(self, *, now: bool = False) -> bytes | None:
         if self.trainer is None or not (now or time.monotonic() - self.saved > CHECKPOINT_SECONDS):
