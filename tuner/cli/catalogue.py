@@ -1,0 +1,86 @@
+"""``check``, ``studies``, ``techniques``: what there is and what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl
+from tuner.cli.output import show, show_json
+
+if TYPE_CHECKING:
+    from tuner.study import Study
+
+Schema = Annotated[
+    bool, typer.Option("--schema", help="Print the JSON schema of a study file for your editor.")
+]
+OptionalStudy = Annotated[
+    str | None,
+    typer.Option(
+        "--study",
+        envvar="TUNER_STUDY",
+        metavar="NAME",
+        help="A file in studies/, a path, a study that ships, or one in the database.",
+    ),
+]
+
+
+def check(
+    study: OptionalStudy = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    schema: Schema = False,
+    as_json: Json = False,
+) -> None:
+    """Check a study and its data; print its space, the size of the search and what it may cost."""
+    if schema:
+        from tuner.study.schema import schema as study_schema
+
+        return show_json(study_schema())
+    if study is None:
+        raise typer.BadParameter("give --study NAME, or --schema")
+    from tuner.cli.lookup import any_study
+    from tuner.views import tables
+
+    checked = _checked(any_study(study, storage))
+    return show_json(checked) if as_json else show(tables.check(checked))
+
+
+def _checked(study: Study) -> dict[str, Any]:
+    """Loads the data and builds what trials need; TunerError for what cannot be."""
+    from tuner.data import load
+    from tuner.search.pruners import build_pruner
+    from tuner.study import describe
+
+    data = load(study.data, folder=study.folder)
+    study.check_fit(data)
+    name, options = study.search.pruner
+    build_pruner(name, options, epochs=study.max_epochs)
+    return {
+        "name": study.name,
+        "description": study.description,
+        "metric": study.metric_for(data.target.task).name,
+        "data": describe.data_set(data),
+        "extent": describe.extent(study),
+        "leaves": describe.leaves(study),
+    }
+
+
+def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """List the studies: those that ship, those in studies/, and those in the database."""
+    from tuner.cli.lookup import existing
+    from tuner.study.describe import files
+    from tuner.views.studies import view, with_stored
+
+    found = existing(storage)
+    records = files() if found is None else with_stored(files(), found)
+    return show_json({"studies": records}) if as_json else show(view(records))
+
+
+def techniques(as_json: Json = False) -> None:
+    """List techniques, optimizers, schedules and families, with ranges and sources."""
+    from tuner.study import describe
+    from tuner.views import tables
+
+    found = describe.catalogue()
+    return show_json(found) if as_json else show(tables.catalogue(found))

@@ -1,0 +1,73 @@
+"""``best``, ``status``, ``pause``, ``resume``, ``stop``: over what the database holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
+from tuner.cli.output import show, show_json
+from tuner.errors import UsageError
+
+OneStudy = Annotated[
+    str | None,
+    typer.Option(
+        "--study", envvar="TUNER_STUDY", metavar="NAME", help="Only this study.  [default: all]"
+    ),
+]
+
+
+def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Print the best configuration, ready to paste, and its numbers."""
+    from tuner.cli.lookup import opened, stored_study
+    from tuner.views.best import record, view
+
+    database = opened(storage)
+    found, study_id = stored_study(database, study)
+    best_found = record(database, found, study_id)
+    if best_found is None:
+        raise UsageError(
+            f"no trial of {found.name!r} is complete yet",
+            hint=f"tuner optimize --study {study} trains some",
+        )
+    return show_json(best_found) if as_json else show(view(best_found))
+
+
+def status(
+    study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
+) -> None:
+    """Show studies, budgets, workers and the time left; changes nothing."""
+    from tuner.cli.lookup import opened, stored_id, stored_ids
+    from tuner.views.status import overview, view
+
+    database = opened(storage)
+    wanted = stored_ids(database) if study is None else dict([stored_id(database, study)])
+    found = overview(database, wanted)
+    return show_json(found) if as_json else show(view(found))
+
+
+def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Stop handing out a study's trials, until `resume`."""
+    _set_state(study, storage, "paused", as_json, "is paused; `tuner resume` goes on")
+
+
+def resume(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Hand out a study's trials again."""
+    _set_state(study, storage, "open", as_json, "is open again")
+
+
+def stop(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """End a study: no more of its trials are handed out."""
+    _set_state(study, storage, "stopped", as_json, "is stopped; `tuner resume` would open it again")
+
+
+def _set_state(study: str, url: str, state: str, as_json: bool, words: str) -> None:
+    from tuner.cli.lookup import opened, stored_id
+
+    database = opened(url)
+    name, study_id = stored_id(database, study)
+    database.set_study_state(study_id, state)
+    if as_json:
+        return show_json({"study": name, "state": state})
+    return typer.echo(f"{name} {words}")

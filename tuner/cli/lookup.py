@@ -1,0 +1,89 @@
+"""A database that exists, and the studies in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuner.errors import StorageError, StudyFileError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from tuner.storage import Storage
+    from tuner.study import Study
+
+
+def existing(url: str) -> Storage | None:
+    """The storage, or None where there is no SQLite file: looking for a study makes none."""
+    from tuner.storage import open_storage
+    from tuner.storage.urls import parse
+
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+        return None
+    return open_storage(url)
+
+
+def opened(url: str) -> Storage:
+    """The storage; StorageError where there is none."""
+    from tuner.storage import redact
+
+    storage = existing(url)
+    if storage is None:
+        raise StorageError(
+            "there is no such database",
+            where=redact(url),
+            hint="tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another",
+        )
+    return storage
+
+
+def stored_ids(storage: Storage) -> dict[str, int]:
+    """Ids of the database's studies by name."""
+    return {found.study_name: found._study_id for found in storage.get_all_studies()}
+
+
+def stored_id(storage: Storage, name: str) -> tuple[str, int]:
+    """Name and id of a study in the database; UsageError with the known ones if there is none.
+
+    Args:
+        name: the study's, or the path of its file.
+    """
+    known = stored_ids(storage)
+    name = Path(name).stem if name.endswith(".toml") and name not in known else name
+    if name not in known:
+        hint = nearest(name, known) if known else "it holds none: tuner optimize --study NAME"
+        what = f"no study in this database is called {name!r}"
+        raise UsageError(what, where=_shown(storage), hint=hint)
+    return name, known[name]
+
+
+def _shown(storage: Storage) -> str:
+    from tuner.views.snapshot import shown_url
+
+    return shown_url(storage.url)
+
+
+def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
+    """A study as the database has it, and its id.
+
+    Raises:
+        UsageError: there is none, or it was not made by tuner.
+    """
+    from tuner.run.prepare import stored_study as read
+
+    return read(storage, stored_id(storage, name)[0])
+
+
+def any_study(name: str, url: str) -> Study:
+    """A study from its file, else from the database; StudyFileError with all known names."""
+    from tuner.study import load
+    from tuner.study.files import find, local, shipped
+
+    if find(name) is not None:
+        return load(name)
+    storage = existing(url)
+    stored = {} if storage is None else stored_ids(storage)
+    if storage is not None and name in stored:
+        return stored_study(storage, name)[0]
+    known = {**shipped(), **local(), **stored}
+    raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))

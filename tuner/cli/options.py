@@ -1,0 +1,104 @@
+"""The options that commands share; each has an environment variable."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+DEFAULT_STORAGE = "sqlite:///tuner.db"
+
+
+def parse_workers(text: str) -> str:
+    """A number of processes of at least 1, or "auto"."""
+    if text != "auto" and not re.fullmatch(r"[1-9]\d*", text):
+        raise typer.BadParameter(f"{text!r} is neither a number of at least 1 nor 'auto'")
+    return text
+
+
+def parse_device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise typer.BadParameter(f"{text!r} is none of auto, cpu, cuda, cuda:0, mps")
+    return text
+
+
+StudyName = Annotated[
+    str,
+    typer.Option(
+        "--study",
+        envvar="TUNER_STUDY",
+        metavar="NAME",
+        help="A file in studies/, a path, a study that ships, or one in the database.",
+    ),
+]
+StorageUrl = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="TUNER_STORAGE",
+        metavar="URL",
+        help="The database: sqlite:///FILE or postgresql://USER@HOST/NAME.",
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        "--trials",
+        envvar="TUNER_TRIALS",
+        min=1,
+        help="The budget: trials that end complete or pruned.  [default: the study's]",
+    ),
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout",
+        envvar="TUNER_TIMEOUT",
+        metavar="DURATION",
+        help="Stop after this long, such as 90s, 10m, 2h.  [default: the study's]",
+    ),
+]
+Workers = Annotated[
+    str,
+    typer.Option(
+        "--workers",
+        envvar="TUNER_WORKERS",
+        metavar="N|auto",
+        callback=parse_workers,
+        help="Worker processes; auto is one for each GPU, or each core.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        envvar="TUNER_DEVICE",
+        metavar="auto|cpu|cuda:0",
+        callback=parse_device,
+        help="Where to train; auto takes a GPU where there is one.",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        envvar="TUNER_SEED",
+        min=0,
+        help="Everything random derives from it.  [default: the study's]",
+    ),
+]
+Trial = Annotated[
+    int, typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="The trial's number.")
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", envvar="TUNER_JSON", help="One JSON document on stdout; progress on stderr."
+    ),
+]
+
+
+def count_of(workers: str) -> int | str:
+    """The number of workers as one, or "auto"."""
+    return workers if workers == "auto" else int(workers)

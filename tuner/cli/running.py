@@ -1,0 +1,164 @@
+"""``optimize``, ``retrain``, ``worker``, ``submit``: what trains."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.cli.options import (
+    DEFAULT_STORAGE,
+    Device,
+    Json,
+    Seed,
+    StorageUrl,
+    StudyName,
+    Timeout,
+    Trial,
+    Trials,
+    Workers,
+    count_of,
+)
+from tuner.cli.output import console, show, show_json
+
+if TYPE_CHECKING:
+    from tuner.run import RunOptions
+
+Studies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--study",
+        envvar="TUNER_STUDY",
+        metavar="NAME",
+        help="Serve only this study; may be given several times.  [default: every open one]",
+    ),
+]
+IdleExit = Annotated[
+    bool,
+    typer.Option(
+        "--idle-exit", envvar="TUNER_IDLE_EXIT", help="Leave when there is nothing to train."
+    ),
+]
+
+
+def optimize(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    workers: Workers = "auto",
+    device: Device = "auto",
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Create or continue a study until its budget is met."""
+    from tuner.views.watch import watching
+
+    with watching(console(stderr=True)) as watch:
+        from tuner import run
+        from tuner.cli.lookup import any_study
+
+        any_study(study, storage)  # a name that nobody knows makes no database
+        options = _options(storage, trials, timeout, workers, device, seed)
+        try:
+            last = run.optimize(study, options, watch)
+        except KeyboardInterrupt:
+            raise _Interrupted(study, storage) from None
+    from tuner.views.summary import as_document, summary
+
+    if as_json:
+        return show_json(as_document(last))
+    return show(summary(last, needed_url(storage)))
+
+
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what to say about it."""
+
+    def __init__(self, study: str, storage: str) -> None:
+        url = needed_url(storage)
+        command = f"tuner optimize --study {study}" + (f" --storage {url}" if url else "")
+        super().__init__(f"interrupted; nothing is lost, the next run goes on: {command}")
+
+
+def retrain(
+    study: StudyName,
+    trial: Trial,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a finished trial again from the database alone, and compare its value."""
+    from dataclasses import asdict
+
+    from tuner import run
+    from tuner.views.format import several
+
+    found = run.retrain(study, trial, _options(storage, None, None, "auto", device, None))
+    if as_json:
+        show_json({**asdict(found), "equal": found.equal})
+    else:
+        same = "the same" if found.equal else "not the same"
+        epochs = several(found.epochs, "epoch")
+        typer.echo(
+            f"trial {trial}: recorded {found.recorded!r}, now {found.value!r} "
+            f"after {epochs}: {same}"
+        )
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+def worker(
+    storage: StorageUrl = DEFAULT_STORAGE,
+    study: Studies = None,
+    device: Device = "auto",
+    idle_exit: IdleExit = False,
+) -> None:
+    """Serve every open study in the database until stopped."""
+    from functools import partial
+
+    from tuner import run
+
+    say = partial(typer.echo, err=True)
+    run.serve(storage, tuple(study or ()), device=device, idle_exit=idle_exit, say=say)
+
+
+def submit(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    trials: Trials = None,
+    as_json: Json = False,
+) -> None:
+    """Put a study into the database for the workers."""
+    from tuner import run
+    from tuner.cli.lookup import any_study, opened
+
+    name = any_study(study, storage).name
+    study_id = run.submit(study, storage, trials)
+    budget = opened(storage).progress(study_id).budget
+    if as_json:
+        return show_json({"study": name, "budget": budget})
+    return typer.echo(f"{name} waits for workers: {budget} trials")
+
+
+def _options(
+    storage: str,
+    trials: int | None,
+    timeout: str | None,
+    workers: str,
+    device: str,
+    seed: int | None,
+) -> RunOptions:
+    from tuner.run import RunOptions
+    from tuner.study.settings import seconds
+
+    limit = None if timeout is None else seconds("--timeout", timeout)
+    return RunOptions(storage, trials, limit, count_of(workers), device, seed)
+
+
+def needed_url(storage: str) -> str:
+    """What the next command needs as ``--storage``, without a password; empty if nothing."""
+    from tuner.storage import redact
+
+    known = os.environ.get("TUNER_STORAGE") or DEFAULT_STORAGE
+    return "" if storage == known else redact(storage)

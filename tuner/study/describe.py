@@ -1,0 +1,156 @@
+"""What a study, and what there is to put into one, as plain values for tables and JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuner.data import DataSet
+from tuner.errors import TunerError
+from tuner.models import FAMILIES
+from tuner.optimizers import OPTIMIZERS
+from tuner.sampling import size
+from tuner.schedules import SCHEDULES, WARMUP
+from tuner.search.samplers import SAMPLERS
+from tuner.space import Choice, Leaf, Node, Range, format_value, label, walk
+from tuner.study.files import load, local, shipped
+from tuner.study.record import Study
+from tuner.techniques import TECHNIQUES
+
+Record = dict[str, Any]
+
+
+def may_be(node: Node) -> str:
+    """What a leaf of a study is or may be, in words.
+
+    >>> from tuner.study.catalogue import EPOCHS
+    >>> may_be(Node("epochs", EPOCHS, 30)), may_be(Node("epochs", EPOCHS, Range(5, 9)))
+    ('30', '5 to 9')
+    """
+    if isinstance(node.value, Choice):
+        return "one of " + ", ".join(format_value(name) for name in node.value.labels)
+    return str(node.value) if isinstance(node.value, Range) else format_value(label(node.value))
+
+
+def leaves(study: Study) -> list[Record]:
+    """Every leaf: its name, whether it is searched, what it may be, and its baseline value.
+
+    The baseline of a leaf that belongs to an option which the baseline does not choose is None.
+    """
+    baseline = study.config(study.baseline())
+    return [
+        {
+            "name": node.name,
+            "searched": node.searched,
+            "may_be": may_be(node),
+            "baseline": baseline.get(node.name),
+            "unit": node.leaf.unit,
+            "doc": node.leaf.doc,
+        }
+        for node in walk(study.nodes)
+    ]
+
+
+def extent(study: Study) -> Record:
+    """How large a search is.
+
+    ``configurations`` is None where a range is continuous; ``dimensions`` counts searched leaves;
+    ``epochs`` is what the budget costs where nothing is pruned.
+    """
+    count = size(study.nodes)
+    settings = study.search
+    return {
+        "dimensions": sum(node.searched for node in walk(study.nodes)),
+        "configurations": None if math.isinf(count) else round(count),
+        "trials": settings.trials,
+        "epochs_per_trial": study.max_epochs,
+        "epochs": settings.trials * study.max_epochs,
+        "sampler": settings.sampler[0],
+        "sampler_learns": SAMPLERS[settings.sampler[0]].learns,
+        "pruner": settings.pruner[0],
+        "seed": settings.seed,
+    }
+
+
+def data_set(data: DataSet) -> Record:
+    """Rows, shape and target of a prepared data set."""
+    return {
+        "task": data.target.task,
+        "classes": list(data.target.classes),
+        "shape": list(data.shape),
+        "train": len(data.train),
+        "validation": len(data.validation),
+    }
+
+
+def catalogue() -> dict[str, list[Record]]:
+    """Techniques, optimizers, schedules and families with their leaves, in their own order."""
+    techniques = [{**leaf(t.leaf), "images": t.images, "classes": t.classes} for t in TECHNIQUES]
+    families = [
+        {**_named(f.name, f.source, f.leaves), "doc": f.doc, "images": f.images}
+        for f in FAMILIES.values()
+    ]
+    optimizers = [
+        {**_named(o.name, o.source, o.leaves), "learning_rate": o.learning_rate}
+        for o in OPTIMIZERS.values()
+    ]
+    schedules = [_named(s.name, s.source, s.leaves) for s in SCHEDULES.values()]
+    return {
+        "techniques": [*techniques, {**leaf(WARMUP), "images": False, "classes": False}],
+        "optimizers": optimizers,
+        "schedules": schedules,
+        "families": families,
+    }
+
+
+def _named(name: str, source: str, leaves: Sequence[Leaf]) -> Record:
+    return {"name": name, "source": source, "leaves": [leaf(each) for each in leaves]}
+
+
+def leaf(found: Leaf) -> Record:
+    """A leaf of the catalogue."""
+    return {
+        "name": found.name,
+        "doc": found.doc,
+        "unit": found.unit,
+        "allowed": found.allowed(),
+        "suggested": suggestion(found),
+        "default": found.default,
+        "off": found.off,
+        "source": found.source,
+    }
+
+
+def suggestion(found: Leaf) -> str | None:
+    """The range or choice to begin with, in words; None where there is none."""
+    if found.search is None:
+        return None
+    if isinstance(found.search, Range):
+        return str(found.search)
+    return "one of " + ", ".join(format_value(value) for value in found.search)
+
+
+def files() -> list[Record]:
+    """The study files that ship and those in ``studies/``; a broken one with its error."""
+    found: dict[str, tuple[str, Path]] = {n: ("shipped", path) for n, path in shipped().items()}
+    found |= {name: ("studies/", path) for name, path in local().items()}
+    return [_file(name, where, path) for name, (where, path) in sorted(found.items())]
+
+
+def _file(name: str, where: str, path: Path) -> Record:
+    record: Record = {"name": name, "where": where, "file": str(path)}
+    try:
+        study = load(str(path))
+    except TunerError as error:
+        return {**record, **_of(None), "error": str(error)}
+    return {**record, **_of(study), "error": None}
+
+
+def _of(study: Study | None) -> Mapping[str, Any]:
+    return {
+        "description": study.description if study else "",
+        "metric": study.metric if study else None,
+        "trials": study.search.trials if study else None,
+    }

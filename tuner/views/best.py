@@ -1,0 +1,118 @@
+"""The best configuration and its numbers: as JSON, as a table, and as a snippet of a study file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tuner.space import Config
+from tuner.views.format import difference, duration, number
+from tuner.views.snapshot import Best, baseline_of, best_trial, measured
+
+if TYPE_CHECKING:
+    from tuner.storage import Storage
+    from tuner.study import Study
+
+ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
+
+
+def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
+    """The best complete trial and its numbers; None if no trial is complete."""
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    trial = best_trial(trials, direction)
+    if trial is None or not trial.values:
+        return None
+    config = study.config(trial.params)
+    return {
+        "study": study.name,
+        "metric": metric,
+        "direction": direction,
+        "number": trial.number,
+        "value": trial.values[0],
+        "baseline": _baseline(baseline_of(study, trials)),
+        **{key: trial.user_attrs.get(key) for key in ATTRIBUTES},
+        "configuration": config,
+        "toml": snippet(config),
+    }
+
+
+def _baseline(found: Best | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"number": found.number, "value": found.value, "configuration": found.config}
+
+
+def view(best: Mapping[str, Any]) -> RenderableType:
+    """The numbers, then the snippet; the numbers are comments, so that all of it may be pasted."""
+    numbers = Table.grid(padding=(0, 2))
+    for name, value in _numbers(best):
+        numbers.add_row(f"# {name}", value)
+    return Group(numbers, Text(), Text(best["toml"].rstrip()))
+
+
+def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
+    baseline = best["baseline"]
+    found = [
+        ("study", str(best["study"])),
+        ("trial", str(best["number"])),
+        (best["metric"], f"{number(best['value'])} on the validation split"),
+    ]
+    if baseline is not None:
+        gain = difference(best["value"], baseline["value"])
+        text = f"{number(baseline['value'])} (trial {baseline['number']}), {gain}"
+        found.append(("baseline", text))
+    known = [(key, best[key]) for key in ATTRIBUTES if best[key] is not None]
+    return found + [(key.replace("_", " "), _attribute(key, value)) for key, value in known]
+
+
+def _attribute(key: str, value: Any) -> str:
+    if key == "seconds":
+        return duration(value)
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def snippet(config: Config) -> str:
+    """A configuration as the sections of a study file, every value fixed.
+
+    Techniques that are off are left out: they are off by default.
+    """
+    from tuner.models import FAMILIES
+    from tuner.study.catalogue import SECTIONS
+
+    lines: list[str] = []
+    for section, leaves in SECTIONS.items():
+        rows = []
+        for leaf in leaves:
+            value = config.get(leaf.name, leaf.default)
+            if leaf.name == "family":
+                own = [x.name for x in FAMILIES[value].leaves]
+                nested = {x: config.get(f"{value}.{x}", config.get(x)) for x in own}
+                rows += [("family", value), *((k, v) for k, v in nested.items() if v is not None)]
+            elif leaf.off is None or value != leaf.off:
+                rows.append((leaf.name, _with_leaves(config, value) if leaf.options else value))
+        if rows:
+            lines += [f"[{section}]", *(f"{key} = {toml(value)}" for key, value in rows), ""]
+    return "\n".join(lines)
+
+
+def _with_leaves(config: Config, name: str) -> Any:
+    """An option's name, or its table where it has leaves."""
+    own = {k.split(".", 1)[1]: v for k, v in config.items() if k.startswith(f"{name}.")}
+    return {"name": name, **own} if own else name
+
+
+def toml(value: Any) -> str:
+    """A value as TOML, floats at full precision.
+
+    >>> toml(True), toml(1e-05), toml("adam"), toml({"name": "sgd", "momentum": 0.9})
+    ('true', '1e-05', '"adam"', '{ name = "sgd", momentum = 0.9 }')
+    """
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)

@@ -1,0 +1,73 @@
+"""Numbers, durations and configurations as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from tuner.space import Config, format_value
+
+
+def number(value: float | None) -> str:
+    """A metric's value: four decimals where they say something, else four digits.
+
+    >>> number(0.97222), number(54.31), number(2e-05), number(None)
+    ('0.9722', '54.3100', '2e-05', '–')
+    """
+    if value is None:
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4f}"
+    return f"{value:.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words.
+
+    >>> duration(7.2), duration(65), duration(7380), duration(None)
+    ('7 s', '1 min 5 s', '2 h 3 min', '–')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def difference(value: float, baseline: float) -> str:
+    """How far a value is from the baseline's, with its sign.
+
+    >>> difference(0.98, 0.95)
+    '+0.0300'
+    """
+    sign = "-" if value < baseline else "+"
+    return sign + number(abs(value - baseline))
+
+
+def leaves(
+    config: Config, baseline: Config | None, searched: Collection[str]
+) -> list[tuple[str, str, bool]]:
+    """The leaves worth showing: name, value, and whether it differs from the baseline.
+
+    These are the searched ones and those that differ.
+    """
+    known = baseline or {}
+    found = []
+    for name, value in config.items():
+        differs = baseline is not None and known.get(name) != value
+        if differs or name in searched:
+            found.append((name, format_value(value), differs))
+    return found
+
+
+def several(count: int, noun: str) -> str:
+    """
+    >>> several(1, "trial"), several(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,97 @@
+"""How far the studies of a database are, and who works on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from tuner.views.format import duration
+from tuner.views.snapshot import shown_url
+from tuner.views.tables import plain_table
+
+if TYPE_CHECKING:
+    from tuner.storage import Storage
+
+RECENT = 20
+"""The pace is that of so many trials that ended last."""
+
+
+def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
+    """Progress of the studies and all workers; a few short reads, cheap enough for every second.
+
+    Args:
+        studies: ids by name.
+    """
+    return {
+        "storage": shown_url(storage.url),
+        "studies": [_study(storage, name, study_id) for name, study_id in studies.items()],
+        "workers": [asdict(worker) for worker in storage.workers()],
+    }
+
+
+def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
+    progress = storage.progress(study_id)
+    pace = None if progress.met or not progress.running else seconds_per_trial(storage, study_id)
+    left = None if pace is None else pace * (progress.budget - progress.finished)
+    return {
+        "name": name,
+        "state": "finished" if progress.met and progress.budget else progress.state,
+        "budget": progress.budget,
+        "finished": progress.finished,
+        "running": progress.running,
+        "waiting": progress.waiting,
+        "complete": progress.complete,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "seconds_left": 0.0 if progress.met else left,
+    }
+
+
+def seconds_per_trial(storage: Storage, study_id: int) -> float | None:
+    """Between the ends of the last few trials, on average; None before there are two."""
+    from optuna.trial import TrialState
+    from sqlalchemy import select
+
+    from tuner.storage.rows import TRIALS
+
+    over = (TrialState.COMPLETE, TrialState.PRUNED)
+    ends = select(TRIALS.c.datetime_complete).where(TRIALS.c.study_id == study_id)
+    ends = ends.where(TRIALS.c.state.in_(over), TRIALS.c.datetime_complete.is_not(None))
+    ends = ends.order_by(TRIALS.c.datetime_complete.desc()).limit(RECENT)
+    with storage.database.read() as connection:
+        found = list(connection.execute(ends).scalars())
+    if len(found) < 2:
+        return None
+    return float((found[0] - found[-1]).total_seconds()) / (len(found) - 1)
+
+
+def view(found: Mapping[str, Any]) -> RenderableType:
+    """A table of studies, and one of workers."""
+    parts: list[RenderableType] = [_studies(found["studies"]), Text()]
+    parts.append(_workers(found["workers"]) if found["workers"] else Text("no workers"))
+    return Group(*parts)
+
+
+def _studies(studies: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not studies:
+        return Text("no studies")
+    counts = ("finished", "running", "pruned", "failed")
+    table = plain_table("study", "state", "budget", *counts, "time left")
+    for study in studies:
+        numbers = (str(study[key]) for key in ("budget", *counts))
+        left = duration(study["seconds_left"])
+        table.add_row(Text(study["name"]), study["state"], *numbers, left)
+    return table
+
+
+def _workers(workers: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = plain_table("worker", "host", "process", "device", "trials held", "last renewal")
+    for worker in workers:
+        shown = (worker["holder"], worker["host"], worker["pid"], worker["device"])
+        age = f"{duration(worker['age'])} ago"
+        table.add_row(*(Text(str(cell)) for cell in shown), str(worker["trials"]), age)
+    return table

@@ -1,0 +1,124 @@
+"""What is said when a run of a study ends."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tuner.space import format_value
+from tuner.views.format import difference, duration, leaves, number, several
+from tuner.views.snapshot import Best, Snapshot
+
+
+def summary(snapshot: Snapshot, storage: str = "") -> RenderableType:
+    """Baseline against best, what was pruned or failed, where it is kept, what to do next.
+
+    Args:
+        storage: the URL without password that the next command needs; empty where it needs none.
+    """
+    parts: list[RenderableType] = [Text(_headline(snapshot))]
+    if snapshot.best is not None:
+        parts += [Text(), _values(snapshot, snapshot.best), Text()]
+        parts += [_configuration(snapshot, snapshot.best), Text()]
+    parts.append(_next(snapshot, storage))
+    return Group(*parts)
+
+
+def _headline(snapshot: Snapshot) -> str:
+    progress, name = snapshot.progress, snapshot.study
+    counts = f"{progress.pruned} pruned, {progress.failed} failed"
+    done = f"{progress.finished} of {several(progress.budget, 'trial')}, {counts}"
+    if progress.met and not snapshot.ended:
+        return f"{name}: the budget was met already: {done}"
+    return f"{name}: {done}, in {duration(snapshot.elapsed)}"
+
+
+def _values(snapshot: Snapshot, best: Best) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("validation split")
+    table.add_column("trial", justify="right")
+    table.add_column(snapshot.metric, justify="right")
+    table.add_column("")
+    baseline = snapshot.baseline
+    if baseline is not None:
+        table.add_row("baseline", str(baseline.number), number(baseline.value))
+    gain = "" if baseline is None else difference(best.value, baseline.value)
+    table.add_row("best", str(best.number), number(best.value), gain, style="bold")
+    return table
+
+
+def _configuration(snapshot: Snapshot, best: Best) -> Table:
+    baseline = snapshot.baseline.config if snapshot.baseline else None
+    table = Table(box=None, pad_edge=False)
+    for title in ("leaf", "best", "baseline"):
+        table.add_column(title)
+    for name, value, differs in leaves(best.config, baseline, snapshot.searched):
+        known = format_value(baseline[name]) if baseline and name in baseline else "–"
+        table.add_row(name, value, known, style="bold" if differs else "")
+    return table
+
+
+def _next(snapshot: Snapshot, storage: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("database", snapshot.storage)
+    for i, (command, purpose) in enumerate(next_commands(snapshot, storage)):
+        table.add_row("" if i else "next", command, f"# {purpose}")
+    return table
+
+
+def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]]:
+    """Commands to go on with, each with what it is for."""
+    where = f" --storage {shlex.quote(storage)}" if storage else ""
+    where = f" --study {shlex.quote(snapshot.study)}{where}"
+    found = []
+    if snapshot.best is not None:
+        found.append((f"tuner best{where}", "the configuration, ready to paste"))
+        number_ = snapshot.best.number
+        found.append((f"tuner retrain{where} --trial {number_}", "train it again"))
+    if not snapshot.progress.met:
+        found.append((f"tuner optimize{where}", "goes on"))
+    else:
+        more = larger(snapshot.progress.budget)
+        found.append((f"tuner optimize{where} --trials {more}", f"goes on to {more} trials"))
+    return found
+
+
+def larger(budget: int) -> int:
+    """A budget to go on with: twice as many, in tens.
+
+    >>> larger(60), larger(7)
+    (120, 20)
+    """
+    return -(-budget * 2 // 10) * 10
+
+
+def as_document(snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot for ``--json``."""
+    progress = snapshot.progress
+    return {
+        "study": snapshot.study,
+        "metric": snapshot.metric,
+        "direction": snapshot.direction,
+        "storage": snapshot.storage,
+        "state": progress.state,
+        "budget": progress.budget,
+        "finished": progress.finished,
+        "complete": progress.complete,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "running": progress.running,
+        "ended_in_this_run": len(snapshot.ended),
+        "seconds": round(snapshot.elapsed, 3),
+        "baseline": _as_json(snapshot.baseline),
+        "best": _as_json(snapshot.best),
+    }
+
+
+def _as_json(found: Best | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"number": found.number, "value": found.value, "configuration": dict(found.config)}

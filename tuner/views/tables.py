@@ -1,0 +1,101 @@
+"""Tables of a study and of what there is to put into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tuner.space import format_value
+from tuner.views.format import several
+
+Record = Mapping[str, Any]
+
+
+def plain_table(*columns: str, title: str = "") -> Table:
+    """A table without lines; every cell is text as it is, and long ones are folded."""
+    table = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def check(study: Record) -> RenderableType:
+    """What ``tuner check`` says of a study: leaves, data and the size of the search.
+
+    Args:
+        study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``.
+    """
+    table = plain_table("leaf", "is or may be", "baseline", "what it is")
+    for leaf in study["leaves"]:
+        baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
+        row = (leaf["name"], leaf["may_be"], baseline, _about(leaf))
+        table.add_row(*map(Text, row), style="bold" if leaf["searched"] else "")
+    lines = [Text(line) for line in (*data_lines(study["data"]), *extent_lines(study["extent"]))]
+    title = Text(f"{study['name']}: {study['description']}".removesuffix(": "))
+    return Group(title, Text(f"metric    {study['metric']}"), *lines, Text(), table)
+
+
+def _about(leaf: Record) -> str:
+    unit = leaf["unit"]
+    return f"{leaf['doc']} ({unit})" if unit not in ("", "none", "name") else str(leaf["doc"])
+
+
+def data_lines(data: Record) -> list[str]:
+    """Rows, shape and target in words."""
+    shape = " x ".join(map(str, data["shape"]))
+    classes = f", {len(data['classes'])} classes" if data["classes"] else ""
+    rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
+    return [f"data      {rows}, each of {shape} numbers; {data['task']}{classes}"]
+
+
+def extent_lines(extent: Record) -> list[str]:
+    """The size of the search and the most that it can cost, in words."""
+    count = extent["configurations"]
+    many = "infinitely many configurations" if count is None else several(count, "configuration")
+    size = f"size      {several(extent['dimensions'], 'dimension')}, {many}"
+    trials, each = several(extent["trials"], "trial"), several(extent["epochs_per_trial"], "epoch")
+    cost = f"cost      at most {several(extent['epochs'], 'epoch')}: {trials} of {each}"
+    if extent["pruner"] != "none":
+        cost += f", less what {extent['pruner']} prunes"
+    return [size, cost, f"search    {extent['sampler']}, seed {extent['seed']}"]
+
+
+def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
+    """Techniques, optimizers, schedules and families."""
+    techniques = plain_table("technique", "off", "to begin with", "what it does", "source")
+    for each in found["techniques"]:
+        needs = ("; needs images" if each["images"] else "") + (
+            "; needs classes" if each["classes"] else ""
+        )
+        row = (each["name"], format_value(each["off"]), each["suggested"])
+        techniques.add_row(*map(Text, (*row, _about(each) + needs, each["source"])))
+    return Group(
+        techniques,
+        Text(),
+        _named("optimizer", found["optimizers"]),
+        Text(),
+        _named("schedule", found["schedules"]),
+        Text(),
+        _named("family", found["families"]),
+    )
+
+
+def _named(title: str, entries: Sequence[Record]) -> Table:
+    """A name's leaves, one a line: each with its default, and where to begin a search."""
+    table = plain_table(title, "leaf", "default", "to begin with", "what it is", "source")
+    for entry in entries:
+        rows = [
+            (leaf["name"], format_value(leaf["default"]), leaf["suggested"], leaf["doc"])
+            for leaf in entry["leaves"]
+        ]
+        if "learning_rate" in entry:
+            rate = format_value(entry["learning_rate"])
+            rows.append(("learning_rate", rate, None, "usual, for the optimizer's own table"))
+        for i, row in enumerate(rows or [("–", "", "", entry.get("doc", ""))]):
+            first, last = ("", "") if i else (entry["name"], entry["source"])
+            table.add_row(*(Text(cell or "") for cell in (first, *row, last)))
+    return table
