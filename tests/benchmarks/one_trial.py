@@ -1,0 +1,144 @@
+"""One trial: the plain trainer against a hand-written PyTorch loop of the same network.
+
+Prints one JSON line. Both train the same configuration on scikit-learn's digits in one thread and
+are measured in turns, A B A B, by the process' CPU time, so that a busy machine disturbs both
+alike. The loop takes its batches by index from tensors, without a DataLoader, which would be slow.
+
+    python tests/benchmarks/one_trial.py [--rounds 9] [--epochs 10] [--dropout 0.2] …
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from tuner.data.dataset import DataSet, Split, Target
+from tuner.metrics import METRICS
+from tuner.space import Config
+from tuner.study.catalogue import SECTIONS
+from tuner.training.plain import Trainer
+
+TRAIN, VALIDATION = 1077, 360
+DEPTH, WIDTH, BATCH = 3, 128, 64
+
+
+def digits() -> DataSet:
+    features, classes = load_digits(return_X_y=True)
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(0))
+    x, y = torch.tensor(features, dtype=torch.float32)[order] / 16, torch.tensor(classes)[order]
+    first, end = slice(TRAIN), slice(TRAIN, TRAIN + VALIDATION)
+    target = Target("classification", tuple("0123456789"))
+    return DataSet(Split(x[first], y[first]), Split(x[end], y[end]), (64,), target)
+
+
+def configuration(options: argparse.Namespace) -> Config:
+    defaults = {leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves}
+    return defaults | {
+        "depth": DEPTH,
+        "width": WIDTH,
+        "batch_size": BATCH,
+        "epochs": options.epochs,
+        "batch_norm": options.batch_norm,
+        "dropout": options.dropout,
+        "l1_lambda": options.l1,
+        "weight_decay": options.weight_decay,
+        "learning_rate": 1e-3,
+        "optimizer": "adam",
+        "lr_scheduler": "cosine",
+    }
+
+
+def by_trainer(config: Config, data: DataSet) -> float:
+    trainer = Trainer(config, data, METRICS["accuracy"], seed=0)
+    return [epoch.value for epoch in trainer.epochs()][-1]
+
+
+def by_hand(config: Config, data: DataSet) -> float:
+    """The loop as many would write it, and none of its parts slower than it need be."""
+    torch.manual_seed(0)
+    network = _network(config, data)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"]
+    )
+    rows = len(data.train)
+    total = config["epochs"] * -(-rows // BATCH)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    weights = [p for p in network.parameters() if p.dim() > 1]
+    criterion, accuracy = nn.CrossEntropyLoss(), 0.0
+    for _ in range(config["epochs"]):
+        network.train()
+        for index in torch.split(torch.randperm(rows), BATCH):
+            optimizer.zero_grad()
+            loss = criterion(network(data.train.x[index]), data.train.y[index])
+            if config["l1_lambda"]:
+                loss = loss + config["l1_lambda"] * sum(w.abs().sum() for w in weights)
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+        network.eval()
+        with torch.no_grad():
+            right = network(data.validation.x).argmax(1) == data.validation.y
+        accuracy = float(right.double().mean())
+    return accuracy
+
+
+def _network(config: Config, data: DataSet) -> nn.Module:
+    layers: list[nn.Module] = []
+    entering = data.shape[0]
+    for _ in range(DEPTH):
+        layers.append(nn.Linear(entering, WIDTH))
+        layers += [nn.BatchNorm1d(WIDTH)] if config["batch_norm"] else []
+        layers.append(nn.ReLU())
+        layers += [nn.Dropout(config["dropout"])] if config["dropout"] else []
+        entering = WIDTH
+    return nn.Sequential(*layers, nn.Linear(entering, data.outputs))
+
+
+def measure(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            if number:  # the first round warms up
+                seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--l1", type=float, default=1e-5)
+    parser.add_argument("--weight-decay", type=float, default=1e-2)
+    parser.add_argument("--no-batch-norm", dest="batch_norm", action="store_false")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    config, data = configuration(options), digits()
+    runs = {"trainer": lambda: by_trainer(config, data), "loop": lambda: by_hand(config, data)}
+    seconds = measure(runs, options.rounds)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    pairs = [a / b for a, b in zip(seconds["trainer"], seconds["loop"], strict=True)]
+    result = {
+        "benchmark": "one_trial",
+        "configuration": vars(options) | {"depth": DEPTH, "width": WIDTH, "batch_size": BATCH},
+        "median_seconds": {name: round(value, 4) for name, value in medians.items()},
+        "ratio": round(medians["trainer"] / medians["loop"], 3),
+        "ratio_of_each_round": [round(pair, 3) for pair in sorted(pairs)],
+        "bar": 0.8,
+        "accuracy": {name: round(run(), 4) for name, run in runs.items()},
+        "torch": torch.__version__,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
