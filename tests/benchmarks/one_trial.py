@@ -93,7 +93,7 @@ def _network(config: Config, data: DataSet) -> nn.Module:
     layers: list[nn.Module] = []
     entering = data.shape[0]
     for _ in range(DEPTH):
-        layers.append(nn.Linear(entering, WIDTH))
+        layers.append(nn.Linear(entering, WIDTH, bias=not config["batch_norm"]))
         layers += [nn.BatchNorm1d(WIDTH)] if config["batch_norm"] else []
         layers.append(nn.ReLU())
         layers += [nn.Dropout(config["dropout"])] if config["dropout"] else []

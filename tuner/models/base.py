@@ -22,10 +22,15 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Inside:
-    """What techniques put into every block: layers before and after its activation."""
+    """What techniques put into every block: layers before and after its activation.
+
+    Args:
+        bias: whether the block's weights have a bias; not where a layer takes the mean away.
+    """
 
     before: tuple[Callable[[Shape], nn.Module], ...] = ()
     after: tuple[Callable[[Shape], nn.Module], ...] = ()
+    bias: bool = True
 
 
 @dataclass(frozen=True)

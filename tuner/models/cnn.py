@@ -46,7 +46,7 @@ def _block(
     entering: int, channels: int, size: list[int], leaves: Mapping[str, Any], inside: Inside
 ) -> nn.Module:
     kernel = leaves["kernel_size"]
-    convolution = nn.Conv2d(entering, channels, kernel, padding="same")
+    convolution = nn.Conv2d(entering, channels, kernel, padding="same", bias=inside.bias)
     shape = (channels, *size)
     block = nn.Sequential(*activated(convolution, shape, leaves["activation"], inside))
     if not leaves["residual"]:

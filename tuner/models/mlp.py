@@ -22,7 +22,8 @@ def build(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside)
     width, entering = leaves["width"], math.prod(shape)
     layers: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 else []
     for _ in range(leaves["depth"]):
-        block = activated(nn.Linear(entering, width), (width,), leaves["activation"], inside)
+        weights = nn.Linear(entering, width, bias=inside.bias)
+        block = activated(weights, (width,), leaves["activation"], inside)
         if leaves["residual"] and entering == width:
             block = [Residual(nn.Sequential(*block))]
         layers += block

@@ -45,6 +45,8 @@ class Technique:
         draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step.
         layer: ``(shape, hp) → Module`` inside the network's blocks.
         before_activation: where in a block the layer stands.
+        centres: the layer takes the mean away, so a bias right before it would be without effect
+            and its gradient nothing but rounding errors, which adaptive optimizers amplify.
         batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``.
         gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at weights, 0 at biases
             and norm parameters.
@@ -61,6 +63,7 @@ class Technique:
     draw: Callable[[Any, Draw], Noise] | None = None
     layer: Callable[[Shape, Any], nn.Module] | None = None
     before_activation: bool = False
+    centres: bool = False
     batch: Callable[..., tuple[Tensor, Tensor]] | None = None
     gradient: Callable[[Tensor, Tensor, Tensor, Any], Tensor] | None = None
     update: Callable[[Tensor, Tensor, Tensor, Any], Tensor] | None = None

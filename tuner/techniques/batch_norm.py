@@ -27,4 +27,5 @@ BATCH_NORM = Technique(
     ),
     layer=_layer,
     before_activation=True,
+    centres=True,
 )

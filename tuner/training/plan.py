@@ -99,6 +99,7 @@ def build_network(of: Plan, shape: Shape, outputs: int, seed: int) -> nn.Module:
     inside = Inside(
         before=tuple(layer for before, layer in layers if before),
         after=tuple(layer for before, layer in layers if not before),
+        bias=not any(t.centres for t in of.techniques),
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
