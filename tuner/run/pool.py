@@ -12,13 +12,9 @@ from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 
-from torch.multiprocessing import reductions
-
 from tuner.errors import TrainingError, TunerError
 from tuner.run.process import Spent, run_worker
 from tuner.worker import Job
-
-reductions.init_reductions()  # spawned workers share the data's tensors
 
 LEAVE_SECONDS = 10.0
 DEATHS = 5
@@ -28,7 +24,8 @@ DEATHS = 5
 class Pool:
     """Processes that train one job.
 
-    A worker on Linux is forked, so that it shares the imported modules and the data.
+    A worker on Linux is forked, so that it shares the imported modules and the data; elsewhere it
+    is spawned, and torch shares the data's tensors.
 
     Args:
         devices: one for each worker.
