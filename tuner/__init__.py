@@ -1,1 +1,59 @@
-"""tuner: one search over regularization, normalization, schedules, optimizers and architecture."""
+"""tuner: one search over regularization, normalization, schedules, optimizers and architecture.
+
+Every name is imported when it is first used, so that ``tuner --help`` need not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuner.errors import TunerError
+    from tuner.run import Retrained, RunOptions, objective, optimize, retrain
+    from tuner.space import Choice, Option, Range
+    from tuner.storage import open_storage
+    from tuner.study import Study, define_study, load_study
+    from tuner.training.plain import Epoch, Trainer
+
+_HOME = {
+    "Choice": "tuner.space",
+    "Epoch": "tuner.training.plain",
+    "Option": "tuner.space",
+    "Range": "tuner.space",
+    "Retrained": "tuner.run",
+    "RunOptions": "tuner.run",
+    "Study": "tuner.study",
+    "Trainer": "tuner.training.plain",
+    "TunerError": "tuner.errors",
+    "define_study": "tuner.study",
+    "load_study": "tuner.study",
+    "objective": "tuner.run",
+    "open_storage": "tuner.storage",
+    "optimize": "tuner.run",
+    "retrain": "tuner.run",
+}
+
+__all__ = [
+    "Choice",
+    "Epoch",
+    "Option",
+    "Range",
+    "Retrained",
+    "RunOptions",
+    "Study",
+    "Trainer",
+    "TunerError",
+    "define_study",
+    "load_study",
+    "objective",
+    "open_storage",
+    "optimize",
+    "retrain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'tuner' has no attribute {name!r}")
