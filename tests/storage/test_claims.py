@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Mapping
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import optuna
@@ -170,6 +172,44 @@ def test_a_number_taken_in_the_meantime(
     assert lease.number == 1
     assert asked == ([0] if learns else [0, 1])
     assert lease.trial.user_attrs == {"seed": 0 if learns else 1}
+
+
+def _take_over(
+    url: str, study_id: int, propose: Propose, holder: str, together: Barrier, taken: Queue[int]
+) -> None:
+    storage = open_storage(url)
+    together.wait(30)
+    for _ in range(4):
+        lease = storage.claim(study_id, holder, propose)
+        assert lease is not None
+        assert (lease.resumed, lease.token) == (True, 2)
+        taken.put(lease.trial_id)
+
+
+def test_many_workers_take_each_trial_over_once(
+    database_url: str, join: Callable[..., int], propose: Propose
+) -> None:
+    storage = open_storage(database_url)
+    study_id = join(storage, budget=24)
+    leases = [storage.claim(study_id, "dead", propose) for _ in range(24)]
+    ids = [lease.trial_id for lease in leases if lease is not None]
+    storage.release([lease for lease in leases if lease is not None])
+    storage.close()
+    fork = multiprocessing.get_context("fork")
+    together, taken = fork.Barrier(6), fork.Queue()
+    workers = [
+        fork.Process(
+            target=_take_over,
+            args=(database_url, study_id, propose, f"worker-{i}", together, taken),
+        )
+        for i in range(6)
+    ]
+    for worker in workers:
+        worker.start()
+    assert sorted(taken.get(timeout=30) for _ in ids) == sorted(ids)
+    for worker in workers:
+        worker.join(30)
+    assert [worker.exitcode for worker in workers] == [0] * 6
 
 
 def _work(url: str, study_id: int, propose: Propose, holder: str) -> None:

@@ -102,13 +102,19 @@ class TrialMethods(StudyMethods):
     def refresh(self, study_id: int) -> None:
         """Read what changed since the last time; KeyError if there is no such study."""
         with self._lock:
-            mirror = self._mirrors.setdefault(study_id, Mirror())
+            mirror = self._mirror(study_id)
             with self.database.read() as connection:
                 claims.see(connection, study_id, mirror)
                 if not mirror.heads:
                     studies.require(connection, study_id)
                 self._load(connection, mirror, study_id)
             mirror.read_at = time.monotonic()
+
+    def _mirror(self, study_id: int) -> Mirror:
+        mirror = self._mirrors.get(study_id)
+        if mirror is None:
+            mirror = self._mirrors[study_id] = Mirror()
+        return mirror
 
     def _load(self, connection: Connection, mirror: Mirror, study_id: int) -> None:
         wanted = set(mirror.stale)
@@ -172,7 +178,7 @@ class TrialMethods(StudyMethods):
         )
         start, complete = template.datetime_start, template.datetime_complete
         with self._lock:
-            mirror = self._mirrors.setdefault(study_id, Mirror())
+            mirror = self._mirror(study_id)
             with self.database.write() as connection:
                 studies.require(connection, study_id, lock=True)
                 claims.see(connection, study_id, mirror)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Insert, Select, bindparam, insert, select
 
 from tuner.storage import rows, schema, sql, studies, writes
 from tuner.storage.lease import OPEN, Lease
@@ -22,44 +22,46 @@ class Plan(NamedTuple):
 
     kind: str
     head: rows.Head
-    token: int = 1
+    now: float
+    token: int = 0
 
 
 @cache
-def _expired(dialect: str, lock: bool) -> Select[Any]:
+def _lease(dialect: str) -> Select[Any]:
     held = schema.leases
-    trials = rows.TRIALS
-    found = (
-        select(held.c.trial_id, held.c.token)
-        .join(trials, trials.c.trial_id == held.c.trial_id)
-        .where(held.c.study_id == bindparam("study_id"), held.c.expires <= sql.now(dialect))
-        .where(trials.c.state == TrialState.RUNNING)
-        .order_by(held.c.trial_id)
-        .limit(1)
-    )
-    # A lease that somebody is writing with at this moment is not one that ran out.
-    return found.with_for_update(of=held, skip_locked=True) if lock else found
+    found = select(held.c.token).where(held.c.trial_id == bindparam("trial_id"))
+    # Looked at again now that the study is locked: another worker may just have taken it. And a
+    # lease that somebody is writing with at this moment is not one that ran out.
+    return found.where(held.c.expires <= sql.now(dialect)).with_for_update(skip_locked=True)
 
 
 def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> Plan | None:
-    """What there is to hand out; `mirror` has to have seen the study's rows since the lock."""
-    budget, state = studies.terms(connection, study_id, lock)
-    if state != OPEN:
+    """What there is to hand out; with `lock` it stays so until the transaction ends."""
+    terms = studies.terms(connection, study_id, lock)
+    if terms.state != OPEN:
         return None
-    expired = connection.execute(
-        _expired(connection.dialect.name, lock), {"study_id": study_id}
-    ).one_or_none()
     see(connection, study_id, mirror)
-    if expired is not None:
-        return Plan(RESUME, mirror.heads[expired[0]], expired[1])
+    if terms.expired is not None:
+        if not lock:
+            return Plan(RESUME, mirror.heads[terms.expired], terms.now)
+        token = connection.execute(
+            _lease(connection.dialect.name), {"trial_id": terms.expired}
+        ).scalar()
+        if token is not None:
+            return Plan(RESUME, mirror.heads[terms.expired], terms.now, token)
+    return unstarted(mirror, terms.budget, terms.now)
+
+
+def unstarted(mirror: Mirror, budget: int, now: float) -> Plan | None:
+    """An enqueued trial or room for a new one, by what `mirror` has seen."""
     counts = mirror.counts
     taken = counts[TrialState.COMPLETE] + counts[TrialState.PRUNED] + counts[TrialState.RUNNING]
     if taken >= budget:
         return None
-    waiting = [i for i in mirror.unfinished if mirror.heads[i].state == TrialState.WAITING]
-    if waiting:
-        return Plan(WAITING, mirror.heads[min(waiting)])
-    return Plan(NEW, rows.Head(0, len(mirror.heads), TrialState.RUNNING, None, None))
+    if counts[TrialState.WAITING]:
+        heads = (mirror.heads[i] for i in sorted(mirror.unfinished))
+        return Plan(WAITING, next(h for h in heads if h.state == TrialState.WAITING), now)
+    return Plan(NEW, rows.Head(0, len(mirror.heads), TrialState.RUNNING, None, None), now)
 
 
 def see(connection: Connection, study_id: int, mirror: Mirror) -> None:
@@ -91,8 +93,7 @@ def start(
 
     The clock of the database gives the times. A trial that is finished already gets no lease.
     """
-    seconds = connection.execute(_clock(connection.dialect.name)).scalar_one()
-    now = rows.from_clock(seconds)
+    now = rows.from_clock(found.now)
     head = found.head._replace(state=TrialState.RUNNING, start=now)
     if found.kind == NEW:
         head = writes.insert_trial(connection, study_id, head)
@@ -104,10 +105,14 @@ def start(
         head = head._replace(state=trial.state, complete=now)
     else:
         row = {"trial_id": head.trial_id, "study_id": study_id, "holder": holder, "token": 1}
-        statement = sql.upsert(connection.dialect.name, schema.leases, ("trial_id",))
-        connection.execute(statement, row | {"expires": seconds + ttl})
+        connection.execute(_insert_lease(), row | {"expires": found.now + ttl})
     made = _started(head, trial, now)
     return Lease(study_id, head.trial_id, head.number, holder, 1, made), head
+
+
+@cache
+def _insert_lease() -> Insert:
+    return insert(schema.leases)
 
 
 def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
@@ -126,11 +131,6 @@ def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
         intermediate_values=dict(trial.intermediate_values),
         trial_id=head.trial_id,
     )
-
-
-@cache
-def _clock(dialect: str) -> Select[Any]:
-    return select(sql.now(dialect))
 
 
 def fixed(template: FrozenTrial) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Database:
         """Turn the driver's errors into ours; an IntegrityError passes as it is."""
         try:
             yield
-        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        except (*_FAILURES, sqlite3.OperationalError) as error:
             raise self._explain(error) from error
         except exc.DBAPIError as error:
             # A connection that breaks inside a result shows up as any kind of error.
@@ -62,7 +63,7 @@ class Database:
                 raise self._explain(error) from error
             raise
 
-    def _explain(self, error: exc.SQLAlchemyError) -> StorageError:
+    def _explain(self, error: Exception) -> StorageError:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         if self.url.password:
             cause = cause.replace(str(self.url.password), "***")
@@ -82,6 +83,7 @@ class Database:
         self.engine.dispose()
 
 
+_FAILURES = exc.OperationalError, exc.InterfaceError, exc.TimeoutError
 _CAUSES = (
     ("database is locked", "is locked by another program", "end that program, then go on"),
     ("is full", "the disk is full", "free some space, then go on"),
@@ -112,7 +114,8 @@ def _on_connect(connection: Any, _: Any) -> None:
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("tuner_write"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN IMMEDIATE")
 
 
 def _after_fork() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Float, Select, bindparam, cast, select, tuple_
+from sqlalchemy import Connection, Float, Select, Table, bindparam, cast, exists, select, tuple_
 
 from tuner.storage import rows, schema, sql, writes
 from tuner.storage.lease import Lease, Update
@@ -24,7 +24,9 @@ class Written(NamedTuple):
 @cache
 def _fence(dialect: str) -> Select[Any]:
     held, trials = schema.leases, rows.TRIALS
-    found = select(held.c.trial_id, held.c.holder, held.c.token, trials.c.state, sql.now(dialect))
+    saved = exists().where(schema.checkpoints.c.trial_id == held.c.trial_id)
+    columns = (held.c.trial_id, held.c.holder, held.c.token, trials.c.state)
+    found = select(*columns, saved, sql.now(dialect))
     mine = sql.among(dialect, held.c.trial_id, "ids")
     joined = found.join(trials, trials.c.trial_id == held.c.trial_id)
     # In one order everywhere, so that two writers never wait for each other.
@@ -42,11 +44,11 @@ def write(connection: Connection, updates: Sequence[Update]) -> Written:
     lost = [u.lease for u in refused if not _is_written(connection, u)]
     if not kept:
         return Written(lost, {})
-    return Written(lost, _put(connection, kept, held[0][4]))
+    return Written(lost, _put(connection, kept, held[0][5], {row[0] for row in held if row[4]}))
 
 
 def _put(
-    connection: Connection, updates: Sequence[Update], now: float
+    connection: Connection, updates: Sequence[Update], now: float, saved: set[int]
 ) -> dict[int, tuple[TrialState, datetime]]:
     ids = [(update.lease.trial_id, update) for update in updates]
     reports = [(i, step, value) for i, u in ids for step, value in u.reports.items()]
@@ -60,9 +62,8 @@ def _put(
         valued = [(i, [u.value]) for i, u in ids if i in finals and u.value is not None]
         writes.put_values(connection, valued)
         writes.finish_trials(connection, [(i, *final) for i, final in finals.items()])
-        dialect = connection.dialect.name
-        for table in (schema.leases, schema.checkpoints):
-            connection.execute(_delete(dialect, table), {"ids": sql.numbers(dialect, finals)})
+        _remove(connection, schema.leases, finals)
+        _remove(connection, schema.checkpoints, finals.keys() & saved)
     return finals
 
 
@@ -72,8 +73,14 @@ def _save(connection: Connection, data: Mapping[int, bytes | None]) -> None:
         connection.execute(statement, [{"trial_id": i, "data": each} for i, each in data.items()])
 
 
+def _remove(connection: Connection, table: Table, ids: Collection[int]) -> None:
+    if ids:
+        dialect = connection.dialect.name
+        connection.execute(_delete(dialect, table), {"ids": sql.numbers(dialect, ids)})
+
+
 @cache
-def _delete(dialect: str, table: Any) -> Any:
+def _delete(dialect: str, table: Table) -> Any:
     return table.delete().where(sql.among(dialect, table.c.trial_id, "ids"))
 
 

@@ -21,17 +21,17 @@ def _counts() -> Select[Any]:
 
 def progress(connection: Connection, study_id: int) -> Progress:
     """Counts of a study's trials by state; KeyError if there is no such study."""
-    budget, state = studies.terms(connection, study_id)
+    terms = studies.terms(connection, study_id)
     found = connection.execute(_counts(), {"study_id": study_id})
     counts: dict[TrialState, int] = {state: int(n) for state, n in found}
     return Progress(
-        budget=budget,
+        budget=terms.budget,
         complete=counts.get(TrialState.COMPLETE, 0),
         pruned=counts.get(TrialState.PRUNED, 0),
         failed=counts.get(TrialState.FAIL, 0),
         running=counts.get(TrialState.RUNNING, 0),
         waiting=counts.get(TrialState.WAITING, 0),
-        state=state,
+        state=terms.state,
     )
 
 

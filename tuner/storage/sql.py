@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Connection,
     Float,
     Integer,
+    String,
     Table,
+    TextClause,
     any_,
     bindparam,
     cast,
     func,
     literal_column,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
@@ -53,14 +57,14 @@ def pairs(dialect: str, name: str) -> tuple[Any, ColumnElement[int], ColumnEleme
     if dialect == "sqlite":
         table = func.json_each(bindparam(name)).table_valued("key", "value")
     else:
-        bound = cast(bindparam(name), postgresql.JSON)
+        bound = cast(bindparam(name, type_=String), postgresql.JSON)
         table = func.json_each_text(bound).table_valued("key", "value")
     return table, cast(table.c.key, Integer), cast(table.c.value, Integer)
 
 
-def mapping(dialect: str, values: Mapping[int, int]) -> Any:
+def mapping(values: Mapping[int, int]) -> str:
     """What to bind for `pairs`."""
-    return json.dumps(values) if dialect == "sqlite" else values
+    return json.dumps(values)
 
 
 @cache
@@ -69,8 +73,41 @@ def upsert(dialect: str, table: Table, keys: tuple[str, ...], replace: bool = Tr
     made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     if not replace:
         return made.on_conflict_do_nothing(index_elements=list(keys))
-    identity = [c.name for c in table.primary_key if c.name not in keys]
-    others = [c.name for c in table.c if c.name not in (*keys, *identity)]
-    return made.on_conflict_do_update(
-        index_elements=list(keys), set_={name: made.excluded[name] for name in others}
+    others = {name: made.excluded[name] for name in _others(table, keys)}
+    return made.on_conflict_do_update(index_elements=list(keys), set_=others)
+
+
+def put(
+    connection: Connection,
+    table: Table,
+    keys: tuple[str, ...],
+    values: Sequence[dict[str, Any]],
+    replace: bool = True,
+) -> None:
+    """Upsert rows, whose values have to be JSON, in one statement and one round trip."""
+    if not values:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.execute(upsert("sqlite", table, keys, replace), values)
+    else:
+        bound = {"rows": json.dumps(values)}
+        connection.execute(_recordset(table, keys, tuple(values[0]), replace), bound)
+
+
+@cache
+def _recordset(
+    table: Table, keys: tuple[str, ...], names: tuple[str, ...], replace: bool
+) -> TextClause:
+    # Several times faster than executemany, which sends a message and waits for each row.
+    listed = ", ".join(names)
+    others = ", ".join(f"{name} = excluded.{name}" for name in _others(table, keys))
+    return text(
+        f"INSERT INTO {table.name} ({listed}) SELECT {listed} "
+        f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json)) "
+        f"ON CONFLICT ({', '.join(keys)}) DO " + (f"UPDATE SET {others}" if replace else "NOTHING")
     )
+
+
+def _others(table: Table, keys: tuple[str, ...]) -> list[str]:
+    identity = [column.name for column in table.primary_key]
+    return [column.name for column in table.c if column.name not in (*keys, *identity)]

@@ -127,7 +127,7 @@ class Storage(TrialMethods):
 
     def _plan(self, study_id: int) -> claims.Plan | None:
         with self._lock, self.database.read() as connection:
-            mirror = self._mirrors.setdefault(study_id, Mirror())
+            mirror = self._mirror(study_id)
             return claims.plan(connection, study_id, mirror, lock=False)
 
     def _propose(self, found: claims.Plan, propose: Propose) -> FrozenTrial:
@@ -147,7 +147,7 @@ class Storage(TrialMethods):
         """Hold what was expected; None if something else is next by now."""
         ttl = self.lease_seconds
         with self._lock:
-            mirror = self._mirrors.setdefault(study_id, Mirror())
+            mirror = self._mirror(study_id)
             with self.database.write() as connection:
                 found = claims.plan(connection, study_id, mirror, lock=True)
                 if found is None or not _still(expected, found, learns):
@@ -195,7 +195,7 @@ class Storage(TrialMethods):
             self._mirror_of(lease).pending.discard(lease.trial_id)
 
     def _mirror_of(self, lease: Lease) -> Mirror:
-        return self._mirrors.setdefault(lease.study_id, Mirror())
+        return self._mirror(lease.study_id)
 
     def rank(self, study_id: int, step: int, value: float) -> tuple[int, int]:
         """Among complete trials: how many were below `value` at `step`, and how many got there."""

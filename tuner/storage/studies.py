@@ -6,13 +6,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
-from sqlalchemy import Connection, Select, Table, bindparam, exc, insert, select
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Select, Table, bindparam, exc, func, insert, select
 
 from tuner.errors import StorageError
 from tuner.storage import rows, schema, sql, writes
@@ -156,20 +157,41 @@ def set_state(connection: Connection, study_id: int, state: str) -> None:
     connection.execute(table.update().where(table.c.study_id == study_id).values(state=state))
 
 
+class Terms(NamedTuple):
+    """What decides whether a study hands out trials, and the database's clock."""
+
+    budget: int
+    state: str
+    now: float
+    expired: int | None
+
+
 @cache
-def _terms(lock: bool) -> Select[Any]:
-    table = schema.studies
+def _terms(dialect: str, lock: bool) -> Select[Any]:
+    table, held, trials = schema.studies, schema.leases, rows.TRIALS
+    now = sql.now(dialect)
+    expired = (
+        select(func.min(held.c.trial_id))
+        .join(trials, trials.c.trial_id == held.c.trial_id)
+        .where(held.c.study_id == bindparam("study_id"), held.c.expires <= now)
+        .where(trials.c.state == TrialState.RUNNING)
+        .scalar_subquery()
+    )
     found = (
-        select(STUDIES.c.study_id, table.c.budget, table.c.state)
+        select(table.c.budget, table.c.state, now, expired)
         .select_from(STUDIES.outerjoin(table, table.c.study_id == STUDIES.c.study_id))
         .where(STUDIES.c.study_id == bindparam("study_id"))
     )
     return found.with_for_update(of=STUDIES) if lock else found
 
 
-def terms(connection: Connection, study_id: int, lock: bool = False) -> tuple[int, str]:
-    """A study's budget (0 if nobody set one) and state; `lock` as Optuna does for a new trial."""
-    row = connection.execute(_terms(lock), {"study_id": study_id}).one_or_none()
+def terms(connection: Connection, study_id: int, lock: bool = False) -> Terms:
+    """A study's budget (0 if nobody set one), its state, and a trial whose lease ran out.
+
+    `lock` keeps others from creating trials, as Optuna does it.
+    """
+    statement = _terms(connection.dialect.name, lock)
+    row = connection.execute(statement, {"study_id": study_id}).one_or_none()
     if row is None:
         raise KeyError(MISSING)
-    return row[1] or 0, row[2] or OPEN
+    return Terms(row[0] or 0, row[1] or OPEN, row[2], row[3])

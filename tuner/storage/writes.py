@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Executable, Table, bindparam, insert
+from sqlalchemy import Connection, Table, bindparam, insert
 
 from tuner.storage import rows, sql
 
@@ -20,14 +20,8 @@ _to_report = models.TrialIntermediateValueModel.intermediate_value_to_stored_rep
 Rows = list[dict[str, Any]]
 
 
-def _many(connection: Connection, statement: Executable, values: Rows) -> None:
-    if values:
-        connection.execute(statement, values)
-
-
 def put_reports(connection: Connection, reports: Iterable[tuple[int, int, float]]) -> None:
     """Intermediate values as (trial id, step, value), in one statement."""
-    statement = sql.upsert(connection.dialect.name, rows.REPORTS, ("trial_id", "step"))
     values: Rows = []
     for trial_id, step, report in reports:
         value, kind = _to_report(float(report))
@@ -36,22 +30,21 @@ def put_reports(connection: Connection, reports: Iterable[tuple[int, int, float]
                 "trial_id": trial_id,
                 "step": step,
                 "intermediate_value": value,
-                "intermediate_value_type": kind,
+                "intermediate_value_type": kind.name,
             }
         )
-    _many(connection, statement, values)
+    sql.put(connection, rows.REPORTS, ("trial_id", "step"), values)
 
 
 def put_attrs(
     connection: Connection, table: Table, attrs: Iterable[tuple[int, str, Any]], owner: str
 ) -> None:
     """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
-    statement = sql.upsert(connection.dialect.name, table, (owner, "key"))
     values: Rows = [
         {owner: identity, "key": key, "value_json": json.dumps(value)}
         for identity, key, value in attrs
     ]
-    _many(connection, statement, values)
+    sql.put(connection, table, (owner, "key"), values)
 
 
 def put_trial_attrs(
@@ -63,23 +56,19 @@ def put_trial_attrs(
 
 def put_values(connection: Connection, values: Iterable[tuple[int, Sequence[float]]]) -> None:
     """Objective values of trials."""
-    statement = sql.upsert(connection.dialect.name, rows.VALUES, ("trial_id", "objective"))
     found: Rows = []
     for trial_id, objectives in values:
         for objective, each in enumerate(objectives):
             value, kind = _to_value(float(each))
             row = {"trial_id": trial_id, "objective": objective, "value": value}
-            found.append(row | {"value_type": kind})
-    _many(connection, statement, found)
+            found.append(row | {"value_type": kind.name})
+    sql.put(connection, rows.VALUES, ("trial_id", "objective"), found)
 
 
 def put_params(
     connection: Connection, trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]
 ) -> None:
     """Parameters as (name, internal value, distribution); one that is there already stays."""
-    statement = sql.upsert(
-        connection.dialect.name, rows.PARAMS, ("trial_id", "param_name"), replace=False
-    )
     values: Rows = [
         {
             "trial_id": trial_id,
@@ -89,7 +78,7 @@ def put_params(
         }
         for name, value, kind in found
     ]
-    _many(connection, statement, values)
+    sql.put(connection, rows.PARAMS, ("trial_id", "param_name"), values, replace=False)
 
 
 def put_content(connection: Connection, trial_id: int, trial: FrozenTrial) -> None:
@@ -165,4 +154,5 @@ def finish_trials(
         }
         for trial_id, state, complete in finals
     ]
-    _many(connection, statement, values)
+    # One row is not worth executemany, which costs more on PostgreSQL.
+    connection.execute(statement, values[0] if len(values) == 1 else values)
