@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,20 +58,24 @@ def optimize(
     from tuner.views.watch import watching
 
     with watching(console(stderr=True)) as watch:
+        begun = time.monotonic()
         from tuner import run
         from tuner.cli.lookup import any_study
 
+        imports = round(time.monotonic() - begun, 3)
         any_study(study, storage)  # a name that nobody knows makes no database
         options = _options(storage, trials, timeout, workers, device, seed)
         try:
             last = run.optimize(study, options, watch)
+            last = replace(last, spent={"imports": imports, **last.spent})
         except KeyboardInterrupt:
             raise _Interrupted(study, storage) from None
-    from tuner.views.summary import as_document, summary
+    from tuner.views.summary import as_document, summary, what_next
 
     if as_json:
         return show_json(as_document(last))
-    return show(summary(last, needed_url(storage)))
+    show(summary(last))
+    return typer.echo("\n".join(what_next(last, needed_url(storage))))
 
 
 class _Interrupted(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 import optuna
@@ -16,6 +17,7 @@ from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, load_job
 from tuner.run.process import deadline_of
 from tuner.storage import OPEN, Storage, open_storage
+from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import Job
 
@@ -23,12 +25,12 @@ WATCH_SECONDS = 0.5
 
 
 def optimize(
-    study_name: str, options: RunOptions, watch: Callable[[Snapshot], None] = lambda _: None
+    study: str | Study, options: RunOptions, watch: Callable[[Snapshot], None] = lambda _: None
 ) -> Snapshot:
     """Runs a study until its budget is met or its time is over.
 
     Args:
-        study_name: a name, a path, or a study that the database holds.
+        study: a study, or a name, a path, or the name of one that the database holds.
         watch: called about twice a second with how far it is, and at the end.
 
     Returns:
@@ -41,7 +43,9 @@ def optimize(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     devices = worker_devices(options)
-    job = load_job(find_study(study_name, options.storage, options.seed))
+    begun = time.monotonic()
+    job = load_job(find_study(study, options.storage, options.seed))
+    spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     job = join(storage, job, options.trials)
     progress = storage.progress(job.study_id)
@@ -57,7 +61,9 @@ def optimize(
         needed = devices[: progress.budget - progress.finished]
         pool = Pool(options.storage, needed, job, deadline_of(limit))
         _follow(pool, storage, job, watch, (started, before))
+        spent |= pool.spent
     last = snapshot(storage, job.study, job.study_id, started, before)
+    last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)
     return last
 

@@ -9,8 +9,6 @@ import optuna
 
 from tuner.data import load as load_data
 from tuner.errors import StudyFileError, nearest
-from tuner.metrics import lookup as lookup_metric
-from tuner.seeds import derive
 from tuner.storage import Storage, open_storage
 from tuner.study import Study, parse
 from tuner.study import load as load_study
@@ -46,13 +44,15 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
     return parse(name, spec), known[name]
 
 
-def find_study(name: str, url: str, seed: int | None = None) -> Study:
+def find_study(name: str | Study, url: str, seed: int | None = None) -> Study:
     """A study by name, path, or from the database; with another seed if one is given.
 
     Raises:
         StudyFileError: there is none; the known ones are listed.
     """
-    if find(name) is None:
+    if isinstance(name, Study):
+        study = name
+    elif find(name) is None:
         storage = open_storage(url)
         known = stored_studies(storage)
         if name not in known:
@@ -122,14 +122,14 @@ def _refuse_foreign(storage: Storage, study: Study) -> None:
         )
 
 
-def submit(name: str, url: str, trials: int | None = None) -> int:
+def submit(name: str | Study, url: str, trials: int | None = None) -> int:
     """Puts a study into the database for workers to find; its id."""
     job = load_job(find_study(name, url))
     return join(open_storage(url), job, trials).study_id
 
 
-def objective(name: str) -> Callable[[optuna.Trial], float]:
-    """A plain Optuna objective of a study: suggests, trains, reports, prunes.
+def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
+    """A plain Optuna objective of a study or its name: suggests, trains, reports, prunes.
 
     The optuna study's direction has to be the metric's.
 
@@ -137,14 +137,13 @@ def objective(name: str) -> Callable[[optuna.Trial], float]:
     >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
     >>> study.optimize(tuner.objective("digits"), n_trials=10)  # doctest: +SKIP
     """
-    study = load_study(name)
+    study = name if isinstance(name, Study) else load_study(name)
     job = load_job(study)
-    metric = lookup_metric(job.metric.name)
 
     def train(trial: optuna.Trial) -> float:
-        seed = derive(study.search.seed, trial.number) % 2**32
+        seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
-        trainer = Trainer(study.sample(trial), job.data, metric, seed)
+        trainer = Trainer(study.sample(trial), job.data, job.metric, seed)
         for epoch in trainer.epochs():
             trial.report(epoch.value, epoch.number)
             if not epoch.finite or trial.should_prune():

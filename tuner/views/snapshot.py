@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ class Snapshot:
         left: seconds to the budget, by the pace of this run; None before its first result.
         searched: names of the leaves that the study searches.
         ended: the trials that ended in this run, the first one first.
+        spent: seconds of this run by what they went into, added up over its workers; known at
+            its end.
     """
 
     study: str
@@ -85,6 +87,7 @@ class Snapshot:
     left: float | None
     searched: frozenset[str] = frozenset()
     ended: tuple[Ended, ...] = ()
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 def snapshot(

@@ -14,17 +14,12 @@ from tuner.views.format import difference, duration, leaves, number, several
 from tuner.views.snapshot import Best, Snapshot
 
 
-def summary(snapshot: Snapshot, storage: str = "") -> RenderableType:
-    """Baseline against best, what was pruned or failed, where it is kept, what to do next.
-
-    Args:
-        storage: the URL without password that the next command needs; empty where it needs none.
-    """
+def summary(snapshot: Snapshot) -> RenderableType:
+    """Baseline against best on the validation split, and what was pruned or failed."""
     parts: list[RenderableType] = [Text(_headline(snapshot))]
     if snapshot.best is not None:
         parts += [Text(), _values(snapshot, snapshot.best), Text()]
         parts += [_configuration(snapshot, snapshot.best), Text()]
-    parts.append(_next(snapshot, storage))
     return Group(*parts)
 
 
@@ -62,12 +57,17 @@ def _configuration(snapshot: Snapshot, best: Best) -> Table:
     return table
 
 
-def _next(snapshot: Snapshot, storage: str) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_row("database", snapshot.storage)
-    for i, (command, purpose) in enumerate(next_commands(snapshot, storage)):
-        table.add_row("" if i else "next", command, f"# {purpose}")
-    return table
+def what_next(snapshot: Snapshot, storage: str = "") -> list[str]:
+    """Lines that say where the study is kept and what to do next; commands are not to be folded.
+
+    Args:
+        storage: the URL without password that the next command needs; empty where it needs none.
+    """
+    commands = next_commands(snapshot, storage)
+    width = max(len(command) for command, _ in commands)
+    lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
+    rest = [f"          {line}" for line in lines[1:]]
+    return [f"database  {snapshot.storage}", f"next      {lines[0]}", *rest]
 
 
 def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]]:
@@ -115,6 +115,7 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "seconds": round(snapshot.elapsed, 3),
         "baseline": _as_json(snapshot.baseline),
         "best": _as_json(snapshot.best),
+        "spent": dict(snapshot.spent),
     }
 
 
