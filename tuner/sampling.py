@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tuner.errors import StudyFileError
-from tuner.space import Choice, Config, Node, Option, Range, Suggest, Value, label, same
+from tuner.errors import StudyFileError, TrainingError
+from tuner.space import (
+    Choice,
+    Config,
+    Node,
+    Option,
+    Range,
+    Suggest,
+    Value,
+    format_value,
+    label,
+    same,
+    shown,
+    walk,
+)
 
 SWITCH = ".on"
 """A switch is two parameters in the database: ``NAME.on`` and, where it is on, ``NAME``."""
+GRID_LIMIT = 10_000
+"""The most values of one parameter that a grid may have."""
 
 
 def sample(nodes: Sequence[Node], suggest: Suggest) -> Config:
@@ -49,19 +63,33 @@ class Recorded:
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        return float(self.params[name])
+        return float(self._recorded(name))
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
-        return int(self.params[name])
+        return int(self._recorded(name))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._recorded(name)
+
+    def _recorded(self, name: str) -> Any:
+        if name not in self.params:
+            raise TrainingError(
+                "the trial has no such parameter",
+                where=name,
+                hint="it was not made by this study, or the study has changed since",
+            )
         return self.params[name]
 
 
 def config_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> Config:
-    """The configuration that a trial's parameters stand for."""
+    """The configuration that a trial's parameters stand for.
+
+    Raises:
+        TrainingError: a parameter that the study needs is missing.
+        StudyFileError: a choice that the study does not have.
+    """
     return sample(nodes, Recorded(params))
 
 
@@ -79,18 +107,17 @@ def params_of(
     """
     params: dict[str, Any] = {}
     for node in nodes:
-        value = wanted.get(node.name, None)
-        value = default(node) if value is None else value
+        value = wanted[node.name] if node.name in wanted else default(node)
         chosen: Any = node.value
         if isinstance(node.value, Range):
             params.update(_range_params(node, node.value, value))
         elif isinstance(node.value, Choice):
             if not any(same(name, value) for name in node.value.labels):
-                raise _outside(node, value, ", ".join(map(str, node.value.labels)))
-            params[node.name] = value
+                raise _outside(node, value, ", ".join(map(format_value, node.value.labels)))
             chosen = node.value.option(value)
+            params[node.name] = label(chosen)
         elif not same(label(node.value), value):
-            raise _outside(node, value, f"it is fixed at {label(node.value)!r}")
+            raise _outside(node, value, f"{format_value(label(node.value))}, which is fixed")
         if isinstance(chosen, Option):
             params.update(params_of(chosen.nodes, wanted, default))
     return params
@@ -99,16 +126,17 @@ def params_of(
 def _range_params(node: Node, span: Range, value: Any) -> dict[str, Any]:
     if not span.contains(value):
         raise _outside(node, value, str(span))
-    if span.off is None:
-        return {node.name: value}
-    if value == span.off:
+    if span.off is not None and value == span.off:
         return {node.name + SWITCH: False}
-    return {node.name + SWITCH: True, node.name: value}
+    number = {node.name: int(value) if span.integer else float(value)}
+    return number if span.off is None else {node.name + SWITCH: True, **number}
 
 
 def _outside(node: Node, value: Any, allowed: str) -> StudyFileError:
     return StudyFileError(
-        f"{value!r} is not among what the study searches", where=node.name, hint=f"is: {allowed}"
+        f"found {shown(value)}, which the study does not search",
+        where=node.name,
+        hint=f"allowed: {allowed}",
     )
 
 
@@ -117,13 +145,10 @@ def baseline_value(node: Node) -> Value:
     value, leaf = node.value, node.leaf
     wanted: Any = leaf.default if leaf.off is None else leaf.off
     if isinstance(value, Choice):
-        return value.labels[0] if not any(same(wanted, n) for n in value.labels) else label(wanted)
+        return value.nearest(wanted)
     if not isinstance(value, Range):
         return label(value)
-    if value.off is not None or value.contains(wanted):
-        return label(wanted if value.off is None else value.off)
-    nearest = float(min(max(wanted, value.low), value.high))
-    return round(nearest) if value.integer else nearest
+    return value.nearest(wanted) if value.off is None else value.off
 
 
 def size(nodes: Sequence[Node]) -> float:
@@ -143,22 +168,24 @@ def grid(nodes: Sequence[Node]) -> dict[str, list[Any]]:
     """The values of every parameter, for a grid search.
 
     Raises:
-        StudyFileError: a continuous range, which has no list of values.
+        StudyFileError: a continuous range, which has no list of values, or a very long one.
     """
-    from tuner.space import walk
-
     values: dict[str, list[Any]] = {}
     for node in walk(nodes):
         if isinstance(node.value, Choice):
             values[node.name] = list(node.value.labels)
         elif isinstance(node.value, Range):
-            if math.isinf(node.value.count()):
-                raise StudyFileError(
-                    "a grid search needs a step or choices here",
-                    where=node.name,
-                    hint="write { low = …, high = …, step = … } or { choices = […] }",
-                )
+            _check_listable(node, node.value)
             if node.value.off is not None:
                 values[node.name + SWITCH] = [False, True]
-            values[node.name] = list(node.value.grid())
+            values[node.name] = node.value.grid()
     return values
+
+
+def _check_listable(node: Node, span: Range) -> None:
+    if span.count() > GRID_LIMIT:
+        raise StudyFileError(
+            f"found {span}, which is too many values for a grid search",
+            where=node.path or node.name,
+            hint="write { low = …, high = …, step = … } or { choices = […] }",
+        )

@@ -11,7 +11,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-Value = float | int | bool | str
+from tuner.errors import StudyFileError
+from tuner.values import Range, Value, format_value, matches, same, shown
+
+__all__ = [
+    "Choice",
+    "Config",
+    "Leaf",
+    "Node",
+    "Option",
+    "Range",
+    "Suggest",
+    "Value",
+    "format_value",
+    "label",
+    "matches",
+    "same",
+    "shown",
+    "walk",
+]
+
 Config = dict[str, Any]
 """One configuration: the value of every leaf by its name in the database."""
 
@@ -28,51 +47,6 @@ class Suggest(Protocol):
     ) -> int: ...
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from ``low`` to ``high``, both included; with ``off``, a switch.
-
-    Two integers make a range of integers. A switch is either at ``off`` or within the range.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-    off: Value | None = None
-
-    @property
-    def integer(self) -> bool:
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def __str__(self) -> str:
-        marks = [f"{self.low:g} to {self.high:g}"]
-        marks += ["log"] if self.log else []
-        marks += [f"step {self.step:g}"] if self.step else []
-        switch = f"{format_value(self.off)}, or " if self.off is not None else ""
-        return switch + ", ".join(marks)
-
-    def contains(self, value: Any) -> bool:
-        if self.off is not None and value == self.off and type(value) is not bool:
-            return True
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        whole = not self.integer or (number and float(value).is_integer())
-        return number and whole and bool(self.low <= value <= self.high)
-
-    def count(self) -> float:
-        """How many values there are; infinite for a range of floats without a step."""
-        extra = self.off is not None
-        if self.step:
-            return math.floor((self.high - self.low) / self.step + 1e-9) + 1 + extra
-        return (self.high - self.low + 1 if self.integer else math.inf) + extra
-
-    def grid(self) -> list[float]:
-        """Every value of a range that can be listed (without ``off``)."""
-        step = self.step or 1
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return [self.low + i * step for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -115,7 +89,8 @@ class Leaf:
             return True
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
-        return bool(low < value < high if self.exclusive else low <= value <= high)
+        inside = low < value < high if self.exclusive else low <= value <= high
+        return bool(inside and abs(value) < math.inf)
 
     def allowed(self) -> str:
         """In words, for messages."""
@@ -129,7 +104,9 @@ class Leaf:
             word += f" between {low:g} and {high:g}"
         elif low is not None:
             word += f" above {low:g}" if self.exclusive else f" of at least {low:g}"
-        return word + (" (bounds excluded)" if self.exclusive and high is not None else "")
+        elif high is not None:
+            word += f" below {high:g}" if self.exclusive else f" of at most {high:g}"
+        return word + (" (bounds excluded)" if self.exclusive and None not in (low, high) else "")
 
 
 @dataclass(frozen=True)
@@ -151,44 +128,39 @@ class Choice:
         return tuple(label(o) for o in self.options)
 
     def option(self, chosen: Any) -> Value | Option:
-        return next(o for o in self.options if same(label(o), chosen))
+        """The option of a label; StudyFileError where there is none."""
+        for option in self.options:
+            if same(label(option), chosen):
+                return option
+        known = ", ".join(map(format_value, self.labels))
+        raise StudyFileError(f"found {shown(chosen)}, which is not one of {known}")
+
+    def nearest(self, wanted: Any) -> Value:
+        """The label itself, else the closest number, else the first."""
+        for name in self.labels:
+            if same(name, wanted):
+                return name
+        if not matches(float, wanted):
+            return self.labels[0]
+        return min(self.labels, key=lambda name: abs(float(name) - wanted))
 
 
 @dataclass(frozen=True)
 class Node:
-    """One leaf of a study: its name in the database and what it is or may be."""
+    """One leaf of a study: its name in the database, what it is or may be, and its place."""
 
     name: str
     leaf: Leaf = field(repr=False)
     value: Value | Range | Choice | Option
+    path: str = field(default="", repr=False, compare=False)
 
     @property
     def searched(self) -> bool:
         return isinstance(self.value, Range | Choice)
 
 
-def matches(kind: type, value: Any) -> bool:
-    """Whether a value read from a file is of the kind; a whole number may stand for a float."""
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equality in which ``True`` is not ``1``."""
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
-
-
 def label(option: Value | Option) -> Value:
     return option.name if isinstance(option, Option) else option
-
-
-def format_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def walk(nodes: Sequence[Node]) -> Iterator[Node]:

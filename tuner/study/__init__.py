@@ -1,7 +1,9 @@
-"""The study file: from TOML to a frozen Study."""
+"""The study file: from TOML, or from Python, to a frozen Study."""
 
+from tuner.space import Choice, Option, Range
+from tuner.study.build import study
 from tuner.study.files import load
 from tuner.study.parse import parse
 from tuner.study.record import SearchSettings, Study
 
-__all__ = ["SearchSettings", "Study", "load", "parse"]
+__all__ = ["Choice", "Option", "Range", "SearchSettings", "Study", "load", "parse", "study"]

@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tuner.errors import StudyFileError, nearest
+from tuner.errors import StudyFileError, UsageError, nearest
+from tuner.space import shown
 from tuner.study.parse import parse
 from tuner.study.record import Study
 
@@ -28,13 +29,20 @@ def local() -> dict[str, Path]:
 
 
 def find(name: str) -> Path | None:
-    """The file of a study: a path, or a name in ``studies/``, or one that ships."""
+    """The file of a study: a name in ``studies/``, or one that ships, or a path."""
+    known = {**shipped(), **local()}
+    if name in known:
+        return known[name]
     path = Path(name)
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise StudyFileError(f"cannot be read: {error.strerror}", where=shown(name)) from None
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise StudyFileError("no such file", where=str(path.absolute()))
-        return path
-    return {**shipped(), **local()}.get(name)
+        what = "is a directory, not a study file" if path.is_dir() else "no such file"
+        raise StudyFileError(what, where=str(path.absolute()))
+    return None
 
 
 def load(name: str) -> Study:
@@ -42,23 +50,32 @@ def load(name: str) -> Study:
 
     Raises:
         StudyFileError: there is none (the known ones are listed), or it cannot be.
+        DataError: what it says of its data cannot be.
     """
     path = find(name)
     if path is None:
+        if name and Path(name).is_dir():
+            raise StudyFileError("is a directory, not a study file", where=name)
         known = {**shipped(), **local()}
         raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))
     try:
         return parse(path.stem, read(path), path.parent)
-    except StudyFileError as error:
+    except UsageError as error:
         where = f"{path}: {error.where}".removesuffix(": ")
-        raise StudyFileError(error.what, where=where, hint=error.hint) from None
+        raise type(error)(error.what, where=where, hint=error.hint) from None
 
 
 def read(path: Path) -> dict[str, Any]:
     """What a TOML file says; StudyFileError with the line where it is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise StudyFileError(f"is not TOML: {error}", where=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyFileError(f"cannot be read: {error}", where=str(path)) from None
+        # Windows editors may begin a file with a byte order mark.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+    except RecursionError:
+        what = "is not TOML: lists or tables are nested too deeply"
+    except ValueError as error:  # also what int() says of thousands of digits
+        what = f"is not TOML: {error}"
+    raise StudyFileError(what)

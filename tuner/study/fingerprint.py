@@ -17,17 +17,30 @@ def canonical(document: Mapping[str, Any]) -> str:
 
 
 def flat(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Every value by its dotted path; lists and leaves of a trial as they are."""
+    """Every value by its dotted path; lists and empty tables as they are."""
     values: dict[str, Any] = {}
     for key, value in document.items():
         where = f"{path}.{key}" if path else key
-        values.update(flat(value, where) if isinstance(value, Mapping) else {where: value})
+        inner = isinstance(value, Mapping) and value
+        values.update(flat(value, where) if inner else {where: value})
     return values
 
 
 def essence(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What must not change: everything but the budget and the description."""
-    return {key: value for key, value in flat(document).items() if key not in BUDGET}
+    """What must not change: everything but the budget and the description.
+
+    An empty table says nothing, and 1.0 is the same as 1.
+    """
+    values = {key: _settled(value) for key, value in flat(document).items()}
+    return {key: value for key, value in values.items() if key not in BUDGET and value != {}}
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _settled(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_settled(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -38,4 +51,5 @@ def fingerprint(document: Mapping[str, Any]) -> str:
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The dotted paths whose values differ."""
     old, new = essence(before), essence(after)
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    keys = sorted(old.keys() | new.keys())
+    return [key for key in keys if canonical({"": old.get(key)}) != canonical({"": new.get(key)})]

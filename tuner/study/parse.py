@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from tuner.errors import StudyFileError
 from tuner.metrics import lookup as lookup_metric
-from tuner.space import Leaf, Node, Range, walk
+from tuner.models import FAMILIES
+from tuner.search.pruners import build_pruner
+from tuner.search.samplers import build_sampler
+from tuner.space import Choice, Leaf, Node, Range, walk
 from tuner.study.catalogue import SECTIONS, STANDARD, model_leaves
+from tuner.study.document import plain
 from tuner.study.record import Study
-from tuner.study.settings import check_type, read_data, read_search
+from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
 from tuner.study.values import check_keys, read_value
 
-TOP = ("description", "metric", "data", "model", "regularization", "training", "search")
+TOP: dict[str, type] = {
+    "description": str,
+    "metric": str,
+    "data": dict,
+    "model": dict,
+    "regularization": dict,
+    "training": dict,
+    "search": dict,
+}
 
 
 def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Study:
@@ -23,20 +34,17 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
 
     Args:
         name: the study's name in the database.
-        document: plain values, as TOML or JSON gives them.
+        document: values as TOML or JSON gives them; leaves may be ``Range`` and ``Choice``.
         folder: where relative paths of the data are looked for first.
 
     Raises:
         StudyFileError, DataError: with the dotted path, what was found and what is allowed.
     """
-    check_keys("", document, TOP)
-    for section in TOP[2:]:
-        if not isinstance(document.get(section, {}), Mapping):
-            raise StudyFileError(
-                f"found {document[section]!r}, which is not a table", where=section
-            )
-    for key in TOP[:2]:
-        check_type(key, document.get(key, ""), str)
+    document = plain(document)
+    check_type("", document, dict)
+    _check_places("", document, TOP)
+    for key in TOP:
+        check_type(key, document.get(key, TOP[key]()), TOP[key])
     if "data" not in document:
         raise StudyFileError(
             "the study says nothing about its data",
@@ -47,21 +55,32 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
     if metric is not None:
         lookup_metric(metric)
     nodes = read_nodes(document)
-    return Study(
+    study = Study(
         name=name,
         description=document.get("description", ""),
         metric=metric,
         data=read_data(document["data"]),
         nodes=nodes,
         search=read_search(document.get("search", {}), nodes),
-        document=dict(document),
+        document=document,
         folder=folder,
     )
+    _check_search(study)
+    return study
+
+
+def _check_search(study: Study) -> None:
+    """Options that do not fit each other or the epochs show only when all are put together."""
+    (sampler, options), (pruner, others) = study.search.sampler, study.search.pruner
+    if options:
+        build_sampler(sampler, options, seed=0, number=0)
+    if others:
+        build_pruner(pruner, others, epochs=study.max_epochs)
 
 
 def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
     """Every leaf of the sections that describe a trial."""
-    if not any(section in document for section in SECTIONS):
+    if not any(document.get(section) for section in SECTIONS):
         document = _standard()
     nodes: list[Node] = []
     for section, leaves in SECTIONS.items():
@@ -70,23 +89,36 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
         beside = {k: v for k, v in table.items() if k not in known} if section == "model" else {}
         if section == "model":
             known += model_leaves()
-        check_keys(section, table, known)
+        _check_places(section, table, known)
         for leaf in leaves:
-            raw = table.get(leaf.name, leaf.default)
-            nodes.append(
-                Node(leaf.name, leaf, read_value(f"{section}.{leaf.name}", leaf, raw, beside))
-            )
+            raw, path = table.get(leaf.name, leaf.default), f"{section}.{leaf.name}"
+            nodes.append(Node(leaf.name, leaf, read_value(path, leaf, raw, beside), path))
         _check_used(beside, nodes)
     return tuple(nodes)
+
+
+def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises StudyFileError for an unknown key; one of another section is told where it goes."""
+    homes = dict.fromkeys(model_leaves(), "in [model]")
+    homes |= {leaf.name: f"in [{name}]" for name, leaves in SECTIONS.items() for leaf in leaves}
+    homes |= dict.fromkeys(SEARCH_KEYS, "in [search]") | dict.fromkeys(DATA_KINDS, "in [data]")
+    homes |= dict.fromkeys(("description", "metric"), "at the top, before any [section]")
+    for key in table:
+        if key in homes and key not in known:
+            where = f"{section}.{key}" if section else key
+            raise StudyFileError("unknown key", where=where, hint=f"it stands {homes[key]}")
+    check_keys(section, table, known)
 
 
 def _check_used(beside: Mapping[str, Any], nodes: list[Node]) -> None:
     names = {node.name for node in walk(nodes)}
     for key in beside:
         if key not in names:
+            owners = [f.name for f in FAMILIES.values() if key in (x.name for x in f.leaves)]
             raise StudyFileError(
                 "no family of this study has this leaf, or each has its own in its table",
                 where=f"model.{key}",
+                hint=f"{key} belongs to {', '.join(owners)}",
             )
 
 
@@ -102,7 +134,6 @@ def _standard() -> dict[str, Any]:
 
 def suggested(leaf: Leaf) -> Any:
     """The suggested range or choice of a leaf, as a study file says it."""
-    if isinstance(leaf.search, Range):
-        values = {f.name: getattr(leaf.search, f.name) for f in fields(Range)}
-        return {k: v for k, v in values.items() if v is not None and v is not False}
-    return {"choices": list(leaf.search)} if leaf.search is not None else leaf.default
+    if leaf.search is None:
+        return leaf.default
+    return plain(leaf.search if isinstance(leaf.search, Range) else Choice(leaf.search))

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from tuner.data import DataSpec
+from tuner.data.preprocessing import lookup as lookup_preprocessing
 from tuner.errors import StudyFileError
-from tuner.sampling import baseline_value, grid, params_of
+from tuner.sampling import baseline_value, config_of, grid, params_of
+from tuner.search.options import split
 from tuner.search.pruners import check_pruner
 from tuner.search.samplers import check_sampler
-from tuner.space import Node, matches, walk
+from tuner.space import Node, matches, shown, walk
+from tuner.study.fingerprint import flat
 from tuner.study.record import SearchSettings
 from tuner.study.values import check_keys
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
+KINDS = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
+SEARCH_KEYS = tuple(f.name for f in fields(SearchSettings))
 SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def check_type(path: str, value: Any, kind: type) -> None:
     """Raises StudyFileError for a value that is not of the kind."""
     if not matches(kind, value):
-        names = {str: "a string", int: "a whole number", float: "a number", list: "a list", bool: "true or false"}
-        raise StudyFileError(f"found {value!r}, which is not {names[kind]}", where=path)
+        raise StudyFileError(f"found {shown(value)}, which is not {KINDS[kind]}", where=path)
 
 
 DATA_KINDS: dict[str, type] = {
@@ -50,35 +62,38 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
         check_type(f"data.shape[{i}]", side, int)
     if "shape" in values:
         values["shape"] = tuple(values["shape"])
-    return DataSpec(**values)
+    spec = DataSpec(**values)
+    lookup_preprocessing(spec.preprocessing)
+    return spec
 
 
 def seconds(path: str, raw: Any) -> float:
     """A duration: seconds as a number, or "90s", "10m", "2h", "1d"."""
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw > 0:
-        return float(raw)
     found = DURATION.fullmatch(raw.strip()) if isinstance(raw, str) else None
-    if not found or float(found[1]) == 0:
+    number = raw if matches(float, raw) else float(found[1]) * SECONDS[found[2]] if found else 0
+    if not 0 < number < math.inf:
         raise StudyFileError(
-            f"found {raw!r}, which is not a duration", where=path, hint='such as "90s", "10m", "2h"'
+            f"found {shown(raw)}, which is not a duration above 0",
+            where=path,
+            hint='allowed: seconds as a number, or such as "90s", "10m", "2h", "1d"',
         )
-    return float(found[1]) * SECONDS[found[2]]
+    return float(number)
 
 
 def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSettings:
     """``[search]``, its configurations checked against the space; raises StudyFileError."""
-    check_keys("search", table, [f.name for f in fields(SearchSettings)])
+    check_keys("search", table, SEARCH_KEYS)
     values: dict[str, Any] = dict(table)
     for key, lowest in (("trials", 1), ("seed", 0)):
         number = values.get(key, lowest)
         check_type(f"search.{key}", number, int)
         if number < lowest:
-            raise StudyFileError(f"found {number}, which is below {lowest}", where=f"search.{key}")
+            what = f"found {number}, which is not a whole number of at least {lowest}"
+            raise StudyFileError(what, where=f"search.{key}")
     for key, check in (("sampler", check_sampler), ("pruner", check_pruner)):
         if key in values:
-            name, options = _named(f"search.{key}", values[key])
-            check(name, options)
-            values[key] = (name, options)
+            values[key] = split(values[key], f"search.{key}")
+            check(*values[key])
     for key in ("timeout", "trial_timeout"):
         if key in values:
             values[key] = seconds(f"search.{key}", values[key])
@@ -95,22 +110,21 @@ def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSett
     return settings
 
 
-def _named(path: str, raw: Any) -> tuple[str, dict[str, Any]]:
-    table = {"name": raw} if isinstance(raw, str) else raw
-    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-        raise StudyFileError(
-            f"found {raw!r}, which is neither a name nor a table with a name", where=path
-        )
-    return table["name"], {k: v for k, v in table.items() if k != "name"}
-
-
 def _read_config(path: str, raw: Any, nodes: tuple[Node, ...]) -> dict[str, Any]:
     """A configuration by leaf name, checked against the space."""
-    if not isinstance(raw, Mapping):
-        raise StudyFileError(f"found {raw!r}, which is not a table", where=path)
-    check_keys(path, raw, [node.name for node in walk(nodes)])
+    check_type(path, raw, dict)
+    wanted = flat(raw)  # TOML reads sgd.momentum = 0.9 as a table within a table
+    check_keys(path, wanted, [node.name for node in walk(nodes)])
     try:
-        params_of(nodes, raw, baseline_value)
+        config = config_of(nodes, params_of(nodes, wanted, baseline_value))
     except StudyFileError as error:
         raise StudyFileError(error.what, where=f"{path}.{error.where}", hint=error.hint) from None
-    return dict(raw)
+    for name in wanted:
+        if name not in config:
+            owner = name.partition(".")[0]
+            raise StudyFileError(
+                f"belongs to {owner}, which this configuration does not choose",
+                where=f"{path}.{name}",
+                hint="leave it out, or choose the option that it belongs to",
+            )
+    return wanted

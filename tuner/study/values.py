@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
 
 from tuner.errors import StudyFileError, nearest
-from tuner.space import Choice, Leaf, Node, Option, Range, Value, label, matches, same
+from tuner.space import Choice, Leaf, Node, Option, Range, Value, label, matches, same, shown
 
 RANGE_KEYS = tuple(f.name for f in fields(Range))
+MOST_STEPS = 1_000_000
 
 
 def fail(path: str, found: Any, leaf: Leaf) -> NoReturn:
-    hint = f"allowed: {leaf.allowed()}"
-    if leaf.options is not None:
-        hint = nearest(found, leaf.options) if isinstance(found, str) else hint
-    raise StudyFileError(f"found {found!r}, which is not {leaf.allowed()}", where=path, hint=hint)
+    what = f"found {shown(found)}, which is not {leaf.allowed()}"
+    if leaf.options is not None and isinstance(found, str):
+        hint = nearest(found, leaf.options)
+        raise StudyFileError(f"unknown {leaf.name} {shown(found)}", where=path, hint=hint)
+    raise StudyFileError(what, where=path)
 
 
 def read_value(
@@ -35,7 +37,7 @@ def read_value(
     """
     if isinstance(raw, Mapping) and "choices" in raw:
         return _read_choice(path, leaf, raw, beside or {})
-    if isinstance(raw, Mapping) and ("low" in raw or "high" in raw):
+    if isinstance(raw, Mapping) and leaf.options is None and leaf.kind is not bool:
         return _read_range(path, leaf, raw)
     return _read_single(path, leaf, raw, beside or {})
 
@@ -43,12 +45,15 @@ def read_value(
 def _read_single(path: str, leaf: Leaf, raw: Any, beside: Mapping[str, Any]) -> Value | Option:
     if leaf.options is None:
         if not leaf.allows(raw):
-            fail(path, dict(raw) if isinstance(raw, Mapping) else raw, leaf)
+            fail(path, raw, leaf)
         return leaf.kind(raw)  # type: ignore[no-any-return]
     table = dict(raw) if isinstance(raw, Mapping) else {"name": raw}
-    name = table.pop("name", None)
+    if "name" not in table:
+        hint = f"allowed: {{ name = … }}, with {leaf.allowed()}"
+        raise StudyFileError(f"found {shown(raw)}, which has no name", where=path, hint=hint)
+    name = table.pop("name")
     if not isinstance(name, str) or name not in leaf.options:
-        fail(path, raw if name is None else name, leaf)
+        fail(path, name, leaf)
     own = leaf.options[name]
     inner = f"{path}.{name}"
     check_keys(inner, table, [each.name for each in own])
@@ -60,14 +65,14 @@ def _option_node(
     path: str, owner: str, leaf: Leaf, table: Mapping[str, Any], beside: Mapping[str, Any]
 ) -> Node | None:
     """A leaf of an option: nested ones carry their owner's name."""
-    where = f"{path}.{leaf.name}"
-    if leaf.name in table:
-        return Node(f"{owner}.{leaf.name}", leaf, read_value(where, leaf, table[leaf.name]))
-    if leaf.name in beside:
-        return Node(leaf.name, leaf, read_value(f"model.{leaf.name}", leaf, beside[leaf.name]))
-    if leaf.name == "learning_rate":
+    if leaf.name in beside and leaf.name not in table:
+        where = f"model.{leaf.name}"
+        return Node(leaf.name, leaf, read_value(where, leaf, beside[leaf.name]), where)
+    if leaf.name == "learning_rate" and leaf.name not in table:
         return None  # an optimizer has the common one unless its table names its own
-    return Node(f"{owner}.{leaf.name}", leaf, read_value(where, leaf, leaf.default))
+    where = f"{path}.{leaf.name}"
+    value = read_value(where, leaf, table.get(leaf.name, leaf.default))
+    return Node(f"{owner}.{leaf.name}", leaf, value, where)
 
 
 def _read_choice(
@@ -76,10 +81,12 @@ def _read_choice(
     check_keys(path, raw, ["choices"])
     listed = raw["choices"]
     if not isinstance(listed, Sequence) or isinstance(listed, str):
-        raise StudyFileError(f"found {listed!r}, which is not a list", where=f"{path}.choices")
+        raise StudyFileError(f"found {shown(listed)}, which is not a list", where=f"{path}.choices")
     if not listed:
         raise StudyFileError(
-            "there is nothing to choose from", where=f"{path}.choices", hint=leaf.allowed()
+            "found [], which leaves nothing to choose",
+            where=f"{path}.choices",
+            hint=f"allowed: {leaf.allowed()}",
         )
     options = tuple(
         _read_single(f"{path}.choices[{i}]", leaf, each, beside) for i, each in enumerate(listed)
@@ -87,62 +94,79 @@ def _read_choice(
     names = [label(option) for option in options]
     twice = next((n for i, n in enumerate(names) if any(same(n, m) for m in names[:i])), None)
     if twice is not None:
-        raise StudyFileError(f"{twice!r} stands there twice", where=f"{path}.choices")
+        raise StudyFileError(f"found {shown(twice)} twice", where=f"{path}.choices")
     return Choice(options)
 
 
 def _read_range(path: str, leaf: Leaf, raw: Mapping[str, Any]) -> Range:
     check_keys(path, raw, RANGE_KEYS)
-    if leaf.kind not in (int, float):
-        fail(path, dict(raw), leaf)
     for key in ("low", "high"):
         if key not in raw:
-            raise StudyFileError(f"a range needs {key}", where=path, hint=f"it has {dict(raw)}")
+            what = f"found {shown(raw)}, a range without {key}"
+            raise StudyFileError(what, where=path, hint="write { low = …, high = … }")
         if not leaf.allows(raw[key]):
             fail(f"{path}.{key}", raw[key], leaf)
-    low, high, log, step = leaf.kind(raw["low"]), leaf.kind(raw["high"]), *_shape(path, leaf, raw)
+    low, high = leaf.kind(raw["low"]), leaf.kind(raw["high"])
     if low > high:
-        raise StudyFileError(f"low = {low:g} is above high = {high:g}", where=path)
-    if log and low <= 0:
-        raise StudyFileError(
-            f"a log range needs bounds above 0, found low = {low:g}",
-            where=path,
-            hint="take a small positive low; 'off = 0.0' adds the case of none at all",
-        )
+        raise StudyFileError(f"low = {low!r} is above high = {high!r}", where=path)
+    log, step = _log(path, raw, low), _step(path, leaf, raw, low, high)
     if log and step is not None:
         raise StudyFileError("log and step exclude each other", where=path)
+    # Optuna warns of a high that the steps do not meet, at every trial.
+    high = high if step is None else Range(low, high, step=step).nearest(high)
     return Range(low, high, log, step, _off(path, leaf, raw, low, high))
 
 
-def _shape(path: str, leaf: Leaf, raw: Mapping[str, Any]) -> tuple[bool, float | None]:
-    log, step = raw.get("log", False), raw.get("step")
+def _log(path: str, raw: Mapping[str, Any], low: float) -> bool:
+    log = raw.get("log", False)
     if not isinstance(log, bool):
-        raise StudyFileError(f"found {log!r}, which is not true or false", where=f"{path}.log")
-    if step is not None and (not matches(leaf.kind, step) or step <= 0):
-        raise StudyFileError(f"found {step!r}, which is not a positive step", where=f"{path}.step")
-    return log, None if step is None else leaf.kind(step)
+        what = f"found {shown(log)}, which is not true or false"
+        raise StudyFileError(what, where=f"{path}.log")
+    if log and low <= 0:
+        raise StudyFileError(
+            f"found low = {low!r}, but a log range is above 0",
+            where=path,
+            hint="take a small positive low; 'off = 0.0' adds the case of none at all",
+        )
+    return log
+
+
+def _step(path: str, leaf: Leaf, raw: Mapping[str, Any], low: float, high: float) -> float | None:
+    if "step" not in raw:
+        return None
+    step, where = raw["step"], f"{path}.step"
+    if not matches(leaf.kind, step) or step <= 0:
+        word = "whole number" if leaf.kind is int else "number"
+        raise StudyFileError(f"found {shown(step)}, which is not a {word} above 0", where=where)
+    if step > high - low:
+        what = f"found {step!r}, which is more than from {low!r} to {high!r}"
+        raise StudyFileError(what, where=where)
+    if (high - low) / step > MOST_STEPS:
+        what = f"found {step!r}, which makes more than {MOST_STEPS} values"
+        raise StudyFileError(what, where=where, hint="leave out step")
+    return leaf.kind(step)  # type: ignore[no-any-return]
 
 
 def _off(path: str, leaf: Leaf, raw: Mapping[str, Any], low: float, high: float) -> Value | None:
-    if raw.get("off") is None:
+    if "off" not in raw:
         return None
     off = raw["off"]
     if leaf.off is None:
-        raise StudyFileError("this leaf cannot be switched off", where=f"{path}.off")
+        what = f"found {shown(off)}, but {leaf.name} cannot be switched off"
+        raise StudyFileError(what, where=f"{path}.off")
     if not matches(leaf.kind, off) or off != leaf.off:
-        raise StudyFileError(
-            f"found {off!r}, but this technique is off at {leaf.off!r}", where=f"{path}.off"
-        )
+        what = f"found {shown(off)}, but {leaf.name} is off at {leaf.off!r}"
+        raise StudyFileError(what, where=f"{path}.off")
     if low <= off <= high:
         raise StudyFileError(
-            f"off = {off!r} lies within {low:g} to {high:g}",
+            f"off = {off!r} lies within {low!r} to {high!r}",
             where=path,
             hint="start the range above it, or leave out off",
         )
     return leaf.kind(off)  # type: ignore[no-any-return]
 
 
-def check_keys(path: str, table: Mapping[str, Any], known: Sequence[str]) -> None:
+def check_keys(path: str, table: Mapping[str, Any], known: Collection[str]) -> None:
     """Raises StudyFileError for a key that is not known, with the nearest that is."""
     for key in table:
         if key not in known:

@@ -1,0 +1,100 @@
+"""Values of a leaf: of what kind they are, how they read, and ranges of numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+Value = float | int | bool | str
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; with ``off``, a switch.
+
+    Two integers make a range of integers. A switch is either at ``off`` or within the range.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    off: Value | None = None
+
+    @property
+    def integer(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def __str__(self) -> str:
+        marks = [f"{self.low:g} to {self.high:g}"]
+        marks += ["log"] if self.log else []
+        marks += [f"step {self.step:g}"] if self.step else []
+        switch = f"{format_value(self.off)}, or " if self.off is not None else ""
+        return switch + ", ".join(marks)
+
+    def contains(self, value: Any) -> bool:
+        if not matches(float, value):
+            return False
+        if self.off is not None and value == self.off:
+            return True
+        if not self.low <= value <= self.high or (self.integer and value != int(value)):
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        return not self.step or abs(steps - round(steps)) < 1e-8
+
+    def count(self) -> float:
+        """How many values there are; infinite for a range of floats without a step."""
+        return self._numbers() + (self.off is not None)
+
+    def grid(self) -> list[float]:
+        """Every value of a range that can be listed (without ``off``)."""
+        return [self._number(i) for i in range(int(self._numbers()))]
+
+    def nearest(self, value: float) -> float:
+        """The value of the range that is closest (``off`` is not looked at)."""
+        inside = min(max(value, self.low), self.high)
+        if not self.integer and not self.step:
+            return float(inside)
+        index = round((inside - self.low) / (self.step or 1))
+        return self._number(min(index, int(self._numbers()) - 1))
+
+    def _numbers(self) -> float:
+        if self.low == self.high:
+            return 1
+        if not self.integer and not self.step:
+            return math.inf
+        steps = (self.high - self.low) / (self.step or 1) + 1e-9
+        return math.floor(steps) + 1 if math.isfinite(steps) else math.inf
+
+    def _number(self, index: int) -> float:
+        # Decimals, so that the third value of 0.1, 0.2, … is 0.3.
+        number = Decimal(repr(self.low)) + index * Decimal(repr(self.step or 1))
+        return int(number) if self.integer else float(number)
+
+
+def matches(kind: type, value: Any) -> bool:
+    """Whether a value read from a file is of the kind; a whole number may stand for a float."""
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality in which ``True`` is not ``1``."""
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
+
+
+def format_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: in short, and booleans as a file spells them."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
