@@ -61,10 +61,12 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
 
     Args:
         config: the value of every leaf.
-        keep: techniques that take part even where they are off, as trials stepped together need.
+        keep: dynamic techniques that take part even where they are off, as trials that are stepped
+            together need.
     """
     values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
-    active = tuple(t for t in TECHNIQUES if t.name in keep or values[t.name] != t.leaf.off)
+    kept = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
+    active = tuple(t for t in TECHNIQUES if t.name in kept or values[t.name] != t.leaf.off)
     family = FAMILIES[config["family"]]
     optimizer = OPTIMIZERS[config["optimizer"]]
     schedule = SCHEDULES[config["lr_scheduler"]]

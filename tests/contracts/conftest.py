@@ -1,0 +1,209 @@
+"""Small data sets, configurations, and K trials stepped together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+
+from tuner.data.dataset import DataSet, Split, Target
+from tuner.metrics import METRICS
+from tuner.models import FAMILIES
+from tuner.schedules import learning_rates
+from tuner.space import Config, Leaf, Range
+from tuner.study.catalogue import SECTIONS
+from tuner.training.noise import Batch, Streams, batches
+from tuner.training.plain import Trainer
+from tuner.training.step import Hyperparameters, batch_loss, start, update
+
+TRAIN, VALIDATION = 29, 12  # batches of 8, 8, 8 and 5
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _data(shape: tuple[int, ...], classes: int) -> DataSet:
+    generator = torch.Generator().manual_seed(7)
+    rows = TRAIN + VALIDATION
+    x = torch.randn(rows, *shape, generator=generator, dtype=torch.float64)
+    mean = x.flatten(1) @ torch.randn(x[0].numel(), max(classes, 1), generator=generator).double()
+    y = mean.argmax(1) if classes else mean[:, 0] / mean.std()
+    names = tuple("abcdefgh"[:classes])
+    target = Target("classification" if classes else "regression", names)
+    return DataSet(Split(x[:TRAIN], y[:TRAIN]), Split(x[TRAIN:], y[TRAIN:]), shape, target)
+
+
+ROWS, IMAGES, NUMBERS = _data((5,), 3), _data((2, 6, 5), 3), _data((5,), 0)
+
+
+@pytest.fixture
+def rows() -> DataSet:
+    return ROWS
+
+
+@pytest.fixture
+def images() -> DataSet:
+    return IMAGES
+
+
+@pytest.fixture
+def numbers() -> DataSet:
+    return NUMBERS
+
+
+def _values(leaf: Leaf) -> list[Any]:
+    """Values of a leaf that are not off: the ends and the middle of what is suggested."""
+    span = leaf.search
+    if isinstance(span, Range):
+        middle = (span.low * span.high) ** 0.5 if span.log else (span.low + span.high) / 2
+        return [span.low, round(middle) if span.integer else middle, span.high]
+    return [value for value in span or (leaf.default,) if value != leaf.off]
+
+
+def _config(**changes: Any) -> Config:
+    """Every leaf at its default, small and short, but for the changes (``__`` stands for a dot)."""
+    defaults = {leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves}
+    small = {"epochs": 3, "batch_size": 8, "depth": 2, "width": 6, "channels": 4}
+    return defaults | small | {name.replace("__", "."): value for name, value in changes.items()}
+
+
+def _train(config: Config, data: DataSet, seed: int = 5, **options: Any) -> Trainer:
+    """A trainer that has run to its end, in float64 unless told otherwise."""
+    trainer = _trainer(config, data, seed, **options)
+    for _ in trainer.epochs():
+        pass
+    return trainer
+
+
+def _trainer(config: Config, data: DataSet, seed: int = 5, **options: Any) -> Trainer:
+    metric = METRICS["cross_entropy" if data.target.task == "classification" else "mse"]
+    return Trainer(config, data, metric, seed, **{"dtype": torch.float64, **options})
+
+
+@pytest.fixture
+def values() -> Callable[[Leaf], list[Any]]:
+    return _values
+
+
+@pytest.fixture
+def config() -> Callable[..., Config]:
+    return _config
+
+
+@pytest.fixture
+def train() -> Callable[..., Trainer]:
+    return _train
+
+
+@pytest.fixture
+def trainer() -> Callable[..., Trainer]:
+    return _trainer
+
+
+@pytest.fixture
+def data_for() -> Callable[[str], DataSet]:
+    """Data that fits a family."""
+    return lambda family: IMAGES if FAMILIES[family].images else ROWS
+
+
+def _column(numbers: Sequence[Any]) -> Any:
+    """``[K, 1]`` of K numbers; what is no number must be the same for all."""
+    if isinstance(numbers[0], bool | str):
+        assert len(set(numbers)) == 1
+        return numbers[0]
+    return torch.tensor(numbers, dtype=torch.float64).unsqueeze(1)
+
+
+class Stack:
+    """K trials that share their static leaves, stepped together.
+
+    Each trial's network, initial weights and noise are those of a trainer of its own, which is
+    never trained; techniques that are on in any trial take part in all.
+    """
+
+    def __init__(self, configs: Sequence[Config], data: DataSet, seeds: Sequence[int]) -> None:
+        names = {t.name for c in configs for t in _trainer(c, data).plan.techniques}
+        pairs = zip(configs, seeds, strict=True)
+        self.trials = [_trainer(c, data, seed, keep=names) for c, seed in pairs]
+        self.data, self.first = data, self.trials[0]
+        self.network, self.recipe = self.first.network.train(), self.first.recipe
+        self.state = start(self.recipe, torch.stack([t.params for t in self.trials]))
+        self.state.count = torch.zeros(len(self.trials), 1, dtype=torch.float64)
+        self.hp = Hyperparameters(
+            self._columns([t.plan.values for t in self.trials]),
+            self._columns([t.plan.optimizer_values for t in self.trials]),
+        )
+        self.buffers = {
+            name: torch.stack([t.buffers()[name] for t in self.trials])
+            for name in self.first.buffers()
+        }
+        modules = self.network.named_modules()
+        self.masks = [f"{name}.mask" for name, module in modules if hasattr(module, "draw")]
+
+    @staticmethod
+    def _columns(hp: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {name: _column([values[name] for values in hp]) for name in hp[0]}
+
+    def train(self) -> list[Tensor]:
+        """Trains all epochs; the mean loss of each epoch, ``[epochs, K]``."""
+        rates = torch.tensor([self._rates(t) for t in self.trials], dtype=torch.float64)
+        losses: list[Tensor] = []
+        means = []
+        for epoch in range(self.first.plan.epochs):
+            for step in zip(*(self._batches(t, epoch) for t in self.trials), strict=True):
+                losses.append(self._step(step, rates[:, len(losses), None]))
+            means.append(torch.stack(losses[-self.first.steps :]).mean(0))
+        return means
+
+    def _rates(self, trial: Trainer) -> list[float]:
+        of, total = trial.plan, trial.steps * trial.plan.epochs
+        multipliers = learning_rates(
+            of.schedule, total, 0, total, warmup=of.warmup, **of.schedule_values
+        )
+        return [of.learning_rate * multiplier for multiplier in multipliers]
+
+    def _batches(self, trial: Trainer, epoch: int) -> list[Batch]:
+        techniques = [(t, trial.plan.values[t.name]) for t in trial.plan.techniques]
+        streams = Streams(trial.seed, epoch, trial.device)
+        rows, size, shape = len(self.data.train), trial.plan.batch_size, self.data.shape
+        blocks = batches(rows, size, shape, techniques, trial.layers, streams)
+        return [batch for block in blocks for batch in block]
+
+    def _step(self, step: Sequence[Batch], rate: Tensor) -> Tensor:
+        """One step of all trials; their losses ``[K]``."""
+        x = torch.stack([self.first.data.train.x[batch.rows] for batch in step])
+        y = torch.stack([self.first.targets[batch.rows] for batch in step])
+        noise = {
+            name: tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+            for name, each in ((name, [b.noise[name] for b in step]) for name in step[0].noise)
+        }
+        masks = [torch.stack(parts) for parts in zip(*(b.masks for b in step), strict=True)]
+        named = dict(zip(self.masks, masks, strict=True))
+        single = {n: v[:, 0] for n, v in self.hp.techniques.items() if isinstance(v, Tensor)}
+
+        def loss(vector: Tensor, buffers: dict[str, Tensor], *rest: Any) -> Tensor:
+            x, y, noise, masks, single = rest
+            weights = self.first.layout.views(vector) | buffers | masks
+            hp = Hyperparameters({**self.hp.techniques, **single}, {})
+            return batch_loss(
+                self.recipe, lambda x: functional_call(self.network, weights, x), x, y, noise, hp
+            )
+
+        stacked = (self.state.params, self.buffers, x, y, noise, named, single)
+        gradient, losses = vmap(grad_and_value(loss))(*stacked)
+        update(self.recipe, self.state, gradient, self.hp, rate)
+        return losses
+
+
+@pytest.fixture
+def stack() -> type[Stack]:
+    return Stack

@@ -1,0 +1,362 @@
+"""The plain trainer gives the numbers of a loop written with torch alone, in float64."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel
+
+from tuner.data.dataset import DataSet
+from tuner.optimizers import OPTIMIZERS
+from tuner.schedules import SCHEDULES
+from tuner.space import Config, Leaf
+from tuner.training.noise import Batch, Streams, batches
+from tuner.training.plain import Trainer
+
+EPOCHS = 5  # of 4 steps: 20 steps, which the schedules' parts and cycles divide
+
+
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al. 2023 as it stands there."""
+
+    def __init__(self, params: Any, lr: float, beta1: float, beta2: float) -> None:
+        super().__init__(params, {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            beta1, beta2, lr = group["beta1"], group["beta2"], group["lr"]
+            for p in group["params"]:
+                g = p.grad + group["weight_decay"] * p
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                p -= lr * torch.sign(beta1 * m + (1 - beta1) * g)
+                m.copy_(beta2 * m + (1 - beta2) * g)
+
+
+CLASSES: dict[str, Any] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "nadam": torch.optim.NAdam,
+    "lion": Lion,
+}
+SCHEDULERS: dict[str, Callable[..., Any]] = {
+    "constant": lambda o, n, lr: lr_scheduler.ConstantLR(o, 1.0, n),
+    "exponential": lambda o, n, lr, final: lr_scheduler.ExponentialLR(o, final ** (1 / n)),
+    "polynomial": lambda o, n, lr, power: lr_scheduler.PolynomialLR(o, n, power),
+    "cosine": lambda o, n, lr, final: lr_scheduler.CosineAnnealingLR(o, n, final * lr),
+    "cosine_restarts": lambda o, n, lr, cycles, final: lr_scheduler.CosineAnnealingWarmRestarts(
+        o, n // cycles, eta_min=final * lr
+    ),
+    "step": lambda o, n, lr, gamma, parts: lr_scheduler.StepLR(o, n // parts, gamma),
+    "one_cycle": lambda o, n, lr, peak_at, initial, final: lr_scheduler.OneCycleLR(
+        o,
+        lr,
+        total_steps=n + 1,
+        pct_start=(peak_at * n + 1) / (n + 1),
+        div_factor=1 / initial,
+        final_div_factor=initial / final,
+        cycle_momentum=False,
+    ),
+}
+EVEN = {"cosine_restarts.cycles": 4, "step.parts": 4}
+"""torch's schedulers count whole steps, so their parts must divide 20, or 16 after a warm-up."""
+
+
+class GivenDropout(nn.Dropout):
+    """Dropout that is told what to drop."""
+
+    mask: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input * self.mask if self.training else input
+
+
+def _dropout(config: Config) -> list[nn.Module]:
+    return [GivenDropout(config["dropout"])] if config["dropout"] else []
+
+
+def mlp(config: Config, data: DataSet) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    entering = data.shape[0]
+    for _ in range(config["depth"]):
+        layers.append(nn.Linear(entering, config["width"], bias=not config["batch_norm"]))
+        layers += [nn.BatchNorm1d(config["width"])] if config["batch_norm"] else []
+        layers += [nn.ReLU(), *_dropout(config)]
+        entering = config["width"]
+    return nn.Sequential(*layers, nn.Linear(entering, data.outputs))
+
+
+def cnn(config: Config, data: DataSet) -> nn.Sequential:
+    """Two blocks; images of 6x5 are pooled once, to 3x2, and the channels double."""
+    layers: list[nn.Module] = []
+    for entering, leaving in ((2, 4), (4, 8)):
+        layers.append(nn.Conv2d(entering, leaving, 3, padding=1, bias=not config["batch_norm"]))
+        layers += [nn.BatchNorm2d(leaving)] if config["batch_norm"] else []
+        layers += [nn.ReLU(), *_dropout(config)]
+        layers += [nn.MaxPool2d(2)] if entering == 2 else []
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+
+
+NETWORKS: dict[str, Callable[[Config, DataSet], nn.Sequential]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "linear": lambda config, data: nn.Sequential(nn.Linear(data.shape[0], data.outputs)),
+}
+
+
+@dataclass
+class HandWritten:
+    """The loop, step by step as a tutorial would have it.
+
+    Args:
+        fresh: an untrained trainer: its initial weights, and its draws by seed and epoch.
+        penalty: L2 as a term of the loss, or as the optimizer's own ``weight_decay``.
+    """
+
+    config: Config
+    data: DataSet
+    fresh: Trainer
+    penalty: str = "loss"
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.network = NETWORKS[config["family"]](config, self.data).double()
+        ours = self.fresh.network.parameters()
+        for mine, theirs in zip(self.network.parameters(), ours, strict=True):
+            mine.data.copy_(theirs.detach())
+        self.weights = [p for p in self.network.parameters() if p.dim() > 1]
+        self.others = [p for p in self.network.parameters() if p.dim() <= 1]
+        self.optimizer = self._optimizer()
+        self.scheduler = self._scheduler()
+        self.dropouts = [m for m in self.network.modules() if isinstance(m, GivenDropout)]
+        self.average = AveragedModel(self.network, avg_fn=self._averaged)
+        self.average.update_parameters(self.network)
+
+    def _averaged(self, average: Tensor, params: Tensor, number: Any) -> Tensor:
+        steps = int(number) - 1
+        decay = min(self.config["ema"], (1 + steps) / (10 + steps))
+        return decay * average + (1 - decay) * params
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        name = self.config["optimizer"]
+        leaves = OPTIMIZERS[name].leaves
+        hp = {x.name: self.config.get(f"{name}.{x.name}", x.default) for x in leaves}
+        if name in ("adam", "nadam"):
+            hp["betas"] = (hp.pop("beta1"), hp.pop("beta2"))
+        l2 = self.config["l2_lambda"] if self.penalty == "optimizer" else 0.0
+        groups = [{"params": self.weights, "weight_decay": l2}, {"params": self.others}]
+        kind = CLASSES[name]
+        if self.config["weight_decay"] and name == "adam":
+            groups[0]["weight_decay"] = self.config["weight_decay"]
+            groups[1]["weight_decay"], kind = 0.0, torch.optim.AdamW
+        return kind(groups, lr=self.config["learning_rate"], **hp)  # type: ignore[no-any-return]
+
+    def _scheduler(self) -> Any:
+        name, rate = self.config["lr_scheduler"], self.config["learning_rate"]
+        total = self.config["epochs"] * 4
+        rising = round(self.config["warmup"] * total)
+        leaves = {
+            x.name: self.config.get(f"{name}.{x.name}", x.default) for x in SCHEDULES[name].leaves
+        }
+        main = SCHEDULERS[name](self.optimizer, total - rising, rate, **leaves)
+        if not rising:
+            return main
+        up = lr_scheduler.LinearLR(self.optimizer, 1 / rising, 1.0, total_iters=rising - 1)
+        return lr_scheduler.SequentialLR(self.optimizer, [up, main], milestones=[rising])
+
+    def train(self) -> list[float]:
+        """The validation loss after each epoch."""
+        values = []
+        for epoch in range(self.config["epochs"]):
+            self.network.train()
+            for batch in self._batches(epoch):
+                self._step(batch)
+            evaluated = self.average.module if self.config["ema"] else self.network
+            evaluated.eval()
+            with torch.no_grad():
+                outputs, y = evaluated(self.data.validation.x), self.data.validation.y
+                classes = self.data.target.task == "classification"
+                loss = nn.CrossEntropyLoss() if classes else nn.MSELoss()
+                values.append(float(loss(outputs if classes else outputs.squeeze(1), y)))
+        return values
+
+    def _batches(self, epoch: int) -> Iterable[Batch]:
+        plan, streams = self.fresh.plan, Streams(self.fresh.seed, epoch, torch.device("cpu"))
+        drawing = [(t, plan.values[t.name]) for t in plan.techniques]
+        rows, layers = len(self.data.train), self.fresh.layers
+        for block in batches(rows, plan.batch_size, self.data.shape, drawing, layers, streams):
+            yield from block
+
+    def _step(self, batch: Batch) -> None:
+        config = self.config
+        for layer, mask in zip(self.dropouts, batch.masks, strict=True):
+            layer.mask = mask
+        x, y = self.data.train.x[batch.rows], self.data.train.y[batch.rows]
+        self.optimizer.zero_grad()
+        loss = self._loss(x, y, *batch.noise.get("mixup", ()))
+        if config["l1_lambda"]:
+            loss = loss + config["l1_lambda"] * sum(w.abs().sum() for w in self.weights)
+        if config["l2_lambda"] and self.penalty == "loss":
+            loss = loss + config["l2_lambda"] / 2 * sum(w.square().sum() for w in self.weights)
+        loss.backward()
+        if config["gradient_clipping"]:
+            clip_grad_norm_(self.network.parameters(), config["gradient_clipping"])
+        if config["weight_decay"] and config["optimizer"] != "adam":
+            with torch.no_grad():
+                for w in self.weights:
+                    w.mul_(1 - self.optimizer.param_groups[0]["lr"] * config["weight_decay"])
+        self.optimizer.step()
+        self.scheduler.step()
+        self.average.update_parameters(self.network)
+
+    def _loss(self, x: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
+        if self.data.target.task == "regression":
+            return functional.mse_loss(self.network(x).squeeze(1), y)
+        criterion = nn.CrossEntropyLoss(label_smoothing=self.config["label_smoothing"])
+        if share is None:
+            return criterion(self.network(x), y)
+        partner = torch.arange(len(x)) - 1  # the row before, the last row's for the first
+        outputs = self.network(share * x + (1 - share) * x[partner])
+        return share * criterion(outputs, y) + (1 - share) * criterion(outputs, y[partner])
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # SequentialLR passes a step on in a way that torch itself deprecates
+        warnings.filterwarnings("ignore", message="The epoch parameter", category=UserWarning)
+        yield
+
+
+def _by_hand(
+    config: Config, data: DataSet, fresh: Trainer, penalty: str
+) -> tuple[HandWritten, list[float]]:
+    torch.set_default_dtype(torch.float64)  # torch.optim.NAdam's own numbers have the default one
+    try:
+        hand = HandWritten(config, data, fresh, penalty)
+        return hand, hand.train()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def check(config: Any, trainer: Any) -> Callable[..., None]:
+    def run(data: DataSet, *, penalty: str = "loss", **changes: Any) -> None:
+        of = config(**({"epochs": EPOCHS, "learning_rate": 0.02} | EVEN | changes))
+        hand, values = _by_hand(of, data, trainer(of, data), penalty)
+        tuned: Trainer = trainer(of, data)
+        epochs = list(tuned.epochs())
+        assert [e.value for e in epochs] == pytest.approx(values, rel=1e-9, abs=1e-9)
+        flat = torch.cat([p.detach().reshape(-1) for p in hand.network.parameters()])
+        torch.testing.assert_close(tuned.params, flat, rtol=1e-9, atol=1e-9)
+        theirs = {n: b for n, b in hand.network.named_buffers() if "running" in n}
+        for a, b in zip(tuned.buffers().values(), theirs.values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+    return run
+
+
+def _rate(optimizer: str) -> float:
+    return OPTIMIZERS[optimizer].learning_rate
+
+
+PENALTIES: dict[str, dict[str, float]] = {
+    "none": {},
+    "l1": {"l1_lambda": 1e-2},
+    "l2": {"l2_lambda": 5e-2},
+    "weight_decay": {"weight_decay": 0.1},
+    "clipping": {"gradient_clipping": 0.3},
+    "all": {
+        "l1_lambda": 1e-2,
+        "l2_lambda": 5e-2,
+        "weight_decay": 0.1,
+        "gradient_clipping": 0.3,
+    },
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_with_every_penalty(
+    optimizer: str, penalty: str, check: Any, rows: DataSet
+) -> None:
+    rate = _rate(optimizer)
+    check(rows, optimizer=optimizer, learning_rate=rate, **PENALTIES[penalty])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_l2_is_the_optimizers_weight_decay(optimizer: str, check: Any, rows: DataSet) -> None:
+    rate = _rate(optimizer)
+    check(rows, penalty="optimizer", optimizer=optimizer, learning_rate=rate, l2_lambda=0.05)
+
+
+def _end(leaf: Leaf, last: bool) -> Any:
+    if isinstance(leaf.search, tuple):
+        return leaf.search[-1 if last else 0]
+    assert leaf.search is not None
+    return leaf.search.high if last else leaf.search.low
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_at_the_ends_of_its_leaves(
+    optimizer: str, last: bool, check: Any, rows: DataSet
+) -> None:
+    leaves = {f"{optimizer}.{x.name}": _end(x, last) for x in OPTIMIZERS[optimizer].leaves}
+    check(rows, optimizer=optimizer, learning_rate=_rate(optimizer), **leaves)
+
+
+@pytest.mark.parametrize("penalties", ["none", "all"])
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule(
+    schedule: str, warmup: float, penalties: str, check: Any, rows: DataSet
+) -> None:
+    check(rows, lr_scheduler=schedule, warmup=warmup, **PENALTIES[penalties])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_for: Any) -> None:
+    on = {"batch_norm": True, "dropout": 0.3, "lr_scheduler": "cosine", **PENALTIES["all"]}
+    rate = _rate(optimizer)
+    check(data_for(family), family=family, optimizer=optimizer, learning_rate=rate, **on)
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+@pytest.mark.parametrize(
+    "on",
+    [
+        {"batch_norm": True},
+        {"dropout": 0.5},
+        {"ema": 0.5},
+        {"ema": 0.9, "batch_norm": True},
+        {"label_smoothing": 0.1},
+        {"mixup": 0.4},
+        {"mixup": 0.4, "label_smoothing": 0.2, "dropout": 0.1},
+    ],
+    ids=str,
+)
+def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) -> None:
+    if family == "linear":
+        on = {name: value for name, value in on.items() if name not in ("batch_norm", "dropout")}
+    check(data_for(family), family=family, **on)
+
+
+@pytest.mark.parametrize("family", ["mlp", "linear"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_regression(optimizer: str, family: str, check: Any, numbers: DataSet) -> None:
+    check(numbers, family=family, optimizer=optimizer, learning_rate=_rate(optimizer))
+    check(numbers, family=family, optimizer=optimizer, **PENALTIES["all"])

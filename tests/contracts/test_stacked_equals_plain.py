@@ -1,0 +1,127 @@
+"""K trials stepped together give the numbers of K trials stepped alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from tuner.data.dataset import DataSet
+from tuner.models import FAMILIES
+from tuner.optimizers import OPTIMIZERS
+from tuner.schedules import SCHEDULES
+from tuner.space import Config
+from tuner.techniques import TECHNIQUES, Technique
+from tuner.training.plain import Trainer
+
+Many = dict[str, list[Any]]
+TRIALS = 4
+STEPPED = [t for t in TECHNIQUES if not t.leaf.static and not t.stop]
+"""What may differ between trials of one step; what ends a trial is no part of a step."""
+NETWORKS = [
+    (name, on)
+    for name, family in FAMILIES.items()
+    for on in ([False, True] if family.leaves else [False])
+]
+CASES = [
+    (t, name, on) for t in STEPPED for name, on in NETWORKS if FAMILIES[name].images or not t.images
+]
+
+
+def _id(part: Any) -> str:
+    return part.name if isinstance(part, Technique) else str(part)
+
+
+@pytest.fixture
+def check(
+    stack: Any, config: Callable[..., Config], train: Callable[..., Trainer]
+) -> Callable[..., None]:
+    def run(data: DataSet, many: Many, **same: Any) -> None:
+        """Trials that differ in ``many``, in schedule, rate, warm-up and seed."""
+        configs = []
+        for k in range(TRIALS):
+            schedule = list(SCHEDULES)[(k + len(many)) % len(SCHEDULES)]
+            own = {name: values[k % len(values)] for name, values in many.items()}
+            rate = {"learning_rate": 0.002 * (k + 1), "lr_scheduler": schedule, "warmup": 0.1 * k}
+            configs.append(config(**(rate | same | own)))
+        seeds = [11 * k + 3 for k in range(TRIALS)]
+        together = stack(configs, data, seeds)
+        losses = torch.stack(together.train())
+        for k, (own_config, seed) in enumerate(zip(configs, seeds, strict=True)):
+            _compare(together, losses[:, k], k, train(own_config, data, seed))
+
+    return run
+
+
+def _compare(together: Any, losses: torch.Tensor, k: int, alone: Trainer) -> None:
+    def close(a: torch.Tensor, b: torch.Tensor, what: str) -> None:
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9, msg=lambda m: f"{what}: {m}")
+
+    assert alone.epoch == alone.plan.epochs
+    close(together.state.params[k], alone.params, "params")
+    expected = torch.tensor([epoch.train_loss for epoch in alone.past], dtype=torch.float64)
+    close(losses, expected, "losses")
+    pairs = zip(together.buffers.values(), alone.buffers().values(), strict=True)
+    for stacked, own in pairs:
+        close(stacked[k], own, "buffers")
+    for stacked, own in zip(together.state.optimizer, alone.state.optimizer, strict=True):
+        close(stacked[k], own, "optimizer")
+    for name, state in alone.state.techniques.items():
+        for stacked, own in zip(together.state.techniques[name], state, strict=True):
+            close(stacked[k], own, name)
+
+
+@pytest.mark.parametrize(("technique", "family", "batch_norm"), CASES, ids=_id)
+def test_every_technique(
+    technique: Technique, family: str, batch_norm: bool, check: Any, data_for: Any, values: Any
+) -> None:
+    """Off in the first trial, everywhere else within its range in the others."""
+    many = {technique.name: [technique.leaf.off, *values(technique.leaf)]}
+    check(data_for(family), many, family=family, batch_norm=batch_norm)
+
+
+@pytest.mark.parametrize(("family", "batch_norm"), NETWORKS)
+def test_all_techniques_at_once(
+    family: str, batch_norm: bool, check: Any, data_for: Any, values: Any
+) -> None:
+    many = {
+        t.name: [*values(t.leaf), t.leaf.off][i % 2 :]
+        for i, t in enumerate(t for t, name, on in CASES if (name, on) == (family, batch_norm))
+    }
+    check(data_for(family), many, family=family, batch_norm=batch_norm)
+
+
+@pytest.mark.parametrize("family", [f.name for f in FAMILIES.values() if not f.images])
+def test_regression(family: str, check: Any, numbers: DataSet, values: Any) -> None:
+    fitting = [t for t in STEPPED if not (t.images or t.classes)]
+    check(numbers, {t.name: values(t.leaf) for t in fitting}, family=family)
+
+
+def _static_values(name: str) -> list[dict[str, Any]]:
+    """Every combination of an optimizer's static leaves."""
+    leaves = [leaf for leaf in OPTIMIZERS[name].leaves if leaf.static]
+    choices = [leaf.search if isinstance(leaf.search, tuple) else () for leaf in leaves]
+    names = [f"{name}.{leaf.name}" for leaf in leaves]
+    return [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices)]
+
+
+OPTIMIZER_CASES = [(name, static) for name in OPTIMIZERS for static in _static_values(name)]
+
+
+@pytest.mark.parametrize(("name", "static"), OPTIMIZER_CASES, ids=str)
+@pytest.mark.parametrize(("family", "batch_norm"), NETWORKS)
+def test_every_optimizer(
+    name: str, static: Config, family: str, batch_norm: bool, check: Any, data_for: Any, values: Any
+) -> None:
+    leaves = [leaf for leaf in OPTIMIZERS[name].leaves if not leaf.static]
+    many = {f"{name}.{leaf.name}": [leaf.default, *values(leaf)] for leaf in leaves}
+    rate = OPTIMIZERS[name].learning_rate
+    many |= {
+        "learning_rate": [rate, rate / 3, rate * 2, rate / 5],
+        "l1_lambda": [1e-3, 0.0],
+        "weight_decay": [0.0, 0.01, 0.1],
+    }
+    check(data_for(family), many, optimizer=name, family=family, batch_norm=batch_norm, **static)
