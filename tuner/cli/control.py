@@ -8,7 +8,7 @@ import typer
 
 from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
 from tuner.cli.output import show, show_json
-from tuner.errors import UsageError
+from tuner.errors import TunerError
 
 OneStudy = Annotated[
     str | None,
@@ -27,11 +27,11 @@ def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json 
     found, study_id = stored_study(database, study)
     best_found = record(database, found, study_id)
     if best_found is None:
-        raise UsageError(
+        raise TunerError(
             f"no trial of {found.name!r} is complete yet",
             hint=f"tuner optimize --study {study} trains some",
         )
-    return show_json(best_found) if as_json else show(view(best_found))
+    return show_json(best_found) if as_json else typer.echo(view(best_found))
 
 
 def status(

@@ -18,8 +18,8 @@ def parse_workers(text: str) -> str:
 
 
 def parse_device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
-        raise typer.BadParameter(f"{text!r} is none of auto, cpu, cuda, cuda:0, mps")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise typer.BadParameter(f"{text!r} is none of auto, cpu, cuda, cuda:0")
     return text
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tuner.data.preprocessing import STATISTICS
+from tuner.data.spec import TASKS
 from tuner.metrics import METRICS
 from tuner.search.options import Option
 from tuner.search.pruners import PRUNERS
@@ -124,12 +126,12 @@ def _data() -> Schema:
         "source": {**text, "description": '"module:function", called without arguments'},
         "path": {**text, "description": "a table, beside this file or below the working directory"},
         "target": {**text, "description": "the column to predict"},
-        "task": {"enum": ["auto", "classification", "regression"], "default": "auto"},
+        "task": {"enum": list(TASKS), "default": "auto"},
         "validation": {**share, "exclusiveMinimum": 0, "description": "share the search sees"},
         "test": {**share, "minimum": 0, "description": "share that the search never sees"},
         "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
         "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
-        "preprocessing": {"enum": ["standard", "none"], "default": "standard"},
+        "preprocessing": {"enum": list(STATISTICS), "default": "standard"},
     }
     one = [{"required": ["source"]}, {"required": ["path", "target"]}]
     return {**_table(properties), "oneOf": one, "not": {"required": ["source", "path"]}}

@@ -6,10 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from tuner.space import Config
 from tuner.views.format import difference, duration, number
 from tuner.views.snapshot import Best, baseline_of, best_trial, measured
@@ -48,12 +44,12 @@ def _baseline(found: Best | None) -> dict[str, Any] | None:
     return {"number": found.number, "value": found.value, "configuration": found.config}
 
 
-def view(best: Mapping[str, Any]) -> RenderableType:
-    """The numbers, then the snippet; the numbers are comments, so that all of it may be pasted."""
-    numbers = Table.grid(padding=(0, 2))
-    for name, value in _numbers(best):
-        numbers.add_row(f"# {name}", value)
-    return Group(numbers, Text(), Text(best["toml"].rstrip()))
+def view(best: Mapping[str, Any]) -> str:
+    """The numbers as comments and then the snippet, so that all of it may be pasted."""
+    numbers = _numbers(best)
+    width = max(len(name) for name, _ in numbers)
+    comments = [f"# {name:{width}}  {value}" for name, value in numbers]
+    return "\n".join([*comments, "", best["toml"].rstrip()])
 
 
 def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,115 @@
+"""One real run of a small study, and the command line in this process and in others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tuner.cli import app
+
+SMALL = """\
+description = "Flowers by a line"
+metric = "accuracy"
+
+[data]
+source = "sklearn.datasets:load_iris"
+
+[model]
+family = "linear"
+
+[regularization]
+l2_lambda = { off = 0.0, low = 1e-4, high = 1e-1, log = true }
+
+[training]
+epochs = 3
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+optimizer = { choices = ["adam", { name = "sgd", momentum = { low = 0.0, high = 0.9 } }] }
+
+[search]
+trials = 4
+pruner = "none"
+sampler = "random"
+"""
+
+BARE = {k: v for k, v in os.environ.items() if not k.startswith(("TUNER_", "COLUMNS", "LINES"))}
+TUNER = Path(sys.executable).with_name("tuner")
+Run = Callable[..., "Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An exit code and what was written."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with ``studies/small.toml`` and the database of a run of it, which wrote this."""
+
+    folder: Path
+    first: Outcome
+
+
+def spawn(folder: Path, *arguments: str, **environment: str) -> Outcome:
+    """The console script in a process of its own, without a terminal."""
+    done = subprocess.run(
+        [TUNER, *arguments],
+        cwd=folder,
+        env={**BARE, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("original")
+    (folder / "studies").mkdir()
+    (folder / "studies" / "small.toml").write_text(SMALL, encoding="utf-8")
+    return Place(folder, spawn(folder, "optimize", "--study", "small", "--workers", "1"))
+
+
+@pytest.fixture
+def place(original: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A copy of the folder after the run, which is the working directory."""
+    folder = tmp_path / "place"
+    shutil.copytree(original.folder, folder)
+    monkeypatch.chdir(folder)
+    return Place(folder, original.first)
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tuner(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line in this process; keyword arguments are environment variables."""
+    for name in os.environ:
+        if name.startswith("TUNER_") or name in ("COLUMNS", "LINES"):
+            monkeypatch.delenv(name)
+
+    def run(*arguments: str, **environment: str) -> Outcome:
+        result = CliRunner().invoke(app, list(arguments), env=environment)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    return run

@@ -1,0 +1,106 @@
+"""Help, exit codes, environment variables, and what is imported when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tuner.cli import Commands, app, main
+from tuner.errors import StudyFileError, TrainingError
+
+RUNNING = ["optimize", "retrain", "worker", "submit"]
+CONTROL = ["best", "status", "pause", "resume", "stop"]
+COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques"]
+HEAVY = {"torch", "optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['tuner', '--help']\n"
+        "from tuner.cli import main\n"
+        "code = main()\n"
+        "print('imported:', *sys.modules)\n"
+        "raise SystemExit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    helped, imported = done.stdout.split("imported:")
+    assert not HEAVY & set(imported.split())
+    for command in COMMANDS:
+        assert f"  {command} " in helped
+
+
+def test_every_command_helps(tuner: Callable[..., Any]) -> None:
+    for command in COMMANDS:
+        outcome = tuner(command, "--help")
+        assert outcome.code == 0
+        assert f"Usage: tuner {command}" in outcome.stdout
+
+
+def test_every_option_has_an_environment_variable() -> None:
+    command = typer.main.get_command(app)
+    without = {"--schema"}  # a question, not a setting
+    for name, each in command.commands.items():  # type: ignore[attr-defined]  # it is a group
+        for option in each.params:
+            if not without & {"--help", *option.opts} and option.name != "help":
+                variable = f"TUNER_{option.opts[0].removeprefix('--').replace('-', '_').upper()}"
+                assert option.envvar == variable, (name, option.opts)
+
+
+def test_options_come_from_the_environment(tuner: Callable[..., Any], empty: Path) -> None:
+    assert tuner("check", TUNER_STUDY="digits").stdout.startswith("digits: ")
+    wrong = tuner("optimize", "--study", "digits", TUNER_TRIALS="0")
+    assert wrong.code == 2
+    assert "TUNER_TRIALS" in wrong.stderr
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["optimize"], ["optimize", "--nonsense"]])
+def test_wrong_usage_exits_2(tuner: Callable[..., Any], arguments: list[str]) -> None:
+    outcome = tuner(*arguments)
+    assert outcome.code == 2
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (StudyFileError("is wrong", where="a.b", hint="do this"), 2, "error: a.b: is wrong\n  do"),
+        (TrainingError("went wrong"), 1, "error: went wrong\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt("go on with this"), 130, "go on with this\n"),
+    ],
+)
+def test_errors_become_a_line_and_an_exit_code(error: Exception, code: int, words: str) -> None:
+    small = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+
+    @small.callback()
+    def group() -> None: ...
+
+    @small.command()
+    def fail() -> None:
+        raise error
+
+    result = CliRunner().invoke(small, ["fail"])
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_main_gives_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tuner", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.strip()[0].isdigit()
+    monkeypatch.setattr(sys, "argv", ["tuner", "nonsense"])
+    assert main() == 2

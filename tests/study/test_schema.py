@@ -1,0 +1,187 @@
+"""The JSON schema agrees with the parser."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from dataclasses import fields
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tuner.data.preprocessing import STATISTICS
+from tuner.errors import TunerError
+from tuner.study import SearchSettings, parse
+from tuner.study.catalogue import SECTIONS, model_leaves
+from tuner.study.files import read, shipped
+from tuner.study.parse import TOP, suggested
+from tuner.study.schema import leaf_schema, schema
+from tuner.study.settings import DATA_KINDS
+
+SCHEMA = schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+GOOD = """
+description = "one"
+metric = "accuracy"
+[data]
+source = "a:b"
+[model]
+family = "mlp"
+depth = { low = 1, high = 4 }
+[regularization]
+dropout = { off = 0.0, low = 0.1, high = 0.5 }
+[training]
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+optimizer = { choices = ["adam", { name = "sgd", momentum = { low = 0.0, high = 0.9 } }] }
+[search]
+trials = 10
+timeout = "10m"
+pruner = { name = "patient", pruner = { name = "median", n_warmup_steps = 2 } }
+baseline = { learning_rate = 1e-2, optimizer = "sgd", "sgd.momentum" = 0.5 }
+"""
+
+BAD: dict[str, tuple[str, Any]] = {
+    "unknown section": ("modell", {}),
+    "description is no text": ("description", 3),
+    "unknown metric": ("metric", "acuracy"),
+    "unknown key of data": ("data.sauce", "a:b"),
+    "both source and path": ("data.path", "a.csv"),
+    "validation is everything": ("data.validation", 1.0),
+    "negative test": ("data.test", -0.1),
+    "empty shape": ("data.shape", []),
+    "unknown leaf": ("regularization.dropuot", 0.1),
+    "wrong type": ("regularization.dropout", "high"),
+    "truth for a number": ("regularization.dropout", True),
+    "number for truth": ("regularization.batch_norm", 1),
+    "above the maximum": ("regularization.dropout", 0.99),
+    "excluded bound": ("training.learning_rate", 0.0),
+    "below the minimum": ("training.epochs", 0),
+    "bound outside": ("regularization.dropout", {"low": 0.1, "high": 0.99}),
+    "no high": ("regularization.dropout", {"low": 0.1}),
+    "unknown key of a range": ("regularization.dropout", {"low": 0.1, "high": 0.2, "logg": True}),
+    "log from zero": ("regularization.l1_lambda", {"low": 0.0, "high": 0.1, "log": True}),
+    "log and step": ("model.depth", {"low": 1, "high": 4, "log": True, "step": 1}),
+    "step of zero": ("model.depth", {"low": 1, "high": 4, "step": 0}),
+    "off elsewhere": ("regularization.dropout", {"off": 1.0, "low": 0.1, "high": 0.2}),
+    "off of what has none": ("training.epochs", {"off": 0, "low": 1, "high": 4}),
+    "range of truths": ("regularization.batch_norm", {"low": 0, "high": 1}),
+    "range of names": ("training.optimizer", {"low": 0, "high": 1}),
+    "empty choice": ("model.width", {"choices": []}),
+    "the same twice": ("model.width", {"choices": [8, 8]}),
+    "choice of no list": ("model.width", {"choices": 8}),
+    "choice outside": ("regularization.dropout", {"choices": [0.1, 2.0]}),
+    "unknown option": ("training.optimizer", "adamw"),
+    "unknown option in a choice": ("training.optimizer", {"choices": ["adam", "adamw"]}),
+    "unknown leaf of an option": ("training.optimizer", {"name": "sgd", "beta1": 0.9}),
+    "option without a name": ("training.optimizer", {"momentum": 0.9}),
+    "wrong leaf of an option": ("training.optimizer", {"name": "sgd", "momentum": 2.0}),
+    "no trials": ("search.trials", 0),
+    "negative seed": ("search.seed", -1),
+    "no duration": ("search.timeout", "soon"),
+    "unknown sampler": ("search.sampler", "tpee"),
+    "unknown option of a sampler": ("search.sampler", {"name": "tpe", "popsize": 4}),
+    "wrong option of a sampler": ("search.sampler", {"name": "qmc", "qmc_type": "van"}),
+    "option of a pruner too small": ("search.pruner", {"name": "asha", "reduction_factor": 1}),
+    "unknown leaf in the baseline": ("search.baseline", {"learning_rat": 0.1}),
+    "wrong value in the baseline": ("search.baseline", {"optimizer": "adamw"}),
+    "enqueue is no list": ("search.enqueue", {"dropout": 0.1}),
+    "duplicates is no truth": ("search.duplicates", "yes"),
+    "unknown key of search": ("search.budget", 10),
+}
+
+
+def document(path: str, value: Any) -> dict[str, Any]:
+    """The good document with one thing changed."""
+    found = copy.deepcopy(tomllib.loads(GOOD))
+    table = found
+    *sections, key = path.split(".")
+    for section in sections:
+        table = table[section]
+    table[key] = value
+    return found
+
+
+def test_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_shipped_files_fit(name: str) -> None:
+    VALIDATOR.validate(read(shipped()[name]))
+
+
+def test_the_good_document_fits_both() -> None:
+    VALIDATOR.validate(tomllib.loads(GOOD))
+    parse("good", tomllib.loads(GOOD))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_the_parser_refuses_does_not_fit(name: str) -> None:
+    found = document(*BAD[name])
+    assert not VALIDATOR.is_valid(found)
+    with pytest.raises(TunerError):
+        parse("bad", found)
+
+
+@pytest.mark.parametrize("data", [{}, {"path": "a.csv"}, {"target": "y"}])
+def test_data_needs_an_origin(data: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid({"data": data})
+    with pytest.raises(TunerError):
+        parse("bad", {"data": data})
+
+
+def test_choices_in_data_are_the_known_ones() -> None:
+    properties = SCHEMA["properties"]["data"]["properties"]
+    assert properties["preprocessing"]["enum"] == list(STATISTICS)
+    assert not VALIDATOR.is_valid({"data": {"source": "a:b", "preprocessing": "robust"}})
+    assert not VALIDATOR.is_valid({"data": {"source": "a:b", "task": "ranking"}})
+
+
+def test_data_is_enough_and_needed() -> None:
+    assert VALIDATOR.is_valid({"data": {"path": "a.csv", "target": "y"}})
+    assert not VALIDATOR.is_valid({})
+
+
+def test_every_key_of_a_study_file_is_there() -> None:
+    assert set(SCHEMA["properties"]) == set(TOP)
+    sections = SCHEMA["properties"]
+    assert set(sections["data"]["properties"]) == set(DATA_KINDS)
+    assert set(sections["search"]["properties"]) == {each.name for each in fields(SearchSettings)}
+    for section, leaves in SECTIONS.items():
+        wanted = {leaf.name for leaf in leaves} | (
+            model_leaves().keys() if section == "model" else set()
+        )
+        assert set(sections[section]["properties"]) == wanted
+
+
+def test_every_leaf_is_described_and_takes_what_is_suggested_for_it() -> None:
+    for section, leaves in SECTIONS.items():
+        for leaf in leaves:
+            found = SCHEMA["properties"][section]["properties"][leaf.name]
+            assert leaf.doc in found["description"]
+            assert found["default"] == leaf.default
+            for value in (leaf.default, suggested(leaf)):
+                jsonschema.Draft202012Validator(found).validate(value)
+
+
+def test_no_table_takes_unknown_keys() -> None:
+    def walk(found: Any) -> None:
+        if isinstance(found, dict):
+            if found.get("type") == "object":
+                assert found["additionalProperties"] is False
+            for each in found.values():
+                walk(each)
+        elif isinstance(found, list):
+            for each in found:
+                walk(each)
+
+    walk(SCHEMA)
+
+
+def test_options_bring_their_leaves() -> None:
+    optimizer = next(leaf for leaf in SECTIONS["training"] if leaf.name == "optimizer")
+    tables = leaf_schema(optimizer)["anyOf"]
+    sgd = next(t for t in tables if t.get("properties", {}).get("name") == {"const": "sgd"})
+    assert {"name", "momentum", "nesterov", "learning_rate"} == set(sgd["properties"])

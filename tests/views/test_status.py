@@ -1,0 +1,77 @@
+"""How far the studies of a database are, and who works on them."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from tuner.storage import Storage, open_storage
+from tuner.views.status import overview, seconds_per_trial, view
+
+START = datetime.datetime(2026, 1, 1)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    storage = open_storage(f"sqlite:///{tmp_path}/a.db")
+    words = {"direction": "maximize", "metric": "accuracy", "spec": "{}", "fingerprint": ""}
+    storage.join("some", budget=10, **words)
+    return storage
+
+
+def add(storage: Storage, state: TrialState, end: float | None) -> None:
+    """A trial that ended so many seconds after the start."""
+    value = 0.5 if state == TrialState.COMPLETE else None
+    trial = create_trial(state=state, value=value)
+    trial.datetime_start = START
+    trial.datetime_complete = None if end is None else START + datetime.timedelta(seconds=end)
+    optuna.load_study(study_name="some", storage=storage).add_trial(trial)
+
+
+def test_pace_is_that_of_the_last_ends(storage: Storage) -> None:
+    assert seconds_per_trial(storage, 1) is None
+    add(storage, TrialState.COMPLETE, 10)
+    assert seconds_per_trial(storage, 1) is None
+    add(storage, TrialState.PRUNED, 14)
+    add(storage, TrialState.FAIL, 15)
+    add(storage, TrialState.COMPLETE, 20)
+    assert seconds_per_trial(storage, 1) == pytest.approx(5.0)
+
+
+def test_time_left_needs_somebody_at_work(storage: Storage) -> None:
+    add(storage, TrialState.COMPLETE, 10)
+    add(storage, TrialState.COMPLETE, 14)
+    (idle,) = overview(storage, {"some": 1})["studies"]
+    assert idle["seconds_left"] is None
+    add(storage, TrialState.RUNNING, None)
+    (busy,) = overview(storage, {"some": 1})["studies"]
+    assert busy["seconds_left"] == pytest.approx(4.0 * 8)
+    assert (busy["finished"], busy["running"], busy["state"]) == (2, 1, "open")
+
+
+def test_view_of_studies_and_workers(storage: Storage, shown) -> None:
+    storage.register_worker("host:7:ab", "host", 7, "cuda:0")
+    add(storage, TrialState.FAIL, 3)
+    text = shown(view(overview(storage, {"some": 1})), width=120)
+    study = next(line for line in text.splitlines() if line.startswith("some"))
+    assert study.split() == ["some", "open", "10", "0", "0", "0", "1", "–"]
+    worker = next(line for line in text.splitlines() if line.startswith("host:7:ab"))
+    assert worker.split()[:5] == ["host:7:ab", "host", "7", "cuda:0", "0"]
+    assert worker.rstrip().endswith("s ago")
+
+
+def test_nothing_there(storage: Storage, shown) -> None:
+    text = shown(view(overview(storage, {})))
+    assert "no studies" in text
+    assert "no workers" in text
+
+
+def test_a_finished_study(storage: Storage) -> None:
+    for end in range(10):
+        add(storage, TrialState.COMPLETE, end)
+    (study,) = overview(storage, {"some": 1})["studies"]
+    assert (study["state"], study["seconds_left"]) == ("finished", 0.0)
