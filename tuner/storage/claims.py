@@ -38,6 +38,7 @@ def _lease(dialect: str) -> Select[Any]:
 def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> Plan | None:
     """What there is to hand out; with `lock` it stays so until the transaction ends."""
     terms = studies.terms(connection, study_id, lock)
+    mirror.budget = terms.budget if terms.state == OPEN else 0
     if terms.state != OPEN:
         return None
     see(connection, study_id, mirror)

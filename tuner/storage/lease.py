@@ -53,21 +53,6 @@ class Update:
     value: float | None = None
     age: float = 0.0
 
-    def merge(self, later: Update) -> Update:
-        """Both in one; the later one wins where they differ."""
-        final = later if later.state is not None else self
-        checkpoint = later.checkpoint if later.checkpoint is not None else self.checkpoint
-        return Update(
-            lease=later.lease,
-            reports={**self.reports, **later.reports},
-            user_attrs={**self.user_attrs, **later.user_attrs},
-            system_attrs={**self.system_attrs, **later.system_attrs},
-            checkpoint=checkpoint,
-            state=final.state,
-            value=final.value,
-            age=final.age,
-        )
-
 
 @dataclass(frozen=True)
 class Progress:

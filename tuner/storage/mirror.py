@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -29,6 +28,7 @@ class Mirror:
         unfinished: trials whose row may still change.
         stale: trials whose row changed, and whose rest has to be read.
         pending: trials of this process with something that waits to be written.
+        budget: of an open study as far as the last claim knows, else 0.
         floors: of running trials, the highest row id of an intermediate value that was read.
     """
 
@@ -45,6 +45,7 @@ class Mirror:
         self.floors: dict[int, int] = {}
         self.distributions: dict[str, BaseDistribution] = {}
         self.counts: Counter[TrialState] = Counter()
+        self.budget = 0
         self.read_at = float("-inf")
         self._versions = dict.fromkeys(TrialState, 0)
         self._lists: dict[tuple[bool, ...], tuple[int, list[FrozenTrial]]] = {}
@@ -108,7 +109,7 @@ class Mirror:
                 self.floors[trial_id] = floor
                 old = self.trials[trial_id]
                 if any(step not in old.intermediate_values for step in steps):
-                    new = copy.copy(old)
+                    new = _clone(old)
                     new.intermediate_values = {**old.intermediate_values, **steps}
                     self.put(new)
 
@@ -148,10 +149,13 @@ class Mirror:
         old = self.trials.get(update.lease.trial_id)
         if old is None or (old.state.is_finished() and update.state != old.state):
             return
-        new = copy.copy(old)
-        new.intermediate_values = {**old.intermediate_values, **update.reports}
-        new.user_attrs = {**old.user_attrs, **update.user_attrs}
-        new.system_attrs = {**old.system_attrs, **update.system_attrs}
+        new = _clone(old)
+        if update.reports:
+            new.intermediate_values = {**old.intermediate_values, **update.reports}
+        if update.user_attrs:
+            new.user_attrs = {**old.user_attrs, **update.user_attrs}
+        if update.system_attrs:
+            new.system_attrs = {**old.system_attrs, **update.system_attrs}
         if update.state is not None:
             new.state = update.state
             new.values = None if update.value is None else [float(update.value)]
@@ -190,3 +194,10 @@ class Mirror:
         """How many complete trials had a lower value at a step, and how many had one at all."""
         column = self.column(step)
         return bisect_left(column, value), len(column)
+
+
+def _clone(trial: FrozenTrial) -> FrozenTrial:
+    """A shallow copy, at a third of what `copy.copy` takes."""
+    new = FrozenTrial.__new__(FrozenTrial)
+    new.__dict__.update(trial.__dict__)
+    return new

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from tuner.errors import StorageError
 from tuner.storage.database import OutageError
 from tuner.storage.lease import Lease, Update
+from tuner.storage.queued import Queued
 from tuner.storage.spool import Spool
 from tuner.storage.storage import Storage
 
@@ -47,7 +48,8 @@ class Outbox:
         self._flush_seconds = flush_seconds
         self._holders: set[str] = set() if holder is None else {holder}
         self._renew_at = time.monotonic() + storage.lease_seconds / 3
-        self._queue: dict[Key, tuple[Update, float]] = {}
+        self._queue: dict[Key, Queued] = {}
+        self._sent: dict[Key, Queued] = {}  # being written; the thread that writes owns it
         self._lost: set[Key] = set()
         self._error: StorageError | None = None
         self._changed = Condition(Lock())
@@ -55,7 +57,7 @@ class Outbox:
         self._closing = False
         if self._spool is not None:
             for update in self._spool.load():
-                self._queue[_key(update.lease)] = update, time.monotonic() - update.age
+                self._queue[_key(update.lease)] = Queued(update, time.monotonic())
         self._thread = Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
@@ -67,12 +69,14 @@ class Outbox:
             if key in self._lost:
                 return
             queued = self._queue.get(key)
-            merged = update if queued is None else queued[0].merge(update)
-            self._queue[key] = merged, now - update.age
+            if queued is None:
+                queued = self._queue[key] = Queued(update, now)
+            else:
+                queued.add(update, now)
             self._storage.anticipate(update)
             failing = self._error is not None
         if failing and update.state is not None:
-            self._keep({key: (merged, now)})
+            self._keep([queued.update(now)])
 
     def lost(self, lease: Lease) -> bool:
         """Whether another worker was found to hold the trial: drop the work on it."""
@@ -82,7 +86,7 @@ class Outbox:
     def pending(self) -> int:
         """How many trials have something that is not written yet."""
         with self._changed:
-            return len(self._queue)
+            return len(self._queue.keys() | self._sent.keys())
 
     def check(self) -> None:
         """Raise what keeps results from being written, unless it is a mere outage."""
@@ -95,17 +99,15 @@ class Outbox:
         """Write what is queued now; raises, and keeps it, if that fails."""
         with self._writing:
             with self._changed:
-                batch = dict(self._queue)
-            now = time.monotonic()
-            updates = [replace(update, age=now - since) for update, since in batch.values()]
+                self._sent, self._queue = self._queue, {}
+                now = time.monotonic()
+                updates = [queued.update(now) for queued in self._sent.values()]
             try:
                 lost = self._storage.write(updates)
-            except StorageError as error:
-                with self._changed:
-                    self._error = error
-                self._keep(batch)
+            except BaseException as error:
+                self._failed(updates, error)
                 raise
-            self._written(batch, {_key(lease) for lease in lost})
+            self._written({_key(lease) for lease in lost})
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is left and end the thread.
@@ -131,24 +133,38 @@ class Outbox:
                     ) from error
                 time.sleep(_FIRST_WAIT)
 
-    def _written(self, batch: dict[Key, tuple[Update, float]], lost: set[Key]) -> None:
+    def _failed(self, updates: Sequence[Update], error: BaseException) -> None:
+        with self._changed:
+            if isinstance(error, StorageError):
+                self._error = error
+            now = time.monotonic()
+            for key, later in self._queue.items():
+                if key in self._sent:
+                    self._sent[key].add(later.update(now), now)
+                else:
+                    self._sent[key] = later
+            self._queue, self._sent = self._sent, {}
+        self._keep(updates)
+
+    def _written(self, lost: set[Key]) -> None:
         with self._changed:
             self._error = None
             self._lost |= lost
-            for key, entry in batch.items():
-                if key in lost or self._queue.get(key) is entry:
-                    self._queue.pop(key, None)
-                    self._storage.settle(entry[0].lease)
+            sent, self._sent = self._sent, {}
+            for key in lost:
+                self._queue.pop(key, None)
+            for key, queued in sent.items():
+                if key not in self._queue:
+                    self._storage.settle(queued.lease)
         if self._spool is not None:
-            for update, _ in batch.values():
-                self._spool.remove(update.lease)
+            for queued in sent.values():
+                self._spool.remove(queued.lease)
 
-    def _keep(self, batch: dict[Key, tuple[Update, float]]) -> None:
+    def _keep(self, updates: Sequence[Update]) -> None:
         if self._spool is not None:
-            now = time.monotonic()
-            for update, since in batch.values():
+            for update in updates:
                 if update.state is not None:
-                    self._spool.save(replace(update, age=now - since))
+                    self._spool.save(update)
 
     def _run(self) -> None:
         wait = self._flush_seconds

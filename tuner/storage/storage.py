@@ -114,16 +114,26 @@ class Storage(TrialMethods):
             KeyError: there is no such study.
             OutageError: the database does not answer.
         """
+        learns = bool(getattr(propose, "learns", True))
+        found = self._guess(study_id) if learns else None
         while True:
-            found = self._plan(study_id)
+            found = found or self._plan(study_id)
             if found is None:
                 return None
             proposal = None
             if found.kind != claims.RESUME:
                 proposal = self._propose(found, propose)
-            lease = self._take(study_id, holder, found, proposal, getattr(propose, "learns", True))
+            lease = self._take(study_id, holder, found, proposal, learns)
             if lease is not None and not lease.trial.state.is_finished():
                 return lease
+            found = None
+
+    def _guess(self, study_id: int) -> claims.Plan | None:
+        """What memory says is next, at no cost; a proposal that learns may get another number."""
+        with self._lock:
+            mirror = self._mirror(study_id)
+            found = claims.unstarted(mirror, mirror.budget, 0.0) if mirror.heads else None
+        return found if found is not None and found.kind == claims.NEW else None
 
     def _plan(self, study_id: int) -> claims.Plan | None:
         with self._lock, self.database.read() as connection:

@@ -100,4 +100,4 @@ def engine_options(url: URL) -> dict[str, Any]:
         "tcp_user_timeout": 20_000,
         "application_name": "tuner",
     }
-    return options | {"pool_pre_ping": True, "connect_args": server}
+    return options | {"connect_args": server}
