@@ -18,8 +18,8 @@ from tuner.errors import TrainingError
 from tuner.training.epoch import Epoch
 from tuner.training.plain import Trainer
 
-FORMAT = "1"
-EPOCHS, BEST = "epochs", "best/"
+FORMAT = 1
+HEADER, EPOCHS, BEST = "tuner", "epochs", "best/"
 
 
 def to_bytes(trainer: Trainer) -> bytes:
@@ -35,8 +35,9 @@ def to_bytes(trainer: Trainer) -> bytes:
     best = {BEST + name: tensor for name, tensor in (trainer.best or {}).items()}
     tensors = {EPOCHS: epochs, **_state(trainer), **best}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = json.dumps(_facts(trainer), sort_keys=True)
-    return save(tensors, {"format": FORMAT, "trial": facts, "steps": str(trainer.state.count)})
+    words = {"format": FORMAT, "trial": _facts(trainer), "steps": trainer.state.count}
+    # one entry, for safetensors writes several in random order
+    return save(tensors, {HEADER: json.dumps(words, sort_keys=True)})
 
 
 def restore(trainer: Trainer, data: bytes) -> None:
@@ -50,12 +51,12 @@ def restore(trainer: Trainer, data: bytes) -> None:
     state = _state(trainer)
     best = {name: t for name, t in tensors.items() if name.startswith(BEST)}
     stored = {name: t for name, t in tensors.items() if name not in best and name != EPOCHS}
-    _check(json.loads(header["trial"]), _facts(trainer), "")
+    _check(header["trial"], _facts(trainer), "")
     _check(_shapes(stored), _shapes(state), "tensor ")
     with torch.no_grad():
         for name, tensor in state.items():
             tensor.copy_(stored[name])
-    trainer.state.count = int(header["steps"])
+    trainer.state.count = header["steps"]
     trainer.past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
     named = {name.removeprefix(BEST): t.to(trainer.device) for name, t in best.items()}
     trainer.best = named or None
@@ -80,12 +81,12 @@ def _shapes(tensors: dict[str, Tensor]) -> dict[str, str]:
     return {name: f"{list(t.shape)} of {t.dtype}" for name, t in tensors.items()}
 
 
-def _read(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors, and the header's own words: 8 bytes of length, then JSON (the format's layout)."""
     try:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        words: dict[str, str] = header["__metadata__"]
+        words: dict[str, Any] = json.loads(header["__metadata__"][HEADER])
         known = words["format"] == FORMAT and EPOCHS in tensors
     except (SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(f"these bytes are no checkpoint: {error}") from error
