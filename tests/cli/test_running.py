@@ -195,7 +195,8 @@ def test_a_worker_trains_what_was_submitted(tuner, place) -> None:
     submitted = tuner("submit", "--study", "other", "--trials", "2")
     assert submitted.stdout == "other waits for workers: 2 trials\n"
     worked = subprocess.run(
-        [TUNER, "worker", "--study", "other", "--idle-exit"],
+        [TUNER, "worker", "--idle-exit"],
+        env={**os.environ, "TUNER_STUDY": "other another"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 from rich.console import Console, RenderableType
 
-from tuner.storage import Progress
-from tuner.views.snapshot import Best, Ended, Running, Snapshot
+from tuner.storage import Progress, Storage, open_storage
+from tuner.study import Study, parse
+from tuner.views.snapshot import Best, Ended, Running, Snapshot, snapshot
+
+RATE = FloatDistribution(1e-4, 1e-1, log=True)
 
 PLAIN = {"depth": 2, "width": 64, "dropout": 0.0, "optimizer": "adam", "epochs": 30}
 BETTER = {**PLAIN, "width": 128, "optimizer": "sgd", "sgd.momentum": 0.9}
@@ -41,8 +49,59 @@ def made(**changes: Any) -> Snapshot:
     return replace(found, **changes)
 
 
+def small(metric: str = "accuracy") -> Study:
+    rate = {"low": 1e-4, "high": 1e-1, "log": True}
+    training = {"epochs": 3, "learning_rate": rate}
+    document = {"metric": metric, "data": {"source": "a:b"}, "training": training}
+    return parse("small", document)
+
+
+class Database:
+    """A study in a database, to which trials are added."""
+
+    def __init__(self, url: str, direction: str) -> None:
+        self.storage: Storage = open_storage(url)
+        self.metric = "accuracy" if direction == "maximize" else "cross_entropy"
+        self.study_id = self.storage.join(
+            "small",
+            direction=direction,
+            metric=self.metric,
+            spec="{}",
+            fingerprint="",
+            budget=10,
+        )
+        self.optuna = optuna.load_study(study_name="small", storage=self.storage)
+
+    def add(self, state: str, value: float | None, *values: float, **attrs: object) -> None:
+        trial = create_trial(
+            state=TrialState[state],
+            value=value,
+            params={"learning_rate": 0.01},
+            distributions={"learning_rate": RATE},
+            intermediate_values={step + 1: each for step, each in enumerate(values)},
+            user_attrs=attrs,
+        )
+        self.optuna.add_trial(trial)
+
+    def look(self, before: int = 0) -> Snapshot:
+        started = time.monotonic() - 10
+        return snapshot(self.storage, small(self.metric), self.study_id, started, before)
+
+
 @pytest.fixture
-def snapshot() -> Callable[..., Snapshot]:
+def a_database(tmp_path: Path) -> Callable[[str], Database]:
+    """Makes a database for a direction."""
+    return lambda direction: Database(f"sqlite:///{tmp_path}/a.db", direction)
+
+
+@pytest.fixture
+def database(a_database: Callable[[str], Database]) -> Database:
+    """More is better in its study."""
+    return a_database("maximize")
+
+
+@pytest.fixture(name="snapshot")
+def make_snapshot() -> Callable[..., Snapshot]:
     """Makes a snapshot; keyword arguments change it."""
     return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 
 import optuna
 import pytest
@@ -16,8 +15,8 @@ START = datetime.datetime(2026, 1, 1)
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    storage = open_storage(f"sqlite:///{tmp_path}/a.db")
+def storage(database_url: str) -> Storage:
+    storage = open_storage(database_url)
     words = {"direction": "maximize", "metric": "accuracy", "spec": "{}", "fingerprint": ""}
     storage.join("some", budget=10, **words)
     return storage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,10 @@ from tuner.cli.output import console, show, show_json
 
 if TYPE_CHECKING:
     from tuner.run import RunOptions
+    from tuner.views.snapshot import Snapshot
+
+Given = tuple[int | None, str | None, str, str, int | None]
+"""``--trials``, ``--timeout``, ``--workers``, ``--device`` and ``--seed``."""
 
 Studies = Annotated[
     list[str] | None,
@@ -55,21 +60,7 @@ def optimize(
     as_json: Json = False,
 ) -> None:
     """Create or continue a study until its budget is met."""
-    from tuner.views.watch import watching
-
-    with watching(console(stderr=True)) as watch:
-        begun = time.monotonic()
-        from tuner import run
-        from tuner.cli.lookup import any_study
-
-        imports = round(time.monotonic() - begun, 3)
-        any_study(study, storage)  # a name that nobody knows makes no database
-        options = _options(storage, trials, timeout, workers, device, seed)
-        try:
-            last = run.optimize(study, options, watch)
-            last = replace(last, spent={"imports": imports, **last.spent})
-        except KeyboardInterrupt:
-            raise _Interrupted(study, storage) from None
+    last = _watched(study, storage, (trials, timeout, workers, device, seed))
     from tuner.views.summary import as_document, summary, what_next
 
     if as_json:
@@ -78,12 +69,31 @@ def optimize(
     return typer.echo("\n".join(what_next(last, needed_url(storage))))
 
 
+def _watched(study: str, storage: str, given: Given) -> Snapshot:
+    """Runs a study under the eyes of whoever sits there."""
+    from tuner.views.watch import watching
+
+    with watching(console(stderr=True)) as watch:
+        begun = time.monotonic()
+        from tuner import run
+        from tuner.cli.lookup import any_study
+
+        imports = round(time.monotonic() - begun, 3)
+        found = any_study(study, storage)  # a name that nobody knows makes no database
+        try:
+            last = run.optimize(found, _options(storage, *given), watch)
+        except KeyboardInterrupt:
+            raise _Interrupted(study, storage) from None
+        return replace(last, spent={"imports": imports, **last.spent})
+
+
 class _Interrupted(KeyboardInterrupt):
     """Ctrl-C, with what to say about it."""
 
     def __init__(self, study: str, storage: str) -> None:
         url = needed_url(storage)
-        command = f"tuner optimize --study {study}" + (f" --storage {url}" if url else "")
+        where = f" --storage {quote(url)}" if url else ""
+        command = f"tuner optimize --study {quote(study)}{where}"
         super().__init__(f"interrupted; nothing is lost, the next run goes on: {command}")
 
 
@@ -139,12 +149,12 @@ def submit(
     from tuner import run
     from tuner.cli.lookup import any_study, opened
 
-    name = any_study(study, storage).name
-    study_id = run.submit(study, storage, trials)
+    found = any_study(study, storage)  # a name that nobody knows makes no database
+    study_id = run.submit(found, storage, trials)
     budget = opened(storage).progress(study_id).budget
     if as_json:
-        return show_json({"study": name, "budget": budget})
-    return typer.echo(f"{name} waits for workers: {budget} trials")
+        return show_json({"study": found.name, "budget": budget})
+    return typer.echo(f"{found.name} waits for workers: {budget} trials")
 
 
 def _options(

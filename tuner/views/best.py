@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config
 from tuner.views.format import difference, duration, number
-from tuner.views.snapshot import Best, baseline_of, best_trial, measured
+from tuner.views.snapshot import measured
+from tuner.views.trials import Best, baseline_of, best_trial
 
 if TYPE_CHECKING:
     from tuner.storage import Storage

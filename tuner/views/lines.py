@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tuner.views.format import number
-from tuner.views.snapshot import Ended, Snapshot
+from tuner.views.snapshot import Snapshot
+from tuner.views.trials import Ended
 
 
 class Lines:

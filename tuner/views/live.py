@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.views.format import difference, duration, leaves, number
-from tuner.views.snapshot import Running, Snapshot
+from tuner.views.snapshot import Snapshot
+from tuner.views.trials import Running
 
 MOST_RUNNING = 8
 """So many trials in training are shown; a large machine has more than a screen has lines."""

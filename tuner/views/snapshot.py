@@ -4,58 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuner.space import Config, walk
+from tuner.space import walk
+from tuner.views.trials import Best, Ended, Running, baseline_of, best_of, ended, running
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from tuner.storage import Progress, Storage
     from tuner.study import Study
 
-
-@dataclass(frozen=True)
-class Running:
-    """A trial in training: epochs trained so far of those planned, and the metric by then."""
-
-    number: int
-    epoch: int
-    epochs: int
-    value: float | None
-    config: Config
-
-
-@dataclass(frozen=True)
-class Best:
-    """A complete trial, its value on the validation split and its configuration."""
-
-    number: int
-    value: float
-    config: Config
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A finished trial.
-
-    Attributes:
-        state: "complete", "pruned" or "failed".
-        value: the metric; of a pruned trial its last one.
-        epoch: epochs trained.
-        why: why it ended, where the worker said so: a failed one's message, or "diverged".
-        best: number and value of the best complete trial by then.
-    """
-
-    number: int
-    state: str
-    value: float | None
-    epoch: int
-    why: str = ""
-    best: tuple[int, float] | None = None
+__all__ = ["Best", "Ended", "Running", "Snapshot", "measured", "shown_url", "snapshot", "time_left"]
 
 
 @dataclass(frozen=True)
@@ -111,11 +71,11 @@ def snapshot(
         progress=progress,
         baseline=baseline_of(study, trials),
         best=best_of(study, trials, direction),
-        running=tuple(_running(study, trials)),
+        running=tuple(running(study, trials)),
         elapsed=elapsed,
         left=time_left(progress, elapsed, progress.finished - finished_before),
         searched=frozenset(node.name for node in walk(study.nodes) if node.searched),
-        ended=tuple(_ended(trials, direction, finished_before)),
+        ended=tuple(ended(trials, direction, finished_before)),
     )
 
 
@@ -139,67 +99,3 @@ def time_left(progress: Progress, elapsed: float, finished: int) -> float | None
     if finished <= 0:
         return None
     return elapsed / finished * (progress.budget - progress.finished)
-
-
-def better(a: float, b: float, direction: str) -> bool:
-    return a > b if direction == "maximize" else a < b
-
-
-def best_trial(trials: Sequence[FrozenTrial], direction: str) -> FrozenTrial | None:
-    """The best complete trial; the first of equal ones."""
-    best: FrozenTrial | None = None
-    for trial in trials:
-        if trial.state.name == "COMPLETE" and (
-            best is None or better(_value(trial), _value(best), direction)
-        ):
-            best = trial
-    return best
-
-
-def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best | None:
-    found = best_trial(trials, direction)
-    return None if found is None else _as_best(study, found)
-
-
-def baseline_of(study: Study, trials: Sequence[FrozenTrial]) -> Best | None:
-    """Trial 0, if it is complete."""
-    first = next((t for t in trials if t.number == 0 and t.state.name == "COMPLETE"), None)
-    return None if first is None else _as_best(study, first)
-
-
-def _as_best(study: Study, trial: FrozenTrial) -> Best:
-    return Best(trial.number, _value(trial), study.config(trial.params))
-
-
-def _value(trial: FrozenTrial) -> float:
-    return float((trial.values or [float("nan")])[0])
-
-
-def _running(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Running]:
-    for trial in trials:
-        if trial.state.name == "RUNNING":
-            config = study.config(trial.params)
-            epoch = max(trial.intermediate_values, default=0)
-            value = trial.intermediate_values.get(epoch)
-            yield Running(trial.number, epoch, config["epochs"], value, config)
-
-
-def _ended(trials: Sequence[FrozenTrial], direction: str, before: int) -> Iterator[Ended]:
-    """What ended after the first ``before`` complete or pruned trials, with the best by then."""
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    over = [t for t in trials if t.state.name in names]
-    best: tuple[int, float] | None = None
-    for trial in sorted(over, key=_completed):
-        state = names[trial.state.name]
-        if state == "complete" and (best is None or better(_value(trial), best[1], direction)):
-            best = trial.number, _value(trial)
-        if before <= 0:
-            epoch = max(trial.intermediate_values, default=0)
-            value = trial.values[0] if trial.values else trial.intermediate_values.get(epoch)
-            why = str(trial.user_attrs.get("error", trial.user_attrs.get("ended", "")))
-            yield Ended(trial.number, state, value, epoch, why, best)
-        before -= state != "failed"
-
-
-def _completed(trial: FrozenTrial) -> tuple[Any, int]:
-    return trial.datetime_complete or datetime.min, trial.number

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from tuner.space import format_value
 from tuner.views.format import difference, duration, leaves, number, several
-from tuner.views.snapshot import Best, Snapshot
+from tuner.views.snapshot import Snapshot
+from tuner.views.trials import Best
 
 
 def summary(snapshot: Snapshot) -> RenderableType:
