@@ -54,6 +54,8 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
     metric = document.get("metric")
     if metric is not None:
         lookup_metric(metric)
+    _check_places("data", document["data"], DATA_KINDS)
+    _check_places("search", document.get("search", {}), SEARCH_KEYS)
     nodes = read_nodes(document)
     study = Study(
         name=name,
@@ -99,14 +101,16 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
 
 def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]) -> None:
     """Raises StudyFileError for an unknown key; one of another section is told where it goes."""
+    unknown = [key for key in table if key not in known]
+    if not unknown:
+        return
     homes = dict.fromkeys(model_leaves(), "in [model]")
     homes |= {leaf.name: f"in [{name}]" for name, leaves in SECTIONS.items() for leaf in leaves}
     homes |= dict.fromkeys(SEARCH_KEYS, "in [search]") | dict.fromkeys(DATA_KINDS, "in [data]")
     homes |= dict.fromkeys(("description", "metric"), "at the top, before any [section]")
-    for key in table:
-        if key in homes and key not in known:
-            where = f"{section}.{key}" if section else key
-            raise StudyFileError("unknown key", where=where, hint=f"it stands {homes[key]}")
+    if unknown[0] in homes:
+        where = f"{section}.{unknown[0]}" if section else unknown[0]
+        raise StudyFileError("unknown key", where=where, hint=f"it stands {homes[unknown[0]]}")
     check_keys(section, table, known)
 
 

@@ -99,7 +99,7 @@ def _read_choice(
 
 
 def _read_range(path: str, leaf: Leaf, raw: Mapping[str, Any]) -> Range:
-    check_keys(path, raw, RANGE_KEYS)
+    check_keys(path, raw, (*RANGE_KEYS, "choices"))
     for key in ("low", "high"):
         if key not in raw:
             what = f"found {shown(raw)}, a range without {key}"
@@ -171,4 +171,5 @@ def check_keys(path: str, table: Mapping[str, Any], known: Collection[str]) -> N
     for key in table:
         if key not in known:
             where = f"{path}.{key}" if path else key
-            raise StudyFileError("unknown key", where=where, hint=nearest(key, known))
+            hint = nearest(key, known) if known else "nothing may stand here"
+            raise StudyFileError("unknown key", where=where, hint=hint)

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import copy
+import math
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tuner.errors import DataError, StudyFileError, TunerError
+from tuner.space import Choice, Option, Range, walk
+from tuner.study import load, parse
+from tuner.study.catalogue import SECTIONS
+from tuner.study.files import shipped
+from tuner.study.fingerprint import fingerprint
+
+DATA = {"source": "a:b"}
+
+
+def nodes_of(study):
+    return {node.name: node for node in walk(study.nodes)}
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_study_is_complete(name):
+    study = load(name)
+    assert study.name == name
+    assert study.description
+    assert [n.name for n in study.nodes] == [x.name for s in SECTIONS.values() for x in s]
+    assert study.max_epochs <= 40
+
+
+def test_digits_is_what_its_file_says():
+    nodes = nodes_of(load("digits"))
+    assert nodes["depth"].value == Range(1, 4)
+    assert nodes["width"].value == Choice((32, 64, 128, 256))
+    assert nodes["batch_norm"].value == Choice((True, False))
+    assert nodes["dropout"].value == Range(0.05, 0.6, off=0.0)
+    assert nodes["weight_decay"].value == Range(1e-6, 1e-1, log=True, off=0.0)
+    assert nodes["learning_rate"].value == Range(1e-4, 1e-1, log=True)
+    assert nodes["sgd.momentum"].value == Range(0.0, 0.99)
+    assert nodes["polynomial.power"].value == Range(0.5, 3.0)
+    assert nodes["epochs"].value == 30
+    assert nodes["optimizer"].value.labels == ("adam", "rmsprop", "sgd")
+
+
+def test_every_node_knows_its_place():
+    paths = {node.name: node.path for node in walk(load("digits").nodes)}
+    assert paths["dropout"] == "regularization.dropout"
+    assert paths["depth"] == "model.depth"
+    assert paths["mlp.activation"] == "model.family.mlp.activation"
+    assert paths["sgd.momentum"] == "training.optimizer.choices[2].sgd.momentum"
+
+
+def test_a_file_with_only_data_searches_the_standard_space(read):
+    study = read("")
+    searched = {name for name, node in nodes_of(study).items() if node.searched}
+    assert searched == {
+        "depth", "width", "batch_norm", "dropout", "weight_decay", "learning_rate", "lr_scheduler",
+    }  # fmt: skip
+    assert study.search.trials == 60
+    assert (study.metric, study.description) == (None, "")
+    assert read("[model]\n[regularization]").nodes == study.nodes
+
+
+def test_a_file_with_a_section_searches_only_what_it_says(read):
+    nodes = nodes_of(read("[training]\nepochs = 3"))
+    assert not [name for name, node in nodes.items() if node.searched]
+    for leaf in (leaf for section in SECTIONS.values() for leaf in section):
+        value = nodes[leaf.name].value
+        default = leaf.default if leaf.name != "epochs" else 3
+        assert (value.name if isinstance(value, Option) else value) == default
+
+
+def test_a_family_takes_leaves_beside_it_or_in_its_table(read):
+    beside = nodes_of(read('[model]\nfamily = "cnn"\ndepth = { low = 1, high = 3 }'))
+    assert beside["depth"].value == Range(1, 3)
+    assert beside["cnn.channels"].value == 16
+    within = nodes_of(read('[model]\nfamily = { name = "cnn", depth = { low = 1, high = 3 } }'))
+    assert within["cnn.depth"].value == Range(1, 3)
+    assert "depth" not in within
+
+
+def test_families_of_a_choice_share_what_stands_beside_them(read):
+    text = (
+        '[model]\nfamily = { choices = ["linear", "mlp", { name = "cnn", depth = 2 }] }\ndepth = 3'
+    )
+    nodes = nodes_of(read(text))
+    assert (nodes["depth"].value, nodes["cnn.depth"].value) == (3, 2)
+
+
+def test_an_optimizer_may_have_its_own_learning_rate(read):
+    text = """
+    [training]
+    learning_rate = 0.001
+    optimizer = { choices = ["adam", { name = "sgd", learning_rate = { low = 0.01, high = 1.0 } }] }
+    """
+    nodes = nodes_of(read(text))
+    assert nodes["sgd.learning_rate"].value == Range(0.01, 1.0)
+    assert nodes["learning_rate"].value == 0.001
+    assert "adam.learning_rate" not in nodes
+
+
+def test_the_document_is_a_copy():
+    document = {"data": dict(DATA), "model": {"width": {"choices": [8, 16]}}}
+    study = parse("x", document)
+    before = copy.deepcopy(study.document)
+    document["model"]["width"]["choices"].append(32)
+    assert study.document == before
+
+
+BAD = [
+    ("loss = 3", "loss", "unknown key", "known: data, description"),
+    ("epochs = 3", "epochs", "unknown key", "it stands in [training]"),
+    ("dat = 3", "dat", "unknown key", "did you mean 'data'?"),
+    ("description = 3", "description", "found 3, which is not a string", ""),
+    ("metric = true", "metric", "found true, which is not a string", ""),
+    ('metric = "acuracy"', "metric", "unknown metric 'acuracy'", "did you mean 'accuracy'?"),
+    ('metric = ""', "metric", "unknown metric ''", "known: accuracy"),
+    ("model = 3", "model", "found 3, which is not a table", ""),
+    ("search = []", "search", "found [], which is not a table", ""),
+    ("[data]", "data", "neither source nor path given", "give one"),
+    ('[data]\nsource = "a:b"\nmetric = "mse"', "data.metric", "unknown key", "it stands at the"),
+    ("[model]\nwdth = 3", "model.wdth", "unknown key", "did you mean 'width'?"),
+    ("[model]\ndropout = 0.1", "model.dropout", "unknown key", "it stands in [regularization]"),
+    ("[regularization]\ndropot = 0.1", "regularization.dropot", "unknown key", "did you mean"),
+    ("[training]\nepoch = 3", "training.epoch", "unknown key", "did you mean 'epochs'?"),
+    ("[training]\ntrials = 3", "training.trials", "unknown key", "it stands in [search]"),
+    ("[search]\ntrial = 3", "search.trial", "unknown key", "did you mean 'trials'?"),
+    ('[model]\nfamily = "mpl"', "model.family", "unknown family 'mpl'", "did you mean 'mlp'?"),
+    (
+        '[model]\nfamily = "cnn"\nwidth = 3',
+        "model.width",
+        "no family of this study has this leaf, or each has its own in its table",
+        "width belongs to mlp",
+    ),
+    (
+        '[model]\nfamily = { name = "mlp", width = 3 }\nwidth = 3',
+        "model.width",
+        "no family of this study has this leaf, or each has its own in its table",
+        "width belongs to mlp",
+    ),
+    (
+        "[training]\noptimizer = { choices = ['adam', { name = 'sgd', momentm = 0.5 }] }",
+        "training.optimizer.choices[1].sgd.momentm",
+        "unknown key",
+        "did you mean 'momentum'?",
+    ),
+    (
+        "[regularization]\ndropout = { low = 'x', high = 0.5 }",
+        "regularization.dropout.low",
+        "found 'x', which is not a number between 0 and 0.95",
+        "",
+    ),
+    ("[training]\nepochs = 2.5", "training.epochs", "found 2.5, which is not a whole number", ""),
+    ("[training]\nlearning_rate = nan", "training.learning_rate", "found nan, which is not", ""),
+    (
+        "[training]\nlearning_rate = { low = 0.1, high = inf }",
+        "training.learning_rate.high",
+        "found inf, which is not a finite number",
+        "",
+    ),
+    (
+        "[training]\nepochs = 99999999999999999999",
+        "training.epochs",
+        "found a whole number of 67 bits, which is too large",
+        "allowed: up to 9007199254740992",
+    ),
+    (
+        "[training]\nepochs = 1979-05-27",
+        "training.epochs",
+        "found datetime.date(1979, 5, 27), which a study cannot hold",
+        "allowed: a string",
+    ),
+    (
+        "[search]\npruner = { name = 'hyperband', min_resource = 50 }",
+        "search.pruner.min_resource",
+        "min_resource 50 is more than max_resource 30",
+        "max_resource is training.epochs",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "where", "what", "hint"), BAD)
+def test_a_mistake_is_named_with_its_place(text, where, what, hint):
+    document = tomllib.loads(text)
+    with pytest.raises((StudyFileError, DataError)) as caught:
+        parse("x", {"data": DATA, **document})
+    error = caught.value
+    assert error.where == where
+    assert error.what.startswith(what)
+    assert error.hint.startswith(hint)
+    assert error.exit_code == 2
+
+
+def test_data_is_the_one_thing_that_must_be_said():
+    with pytest.raises(StudyFileError, match=r"^data: the study says nothing about its data"):
+        parse("x", {})
+
+
+@pytest.mark.parametrize("document", [None, 3, [], "data"])
+def test_a_document_is_a_table(document):
+    with pytest.raises(StudyFileError):
+        parse("x", document)
+
+
+ODD = [
+    None, True, False, 0, 1, -1, 2.5, -0.0, 10**30, 10**5000, 2**53, math.nan, math.inf, 1e308,
+    5e-324, "", "x", "x" * 5000, "\ud800", "adam", b"x", {}, [], [[]], [[1, [2]]], [None], {1: 2},
+    {"": 1}, {"name": "sgd"}, {"name": None}, {"low": 1}, {"low": 1, "high": 2},
+    {"low": 0.1, "high": 0.2, "step": 1e-308}, {"low": 1, "high": 2**53, "log": True},
+    {"choices": {}}, {"choices": [{}]}, {"choices": [1, "x", None]}, {"choices": [True, 1]},
+    Path("x"), object, Range(2, 1), Choice(()), Option("adam"),
+]  # fmt: skip
+
+
+RANDOM = optuna.samplers.RandomSampler(seed=0)
+
+
+def places(value, path=()):
+    """The path of every table, list and leaf of a document."""
+    yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*path, key))
+    if isinstance(value, list):
+        for index in range(len(value)):
+            yield from places(value[index], (*path, index))
+
+
+def replaced(value, path, new):
+    """A copy of a document with something else at one place."""
+    if not path:
+        return new
+    copied = value.copy()
+    copied[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copied
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_whatever_stands_anywhere_it_parses_or_is_refused_as_a_mistake(name):
+    document = dict(load(name).document)
+    document["search"] = {
+        **document["search"],
+        "baseline": {"dropout": 0.0},
+        "enqueue": [{"dropout": 0.2}],
+        "timeout": "10m",
+        "sampler": {"name": "random"},
+        "pruner": {"name": "asha", "reduction_factor": 3},
+    }
+    mutants = [replaced(document, path, odd) for path in places(document) for odd in ODD]
+    codes = Counter(outcome(name, mutant) for mutant in mutants)
+    assert codes.keys() == {0, 2}
+    assert min(codes.values()) > 100
+
+
+def outcome(name, document):
+    """The exit code of parsing; a study that was accepted is used: sampled and fingerprinted."""
+    try:
+        study = parse(name, document)
+    except TunerError as error:
+        return error.exit_code if str(error) else -1
+    assert study.config(study.baseline())
+    assert fingerprint(study.document)
+    trial = optuna.create_study(sampler=RANDOM).ask()
+    config = study.sample(trial)
+    assert study.config(trial.params) == config
+    return 0

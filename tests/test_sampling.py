@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import math
+import tomllib
+import warnings
+
+import optuna
+import pytest
+
+from tuner.errors import StudyFileError, TrainingError
+from tuner.sampling import Recorded, baseline_value, config_of, grid, params_of, sample, size
+from tuner.space import walk
+from tuner.study import load, parse
+from tuner.study.files import shipped
+
+KINDS = """
+[model]
+width = { low = 16, high = 64, step = 16 }
+[model.family]
+choices = [
+    "linear",
+    { name = "mlp", depth = 3, activation = { choices = ["relu", "tanh"] } },
+]
+
+[regularization]
+batch_norm = { choices = [true, false] }
+dropout = { off = 0.0, low = 0.05, high = 0.6 }
+weight_decay = { off = 0.0, low = 1e-6, high = 1e-1, log = true }
+early_stopping = { off = 0, low = 3, high = 9 }
+ema = 0.99
+
+[training]
+epochs = { low = 1, high = 64, log = true }
+batch_size = { choices = [32, 64] }
+learning_rate = { low = 0.1, high = 0.5, step = 0.1 }
+lr_scheduler = { name = "polynomial", power = { low = 0.5, high = 3.0 } }
+[[training.optimizer.choices]]
+name = "adam"
+[[training.optimizer.choices]]
+name = "sgd"
+momentum = { low = 0.0, high = 0.99 }
+learning_rate = { low = 0.01, high = 1.0, log = true }
+"""
+"""Every kind of leaf."""
+
+
+def of(text):
+    return parse("x", tomllib.loads(f'[data]\nsource = "a:b"\n{text}'))
+
+
+STUDIES = {**{name: load(name) for name in shipped()}, "kinds": of(KINDS), "standard": of("")}
+
+
+@pytest.fixture(scope="module", params=STUDIES)
+def trials(request):
+    """A study, and for each of 40 random trials its parameters and its configuration."""
+    study = STUDIES[request.param]
+    asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = [asked.ask() for _ in range(40)]
+        return study, [(study.sample(trial), trial) for trial in drawn]
+
+
+def test_optuna_is_asked_for_nothing_but_what_is_searched(trials):
+    study, drawn = trials
+    known = {n.name for n in walk(study.nodes)} | {f"{n.name}.on" for n in walk(study.nodes)}
+    for config, trial in drawn:
+        assert trial.params.keys() <= known
+        assert config.keys() >= {"family", "dropout", "learning_rate", "optimizer", "epochs"}
+
+
+def test_recorded_parameters_give_the_configuration_again(trials):
+    study, drawn = trials
+    for config, trial in drawn:
+        assert study.config(trial.params) == config
+
+
+def test_params_of_and_config_of_are_inverse(trials):
+    study, drawn = trials
+    for config, trial in drawn:
+        params = params_of(study.nodes, config, baseline_value)
+        assert params == trial.params
+        assert {k: type(v) for k, v in params.items()} == {
+            k: type(v) for k, v in trial.params.items()
+        }
+        assert config_of(study.nodes, params) == config
+
+
+def test_parameters_lie_within_the_distributions_that_optuna_saw(trials):
+    study, drawn = trials
+    for config, trial in drawn:
+        params = params_of(study.nodes, config, baseline_value)
+        for name, distribution in trial.distributions.items():
+            assert distribution._contains(distribution.to_internal_repr(params[name]))
+
+
+def test_baseline_can_be_asked_for(trials):
+    study, _ = trials
+    fixed = optuna.trial.FixedTrial(study.baseline())
+    assert study.sample(fixed) == study.config(study.baseline())
+    assert fixed.params == study.baseline()
+
+
+def test_names_in_the_database():
+    names = {name for c in STUDIES["kinds"].nodes for name in [c.name]}
+    assert {"dropout", "weight_decay", "batch_norm", "lr_scheduler"} <= names
+    asked = Recorded(
+        {
+            "family": "mlp", "width": 16, "mlp.activation": "tanh",
+            "batch_norm": True, "dropout.on": True, "dropout": 0.5, "weight_decay.on": False,
+            "early_stopping.on": True, "early_stopping": 4, "epochs": 3, "batch_size": 32,
+            "learning_rate": 0.2, "optimizer": "sgd", "sgd.momentum": 0.5, "sgd.learning_rate": 0.1,
+            "polynomial.power": 2.0,
+        }
+    )  # fmt: skip
+    config = sample(STUDIES["kinds"].nodes, asked)
+    wanted = {
+        "family": "mlp", "width": 16, "mlp.depth": 3, "mlp.activation": "tanh", "batch_norm": True,
+        "mlp.residual": False, "dropout": 0.5, "weight_decay": 0.0, "early_stopping": 4,
+        "ema": 0.99, "epochs": 3, "batch_size": 32, "learning_rate": 0.2, "optimizer": "sgd",
+        "sgd.momentum": 0.5, "sgd.nesterov": False, "sgd.learning_rate": 0.1,
+        "lr_scheduler": "polynomial", "polynomial.power": 2.0,
+    }  # fmt: skip
+    assert {name: config[name] for name in wanted} == wanted
+
+
+def test_leaves_of_an_option_that_is_not_chosen_are_not_asked_for():
+    config = STUDIES["kinds"].config(
+        STUDIES["kinds"].baseline() | {"family": "linear", "optimizer": "adam"}
+    )
+    assert not [name for name in config if name.startswith(("sgd.", "mlp.", "width"))]
+    assert config["adam.beta1"] == 0.9
+
+
+def test_baseline_is_off_and_default_or_the_nearest():
+    assert STUDIES["kinds"].baseline() == {
+        "family": "mlp", "width": 64, "mlp.activation": "relu", "batch_norm": False,
+        "dropout.on": False, "weight_decay.on": False, "early_stopping.on": False,
+        "epochs": 30, "batch_size": 64, "learning_rate": 0.1, "optimizer": "adam",
+        "polynomial.power": 1.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("[regularization]\ndropout = { low = 0.1, high = 0.5 }", "dropout", 0.1),
+        ("[regularization]\nbatch_norm = { choices = [true] }", "batch_norm", True),
+        ("[model]\nwidth = { choices = [8, 16, 32] }", "width", 32),
+        ("[model]\ndepth = { low = 3, high = 8 }", "depth", 3),
+        ("[training]\nlearning_rate = { low = 0.01, high = 0.1 }", "learning_rate", 0.01),
+        ("[training]\nepochs = { low = 1, high = 25, step = 10 }", "epochs", 21),
+        ('[training]\noptimizer = { choices = ["sgd", "lion"] }', "optimizer", "sgd"),
+    ],
+)
+def test_baseline_where_the_default_is_not_searched(text, name, value):
+    baseline = of(text).baseline()
+    assert baseline[name] == value
+    assert type(baseline[name]) is type(value)
+
+
+def test_parameters_have_the_type_of_their_range():
+    params = params_of(
+        STUDIES["kinds"].nodes,
+        {"width": 32.0, "dropout": 0, "epochs": 7.0, "batch_size": 32.0, "polynomial.power": 2},
+        baseline_value,
+    )
+    assert (params["width"], params["epochs"], params["batch_size"]) == (32, 7, 32)
+    assert [type(params[n]) for n in ("width", "epochs", "batch_size")] == [int] * 3
+    assert type(params["polynomial.power"]) is float
+    assert params["dropout.on"] is False
+
+
+@pytest.mark.parametrize(
+    ("wanted", "where", "hint"),
+    [
+        ({"dropout": 0.01}, "dropout", "0, or 0.05 to 0.6"),
+        ({"width": 20}, "width", "16 to 64, step 16"),
+        ({"batch_norm": 1}, "batch_norm", "true, false"),
+        ({"optimizer": "lion"}, "optimizer", "adam, sgd"),
+        ({"ema": 0.5}, "ema", "0.99, which is fixed"),
+        ({"mlp.activation": "gelu"}, "mlp.activation", "relu, tanh"),
+        ({"epochs": None}, "epochs", "1 to 64"),
+    ],
+)
+def test_a_value_outside_the_space_is_refused(wanted, where, hint):
+    with pytest.raises(StudyFileError, match="which the study does not search") as caught:
+        params_of(STUDIES["kinds"].nodes, wanted, baseline_value)
+    assert caught.value.where == where
+    assert hint in caught.value.hint
+
+
+def test_a_trial_of_another_study_is_named_not_a_key_error():
+    params = STUDIES["digits"].baseline()
+    with pytest.raises(TrainingError, match="depth: the trial has no such parameter"):
+        STUDIES["digits"].config({k: v for k, v in params.items() if k != "depth"})
+    with pytest.raises(StudyFileError, match="found 7, which is not one of 32, 64, 128, 256"):
+        STUDIES["digits"].config({**params, "width": 7})
+
+
+DISCRETE = """
+[model]
+family = { choices = ["linear", { name = "mlp", depth = { low = 1, high = 3 } }] }
+[regularization]
+early_stopping = { off = 0, low = 3, high = 9, step = 3 }
+[training]
+learning_rate = { low = 0.1, high = 0.3, step = 0.1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (DISCRETE, (1 + 3) * 4 * 3),
+        ("[training]\nepochs = 3", 1),
+        ('[model]\nfamily = { name = "mlp", depth = { low = 1, high = 4 } }', 4),
+        ("[regularization]\ndropout = { low = 0.1, high = 0.5 }", math.inf),
+    ],
+)
+def test_size(text, count):
+    assert size(of(text).nodes) == count
+
+
+def test_grid_lists_the_values_of_every_parameter():
+    assert grid(of(DISCRETE).nodes) == {
+        "family": ["linear", "mlp"],
+        "mlp.depth": [1, 2, 3],
+        "early_stopping.on": [False, True],
+        "early_stopping": [3, 6, 9],
+        "learning_rate": [0.1, 0.2, 0.3],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("[training]\nlearning_rate = { low = 0.1, high = 0.3 }", "training.learning_rate"),
+        ("[training]\nepochs = { low = 1, high = 1_000_000_000 }", "training.epochs"),
+        (
+            '[training]\noptimizer = { name = "sgd", momentum = { low = 0.0, high = 0.9 } }',
+            "training.optimizer.sgd.momentum",
+        ),
+        ('[model]\nfamily = "mlp"\ndepth = 2\nwidth = { low = 1, high = 50_000 }', "model.width"),
+    ],
+)
+def test_grid_needs_ranges_that_can_be_listed(text, where):
+    with pytest.raises(StudyFileError, match="too many values for a grid search") as caught:
+        grid(of(text).nodes)
+    assert caught.value.where == where
