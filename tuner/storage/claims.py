@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Insert, Select, bindparam, insert, select
 
-from tuner.storage import rows, schema, sql, studies, writes
+from tuner.storage import rows, schema, sql, studies, times, writes
 from tuner.storage.lease import OPEN, Lease
 from tuner.storage.mirror import Mirror
 
@@ -94,7 +94,7 @@ def start(
 
     The clock of the database gives the times. A trial that is finished already gets no lease.
     """
-    now = rows.from_clock(found.now)
+    now = times.from_clock(found.now)
     head = found.head._replace(state=TrialState.RUNNING, start=now)
     if found.kind == NEW:
         head = writes.insert_trial(connection, study_id, head)
@@ -123,8 +123,8 @@ def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
         state=trial.state if finished else TrialState.RUNNING,
         value=None,
         values=trial.values if finished else None,
-        datetime_start=rows.to_local(now),
-        datetime_complete=rows.to_local(now) if finished else None,
+        datetime_start=times.to_local(now),
+        datetime_complete=times.to_local(now) if finished else None,
         params=dict(trial.params),
         distributions=dict(trial.distributions),
         user_attrs=dict(trial.user_attrs),

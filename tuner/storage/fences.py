@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Float, Select, Table, bindparam, cast, exists, select, tuple_
 
-from tuner.storage import rows, schema, sql, writes
+from tuner.storage import rows, schema, sql, times, writes
 from tuner.storage.lease import Lease, Update
 
 
@@ -55,7 +55,7 @@ def _put(
     writes.put_reports(connection, reports)
     writes.put_trial_attrs(connection, rows.USER_ATTRS, [(i, u.user_attrs) for i, u in ids])
     writes.put_trial_attrs(connection, rows.SYSTEM_ATTRS, [(i, u.system_attrs) for i, u in ids])
-    finals = {i: (u.state, rows.from_clock(now - u.age)) for i, u in ids if u.state is not None}
+    finals = {i: (u.state, times.from_clock(now - u.age)) for i, u in ids if u.state is not None}
     data = {i: u.checkpoint for i, u in ids if u.checkpoint is not None and i not in finals}
     _save(connection, data)
     if finals:

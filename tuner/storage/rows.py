@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -16,7 +14,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Select, String, Table, bindparam, or_, select, type_coerce
 
-from tuner.storage import sql
+from tuner.storage import frozen, sql, times
 
 TRIALS: Table = models.TrialModel.__table__
 PARAMS: Table = models.TrialParamModel.__table__
@@ -25,8 +23,7 @@ REPORTS: Table = models.TrialIntermediateValueModel.__table__
 USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
 SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
 
-_INFINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
-_MANY = 500
+INFINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 Groups = Mapping[int, Sequence[Any]]
 
 
@@ -119,21 +116,8 @@ def read_trials(connection: Connection, heads: Sequence[Head]) -> list[Read]:
     """
     if not heads:
         return []
-    with _uncollected(len(heads)):
+    with frozen.uncollected(len(heads)):
         return _read_trials(connection, heads)
-
-
-@contextmanager
-def _uncollected(trials: int) -> Iterator[None]:
-    """No garbage collection while very many objects are made: it takes a third of the time."""
-    if trials < _MANY or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _read_trials(connection: Connection, heads: Sequence[Head]) -> list[Read]:
@@ -158,17 +142,17 @@ def _trial(
         number=head.number,
         state=head.state,
         value=None,
-        values=[_number(*row[2:4]) for row in sorted(values[trial_id])]
+        values=[number(*row[2:4]) for row in sorted(values[trial_id])]
         if trial_id in values
         else None,
-        datetime_start=to_local(head.start),
-        datetime_complete=to_local(head.complete),
+        datetime_start=times.to_local(head.start),
+        datetime_complete=times.to_local(head.complete),
         params={name: kind.to_external_repr(value) for name, value, kind in found},
         distributions={name: kind for name, _, kind in found},
         user_attrs={row[1]: json.loads(row[2]) for row in user.get(trial_id, ())},
         system_attrs={row[1]: json.loads(row[2]) for row in system.get(trial_id, ())},
         intermediate_values={
-            step: value if value is not None else _INFINITE[kind]
+            step: value if value is not None else INFINITE[kind]
             for _, step, value, kind, _ in reports.get(trial_id, ())
         },
         trial_id=trial_id,
@@ -192,51 +176,12 @@ def _distribution(text: str) -> BaseDistribution:
     return json_to_distribution(text)
 
 
-def _number(value: float | None, kind: str) -> float:
-    return value if value is not None else _INFINITE[kind]
+def number(value: float | None, kind: str) -> float:
+    """A stored number, which may stand for one that is not finite."""
+    return value if value is not None else INFINITE[kind]
 
 
-@cache
-def _new_reports(dialect: str) -> Select[Any]:
-    table, trial_id, floor = sql.pairs(dialect, "floors")
-    identity = REPORTS.c.trial_intermediate_value_id
-    kind = type_coerce(REPORTS.c.intermediate_value_type, String)
-    return (
-        select(REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value, kind, identity)
-        .select_from(table)
-        .join(REPORTS, (REPORTS.c.trial_id == trial_id) & (identity > floor))
-        .order_by(REPORTS.c.trial_id, REPORTS.c.step)
-    )
-
-
-def read_reports(
-    connection: Connection, floors: Mapping[int, int]
-) -> dict[int, tuple[dict[int, float], int]]:
-    """Intermediate values with a row id above each trial's floor, and the new floors.
-
-    A trial has one writer at a time, so that its row ids are committed in their order.
-    """
-    dialect = connection.dialect.name
-    found: dict[int, tuple[dict[int, float], int]] = {}
-    bound = sql.mapping(floors)
-    new = connection.execute(_new_reports(dialect), {"floors": bound}).all()
-    for trial_id, step, value, kind, identity in new:
-        steps, floor = found.get(trial_id, ({}, 0))
-        steps[step] = _number(value, kind)
-        found[trial_id] = steps, max(floor, identity)
-    return found
-
-
-def to_local(time: datetime | None) -> datetime | None:
-    """Naive UTC, as stored, to naive local time, as Optuna's trials have it."""
-    return None if time is None else time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-
-
-def to_utc(time: datetime | None) -> datetime | None:
-    """Naive local time to naive UTC."""
-    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
-
-
-def from_clock(seconds: float) -> datetime:
-    """Seconds of the database's clock to naive UTC."""
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+def read_trial(connection: Connection, trial_id: int) -> FrozenTrial | None:
+    """One whole trial, or None if there is no such trial."""
+    found = read_head(connection, trial_id)
+    return None if found is None else read_trials(connection, [found[1]])[0].trial

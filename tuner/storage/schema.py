@@ -51,7 +51,7 @@ def _trial() -> Column[int]:
     )
 
 
-# Which Optuna versions found this database current, so that the next start need not ask alembic.
+# The Optuna versions that found this database current: the next start need not ask alembic.
 versions = Table(
     "tuner_versions",
     metadata,

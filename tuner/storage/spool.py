@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
+from tuner.storage.frozen import blank
 from tuner.storage.lease import Lease, Update
 
 
@@ -62,19 +63,7 @@ def _to_json(update: Update) -> dict[str, Any]:
 
 
 def _from_json(found: dict[str, Any]) -> Update:
-    trial = FrozenTrial(
-        number=found["number"],
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=None,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=found["trial_id"],
-    )
+    trial = blank(found["number"], found["trial_id"])
     names = ("study_id", "trial_id", "number", "holder", "token")
     return Update(
         lease=Lease(**{name: found[name] for name in names}, trial=trial),

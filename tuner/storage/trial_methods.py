@@ -1,91 +1,22 @@
-"""Optuna's storage interface over the mirror: every read sees what is committed."""
+"""Optuna's storage interface about trials: what was read is kept and brought up to date."""
 
 from __future__ import annotations
 
 import copy
-import threading
 import time
-import uuid
 from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage
-from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
-from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table
 
-from tuner.storage import claims, rows, studies, writes
-from tuner.storage.database import Database, OutageError
+from tuner.storage import claims, frozen, reports, rows, studies, times, writes
+from tuner.storage.database import OutageError
 from tuner.storage.mirror import Mirror
-
-
-class StudyMethods(BaseStorage):
-    """Methods about studies; they go straight to the database."""
-
-    database: Database
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self._lock = threading.RLock()
-        self._mirrors: dict[int, Mirror] = {}
-        self._study_of: dict[int, int] = {}
-
-    def create_new_study(
-        self, directions: Sequence[StudyDirection], study_name: str | None = None
-    ) -> int:
-        name = DEFAULT_STUDY_NAME_PREFIX + str(uuid.uuid4()) if study_name is None else study_name
-        with self.database.write() as connection:
-            study_id = studies.create(connection, name, directions)
-        with self._lock:
-            self._mirrors.pop(study_id, None)
-        return study_id
-
-    def delete_study(self, study_id: int) -> None:
-        with self.database.write() as connection:
-            studies.delete(connection, study_id)
-        with self._lock:
-            self._mirrors.pop(study_id, None)
-            self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        with self.database.write() as connection:
-            studies.set_attr(connection, studies.USER_ATTRS, study_id, key, value)
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        with self.database.write() as connection:
-            studies.set_attr(connection, studies.SYSTEM_ATTRS, study_id, key, value)
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        with self.database.read() as connection:
-            study_id = studies.find(connection, study_name)
-        if study_id is None:
-            raise KeyError(studies.MISSING)
-        return study_id
-
-    def get_study_name_from_id(self, study_id: int) -> str:
-        with self.database.read() as connection:
-            return studies.require(connection, study_id)
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        with self.database.read() as connection:
-            return studies.directions(connection, study_id)
-
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        with self.database.read() as connection:
-            return studies.attrs(connection, studies.USER_ATTRS, study_id)
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        with self.database.read() as connection:
-            return studies.attrs(connection, studies.SYSTEM_ATTRS, study_id)
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        with self.database.read() as connection:
-            return studies.everything(connection)
+from tuner.storage.study_methods import StudyMethods
 
 
 class TrialMethods(StudyMethods):
@@ -124,7 +55,7 @@ class TrialMethods(StudyMethods):
         self._study_of.update(dict.fromkeys(wanted, study_id))
         floors = {i: f for i, f in mirror.floors.items() if i not in wanted | mirror.pending}
         if floors:
-            mirror.extend(rows.read_reports(connection, floors))
+            mirror.extend(reports.read_reports(connection, floors))
 
     def _current(self, study_id: int) -> Mirror:
         """The study's mirror, read anew if it is older than `refresh_interval`."""
@@ -160,30 +91,22 @@ class TrialMethods(StudyMethods):
                 if self.refresh_interval > 0:
                     return self._current(study_id).trials[trial_id]
         with self.database.read() as connection:
-            return _whole(connection, trial_id)
+            trial = rows.read_trial(connection, trial_id)
+        if trial is None:
+            raise KeyError(studies.MISSING)
+        return trial
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        template = template_trial or FrozenTrial(
-            number=-1,
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            intermediate_values={},
-            trial_id=-1,
-        )
+        template = template_trial or frozen.blank()
         start, complete = template.datetime_start, template.datetime_complete
         with self._lock:
             mirror = self._mirror(study_id)
             with self.database.write() as connection:
                 studies.require(connection, study_id, lock=True)
                 claims.see(connection, study_id, mirror)
-                times = rows.to_utc(start), rows.to_utc(complete)
-                head = rows.Head(-1, len(mirror.heads), template.state, *times)
+                started, completed = times.to_utc(start), times.to_utc(complete)
+                number = len(mirror.heads)
+                head = rows.Head(-1, number, template.state, started, completed)
                 head = writes.insert_trial(connection, study_id, head)
                 writes.put_content(connection, head.trial_id, template)
             mirror.read_at = float("-inf")
@@ -271,10 +194,3 @@ class TrialMethods(StudyMethods):
                 f"Trial#{head.number} has already finished and can not be updated."
             )
         return study_id
-
-
-def _whole(connection: Connection, trial_id: int) -> FrozenTrial:
-    found = rows.read_head(connection, trial_id)
-    if found is None:
-        raise KeyError(studies.MISSING)
-    return rows.read_trials(connection, [found[1]])[0].trial

@@ -1,0 +1,101 @@
+"""The claim of a trial: guess or look what is next, propose, and take it if that still holds."""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial
+
+from tuner.storage import claims, rows
+from tuner.storage.lease import Lease, Propose
+from tuner.storage.trial_methods import TrialMethods
+
+LEASE_SECONDS = 30.0
+
+
+class Claiming(TrialMethods):
+    """Hands out trials.
+
+    Attributes:
+        lease_seconds: how long a lease lasts without being renewed.
+    """
+
+    lease_seconds: float = LEASE_SECONDS
+
+    def claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
+        """Hold the next trial, or None if there is none to hand out now.
+
+        In this order: a trial whose lease ran out or was given back, an enqueued one, a new one
+        if the budget has room. `propose` is called outside the transaction. A proposal that is
+        finished already is stored as it is, and the claim goes on to the next.
+
+        Raises:
+            KeyError: there is no such study.
+            OutageError: the database does not answer.
+        """
+        learns = bool(getattr(propose, "learns", True))
+        found = self._guess(study_id) if learns else None
+        while True:
+            found = found or self._plan(study_id)
+            if found is None:
+                return None
+            proposal = None
+            if found.kind != claims.RESUME:
+                proposal = self._propose(found, propose)
+            lease = self._take(study_id, holder, found, proposal, learns)
+            if lease is not None and not lease.trial.state.is_finished():
+                return lease
+            found = None
+
+    def _guess(self, study_id: int) -> claims.Plan | None:
+        """What memory says is next, at no cost; a proposal that learns may get another number."""
+        with self._lock:
+            mirror = self._mirror(study_id)
+            found = claims.unstarted(mirror, mirror.budget, 0.0) if mirror.heads else None
+        return found if found is not None and found.kind == claims.NEW else None
+
+    def _plan(self, study_id: int) -> claims.Plan | None:
+        with self._lock, self.database.read() as connection:
+            mirror = self._mirror(study_id)
+            return claims.plan(connection, study_id, mirror, lock=False)
+
+    def _propose(self, found: claims.Plan, propose: Propose) -> FrozenTrial:
+        if found.kind == claims.NEW:
+            return propose(found.head.number, None)
+        template = self.get_trial(found.head.trial_id)
+        return claims.fill(template, propose(found.head.number, claims.fixed(template)))
+
+    def _take(
+        self,
+        study_id: int,
+        holder: str,
+        expected: claims.Plan,
+        proposal: FrozenTrial | None,
+        learns: bool,
+    ) -> Lease | None:
+        """Hold what was expected; None if something else is next by now."""
+        ttl = self.lease_seconds
+        with self._lock:
+            mirror = self._mirror(study_id)
+            with self.database.write() as connection:
+                found = claims.plan(connection, study_id, mirror, lock=True)
+                if found is None or not _still(expected, found, learns):
+                    return None
+                if proposal is None:
+                    lease = claims.resume(connection, study_id, found, holder, ttl)
+                    head = found.head
+                else:
+                    made = claims.start(connection, study_id, found, proposal, holder, ttl)
+                    if made is None:
+                        return None
+                    lease, head = made
+            mirror.mark(head)
+            mirror.load([rows.Read(lease.trial, 0)])
+            self._study_of[lease.trial_id] = study_id
+            return lease
+
+
+def _still(expected: claims.Plan, found: claims.Plan, learns: bool) -> bool:
+    if found.kind != expected.kind:
+        return False
+    if found.kind == claims.NEW:
+        return learns or found.head.number == expected.head.number
+    return found.head.trial_id == expected.head.trial_id
