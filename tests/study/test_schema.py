@@ -163,7 +163,7 @@ def test_every_leaf_is_described_and_takes_what_is_suggested_for_it() -> None:
             assert leaf.doc in found["description"]
             assert found["default"] == leaf.default
             for value in (leaf.default, suggested(leaf)):
-                jsonschema.Draft202012Validator(found).validate(value)
+                jsonschema.Draft202012Validator(found | {"$defs": SCHEMA["$defs"]}).validate(value)
 
 
 def test_no_table_takes_unknown_keys() -> None:
@@ -181,7 +181,8 @@ def test_no_table_takes_unknown_keys() -> None:
 
 
 def test_options_bring_their_leaves() -> None:
-    optimizer = next(leaf for leaf in SECTIONS["training"] if leaf.name == "optimizer")
-    tables = leaf_schema(optimizer)["anyOf"]
-    sgd = next(t for t in tables if t.get("properties", {}).get("name") == {"const": "sgd"})
+    tables = SCHEMA["$defs"]["optimizer"]["anyOf"]
+    sgd = next(table for table in tables if table["properties"]["name"] == {"const": "sgd"})
     assert {"name", "momentum", "nesterov", "learning_rate"} == set(sgd["properties"])
+    optimizer = next(leaf for leaf in SECTIONS["training"] if leaf.name == "optimizer")
+    assert {"$ref": "#/$defs/optimizer"} in leaf_schema(optimizer)["anyOf"]

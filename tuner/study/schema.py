@@ -38,6 +38,7 @@ def schema() -> Schema:
         "title": "tuner study",
         "description": "a trial's configuration in which any leaf may be a range or a choice",
         **_table({**properties, **sections, "search": _search()}, required=["data"]),
+        "$defs": {leaf.name: {"anyOf": _options(leaf)} for leaf in _with_options()},
     }
 
 
@@ -58,10 +59,10 @@ def leaf_schema(leaf: Leaf) -> Schema:
     """What may stand at a leaf: a value, a range, a switch, a choice, an option with its leaves."""
     forms = [scalar(leaf)]
     if leaf.options is not None:
-        forms += _options(leaf)
+        forms.append({"$ref": f"#/$defs/{leaf.name}"})
+    each = {"anyOf": list(forms)} if leaf.options else scalar(leaf)
     if leaf.kind in (int, float):
         forms.append(_range(leaf))
-    each = {"anyOf": [scalar(leaf), *_options(leaf)]} if leaf.options else scalar(leaf)
     listed = {"type": "array", "items": each, "minItems": 1, "uniqueItems": True}
     forms.append(_table({"choices": listed}, required=["choices"]))
     examples = [] if leaf.search is None else [suggested(leaf)]
@@ -86,6 +87,12 @@ def scalar(leaf: Leaf) -> Schema:
     if leaf.maximum is not None:
         found[high] = leaf.maximum
     return found
+
+
+def _with_options() -> list[Leaf]:
+    """The leaves whose values are names that bring leaves; one name is one leaf."""
+    leaves = [*model_leaves().values(), *(leaf for own in SECTIONS.values() for leaf in own)]
+    return [leaf for leaf in leaves if leaf.options is not None]
 
 
 def _options(leaf: Leaf) -> list[Schema]:
@@ -151,11 +158,7 @@ def _search() -> Schema:
         "seed": {"type": "integer", "minimum": 0, "default": 0},
         "timeout": {**duration, "description": 'of one run, such as "90s", "10m", "2h", "1d"'},
         "trial_timeout": {**duration, "description": "after which a trial is ended as pruned"},
-        "duplicates": {
-            "type": "boolean",
-            "default": False,
-            "description": "train a configuration again that is finished already",
-        },
+        "duplicates": {"type": "boolean", "default": False, "description": "train the same again"},
         "baseline": {**configuration, "description": "of trial 0, where not the default"},
         "enqueue": {"type": "array", "items": configuration, "description": "to try next"},
     }
