@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuner.errors import StudyFileError
+from tuner.space import shown
 from tuner.study.parse import parse
 from tuner.study.record import Study
 
@@ -47,6 +49,9 @@ def study(
     >>> [node.name for node in walk(mine.nodes) if node.searched]
     ['dropout', 'optimizer', 'sgd.momentum']
     """
+    if not isinstance(name, str) or not name:
+        what = f"found {shown(name)}, which is no name for a study"
+        raise StudyFileError(what, where="name", hint="allowed: a string that is not empty")
     document = {
         "description": description or None,
         "metric": metric,
