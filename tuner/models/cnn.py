@@ -45,13 +45,21 @@ def build(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside)
 def _block(
     entering: int, channels: int, size: list[int], leaves: Mapping[str, Any], inside: Inside
 ) -> nn.Module:
-    kernel = leaves["kernel_size"]
-    convolution = nn.Conv2d(entering, channels, kernel, padding="same", bias=inside.bias)
+    convolution = _convolution(entering, channels, leaves["kernel_size"], inside.bias)
     shape = (channels, *size)
     block = nn.Sequential(*activated(convolution, shape, leaves["activation"], inside))
     if not leaves["residual"]:
         return block
     return Residual(block, nn.Conv2d(entering, channels, 1) if entering != channels else None)
+
+
+def _convolution(entering: int, channels: int, kernel: int, bias: bool) -> nn.Module:
+    """A convolution that keeps the size; an even window reaches one further right and down."""
+    if kernel % 2:
+        return nn.Conv2d(entering, channels, kernel, padding=kernel // 2, bias=bias)
+    before, after = (kernel - 1) // 2, kernel // 2
+    padding = nn.ZeroPad2d((before, after, before, after))
+    return nn.Sequential(padding, nn.Conv2d(entering, channels, kernel, bias=bias))
 
 
 CHANNELS = Leaf(

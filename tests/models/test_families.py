@@ -1,0 +1,186 @@
+"""Every family over all values of its leaves."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tuner.layers import BatchNorm, Dropout
+from tuner.models import FAMILIES, Family, Inside
+from tuner.space import Leaf, Range
+
+INSIDES = {
+    "plain": Inside(),
+    "all": Inside(
+        before=(lambda shape: BatchNorm(shape[0]),),
+        after=(partial(Dropout, rate=0.3),),
+        bias=False,
+    ),
+}
+
+
+def choices(leaf: Leaf) -> list[Any]:
+    if leaf.options is not None:
+        return list(leaf.options)
+    if isinstance(leaf.search, Range):
+        return [leaf.search.low, leaf.search.high]
+    even = [2, 4] if leaf.name == "kernel_size" else []
+    return [*(leaf.search or ()), *even, *([leaf.minimum] if leaf.minimum else [])]
+
+
+def combinations(family: Family) -> Iterator[dict[str, Any]]:
+    """Each value of each leaf with the others at defaults, and with them at their last values."""
+    defaults = {leaf.name: leaf.default for leaf in family.leaves}
+    last = {leaf.name: choices(leaf)[-1] for leaf in family.leaves} | {"residual": True}
+    for others in (defaults, last):
+        yield others
+        for leaf in family.leaves:
+            for value in choices(leaf):
+                yield others | {leaf.name: value}
+
+
+def shapes(family: Family) -> list[tuple[int, ...]]:
+    images = [(1, 1, 1), (1, 2, 3), (3, 5, 4)]
+    return images if family.images else [(1,), (7,), *images]
+
+
+@pytest.mark.parametrize("inside", INSIDES)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_shapes(name: str, inside: str) -> None:
+    family = FAMILIES[name]
+    for leaves, shape in zip(combinations(family), itertools.cycle(shapes(family)), strict=False):
+        outputs = len(shape)
+        network = family.build(shape, outputs, leaves, INSIDES[inside])
+        for training, rows in ((True, 2), (False, 1)):
+            result = network.train(training)(torch.randn(rows, *shape))
+            assert result.shape == (rows, outputs), (leaves, shape)
+            assert bool(result.isfinite().all())
+        result.sum().backward()
+        assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rows_do_not_see_each_other(name: str) -> None:
+    """A row's outputs in evaluation are its own."""
+    family = FAMILIES[name]
+    shape = shapes(family)[-1]
+    network = family.build(shape, 3, defaults(name), INSIDES["all"]).double().eval()
+    x = torch.randn(6, *shape, dtype=torch.float64)
+    one_by_one = torch.cat([network(row[None]) for row in x])
+    torch.testing.assert_close(network(x), one_by_one)
+
+
+def defaults(name: str, **changes: Any) -> dict[str, Any]:
+    return {leaf.name: leaf.default for leaf in FAMILIES[name].leaves} | changes
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def kinds(network: nn.Module) -> list[str]:
+    return [type(m).__name__ for m in network.modules() if not list(m.children())]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("width", [1, 32])
+def test_mlp_parameters(depth: int, width: int) -> None:
+    leaves = defaults("mlp", depth=depth, width=width)
+    network = FAMILIES["mlp"].build((9,), 4, leaves, Inside())
+    expected = 9 * width + width + (depth - 1) * (width + 1) * width + (width + 1) * 4
+    assert parameters(network) == expected
+
+
+def test_mlp_order_of_layers() -> None:
+    network = FAMILIES["mlp"].build((9,), 4, defaults("mlp"), INSIDES["all"])
+    block = ["Linear", "BatchNorm", "ReLU", "Dropout"]
+    assert kinds(network) == [*block, *block, "Linear"]
+    linear = [m for m in network if isinstance(m, nn.Linear)]
+    assert [m.bias is not None for m in linear] == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_activation(family: str, name: str) -> None:
+    leaves = defaults(family, activation=name)
+    network = FAMILIES[family].build((1, 4, 4), 2, leaves, Inside())
+    found = [k for k in kinds(network) if k.lower() == name.replace("_", "")]
+    assert len(found) == 2
+
+
+def test_mlp_residual() -> None:
+    """A block whose weights are zero hands on what came in; the first changes the width."""
+    leaves = defaults("mlp", depth=3, width=5, residual=True)
+    network = FAMILIES["mlp"].build((9,), 2, leaves, Inside())
+    for _, parameter in network[2].named_parameters():
+        parameter.data.zero_()
+    x = torch.randn(4, 5)
+    assert torch.equal(network[2](x), x)
+    same_width = FAMILIES["mlp"].build((5,), 2, leaves, Inside())
+    plain = FAMILIES["mlp"].build((5,), 2, leaves | {"residual": False}, Inside())
+    assert parameters(same_width) == parameters(plain)
+    assert "Identity" in kinds(same_width)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 15])
+def test_cnn_parameters(kernel: int) -> None:
+    """8x8 is pooled to 4x4 and 2x2, and then stays; channels double with each pooling."""
+    leaves = defaults("cnn", depth=4, channels=4, kernel_size=kernel)
+    network = FAMILIES["cnn"].build((2, 8, 8), 3, leaves, Inside())
+    channels = [2, 4, 8, 16, 16]
+    convolutions = sum((a * kernel**2 + 1) * b for a, b in itertools.pairwise(channels))
+    assert parameters(network) == convolutions + 17 * 3
+    assert kinds(network).count("MaxPool2d") == 2
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+def test_cnn_convolution_is_torchs_same(kernel: int) -> None:
+    leaves = defaults("cnn", depth=1, channels=4, kernel_size=kernel)
+    block = FAMILIES["cnn"].build((2, 5, 6), 3, leaves, Inside())[0]
+    weight, bias = block.parameters()
+    x = torch.randn(3, 2, 5, 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that its way is slow for even windows
+        same = functional.conv2d(x, weight, bias, padding="same")
+    torch.testing.assert_close(block(x), same.relu())
+
+
+def test_cnn_channels_end_at_eight_times_the_first() -> None:
+    leaves = defaults("cnn", depth=7, channels=2)
+    network = FAMILIES["cnn"].build((1, 256, 256), 3, leaves, Inside())
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert [m.out_channels for m in convolutions] == [2, 4, 8, 16, 16, 16, 16]
+
+
+def test_cnn_residual_with_and_without_a_change_of_channels() -> None:
+    leaves = defaults("cnn", depth=3, channels=4, residual=True)
+    network = FAMILIES["cnn"].build((4, 5, 5), 3, leaves, Inside())
+    shortcuts = [type(m.shortcut).__name__ for m in network.modules() if hasattr(m, "shortcut")]
+    assert shortcuts == ["Identity", "Conv2d", "Identity"]
+    for parameter in network[0].parameters():
+        parameter.data.zero_()
+    x = torch.randn(2, 4, 5, 5)
+    assert torch.equal(network[0](x), x)
+
+
+def test_cnn_of_constant_images_is_blind_to_shifts() -> None:
+    leaves = defaults("cnn", depth=1, pooling="average", kernel_size=1)
+    network = FAMILIES["cnn"].build((1, 4, 4), 3, leaves, Inside()).double()
+    x = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(network(x), network(x.roll(2, 3)))
+
+
+def test_linear_is_one_matrix() -> None:
+    network = FAMILIES["linear"].build((2, 3, 3), 4, {}, INSIDES["all"])
+    assert parameters(network) == 19 * 4
+    x = torch.randn(5, 2, 3, 3)
+    weight, bias = network.parameters()
+    assert torch.allclose(network(x), x.flatten(1) @ weight.T + bias)
