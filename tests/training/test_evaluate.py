@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tuner.data.dataset import DataSet, Split, Target
+from tuner.layers import Dropout
+from tuner.metrics import METRICS
+from tuner.training import evaluate as module
+from tuner.training.evaluate import evaluate, in_units, predict
+
+
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = nn.Linear(3, 2).double(), torch.randn(1000, 3, dtype=torch.float64)
+    whole = predict(network, x)
+    monkeypatch.setattr(module, "CHUNK", 1)
+    torch.testing.assert_close(predict(network, x), whole)
+    assert whole.shape == (1000, 2)
+
+
+def test_evaluation_mode() -> None:
+    network = nn.Sequential(Dropout((3,), 0.5)).train()
+    network[0].mask = torch.zeros(2, 3)
+    x = torch.ones(2, 3)
+    assert torch.equal(predict(network, x), x)
+    assert not network.training
+
+
+def test_regression_is_measured_in_the_targets_unit() -> None:
+    target = Target("regression", (), mean=100.0, scale=10.0)
+    split = Split(torch.tensor([[1.0], [2.0]]), torch.tensor([1.5, 2.0]))
+    data = DataSet(split, split, (1,), target)
+    value, loss = evaluate(nn.Identity(), split, data, METRICS["mae"])
+    assert value == pytest.approx(2.5)
+    assert loss == pytest.approx(0.125)
+    assert in_units(torch.tensor([0.0, 1.0]), target).tolist() == [100.0, 110.0]
+
+
+def test_classification() -> None:
+    target = Target("classification", ("a", "b"))
+    split = Split(torch.tensor([[2.0, 0], [0, 1], [3, 1]]), torch.tensor([0, 1, 1]))
+    data = DataSet(split, split, (2,), target)
+    value, loss = evaluate(nn.Identity(), split, data, METRICS["accuracy"])
+    assert value == pytest.approx(2 / 3)
+    assert loss == pytest.approx(float(nn.functional.cross_entropy(split.x, split.y)))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tuner.layers import BatchNorm, Dropout
+from tuner.training.plan import build_network, plan
+
+
+def names(of: Any) -> list[str]:
+    return [t.name for t in of.techniques]
+
+
+def test_off_techniques_take_no_part(config: Any) -> None:
+    assert names(plan(config())) == []
+    of = plan(config(weight_decay=0.1, dropout=0.2, batch_norm=True))
+    assert names(of) == ["batch_norm", "dropout", "weight_decay"]
+    assert of.values == {"batch_norm": True, "dropout": 0.2, "weight_decay": 0.1}
+
+
+def test_a_configuration_may_know_less_than_all_techniques(config: Any) -> None:
+    old = {name: value for name, value in config().items() if name not in ("ema", "mixup")}
+    assert names(plan(old)) == []
+
+
+def test_kept_techniques(config: Any) -> None:
+    of = plan(config(l1_lambda=0.1), keep=["dropout", "batch_norm"])
+    assert names(of) == ["dropout", "l1_lambda"]  # a static one is not
+    assert of.values["dropout"] == 0.0
+
+
+def test_nested_before_own_before_default(config: Any) -> None:
+    of = plan(config(optimizer="sgd", **{"sgd.momentum": 0.3, "adam.beta1": 0.1}))
+    assert of.optimizer_values == {"momentum": 0.3, "nesterov": False}
+    assert plan(config(width=5)).family_values["width"] == 5
+    assert plan(config(width=5, **{"mlp.width": 6})).family_values["width"] == 6
+    assert plan(config(depth=3)).family_values["depth"] == 3
+    decaying = plan(config(lr_scheduler="cosine", **{"cosine.final": 0.1}))
+    assert decaying.schedule_values == {"final": 0.1}
+
+
+def test_an_optimizers_own_learning_rate(config: Any) -> None:
+    own = {"sgd.learning_rate": 0.5}
+    assert plan(config(optimizer="sgd", **own)).learning_rate == 0.5
+    assert plan(config(optimizer="adam", **own)).learning_rate == 0.01
+
+
+def test_network_with_layers_in_their_places(config: Any) -> None:
+    of = plan(config(batch_norm=True, dropout=0.2, depth=1))
+    network = build_network(of, (3,), 2, seed=1)
+    kinds = [type(module).__name__ for module in network]
+    assert kinds == ["Linear", "BatchNorm", "ReLU", "Dropout", "Linear"]
+    assert isinstance(network[1], BatchNorm)
+    assert isinstance(network[3], Dropout)
+    assert network[0].bias is None
+    assert build_network(plan(config(depth=1)), (3,), 2, seed=1)[0].bias is not None
+
+
+def test_initial_weights_are_a_function_of_the_seed(config: Any) -> None:
+    of = plan(config())
+
+    def weights(seed: int) -> torch.Tensor:
+        return torch.cat([p.reshape(-1) for p in build_network(of, (3,), 2, seed).parameters()])
+
+    torch.manual_seed(3)
+    one = weights(1)
+    state = torch.get_rng_state()
+    assert torch.equal(weights(1), one)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(weights(2), one)
