@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 
@@ -16,7 +17,7 @@ from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, load_job
 from tuner.run.process import deadline_of
-from tuner.storage import OPEN, Storage, open_storage
+from tuner.storage import OPEN, OutageError, Storage, open_storage
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import Job
@@ -77,9 +78,15 @@ def _follow(
 ) -> None:
     """Watches the workers until they end; whatever happens, none is left behind."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
+    ended = 0
     try:
         while pool.wait(WATCH_SECONDS):
-            watch(snapshot(storage, job.study, job.study_id, *since))
+            with suppress(OutageError):  # the workers wait for the database, and so does this
+                now = snapshot(storage, job.study, job.study_id, *since)
+                if now.progress.finished + now.progress.failed > ended:
+                    ended = now.progress.finished + now.progress.failed
+                    pool.progressed()
+                watch(now)
     finally:
         pool.leave()
         signal.signal(signal.SIGTERM, previous)

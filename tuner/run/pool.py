@@ -7,18 +7,30 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from multiprocessing.queues import SimpleQueue
 
 from tuner.errors import TrainingError, TunerError
-from tuner.run.process import Spent, run_worker
+from tuner.run.process import run_worker, signals_held_back
 from tuner.worker import Job
 
 LEAVE_SECONDS = 10.0
 DEATHS = 5
-"""So many deaths per worker without a word end the run: something kills them."""
+"""So many deaths per worker, and no trial that ended in between, end the run."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A worker's process, and what it says.
+
+    Each has a pipe of its own: a process that is killed while it writes harms no other.
+    """
+
+    process: BaseProcess
+    device: str
+    said: Connection
 
 
 class Pool:
@@ -30,6 +42,9 @@ class Pool:
     Args:
         devices: one for each worker.
         deadline: ``time.monotonic()`` after which workers leave.
+
+    Attributes:
+        spent: seconds of the workers that ended, by what they went into.
     """
 
     def __init__(self, url: str, devices: Sequence[str], job: Job, deadline: float | None) -> None:
@@ -37,20 +52,21 @@ class Pool:
         self._context: ForkContext | SpawnContext = (
             multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         )
-        self._said: SimpleQueue[TunerError | Spent] = self._context.SimpleQueue()
         self._arguments = url, job, deadline
         self.spent: dict[str, float] = defaultdict(float)
         self._errors: list[TunerError] = []
         self._deaths, self._most = 0, DEATHS * len(devices)
-        self._running = {at: self._start(device) for at, device in enumerate(devices)}
-        self._devices = list(devices)
+        self._running = [self._start(device) for device in devices]
 
-    def _start(self, device: str) -> BaseProcess:
+    def _start(self, device: str) -> Child:
         url, job, deadline = self._arguments
-        arguments = (url, device, job, deadline, self._said)
+        ours, theirs = self._context.Pipe(duplex=False)
+        arguments = (url, device, job, deadline, theirs)
         process = self._context.Process(target=run_worker, args=arguments, daemon=True)
-        process.start()
-        return process
+        with signals_held_back():
+            process.start()
+        theirs.close()
+        return Child(process, device, ours)
 
     def wait(self, seconds: float) -> bool:
         """Waits until a worker ends or the time is over; whether any is still running.
@@ -58,44 +74,55 @@ class Pool:
         Raises:
             TunerError: what a worker could not deal with, or too many died.
         """
-        wait([process.sentinel for process in self._running.values()], timeout=seconds)
-        for at, process in list(self._running.items()):
-            if process.exitcode is None:
-                continue
-            del self._running[at]
-            self._listen()
-            if process.exitcode != 0 and not self._errors:
-                self._replace(at, process.exitcode)
+        wait([child.process.sentinel for child in self._running], timeout=seconds)
+        for child in [child for child in self._running if child.process.exitcode is not None]:
+            self._running.remove(child)
+            self._listen(child)
+            if child.process.exitcode != 0 and not self._errors:
+                self._replace(child)
         if self._errors:
             raise self._errors[0]
         return bool(self._running)
 
-    def _listen(self) -> None:
-        while not self._said.empty():
-            said = self._said.get()
-            if isinstance(said, TunerError):
-                self._errors.append(said)
-            else:
-                for name, seconds in said.items():
-                    self.spent[name] += seconds
+    def progressed(self) -> None:
+        """A trial ended: whatever kills workers, the study gets on."""
+        self._deaths = 0
 
-    def _replace(self, at: int, exitcode: int) -> None:
+    def _listen(self, child: Child) -> None:
+        """Takes in what a worker said before it ended."""
+        with child.said as said:
+            try:
+                while True:
+                    found = said.recv()
+                    if isinstance(found, TunerError):
+                        self._errors.append(found)
+                        continue
+                    for name, seconds in found.items():
+                        self.spent[name] += seconds
+            except (EOFError, OSError):  # it said all, or was killed while it said something
+                return
+
+    def _replace(self, child: Child) -> None:
         self._deaths += 1
         if self._deaths > self._most:
             raise TrainingError(
-                f"workers died {self._deaths} times, the last with exit code {exitcode}",
+                f"workers died {self._deaths} times and no trial ended, "
+                f"the last with exit code {child.process.exitcode}",
                 hint="is there enough memory? try fewer --workers",
             )
-        self._running[at] = self._start(self._devices[at])
+        self._running.append(self._start(child.device))
 
     def leave(self) -> None:
         """Asks all workers to give their trials back and leave, and waits for them."""
-        for process in self._running.values():
-            if process.is_alive():
-                process.terminate()
+        for child in self._running:
+            if child.process.is_alive():
+                child.process.terminate()
         until = time.monotonic() + LEAVE_SECONDS
-        for process in self._running.values():
-            process.join(max(0.0, until - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
+        try:
+            for child in self._running:
+                child.process.join(max(0.0, until - time.monotonic()))
+        finally:  # also when somebody cannot wait
+            for child in self._running:
+                if child.process.is_alive():
+                    child.process.kill()
+                    child.process.join()

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import socket
 import time
+import traceback
 import uuid
-from multiprocessing.queues import SimpleQueue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import optuna
 import torch
 
-from tuner.errors import TunerError
-from tuner.storage import Storage, open_storage
+from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.storage import open_storage
+from tuner.storage.claiming import LEASE_SECONDS
 from tuner.worker import Job, Worker
-from tuner.worker.signals import Leaving
+from tuner.worker.patience import Patience
+from tuner.worker.signals import Leaving, StopRequested
 
 Spent = dict[str, float]
 """Seconds by what they went into."""
 
 REFRESH_SECONDS = 0.5
 """How old a worker's picture of the others' trials may be."""
+LEASE_VARIABLE, SPOOL_VARIABLE = "TUNER_LEASE", "TUNER_SPOOL"
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def new_holder() -> str:
@@ -30,38 +39,97 @@ def new_holder() -> str:
 
 
 def spool_folder() -> Path:
-    """Where results wait that cannot be written for now."""
+    """Where results wait that cannot be written for now: TUNER_SPOOL, or in the user's cache.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TUNER_SPOOL") or Path(cache) / "tuner" / "spool")
+    folder = Path(os.environ.get(SPOOL_VARIABLE) or Path(cache) / "tuner" / "spool")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = f"{SPOOL_VARIABLE} names another folder, for results that have to wait"
+        raise UsageError(
+            f"cannot be made: {error.strerror}", where=str(folder), hint=hint
+        ) from None
+    return folder
 
 
-def open_worker(url: str, device: str, leaving: Leaving) -> Worker:
+def lease_seconds() -> float:
+    """After how many seconds without a word a worker's trial is another's: TUNER_LEASE, or 30.
+
+    Raises:
+        UsageError: it is not a number above 0.
+    """
+    text = os.environ.get(LEASE_VARIABLE, str(LEASE_SECONDS))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(
+            f"{text!r} is not a time", where=LEASE_VARIABLE, hint="give seconds, such as 30"
+        )
+    return seconds
+
+
+def open_worker(
+    url: str, device: str, leaving: Leaving, say: Callable[[str], None] = lambda _: None
+) -> Worker:
     """A worker with connections of its own, registered in the database."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
-    storage: Storage = open_storage(url)
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)  # or else each worker has a little on the first GPU too
+    storage = open_storage(url, lease_seconds=lease_seconds())
     storage.refresh_interval = REFRESH_SECONDS
     holder = new_holder()
     storage.register_worker(holder, socket.gethostname(), os.getpid(), device)
-    return Worker(storage, holder, torch.device(device), leaving, spool_folder())
+    return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say)
 
 
-def run_worker(
-    url: str, device: str, job: Job, deadline: float | None, said: SimpleQueue[TunerError | Spent]
-) -> None:
-    """The main function of a worker's process; where its time went and what went
-    wrong go into ``said``."""
-    leaving = Leaving()
-    leaving.install()
+def run_worker(url: str, device: str, job: Job, deadline: float | None, said: Connection) -> None:
+    """The main function of a worker's process.
+
+    Args:
+        deadline: ``time.monotonic()`` after which to leave.
+        said: where its time went, and what went wrong.
+    """
+    leaving = Leaving(parent=os.getppid())
+    leaving.install(ctrl_c=False)  # the parent gets it too, and passes it on
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
-        worker = open_worker(url, device, leaving)
-        try:
-            worker.work(job, deadline)
-        finally:
-            worker.close()
-            said.put(dict(worker.clock.spent))
+        _work(url, device, job, deadline, leaving, said)
+    except StopRequested:
+        return
     except TunerError as error:
-        said.put(error)
+        said.send(error)
+    except Exception as error:
+        what = f"a worker failed: {type(error).__name__}: {error}"
+        said.send(TrainingError(what, where=job.study.name, hint=traceback.format_exc()))
+
+
+def _work(
+    url: str, device: str, job: Job, deadline: float | None, leaving: Leaving, said: Connection
+) -> None:
+    patiently = Patience(leaving, lambda _: None)
+    worker = patiently(lambda: open_worker(url, device, leaving))
+    try:
+        worker.work(job, deadline)
+    finally:
+        worker.close()
+        said.send(dict(worker.clock.spent))
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """A process that is started within gets its first signal when it is ready for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def deadline_of(timeout: float | None) -> float | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from tuner.errors import TrainingError, TunerError
+from tuner.errors import StorageError, TunerError
 from tuner.run.options import devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.process import open_worker
-from tuner.storage import Storage
-from tuner.worker import Job
-from tuner.worker.signals import Leaving
+from tuner.worker import Worker
+from tuner.worker.loop import Bench
+from tuner.worker.signals import Leaving, StopRequested
 
 POLL_SECONDS = 1.0
 
@@ -26,6 +28,8 @@ def serve(
 ) -> None:
     """Serves open studies, the oldest first, until it is asked to leave.
 
+    While the database does not answer it waits, once it has reached it.
+
     Args:
         studies: serve these alone; empty is all.
         device: ``auto`` is the first GPU, or the CPU.
@@ -33,58 +37,86 @@ def serve(
         say: called with a line for people.
 
     Raises:
-        TunerError: the database cannot be used, or the last study that is left cannot.
+        StorageError: the database cannot be used.
+        KeyboardInterrupt: Ctrl-C, after the trial was given back.
     """
     leaving = Leaving()
     leaving.install()
-    worker = open_worker(url, devices(device)[0], leaving)
-    jobs: dict[int, Job | None] = {}
+    worker = open_worker(url, devices(device)[0], leaving, say)
     try:
-        while not leaving():
-            study = _next(worker.storage, studies, jobs)
-            if study is None:
-                if idle_exit:
-                    return
-                _doze(leaving)
-                continue
-            name, study_id = study
-            job = jobs[study_id] = jobs.get(study_id) or _load(worker.storage, name, say)
-            if job is not None:
-                _work(worker.work, job, say)
+        with suppress(StopRequested):
+            Service(worker, studies, say).run(idle_exit)
     finally:
         worker.close()
+    if leaving.asked == signal.SIGINT:
+        raise KeyboardInterrupt
 
 
-def _next(
-    storage: Storage, wanted: Sequence[str], jobs: dict[int, Job | None]
-) -> tuple[str, int] | None:
-    """The oldest open study with something to hand out that this worker can load."""
-    for name, study_id in storage.open_studies().items():
-        usable = study_id not in jobs or jobs[study_id] is not None
-        if usable and (not wanted or name in wanted) and not storage.progress(study_id).met:
-            return name, study_id
-    return None
+class Service:
+    """One worker and the studies that it serves.
 
+    Args:
+        studies: names; empty is all.
+    """
 
-def _load(storage: Storage, name: str, say: Callable[[str], None]) -> Job | None:
-    """None, and a word about it, for a study whose data is not here."""
-    try:
-        study, study_id = stored_study(storage, name)
-        say(f"serving {name}")
-        return load_job(study, study_id)
-    except TunerError as error:
-        say(f"cannot serve {name}: {error}")
-        return None
+    def __init__(self, worker: Worker, studies: Sequence[str], say: Callable[[str], None]) -> None:
+        self.worker, self.studies, self.say = worker, frozenset(studies), say
+        self.benches: dict[int, Bench | None] = {}
+        self.seen: dict[str, int] = {}
+        self.seen_at = float("-inf")
 
+    def run(self, idle_exit: bool) -> None:
+        """Ends when it is time to leave, or with ``idle_exit`` when nothing is left to do.
 
-def _work(work: Callable[[Job], None], job: Job, say: Callable[[str], None]) -> None:
-    try:
-        work(job)
-    except TrainingError as error:
-        say(f"stopped: {error}")
+        Raises:
+            StopRequested: it is time to leave, and the database does not answer.
+            StorageError: the database cannot be used.
+        """
+        while not self.worker.leaving():
+            left = self._left()
+            if any(self._step(name, study_id) for name, study_id in left.items()):
+                continue
+            usable = [i for i in left.values() if self.benches.get(i) is not None]
+            if idle_exit and not usable:
+                return
+            self._doze()
 
+    def _left(self) -> dict[str, int]:
+        """Open studies that need trials, the oldest first; read once a second."""
+        if time.monotonic() - self.seen_at >= POLL_SECONDS:
+            storage = self.worker.storage
+            found = self.worker.patiently(storage.open_studies)
+            self.seen = {n: i for n, i in found.items() if not self.studies or n in self.studies}
+            self.seen_at = time.monotonic()
+            for gone in self.benches.keys() - found.values():
+                del self.benches[gone]
+        return self.seen
 
-def _doze(leaving: Leaving) -> None:
-    until = time.monotonic() + POLL_SECONDS
-    while time.monotonic() < until and not leaving():
-        time.sleep(0.1)
+    def _step(self, name: str, study_id: int) -> bool:
+        """Trains one trial; false if there is none, or this worker cannot train it."""
+        if self.worker.leaving():
+            return False
+        try:
+            if study_id not in self.benches:
+                self.benches[study_id] = None
+                self.benches[study_id] = self._bench(name)
+            bench = self.benches[study_id]
+            return bench is not None and self.worker.step(bench)
+        except StorageError:
+            raise
+        except TunerError as error:
+            self.say(f"cannot serve {name}: {error}")
+            self.benches[study_id] = None
+            self.seen_at = float("-inf")  # it may be stopped or deleted
+            return False
+
+    def _bench(self, name: str) -> Bench:
+        study, study_id = self.worker.patiently(lambda: stored_study(self.worker.storage, name))
+        bench = self.worker.bench(load_job(study, study_id))
+        self.say(f"serving {name}")
+        return bench
+
+    def _doze(self) -> None:
+        until = time.monotonic() + POLL_SECONDS
+        while time.monotonic() < until and not self.worker.leaving():
+            time.sleep(0.1)

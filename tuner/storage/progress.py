@@ -36,11 +36,15 @@ def progress(connection: Connection, study_id: int) -> Progress:
 
 
 def open_studies(connection: Connection) -> dict[str, int]:
-    """Ids of the studies that hand out trials, by name, oldest first."""
+    """Ids of the studies that are open and short of their budget, by name, oldest first."""
     name, study_id = studies.STUDIES.c.study_name, studies.STUDIES.c.study_id
     joined = studies.STUDIES.join(schema.studies, schema.studies.c.study_id == study_id)
     is_open = schema.studies.c.state == OPEN
-    found = select(name, study_id).select_from(joined).where(is_open).order_by(study_id)
+    over = rows.TRIALS.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
+    mine = rows.TRIALS.c.study_id == study_id
+    finished = select(func.count()).where(mine, over).scalar_subquery()
+    short = finished < schema.studies.c.budget
+    found = select(name, study_id).select_from(joined).where(is_open, short).order_by(study_id)
     return {row[0]: int(row[1]) for row in connection.execute(found)}
 
 

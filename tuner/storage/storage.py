@@ -96,7 +96,7 @@ class Storage(Claiming):
             return progress.progress(connection, study_id)
 
     def open_studies(self) -> dict[str, int]:
-        """Ids of the studies that hand out trials, by name, oldest first."""
+        """Ids of the studies that are open and short of their budget, by name, oldest first."""
         with self.database.read() as connection:
             return progress.open_studies(connection)
 

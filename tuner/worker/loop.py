@@ -1,8 +1,11 @@
-"""A worker's loop over one study."""
+"""A worker's loop: claim a trial, train it, and again until a study needs no more."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,20 +15,33 @@ from tuner.errors import TrainingError
 from tuner.search.prune import PruningStudy
 from tuner.search.pruners import build_pruner
 from tuner.search.view import StudyView
-from tuner.storage import OPEN, STOPPED, Outbox, Progress, Storage
+from tuner.storage import OPEN, STOPPED, Lease, OutageError, Outbox, Storage
 from tuner.worker.clock import Clock
 from tuner.worker.job import Job
+from tuner.worker.patience import Patience
 from tuner.worker.proposer import Proposer
-from tuner.worker.signals import Leaving
+from tuner.worker.signals import Leaving, StopRequested
 from tuner.worker.trial import Desk, TrialRun
 
 TOO_MANY_FAILURES = 10
 """A study stops when so many more trials failed than finished."""
 IDLE_SECONDS = 0.2
+CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 10.0, 1.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a worker keeps for one study from trial to trial."""
+
+    job: Job
+    propose: Proposer
+    desk: Desk
 
 
 class Worker:
-    """Trains trials until a study needs no more of them.
+    """Trains trials, one at a time.
+
+    A database that does not answer costs nothing but time: training goes on, and claims wait.
 
     Args:
         storage: this process' own.
@@ -33,6 +49,7 @@ class Worker:
         device: where to train.
         leaving: tells when to stop.
         spool: a folder for results that cannot be written for now.
+        say: called with a line for people.
     """
 
     def __init__(
@@ -42,14 +59,31 @@ class Worker:
         device: torch.device,
         leaving: Leaving,
         spool: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.storage, self.holder, self.device = storage, holder, device
-        self.leaving = leaving
-        self.clock = Clock()
+        self.leaving, self.clock = leaving, Clock()
+        self.patiently = Patience(leaving, say)
         self.outbox = Outbox(storage, spool, holder=holder)
+        if self.outbox.pending():  # before anything is claimed: these may still be ours to tell
+            with suppress(StopRequested):
+                self.patiently(self.outbox.flush)
+
+    def bench(self, job: Job) -> Bench:
+        """What it takes to work on a study.
+
+        Raises:
+            StopRequested: it is time to leave, and the database did not answer.
+        """
+        name, options = job.study.search.pruner
+        pruner = build_pruner(name, options, epochs=job.study.max_epochs)
+        view = self.patiently(lambda: StudyView(self.storage, job.study.name))
+        pruning = PruningStudy(view, job.study.name, pruner)
+        desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
+        return Bench(job, Proposer(view, job, pruner, self.clock), desk)
 
     def work(self, job: Job, deadline: float | None = None) -> None:
-        """Ends when the study's budget is met, it is not open, or somebody asks to leave.
+        """Ends when the study's budget is met, it is not open, or it is time to leave.
 
         Args:
             job: the study.
@@ -59,53 +93,77 @@ class Worker:
             TrainingError: too many trials failed; the study is stopped.
             StorageError: the database cannot be used.
         """
-        name, options = job.study.search.pruner
-        pruner = build_pruner(name, options, epochs=job.study.max_epochs)
-        view = StudyView(self.storage, job.study.name)
-        propose = Proposer(view, job, pruner, self.clock)
-        pruning = PruningStudy(view, job.study.name, pruner)
-        desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
-        while not self.leaving():
-            self.outbox.check()
-            if deadline is not None and time.monotonic() > deadline:
-                return
-            with self.clock.measure("storage"):
-                lease = self.storage.claim(job.study_id, self.holder, propose)
-            if lease is None:
+        self.leaving.by(deadline)
+        with suppress(StopRequested):
+            bench = self.bench(job)
+            while not self.leaving():
+                if self.step(bench):
+                    continue
                 if self._nothing_left(job):
                     return
                 with self.clock.measure("waiting"):
                     time.sleep(IDLE_SECONDS)
-                continue
-            self.leaving.training = True
-            with self.clock.measure("training"):
-                TrialRun(desk, job, lease).run()
-            self.leaving.training = False
-            self._check_failures(job, lease.trial_id)
+
+    def step(self, bench: Bench) -> bool:
+        """Trains the next trial of a study; false if there is none for now.
+
+        Raises:
+            TrainingError: too many trials failed; the study is stopped.
+            StorageError: the database cannot be used.
+            StopRequested: it is time to leave, and the database did not answer.
+        """
+        self.outbox.check()
+        lease = self._claim(bench)
+        if lease is None:
+            return False
+        with self.clock.measure("training"):
+            TrialRun(bench.desk, bench.job, lease).run()
+        self._check_failures(bench.job, lease.trial_id)
+        return True
+
+    def _claim(self, bench: Bench) -> Lease | None:
+        study_id, name = bench.job.study_id, bench.job.study.name
+
+        def claim() -> Lease | None:
+            with self.clock.measure("storage"):
+                return self.storage.claim(study_id, self.holder, bench.propose)
+
+        try:
+            return self.patiently(claim)
+        except KeyError as error:
+            raise TrainingError("the study was deleted", where=name) from error
 
     def close(self) -> None:
-        """Writes what is left, and signs off."""
-        with self.clock.measure("storage"):
-            self.outbox.close()
-        self.storage.unregister_worker(self.holder)
-        self.storage.close()
+        """Writes what is left, and signs off.
+
+        Raises:
+            StorageError: results could not be told; they wait on this machine's disk.
+        """
+        try:
+            with self.clock.measure("storage"):
+                self.outbox.close(HURRIED_CLOSE_SECONDS if self.leaving() else CLOSE_SECONDS)
+            with suppress(OutageError):  # its row says when it was last alive
+                self.storage.unregister_worker(self.holder)
+        finally:
+            self.storage.close()
 
     def _nothing_left(self, job: Job) -> bool:
         with self.clock.measure("storage"):
-            self.outbox.flush()
-        progress: Progress = self.storage.progress(job.study_id)
+            self.patiently(self.outbox.flush)
+            progress = self.patiently(lambda: self.storage.progress(job.study_id))
         return progress.met or progress.state != OPEN
 
     def _check_failures(self, job: Job, trial_id: int) -> None:
-        if self.storage.get_trial(trial_id).state != TrialState.FAIL:
+        trial = self.storage.get_trial(trial_id)
+        if trial.state != TrialState.FAIL:
             return
-        self.outbox.flush()
-        progress = self.storage.progress(job.study_id)
-        if progress.failed >= TOO_MANY_FAILURES + progress.finished:
-            self.storage.set_study_state(job.study_id, STOPPED)
-            message = self.storage.get_trial(trial_id).user_attrs.get("error", "")
-            raise TrainingError(
-                f"{progress.failed} trials failed, the last with: {message}",
-                where=job.study.name,
-                hint="the study is stopped; `tuner resume` opens it again",
-            )
+        self.patiently(self.outbox.flush)
+        progress = self.patiently(lambda: self.storage.progress(job.study_id))
+        if progress.failed < TOO_MANY_FAILURES + progress.finished:
+            return
+        self.patiently(lambda: self.storage.set_study_state(job.study_id, STOPPED))
+        raise TrainingError(
+            f"{progress.failed} trials failed, the last with: {trial.user_attrs.get('error')}",
+            where=job.study.name,
+            hint="the study is stopped; `tuner resume` opens it again",
+        )

@@ -1,41 +1,87 @@
-"""SIGTERM and Ctrl-C: the first asks to leave soon, the second leaves at once."""
+"""When to leave: SIGTERM and Ctrl-C, the end of the time, or a parent that is gone.
+
+The first signal asks to leave soon, the second leaves at once.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-
-from tuner.worker.trial import StopRequested
 
 PATIENCE = 0.7
 """Seconds until an epoch that is under way is given up; a lease is back within two."""
 
 
-class Leaving:
-    """Whether somebody asked this process to leave.
+class StopRequested(BaseException):
+    """It is time to leave; raised where waiting for the end would take too long."""
 
-    ``install`` in the main thread of a worker process; call it to know.
+
+class Leaving:
+    """Whether it is time to leave; call it to know.
+
+    Args:
+        parent: the process without which this one has no business.
+
+    Attributes:
+        asked: the signal that asked, if one did.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self.training = False
+    def __init__(self, parent: int | None = None) -> None:
+        self.asked: signal.Signals | None = None
+        self._parent = parent
+        self._deadline: float | None = None
+        self._interruptible = False
+        self._installed = False
 
     def __call__(self) -> bool:
-        return self.asked
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        orphaned = self._parent is not None and os.getppid() != self._parent
+        return self.asked is not None or late or orphaned
 
-    def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+    def install(self, *, ctrl_c: bool = True) -> None:
+        """From now on signals ask; for the main thread of a process.
+
+        Args:
+            ctrl_c: whether Ctrl-C asks; if not, it is ignored.
+        """
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal if ctrl_c else signal.SIG_IGN)
         signal.signal(signal.SIGALRM, self._on_alarm)
+        self._installed = True
+
+    def by(self, deadline: float | None) -> None:
+        """Leave at this time of ``time.monotonic()``."""
+        self._deadline = deadline
+        if deadline is not None and self._installed:
+            left = max(0.0, deadline - time.monotonic())
+            signal.setitimer(signal.ITIMER_REAL, left + PATIENCE)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Where StopRequested may be raised at any place: nothing here needs to be undone.
+
+        Raises:
+            StopRequested: it is time to leave, and has been for ``PATIENCE``; or it was already.
+        """
+        self._interruptible = True
+        try:
+            if self():
+                raise StopRequested
+            yield
+        finally:
+            self._interruptible = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked is not None:
             os._exit(130)
-        self.asked = True
+        self.asked = signal.Signals(number)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if self.training:
+        if self._interruptible:
+            self._interruptible = False
             raise StopRequested

@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from optuna.trial import TrialState
 
+from tuner.errors import StorageError
 from tuner.search.prune import PruningStudy
-from tuner.storage import Lease, Outbox, Storage, Update
+from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.plain import Epoch, Trainer
 from tuner.worker.clock import Clock
 from tuner.worker.job import Job
+from tuner.worker.signals import Leaving, StopRequested
 
 CHECKPOINT_SECONDS = 2.0
+"""At most so often, and several times while a lease lasts."""
+CHECKPOINTS_PER_LEASE = 5
+ATTEMPTS = 10
+"""So many holders may die on a trial before its first epoch is over."""
 MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
-
-
-class StopRequested(BaseException):
-    """Somebody asked the worker to leave; raised where it would take too long to get there."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Desk:
     outbox: Outbox
     pruning: PruningStudy
     device: torch.device
-    leaving: Callable[[], bool]
+    leaving: Leaving
     clock: Clock
 
 
@@ -46,44 +48,74 @@ class TrialRun:
         self.desk, self.job, self.lease = desk, job, lease
         self.started = self.saved = time.monotonic()
         self.spent = float(lease.trial.user_attrs.get("seconds", 0.0))
-        self.last: Epoch | None = None
+        self.told = max(lease.trial.intermediate_values, default=0)
         self.trainer: Trainer | None = None
 
     def run(self) -> None:
-        """Ends with the trial told, given back, or lost to another worker."""
+        """Ends with the trial told, given back, or lost to another worker.
+
+        Raises:
+            StorageError: the database cannot be used, which is not the trial's fault.
+        """
         try:
             self._train()
         except StopRequested:
             self._leave()
+        except StorageError:
+            raise
         except (torch.cuda.OutOfMemoryError, MemoryError) as error:
             self._fail(f"{MEMORY_HINT} ({error})")
         except Exception as error:
             self._fail(f"{type(error).__name__}: {error}")
+        self.desk.pruning.forget(self.lease.trial_id)
 
     def _train(self) -> None:
-        job, lease = self.job, self.lease
-        config = job.study.config(lease.trial.params)
-        seed = int(lease.trial.user_attrs.get("seed", job.seed(lease.number)))
-        trainer = Trainer(config, job.data, job.metric, seed, self.desk.device)
+        if self.lease.token > ATTEMPTS and not self.told:
+            self._fail(f"{self.lease.token - 1} workers left or died before its first epoch ended")
+            return
+        with self.desk.leaving.interruptible():
+            trainer, damage = self._prepared()
         self.trainer = trainer
-        if lease.checkpoint is not None:
-            restore(trainer, lease.checkpoint)
-        for epoch in trainer.epochs():
-            self.last = epoch
+        if damage:
+            self._put(user_attrs={"restarted": damage})
+        for epoch in self._epochs(trainer):
             value = epoch.value if epoch.finite else math.nan
-            self._put(reports={epoch.number: value}, checkpoint=self._checkpoint())
-            if self.desk.outbox.lost(lease):
+            checkpoint = self._checkpoint() if epoch.finite else None
+            self._put(reports={epoch.number: value}, checkpoint=checkpoint)
+            if self.desk.outbox.lost(self.lease):
                 return
             ended = self._ended(epoch)
             if ended:
                 self._tell(TrialState.PRUNED, epoch, ended)
                 return
-            if self.desk.leaving() and not trainer.done:
-                self._leave()
-                return
         result = trainer.result
         stopped = trainer.epoch < trainer.plan.epochs
         self._tell(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
+
+    def _prepared(self) -> tuple[Trainer, str]:
+        """A trainer where the last checkpoint was taken, or at the start and what is damaged."""
+        trainer = self._trainer()
+        if self.lease.checkpoint is None:
+            return trainer, ""
+        try:
+            restore(trainer, self.lease.checkpoint)
+        except Exception as error:  # whatever damage does, a trial can start over
+            return self._trainer(), f"{type(error).__name__}: {error}"
+        return trainer, ""
+
+    def _trainer(self) -> Trainer:
+        job, trial = self.job, self.lease.trial
+        seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
+        config = job.study.config(trial.params)
+        return Trainer(config, job.data, job.metric, seed, self.desk.device)
+
+    def _epochs(self, trainer: Trainer) -> Iterator[Epoch]:
+        """Each epoch; StopRequested at once between two, and soon within one."""
+        epochs = trainer.epochs()
+        while not trainer.done:
+            with self.desk.leaving.interruptible():
+                epoch = next(epochs)
+            yield epoch
 
     def _ended(self, epoch: Epoch) -> str:
         """Why the trial ends before its time; empty if it goes on."""
@@ -92,6 +124,8 @@ class TrialRun:
         limit = self.job.study.search.trial_timeout
         if limit is not None and self.seconds > limit:
             return "time limit"
+        if epoch.number < self.told:  # an earlier holder asked here, and went on
+            return ""
         with self.desk.clock.measure("storage"):
             trial = self.desk.storage.get_trial(self.lease.trial_id)
         with self.desk.clock.measure("pruner"):
@@ -111,7 +145,9 @@ class TrialRun:
             self.desk.outbox.put(Update(self.lease, **what))
 
     def _checkpoint(self, *, now: bool = False) -> bytes | None:
-        if self.trainer is None or not (now or time.monotonic() - self.saved > CHECKPOINT_SECONDS):
+        lasting = self.desk.storage.lease_seconds / CHECKPOINTS_PER_LEASE
+        due = time.monotonic() - self.saved > min(CHECKPOINT_SECONDS, lasting)
+        if self.trainer is None or not (now or due):
             return None
         self.saved = time.monotonic()
         return to_bytes(self.trainer)
@@ -119,7 +155,6 @@ class TrialRun:
     def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
         self._put(state=state, value=value, user_attrs=self._facts(ended, result))
-        self.desk.pruning.forget(self.lease.trial_id)
 
     def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
         facts: dict[str, Any] = {
@@ -142,8 +177,12 @@ class TrialRun:
 
     def _leave(self) -> None:
         """Give the trial back with a checkpoint, so that the next worker goes on from here."""
-        clean = self.trainer is not None and self.trainer.between_epochs
+        trainer = self.trainer
+        clean = trainer is not None and trainer.between_epochs and trainer.epoch > 0
         seconds = {"seconds": round(self.seconds, 3)}
         self._put(checkpoint=self._checkpoint(now=True) if clean else None, user_attrs=seconds)
-        self.desk.outbox.flush()
-        self.desk.storage.release([self.lease])
+        try:
+            self.desk.outbox.flush()
+            self.desk.storage.release([self.lease])
+        except OutageError:
+            return  # the lease runs out by itself
