@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import tuner
 from tuner.errors import StudyFileError
 from tuner.study import Choice, Option, Range, build, load, study
 from tuner.study.fingerprint import fingerprint
@@ -88,3 +89,8 @@ def test_a_mistake_is_named_as_in_a_file(changes, message):
 
 def test_the_example():
     assert doctest.testmod(build).failed == 0
+
+
+def test_it_is_part_of_the_package_s_own_names():
+    assert tuner.define_study is study
+    assert tuner.load_study is load

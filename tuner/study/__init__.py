@@ -6,4 +6,18 @@ from tuner.study.files import load
 from tuner.study.parse import parse
 from tuner.study.record import SearchSettings, Study
 
-__all__ = ["Choice", "Option", "Range", "SearchSettings", "Study", "load", "parse", "study"]
+define_study, load_study = study, load
+"""What they are called in ``tuner`` itself, where nothing else says of what they are."""
+
+__all__ = [
+    "Choice",
+    "Option",
+    "Range",
+    "SearchSettings",
+    "Study",
+    "define_study",
+    "load",
+    "load_study",
+    "parse",
+    "study",
+]
