@@ -108,9 +108,11 @@ def retrain(
     from dataclasses import asdict
 
     from tuner import run
+    from tuner.cli.lookup import opened, stored_id
     from tuner.views.format import several
 
-    found = run.retrain(study, trial, _options(storage, None, None, "auto", device, None))
+    name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
+    found = run.retrain(name, trial, _options(storage, None, None, "auto", device, None))
     if as_json:
         show_json({**asdict(found), "equal": found.equal})
     else:

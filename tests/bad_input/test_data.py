@@ -1,0 +1,115 @@
+"""Data that is missing, that cannot be learnt from, or that the study does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., str]
+OPTIMIZE = ("optimize", "--study", "mine")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        # a missing file, module or column
+        ("table.csv", "tabel.csv", ("data.path: no such file 'tabel.csv'", "tried ")),
+        ('"table.csv"', '"studies"', ("data.path: no such file 'studies'",)),
+        ('target = "kind"', "", ("data.target: no target given", 'target = "label"')),
+        ('"kind"', '"knid"', ("table.csv", "'knid'", "did you mean 'kind'?")),
+        ('path = "table.csv"', 'source = "nowhere:load"', ("nowhere:load: no module 'nowhere'",)),
+        ('path = "table.csv"', 'source = "math:sin"', ("math:sin: ", "without arguments")),
+        ('path = "table.csv"', 'source = "math"', ("data.source", "is not module:function")),
+        ('path = "table.csv"', "", ("neither source nor path", "give one")),
+        # what the labels cannot be
+        ('"accuracy"', '"rmse"', ("metric", "rmse is for regression", "for classification: ")),
+        ('"kind"', '"kind"\ntask = "regression"', ("table.csv", "text", 'task = "classif')),
+        # shares that leave a split without a class
+        ('"kind"', '"kind"\nvalidation = 0.01', ("table.csv", "validation", "one of each of 2")),
+        ('"kind"', '"kind"\nvalidation = 1.5', ("data.validation: 1.5 is not between 0 and 1",)),
+        ('"kind"', '"kind"\nvalidation = 0.6\ntest = 0.4', ("nothing to train on", "below 1")),
+        # techniques and families that need something else
+        ('"linear"', '"cnn"', ("model.family cnn", "needs images", "shape = [1, 8, 8]")),
+        (
+            "[training]",
+            "[regularization]\ncutout = 0.5\n[training]",
+            ("regularization.cutout", "needs images"),
+        ),
+    ],
+)
+def test_a_mistake_in_the_study_file(
+    edit: Callable[..., None], refused: Run, old: str, new: str, words: tuple[str, ...]
+) -> None:
+    edit(old, new)
+    refused(*OPTIMIZE, words=words)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("", ("the file is empty",)),
+        ("a,b,kind\n", ("table.csv", "row")),
+        ("a,b,kind\n" + "1,2,one\n" * 12, ("all 12 labels are 'one'", "at least two classes")),
+        ("a,b,kind\n" + "1,2,one\n3,4,\n" * 12, ("12 of 24 labels are missing (NaN)", "row 1")),
+        ("a,b,kind\n" + "1,2,one\n" * 12 + "1,3,two\n", ("class 'two' is too small", "1 row")),
+        (
+            "a,b,kind\n" + "1,x,one\n2,y,two\n" * 12,
+            ("table.csv: columns that are not numbers: b", "remove them"),
+        ),
+        ("a,b,kind\n" + "1,inf,one\n2,2,two\n" * 12, ("table.csv", "infinite")),
+        (
+            "a,a,kind\n" + "1,2,one\n2,3,two\n" * 12,
+            ("table.csv: columns with the same name: a", "rename"),
+        ),
+        ("a,b,kind\n" + '1,"2,one\n' * 12, ("table.csv",)),
+    ],
+)
+def test_a_table_that_cannot_be_learnt_from(
+    folder: Path, refused: Run, table: str, words: tuple[str, ...]
+) -> None:
+    (folder / "table.csv").write_text(table)
+    refused(*OPTIMIZE, words=words)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("gaps", "[[0.0]] * 30, [0.0, float('nan'), 1.0] * 10", ("10 of 30 labels", "row 1")),
+        ("alike", "[[0.0]] * 30, ['same'] * 30", ("all 30 labels are 'same'",)),
+        ("uneven", "[[0.0]] * 30, [0, 1] * 10", ("30", "20")),
+        ("raising", "1 / 0", ("raised ZeroDivisionError: division by zero",)),
+    ],
+)
+def test_a_function_whose_data_cannot_be_learnt_from(
+    folder: Path,
+    edit: Callable[..., None],
+    refused: Run,
+    name: str,
+    body: str,
+    words: tuple[str, ...],
+) -> None:
+    (folder / f"bad_{name}.py").write_text(f"def load():\n    return {body}\n")
+    edit('path = "table.csv"\ntarget = "kind"', f'source = "bad_{name}:load"')
+    refused(*OPTIMIZE, words=(f"bad_{name}:load: ", *words))
+
+
+def test_a_metric_of_classes_for_a_quantity(
+    folder: Path, edit: Callable[..., None], refused: Run
+) -> None:
+    rows = "".join(f"{i},{i / 7}\n" for i in range(40))
+    (folder / "table.csv").write_text("a,kind\n" + rows)
+    refused(*OPTIMIZE, words=("accuracy is for classification, but the data is for regression",))
+    edit('metric = "accuracy"\n', "")
+    edit("[training]", "[regularization]\nlabel_smoothing = 0.1\n[training]")
+    refused(*OPTIMIZE, words=("regularization.label_smoothing", "needs classes"))
+
+
+def test_what_the_console_script_says(
+    folder: Path, edit: Callable[..., None], refused_process: Run
+) -> None:
+    edit('"accuracy"', '"r2"')
+    refused_process(*OPTIMIZE, words=("r2 is for regression", "for classification: accuracy"))
+    edit("table.csv", "tabel.csv")
+    refused_process(*OPTIMIZE, words=("no such file 'tabel.csv'", str(folder / "tabel.csv")))
