@@ -31,6 +31,13 @@ class Draw:
         return torch.rand(shape, generator=generator, device=generator.device, dtype=dtype)
 
 
+def add_masked(a: Tensor, b: Tensor, mask: Tensor, hp: Any) -> Tensor:
+    """``a + hp * mask * b``; for one trial in one operation (3 to 5 % of a small step)."""
+    if isinstance(hp, Tensor):
+        return torch.addcmul(a, b, mask * hp)
+    return torch.addcmul(a, b, mask, value=hp)
+
+
 @dataclass(frozen=True)
 class Technique:
     """One thing that can be switched on or tuned, as a record of optional pure hooks.

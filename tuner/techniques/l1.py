@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tuner.space import Leaf, Range
-from tuner.techniques.base import Technique
+from tuner.techniques.base import Technique, add_masked
 
 
 def _gradient(gradient: Tensor, params: Tensor, mask: Tensor, hp: Any) -> Tensor:
     """The gradient of loss + λ·Σ|w|: no autograd is needed for it."""
-    return torch.addcmul(gradient, params.sign(), mask * hp)
+    return add_masked(gradient, params.sign(), mask, hp)
 
 
 L1 = Technique(

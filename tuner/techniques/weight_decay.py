@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tuner.space import Leaf, Range
-from tuner.techniques.base import Technique
+from tuner.techniques.base import Technique, add_masked
 
 
 def _update(update: Tensor, params: Tensor, mask: Tensor, hp: Any) -> Tensor:
     """Adds λ·w to the update, which the learning rate then scales, as AdamW does."""
-    return torch.addcmul(update, params, mask * hp)
+    return add_masked(update, params, mask, hp)
 
 
 WEIGHT_DECAY = Technique(

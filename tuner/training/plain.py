@@ -123,11 +123,8 @@ class Trainer:
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's parameters and buffers as ``result`` was measured with them."""
-        return dict(self.best) if self.best is not None else self._weights()
-
-    def _weights(self) -> dict[str, Tensor]:
-        named = self.layout.views(self._evaluated()) | self.buffers()
-        return {name: tensor.clone() for name, tensor in named.items()}
+        now = self.layout.views(self._evaluated()) | self.buffers()
+        return {name: tensor.clone() for name, tensor in (self.best or now).items()}
 
     def buffers(self) -> dict[str, Tensor]:
         """What the network remembers besides its parameters, such as running averages."""
@@ -142,7 +139,8 @@ class Trainer:
             value, validation_loss = self.evaluate()
             self.past.append(Epoch(self.epoch + 1, value, train_loss, validation_loss))
             if self.keeps_best and self.result is self.past[-1]:
-                self.best = self._weights()
+                self.best = None  # the weights of now are the best
+                self.best = self.weights()
             self.between_epochs = True
             yield self.past[-1]
 
@@ -193,11 +191,8 @@ class Trainer:
 
     def evaluate(self) -> tuple[float, float]:
         """Metric and loss on the validation split."""
-        evaluated = self._evaluated()
-        trained = self.params if evaluated is self.params else self.params.clone()
-        if trained is not self.params:
-            self.params.copy_(evaluated)
+        trained = self.params.clone()
+        self.params.copy_(self._evaluated())
         result = evaluate(self.network, self.data.validation, self.data, self.metric)
-        if trained is not self.params:
-            self.params.copy_(trained)
+        self.params.copy_(trained)
         return result
