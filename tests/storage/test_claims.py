@@ -116,7 +116,17 @@ def test_trials_of_plain_optuna_count_and_stay_theirs(
     lease = storage.claim(study_id, "me", propose)
     assert lease is not None
     assert (theirs.number, lease.number) == (0, 1)
+    study.tell(theirs, 0.5)
     assert storage.claim(study_id, "me", propose) is not None
+    assert storage.claim(study_id, "me", propose) is None
+
+
+def test_a_trial_that_a_script_left_running_does_not_keep_the_study_from_its_end(
+    storage: Storage, study_id: int, propose: Propose
+) -> None:
+    optuna.load_study(study_name="study", storage=storage).ask()  # and the script died
+    leases = [storage.claim(study_id, "me", propose) for _ in range(3)]
+    assert [lease.number for lease in leases if lease is not None] == [1, 2, 3]
     assert storage.claim(study_id, "me", propose) is None
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Insert, Select, bindparam, insert, select
+from sqlalchemy import Connection, Insert, Select, bindparam, func, insert, select
 
 from tuner.storage import rows, schema, sql, studies, times, writes
 from tuner.storage.lease import OPEN, Lease
@@ -50,13 +50,36 @@ def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> P
         ).scalar()
         if token is not None:
             return Plan(RESUME, mirror.heads[terms.expired], terms.now, token)
-    return unstarted(mirror, terms.budget, terms.now)
+    found = unstarted(mirror, terms.budget, terms.now)
+    if found is None and mirror.counts[TrialState.RUNNING]:
+        return unstarted(mirror, terms.budget, terms.now, _foreign(connection, study_id, mirror))
+    return found
 
 
-def unstarted(mirror: Mirror, budget: int, now: float) -> Plan | None:
-    """An enqueued trial or room for a new one, by what `mirror` has seen."""
+def _foreign(connection: Connection, study_id: int, mirror: Mirror) -> int:
+    """Running trials that no worker of ours holds; nobody knows whether they will ever end."""
+    leased = connection.execute(_leased(), {"study_id": study_id}).scalar_one()
+    see(connection, study_id, mirror)  # last: a trial that ends in between is not taken for one
+    return max(0, mirror.counts[TrialState.RUNNING] - int(leased))
+
+
+@cache
+def _leased() -> Select[Any]:
+    held, trials = schema.leases, rows.TRIALS
+    joined = select(func.count()).join_from(held, trials, trials.c.trial_id == held.c.trial_id)
+    mine = held.c.study_id == bindparam("study_id")
+    return joined.where(mine, trials.c.state == TrialState.RUNNING)
+
+
+def unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan | None:
+    """An enqueued trial or room for a new one, by what `mirror` has seen.
+
+    Args:
+        foreign: running trials that take no room; they count when they finish.
+    """
     counts = mirror.counts
-    taken = counts[TrialState.COMPLETE] + counts[TrialState.PRUNED] + counts[TrialState.RUNNING]
+    running = counts[TrialState.RUNNING] - foreign
+    taken = counts[TrialState.COMPLETE] + counts[TrialState.PRUNED] + running
     if taken >= budget:
         return None
     if counts[TrialState.WAITING]:

@@ -16,11 +16,19 @@ from sqlalchemy.engine import URL
 from tuner.errors import StorageError
 from tuner.storage import urls
 
+STUCK_SECONDS = 10  # a transaction of which the server hears nothing for so long is rolled back
 PING_SECONDS = 1.0  # a connection that was used more recently is not asked whether it lives
 
 
 class OutageError(StorageError):
     """The database does not answer at the moment; the same call may work later."""
+
+
+def explained(error: Exception) -> StorageError:
+    """An error that nobody foresaw as one of ours."""
+    if isinstance(error, StorageError):
+        return error
+    return StorageError(f"results cannot be told: {type(error).__name__}: {error}")
 
 
 class Database:
@@ -107,9 +115,16 @@ def _split(engine: Engine, dialect: str) -> tuple[Engine, Engine]:
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
         return engine, engine.execution_options(tuner_write=True)
+    event.listen(engine, "connect", _limit)
     event.listen(engine, "checkin", _on_checkin)
     event.listen(engine, "checkout", _on_checkout)
     return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
+
+
+def _limit(connection: Any, _: Any) -> None:
+    # A worker that is stopped within a transaction must not keep its locks from all others.
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{STUCK_SECONDS}s'")
+    connection.commit()
 
 
 def _on_checkin(_: Any, record: Any) -> None:

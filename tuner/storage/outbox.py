@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from tuner.errors import StorageError
-from tuner.storage.database import OutageError
+from tuner.storage.database import OutageError, explained
 from tuner.storage.lease import Lease, Update
 from tuner.storage.queued import Queued
 from tuner.storage.spool import Spool
@@ -75,8 +75,8 @@ class Outbox:
                 queued.add(update, now)
             self._storage.anticipate(update)
             failing = self._error is not None
-        if failing and update.state is not None:
-            self._keep([queued.update(now)])
+        if failing and self._spool is not None:
+            self._spool.keep([queued.update(now)])
 
     def lost(self, lease: Lease) -> bool:
         """Whether another worker was found to hold the trial: drop the work on it."""
@@ -124,14 +124,23 @@ class Outbox:
         while self.pending():
             try:
                 self.flush()
-            except StorageError as error:
-                if time.monotonic() >= until:
-                    raise StorageError(
-                        f"{self.pending()} trials could not be told: {error.what}",
-                        where=error.where,
-                        hint=error.hint if self._spool is None else f"kept in {self._spool}",
-                    ) from error
-                time.sleep(_FIRST_WAIT)
+            except Exception as error:
+                if time.monotonic() < until:
+                    time.sleep(_FIRST_WAIT)
+                    continue
+                if self._ended():
+                    raise self._untold(explained(error)) from error
+                return  # unfinished trials go on when their leases have run out
+
+    def _ended(self) -> int:
+        """How many trials ended and could not be told."""
+        with self._changed:
+            return sum(queued.state is not None for queued in self._queue.values())
+
+    def _untold(self, error: StorageError) -> StorageError:
+        what = f"{self._ended()} trials could not be told: {error.what}"
+        kept = "" if self._spool is None else f"; they wait in {self._spool} for the next run"
+        return StorageError(what, where=error.where, hint=error.hint + kept)
 
     def _failed(self, updates: Sequence[Update], error: BaseException) -> None:
         with self._changed:
@@ -144,7 +153,8 @@ class Outbox:
                 else:
                     self._sent[key] = later
             self._queue, self._sent = self._sent, {}
-        self._keep(updates)
+        if self._spool is not None:
+            self._spool.keep(updates)
 
     def _written(self, lost: set[Key]) -> None:
         with self._changed:
@@ -159,12 +169,6 @@ class Outbox:
         if self._spool is not None:
             for queued in sent.values():
                 self._spool.remove(queued.lease)
-
-    def _keep(self, updates: Sequence[Update]) -> None:
-        if self._spool is not None:
-            for update in updates:
-                if update.state is not None:
-                    self._spool.save(update)
 
     def _run(self) -> None:
         wait = self._flush_seconds
@@ -181,9 +185,9 @@ class Outbox:
                     self.flush()
                 self._renew()
                 wait = self._flush_seconds
-            except StorageError as error:
+            except Exception as error:  # what else it is, `check` and `close` have to tell
                 failed = wait if self._error is not None else _FIRST_WAIT / 2
-                self._error = error
+                self._error = explained(error)
                 wait = min(2 * failed, _LONGEST_WAIT)
 
     def _renew(self) -> None:

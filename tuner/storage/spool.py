@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
 
+from tuner.errors import StorageError
 from tuner.storage.frozen import blank
 from tuner.storage.lease import Lease, Update
 
@@ -26,20 +27,42 @@ class Spool:
     def __str__(self) -> str:
         return str(self._folder)
 
+    def keep(self, updates: Iterable[Update]) -> None:
+        """Save the results among these updates.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        for update in updates:
+            if update.state is not None:
+                self.save(update)
+
     def save(self, update: Update) -> None:
         """Write a result whole or not at all."""
         path = self._path(update.lease)
         partial = path.with_suffix(f".{os.getpid()}.part")
-        partial.write_text(json.dumps(_to_json(update)), encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(_to_json(update)), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise StorageError(
+                f"a result that waits to be told cannot be kept ({error.strerror})",
+                where=str(self._folder),
+                hint="make room, or name another folder: TUNER_SPOOL",
+            ) from error
 
     def remove(self, lease: Lease) -> None:
         self._path(lease).unlink(missing_ok=True)
 
     def load(self) -> Iterator[Update]:
-        """Every result in the folder."""
+        """Every result in the folder; a file that is damaged is set aside."""
         for path in sorted(self._folder.glob("*.json")):
-            yield _from_json(json.loads(path.read_text(encoding="utf-8")))
+            try:
+                yield _from_json(json.loads(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue  # another worker has told it
+            except (ValueError, KeyError, TypeError):
+                path.replace(path.with_suffix(".damaged"))
 
     def _path(self, lease: Lease) -> Path:
         return self._folder / f"{lease.trial_id}-{lease.token}.json"

@@ -89,7 +89,8 @@ def engine_options(url: URL) -> dict[str, Any]:
     """Arguments of `sqlalchemy.create_engine`: at most two connections in a process."""
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 1, "pool_timeout": BUSY_SECONDS}
     if url.get_backend_name() == "sqlite":
-        arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        busy = float(str(url.query.get("timeout", BUSY_SECONDS)))
+        arguments = {"timeout": busy, "check_same_thread": False}
         return options | {"connect_args": arguments}
     # A server that vanished without a word is noticed after about twenty seconds.
     server: dict[str, Any] = {
