@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -80,7 +80,8 @@ class Worker:
         view = self.patiently(lambda: StudyView(self.storage, job.study.name))
         pruning = PruningStudy(view, job.study.name, pruner)
         desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
-        return Bench(job, Proposer(view, job, pruner, self.clock), desk)
+        here = replace(job, data=job.data.to(self.device))  # once, not for each trial
+        return Bench(here, Proposer(view, here, pruner, self.clock), desk)
 
     def work(self, job: Job, deadline: float | None = None) -> None:
         """Ends when the study's budget is met, it is not open, or it is time to leave.
