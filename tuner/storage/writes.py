@@ -1,11 +1,11 @@
-"""Idempotent writes of trials into Optuna's tables, to be batched."""
+"""Batched, idempotent writes of trials into Optuna's tables."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -13,18 +13,17 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, bindparam, insert
 
-from tuner.storage import postgres, puts, rows
-from tuner.storage.puts import Put
+from tuner.storage import rows, sql
 
 _to_value = models.TrialValueModel.value_to_stored_repr
 _to_report = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
 Rows = list[dict[str, Any]]
 
 
-def reports(found: Iterable[tuple[int, int, float]]) -> Put:
-    """Intermediate values as (trial id, step, value)."""
+def put_reports(connection: Connection, reports: Iterable[tuple[int, int, float]]) -> None:
+    """Intermediate values as (trial id, step, value), in one statement."""
     values: Rows = []
-    for trial_id, step, report in found:
+    for trial_id, step, report in reports:
         value, kind = _to_report(float(report))
         values.append(
             {
@@ -34,71 +33,69 @@ def reports(found: Iterable[tuple[int, int, float]]) -> Put:
                 "intermediate_value_type": kind.name,
             }
         )
-    return Put(rows.REPORTS, ("trial_id", "step"), values)
+    sql.put(connection, rows.REPORTS, ("trial_id", "step"), values)
 
 
-def attrs(table: Table, found: Iterable[tuple[int, str, Any]], owner: str) -> Put:
+def put_attrs(
+    connection: Connection, table: Table, attrs: Iterable[tuple[int, str, Any]], owner: str
+) -> None:
     """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
     values: Rows = [
         {owner: identity, "key": key, "value_json": json.dumps(value)}
-        for identity, key, value in found
+        for identity, key, value in attrs
     ]
-    return Put(table, (owner, "key"), values)
+    sql.put(connection, table, (owner, "key"), values)
 
 
-def trial_attrs(table: Table, found: Iterable[tuple[int, Mapping[str, Any]]]) -> Put:
-    flat = [(trial_id, key, value) for trial_id, each in found for key, value in each.items()]
-    return attrs(table, flat, "trial_id")
+def put_trial_attrs(
+    connection: Connection, table: Table, attrs: Iterable[tuple[int, Mapping[str, Any]]]
+) -> None:
+    flat = [(trial_id, key, value) for trial_id, found in attrs for key, value in found.items()]
+    put_attrs(connection, table, flat, "trial_id")
 
 
-def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
+def put_values(connection: Connection, values: Iterable[tuple[int, Sequence[float]]]) -> None:
     """Objective values of trials."""
-    stored: Rows = []
-    for trial_id, objectives in found:
+    found: Rows = []
+    for trial_id, objectives in values:
         for objective, each in enumerate(objectives):
             value, kind = _to_value(float(each))
             row = {"trial_id": trial_id, "objective": objective, "value": value}
-            stored.append(row | {"value_type": kind.name})
-    return Put(rows.VALUES, ("trial_id", "objective"), stored)
+            found.append(row | {"value_type": kind.name})
+    sql.put(connection, rows.VALUES, ("trial_id", "objective"), found)
 
 
-def params(trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]) -> Put:
+def put_params(
+    connection: Connection, trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]
+) -> None:
     """Parameters as (name, internal value, distribution); one that is there already stays."""
-    stored: Rows = [
+    values: Rows = [
         {
             "trial_id": trial_id,
             "param_name": name,
             "param_value": value,
-            "distribution_json": _to_json(kind),
+            "distribution_json": distribution_to_json(kind),
         }
         for name, value, kind in found
     ]
-    return Put(rows.PARAMS, ("trial_id", "param_name"), stored, replace=False)
+    sql.put(connection, rows.PARAMS, ("trial_id", "param_name"), values, replace=False)
 
 
-def content(trial_id: int, trial: FrozenTrial) -> list[Put]:
+def put_content(connection: Connection, trial_id: int, trial: FrozenTrial) -> None:
     """A trial's parameters, attributes, intermediate values and values."""
-    kinds, steps = trial.distributions, trial.intermediate_values
-    found = [(n, kinds[n].to_internal_repr(v), kinds[n]) for n, v in trial.params.items()]
-    return [
-        params(trial_id, found),
-        trial_attrs(rows.USER_ATTRS, [(trial_id, trial.user_attrs)]),
-        trial_attrs(rows.SYSTEM_ATTRS, [(trial_id, trial.system_attrs)]),
-        reports([(trial_id, step, value) for step, value in steps.items()]),
-        values([] if trial.values is None else [(trial_id, trial.values)]),
-    ]
+    kinds = trial.distributions
+    params = [(n, kinds[n].to_internal_repr(v), kinds[n]) for n, v in trial.params.items()]
+    put_params(connection, trial_id, params)
+    put_trial_attrs(connection, rows.USER_ATTRS, [(trial_id, trial.user_attrs)])
+    put_trial_attrs(connection, rows.SYSTEM_ATTRS, [(trial_id, trial.system_attrs)])
+    reports = trial.intermediate_values.items()
+    put_reports(connection, [(trial_id, step, value) for step, value in reports])
+    if trial.values is not None:
+        put_values(connection, [(trial_id, trial.values)])
 
 
-def insert_trial(
-    connection: Connection,
-    study_id: int,
-    head: rows.Head,
-    content: Callable[[int], Sequence[Put]],
-) -> rows.Head:
-    """Insert a trial with its content; the answer has its id. Its study has to be locked."""
-    if connection.dialect.name == "postgresql":
-        trial_id = postgres.insert_trial(connection, study_id, head, content(head.trial_id))
-        return head._replace(trial_id=trial_id)
+def insert_trial(connection: Connection, study_id: int, head: rows.Head) -> rows.Head:
+    """Insert a trial's own row; the answer has its id. Its study has to be locked."""
     row = {
         "study_id": study_id,
         "number": head.number,
@@ -107,7 +104,6 @@ def insert_trial(
         "datetime_complete": head.complete,
     }
     trial_id = connection.execute(_insert(), row).scalar_one()
-    puts.put(connection, content(trial_id))
     return head._replace(trial_id=trial_id)
 
 
