@@ -75,12 +75,6 @@ def test_a_read_only_folder(folder: Path, refused_process: Run) -> None:
         folder.chmod(0o755)
 
 
-def test_a_read_only_database(trained: Path, refused_process: Run) -> None:
-    (trained / "tuner.db").chmod(0o444)
-    words = ("tuner.db: cannot be written", "change its permissions")
-    refused_process("optimize", "--study", "mine", "--trials", "5", words=words)
-
-
 def test_a_file_that_is_not_a_database(folder: Path, refused_process: Run) -> None:
     (folder / "tuner.db").write_text("accuracy,loss\n" * 500)
     words = ("sqlite:///tuner.db: is not a database", "another file")

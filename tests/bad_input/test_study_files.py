@@ -103,4 +103,3 @@ def test_what_the_console_script_says(
     assert lines[0] == "error: studies/mine.toml: training.epoch: unknown key"
     assert lines[1].startswith("  did you mean 'epochs'? known: ")
     assert len(lines) == 2
-    refused_process("optimize", "--study", "mien", words=("did you mean 'mine'?",))

@@ -1,0 +1,163 @@
+"""What the README and CONTRIBUTING.md show runs, and what they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from tuner.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("TUNER_")},
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+LAYERS = re.compile(r"^\| ((?:`[\w/]+`(?:, )?)+) \|", re.M)
+PATH = re.compile(r"`((?:tuner|tests|studies|\.ci)/[\w./]*|[\w-]+\.(?:toml|txt|md))`")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of a language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+
+
+def run(*command: str, folder: Path) -> str:
+    """What a command that has to succeed says on both streams."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+def shapes(text: str) -> set[str]:
+    """The lines of a text with `#` for each number and one blank for many."""
+    return {" ".join(re.sub(r"\d[\d.]*", "#", line).split()) for line in text.splitlines()}
+
+
+def test_the_blocks_are_those_that_are_tested_here() -> None:
+    found = re.findall(r"^```(\w+)$", README, re.M)
+    assert found == ["text", "bash", "bash", "toml", "bash", "bash", "python"]
+    assert README.count("```") == 2 * len(found)
+
+
+def test_the_commands_run_and_the_picture_is_what_they_print(tmp_path: Path) -> None:
+    said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[2], folder=tmp_path)
+    (picture,) = blocks("text")
+    drawn = {line for line in shapes(picture) if line[:1] not in ("", "$", "…")}
+    assert len(drawn) == 6
+    unsure = {line for line in drawn if "pruned at epoch" in line}  # four trials may have none
+    assert drawn - unsure <= shapes(said)
+    assert "trial 0: recorded" in said
+    assert "the same" in said
+
+
+def test_the_commands_for_workers_run(tmp_path: Path) -> None:
+    said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[3], folder=tmp_path)
+    assert "serving breast-cancer" in said
+    assert (tmp_path / "team.db").exists()
+    assert not (tmp_path / "tuner.db").exists()
+
+
+def test_the_study_file_runs(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    assert len(text.splitlines()) == 15
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.toml").write_text(text, encoding="utf-8")
+    said = run("tuner", "optimize", "--study", "mine", "--trials", "2", folder=tmp_path)
+    assert "mine: 2 of 2 trials" in said
+
+
+def test_the_python_script_runs(tmp_path: Path) -> None:
+    (text,) = blocks("python")
+    (tmp_path / "script.py").write_text(text, encoding="utf-8")
+    said = run(sys.executable, "script.py", folder=tmp_path)
+    value, rate = said.splitlines()[0].split()
+    assert 0 < float(value) <= 1
+    assert 1e-4 <= float(rate) <= 1e-1
+    assert (tmp_path / "wine.db").exists()
+
+
+def test_the_two_lines_to_copy() -> None:
+    """CI runs them: the second in `.ci/run`, which reads it from between the marks."""
+    install = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt"
+    first, second = blocks("bash")[:2]
+    assert first == f"{install} . && .venv/bin/tuner optimize --study digits\n"
+    assert second == f"{install} -e '.[dev]' && .venv/bin/pytest -n 2\n"
+    assert README.count(install) == 2
+    marked = re.findall(r"<!-- test line -->\n```bash\n(.*?)```\n<!-- end -->", README, re.S)
+    assert marked == [second]
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    text = script.read_text(encoding="utf-8")
+    read = next(line for line in text.splitlines() if line.startswith("line="))
+    assert run("bash", "-c", f'{read}; echo "$line"', folder=ROOT) == second
+    for linter in ("ruff check .", "mypy --strict tuner", "lint-imports"):
+        assert f".venv/bin/{linter}" in text
+
+
+def test_the_constraints_pin_every_dependency() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    wanted = set(re.findall(r'^ +"([\w-]+)(?:\[\w+\])?>=', project, re.M))
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    names = set(re.findall(r"^([\w.-]+)==[\w.]+", pinned, re.M))
+    normal = {name.lower().replace("_", "-") for name in names}
+    assert {name.lower() for name in wanted} <= normal
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert re.search(rf"tuner {name}\b|`{name}`", README), f"README.md does not name {name}"
+
+
+def test_every_command_and_option_of_the_readme_exists() -> None:
+    named = re.findall(r"`tuner ([\w-]+)|\$ tuner ([\w-]+)|/tuner ([\w-]+)", README)
+    named += re.findall(r"^tuner ([\w-]+)()()", "".join(blocks("bash")), re.M)
+    assert {name for found in named for name in found if name} <= set(COMMANDS)
+    known = {word for each in COMMANDS.values() for option in each.params for word in option.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z-]+", README)) <= known
+    variables = {option.envvar for each in COMMANDS.values() for option in each.params}
+    assert set(re.findall(r"TUNER_[A-Z_]+", README)) <= variables
+
+
+def test_every_file_that_the_documents_name_exists() -> None:
+    for text in (README, CONTRIBUTING):
+        named = set(PATH.findall(text)) - {"studies/mine.toml", "table.csv"}
+        assert named
+        for path in named:
+            assert (ROOT / path).exists(), path
+    linked = re.findall(r"\]\(([\w./-]+)\)", README + CONTRIBUTING)
+    assert all((ROOT / path).exists() for path in linked)
+
+
+def test_the_layers_of_the_table_exist() -> None:
+    named = re.findall(r"`([\w/]+)`", " ".join(LAYERS.findall(CONTRIBUTING)))
+    assert len(named) > 10
+    found = {path.stem for path in (ROOT / "tuner").iterdir() if path.name[0] not in "_."}
+    assert {name.rstrip("/") for name in named} >= found - {"py", "values", "shipped"}
+    for name in named:
+        place = ROOT / "tuner" / name
+        assert place.is_dir() or place.with_suffix(".py").is_file(), name
+
+
+def test_there_is_a_recipe_for_everything_that_can_be_added() -> None:
+    recipes = re.findall(r"^\*\*An? ([\w ]+)\*\*", CONTRIBUTING, re.M)
+    for wanted in ("technique", "optimizer", "schedule", "family of networks", "data source"):
+        assert wanted in recipes
