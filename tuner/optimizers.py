@@ -49,17 +49,10 @@ class Optimizer:
 
 
 def lookup(name: str) -> Optimizer:
-    """The optimizer of that name.
-
-    Raises:
-        StudyFileError: there is none.
-    """
+    """The optimizer of that name; StudyFileError where there is none."""
     if name not in OPTIMIZERS:
-        raise StudyFileError(
-            f"no optimizer is called {name!r}",
-            where="training.optimizer",
-            hint=nearest(name, OPTIMIZERS),
-        )
+        what, hint = f"no optimizer is called {name!r}", nearest(name, OPTIMIZERS)
+        raise StudyFileError(what, where="training.optimizer", hint=hint)
     return OPTIMIZERS[name]
 
 

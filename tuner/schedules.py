@@ -32,17 +32,10 @@ class Schedule:
 
 
 def lookup(name: str) -> Schedule:
-    """The schedule of that name.
-
-    Raises:
-        StudyFileError: there is none.
-    """
+    """The schedule of that name; StudyFileError where there is none."""
     if name not in SCHEDULES:
-        raise StudyFileError(
-            f"no schedule is called {name!r}",
-            where="training.lr_scheduler",
-            hint=nearest(name, SCHEDULES),
-        )
+        what, hint = f"no schedule is called {name!r}", nearest(name, SCHEDULES)
+        raise StudyFileError(what, where="training.lr_scheduler", hint=hint)
     return SCHEDULES[name]
 
 
@@ -56,7 +49,6 @@ def learning_rates(
     ``min(1, (s + 1) / W) * schedule(max(0, s - W) / (total_steps - W))``.
 
     Args:
-        schedule: the schedule.
         total_steps: all steps of the training, the warm-up included.
         start, stop: the steps asked for, ``0 <= start <= stop <= total_steps``.
         warmup: the fraction of all steps in [0, 0.5]; 0 is the schedule alone.
@@ -84,9 +76,6 @@ def _position(progress: float, parts: int) -> tuple[int, float]:
 
     A boundary belongs to the part that it begins. It is met up to a rounding error: 11/15 of 15
     parts is 10.999999999999998, and of fewer than 10^9 steps none is that near without being on it.
-
-    >>> _position(11 / 15, 15)
-    (11, 0.0)
     """
     place = progress * parts
     if abs(place - round(place)) < 1e-9:
@@ -101,11 +90,7 @@ def _anneal(start: float, end: float, fraction: float) -> float:
 
 
 def constant(progress: float) -> float:
-    """``1``. Source: Bottou et al. 2018.
-
-    >>> constant(0.7)
-    1.0
-    """
+    """``1``. Source: Bottou et al. 2018."""
     return 1.0
 
 

@@ -6,7 +6,8 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import StorageError
-from tuner.search.view import DRAFT_ID, DraftView, MarkedView, ReadOnlyView
+from tuner.search.read_only import ReadOnlyView
+from tuner.search.view import DRAFT_ID, DraftView, MarkedView
 
 
 @pytest.fixture
