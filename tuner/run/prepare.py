@@ -8,7 +8,7 @@ from collections.abc import Callable
 import optuna
 
 from tuner.data import load as load_data
-from tuner.errors import StudyFileError, nearest
+from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.storage import Storage, open_storage
 from tuner.study import Study, parse
 from tuner.study import load as load_study
@@ -131,7 +131,8 @@ def submit(name: str | Study, url: str, trials: int | None = None) -> int:
 def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     """A plain Optuna objective of a study or its name: suggests, trains, reports, prunes.
 
-    The optuna study's direction has to be the metric's.
+    Raises:
+        UsageError: when called, if the Optuna study's direction is not the metric's.
 
     >>> import optuna, tuner  # doctest: +SKIP
     >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
@@ -141,6 +142,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     job = load_job(study)
 
     def train(trial: optuna.Trial) -> float:
+        _check_direction(trial, job)
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
         trainer = Trainer(study.sample(trial), job.data, job.metric, seed)
@@ -151,3 +153,14 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         return trainer.result.value
 
     return train
+
+
+def _check_direction(trial: optuna.Trial, job: Job) -> None:
+    """Optuna minimizes unless told otherwise; a FixedTrial belongs to no study."""
+    study, wanted = getattr(trial, "study", None), job.metric.direction
+    if study is not None and study.direction.name.lower() != wanted:
+        raise UsageError(
+            f"{job.metric.name} is to {wanted}, and the Optuna study does not",
+            where=study.study_name,
+            hint=f'optuna.create_study(direction="{wanted}")',
+        )
