@@ -155,3 +155,9 @@ def trained(_trained: Path, folder: Path) -> Path:
     """The folder, with the database of a run of its study."""
     shutil.copy(_trained, folder / "tuner.db")
     return folder
+
+
+@pytest.fixture
+def console() -> Path:
+    """The console script."""
+    return TUNER
