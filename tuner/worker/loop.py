@@ -26,7 +26,7 @@ from tuner.worker.trial import Desk, TrialRun
 TOO_MANY_FAILURES = 10
 """A study stops when so many more trials failed than finished."""
 IDLE_SECONDS = 0.2
-CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 10.0, 1.0
+CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,312 @@
+"""Workers killed all the time, the server killed too: is every result there, once and right?
+
+A study of short trials; one of the workers is killed with SIGKILL every two seconds and replaced,
+and the server twice (once it stays away for long). Triggers in the database write down each
+report and checkpoint, so that at the end it can be told whether an epoch was ever reported with
+two values, and whether each interrupted trial went on right after its last checkpoint. Prints one
+JSON line; exits with 1 if anything is wrong.
+
+    python tests/benchmarks/chaos.py [--trials 200] [--workers 8] [--every 2] [--away 1 60]
+        [--database postgresql|sqlite]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sklearn.datasets
+import torch
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from tuner.run import serve, submit
+from tuner.run.prepare import stored_study
+from tuner.storage import OutageError, Storage, open_storage
+
+STUDY = """\
+metric = "accuracy"
+[data]
+source = "sklearn.datasets:load_iris"
+[model]
+family = "mlp"
+depth = 1
+width = 8
+[regularization]
+dropout = {{ off = 0.0, low = 0.05, high = 0.5 }}
+[training]
+epochs = {epochs}
+batch_size = 16
+learning_rate = {{ low = 1e-3, high = 1e-1, log = true }}
+optimizer = {{ choices = ["adam", "sgd"] }}
+[search]
+trials = {trials}
+pruner = {{ name = "hyperband", min_resource = 20 }}
+"""
+AUDIT = (
+    "CREATE TABLE audit_reports (id {id}, trial_id INTEGER, token INTEGER, step INTEGER, "
+    "value DOUBLE PRECISION)",
+    "CREATE TABLE audit_checkpoints (id {id}, trial_id INTEGER, token INTEGER, data {bytes})",
+)
+KINDS = {
+    "sqlite": {"id": "INTEGER PRIMARY KEY", "bytes": "BLOB"},
+    "postgresql": {"id": "bigserial PRIMARY KEY", "bytes": "bytea"},
+}
+WATCHED = {
+    "trial_intermediate_values": ("audit_reports", "step, value", "intermediate_value"),
+    "tuner_checkpoints": ("audit_checkpoints", "data", "data"),
+}
+
+
+def audit(storage: Storage) -> None:
+    """Let the database write down each report and checkpoint, with the token of its writer."""
+    dialect = storage.database.dialect
+    statements = [statement.format(**KINDS[dialect]) for statement in AUDIT]
+    for table, (target, columns, value) in WATCHED.items():
+        step = "NEW.step, " if "step" in columns else ""
+        token = "(SELECT token FROM tuner_leases WHERE trial_id = NEW.trial_id)"
+        insert = (
+            f"INSERT INTO {target} (trial_id, token, {columns}) "
+            f"VALUES (NEW.trial_id, {token}, {step}NEW.{value});"
+        )
+        if dialect == "sqlite":
+            statements += [
+                f"CREATE TRIGGER {target}_{event} AFTER {event} ON {table} BEGIN {insert} END"
+                for event in ("INSERT", "UPDATE")
+            ]
+            continue
+        statements += [
+            f"CREATE FUNCTION write_{target}() RETURNS trigger AS $$ BEGIN {insert} "
+            "RETURN NEW; END $$ LANGUAGE plpgsql",
+            f"CREATE TRIGGER {target} AFTER INSERT OR UPDATE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION write_{target}()",
+        ]
+    with storage.database.write() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def epochs_in(data: bytes) -> int:
+    """How many epochs a checkpoint holds: its header is JSON after 8 bytes of length."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return int(header["epochs"]["shape"][0])
+
+
+def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str], int]:
+    """What is wrong, and how many trials were interrupted."""
+    wrong = []
+    progress, trials = storage.progress(study_id), storage.get_all_trials(study_id)
+    if (progress.finished, progress.running, progress.failed) != (progress.budget, 0, 0):
+        wrong.append(f"not exactly its budget: {progress}")
+    if [trial.number for trial in trials] != list(range(len(trials))):
+        wrong.append("numbers are missing")
+    for trial in trials:
+        steps = sorted(trial.intermediate_values)
+        if steps != list(range(1, len(steps) + 1)):
+            wrong.append(f"trial {trial.number} has gaps: {steps}")
+        if trial.state == TrialState.COMPLETE and len(steps) != epochs:
+            wrong.append(f"trial {trial.number} is complete with {len(steps)} epochs")
+        if trial.value != trial.intermediate_values.get(trial.user_attrs.get("epochs", 0)):
+            wrong.append(f"trial {trial.number} has another value than its last epoch")
+    with storage.database.read() as connection:
+        for table in ("tuner_leases", "tuner_checkpoints"):
+            left = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
+            if left:
+                wrong.append(f"{table} has {left} rows left")
+        reports = connection.execute(
+            text("SELECT trial_id, token, step, value FROM audit_reports ORDER BY id")
+        ).all()
+        checkpoints = connection.execute(
+            text("SELECT trial_id, token, data FROM audit_checkpoints ORDER BY id")
+        ).all()
+    found, interrupted = _continuations(reports, checkpoints)
+    return wrong + found, interrupted
+
+
+def _continuations(reports: Any, checkpoints: Any) -> tuple[list[str], int]:
+    """Whether each holder of a trial went on right after its last checkpoint."""
+    wrong = []
+    saved: dict[int, dict[int, int]] = defaultdict(dict)
+    for trial_id, token, data in checkpoints:
+        saved[trial_id][token] = epochs_in(bytes(data))
+    values: dict[tuple[int, int], set[float]] = defaultdict(set)
+    first: dict[int, dict[int, int]] = defaultdict(dict)
+    for trial_id, token, step, value in reports:
+        values[trial_id, step].add(value)
+        first[trial_id].setdefault(token, step)
+    for (trial_id, step), found in values.items():
+        if len(found) > 1:
+            wrong.append(f"epoch {step} of trial {trial_id} was reported as {sorted(found)}")
+    for trial_id, by_token in first.items():
+        for token, step in by_token.items():
+            before = [n for t, n in sorted(saved[trial_id].items()) if t < token]
+            expected = 1 + (before[-1] if before else 0)
+            if step != expected:
+                wrong.append(f"trial {trial_id}, holder {token}: at {step}, not {expected}")
+    return wrong, sum(len(by_token) > 1 for by_token in first.values())
+
+
+def work(url: str) -> None:
+    """A worker; one that starts while the server is away says so, and another takes its place."""
+    try:
+        serve(url, device="cpu", idle_exit=True)
+    except OutageError as error:
+        print(error.what, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+class Crew:
+    """Worker processes, each replaced when it is killed."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self.url, self.size, self.kills = url, size, 0
+        self._context = multiprocessing.get_context("fork")
+        self._workers: list[Any] = []
+
+    def fill(self) -> None:
+        """As many workers as wanted."""
+        self._workers = [worker for worker in self._workers if worker.is_alive()]
+        for _ in range(self.size - len(self._workers)):
+            worker = self._context.Process(target=work, args=(self.url,))
+            worker.start()
+            self._workers.append(worker)
+
+    def kill_one(self) -> None:
+        victim = random.choice(self._workers)
+        victim.kill()
+        victim.join()
+        self.kills += 1
+
+    def end(self, seconds: float) -> bool:
+        """Whether all left by themselves in this time."""
+        until = time.monotonic() + seconds
+        for worker in self._workers:
+            worker.join(max(0.0, until - time.monotonic()))
+        left = [worker for worker in self._workers if worker.is_alive()]
+        for worker in left:
+            worker.kill()
+            worker.join()
+        return not left
+
+
+def storm(
+    storage: Storage, study_id: int, crew: Crew, every: float, outages: list[Callable[[], None]]
+) -> None:
+    """Kills until the study has its budget; outages at even shares of it."""
+    shares = [(i + 1) / (len(outages) + 1) for i in range(len(outages))]
+    kill_at = time.monotonic() + every
+    while True:
+        crew.fill()
+        time.sleep(0.05)
+        progress = storage.progress(study_id)
+        if progress.met:
+            return
+        if shares and progress.finished >= shares[0] * progress.budget:
+            shares.pop(0)
+            outages.pop(0)()
+        if time.monotonic() >= kill_at:
+            crew.kill_one()
+            kill_at += every
+
+
+def fixtures() -> Any:
+    path = Path(__file__).parents[1] / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tests_conftest", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def outage(server: Any, storage: Storage, seconds: float) -> Callable[[], None]:
+    def away() -> None:
+        server.kill()
+        time.sleep(seconds)
+        server.start()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                storage.open_studies()
+                return
+            except OutageError:
+                time.sleep(0.1)
+
+    return away
+
+
+def run(folder: Path, options: argparse.Namespace, server: Any) -> dict[str, Any]:
+    """One study through the storm; what came of it."""
+    study = folder / "chaos.toml"
+    study.write_text(STUDY.format(epochs=options.epochs, trials=options.trials))
+    url = server.create() if server else f"sqlite:///{folder}/tuner.db"
+    submit(str(study), url)
+    storage = open_storage(url)
+    audit(storage)
+    study_id = stored_study(storage, "chaos")[1]
+    crew, started = Crew(url, options.workers), time.monotonic()
+    outages = [outage(server, storage, seconds) for seconds in options.away if server]
+    count = len(outages)
+    try:
+        storm(storage, study_id, crew, options.every, outages)
+        seconds = time.monotonic() - started
+        left = crew.end(20)
+    finally:
+        crew.end(0)
+    wrong, interrupted = violations(storage, study_id, options.epochs)
+    progress = storage.progress(study_id)
+    return {
+        "database": storage.database.dialect,
+        "seconds": round(seconds, 1),
+        "trials": progress.finished,
+        "pruned": progress.pruned,
+        "workers": options.workers,
+        "workers killed": crew.kills,
+        "server killed": count,
+        "trials interrupted": interrupted,
+        "wrong": wrong if left else [*wrong, "workers did not leave"],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--every", type=float, default=2.0)
+    parser.add_argument("--lease", type=float, default=1.5)
+    parser.add_argument("--away", type=float, nargs="*", default=[1.0, 60.0])
+    parser.add_argument("--database", choices=list(KINDS), default="postgresql")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        os.environ |= {"TUNER_LEASE": str(options.lease), "TUNER_SPOOL": str(folder / "spool")}
+        server = None
+        if options.database == "postgresql":
+            (folder / "s").mkdir()
+            server = fixtures().PostgresServer(folder / "s")
+            server.start()
+        try:
+            found = run(folder, options, server)
+        finally:
+            if server is not None:
+                server.kill()
+    print(json.dumps(found))
+    return int(bool(found["wrong"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
