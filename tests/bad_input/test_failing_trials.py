@@ -28,7 +28,7 @@ def _trials() -> list[optuna.trial.FrozenTrial]:
 
 
 def test_a_study_whose_every_trial_fails_stops_after_ten(
-    folder: Path, edit: Callable[..., None], console: Path
+    folder: Path, edit: Callable[..., None], refused: Callable[..., str], console: Path
 ) -> None:
     edit('family = "linear"', "depth = 2\nwidth = 65536")
     edit("trials = 3", "trials = 30")
@@ -41,9 +41,7 @@ def test_a_study_whose_every_trial_fails_stops_after_ten(
     trials = _trials()
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 10
     assert all("can't allocate memory" in trial.user_attrs["error"] for trial in trials)
-    again = _optimize(console)
-    assert again.returncode == 2
-    assert "mine: the study is stopped\n  tuner resume --study mine" in again.stderr
+    refused("optimize", "--study", "mine", words=("mine: the study is stopped\n  tuner resume",))
 
 
 def test_a_study_goes_on_after_a_trial_that_fails(
