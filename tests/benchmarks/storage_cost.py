@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.storage import Lease, Outbox, Storage, Update, open_storage
 from tuner.storage.rows import Head
-from tuner.storage.writes import insert_trial, put_content
+from tuner.storage.writes import content, insert_trial
 
 EPOCHS, EVERY = 30, 10
 KINDS = {
@@ -67,8 +68,7 @@ def fill(storage: Storage, study_id: int, finished: int, running: int) -> None:
             head = Head(0, number, TrialState.COMPLETE, now, now)
             trial = propose(number, None)
             trial.intermediate_values, trial.values = losses(EPOCHS), [1.0]
-            trial_id = insert_trial(connection, study_id, head).trial_id
-            put_content(connection, trial_id, trial)
+            insert_trial(connection, study_id, head, partial(content, trial=trial))
     others = [claim(storage, study_id, "other") for _ in range(running)]
     storage.write([Update(lease, losses(EPOCHS - 1)) for lease in others])
 

@@ -8,11 +8,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Insert, Select, bindparam, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
-from tuner.storage import rows, schema, sql, studies, times, writes
+from tuner.storage import puts, rows, schema, sql, studies, times, writes
 from tuner.storage.lease import OPEN, Lease
 from tuner.storage.mirror import Mirror
+from tuner.storage.puts import Put
 
 RESUME, WAITING, NEW = "resume", "waiting", "new"
 
@@ -119,24 +120,24 @@ def start(
     """
     now = times.from_clock(found.now)
     head = found.head._replace(state=TrialState.RUNNING, start=now)
-    if found.kind == NEW:
-        head = writes.insert_trial(connection, study_id, head)
-    elif not writes.start_trial(connection, head.trial_id, now):
-        return None
-    writes.put_content(connection, head.trial_id, trial)
     if trial.state.is_finished():
-        writes.finish_trials(connection, [(head.trial_id, trial.state, now)])
         head = head._replace(state=trial.state, complete=now)
+
+    def content(trial_id: int) -> list[Put]:
+        made = writes.content(trial_id, trial)
+        if trial.state.is_finished():
+            return made
+        row = {"trial_id": trial_id, "study_id": study_id, "holder": holder, "token": 1}
+        return [*made, Put(schema.leases, ("trial_id",), [row | {"expires": found.now + ttl}])]
+
+    if found.kind == NEW:
+        head = writes.insert_trial(connection, study_id, head, content)
+    elif writes.start_trial(connection, head):
+        puts.put(connection, content(head.trial_id))
     else:
-        row = {"trial_id": head.trial_id, "study_id": study_id, "holder": holder, "token": 1}
-        connection.execute(_insert_lease(), row | {"expires": found.now + ttl})
+        return None
     made = _started(head, trial, now)
     return Lease(study_id, head.trial_id, head.number, holder, 1, made), head
-
-
-@cache
-def _insert_lease() -> Insert:
-    return insert(schema.leases)
 
 
 def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:

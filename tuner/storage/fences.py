@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Float, Select, Table, bindparam, cast, exists, select, tuple_
+from sqlalchemy import Connection, Float, bindparam, cast, select, tuple_
 
-from tuner.storage import rows, schema, sql, times, writes
+from tuner.storage import postgres, puts, rows, schema, sql, sqlite, writes
+from tuner.storage.database import Database
 from tuner.storage.lease import Lease, Update
+from tuner.storage.puts import Put
 
 
 class Written(NamedTuple):
@@ -21,67 +23,44 @@ class Written(NamedTuple):
     finals: dict[int, tuple[TrialState, datetime]]
 
 
-@cache
-def _fence(dialect: str) -> Select[Any]:
-    held, trials = schema.leases, rows.TRIALS
-    saved = exists().where(schema.checkpoints.c.trial_id == held.c.trial_id)
-    columns = (held.c.trial_id, held.c.holder, held.c.token, trials.c.state)
-    found = select(*columns, saved, sql.now(dialect))
-    mine = sql.among(dialect, held.c.trial_id, "ids")
-    joined = found.join(trials, trials.c.trial_id == held.c.trial_id)
-    # In one order everywhere, so that two writers never wait for each other.
-    return joined.where(mine).order_by(held.c.trial_id).with_for_update(of=held)
+def write(database: Database, updates: Sequence[Update]) -> Written:
+    """Write all updates whose holder still has its lease, in one transaction."""
+    latest: dict[int, Update] = {}
+    for update in sorted(updates, key=lambda update: update.lease.token):
+        latest[update.lease.trial_id] = update
+    if database.dialect == "sqlite":
+        with database.write() as connection:
+            held = sqlite.write(connection, latest, _content)
+    else:
+        with database.read() as connection:
+            held = postgres.write(connection, latest, _content(latest))
+    kept = {id(latest[trial_id]) for trial_id in held}
+    refused = [update for update in updates if id(update) not in kept]
+    finals = {i: (state, end) for i, end in held.items() if end and (state := latest[i].state)}
+    return Written(_lost(database, refused), finals)
 
 
-def write(connection: Connection, updates: Sequence[Update]) -> Written:
-    """Write all updates whose holder still has its lease, in a few statements."""
-    dialect = connection.dialect.name
-    bound = {"ids": sql.numbers(dialect, {update.lease.trial_id for update in updates})}
-    held = connection.execute(_fence(dialect), bound).all()
-    valid = {tuple(row[:3]) for row in held if row[3] == TrialState.RUNNING}
-    kept = [u for u in updates if (u.lease.trial_id, u.lease.holder, u.lease.token) in valid]
-    refused = [update for update in updates if update not in kept]
-    lost = [u.lease for u in refused if not _is_written(connection, u)]
-    if not kept:
-        return Written(lost, {})
-    return Written(lost, _put(connection, kept, held[0][5], {row[0] for row in held if row[4]}))
+def _content(updates: Mapping[int, Update]) -> list[Put]:
+    found = updates.items()
+    return [
+        writes.reports((i, step, value) for i, u in found for step, value in u.reports.items()),
+        writes.trial_attrs(rows.USER_ATTRS, [(i, u.user_attrs) for i, u in found]),
+        writes.trial_attrs(rows.SYSTEM_ATTRS, [(i, u.system_attrs) for i, u in found]),
+        writes.values(_values(updates)),
+    ]
 
 
-def _put(
-    connection: Connection, updates: Sequence[Update], now: float, saved: set[int]
-) -> dict[int, tuple[TrialState, datetime]]:
-    ids = [(update.lease.trial_id, update) for update in updates]
-    reports = [(i, step, value) for i, u in ids for step, value in u.reports.items()]
-    writes.put_reports(connection, reports)
-    writes.put_trial_attrs(connection, rows.USER_ATTRS, [(i, u.user_attrs) for i, u in ids])
-    writes.put_trial_attrs(connection, rows.SYSTEM_ATTRS, [(i, u.system_attrs) for i, u in ids])
-    finals = {i: (u.state, times.from_clock(now - u.age)) for i, u in ids if u.state is not None}
-    data = {i: u.checkpoint for i, u in ids if u.checkpoint is not None and i not in finals}
-    _save(connection, data)
-    if finals:
-        valued = [(i, [u.value]) for i, u in ids if i in finals and u.value is not None]
-        writes.put_values(connection, valued)
-        writes.finish_trials(connection, [(i, *final) for i, final in finals.items()])
-        _remove(connection, schema.leases, finals)
-        _remove(connection, schema.checkpoints, finals.keys() & saved)
-    return finals
+def _values(updates: Mapping[int, Update]) -> list[tuple[int, list[float]]]:
+    return [
+        (i, [u.value]) for i, u in updates.items() if u.state is not None and u.value is not None
+    ]
 
 
-def _save(connection: Connection, data: Mapping[int, bytes | None]) -> None:
-    if data:
-        statement = sql.upsert(connection.dialect.name, schema.checkpoints, ("trial_id",))
-        connection.execute(statement, [{"trial_id": i, "data": each} for i, each in data.items()])
-
-
-def _remove(connection: Connection, table: Table, ids: Collection[int]) -> None:
-    if ids:
-        dialect = connection.dialect.name
-        connection.execute(_delete(dialect, table), {"ids": sql.numbers(dialect, ids)})
-
-
-@cache
-def _delete(dialect: str, table: Table) -> Any:
-    return table.delete().where(sql.among(dialect, table.c.trial_id, "ids"))
+def _lost(database: Database, refused: Sequence[Update]) -> list[Lease]:
+    if not refused:
+        return []
+    with database.read() as connection:
+        return [update.lease for update in refused if not _is_written(connection, update)]
 
 
 def _is_written(connection: Connection, update: Update) -> bool:
@@ -127,7 +106,7 @@ def register(connection: Connection, holder: str, host: str, pid: int, device: s
     dialect = connection.dialect.name
     now = connection.execute(select(sql.now(dialect))).scalar_one()
     row = {"holder": holder, "host": host, "pid": pid, "device": device, "renewed": now}
-    connection.execute(sql.upsert(dialect, schema.workers, ("holder",)), row)
+    connection.execute(puts.upsert(dialect, schema.workers, ("holder",)), row)
 
 
 def unregister(connection: Connection, holder: str) -> None:

@@ -103,12 +103,12 @@ class Storage(Claiming):
     def write(self, updates: Sequence[Update]) -> list[Lease]:
         """Write all updates in one transaction; the leases that were lost, whose updates were not.
 
-        Writing the same again is accepted. Nothing is written if an error is raised.
+        At most one update of each lease. Writing the same again is accepted. Nothing is written
+        if an error is raised.
         """
         if not updates:
             return []
-        with self.database.write() as connection:
-            written = fences.write(connection, updates)
+        written = fences.write(self.database, updates)
         lost = {(lease.trial_id, lease.token) for lease in written.lost}
         with self._lock:
             for update in updates:

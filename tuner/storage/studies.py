@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Select, Table, bindparam, exc, func, insert, select
 
 from tuner.errors import StorageError
-from tuner.storage import rows, schema, sql, writes
+from tuner.storage import puts, rows, schema, sql, writes
 from tuner.storage.lease import OPEN, STATES
 
 STUDIES: Table = models.StudyModel.__table__
@@ -83,7 +83,7 @@ def attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]
 
 def set_attr(connection: Connection, table: Table, study_id: int, key: str, value: Any) -> None:
     require(connection, study_id)
-    writes.put_attrs(connection, table, [(study_id, key, value)], "study_id")
+    puts.put(connection, [writes.attrs(table, [(study_id, key, value)], "study_id")])
 
 
 def everything(connection: Connection) -> list[FrozenStudy]:
@@ -125,7 +125,7 @@ def join(
         study_id = create(connection, name, [direction])
     _keep(connection, USER_ATTRS, study_id, user_attrs.items())
     _keep(connection, SYSTEM_ATTRS, study_id, [(METRIC_NAMES, [metric])])
-    statement = sql.upsert(dialect, schema.studies, ("study_id",), replace=False)
+    statement = puts.upsert(dialect, schema.studies, ("study_id",), replace=False)
     connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
     return study_id
 
@@ -133,7 +133,7 @@ def join(
 def _keep(
     connection: Connection, table: Table, study_id: int, found: Iterable[tuple[str, Any]]
 ) -> None:
-    statement = sql.upsert(connection.dialect.name, table, ("study_id", "key"), replace=False)
+    statement = puts.upsert(connection.dialect.name, table, ("study_id", "key"), replace=False)
     for key, value in found:
         row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
         connection.execute(statement, row)
@@ -142,7 +142,7 @@ def _keep(
 def set_budget(connection: Connection, study_id: int, budget: int) -> None:
     require(connection, study_id)
     table = schema.studies
-    statement = sql.upsert(connection.dialect.name, table, ("study_id",), replace=False)
+    statement = puts.upsert(connection.dialect.name, table, ("study_id",), replace=False)
     connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
     connection.execute(table.update().where(table.c.study_id == study_id).values(budget=budget))
 
@@ -152,7 +152,7 @@ def set_state(connection: Connection, study_id: int, state: str) -> None:
         raise StorageError(f"a study cannot be {state!r}", hint=f"known: {', '.join(STATES)}")
     require(connection, study_id)
     table = schema.studies
-    statement = sql.upsert(connection.dialect.name, table, ("study_id",), replace=False)
+    statement = puts.upsert(connection.dialect.name, table, ("study_id",), replace=False)
     connection.execute(statement, {"study_id": study_id, "budget": 0, "state": state})
     connection.execute(table.update().where(table.c.study_id == study_id).values(state=state))
 

@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Container, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
@@ -13,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table
 
-from tuner.storage import claims, frozen, reports, rows, studies, times, writes
+from tuner.storage import claims, frozen, puts, reports, rows, studies, times, writes
 from tuner.storage.database import OutageError
 from tuner.storage.mirror import Mirror
 from tuner.storage.study_methods import StudyMethods
@@ -107,8 +108,8 @@ class TrialMethods(StudyMethods):
                 started, completed = times.to_utc(start), times.to_utc(complete)
                 number = len(mirror.heads)
                 head = rows.Head(-1, number, template.state, started, completed)
-                head = writes.insert_trial(connection, study_id, head)
-                writes.put_content(connection, head.trial_id, template)
+                content = partial(writes.content, trial=template)
+                head = writes.insert_trial(connection, study_id, head, content)
             mirror.read_at = float("-inf")
         return head.trial_id
 
@@ -120,25 +121,24 @@ class TrialMethods(StudyMethods):
         distribution: BaseDistribution,
     ) -> None:
         with self.database.write() as connection:
-            study_id = self._updatable(connection, trial_id)
+            study_id, _ = self._updatable(connection, trial_id)
             known = self._distribution(connection, study_id, param_name)
             if known is not None:
                 check_distribution_compatibility(known, distribution)
-            writes.put_params(
-                connection, trial_id, [(param_name, param_value_internal, distribution)]
-            )
+            found = [(param_name, param_value_internal, distribution)]
+            puts.put(connection, [writes.params(trial_id, found)])
         self._outdated(trial_id)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         with self.database.write() as connection:
-            self._updatable(connection, trial_id, lock=True)
+            _, head = self._updatable(connection, trial_id, lock=True)
             now = datetime.now(UTC).replace(tzinfo=None)
             if values is not None:
-                writes.put_values(connection, [(trial_id, values)])
+                puts.put(connection, [writes.values([(trial_id, values)])])
             if state == TrialState.RUNNING:
-                done = writes.start_trial(connection, trial_id, now)
+                done = writes.start_trial(connection, head._replace(state=state, start=now))
             else:
                 complete = now if state.is_finished() else None
                 done = writes.set_state(connection, trial_id, state, complete)
@@ -150,7 +150,7 @@ class TrialMethods(StudyMethods):
     ) -> None:
         with self.database.write() as connection:
             self._updatable(connection, trial_id)
-            writes.put_reports(connection, [(trial_id, step, intermediate_value)])
+            puts.put(connection, [writes.reports([(trial_id, step, intermediate_value)])])
         self._outdated(trial_id)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -162,7 +162,7 @@ class TrialMethods(StudyMethods):
     def _set_attr(self, table: Table, trial_id: int, key: str, value: Any) -> None:
         with self.database.write() as connection:
             self._updatable(connection, trial_id)
-            writes.put_trial_attrs(connection, table, [(trial_id, {key: value})])
+            puts.put(connection, [writes.trial_attrs(table, [(trial_id, {key: value})])])
         self._outdated(trial_id)
 
     def _outdated(self, trial_id: int) -> None:
@@ -183,14 +183,16 @@ class TrialMethods(StudyMethods):
                 return mirror.distributions[name]
         return rows.read_distribution(connection, study_id, name)
 
-    def _updatable(self, connection: Connection, trial_id: int, lock: bool = False) -> int:
-        """The trial's study; KeyError if there is no such trial."""
+    def _updatable(
+        self, connection: Connection, trial_id: int, lock: bool = False
+    ) -> tuple[int, rows.Head]:
+        """The trial's study and row; KeyError if there is no such trial."""
         found = rows.read_head(connection, trial_id, lock)
         if found is None:
             raise KeyError(studies.MISSING)
-        study_id, head = found
+        head = found[1]
         if head.state.is_finished():
             raise UpdateFinishedTrialError(
                 f"Trial#{head.number} has already finished and can not be updated."
             )
-        return study_id
+        return found

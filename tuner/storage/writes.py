@@ -1,29 +1,29 @@
-"""Batched, idempotent writes of trials into Optuna's tables."""
+"""Idempotent writes of trials into Optuna's tables, to be batched."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Table, bindparam, insert
+from sqlalchemy import Connection, Table
 
-from tuner.storage import rows, sql
+from tuner.storage import postgres, rows, sqlite
+from tuner.storage.puts import Put
 
 _to_value = models.TrialValueModel.value_to_stored_repr
 _to_report = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
 Rows = list[dict[str, Any]]
 
 
-def put_reports(connection: Connection, reports: Iterable[tuple[int, int, float]]) -> None:
-    """Intermediate values as (trial id, step, value), in one statement."""
+def reports(found: Iterable[tuple[int, int, float]]) -> Put:
+    """Intermediate values as (trial id, step, value)."""
     values: Rows = []
-    for trial_id, step, report in reports:
+    for trial_id, step, report in found:
         value, kind = _to_report(float(report))
         values.append(
             {
@@ -33,43 +33,37 @@ def put_reports(connection: Connection, reports: Iterable[tuple[int, int, float]
                 "intermediate_value_type": kind.name,
             }
         )
-    sql.put(connection, rows.REPORTS, ("trial_id", "step"), values)
+    return Put(rows.REPORTS, ("trial_id", "step"), values)
 
 
-def put_attrs(
-    connection: Connection, table: Table, attrs: Iterable[tuple[int, str, Any]], owner: str
-) -> None:
+def attrs(table: Table, found: Iterable[tuple[int, str, Any]], owner: str) -> Put:
     """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
     values: Rows = [
         {owner: identity, "key": key, "value_json": json.dumps(value)}
-        for identity, key, value in attrs
+        for identity, key, value in found
     ]
-    sql.put(connection, table, (owner, "key"), values)
+    return Put(table, (owner, "key"), values)
 
 
-def put_trial_attrs(
-    connection: Connection, table: Table, attrs: Iterable[tuple[int, Mapping[str, Any]]]
-) -> None:
-    flat = [(trial_id, key, value) for trial_id, found in attrs for key, value in found.items()]
-    put_attrs(connection, table, flat, "trial_id")
+def trial_attrs(table: Table, found: Iterable[tuple[int, Mapping[str, Any]]]) -> Put:
+    flat = [(trial_id, key, value) for trial_id, each in found for key, value in each.items()]
+    return attrs(table, flat, "trial_id")
 
 
-def put_values(connection: Connection, values: Iterable[tuple[int, Sequence[float]]]) -> None:
+def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
     """Objective values of trials."""
-    found: Rows = []
-    for trial_id, objectives in values:
+    stored: Rows = []
+    for trial_id, objectives in found:
         for objective, each in enumerate(objectives):
             value, kind = _to_value(float(each))
             row = {"trial_id": trial_id, "objective": objective, "value": value}
-            found.append(row | {"value_type": kind.name})
-    sql.put(connection, rows.VALUES, ("trial_id", "objective"), found)
+            stored.append(row | {"value_type": kind.name})
+    return Put(rows.VALUES, ("trial_id", "objective"), stored)
 
 
-def put_params(
-    connection: Connection, trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]
-) -> None:
+def params(trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]) -> Put:
     """Parameters as (name, internal value, distribution); one that is there already stays."""
-    values: Rows = [
+    stored: Rows = [
         {
             "trial_id": trial_id,
             "param_name": name,
@@ -78,56 +72,43 @@ def put_params(
         }
         for name, value, kind in found
     ]
-    sql.put(connection, rows.PARAMS, ("trial_id", "param_name"), values, replace=False)
+    return Put(rows.PARAMS, ("trial_id", "param_name"), stored, replace=False)
 
 
-def put_content(connection: Connection, trial_id: int, trial: FrozenTrial) -> None:
+def content(trial_id: int, trial: FrozenTrial) -> list[Put]:
     """A trial's parameters, attributes, intermediate values and values."""
-    kinds = trial.distributions
-    params = [(n, kinds[n].to_internal_repr(v), kinds[n]) for n, v in trial.params.items()]
-    put_params(connection, trial_id, params)
-    put_trial_attrs(connection, rows.USER_ATTRS, [(trial_id, trial.user_attrs)])
-    put_trial_attrs(connection, rows.SYSTEM_ATTRS, [(trial_id, trial.system_attrs)])
-    reports = trial.intermediate_values.items()
-    put_reports(connection, [(trial_id, step, value) for step, value in reports])
-    if trial.values is not None:
-        put_values(connection, [(trial_id, trial.values)])
+    kinds, steps = trial.distributions, trial.intermediate_values
+    found = [(n, kinds[n].to_internal_repr(v), kinds[n]) for n, v in trial.params.items()]
+    return [
+        params(trial_id, found),
+        trial_attrs(rows.USER_ATTRS, [(trial_id, trial.user_attrs)]),
+        trial_attrs(rows.SYSTEM_ATTRS, [(trial_id, trial.system_attrs)]),
+        reports([(trial_id, step, value) for step, value in steps.items()]),
+        values([] if trial.values is None else [(trial_id, trial.values)]),
+    ]
 
 
-def insert_trial(connection: Connection, study_id: int, head: rows.Head) -> rows.Head:
-    """Insert a trial's own row; the answer has its id. Its study has to be locked."""
-    row = {
-        "study_id": study_id,
-        "number": head.number,
-        "state": head.state,
-        "datetime_start": head.start,
-        "datetime_complete": head.complete,
-    }
-    trial_id = connection.execute(_insert(), row).scalar_one()
+def insert_trial(
+    connection: Connection,
+    study_id: int,
+    head: rows.Head,
+    content: Callable[[int], Sequence[Put]],
+) -> rows.Head:
+    """Insert a trial with its content; the answer has its id. Its study has to be locked."""
+    if connection.dialect.name == "sqlite":
+        trial_id = sqlite.insert_trial(connection, study_id, head, content)
+    else:
+        trial_id = postgres.insert_trial(connection, study_id, head, content(head.trial_id))
     return head._replace(trial_id=trial_id)
 
 
-@cache
-def _insert() -> Any:
-    return insert(rows.TRIALS).returning(rows.TRIALS.c.trial_id)
-
-
-@cache
-def _set_state(*columns: str) -> Any:
+def start_trial(connection: Connection, head: rows.Head) -> bool:
+    """Give a waiting trial this row; False if it is not waiting (any more)."""
     table = rows.TRIALS
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
-    found = table.c.state == bindparam("old_state")
-    return table.update().where(table.c.trial_id == bindparam("id"), found).values(values)
-
-
-def start_trial(connection: Connection, trial_id: int, start: datetime) -> bool:
-    """WAITING to RUNNING; False if the trial is not waiting (any more)."""
-    bound = {"new_state": TrialState.RUNNING, "new_datetime_start": start}
-    done = connection.execute(
-        _set_state("state", "datetime_start"),
-        {"id": trial_id, "old_state": TrialState.WAITING, **bound},
-    )
-    return done.rowcount == 1
+    waiting = table.update().where(table.c.trial_id == head.trial_id)
+    waiting = waiting.where(table.c.state == TrialState.WAITING)
+    new = {"state": head.state, "datetime_start": head.start, "datetime_complete": head.complete}
+    return connection.execute(waiting.values(new)).rowcount == 1
 
 
 def set_state(
@@ -138,21 +119,3 @@ def set_state(
     values: dict[str, Any] = {"state": state, "datetime_complete": complete}
     done = connection.execute(table.update().where(table.c.trial_id == trial_id).values(values))
     return done.rowcount == 1
-
-
-def finish_trials(
-    connection: Connection, finals: Sequence[tuple[int, TrialState, datetime]]
-) -> None:
-    """RUNNING to a finished state."""
-    statement = _set_state("state", "datetime_complete")
-    values: Rows = [
-        {
-            "id": trial_id,
-            "old_state": TrialState.RUNNING,
-            "new_state": state,
-            "new_datetime_complete": complete,
-        }
-        for trial_id, state, complete in finals
-    ]
-    # One row is not worth executemany, which costs more on PostgreSQL.
-    connection.execute(statement, values[0] if len(values) == 1 else values)

@@ -1,0 +1,108 @@
+"""Rows for several tables at once: on PostgreSQL in one statement, and so in one round trip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Table, TextClause, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+
+class Put(NamedTuple):
+    """Rows to insert, whose values have to be JSON.
+
+    Attributes:
+        keys: the columns by which a row may be there already.
+        replace: whether such a row is replaced; otherwise it stays.
+    """
+
+    table: Table
+    keys: tuple[str, ...]
+    values: Sequence[dict[str, Any]]
+    replace: bool = True
+
+
+class Shape(NamedTuple):
+    """What the text of a statement depends on."""
+
+    table: Table
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    replace: bool
+
+
+def put(connection: Connection, puts: Iterable[Put]) -> None:
+    """Insert or replace all rows."""
+    found = [each for each in puts if each.values]
+    if connection.dialect.name == "sqlite":
+        for table, keys, values, replace in found:
+            connection.execute(upsert("sqlite", table, keys, replace), values)
+    elif found:
+        connection.execute(_together(shapes(found)), documents(found))
+
+
+@cache
+def upsert(dialect: str, table: Table, keys: tuple[str, ...], replace: bool = True) -> Insert:
+    """INSERT that replaces (or, with `replace=False`, keeps) a row with the same `keys`."""
+    made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if not replace:
+        return made.on_conflict_do_nothing(index_elements=list(keys))
+    others = {name: made.excluded[name] for name in _others(table, keys)}
+    return made.on_conflict_do_update(index_elements=list(keys), set_=others)
+
+
+def shapes(puts: Sequence[Put]) -> tuple[Shape, ...]:
+    return tuple(Shape(p.table, p.keys, tuple(p.values[0]), p.replace) for p in puts)
+
+
+def documents(puts: Sequence[Put]) -> dict[str, str]:
+    """What to bind for `insertions`."""
+    return {f"rows{i}": json.dumps(each.values) for i, each in enumerate(puts)}
+
+
+def insertions(
+    found: Sequence[Shape], trial_id: str = "r.trial_id", given: str = ""
+) -> dict[str, str]:
+    """PostgreSQL's statements by name, to be run together by WITH.
+
+    Rows travel as JSON: executemany sends a message and waits for each row.
+
+    Args:
+        trial_id: an expression for that column.
+        given: what comes after the rows `r`: a join or a condition.
+    """
+    return {
+        f"put{i}": _insertion(shape, f"rows{i}", trial_id, given) for i, shape in enumerate(found)
+    }
+
+
+def _insertion(shape: Shape, bound: str, trial_id: str, given: str) -> str:
+    table, keys, names, replace = shape
+    chosen = (trial_id if name == "trial_id" else f"r.{name}" for name in names)
+    others = ", ".join(f"{name} = excluded.{name}" for name in _others(table, keys))
+    return (
+        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(chosen)} "
+        f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:{bound} AS json)) AS r "
+        f"{given} ON CONFLICT ({', '.join(keys)}) DO "
+        + (f"UPDATE SET {others}" if replace else "NOTHING")
+    )
+
+
+def together(statements: dict[str, str], answer: str) -> TextClause:
+    """One statement of many; all see the database as it was before them."""
+    parts = ", ".join(f"{name} AS ({statement})" for name, statement in statements.items())
+    return text(f"WITH {parts} {answer}")
+
+
+@cache
+def _together(found: tuple[Shape, ...]) -> TextClause:
+    return together(insertions(found), "SELECT 1")
+
+
+def _others(table: Table, keys: tuple[str, ...]) -> list[str]:
+    identity = [column.name for column in table.primary_key]
+    return [column.name for column in table.c if column.name not in (*keys, *identity)]
