@@ -111,20 +111,21 @@ _inherited: list[Any] = []
 
 
 def _split(engine: Engine, dialect: str) -> tuple[Engine, Engine]:
+    # Drivers begin no transactions: reading needs none, and a writer's are begun by _on_begin.
+    event.listen(engine, "begin", _on_begin)
     if dialect == "sqlite":
         event.listen(engine, "connect", _on_connect)
-        event.listen(engine, "begin", _on_begin)
-        return engine, engine.execution_options(tuner_write=True)
-    event.listen(engine, "connect", _limit)
-    event.listen(engine, "checkin", _on_checkin)
-    event.listen(engine, "checkout", _on_checkout)
-    return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
+    else:
+        event.listen(engine, "connect", _limit)
+        event.listen(engine, "checkin", _on_checkin)
+        event.listen(engine, "checkout", _on_checkout)
+    return engine, engine.execution_options(tuner_write=True)
 
 
 def _limit(connection: Any, _: Any) -> None:
+    connection.autocommit = True
     # A worker that is stopped within a transaction must not keep its locks from all others.
     connection.execute(f"SET idle_in_transaction_session_timeout = '{STUCK_SECONDS}s'")
-    connection.commit()
 
 
 def _on_checkin(_: Any, record: Any) -> None:
@@ -136,20 +137,19 @@ def _on_checkout(connection: Any, record: Any, _: Any) -> None:
     if time.monotonic() - record.info.get("used", float("inf")) > PING_SECONDS:
         try:
             connection.execute("SELECT 1")
-            connection.rollback()
         except connection.OperationalError as error:
             raise exc.DisconnectionError from error  # the pool connects anew
 
 
 def _on_connect(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by _on_begin, not by the driver
+    connection.isolation_level = None
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("tuner_write"):
         driver: Any = connection.connection.dbapi_connection
-        driver.execute("BEGIN IMMEDIATE")
+        driver.execute("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
 
 
 def _after_fork() -> None:

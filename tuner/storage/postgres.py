@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from optuna.trial import TrialState
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import Connection
 
 from tuner.storage import puts
 from tuner.storage.lease import Update
@@ -17,31 +17,31 @@ from tuner.storage.rows import Head
 
 _MADE = """
     INSERT INTO trials (study_id, number, state, datetime_start, datetime_complete)
-    VALUES (:study_id, :number, CAST(:state AS trialstate),
-            CAST(:start AS timestamp), CAST(:complete AS timestamp))
+    VALUES (%(study_id)s, %(number)s, CAST(%(state)s AS trialstate),
+            CAST(%(start)s AS timestamp), CAST(%(complete)s AS timestamp))
     RETURNING trial_id"""
 
 # The lock waits for a worker that takes a trial over, and then compares with what that one wrote.
 # In one order everywhere, so that two writers never wait for each other.
 _HELD = """
     SELECT l.trial_id FROM tuner_leases l
-    JOIN unnest(CAST(:ids AS integer[]), CAST(:holders AS text[]), CAST(:tokens AS integer[]))
-        AS mine (trial_id, holder, token)
-    ON l.trial_id = mine.trial_id AND l.holder = mine.holder AND l.token = mine.token
-    WHERE l.trial_id = ANY(CAST(:ids AS integer[]))
+    JOIN json_to_recordset(CAST(%(mine)s AS json)) AS m (trial_id int, holder text, token int)
+    ON l.trial_id = m.trial_id AND l.holder = m.holder AND l.token = m.token
+    WHERE l.trial_id = ANY(CAST(%(ids)s AS int[]))
     AND (SELECT t.state FROM trials t WHERE t.trial_id = l.trial_id) = 'RUNNING'
     ORDER BY l.trial_id FOR UPDATE OF l"""
-_IF_HELD = "IN (SELECT trial_id FROM held)"
+_IF_HELD = "trial_id IN (SELECT trial_id FROM held)"
 _SAVED = f"""
     INSERT INTO tuner_checkpoints (trial_id, data)
-    SELECT * FROM unnest(CAST(:saved AS integer[]), CAST(:data AS bytea[])) AS r (trial_id, data)
-    WHERE trial_id {_IF_HELD} ON CONFLICT (trial_id) DO UPDATE SET data = excluded.data"""
+    SELECT * FROM unnest(CAST(%(saved)s AS int[]), CAST(%(data)s AS bytea[])) AS r (trial_id, data)
+    WHERE r.{_IF_HELD} ON CONFLICT (trial_id) DO UPDATE SET data = excluded.data"""
+# The condition on the ids, which says nothing new, lets the planner expect few rows.
 _ENDED = f"""
     UPDATE trials t SET state = CAST(e.state AS trialstate), datetime_complete =
         clock_timestamp() AT TIME ZONE 'UTC' - e.age * interval '1 second'
-    FROM unnest(CAST(:ended AS integer[]), CAST(:states AS text[]),
-                CAST(:ages AS double precision[])) AS e (trial_id, state, age)
-    WHERE t.trial_id = e.trial_id AND t.state = 'RUNNING' AND e.trial_id {_IF_HELD}
+    FROM json_to_recordset(CAST(%(ended)s AS json)) AS e (trial_id int, state text, age float)
+    WHERE t.trial_id = e.trial_id AND t.trial_id = ANY(CAST(%(ids)s AS int[]))
+    AND t.state = 'RUNNING' AND t.{_IF_HELD}
     RETURNING t.trial_id, t.datetime_complete"""
 _REMOVED = {
     name: f"DELETE FROM {table} WHERE trial_id IN (SELECT trial_id FROM ended)"
@@ -59,12 +59,13 @@ def insert_trial(connection: Connection, study_id: int, head: Head, content: Seq
         "start": head.start,
         "complete": head.complete,
     }
-    made = connection.execute(_insert(puts.shapes(found)), bound | puts.documents(found))
+    statement = _insert(puts.shapes(found))
+    made = connection.exec_driver_sql(statement, bound | puts.documents(found))
     return int(made.scalar_one())
 
 
 @cache
-def _insert(shapes: tuple[Shape, ...]) -> TextClause:
+def _insert(shapes: tuple[Shape, ...]) -> str:
     content = puts.insertions(shapes, "made.trial_id", "CROSS JOIN made")
     return puts.together({"made": _MADE, **content}, "SELECT trial_id FROM made")
 
@@ -82,32 +83,31 @@ def write(
         The ids of the trials that were held, with the times (UTC) of those that ended now.
     """
     found = [each for each in content if each.values]
-    ended = {i: u for i, u in updates.items() if u.state is not None}
-    saved = {i: u for i, u in updates.items() if u.checkpoint is not None and u.state is None}
-    bound = _bound(updates, ended, saved) | puts.documents(found)
-    rows = connection.execute(_write(puts.shapes(found), bool(ended), bool(saved)), bound)
-    return {int(row[0]): row[1] for row in rows}
+    bound = _bound(updates) | puts.documents(found)
+    statement = _write(puts.shapes(found), "ended" in bound, "saved" in bound)
+    return {row[0]: row[1] for row in connection.exec_driver_sql(statement, bound)}
 
 
-def _bound(
-    updates: Mapping[int, Update], ended: Mapping[int, Update], saved: Mapping[int, Update]
-) -> dict[str, Any]:
-    bound: dict[str, Any] = {
-        "ids": list(updates),
-        "holders": [u.lease.holder for u in updates.values()],
-        "tokens": [u.lease.token for u in updates.values()],
-    }
-    if saved:
-        bound |= {"saved": list(saved), "data": [u.checkpoint for u in saved.values()]}
+def _bound(updates: Mapping[int, Update]) -> dict[str, Any]:
+    leases = [update.lease for update in updates.values()]
+    mine = [{"trial_id": i.trial_id, "holder": i.holder, "token": i.token} for i in leases]
+    ended = [
+        {"trial_id": i, "state": u.state.name, "age": u.age}
+        for i, u in updates.items()
+        if u.state is not None
+    ]
+    saved = {i: u.checkpoint for i, u in updates.items() if u.checkpoint and u.state is None}
+    bound: dict[str, Any] = {"mine": json.dumps(mine), "ids": f"{{{','.join(map(str, updates))}}}"}
     if ended:
-        states = [TrialState(u.state).name for u in ended.values() if u.state is not None]
-        bound |= {"ended": list(ended), "states": states, "ages": [u.age for u in ended.values()]}
+        bound["ended"] = json.dumps(ended)
+    if saved:
+        bound |= {"saved": list(saved), "data": list(saved.values())}
     return bound
 
 
 @cache
-def _write(shapes: tuple[Shape, ...], ends: bool, saves: bool) -> TextClause:
-    statements = {"held": _HELD, **puts.insertions(shapes, given=f"WHERE r.trial_id {_IF_HELD}")}
+def _write(shapes: tuple[Shape, ...], ends: bool, saves: bool) -> str:
+    statements = {"held": _HELD, **puts.insertions(shapes, given=f"WHERE r.{_IF_HELD}")}
     if saves:
         statements["saved"] = _SAVED
     if not ends:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, TextClause, text
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -42,7 +42,7 @@ def put(connection: Connection, puts: Iterable[Put]) -> None:
         for table, keys, values, replace in found:
             connection.execute(upsert("sqlite", table, keys, replace), values)
     elif found:
-        connection.execute(_together(shapes(found)), documents(found))
+        connection.exec_driver_sql(_together(shapes(found)), documents(found))
 
 
 @cache
@@ -86,20 +86,20 @@ def _insertion(shape: Shape, bound: str, trial_id: str, given: str) -> str:
     others = ", ".join(f"{name} = excluded.{name}" for name in _others(table, keys))
     return (
         f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(chosen)} "
-        f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:{bound} AS json)) AS r "
+        f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(%({bound})s AS json)) AS r "
         f"{given} ON CONFLICT ({', '.join(keys)}) DO "
         + (f"UPDATE SET {others}" if replace else "NOTHING")
     )
 
 
-def together(statements: dict[str, str], answer: str) -> TextClause:
+def together(statements: dict[str, str], answer: str) -> str:
     """One statement of many; all see the database as it was before them."""
     parts = ", ".join(f"{name} AS ({statement})" for name, statement in statements.items())
-    return text(f"WITH {parts} {answer}")
+    return f"WITH {parts} {answer}"
 
 
 @cache
-def _together(found: tuple[Shape, ...]) -> TextClause:
+def _together(found: tuple[Shape, ...]) -> str:
     return together(insertions(found), "SELECT 1")
 
 
