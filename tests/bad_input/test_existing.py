@@ -88,7 +88,7 @@ def test_a_study_without_trials(folder: Path, refused: Run) -> None:
     words = ("mine: the study has no trial 0", "it has none yet")
     refused("retrain", "--study", "mine", "--trial", "0", words=words)
     best = CliRunner().invoke(app, ["best", "--study", "mine"])
-    assert best.exit_code == 1  # the command is right; there is no result yet
+    assert best.exit_code == 2
     assert "no trial of 'mine' is complete yet\n  tuner optimize --study mine" in best.stderr
 
 

@@ -41,7 +41,7 @@ def test_best_is_ready_to_paste(tuner, place) -> None:
 def test_best_before_any_result(tuner, empty: Path) -> None:
     tuner("submit", "--study", "diabetes", "--storage", URL)
     outcome = tuner("best", "--study", "diabetes")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "no trial of 'diabetes' is complete yet" in outcome.stderr
 
 

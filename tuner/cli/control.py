@@ -8,7 +8,7 @@ import typer
 
 from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
 from tuner.cli.output import show, show_json
-from tuner.errors import TunerError
+from tuner.errors import UsageError
 
 OneStudy = Annotated[
     str | None,
@@ -27,7 +27,7 @@ def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json 
     found, study_id = stored_study(database, study)
     best_found = record(database, found, study_id)
     if best_found is None:
-        raise TunerError(
+        raise UsageError(
             f"no trial of {found.name!r} is complete yet",
             hint=f"tuner optimize --study {study} trains some",
         )

@@ -12,12 +12,11 @@ from types import FrameType
 import optuna
 import torch
 
-from tuner.errors import UsageError
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, load_job
 from tuner.run.process import deadline_of
-from tuner.storage import OPEN, OutageError, Storage, open_storage
+from tuner.storage import OutageError, Storage, open_storage
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import Job
@@ -52,12 +51,6 @@ def optimize(
     progress = storage.progress(job.study_id)
     started, before = time.monotonic(), progress.finished
     if not progress.met:
-        if progress.state != OPEN:
-            raise UsageError(
-                f"the study is {progress.state}",
-                where=job.study.name,
-                hint=f"tuner resume --study {job.study.name} opens it again",
-            )
         limit = options.timeout or job.study.search.timeout
         needed = devices[: progress.budget - progress.finished]
         pool = Pool(options.storage, needed, job, deadline_of(limit))

@@ -9,7 +9,7 @@ import optuna
 
 from tuner.data import load as load_data
 from tuner.errors import StudyFileError, UsageError, nearest
-from tuner.storage import Storage, open_storage
+from tuner.storage import OPEN, Storage, open_storage
 from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
@@ -83,6 +83,7 @@ def join(storage: Storage, job: Job, trials: int | None) -> Job:
 
     Raises:
         StudyFileError: the database holds another study of that name.
+        UsageError: the study hands out no trials; nothing is written.
     """
     study, document = job.study, job.study.document
     _refuse_foreign(storage, study)
@@ -94,6 +95,7 @@ def join(storage: Storage, job: Job, trials: int | None) -> Job:
         fingerprint=fingerprint(document),
         budget=trials or study.search.trials,
     )
+    _refuse_closed(storage, study, study_id)
     attrs = storage.get_study_user_attrs(study_id)
     before = json.loads(attrs[SPEC])
     if attrs[FINGERPRINT] != fingerprint(document):
@@ -119,6 +121,16 @@ def _refuse_foreign(storage: Storage, study: Study) -> None:
             "the database holds a study of this name that tuner did not make",
             where=study.name,
             hint="rename the study file, or use another database",
+        )
+
+
+def _refuse_closed(storage: Storage, study: Study, study_id: int) -> None:
+    state = storage.progress(study_id).state
+    if state != OPEN:
+        raise UsageError(
+            f"the study is {state}",
+            where=study.name,
+            hint=f"tuner resume --study {study.name} opens it again",
         )
 
 
