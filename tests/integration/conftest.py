@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn.datasets  # here, and not in every forked child
+import torch
 
 from tuner.errors import TunerError
 from tuner.run import serve, submit
@@ -38,6 +40,8 @@ sampler = "{sampler}"
 pruner = "none"
 {search}
 """
+assert sklearn.datasets
+torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
 TUNER = Path(sys.executable).with_name("tuner")
 
 
