@@ -23,7 +23,7 @@ class Written(NamedTuple):
     finals: dict[int, tuple[TrialState, datetime]]
 
 
-def write(database: Database, updates: Sequence[Update]) -> Written:
+def write(database: Database, updates: Sequence[Update], durable: bool) -> Written:
     """Write all updates whose holder still has its lease, in one transaction."""
     latest: dict[int, Update] = {}
     for update in sorted(updates, key=lambda update: update.lease.token):
@@ -33,7 +33,7 @@ def write(database: Database, updates: Sequence[Update]) -> Written:
             held = sqlite.write(connection, latest, _content)
     else:
         with database.read() as connection:
-            held = postgres.write(connection, latest, _content(latest))
+            held = postgres.write(connection, latest, _content(latest), durable)
     kept = {id(latest[trial_id]) for trial_id in held}
     refused = [update for update in updates if id(update) not in kept]
     finals = {i: (state, end) for i, end in held.items() if end and (state := latest[i].state)}

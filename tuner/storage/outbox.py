@@ -29,6 +29,9 @@ class Outbox:
     then later and later, up to every 5 s. Updates of one trial are merged, so that a long outage
     costs little memory.
 
+    Only what ends a trial or holds a checkpoint waits for the server's disk. The rest is written
+    again along with it, so that no crash of the server leaves a gap.
+
     Args:
         storage: where to write.
         spool: a folder where results that could not be written wait for this worker or the next.
@@ -50,6 +53,7 @@ class Outbox:
         self._renew_at = time.monotonic() + storage.lease_seconds / 3
         self._queue: dict[Key, Queued] = {}
         self._sent: dict[Key, Queued] = {}  # being written; the thread that writes owns it
+        self._unsure: dict[Key, Queued] = {}  # a crash of the server may take it back
         self._lost: set[Key] = set()
         self._error: StorageError | None = None
         self._changed = Condition(Lock())
@@ -99,15 +103,25 @@ class Outbox:
         """Write what is queued now; raises, and keeps it, if that fails."""
         with self._writing:
             with self._changed:
-                self._sent, self._queue = self._queue, {}
                 now = time.monotonic()
+                self._sent = {key: self._whole(key, q, now) for key, q in self._queue.items()}
+                self._queue = {}
                 updates = [queued.update(now) for queued in self._sent.values()]
+                durable = any(queued.lasting for queued in self._sent.values())
             try:
-                lost = self._storage.write(updates)
+                lost = self._storage.write(updates, durable=durable)
             except BaseException as error:
                 self._failed(updates, error)
                 raise
             self._written({_key(lease) for lease in lost})
+
+    def _whole(self, key: Key, queued: Queued, now: float) -> Queued:
+        """With what was written before and a crash may have taken back, if it is to last."""
+        if not queued.lasting or key not in self._unsure:
+            return queued
+        earlier = self._unsure.pop(key)
+        earlier.add(queued.update(now), now)
+        return earlier
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is left and end the thread.
@@ -163,9 +177,13 @@ class Outbox:
             sent, self._sent = self._sent, {}
             for key in lost:
                 self._queue.pop(key, None)
+                self._unsure.pop(key, None)
             for key, queued in sent.items():
                 if key not in self._queue:
                     self._storage.settle(queued.lease)
+                if self._storage.remote and not queued.lasting and key not in lost:
+                    now = time.monotonic()
+                    self._unsure.setdefault(key, queued).add(queued.update(now), now)
         if self._spool is not None:
             for queued in sent.values():
                 self._spool.remove(queued.lease)

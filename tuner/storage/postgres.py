@@ -71,20 +71,21 @@ def _insert(shapes: tuple[Shape, ...]) -> str:
 
 
 def write(
-    connection: Connection, updates: Mapping[int, Update], content: Sequence[Put]
+    connection: Connection, updates: Mapping[int, Update], content: Sequence[Put], durable: bool
 ) -> dict[int, datetime | None]:
     """Write what is told of those trials whose holder still has its lease.
 
     Args:
         updates: by trial id.
         content: all of their rows.
+        durable: wait for the disk, which takes longer than all the rest.
 
     Returns:
         The ids of the trials that were held, with the times (UTC) of those that ended now.
     """
     found = [each for each in content if each.values]
     bound = _bound(updates) | puts.documents(found)
-    statement = _write(puts.shapes(found), "ended" in bound, "saved" in bound)
+    statement = _write(puts.shapes(found), "ended" in bound, "saved" in bound, durable)
     return {row[0]: row[1] for row in connection.exec_driver_sql(statement, bound)}
 
 
@@ -106,11 +107,15 @@ def _bound(updates: Mapping[int, Update]) -> dict[str, Any]:
 
 
 @cache
-def _write(shapes: tuple[Shape, ...], ends: bool, saves: bool) -> str:
+def _write(shapes: tuple[Shape, ...], ends: bool, saves: bool, durable: bool) -> str:
     statements = {"held": _HELD, **puts.insertions(shapes, given=f"WHERE r.{_IF_HELD}")}
     if saves:
         statements["saved"] = _SAVED
-    if not ends:
-        return puts.together(statements, "SELECT trial_id, NULL FROM held")
-    answer = "SELECT trial_id, datetime_complete FROM held LEFT JOIN ended USING (trial_id)"
-    return puts.together({**statements, "ended": _ENDED, **_REMOVED}, answer)
+    answer = "SELECT trial_id, NULL"
+    if ends:
+        statements |= {"ended": _ENDED, **_REMOVED}
+        answer = "SELECT trial_id, datetime_complete"
+    if not durable:
+        answer += ", set_config('synchronous_commit', 'off', true)"
+    answer += " FROM held" + (" LEFT JOIN ended USING (trial_id)" if ends else "")
+    return puts.together(statements, answer)

@@ -33,6 +33,11 @@ class Queued:
         if update.state is not None:
             self.state, self.value, self.since = update.state, update.value, now - update.age
 
+    @property
+    def lasting(self) -> bool:
+        """Whether somebody relies on it: work goes on from a checkpoint, and ends with a result."""
+        return self.state is not None or self.checkpoint is not None
+
     def update(self, now: float) -> Update:
         """All of it as one update."""
         return Update(

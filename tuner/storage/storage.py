@@ -47,6 +47,11 @@ class Storage(Claiming):
         """The URL without its password."""
         return self.database.shown
 
+    @property
+    def remote(self) -> bool:
+        """Whether the database is a server, which may crash while this process lives."""
+        return self.database.dialect != "sqlite"
+
     def __getstate__(self) -> dict[str, Any]:
         settings = {
             "lease_seconds": self.lease_seconds,
@@ -100,15 +105,18 @@ class Storage(Claiming):
         with self.database.read() as connection:
             return progress.open_studies(connection)
 
-    def write(self, updates: Sequence[Update]) -> list[Lease]:
+    def write(self, updates: Sequence[Update], *, durable: bool = True) -> list[Lease]:
         """Write all updates in one transaction; the leases that were lost, whose updates were not.
 
         At most one update of each lease. Writing the same again is accepted. Nothing is written
         if an error is raised.
+
+        Args:
+            durable: wait for a server's disk; otherwise a crash of the server may take it back.
         """
         if not updates:
             return []
-        written = fences.write(self.database, updates)
+        written = fences.write(self.database, updates, durable)
         lost = {(lease.trial_id, lease.token) for lease in written.lost}
         with self._lock:
             for update in updates:
