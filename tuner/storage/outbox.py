@@ -10,16 +10,11 @@ from threading import Condition, Lock, Thread
 from tuner.errors import StorageError
 from tuner.storage.database import OutageError, explained
 from tuner.storage.lease import Lease, Update
-from tuner.storage.queued import Queued
 from tuner.storage.spool import Spool
 from tuner.storage.storage import Storage
+from tuner.storage.waiting import Key, Waiting, key
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
-Key = tuple[int, int]
-
-
-def _key(lease: Lease) -> Key:
-    return lease.trial_id, lease.token
 
 
 class Outbox:
@@ -51,9 +46,7 @@ class Outbox:
         self._flush_seconds = flush_seconds
         self._holders: set[str] = set() if holder is None else {holder}
         self._renew_at = time.monotonic() + storage.lease_seconds / 3
-        self._queue: dict[Key, Queued] = {}
-        self._sent: dict[Key, Queued] = {}  # being written; the thread that writes owns it
-        self._unsure: dict[Key, Queued] = {}  # a crash of the server may take it back
+        self._waiting = Waiting(unsure=storage.remote)
         self._lost: set[Key] = set()
         self._error: StorageError | None = None
         self._changed = Condition(Lock())
@@ -61,22 +54,18 @@ class Outbox:
         self._closing = False
         if self._spool is not None:
             for update in self._spool.load():
-                self._queue[_key(update.lease)] = Queued(update, time.monotonic())
+                self._waiting.put(update, time.monotonic())
         self._thread = Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
     def put(self, update: Update) -> None:
         """Queue an update; this process' samplers and pruners see it at once."""
-        key, now = _key(update.lease), time.monotonic()
+        now = time.monotonic()
         with self._changed:
             self._holders.add(update.lease.holder)
-            if key in self._lost:
+            if key(update.lease) in self._lost:
                 return
-            queued = self._queue.get(key)
-            if queued is None:
-                queued = self._queue[key] = Queued(update, now)
-            else:
-                queued.add(update, now)
+            queued = self._waiting.put(update, now)
             self._storage.anticipate(update)
             failing = self._error is not None
         if failing and self._spool is not None:
@@ -85,12 +74,12 @@ class Outbox:
     def lost(self, lease: Lease) -> bool:
         """Whether another worker was found to hold the trial: drop the work on it."""
         with self._changed:
-            return _key(lease) in self._lost
+            return key(lease) in self._lost
 
     def pending(self) -> int:
         """How many trials have something that is not written yet."""
         with self._changed:
-            return len(self._queue.keys() | self._sent.keys())
+            return len(self._waiting)
 
     def check(self) -> None:
         """Raise what keeps results from being written, unless it is a mere outage."""
@@ -103,25 +92,14 @@ class Outbox:
         """Write what is queued now; raises, and keeps it, if that fails."""
         with self._writing:
             with self._changed:
-                now = time.monotonic()
-                self._sent = {key: self._whole(key, q, now) for key, q in self._queue.items()}
-                self._queue = {}
-                updates = [queued.update(now) for queued in self._sent.values()]
-                durable = any(queued.lasting for queued in self._sent.values())
+                updates = self._waiting.take(time.monotonic())
+                durable = any(queued.lasting for queued in self._waiting.sent.values())
             try:
                 lost = self._storage.write(updates, durable=durable)
             except BaseException as error:
                 self._failed(updates, error)
                 raise
-            self._written({_key(lease) for lease in lost})
-
-    def _whole(self, key: Key, queued: Queued, now: float) -> Queued:
-        """With what was written before and a crash may have taken back, if it is to last."""
-        if not queued.lasting or key not in self._unsure:
-            return queued
-        earlier = self._unsure.pop(key)
-        earlier.add(queued.update(now), now)
-        return earlier
+            self._written(updates, {key(lease) for lease in lost})
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is left and end the thread.
@@ -149,7 +127,7 @@ class Outbox:
     def _ended(self) -> int:
         """How many trials ended and could not be told."""
         with self._changed:
-            return sum(queued.state is not None for queued in self._queue.values())
+            return self._waiting.ended()
 
     def _untold(self, error: StorageError) -> StorageError:
         what = f"{self._ended()} trials could not be told: {error.what}"
@@ -160,46 +138,32 @@ class Outbox:
         with self._changed:
             if isinstance(error, StorageError):
                 self._error = error
-            now = time.monotonic()
-            for key, later in self._queue.items():
-                if key in self._sent:
-                    self._sent[key].add(later.update(now), now)
-                else:
-                    self._sent[key] = later
-            self._queue, self._sent = self._sent, {}
+            self._waiting.back(time.monotonic())
         if self._spool is not None:
             self._spool.keep(updates)
 
-    def _written(self, lost: set[Key]) -> None:
+    def _written(self, updates: Sequence[Update], lost: set[Key]) -> None:
         with self._changed:
             self._error = None
             self._lost |= lost
-            sent, self._sent = self._sent, {}
-            for key in lost:
-                self._queue.pop(key, None)
-                self._unsure.pop(key, None)
-            for key, queued in sent.items():
-                if key not in self._queue:
-                    self._storage.settle(queued.lease)
-                if self._storage.remote and not queued.lasting and key not in lost:
-                    now = time.monotonic()
-                    self._unsure.setdefault(key, queued).add(queued.update(now), now)
+            for lease in self._waiting.written(lost, time.monotonic()):
+                self._storage.settle(lease)
         if self._spool is not None:
-            for queued in sent.values():
-                self._spool.remove(queued.lease)
+            for update in updates:
+                self._spool.remove(update.lease)
 
     def _run(self) -> None:
         wait = self._flush_seconds
         while True:
             with self._changed:
-                if self._closing and self._error is None and not self._queue:
+                if self._closing and self._error is None and not self._waiting.queue:
                     return
                 if not self._closing or self._error is not None:
                     self._changed.wait(wait)
                 if self._closing and self._error is not None:
                     return  # close() tries on as long as it may
             try:
-                if self._queue:
+                if self._waiting.queue:
                     self.flush()
                 self._renew()
                 wait = self._flush_seconds

@@ -83,12 +83,14 @@ def insertions(
 def _insertion(shape: Shape, bound: str, trial_id: str, given: str) -> str:
     table, keys, names, replace = shape
     chosen = (trial_id if name == "trial_id" else f"r.{name}" for name in names)
-    others = ", ".join(f"{name} = excluded.{name}" for name in _others(table, keys))
+    others = _others(table, keys)
+    old, new = (", ".join(f"{of}.{name}" for name in others) for of in (table.name, "excluded"))
+    changed = f"({', '.join(others)}) = ROW({new}) WHERE ({old}) IS DISTINCT FROM ({new})"
     return (
         f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(chosen)} "
         f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(%({bound})s AS json)) AS r "
         f"{given} ON CONFLICT ({', '.join(keys)}) DO "
-        + (f"UPDATE SET {others}" if replace else "NOTHING")
+        + (f"UPDATE SET {changed}" if replace else "NOTHING")
     )
 
 
