@@ -7,14 +7,15 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tuner.cli.lookup import any_study, existing, opened, stored_id, stored_ids, stored_study
+from tuner.cli.lookup import any_study, opened, stored_id, stored_ids, stored_study
 from tuner.errors import StorageError, StudyFileError, UsageError
+from tuner.storage import open_existing
 
 URL = "sqlite:///tuner.db"
 
 
 def test_looking_makes_no_file(empty: Path) -> None:
-    assert existing(URL) is None
+    assert open_existing(URL) is None
     with pytest.raises(StorageError, match="there is no such database"):
         opened(URL)
     with pytest.raises(StudyFileError, match="no study is called 'x'"):
@@ -24,7 +25,7 @@ def test_looking_makes_no_file(empty: Path) -> None:
 
 def test_an_unknown_scheme_is_an_error_though_no_file_is_there(empty: Path) -> None:
     with pytest.raises(StorageError, match="unknown kind of database"):
-        existing("mysql://a/b")
+        open_existing("mysql://a/b")
 
 
 def test_stored_studies(place) -> None:

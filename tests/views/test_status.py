@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from tuner.storage import Storage, open_storage
-from tuner.views.status import overview, seconds_per_trial, view
+from tuner.views.status import overview, view
 
 START = datetime.datetime(2026, 1, 1)
 
@@ -32,13 +32,13 @@ def add(storage: Storage, state: TrialState, end: float | None) -> None:
 
 
 def test_pace_is_that_of_the_last_ends(storage: Storage) -> None:
-    assert seconds_per_trial(storage, 1) is None
+    assert storage.seconds_per_trial(1) is None
     add(storage, TrialState.COMPLETE, 10)
-    assert seconds_per_trial(storage, 1) is None
+    assert storage.seconds_per_trial(1) is None
     add(storage, TrialState.PRUNED, 14)
     add(storage, TrialState.FAIL, 15)
     add(storage, TrialState.COMPLETE, 20)
-    assert seconds_per_trial(storage, 1) == pytest.approx(5.0)
+    assert storage.seconds_per_trial(1) == pytest.approx(5.0)
 
 
 def test_time_left_needs_somebody_at_work(storage: Storage) -> None:

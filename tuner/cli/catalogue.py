@@ -68,11 +68,11 @@ def _checked(study: Study) -> dict[str, Any]:
 
 def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """List the studies: those that ship, those in studies/, and those in the database."""
-    from tuner.cli.lookup import existing
+    from tuner.storage import open_existing
     from tuner.study.describe import files
     from tuner.views.studies import view, with_stored
 
-    found = existing(storage)
+    found = open_existing(storage)
     records = files() if found is None else with_stored(files(), found)
     return show_json({"studies": records}) if as_json else show(view(records))
 

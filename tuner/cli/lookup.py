@@ -12,22 +12,11 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 
-def existing(url: str) -> Storage | None:
-    """The storage, or None where there is no SQLite file: looking for a study makes none."""
-    from tuner.storage import open_storage
-    from tuner.storage.urls import parse
-
-    parsed = parse(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
-        return None
-    return open_storage(url)
-
-
 def opened(url: str) -> Storage:
     """The storage; StorageError where there is none."""
-    from tuner.storage import redact
+    from tuner.storage import open_existing, redact
 
-    storage = existing(url)
+    storage = open_existing(url)
     if storage is None:
         raise StorageError(
             "there is no such database",
@@ -76,12 +65,13 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
 
 def any_study(name: str, url: str) -> Study:
     """A study from its file, else from the database; StudyFileError with all known names."""
+    from tuner.storage import open_existing
     from tuner.study import load
     from tuner.study.files import find, local, shipped
 
     if find(name) is not None:
         return load(name)
-    storage = existing(url)
+    storage = open_existing(url)
     stored = {} if storage is None else stored_ids(storage)
     if storage is not None and name in stored:
         return stored_study(storage, name)[0]

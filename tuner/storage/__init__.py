@@ -2,8 +2,9 @@
 
 from tuner.storage.database import OutageError
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Progress, Propose, Update, Worker
+from tuner.storage.opening import open_existing, open_storage
 from tuner.storage.outbox import Outbox
-from tuner.storage.storage import Storage, open_storage
+from tuner.storage.storage import Storage
 from tuner.storage.urls import redact
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Storage",
     "Update",
     "Worker",
+    "open_existing",
     "open_storage",
     "redact",
 ]

@@ -37,11 +37,14 @@ class Database:
     Args:
         url: as `urls.parse` returns it.
         options: overrides of `urls.engine_options`.
+        shown: the URL in messages, without its password.
     """
 
-    def __init__(self, url: URL, options: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, url: URL, options: dict[str, Any] | None = None, shown: str | None = None
+    ) -> None:
         self.url = url
-        self.shown = urls.redact(url.render_as_string(hide_password=True))
+        self.shown = shown or urls.redact(str(url))
         self.dialect = url.get_backend_name()
         merged = urls.engine_options(url) | (options or {})
         merged["connect_args"] = urls.engine_options(url)["connect_args"] | merged["connect_args"]
@@ -157,4 +160,5 @@ def _after_fork() -> None:
         database.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)

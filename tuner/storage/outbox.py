@@ -42,7 +42,7 @@ class Outbox:
         holder: str | None = None,
     ) -> None:
         self._storage = storage
-        self._spool = Spool(spool, storage.url) if spool is not None else None
+        self._spool = Spool(spool, str(storage.database.url)) if spool is not None else None
         self._flush_seconds = flush_seconds
         self._holders: set[str] = set() if holder is None else {holder}
         self._renew_at = time.monotonic() + storage.lease_seconds / 3

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from tuner.storage import rows, schema, sql, studies
 from tuner.storage.lease import OPEN, Progress, Worker
 
+RECENT = 20  # the pace is that of so many trials that ended last
+
 
 @cache
 def _counts() -> Select[Any]:
@@ -33,6 +35,25 @@ def progress(connection: Connection, study_id: int) -> Progress:
         waiting=counts.get(TrialState.WAITING, 0),
         state=terms.state,
     )
+
+
+def seconds_per_trial(connection: Connection, study_id: int) -> float | None:
+    """Between the ends of the last few trials, on average; None before there are two."""
+    found = list(connection.execute(_ends(), {"study_id": study_id}).scalars())
+    if len(found) < 2:
+        return None
+    return float((found[0] - found[-1]).total_seconds()) / (len(found) - 1)
+
+
+@cache
+def _ends() -> Select[Any]:
+    trials = rows.TRIALS.c
+    mine = trials.study_id == bindparam("study_id")
+    over = trials.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
+    ended = select(trials.datetime_complete).where(
+        mine, over, trials.datetime_complete.is_not(None)
+    )
+    return ended.order_by(trials.datetime_complete.desc()).limit(RECENT)
 
 
 def open_studies(connection: Connection) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from sqlalchemy.pool import NullPool
 
 from tuner.errors import StorageError
 from tuner.storage.database import Database, OutageError
+from tuner.storage.filelock import file_lock
 
 VERSION = 1
 _LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made
@@ -150,23 +150,10 @@ def _locked(database: Database) -> Iterator[None]:
             finally:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
         return
-    with _folder_lock(Path(str(database.url.database)).absolute().parent):
+    with file_lock(Path(f"{database.url.database}-making")):
         with database.read() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         yield
-
-
-@contextmanager
-def _folder_lock(folder: Path) -> Iterator[None]:
-    """A lock on the folder itself: nothing is left behind, whatever happens to the process."""
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _optuna(database: Database) -> None:

@@ -36,7 +36,7 @@ class Storage(Claiming):
         parsed = urls.parse(url)
         if parsed.get_backend_name() == "sqlite":
             urls.check_file(parsed)
-        super().__init__(Database(parsed, dict(engine_kwargs or {})))
+        super().__init__(Database(parsed, dict(engine_kwargs or {}), shown=urls.redact(url)))
         self._arguments = {"url": url, "engine_kwargs": engine_kwargs}
         self.lease_seconds = lease_seconds
         schema.ensure(self.database)
@@ -44,7 +44,7 @@ class Storage(Claiming):
 
     @property
     def url(self) -> str:
-        """The URL without its password."""
+        """The URL as it was given, without its password."""
         return self.database.shown
 
     @property
@@ -99,6 +99,11 @@ class Storage(Claiming):
     def progress(self, study_id: int) -> Progress:
         with self.database.read() as connection:
             return progress.progress(connection, study_id)
+
+    def seconds_per_trial(self, study_id: int) -> float | None:
+        """Between the ends of the last few trials, on average; None before there are two."""
+        with self.database.read() as connection:
+            return progress.seconds_per_trial(connection, study_id)
 
     def open_studies(self) -> dict[str, int]:
         """Ids of the studies that are open and short of their budget, by name, oldest first."""
@@ -185,23 +190,5 @@ def _after_fork() -> None:
         storage.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def open_storage(
-    url: str,
-    *,
-    engine_kwargs: Mapping[str, Any] | None = None,
-    lease_seconds: float = LEASE_SECONDS,
-) -> Storage:
-    """The storage at a URL; its tables are made if they are not there.
-
-    Args:
-        url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
-        engine_kwargs: overrides for `sqlalchemy.create_engine`.
-        lease_seconds: how long a lease lasts without being renewed.
-
-    Raises:
-        StorageError: it cannot be reached, read or written, or holds something else.
-    """
-    return Storage(url, engine_kwargs=engine_kwargs, lease_seconds=lease_seconds)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -16,9 +16,6 @@ from tuner.views.tables import plain_table
 if TYPE_CHECKING:
     from tuner.storage import Storage
 
-RECENT = 20
-"""The pace is that of so many trials that ended last."""
-
 
 def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
     """Progress of the studies and all workers; a few short reads, cheap enough for every second.
@@ -35,7 +32,7 @@ def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
 
 def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
     progress = storage.progress(study_id)
-    pace = None if progress.met or not progress.running else seconds_per_trial(storage, study_id)
+    pace = None if progress.met or not progress.running else storage.seconds_per_trial(study_id)
     left = None if pace is None else pace * (progress.budget - progress.finished)
     return {
         "name": name,
@@ -49,24 +46,6 @@ def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
         "failed": progress.failed,
         "seconds_left": 0.0 if progress.met else left,
     }
-
-
-def seconds_per_trial(storage: Storage, study_id: int) -> float | None:
-    """Between the ends of the last few trials, on average; None before there are two."""
-    from optuna.trial import TrialState
-    from sqlalchemy import select
-
-    from tuner.storage.rows import TRIALS
-
-    over = (TrialState.COMPLETE, TrialState.PRUNED)
-    ends = select(TRIALS.c.datetime_complete).where(TRIALS.c.study_id == study_id)
-    ends = ends.where(TRIALS.c.state.in_(over), TRIALS.c.datetime_complete.is_not(None))
-    ends = ends.order_by(TRIALS.c.datetime_complete.desc()).limit(RECENT)
-    with storage.database.read() as connection:
-        found = list(connection.execute(ends).scalars())
-    if len(found) < 2:
-        return None
-    return float((found[0] - found[-1]).total_seconds()) / (len(found) - 1)
 
 
 def view(found: Mapping[str, Any]) -> RenderableType:

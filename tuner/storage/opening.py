@@ -1,0 +1,42 @@
+"""Opening a storage by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tuner.storage import urls
+from tuner.storage.claiming import LEASE_SECONDS
+from tuner.storage.storage import Storage
+
+
+def open_storage(
+    url: str,
+    *,
+    engine_kwargs: Mapping[str, Any] | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Storage:
+    """The storage at a URL; its tables are made if they are not there.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
+        engine_kwargs: overrides for `sqlalchemy.create_engine`.
+        lease_seconds: how long a lease lasts without being renewed.
+
+    Raises:
+        StorageError: it cannot be reached, read or written, or holds something else.
+    """
+    return Storage(url, engine_kwargs=engine_kwargs, lease_seconds=lease_seconds)
+
+
+def open_existing(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -> Storage | None:
+    """The storage at a URL, or None where there is no SQLite file: looking makes none.
+
+    Raises:
+        StorageError: as `open_storage` does.
+    """
+    parsed = urls.parse(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+        return None
+    return open_storage(url, engine_kwargs=engine_kwargs)
