@@ -45,10 +45,11 @@ def create(connection: Connection, name: str, directions: Sequence[StudyDirectio
 
 def delete(connection: Connection, study_id: int) -> None:
     """Delete a study and all that belongs to it."""
-    require(connection, study_id)
+    require(connection, study_id, lock=True)
     mine = select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
     children = (rows.VALUES, rows.PARAMS, rows.REPORTS, rows.USER_ATTRS, rows.SYSTEM_ATTRS)
-    for table in (*children, HEARTBEATS, schema.leases, schema.checkpoints):
+    # The leases first: no worker can write to these trials any more.
+    for table in (schema.leases, schema.checkpoints, *children, HEARTBEATS):
         connection.execute(table.delete().where(table.c.trial_id.in_(mine)))
     for table in (rows.TRIALS, DIRECTIONS, USER_ATTRS, SYSTEM_ATTRS, schema.studies, STUDIES):
         connection.execute(table.delete().where(table.c.study_id == study_id))

@@ -29,6 +29,12 @@ ATTEMPTS = 10
 MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
 
 
+def _out_of_memory(error: Exception) -> bool:
+    """On a CPU torch has no error of its own for it."""
+    kinds = torch.cuda.OutOfMemoryError, MemoryError
+    return isinstance(error, kinds) or "allocate memory" in str(error)
+
+
 @dataclass(frozen=True)
 class Desk:
     """What a worker works with: where to read, where to tell, and whether to leave."""
@@ -63,10 +69,9 @@ class TrialRun:
             self._leave()
         except StorageError:
             raise
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            self._fail(f"{MEMORY_HINT} ({error})")
         except Exception as error:
-            self._fail(f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            self._fail(f"{MEMORY_HINT} ({said})" if _out_of_memory(error) else said)
         self.desk.pruning.forget(self.lease.trial_id)
 
     def _train(self) -> None:
@@ -118,9 +123,11 @@ class TrialRun:
             yield epoch
 
     def _ended(self, epoch: Epoch) -> str:
-        """Why the trial ends before its time; empty if it goes on."""
+        """Why the trial ends before its time; empty if it goes on, or is at its end."""
         if not epoch.finite:
             return "diverged"
+        if self.trainer is None or self.trainer.done:
+            return ""
         limit = self.job.study.search.trial_timeout
         if limit is not None and self.seconds > limit:
             return "time limit"

@@ -1,0 +1,130 @@
+"""``tuner worker``: every open study of a database, from the database alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tuner.run import serve
+from tuner.storage import OPEN, PAUSED, STOPPED
+
+
+def test_it_serves_several_studies_from_the_database_alone(make: Any, database_url: str) -> None:
+    first, second, done = (make(database_url, name) for name in ("first", "second", "done"))
+    done.submit(trials=1)
+    done.finish()
+    second.submit(trials=2)
+    first.submit(trials=3)
+    for shared in (first, second, done):
+        shared.path.unlink()
+    said = first.folder / "said"
+    worker = first.worker(say=lambda line: print(line, file=said.open("a")))
+    worker.join(60)
+    assert worker.exitcode == 0, first.said()
+    assert said.read_text().splitlines() == ["serving second", "serving first"]  # the older first
+    assert (first.progress.complete, second.progress.complete) == (3, 2)
+
+
+def test_it_serves_only_what_it_was_asked_to(make: Any, sqlite_url: str) -> None:
+    first, second = (make(sqlite_url, name).submit() for name in ("first", "second"))
+
+    def work() -> None:
+        serve(sqlite_url, ["second"], device="cpu", idle_exit=True)
+
+    first.fork(work).join(60)
+    assert (first.progress.complete, second.progress.complete) == (0, 4)
+
+
+def test_a_study_whose_data_is_not_here_is_skipped_with_a_word(make: Any, sqlite_url: str) -> None:
+    missing, here = make(sqlite_url, "missing"), make(sqlite_url, "here")
+    missing.write()
+    table = missing.folder / "table.csv"
+    table.write_text("a,b,label\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(60)))
+    data = f'path = "{table}"\ntarget = "label"'
+    text = missing.path.read_text().replace('source = "sklearn.datasets:load_iris"', data)
+    missing.path.write_text(text)
+    from tuner.run import submit
+
+    submit(str(missing.path), sqlite_url)
+    table.unlink()
+    here.submit()
+    said = here.folder / "said"
+    worker = here.worker(say=lambda line: print(line, file=said.open("a")))
+    worker.join(60)
+    assert worker.exitcode == 0, here.said()
+    lines = said.read_text()
+    assert lines.count("cannot serve missing: ") == 1
+    assert "table.csv" in lines
+    assert here.progress.complete == 4
+    assert missing.progress.finished == 0
+
+
+def test_pause_resume_and_stop_are_heard_within_seconds(
+    make: Any, until: Callable[..., None], database_url: str
+) -> None:
+    shared = make(database_url).submit(trials=100_000, epochs=5)
+
+    def work() -> None:
+        serve(shared.url, device="cpu")
+
+    worker = shared.fork(work)
+    until(lambda: shared.progress.finished > 2)
+    for state in (PAUSED, OPEN, STOPPED):
+        shared.storage.set_study_state(shared.study_id, state)
+        if state == OPEN:
+            count = shared.progress.finished
+            until(lambda count=count: shared.progress.finished > count, seconds=4)
+            continue
+        until(lambda: shared.progress.running == 0, seconds=4)
+        count = len(shared.trials())
+        time.sleep(0.5)
+        assert len(shared.trials()) == count
+    assert worker.is_alive()
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(5)
+    assert worker.exitcode == 0
+
+
+def test_it_goes_on_with_another_study_while_the_last_trials_are_elsewhere(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    older = make(sqlite_url, "older").submit(trials=1, epochs=100_000)
+    holder = older.worker()
+    until(lambda: older.tokens())
+    newer = make(sqlite_url, "newer").submit(trials=2)
+    other = newer.worker()
+    until(lambda: newer.progress.complete == 2)
+    assert other.is_alive()  # whoever holds the older one's trial may die
+    holder.kill()
+    until(lambda: older.tokens()[0][2] == 2)
+
+
+def test_a_study_that_is_deleted_is_let_go(
+    make: Any, until: Callable[..., None], database_url: str
+) -> None:
+    gone = make(database_url, "gone").submit(trials=1000, epochs=3)
+    worker = gone.worker()
+    until(lambda: gone.progress.finished > 1)
+    gone.storage.delete_study(gone.study_id)
+    worker.join(20)
+    assert worker.exitcode == 0, gone.said()
+
+
+def test_ctrl_c_is_an_interruption(make: Any, until: Callable[..., None], sqlite_url: str) -> None:
+    shared = make(sqlite_url).submit(trials=1, epochs=100_000)
+
+    def work() -> None:
+        try:
+            serve(shared.url, device="cpu")
+        except KeyboardInterrupt:
+            os._exit(130)
+
+    worker = shared.fork(work)
+    until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
+    os.kill(worker.pid, signal.SIGINT)
+    worker.join(5)
+    assert worker.exitcode == 130
+    assert shared.tokens()[0][1] == ""

@@ -1,0 +1,184 @@
+"""How a trial ends: told, failed, diverged, a duplicate, damaged; and trained again."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from tuner.run import RunOptions, optimize, retrain
+from tuner.study.files import shipped
+
+ENOUGH = 1 << 30
+"""Bytes that a worker may take beyond what this process has."""
+
+
+def limited(shared: Any) -> None:
+    """A run with one worker and little memory."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + ENOUGH,) * 2)
+    optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
+
+
+def widths(shared: Any, choices: str, **changes: Any) -> None:
+    shared.write(**changes)
+    text = shared.path.read_text().replace("depth = 1", "depth = 2")
+    shared.path.write_text(text.replace("width = 8", f"width = {{ choices = {choices} }}", 1))
+
+
+def test_a_trial_that_raises_says_why_and_the_study_goes_on(make: Any, sqlite_url: str) -> None:
+    shared = make(sqlite_url)
+    widths(shared, "[8, 60000]", trials=5, search="baseline = { width = 8 }")
+    process = shared.fork(limited, shared)
+    process.join(60)
+    assert process.exitcode == 0, shared.said()
+    assert shared.progress.complete == 5
+    failed = [trial for trial in shared.trials() if trial.state == TrialState.FAIL]
+    assert failed
+    for trial in failed:
+        assert trial.params["width"] == 60000
+        assert "out of memory: a smaller batch_size, width" in trial.user_attrs["error"]
+        assert "Traceback" in trial.user_attrs["traceback"]
+        assert trial.user_attrs["ended"] == "failed"
+
+
+def test_a_study_whose_every_trial_fails_stops_and_shows_why(make: Any, sqlite_url: str) -> None:
+    shared = make(sqlite_url)
+    widths(shared, "[60000, 60001]", trials=50)
+    process = shared.fork(limited, shared)
+    process.join(60)
+    assert process.exitcode == 1
+    progress = shared.progress
+    assert (progress.failed, progress.finished, progress.running) == (10, 0, 0)
+    assert progress.state == "stopped"
+    assert "10 trials failed, the last with: out of memory" in shared.said()
+
+
+def test_a_trial_that_diverges_is_pruned_and_the_sampler_goes_on(
+    make: Any, sqlite_url: str
+) -> None:
+    shared = make(sqlite_url).write(sampler="tpe", trials=30, epochs=3)
+    text = shared.path.read_text().replace(
+        "low = 1e-3, high = 1e-1, log = true", "low = 1e-3, high = 1e30, log = true"
+    )
+    shared.path.write_text(text.replace("[training]", '[training]\noptimizer = "sgd"'))
+    optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
+    diverged = [t for t in shared.trials() if t.user_attrs["ended"] == "diverged"]
+    assert diverged
+    assert {t.state for t in diverged} == {TrialState.PRUNED}
+    assert all(t.value is None for t in diverged)
+    assert shared.progress.finished == 30
+    early, late = (
+        [t in diverged for t in part] for part in (shared.trials()[:10], shared.trials()[-10:])
+    )
+    assert sum(late) < sum(early)  # it has learnt to keep away
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_configuration_that_is_finished_is_not_trained_again(
+    make: Any, sqlite_url: str, again: bool
+) -> None:
+    same = "[{ dropout = 0.2 }, { dropout = 0.2, learning_rate = 0.01 }, { dropout = 0.2 }]"
+    search = f"enqueue = {same}\nduplicates = {str(again).lower()}"
+    shared = make(sqlite_url).write(trials=4, search=search)
+    optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
+    trials = shared.trials()
+    assert len(trials) == 4
+    assert shared.progress.complete == 4
+    first, third = trials[1], trials[3]
+    assert first.params == third.params
+    if again:
+        assert "duplicate_of" not in third.user_attrs
+        assert "worker" in third.user_attrs
+        return
+    assert third.user_attrs["duplicate_of"] == 1
+    assert "worker" not in third.user_attrs
+    assert (third.value, third.intermediate_values) == (first.value, first.intermediate_values)
+    assert third.user_attrs["seed"] == first.user_attrs["seed"]
+    assert retrain("small", 3, RunOptions(shared.url, device="cpu")).equal
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 50, b"\x10\0\0\0\0\0\0\0{}"])
+def test_a_damaged_checkpoint_starts_the_trial_over(
+    make: Any, until: Callable[..., None], sqlite_url: str, damage: bytes
+) -> None:
+    shared = make(sqlite_url).submit(epochs=2000, trials=1)
+    worker = shared.worker()
+    until(lambda: shared.trials() and len(shared.trials()[0].intermediate_values) > 5)
+    worker.terminate()
+    worker.join()
+    before = shared.trials()[0].intermediate_values
+    assert len(before) < 2000
+    with shared.storage.database.write() as connection:
+        connection.exec_driver_sql("UPDATE tuner_checkpoints SET data = ?", (damage,))
+    shared.worker()
+    until(lambda: "restarted" in shared.trials()[0].user_attrs)
+    until(lambda: len(shared.trials()[0].intermediate_values) > len(before))
+    after = shared.trials()[0]
+    assert "TrainingError: these bytes are no checkpoint" in after.user_attrs["restarted"]
+    assert {step: after.intermediate_values[step] for step in before} == before
+
+
+def test_a_trial_on_which_every_worker_dies_fails(make: Any, sqlite_url: str) -> None:
+    shared = make(sqlite_url).submit(epochs=2, trials=1)
+
+    def claim() -> None:
+        from tuner.run.process import open_worker
+        from tuner.worker.signals import Leaving
+
+        worker = open_worker(shared.url, "cpu", Leaving())
+        worker._claim(worker.bench(_job(shared)))
+
+    shared.fork(claim).join()
+    with shared.storage.database.write() as connection:  # ten more have died on it
+        connection.exec_driver_sql("UPDATE tuner_leases SET token = 10, expires = 0")
+    shared.finish()
+    first, second = shared.trials()
+    assert first.state == TrialState.FAIL
+    assert "10 workers left or died before its first epoch ended" in first.user_attrs["error"]
+    assert second.state == TrialState.COMPLETE
+
+
+def _job(shared: Any) -> Any:
+    from tuner.run.prepare import load_job, stored_study
+
+    return load_job(*stored_study(shared.storage, shared.name))
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_trial_can_be_trained_again(make: Any, sqlite_url: str, name: str) -> None:
+    shared = make(sqlite_url, name)
+    text = shipped()[name].read_text()
+    lines = [line for line in text.splitlines() if not line.startswith(("epochs", "pruner"))]
+    text = "\n".join(lines).replace("[training]", "[training]\nepochs = 4")
+    pruner = '[search]\npruner = { name = "asha", min_resource = 1, reduction_factor = 2 }'
+    shared.path.write_text(text.replace("[search]", pruner))
+    optimize(str(shared.path), RunOptions(shared.url, trials=6, workers=2, device="cpu"))
+    states = set()
+    for trial in shared.trials():
+        states.add(trial.state)
+        if trial.value is not None:
+            again = retrain(name, trial.number, RunOptions(shared.url, device="cpu"))
+            assert again.equal, (trial.number, again)
+            assert again.epochs == max(trial.intermediate_values)
+    assert states == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_limit_on_a_trials_time_ends_it(make: Any, sqlite_url: str) -> None:
+    shared = make(sqlite_url).write(epochs=100_000, trials=1, search='trial_timeout = "1s"')
+    optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
+    (trial,) = shared.trials()
+    assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, "time limit")
+    assert trial.value == trial.intermediate_values[trial.last_step]
+
+
+def test_a_limit_on_the_runs_time_gives_the_trials_back(make: Any, database_url: str) -> None:
+    shared = make(database_url).write(epochs=100_000, trials=2)
+    optimize(str(shared.path), RunOptions(shared.url, timeout=1.5, workers=2, device="cpu"))
+    assert [holder for _, holder, _ in shared.tokens()] == ["", ""]
+    assert shared.progress.running == 2
+    assert all(trial.intermediate_values for trial in shared.trials())

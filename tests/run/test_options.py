@@ -1,0 +1,65 @@
+"""Which devices the workers of a run get."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from tuner.errors import UsageError
+from tuner.run.options import RunOptions, cores, worker_devices
+
+
+def chosen(**options: object) -> list[str]:
+    return worker_devices(RunOptions("sqlite:///t.db", **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.fixture
+def no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+
+@pytest.mark.usefixtures("gpus")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["cuda:0", "cuda:1"]),
+        ({"workers": 5}, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ({"workers": 1}, ["cuda:0"]),
+        ({"device": "cuda"}, ["cuda:0", "cuda:1"]),
+        ({"device": "cuda:1"}, ["cuda:1"]),
+        ({"device": "cuda:1", "workers": 2}, ["cuda:1", "cuda:1"]),
+        ({"device": "cpu", "workers": 2}, ["cpu", "cpu"]),
+    ],
+)
+def test_one_for_each_gpu_in_turn(options: dict[str, object], expected: list[str]) -> None:
+    assert chosen(**options) == expected
+
+
+@pytest.mark.usefixtures("no_gpus")
+def test_one_for_each_core_without_gpus() -> None:
+    assert cores() == len(os.sched_getaffinity(0))
+    assert chosen() == ["cpu"] * cores()
+    assert chosen(device="cpu") == ["cpu"] * cores()
+    assert chosen(workers="3") == ["cpu"] * 3
+
+
+@pytest.mark.usefixtures("no_gpus")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "cuda"}, "no device 'cuda' here"),
+        ({"device": "cuda:0"}, "there is: cpu"),
+        ({"workers": 0}, "0 workers cannot be"),
+        ({"workers": "many"}, "a number, or auto"),
+    ],
+)
+def test_what_cannot_be(options: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        chosen(**options)

@@ -1,0 +1,110 @@
+"""Worker processes: what they say arrives, and a death is told from an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tuner.errors import StorageError, TrainingError
+from tuner.run import submit
+from tuner.run.pool import DEATHS, Pool
+from tuner.run.prepare import load_job, stored_study
+from tuner.storage import open_storage
+from tuner.worker import Job
+
+STUDY = """\
+[data]
+source = "sklearn.datasets:load_iris"
+[model]
+family = "linear"
+[training]
+epochs = {epochs}
+[search]
+trials = 3
+sampler = "random"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("TUNER_SPOOL", str(tmp_path / "spool"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def job(folder: Path, url: str, epochs: int = 2) -> Job:
+    path = folder / "flowers.toml"
+    path.write_text(STUDY.format(epochs=epochs))
+    submit(str(path), url)
+    return load_job(*stored_study(open_storage(url), "flowers"))
+
+
+def run(pool: Pool) -> None:
+    try:
+        while pool.wait(0.1):
+            pass
+    finally:
+        pool.leave()
+
+
+def test_workers_end_and_say_where_the_time_went(tmp_path: Path, sqlite_url: str) -> None:
+    pool = Pool(sqlite_url, ["cpu", "cpu"], job(tmp_path, sqlite_url), None)
+    run(pool)
+    assert pool.spent["training"] > 0
+    assert pool.spent["storage"] > 0
+    assert open_storage(sqlite_url).workers() == []
+
+
+def test_what_a_worker_cannot_deal_with_ends_the_run(tmp_path: Path, sqlite_url: str) -> None:
+    made = job(tmp_path, sqlite_url)
+    (tmp_path / "other").write_text("this is no database, but it is long enough to be read")
+    with pytest.raises(StorageError, match="is not a database"):
+        run(Pool(f"sqlite:///{tmp_path}/other", ["cpu"], made, None))
+
+
+def test_an_error_that_nobody_foresaw_is_told(tmp_path: Path, sqlite_url: str) -> None:
+    with pytest.raises(TrainingError, match="a worker failed: RuntimeError"):
+        run(Pool(sqlite_url, ["nonsense"], job(tmp_path, sqlite_url), None))
+
+
+def test_a_dead_worker_is_replaced_and_too_many_deaths_end_the_run(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    pool = Pool(sqlite_url, ["cpu"], job(tmp_path, sqlite_url, 1_000_000), None)
+
+    def kill() -> None:
+        child = pool._running[0]
+        os.kill(child.process.pid or 0, signal.SIGKILL)
+        while child in pool._running:
+            pool.wait(5)
+
+    try:
+        for _ in range(DEATHS):
+            kill()
+        pool.progressed()
+        for _ in range(DEATHS):
+            kill()
+        with pytest.raises(TrainingError, match="workers died 6 times and no trial ended"):
+            kill()
+    finally:
+        pool.leave()
+
+
+def test_leaving_gives_trials_back(tmp_path: Path, sqlite_url: str) -> None:
+    pool = Pool(sqlite_url, ["cpu"], job(tmp_path, sqlite_url, 1_000_000), None)
+    storage = open_storage(sqlite_url)
+    until = time.monotonic() + 20
+    while not any(worker.trials for worker in storage.workers()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    pool.leave()
+    assert storage.workers() == []
+    assert not pool.wait(0)

@@ -1,0 +1,52 @@
+"""Waiting for a database that does not answer."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tuner.errors import StorageError
+from tuner.storage import OutageError
+from tuner.worker.patience import Patience
+from tuner.worker.signals import StopRequested
+
+
+def test_it_calls_until_there_is_an_answer() -> None:
+    said: list[str] = []
+    fails = [OutageError("cannot be reached", where="here"), OutageError("starts", where="here")]
+
+    def call() -> int:
+        if fails:
+            raise fails.pop(0)
+        return 7
+
+    assert Patience(lambda: False, said.append)(call) == 7
+    assert said == [
+        "waiting for the database: here: cannot be reached",
+        "the database answers again",
+    ]
+
+
+def test_an_answer_at_once_is_no_news() -> None:
+    said: list[str] = []
+    assert Patience(lambda: False, said.append)(lambda: None) is None
+    assert said == []
+
+
+def test_what_is_no_outage_is_not_waited_for() -> None:
+    def call() -> None:
+        raise StorageError("the disk is full")
+
+    with pytest.raises(StorageError, match="the disk is full"):
+        Patience(lambda: False, lambda _: None)(call)
+
+
+def test_it_ends_when_it_is_time_to_leave() -> None:
+    until = time.monotonic() + 0.3
+
+    def call() -> None:
+        raise OutageError("cannot be reached")
+
+    with pytest.raises(StopRequested):
+        Patience(lambda: time.monotonic() > until, lambda _: None)(call)

@@ -1,0 +1,80 @@
+"""When to leave, and what may be interrupted for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tuner.worker import signals
+from tuner.worker.signals import Leaving, StopRequested
+
+
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaving]:
+    """Installed in this process, with little patience."""
+    monkeypatch.setattr(signals, "PATIENCE", 0.1)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers]
+    made = Leaving()
+    made.install()
+    yield made
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_nobody_asked(leaving: Leaving) -> None:
+    assert not leaving()
+    with leaving.interruptible():
+        pass
+
+
+def asked_within(leaving: Leaving) -> None:
+    with leaving.interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert leaving()
+        time.sleep(5)
+
+
+def test_a_signal_asks_and_soon_interrupts(leaving: Leaving) -> None:
+    with pytest.raises(StopRequested):
+        asked_within(leaving)
+    assert leaving.asked == signal.SIGTERM
+    with pytest.raises(StopRequested), leaving.interruptible():
+        raise AssertionError("it was time to leave already")
+
+
+def test_what_is_not_interruptible_is_not_interrupted(leaving: Leaving) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+    assert leaving.asked == signal.SIGINT
+
+
+def test_a_deadline_is_a_reason_to_leave(leaving: Leaving) -> None:
+    leaving.by(time.monotonic() + 0.1)
+    assert not leaving()
+    with pytest.raises(StopRequested), leaving.interruptible():
+        time.sleep(5)
+    assert leaving()
+    assert leaving.asked is None
+
+
+def test_without_its_parent_a_worker_leaves() -> None:
+    assert not Leaving(parent=os.getppid())()
+    assert Leaving(parent=os.getpid())()
+
+
+def test_ctrl_c_may_be_left_to_the_parent() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    try:
+        leaving = Leaving()
+        leaving.install(ctrl_c=False)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not leaving()
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
