@@ -39,10 +39,15 @@ def _user() -> str | None:
 
 
 class PostgresServer:
-    """A PostgreSQL server over a Unix socket in a folder of its own."""
+    """A PostgreSQL server over a Unix socket in a folder of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        fsync: whether it waits for the disk; only the machine's end makes a difference.
+    """
+
+    def __init__(self, folder: Path, fsync: bool = True) -> None:
         self.folder = folder
+        self._fsync = fsync
         self._data = folder / "data"
         self._bin = _binaries()
         self._user = _user()
@@ -66,6 +71,7 @@ class PostgresServer:
             "unix_socket_directories": str(self.folder),
             "max_connections": "300",
             "shared_buffers": "64MB",
+            "fsync": "on" if self._fsync else "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
@@ -97,11 +103,11 @@ class PostgresServer:
         self.kill()
         self.start()
 
-    def create(self) -> str:
-        """The URL of a new, empty database."""
+    def create(self, template: str = "template1") -> str:
+        """The URL of a new database: a copy of `template`, which is empty if nothing is said."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
         with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return f"postgresql://tuner@/{name}?host={self.folder}"
 
     def _conninfo(self, database: str) -> str:
@@ -115,7 +121,7 @@ def _postgres_server() -> Iterator[PostgresServer]:
         Path(name).chmod(0o755)
         folder = Path(name) / "s"
         folder.mkdir()
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, fsync=False)
         server.start()
         yield server
         server.kill()

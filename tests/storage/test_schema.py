@@ -25,28 +25,28 @@ def _start(url: str, join: Callable[[Storage], int], together: Barrier) -> None:
 
 
 def test_sixteen_processes_create_and_join_at_once(
-    database_url: str, join: Callable[[Storage], int]
+    empty_url: str, join: Callable[[Storage], int]
 ) -> None:
     fork = multiprocessing.get_context("fork")
     together = fork.Barrier(16)
-    arguments = (database_url, join, together)
+    arguments = (empty_url, join, together)
     processes = [fork.Process(target=_start, args=arguments) for _ in range(16)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 16
-    studies = open_storage(database_url).get_all_studies()
+    studies = open_storage(empty_url).get_all_studies()
     assert [study.study_name for study in studies] == ["study"]
     assert studies[0].user_attrs == {"tuner:spec": "[search]", "tuner:fingerprint": "abc"}
     assert studies[0].system_attrs == {"study:metric_names": ["accuracy"]}
 
 
-def test_a_database_of_plain_optuna_is_taken_as_it_is(database_url: str) -> None:
-    url = parse(database_url).render_as_string(hide_password=False)
+def test_a_database_of_plain_optuna_is_taken_as_it_is(empty_url: str) -> None:
+    url = parse(empty_url).render_as_string(hide_password=False)
     study = optuna.create_study(storage=url, study_name="theirs")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    storage = open_storage(database_url)
+    storage = open_storage(empty_url)
     assert storage.get_all_trials(study._study_id) == study.get_trials()
 
 
@@ -67,8 +67,8 @@ def test_the_tables_of_a_newer_tuner_are_refused(database_url: str) -> None:
         open_storage(database_url)
 
 
-def test_sqlite_is_in_wal_mode_and_nothing_is_left_beside_it(sqlite_url: str) -> None:
-    storage = open_storage(sqlite_url)
+def test_sqlite_is_in_wal_mode_and_nothing_is_left_beside_it(empty_sqlite_url: str) -> None:
+    storage = open_storage(empty_sqlite_url)
     with storage.database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1

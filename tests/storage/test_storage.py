@@ -21,7 +21,8 @@ def opened(
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/tuner.db"
     else:
-        url = request.getfixturevalue("_postgres_server").create()
+        template = request.getfixturevalue("_postgres_template")
+        url = request.getfixturevalue("_postgres_server").create(template)
     storage = open_storage(url)
     yield storage
     storage.close()
