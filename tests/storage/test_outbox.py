@@ -127,6 +127,24 @@ def test_an_outage_loses_nothing(
     assert trials[0].value == 19.0
 
 
+def test_reports_that_a_crash_took_back_are_told_with_the_result(
+    postgres_url: str, join: Callable[[Storage], int], propose: Propose
+) -> None:
+    storage = open_storage(postgres_url)
+    study_id = join(storage)
+    lease = _claim(storage, study_id, propose)
+    outbox = Outbox(storage, flush_seconds=60)
+    for step in range(3):
+        outbox.put(Update(lease, reports={step: float(step)}))
+        outbox.flush()
+    with storage.database.write() as connection:  # as if the server had not got to its disk
+        connection.execute(text("DELETE FROM trial_intermediate_values WHERE step > 0"))
+    outbox.put(Update(lease, state=DONE, value=2.0))
+    outbox.close()
+    trial = open_storage(postgres_url).get_trial(lease.trial_id)
+    assert trial.intermediate_values == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
 def test_what_could_not_be_written_waits_on_disk_for_the_next_process(
     postgres: Server,
     postgres_url: str,

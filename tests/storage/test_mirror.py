@@ -1,0 +1,100 @@
+"""Trials in memory: counts, lists, ranks, and what this process has to tell."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tuner.storage import Lease, Update
+from tuner.storage.mirror import Mirror
+from tuner.storage.rows import Head, Read
+
+RUNNING, DONE, NOW = TrialState.RUNNING, TrialState.COMPLETE, datetime(2026, 1, 2)
+
+
+def _trial(trial_id: int, state: TrialState = DONE, **reports: float) -> FrozenTrial:
+    steps = {int(step[1:]): value for step, value in reports.items()}
+    value = 1.0 if state == DONE else None
+    trial = create_trial(state=state, value=value, intermediate_values=steps)
+    trial._trial_id, trial.number = trial_id, trial_id - 1
+    return trial
+
+
+def _mirror(*trials: FrozenTrial) -> Mirror:
+    mirror = Mirror()
+    mirror.see(Head(t._trial_id, t.number, t.state, NOW, None) for t in trials)
+    mirror.load(Read(trial, 0) for trial in trials)
+    return mirror
+
+
+def _lease(trial: FrozenTrial) -> Lease:
+    return Lease(1, trial._trial_id, trial.number, "me", 1, trial)
+
+
+def test_counts_follow_the_rows() -> None:
+    mirror = _mirror(_trial(1), _trial(2, RUNNING))
+    assert (mirror.counts[DONE], mirror.counts[RUNNING], mirror.unfinished) == (1, 1, {2})
+    mirror.see([Head(2, 1, TrialState.PRUNED, NOW, NOW), Head(3, 2, RUNNING, NOW, None)])
+    assert (mirror.counts[TrialState.PRUNED], mirror.counts[RUNNING]) == (1, 1)
+    assert (mirror.unfinished, mirror.stale, mirror.last) == ({3}, {2, 3}, 3)
+
+
+def test_rows_of_a_study_made_anew_do_not_fit() -> None:
+    mirror = _mirror(_trial(1), _trial(2))
+    same = Head(2, 1, DONE, NOW, None)
+    assert mirror.fits([same])
+    assert not mirror.fits([])
+    assert not mirror.fits([same._replace(number=0)])
+    assert not mirror.fits([same._replace(start=datetime(2027, 1, 1))])
+
+
+def test_what_waits_to_be_told_is_shown_and_no_row_hides_it() -> None:
+    running = _trial(1, RUNNING)
+    mirror = _mirror(running)
+    mirror.anticipate(Update(_lease(running), {0: 0.5}, state=DONE, value=0.5))
+    assert [t.value for t in mirror.listed((DONE,))] == [0.5]
+    mirror.load([Read(_trial(1, RUNNING), 0)])
+    assert mirror.trials[1].state == DONE
+    assert mirror.counts[RUNNING] == 1  # the database does not know it yet
+    mirror.pending.discard(1)
+    mirror.confirm(Update(_lease(running), {0: 0.5}, state=DONE, value=0.5), (DONE, NOW))
+    assert (mirror.counts[RUNNING], mirror.counts[DONE], mirror.unfinished) == (0, 1, set())
+    assert running.state == RUNNING  # replaced, not changed
+
+
+def test_a_trial_that_was_lost_is_read_anew() -> None:
+    running = _trial(1, RUNNING)
+    mirror = _mirror(running)
+    mirror.anticipate(Update(_lease(running), state=DONE, value=9.0))
+    mirror.forget(1)
+    assert (mirror.stale, mirror.pending) == ({1}, set())
+    mirror.load([Read(_trial(1, RUNNING), 0)])
+    assert mirror.listed((DONE,)) == []
+
+
+def test_rank_among_the_complete() -> None:
+    mirror = _mirror(_trial(1, s0=0.3, s1=0.1), _trial(2, s0=0.1), _trial(3, RUNNING, s0=0.0))
+    assert mirror.rank(0, 0.2) == (1, 2)
+    assert mirror.rank(1, 0.2) == (1, 1)
+    assert mirror.rank(2, 0.2) == (0, 0)
+    late = _trial(4, s0=0.15, s1=float("nan"))
+    mirror.load([Read(late, 0)])
+    assert mirror.rank(0, 0.2) == (2, 3)
+    assert mirror.rank(1, 0.2) == (1, 1)
+
+
+def test_reports_of_others_are_added_only_to_running_trials() -> None:
+    mirror = _mirror(_trial(1, RUNNING, s0=0.1), _trial(2))
+    mirror.extend({1: ({1: 0.2}, 5), 2: ({1: 0.2}, 6)})
+    assert mirror.trials[1].intermediate_values == {0: 0.1, 1: 0.2}
+    assert mirror.trials[2].intermediate_values == {}
+    assert mirror.floors == {1: 5}
+
+
+@pytest.mark.parametrize("states", [None, (DONE,), (DONE, RUNNING)])
+def test_lists_are_by_number(states: tuple[TrialState, ...] | None) -> None:
+    mirror = _mirror(_trial(3), _trial(1, RUNNING), _trial(2))
+    numbers = [trial.number for trial in mirror.listed(states)]
+    assert numbers == ([1, 2] if states == (DONE,) else [0, 1, 2])

@@ -1,0 +1,47 @@
+"""Reading rows in bulk: only what changed, and whole trials."""
+
+from __future__ import annotations
+
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from tuner.storage import Propose, Storage, Update, rows
+
+
+def test_only_the_last_the_new_and_the_unfinished_are_read(storage: Storage, study_id: int) -> None:
+    ids = [storage.create_new_trial(study_id) for _ in range(5)]
+    other = storage.create_new_study([storage.get_study_directions(study_id)[0]], "other")
+    foreign = storage.create_new_trial(other)
+    with storage.database.read() as connection:
+        found = rows.read_changed(connection, study_id, ids[3], {ids[1], foreign})
+        assert [head.trial_id for head in found] == [ids[1], ids[3], ids[4]]
+        assert [head.number for head in found] == [1, 3, 4]
+        assert [h.trial_id for h in rows.read_changed(connection, other, 0, ())] == [foreign]
+
+
+def test_whole_trials_come_in_the_order_of_their_rows(
+    storage: Storage, study_id: int, propose: Propose
+) -> None:
+    leases = [storage.claim(study_id, "me", propose) for _ in range(3)]
+    for lease in leases:
+        assert lease is not None
+        storage.write([Update(lease, {1: float(lease.number), 0: 0.5})])
+    with storage.database.read() as connection:
+        heads = rows.read_changed(connection, study_id, 0, ())
+        found = rows.read_trials(connection, heads[::-1])
+        assert rows.read_trials(connection, []) == []
+        assert rows.read_trial(connection, 10**6) is None
+    assert [read.trial.number for read in found] == [2, 1, 0]
+    assert [read.trial.intermediate_values for read in found] == [
+        {0: 0.5, 1: float(number)} for number in (2, 1, 0)
+    ]
+    assert all(list(read.trial.params) == ["rate", "depth", "norm"] for read in found)
+    assert {read.trial.state for read in found} == {TrialState.RUNNING}
+
+
+def test_what_a_parameter_was_drawn_from(storage: Storage, study_id: int, propose: Propose) -> None:
+    storage.claim(study_id, "me", propose)
+    with storage.database.read() as connection:
+        found = rows.read_distribution(connection, study_id, "rate")
+        assert found == FloatDistribution(1e-5, 1.0, log=True)
+        assert rows.read_distribution(connection, study_id, "no such") is None
