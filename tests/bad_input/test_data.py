@@ -55,8 +55,8 @@ def test_a_mistake_in_the_study_file(
         ("a,b,kind\n" + "1,2,one\n3,4,\n" * 12, ("12 of 24 labels are missing (NaN)", "row 1")),
         ("a,b,kind\n" + "1,2,one\n" * 12 + "1,3,two\n", ("class 'two' is too small", "1 row")),
         (
-            "a,b,kind\n" + "1,x,one\n2,y,two\n" * 12,
-            ("table.csv: columns that are not numbers: b", "remove them"),
+            "a,b,kind\n" + "1,x,one\n1,x,two\n" * 12,
+            ("table.csv: no column is left to learn from", "constant: 'x' in every training row"),
         ),
         ("a,b,kind\n" + "1,inf,one\n2,2,two\n" * 12, ("table.csv", "infinite")),
         (

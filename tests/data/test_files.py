@@ -19,7 +19,7 @@ def test_reads_every_format(tmp_path: Path) -> None:
         file = tmp_path / f"table{ending}"
         file.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
         table = read(str(file), "label", tmp_path)
-        assert table.x.tolist() == [[1, 2.5], [3, 4.5]]
+        assert [column.values.tolist() for column in table.columns] == [[1, 3], [2.5, 4.5]]
         assert table.y.tolist() == ["x", "y"]
         assert (table.names, table.where) == (("a", "b"), str(file))
 
@@ -55,7 +55,6 @@ def test_a_missing_file_names_every_path_tried(
         ("a,a,label\n1,2,x\n", "columns with the same name: a"),
         ("a,label,label\n1,x,y\n", "columns with the same name: label"),
         ("a,b,label\n1,2,x\n1,2,3,4,5\n", "cannot be read as a table"),
-        ("a,city,label\n1,Oslo,x\n", "columns that are not numbers: city"),
         ("a,b,lable\n1,2,x\n", "no column 'label'\n.*did you mean 'lable'"),
     ],
 )

@@ -49,7 +49,7 @@ def test_auto_takes_for_a_quantity(y: list[float]) -> None:
 
 def test_the_task_can_be_said() -> None:
     assert _encode([1, 2, 1, 2], "regression").values.tolist() == [1.0, 2.0, 1.0, 2.0]
-    assert _encode(list(range(30)), "classification").classes[:2] == ("0", "1")
+    assert _encode([*range(30)] * 2, "classification").classes[:2] == ("0", "1")
     assert _encode([0.5, 1.5], "classification").classes == ("0.5", "1.5")
 
 
@@ -94,3 +94,9 @@ def test_labels_that_do_not_fit(y: Any, task: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         _encode(y, task)
     assert caught.value.where == "here"
+
+
+def test_labels_that_are_all_different() -> None:
+    with pytest.raises(DataError, match="all 9 labels are different, such as 'n0' and 'n1'"):
+        _encode([f"n{i}" for i in range(9)])
+    assert len(_encode(["x", "y"]).classes) == 2

@@ -126,7 +126,7 @@ def test_a_table(table: Callable[[str], Path]) -> None:
     lines = [f"{i},{i % 7},{i % 2 == 0},{'yes' if i % 3 else 'no'}" for i in range(60)]
     file = table("\n".join(["age,day,member,bought", *lines]))
     data = load(DataSpec(path=file.name, target="bought"), folder=file.parent)
-    assert data.shape == (3,)
+    assert data.shape == (4,)
     assert data.target.classes == ("no", "yes")
     assert data.validation.y.tolist().count(0) == 4
     assert not {t.is_contiguous() for t in _tensors(data)} - {True}
@@ -153,8 +153,8 @@ def test_features_that_are_not_finite(module: Module, tmp_path: Path, value: flo
     assert caught.value.where == spec.source
 
 
-def test_a_missing_cell_names_its_column(table: Callable[[str], Path]) -> None:
-    lines = [f"{i},{'' if i < 5 else i},{i % 2}" for i in range(60)]
+def test_a_cell_that_is_not_finite_names_its_column(table: Callable[[str], Path]) -> None:
+    lines = [f"{i},{'inf' if i < 5 else i},{i % 2}" for i in range(60)]
     file = table("\n".join(["age,height,label", *lines]))
     spec = DataSpec(path=str(file), target="label", test=0.0)
     with pytest.raises(DataError, match=r"column 'height' \(5\)"):
@@ -178,3 +178,77 @@ def test_unknown_preprocessing_fails_before_anything_is_read() -> None:
     spec = DataSpec(source="no_such_module:load", preprocessing=wrong)
     with pytest.raises(DataError, match="did you mean 'standard'"):
         load(spec)
+
+
+def _people(count: int = 200) -> str:
+    """A table with every kind of column."""
+    lines = ["id,age,city,member,note,spare,bought"]
+    for i in range(count):
+        age = "" if i % 7 == 0 else str(20 + i % 50)
+        city = "" if i % 11 == 0 else ["Oslo", "Rome", "Bern"][i % 3]
+        lines.append(f"{i},{age},{city},{i % 2 == 0},n{i},1,{'yes' if i % 3 else 'no'}")
+    return "\n".join(lines)
+
+
+def test_every_kind_of_column(table: Callable[[str], Path]) -> None:
+    data = load(DataSpec(path=str(table(_people())), target="bought"))
+    cities = ("city = Bern", "city = Oslo", "city = Rome", "city is missing")
+    assert data.features == (
+        *("age", "age is missing", *cities),
+        *("member = False", "member = True"),
+    )
+    assert data.shape == (8,)
+    decided = {column.name: (column.kind, column.decision) for column in data.columns}
+    assert decided == {
+        "id": ("numeric", "dropped"),
+        "age": ("numeric", "filled"),
+        "city": ("categorical", "one-hot"),
+        "member": ("boolean", "one-hot"),
+        "note": ("categorical", "dropped"),
+        "spare": ("numeric", "dropped"),
+        "bought": ("target", "target"),
+    }
+    x = data.train.x
+    assert x[:, 0].mean().item() == pytest.approx(0, abs=1e-6)
+    assert set(x[:, 1:6].unique().tolist()) == {0.0, 1.0}
+    assert x[:, 2:6].sum(1).unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("kind", ["standard", "quantile", "uniform", "none"])
+def test_nothing_of_a_table_leaks_from_the_test_rows(
+    table: Callable[[str], Path], tmp_path: Path, kind: Any
+) -> None:
+    spec = DataSpec(path="table.csv", target="bought", preprocessing=kind)
+    file = table(_people())
+    lines = file.read_text().splitlines()
+    first = load(spec, folder=tmp_path)
+    bought = np.array([line.endswith("yes") for line in lines[1:]]).astype(np.int64)
+    for i in split(Labels("classification", bought, ("no", "yes")), spec, "").test:
+        label = lines[i + 1].rsplit(",", 1)[1]
+        lines[i + 1] = f"{i},1e30,Unseen {i},,n,5,{label}"
+    file.write_text("\n".join(lines))
+    other = load(spec, folder=tmp_path)
+    assert _equal(first, other)
+    assert first.columns == other.columns
+
+
+def test_a_table_of_pixels(table: Callable[[str], Path]) -> None:
+    lines = [f"{i % 2},0,{i % 5},{i % 3},{i % 4}" for i in range(60)]
+    file = table("\n".join(["label,p0,p1,p2,p3", *lines]))
+    data = load(DataSpec(path=str(file), target="label", shape=(1, 2, 2)))
+    assert data.train.x.shape[1:] == (1, 2, 2)
+    assert data.train.x[:, 0, 0, 0].unique().tolist() == [0.0]  # constant, and still in its place
+
+
+def test_a_column_of_a_million_categories(module: Module, tmp_path: Path) -> None:
+    name = module(
+        """
+        import numpy, pandas
+        def load():
+            code = numpy.arange(200_000) % 100_000
+            return pandas.DataFrame({"key": code.astype(str), "y": code % 2})
+        """
+    )
+    spec = DataSpec(source=f"{name}:load", target="y")
+    with pytest.raises(DataError, match=r"column 'key' has \d+ categories in 120000 training rows"):
+        load(spec, folder=tmp_path)

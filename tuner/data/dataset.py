@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tuner.data.columns import Column
 from tuner.data.spec import Task
 
 
@@ -55,12 +56,16 @@ class DataSet:
         train, validation: the rows.
         shape: of one row, without the batch.
         target: what the outputs mean.
+        features: names of the numbers of a row, or empty.
+        columns: what was decided about each column of a table, or empty.
     """
 
     train: Split
     validation: Split
     shape: tuple[int, ...]
     target: Target
+    features: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     @property
     def outputs(self) -> int:

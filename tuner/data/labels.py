@@ -112,6 +112,12 @@ def _classes(y: NDArray[Any], table: Table) -> Labels:
             where=table.where,
             hint="give rows of at least two classes",
         )
+    if len(names) == len(y) > 5:
+        raise DataError(
+            f"all {len(y)} labels are different, such as {names[0]!r} and {names[1]!r}",
+            where=table.where,
+            hint='name a column with a few classes, or, for a quantity, set task = "regression"',
+        )
     return Labels("classification", index.astype(np.int64), names)
 
 

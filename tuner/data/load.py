@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from tuner.data import files, preprocessing, sources
+from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
+from tuner.data.features import learn
 from tuner.data.labels import Labels, encode
 from tuner.data.spec import DataSpec
 from tuner.data.splits import Rows, split
 from tuner.data.table import Table
-from tuner.errors import DataError
-
-LARGEST = np.finfo(np.float32).max
 
 
 def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
@@ -34,20 +33,19 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
     Raises:
         DataError: the data does not exist, cannot be read, or does not fit.
     """
-    statistics = preprocessing.lookup(spec.preprocessing)
+    preprocessing.lookup(spec.preprocessing)
     table = _read(spec, folder)
     labels = encode(table, spec.task)
-    rows = split(labels, spec, table.where)
-    x = _shaped(table, spec.shape)
-    train, validation = x[rows.train], x[rows.validation]
-    _check_finite((train, validation), table)
-    shift, scale = statistics(train)
+    rows = _divide(table, labels, spec)
+    features = learn(table, spec, rows.train, rows.validation)
     target, y = _target(labels, rows)
     return DataSet(
-        train=_split(preprocessing.apply(train, shift, scale), y[rows.train]),
-        validation=_split(preprocessing.apply(validation, shift, scale), y[rows.validation]),
-        shape=tuple(x.shape[1:]),
+        train=_split(features.rows(rows.train), y[rows.train]),
+        validation=_split(features.rows(rows.validation), y[rows.validation]),
+        shape=features.shape,
         target=target,
+        features=features.names,
+        columns=(*features.columns, *_set_aside(table, spec)),
     )
 
 
@@ -57,42 +55,15 @@ def _read(spec: DataSpec, folder: Path) -> Table:
     return files.read(spec.path or "", spec.target, folder)
 
 
-def _shaped(table: Table, shape: tuple[int, ...] | None) -> NDArray[Any]:
-    if shape is None:
-        return table.x
-    given = table.x.shape[1:]
-    if math.prod(shape) != math.prod(given):
-        raise DataError(
-            f"shape {list(shape)} holds {math.prod(shape)} numbers, and a row of {table.where} "
-            f"has {math.prod(given)} (shape {list(given)})",
-            where="data.shape",
-        )
-    return table.x.reshape(len(table.x), *shape)
+def _divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
+    return split(labels, replace(spec, test=0.0) if table.held else spec, table.where)
 
 
-def _check_finite(splits: tuple[NDArray[Any], ...], table: Table) -> None:
-    if table.x.dtype.kind != "f":
-        return
-    # Also false for NaN, and for what float32 cannot hold.
-    good = [np.abs(x) <= LARGEST for x in splits]
-    if all(g.all() for g in good):
-        return
-    bad = sum((~g).reshape(len(g), -1).sum(0) for g in good)
-    columns = np.flatnonzero(bad)
-    named = [f"{_column(table, j)} ({bad[j]})" for j in columns[:10].tolist()]
-    more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
-    raise DataError(
-        f"NaN, infinite or too large for float32: {', '.join(named)}{more} "
-        "(how many, among the rows for training and validation)",
-        where=table.where,
-        hint="remove these rows or columns, or fill them with a number",
-    )
-
-
-def _column(table: Table, position: int) -> str:
-    if len(table.names) == math.prod(table.x.shape[1:]):
-        return f"column {table.names[position]!r}"
-    return f"feature {position}"
+def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
+    """The columns that are no features."""
+    if not table.columns or spec.target is None:
+        return ()
+    return (Column(spec.target, "target", "target", "what is predicted"),)
 
 
 def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
@@ -105,4 +76,4 @@ def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
 
 
 def _split(x: NDArray[np.float32], y: NDArray[Any]) -> Split:
-    return Split(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y))
+    return Split(torch.from_numpy(x), torch.from_numpy(y))

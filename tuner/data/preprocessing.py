@@ -1,11 +1,12 @@
 """Preprocessing: statistics of the training rows, applied to all.
 
-A new kind is one function and one line in STATISTICS.
+A new kind is one function and one line in STATISTICS. Rows are read in chunks, so that no copy of
+all of them is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,34 +15,106 @@ from numpy.typing import NDArray
 from tuner.errors import DataError, nearest
 
 Array = NDArray[Any]
+Index = NDArray[np.int64]
+Transform = Callable[[Array], Array]
+"""Rows [n, *shape] to numbers of the same shape."""
+
+CHUNK = 2**19
+"""Numbers that are worked on at a time."""
+LANDMARKS = 1000
+"""At most so many values of a feature are kept to find ranks by."""
 
 
-def standard(train: Array) -> tuple[Array, Array]:
-    """Mean and deviation of each feature; of each channel, for rows [C, H, W].
+def chunks(x: Array, rows: Index) -> Iterator[tuple[slice, Array]]:
+    """Those rows of x, a few at a time, each with its place among ``rows``."""
+    size = max(1, CHUNK // max(1, x[0].size))
+    for start in range(0, len(rows), size):
+        place = slice(start, start + size)
+        yield place, x[rows[place]]
+
+
+def standard(x: Array, rows: Index) -> Transform:
+    """Mean 0 and deviation 1 of each feature; of each channel, for rows [C, H, W].
 
     A feature that does not vary has deviation 1, and so becomes 0.
     """
-    axes = (0, 2, 3) if train.ndim == 4 else (0,)
-    mean = train.mean(axis=axes, dtype=np.float64, keepdims=True)
-    deviation = train.std(axis=axes, dtype=np.float64, keepdims=True)
+    axes = (0, 2, 3) if x.ndim == 4 else (0,)
+    count = len(rows) * (x[0, 0].size if x.ndim == 4 else 1)
+    total = sum(c.sum(axis=axes, dtype=np.float64, keepdims=True) for _, c in chunks(x, rows))
+    mean = np.asarray(total / count)
+    squares = sum(np.square(c - mean).sum(axis=axes, keepdims=True) for _, c in chunks(x, rows))
+    deviation = np.sqrt(squares / count)
     # What rounding leaves of a constant is no deviation.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return mean, np.where(varies, deviation, 1.0)
+    scale = np.where(varies, deviation, 1.0)
+
+    def transform(values: Array) -> Array:
+        # Wide enough that integers and large offsets keep their digits.
+        wide = np.result_type(values.dtype, np.float32)
+        found: Array = values - mean.astype(wide)
+        found /= scale.astype(wide)
+        return found
+
+    return transform
 
 
-def none(train: Array) -> tuple[Array, Array]:
+def none(x: Array, rows: Index) -> Transform:
     """The numbers as they are."""
-    return np.zeros(1), np.ones(1)
+    return lambda values: values
 
 
-STATISTICS: Mapping[str, Callable[[Array], tuple[Array, Array]]] = {
+def uniform(x: Array, rows: Index) -> Transform:
+    """Ranks among the training rows, scaled to mean 0 and deviation 1: in (-1.74, 1.74)."""
+    return _ranked(x, rows, lambda rank: (rank - 0.5) * np.sqrt(12))
+
+
+def quantile(x: Array, rows: Index) -> Transform:
+    """Normal scores: the normal distribution's quantile at the rank among the training rows.
+
+    Hazen 1914 for the ranks, (i - 0.5) / n; Conover 1999, section 5.10, for the scores.
+    """
+    from scipy.special import ndtri
+
+    return _ranked(x, rows, ndtri)
+
+
+def _ranked(x: Array, rows: Index, score: Callable[[Array], Array]) -> Transform:
+    if x.ndim != 2:
+        raise DataError(
+            f"ranks are for tables, and a row has shape {list(x.shape[1:])}",
+            where="data.preprocessing",
+            hint='set preprocessing = "standard" or "none"',
+        )
+    known = [_ranks(x[rows, j]) for j in range(x.shape[1])]
+
+    def transform(values: Array) -> Array:
+        found = np.empty(values.shape)
+        for j, (value, rank) in enumerate(known):
+            found[:, j] = score(np.interp(values[:, j], value, rank))
+        return found
+
+    return transform
+
+
+def _ranks(column: Array) -> tuple[Array, Array]:
+    """Distinct values and their ranks in (0, 1), the mean rank where several rows are equal."""
+    values, counts = np.unique(column.astype(np.float64), return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2) / len(column)
+    kept = np.linspace(0, len(values) - 1, min(LANDMARKS, len(values))).round().astype(np.int64)
+    return values[kept], ranks[kept]
+
+
+STATISTICS: Mapping[str, Callable[[Array, Index], Transform]] = {
     "standard": standard,
+    "quantile": quantile,
+    "uniform": uniform,
     "none": none,
 }
 
 
-def lookup(name: str) -> Callable[[Array], tuple[Array, Array]]:
-    """The statistics of that name: rows [N, *shape] to (shift, scale), both broadcast over rows."""
+def lookup(name: str) -> Callable[[Array, Index], Transform]:
+    """The statistics of that name: all rows [N, *shape] and the places of those for training, to
+    what is done with rows."""
     if name not in STATISTICS:
         raise DataError(
             f"unknown preprocessing {name!r}",
@@ -51,11 +124,9 @@ def lookup(name: str) -> Callable[[Array], tuple[Array, Array]]:
     return STATISTICS[name]
 
 
-def apply(rows: Array, shift: Array, scale: Array) -> NDArray[np.float32]:
-    """(rows - shift) / scale as float32; computed wide enough that integers and large offsets keep
-    their digits."""
-    wide = np.result_type(rows.dtype, np.float32)
-    values = rows - shift.astype(wide)
-    values /= scale.astype(wide)
-    narrow: NDArray[np.float32] = values.astype(np.float32, copy=False)
-    return narrow
+def apply(transform: Transform, x: Array, rows: Index) -> NDArray[np.float32]:
+    """Those rows as float32 [len(rows), *shape]."""
+    found = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
+    for place, chunk in chunks(x, rows):
+        found[place] = transform(chunk)
+    return found

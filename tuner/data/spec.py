@@ -27,7 +27,8 @@ class DataSpec:
         seed: decides which row goes where, at least 0.
         shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it.
         preprocessing: "standard" gives each feature mean 0 and deviation 1 over the training
-            rows (each channel, for a shape [C, H, W]); "none" leaves the numbers alone.
+            rows (each channel, for a shape [C, H, W]); "quantile" gives normal scores of the ranks
+            among them, "uniform" the ranks; "none" leaves the numbers alone.
     """
 
     source: str | None = None
@@ -38,7 +39,7 @@ class DataSpec:
     test: float = 0.2
     seed: int = 0
     shape: tuple[int, ...] | None = None
-    preprocessing: Literal["standard", "none"] = "standard"
+    preprocessing: Literal["standard", "quantile", "uniform", "none"] = "standard"
 
     def __post_init__(self) -> None:
         self._check_origin()

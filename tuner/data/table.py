@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -21,21 +22,27 @@ NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
 
 @dataclass(frozen=True)
 class Table:
-    """Rows before they are divided.
+    """Rows before they are divided: an array of numbers, or columns of a frame.
 
     Attributes:
-        x: numbers [N, ...].
+        x: numbers [N, ...]; None where there are columns.
         y: labels [N]: numbers, booleans, text, or objects with None where one is missing.
         names: of the columns of x, or empty.
         classes: what the labels 0, 1, ... mean, or empty.
         where: the file or function, for messages.
+        columns: of a frame, each [N].
+        aside: columns [N] that say how to divide the rows, by name; they are no features.
+        held: the test rows are elsewhere, and all rows are for training and validation.
     """
 
-    x: NDArray[Any]
+    x: NDArray[Any] | None
     y: NDArray[Any]
     names: tuple[str, ...]
     classes: tuple[str, ...]
     where: str
+    columns: tuple[RawColumn, ...] = ()
+    aside: Mapping[str, pd.Series[Any]] = field(default_factory=dict)
+    held: bool = False
 
 
 def from_arrays(
@@ -44,26 +51,35 @@ def from_arrays(
     """A table from array-likes (lists, arrays, tensors, frames); DataError where they do not fit.
 
     Args:
-        x: [N, ...] or [N] numbers.
+        x: [N, ...] or [N] numbers, or a frame.
         y: [N] or [N, 1] labels.
         where: for messages.
         names: of the columns; those of a frame come first.
         classes: what the labels 0, 1, ... mean.
     """
+    columns: tuple[RawColumn, ...] = ()
     if is_frame(x):
-        x, names = frame_features(x, where)
-    features, labels = _features(x, where), _labels(y, where)
-    if len(features) != len(labels):
-        raise DataError(f"{len(features)} rows of features and {len(labels)} labels", where=where)
-    if len(features) == 0:
+        check_unique([str(column) for column in x.columns], where)
+        features, columns, count = None, raw_columns(x, where), len(x)
+        names, empty = [column.name for column in columns], not columns
+    else:
+        features = _features(x, where)
+        count, empty = len(features), len(features) > 0 and features[0].size == 0
+    labels = _labels(y, where)
+    if count != len(labels):
+        raise DataError(f"{count} rows of features and {len(labels)} labels", where=where)
+    if count == 0:
         raise DataError("no rows", where=where)
-    if features[0].size == 0:
+    if empty:
         raise DataError("no feature columns", where=where)
-    return Table(features, labels, tuple(map(str, names)), tuple(map(str, classes)), where)
+    return Table(features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns)
 
 
-def from_frame(frame: pd.DataFrame, target: str | None, where: str) -> Table:
-    """A table from a pandas frame: `target` is the label, every other column a feature."""
+def from_frame(
+    frame: pd.DataFrame, target: str | None, where: str, aside: Sequence[str] = ()
+) -> Table:
+    """A table from a pandas frame: `target` is the label, every other column a feature but those
+    `aside`."""
     columns = [str(column) for column in frame.columns]
     check_unique(columns, where)
     if len(frame) == 0:
@@ -72,11 +88,16 @@ def from_frame(frame: pd.DataFrame, target: str | None, where: str) -> Table:
         raise DataError(
             "no target given for a table", where=where, hint=f"columns: {', '.join(columns)}"
         )
-    if target not in columns:
-        raise DataError(f"no column {target!r}", where=where, hint=nearest(target, columns))
-    at = columns.index(target)
+    for name in (target, *aside):
+        if name not in columns:
+            raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
+    if target in aside:
+        raise DataError(f"column {target!r} is the target and cannot divide rows", where=where)
+    at = [columns.index(name) for name in (target, *aside)]
     features = frame.drop(columns=frame.columns[at])
-    return from_arrays(features, frame.iloc[:, at], where)
+    table = from_arrays(features, frame.iloc[:, at[0]], where)
+    kept = {name: frame.iloc[:, place] for name, place in zip(aside, at[1:], strict=True)}
+    return Table(None, table.y, table.names, (), where, table.columns, kept)
 
 
 def check_unique(columns: Sequence[str], where: str) -> None:
@@ -94,21 +115,6 @@ def is_frame(value: object) -> TypeGuard[pd.DataFrame]:
     """Whether it is a pandas frame, without an import of pandas: no frame was made without one."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
-
-
-def frame_features(frame: pd.DataFrame, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The numbers [N, F] of a frame (NaN where missing) and the columns' names."""
-    text = [
-        str(c) for c, t in zip(frame.columns, frame.dtypes, strict=True) if t.kind not in NUMERIC
-    ]
-    if text:
-        raise DataError(
-            f"columns that are not numbers: {', '.join(text)}",
-            where=where,
-            hint="remove them, or turn them into numbers",
-        )
-    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return values, tuple(str(column) for column in frame.columns)
 
 
 def _features(x: Any, where: str) -> NDArray[Any]:

@@ -1,0 +1,171 @@
+"""From a table to float32 features, learned from the training rows and applied to any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data import columns, preprocessing
+from tuner.data.columns import Column, Encoded
+from tuner.data.raw import RawColumn
+from tuner.data.spec import DataSpec
+from tuner.data.table import Table
+from tuner.errors import DataError
+
+Index = NDArray[np.int64]
+LARGEST = np.finfo(np.float32).max
+
+
+@dataclass(frozen=True)
+class Features:
+    """What was learned from the training rows.
+
+    Attributes:
+        shape: of one row.
+        names: of the features, or empty.
+        columns: what was decided about each column of a frame.
+        rows: positions [n] to float32 [n, *shape].
+    """
+
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: Callable[[Index], NDArray[np.float32]]
+
+
+def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Features:
+    """Decides about each column and learns the preprocessing from the training rows.
+
+    Raises:
+        DataError: numbers that are not finite among the rows for training and validation, a column
+            of too many categories, nothing left to learn from, a shape that does not fit.
+    """
+    together = np.concatenate((train, validation))
+    if table.x is not None:
+        return _of_array(_shaped(table, table.x, spec.shape), table, spec, train, together)
+    if spec.shape is None:
+        encoded = [columns.encode(raw, train, table.where) for raw in table.columns]
+    else:
+        encoded = [columns.plain(raw, table.where) for raw in table.columns]
+    _check_columns(table, encoded, together, spec.shape is None)
+    found = _of_columns(table, encoded, spec, train)
+    if spec.shape is None:
+        return found
+    _check_shape(spec.shape, found.shape, table.where)
+    shape, flat = spec.shape, found.rows
+    return replace(found, shape=shape, rows=lambda rows: flat(rows).reshape(len(rows), *shape))
+
+
+def _of_array(
+    x: NDArray[Any], table: Table, spec: DataSpec, train: Index, together: Index
+) -> Features:
+    _check_array(x, table, together)
+    transform = preprocessing.lookup(spec.preprocessing)(x, train)
+    return Features(
+        tuple(x.shape[1:]), table.names, (), lambda rows: preprocessing.apply(transform, x, rows)
+    )
+
+
+def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Features:
+    """Features in the order of the columns."""
+    statistics = preprocessing.lookup(spec.preprocessing)
+    used = [(raw, e) for raw, e in zip(table.columns, encoded, strict=True) if e.names]
+    names = tuple(name for _, each in used for name in each.names)
+    if not names:
+        what = "; ".join(f"{e.column.name}: {e.column.reason}" for e in encoded[:10])
+        raise DataError("no column is left to learn from", where=table.where, hint=what)
+    transforms = [_transform(raw, each, statistics, train) for raw, each in used]
+
+    def rows(wanted: Index) -> NDArray[np.float32]:
+        found = np.empty((len(wanted), len(names)), dtype=np.float32)
+        at = 0
+        for (raw, each), transform in zip(used, transforms, strict=True):
+            end = at + len(each.names)
+            for place, values in preprocessing.chunks(raw.values, wanted):
+                written = each.write(values)
+                found[place, at:end] = written
+                if transform is not None:
+                    found[place, at : at + 1] = transform(written[:, :1])
+            at = end
+        return found
+
+    return Features((len(names),), names, tuple(each.column for each in encoded), rows)
+
+
+def _transform(
+    raw: RawColumn,
+    each: Encoded,
+    statistics: Callable[[NDArray[Any], Index], preprocessing.Transform],
+    train: Index,
+) -> preprocessing.Transform | None:
+    """One-hot columns and those that say what is missing stay 0 and 1."""
+    if not each.scaled:
+        return None
+    values = each.write(raw.values[train])[:, :1]
+    return statistics(values, np.arange(len(train)))
+
+
+def _shaped(table: Table, x: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
+    if shape is None:
+        return x
+    _check_shape(shape, x.shape[1:], table.where)
+    return x.reshape(len(x), *shape)
+
+
+def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> None:
+    if math.prod(shape) != math.prod(given):
+        raise DataError(
+            f"shape {list(shape)} holds {math.prod(shape)} numbers, and a row of {where} "
+            f"has {math.prod(given)} (shape {list(given)})",
+            where="data.shape",
+        )
+
+
+def _check_array(x: NDArray[Any], table: Table, rows: Index) -> None:
+    if x.dtype.kind != "f":
+        return
+    bad = np.zeros(x.shape[1:], dtype=np.int64)
+    for _, chunk in preprocessing.chunks(x, rows):
+        bad += (~(np.abs(chunk) <= LARGEST)).sum(axis=0)  # also true for NaN
+    flat = bad.reshape(-1)
+    named = len(table.names) == len(flat)
+    _refuse(
+        [
+            (f"column {table.names[j]!r}" if named else f"feature {j}", int(flat[j]))
+            for j in np.flatnonzero(flat).tolist()
+        ],
+        table.where,
+    )
+
+
+def _check_columns(
+    table: Table, encoded: list[Encoded], rows: Index, missing_allowed: bool
+) -> None:
+    bad = []
+    for raw, each in zip(table.columns, encoded, strict=True):
+        if not each.scaled or raw.values.dtype.kind != "f":
+            continue
+        values = raw.values[rows]
+        good = np.abs(values) <= LARGEST
+        if missing_allowed:
+            good |= np.isnan(values)
+        bad += [(f"column {raw.name!r}", int((~good).sum()))] * (not good.all())
+    _refuse(bad, table.where)
+
+
+def _refuse(bad: list[tuple[str, int]], where: str) -> None:
+    if not bad:
+        return
+    named = ", ".join(f"{name} ({count})" for name, count in bad[:10])
+    more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+    raise DataError(
+        f"NaN, infinite or too large for float32: {named}{more} "
+        "(how many, among the rows for training and validation)",
+        where=where,
+        hint="remove these rows or columns, or fill them with a number",
+    )
