@@ -35,6 +35,7 @@ from tuner.run import serve, submit
 from tuner.run.prepare import stored_study
 from tuner.storage import OutageError, Storage, open_storage
 
+assert sklearn.datasets  # forked workers have it then
 STUDY = """\
 metric = "accuracy"
 [data]

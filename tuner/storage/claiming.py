@@ -40,7 +40,7 @@ class Claiming(TrialMethods):
             proposal = None
             if found.kind != claims.RESUME:
                 proposal = self._propose(found, propose)
-            lease = self._take(study_id, holder, found, proposal, learns)
+            lease = self._take(study_id, holder, found, proposal, None if learns else propose)
             if lease is not None and not lease.trial.state.is_finished():
                 return lease
             found = None
@@ -69,16 +69,23 @@ class Claiming(TrialMethods):
         holder: str,
         expected: claims.Plan,
         proposal: FrozenTrial | None,
-        learns: bool,
+        again: Propose | None,
     ) -> Lease | None:
-        """Hold what was expected; None if something else is next by now."""
+        """Hold what was expected; None if something else is next by now.
+
+        Where `again` makes a trial that belongs to its number, it is asked here if the number is
+        another by now: many workers that looked at once would else ask again and again.
+        """
         ttl = self.lease_seconds
         with self._lock:
             mirror = self._mirror(study_id)
             with self.database.write() as connection:
                 found = claims.plan(connection, study_id, mirror, lock=True)
-                if found is None or not _still(expected, found, learns):
+                if found is None or not _still(expected, found):
                     return None
+                if again is not None and found.head.number != expected.head.number:
+                    self._load(connection, mirror, study_id)
+                    proposal = self._from_memory(found.head.number, again)
                 if proposal is None:
                     lease = claims.resume(connection, study_id, found, holder, ttl)
                     head = found.head
@@ -93,9 +100,16 @@ class Claiming(TrialMethods):
             return lease
 
 
-def _still(expected: claims.Plan, found: claims.Plan, learns: bool) -> bool:
+    def _from_memory(self, number: int, propose: Propose) -> FrozenTrial:
+        """Within a transaction: nothing is read, it would wait for a connection."""
+        self._reads = False
+        try:
+            return propose(number, None)
+        finally:
+            self._reads = True
+
+
+def _still(expected: claims.Plan, found: claims.Plan) -> bool:
     if found.kind != expected.kind:
         return False
-    if found.kind == claims.NEW:
-        return learns or found.head.number == expected.head.number
-    return found.head.trial_id == expected.head.trial_id
+    return found.kind == claims.NEW or found.head.trial_id == expected.head.trial_id

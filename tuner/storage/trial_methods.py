@@ -30,6 +30,7 @@ class TrialMethods(StudyMethods):
     """
 
     refresh_interval: float = 0.0
+    _reads = True
 
     def refresh(self, study_id: int) -> None:
         """Read what changed since the last time; KeyError if there is no such study."""
@@ -61,6 +62,8 @@ class TrialMethods(StudyMethods):
     def _current(self, study_id: int) -> Mirror:
         """The study's mirror, read anew if it is older than `refresh_interval`."""
         mirror = self._mirrors.get(study_id)
+        if mirror is not None and not self._reads:
+            return mirror
         if mirror is None or mirror.read_at + self.refresh_interval <= time.monotonic():
             try:
                 self.refresh(study_id)
