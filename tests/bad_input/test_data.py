@@ -16,7 +16,8 @@ OPTIMIZE = ("optimize", "--study", "mine")
     [
         # a missing file, module or column
         ("table.csv", "tabel.csv", ("data.path: no such file 'tabel.csv'", "tried ")),
-        ('"table.csv"', '"studies"', ("data.path: no such file 'studies'",)),
+        ('"table.csv"', '"studies"', ("studies: the folder holds no data", "train-images-idx3")),
+        ('"table.csv"', '"$NO_SUCH_DATA/a"', ("data.path", "NO_SUCH_DATA is not set", "export")),
         ('target = "kind"', "", ("data.target: no target given", 'target = "label"')),
         ('"kind"', '"knid"', ("table.csv", "'knid'", "did you mean 'kind'?")),
         ('path = "table.csv"', 'source = "nowhere:load"', ("nowhere:load: no module 'nowhere'",)),

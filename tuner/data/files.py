@@ -1,34 +1,60 @@
-"""Tables in files. A new format is one function and one line in FILES."""
+"""Data in files and folders. A new format is one function and one line in FILES or FOLDERS."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.data.table import Table, check_unique, from_frame
+from tuner.data import idx, images, npz
+from tuner.data.spec import DataSpec
+from tuner.data.table import Table, from_frame
+from tuner.data.text import read_text
 from tuner.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
-def read(path: str, target: str | None, folder: Path) -> Table:
-    """The table in a file.
+
+def read(spec: DataSpec, folder: Path) -> Table:
+    """The rows in the file or folder `spec.path`.
+
+    A path is absolute, or relative to `folder`, else to the working directory, and may hold
+    environment variables: $NAME or ${NAME}.
 
     Args:
-        path: absolute, or relative to `folder`, else to the working directory.
-        target: the column with the labels.
+        spec: what a study file says.
         folder: the study file's.
 
     Raises:
-        DataError: no such file or column, an unknown format, nothing or no numbers in it.
+        DataError: no such file, variable or column, an unknown format, nothing to learn from in it.
     """
-    file = _find(path, folder)
+    if spec.test_path is not None:
+        find(spec.test_path, "data.test_path", folder)
+    table = _table(find(spec.path or "", "data.path", folder), spec)
+    return table if spec.test_path is None else replace(table, held=True)
+
+
+def _table(file: Path, spec: DataSpec) -> Table:
+    if file.is_dir():
+        for reader in FOLDERS:
+            found = reader(file, spec)
+            if found is not None:
+                return found
+        raise DataError(
+            "the folder holds no data",
+            where=str(file),
+            hint="give one with a folder of images for each class, or with the files of MNIST: "
+            + ", ".join(idx.NAMES),
+        )
     for ending, reader in FILES.items():
         if file.name.lower().endswith(ending):
-            return from_frame(reader(file), target, str(file))
+            return reader(file, spec)
     raise DataError(
         f"unknown format {file.suffix or file.name!r}",
         where=str(file),
@@ -36,37 +62,60 @@ def read(path: str, target: str | None, folder: Path) -> Table:
     )
 
 
-def read_csv(file: Path, separator: str) -> pd.DataFrame:
-    """A table of text with one line of column names."""
+def framed(reader: Callable[[Path], pd.DataFrame]) -> Callable[[Path, DataSpec], Table]:
+    """The rows of a file that is a table with named columns."""
+    return lambda file, spec: from_frame(reader(file), spec.target, str(file), spec.dividing)
+
+
+def read_parquet(file: Path) -> pd.DataFrame:
+    """A Parquet file; needs pyarrow."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise DataError(
+            "reading Parquet needs pyarrow", where=str(file), hint="pip install 'tuner[parquet]'"
+        ) from error
     import pandas as pd
 
     try:
-        header = pd.read_csv(file, sep=separator, header=None, nrows=1, dtype=str)
-        # The reader itself would rename the second of two columns and say nothing.
-        check_unique([str(name) for name in header.iloc[0].dropna()], str(file))
-        return pd.read_csv(file, sep=separator)
-    except pd.errors.EmptyDataError as error:
-        raise DataError("the file is empty", where=str(file)) from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"cannot be read as a table: {error}", where=str(file)) from error
+        return pd.read_parquet(file, engine="pyarrow")
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"cannot be read as Parquet: {error}", where=str(file)) from error
 
 
-FILES: Mapping[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": partial(read_csv, separator=","),
-    ".csv.gz": partial(read_csv, separator=","),
-    ".tsv": partial(read_csv, separator="\t"),
-    ".tsv.gz": partial(read_csv, separator="\t"),
+FILES: Mapping[str, Callable[[Path, DataSpec], Table]] = {
+    ".csv": framed(read_text),
+    ".csv.gz": framed(read_text),
+    ".tsv": framed(read_text),
+    ".tsv.gz": framed(read_text),
+    ".txt": framed(read_text),
+    ".txt.gz": framed(read_text),
+    ".parquet": framed(read_parquet),
+    ".npz": npz.read,
+    "idx3-ubyte": idx.read_pair,
+    "idx3-ubyte.gz": idx.read_pair,
 }
+FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (idx.read_folder, images.read)
 
 
-def _find(path: str, folder: Path) -> Path:
-    given = Path(path).expanduser()
+def find(path: str, where: str, folder: Path) -> Path:
+    """The file or folder that a path of a study file means; DataError names what was tried."""
+    given = Path(VARIABLE.sub(lambda found: _variable(found, where), path)).expanduser()
     tried = list(dict.fromkeys((base / given).resolve() for base in (folder, Path.cwd())))
     for file in tried:
-        if file.is_file():
+        if path and file.exists():
             return file
     raise DataError(
-        f"no such file {path!r}",
-        where="data.path",
-        hint=f"tried {' and '.join(map(str, tried))}",
+        f"no such file {path!r}", where=where, hint=f"tried {' and '.join(map(str, tried))}"
     )
+
+
+def _variable(found: re.Match[str], where: str) -> str:
+    name = found[1] or found[2]
+    if not os.environ.get(name):
+        raise DataError(
+            f"the environment variable {name} is not set",
+            where=where,
+            hint=f"set it to where the data is: export {name}=FOLDER",
+        )
+    return os.environ[name]

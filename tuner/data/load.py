@@ -51,8 +51,8 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
 
 def _read(spec: DataSpec, folder: Path) -> Table:
     if spec.source is not None:
-        return sources.read(spec.source, spec.target, folder)
-    return files.read(spec.path or "", spec.target, folder)
+        return sources.read(spec.source, spec.target, folder, spec.dividing)
+    return files.read(spec, folder)
 
 
 def _divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:

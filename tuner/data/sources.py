@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -18,19 +18,28 @@ from tuner.data.table import Table, from_arrays, from_frame, is_frame
 from tuner.errors import DataError, nearest
 
 
-def read(source: str, target: str | None, folder: Path) -> Table:
+def read(source: str, target: str | None, folder: Path, aside: Sequence[str] = ()) -> Table:
     """The table that a function returns.
 
     Args:
         source: "module:function"; the module may lie in `folder` or the working directory.
         target: the column with the labels, where the function returns a frame.
         folder: the study file's.
+        aside: columns of a frame that divide rows and are no features.
 
     Raises:
         DataError: no such module or function, it raises, or it returns something else.
     """
     with _importable_from(folder, Path.cwd()):
         value = _call(_function(source), source)
+    if is_frame(value):
+        return from_frame(value, target, source, aside)
+    if aside:
+        raise DataError(
+            f"no column {aside[0]!r}: only a frame has columns",
+            where=source,
+            hint="return a pandas frame, and name the target",
+        )
     for form in FORMS:
         table = form(value, target, source)
         if table is not None:
@@ -40,11 +49,6 @@ def read(source: str, target: str | None, folder: Path) -> Table:
         where=source,
         hint="return (X, y), an object with .data and .target, or a pandas frame",
     )
-
-
-def frame(value: Any, target: str | None, where: str) -> Table | None:
-    """A pandas frame that holds features and target."""
-    return from_frame(value, target, where) if is_frame(value) else None
 
 
 def bunch(value: Any, target: str | None, where: str) -> Table | None:
@@ -70,7 +74,7 @@ def pair(value: Any, target: str | None, where: str) -> Table | None:
     return from_arrays(value[0], value[1], where)
 
 
-FORMS: tuple[Callable[[Any, str | None, str], Table | None], ...] = (frame, bunch, pair)
+FORMS: tuple[Callable[[Any, str | None, str], Table | None], ...] = (bunch, pair)
 
 
 def _function(source: str) -> Callable[..., Any]:

@@ -10,6 +10,8 @@ from tuner.errors import DataError, nearest
 
 Task = Literal["classification", "regression"]
 TASKS = ("auto", "classification", "regression")
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
+"""Files, gzipped or not, in which the target is a column and has to be named."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,20 @@ class DataSpec:
 
     Attributes:
         source: "module:function", called without arguments. Either this or `path`.
-        path: a table; a relative one is looked for beside the study file, then in the working
-            directory.
-        target: the column to predict; tables only.
+        path: a file or folder; a relative one is looked for beside the study file, then in the
+            working directory. It may hold environment variables ($NAME).
+        target: the column to predict; or the array with the labels, in an archive of arrays.
+        features: the array with the features, in an archive of arrays.
         task: "auto" decides by the labels.
         validation: share of all rows that the search sees, in (0, 1).
         test: share of all rows that the search never sees, in [0, 1).
         seed: decides which row goes where, at least 0.
         shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it.
+        group: a column; rows of one group are never divided.
+        time: a column; training rows are before those for validation, and these before the test.
+        split: a column that says train, validation or test.
+        test_path: a second file with the test rows; all rows of `path` are then for training and
+            validation.
         preprocessing: "standard" gives each feature mean 0 and deviation 1 over the training
             rows (each channel, for a shape [C, H, W]); "quantile" gives normal scores of the ranks
             among them, "uniform" the ranks; "none" leaves the numbers alone.
@@ -34,16 +42,22 @@ class DataSpec:
     source: str | None = None
     path: str | None = None
     target: str | None = None
+    features: str | None = None
     task: Literal["auto", "classification", "regression"] = "auto"
     validation: float = 0.2
     test: float = 0.2
     seed: int = 0
     shape: tuple[int, ...] | None = None
+    group: str | None = None
+    time: str | None = None
+    split: str | None = None
+    test_path: str | None = None
     preprocessing: Literal["standard", "quantile", "uniform", "none"] = "standard"
 
     def __post_init__(self) -> None:
         self._check_origin()
         self._check_fractions()
+        self._check_division()
         if self.task not in TASKS:
             raise DataError(
                 f"unknown task {self.task!r}", where="data.task", hint=nearest(self.task, TASKS)
@@ -65,12 +79,35 @@ class DataSpec:
                 where="data",
                 hint='give one: source = "module:function", or path = "table.csv" with target',
             )
-        if self.path is not None and self.target is None:
+        named = (self.path or "").lower().removesuffix(".gz").endswith(TABLES)
+        if named and self.target is None:
             raise DataError(
                 "no target given",
                 where="data.target",
                 hint='name the column to predict: target = "label"',
             )
+
+    @property
+    def dividing(self) -> tuple[str, ...]:
+        """The columns that divide rows and are no features."""
+        return tuple(name for name in (self.group, self.time, self.split) if name is not None)
+
+    def _check_division(self) -> None:
+        if len(self.dividing) > 1:
+            raise DataError(
+                f"rows can be divided by one column, not by {' and '.join(self.dividing)}",
+                where="data",
+                hint="give one of group, time and split",
+            )
+        if self.test_path is None:
+            return
+        for key in ("source", "split"):
+            if getattr(self, key) is not None:
+                raise DataError(
+                    f"does not go with {key}, which gives the test rows",
+                    where="data.test_path",
+                    hint=f"give test_path or {key}",
+                )
 
     def _check_fractions(self) -> None:
         if not 0 < self.validation < 1:

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tuner.data import text
+from tuner.data.text import encoding_of, read_text
+from tuner.errors import DataError
+
+TEXT = 'a,"b, c",größe\n1,2.5,"x\ny"\n3,4.5,naïve – „q“\n'
+NAMES = ["a", "b, c", "größe"]
+
+
+def _file(folder: Path, content: bytes) -> Path:
+    file = folder / "table.csv"
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_every_encoding(tmp_path: Path, encoding: str, packed: bool) -> None:
+    content = TEXT.encode(encoding)
+    frame = read_text(_file(tmp_path, gzip.compress(content) if packed else content))
+    assert frame.columns.tolist() == NAMES
+    assert frame["größe"].tolist() == ["x\ny", "naïve – „q“"]
+
+
+def test_latin_1_and_a_mark_of_utf_16(tmp_path: Path) -> None:
+    assert encoding_of(_file(tmp_path, "a,b\n1,Malmö\n".encode("latin-1"))) == "cp1252"
+    assert encoding_of(_file(tmp_path, b"\xfe\xff" + "a,b".encode("utf-16-be"))) == "utf-16"
+
+
+@pytest.mark.parametrize(
+    ("content", "tried"),
+    [
+        (b"a,b\n\x81\x8d,1\n", "utf-8-sig and cp1252"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "utf-8-sig and cp1252"),
+        (b"\xff\xfe\x00\xd8,\x00", "utf-16"),
+    ],
+)
+def test_no_encoding(tmp_path: Path, content: bytes, tried: str) -> None:
+    with pytest.raises(DataError, match=f"encoding that is known: tried {tried}\n"):
+        read_text(_file(tmp_path, content))
+
+
+@pytest.mark.parametrize("delimiter", text.DELIMITERS)
+def test_every_delimiter(tmp_path: Path, delimiter: str) -> None:
+    rows = [["a", "b", "c"], ["1", "2.5", '"x, y; z | w"'], ["3", "4", "v"]]
+    content = "\r\n".join(delimiter.join(row) for row in rows).encode()
+    frame = read_text(_file(tmp_path, content))
+    assert frame.columns.tolist() == ["a", "b", "c"]
+    assert frame["b"].tolist() == [2.5, 4]
+    assert frame["c"].tolist() == ["x, y; z | w", "v"]
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    frame = read_text(_file(tmp_path, b"a;b;c\n1,5;2,x;3\n-2;4,y;\n;1,z;4,25\n"))
+    assert frame["a"].fillna(0).tolist() == [1.5, -2, 0]
+    assert frame["b"].tolist() == ["2,x", "4,y", "1,z"]
+    assert frame["c"].fillna(0).tolist() == [3, 0, 4.25]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "the file is empty"),
+        ("\n\n", "the file is empty"),
+        ("label\nx\ny\n", "one column only, 'label'.*\n.*tab, semicolon, |, comma"),
+        ("a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, and the header has 2"),
+        ("a,b\n1,2,3\n", "line 2 has 3 fields, and the header has 2"),
+        ("a,b,c\n1,2,3\n1,2\n1,2,3\n", "line 3 has 2 fields, and the header has 3"),
+        ('a,b,c\n1,2,"x\n\ny"\n\n1,2\n', "line 6 has 2 fields"),
+        ("a,b,a,b\n1,2,3,4\n", "columns with the same name: a, b"),
+    ],
+)
+def test_what_is_no_table(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        read_text(_file(tmp_path, content.encode()))
+    assert caught.value.where == str(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize("bad", ["1", "1,2,3,4"])
+def test_a_ragged_row_far_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    monkeypatch.setattr(text, "SAMPLE", 50)
+    lines = ["a,b,c", *["1,2,3"] * 200, bad, "1,2,3"]
+    with pytest.raises(DataError, match=rf"line 202 has {bad.count(',') + 1} fields"):
+        read_text(_file(tmp_path, "\n".join(lines).encode()))
+
+
+def test_empty_cells_are_no_ragged_rows(tmp_path: Path) -> None:
+    frame = read_text(_file(tmp_path, b"a,b\n1,\n\n2,\n"))
+    assert frame["b"].isna().all()
+
+
+def test_a_quote_that_never_ends(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line \d+ has 2 fields|cannot be read"):
+        read_text(_file(tmp_path, b'a,b,c\n1,"2,3\n' + b"1,2,3\n" * 9))
+
+
+def test_a_broken_archive(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read_text(_file(tmp_path, gzip.compress(TEXT.encode() * 99)[:-20]))
