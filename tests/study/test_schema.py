@@ -186,3 +186,24 @@ def test_options_bring_their_leaves() -> None:
     assert {"name", "momentum", "nesterov", "learning_rate"} == set(sgd["properties"])
     optimizer = next(leaf for leaf in SECTIONS["training"] if leaf.name == "optimizer")
     assert {"$ref": "#/$defs/optimizer"} in leaf_schema(optimizer)["anyOf"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"source": "a:b", "group": "g", "time": "t"},
+        {"source": "a:b", "split": "s", "test": 0.1},
+        {"path": "a.npz", "test_path": "b.npz", "test": 0.1},
+        {"path": "a.tsv.gz"},
+    ],
+)
+def test_keys_of_data_that_do_not_go_together(data: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid({"data": data})
+    with pytest.raises(TunerError):
+        parse("bad", {"data": data})
+
+
+@pytest.mark.parametrize("path", ["a.npz", "$MNIST", "images"])
+def test_what_is_no_table_needs_no_target(path: str) -> None:
+    assert VALIDATOR.is_valid({"data": {"path": path, "test_path": "b"}})
+    assert parse("good", {"data": {"path": path, "test_path": "b"}}).data.path == path

@@ -180,6 +180,14 @@ def test_data():
         ({"source": "a:b", "shape": 3}, "data.shape", "found 3, which is not a list"),
         ({"source": "a:b", "shape": []}, "data.shape", "[] is not a shape"),
         ({"source": "a:b", "shape": [1, "x"]}, "data.shape[1]", "found 'x', which is not a whole"),
+        (
+            {"path": "x.npz", "test_path": "y.npz", "test": 0.1},
+            "data.test",
+            "does not go with test_path",
+        ),
+        ({"path": "x.npz", "split": "s", "test": 0.1}, "data.test", "does not go with split"),
+        ({"source": "a:b", "test_path": "y"}, "data.test_path", "does not go with source"),
+        ({"source": "a:b", "group": "g", "time": "t"}, "data", "not by g and t"),
         ({"source": "a:b", "task": "x"}, "data.task", "unknown task 'x'"),
         (
             {"source": "a:b", "preprocessing": "x"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from tuner.data import files, preprocessing, sources
 from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
+from tuner.data.division import divide
 from tuner.data.features import learn
 from tuner.data.labels import Labels, encode
 from tuner.data.spec import DataSpec
-from tuner.data.splits import Rows, split
+from tuner.data.splits import Rows
 from tuner.data.table import Table
 
 
@@ -36,7 +36,7 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
     preprocessing.lookup(spec.preprocessing)
     table = _read(spec, folder)
     labels = encode(table, spec.task)
-    rows = _divide(table, labels, spec)
+    rows = divide(table, labels, spec)
     features = learn(table, spec, rows.train, rows.validation)
     target, y = _target(labels, rows)
     return DataSet(
@@ -55,15 +55,17 @@ def _read(spec: DataSpec, folder: Path) -> Table:
     return files.read(spec, folder)
 
 
-def _divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
-    return split(labels, replace(spec, test=0.0) if table.held else spec, table.where)
-
-
 def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
     """The columns that are no features."""
     if not table.columns or spec.target is None:
         return ()
-    return (Column(spec.target, "target", "target", "what is predicted"),)
+    kinds = {"group": spec.group, "time": spec.time, "split": spec.split}
+    division = [
+        Column(name, kind, "division", f"divides the rows by {kind}, and is no feature")
+        for kind, name in kinds.items()
+        if name is not None
+    ]
+    return (Column(spec.target, "target", "target", "what is predicted"), *division)
 
 
 def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:

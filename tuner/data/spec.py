@@ -13,6 +13,17 @@ TASKS = ("auto", "classification", "regression")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Files, gzipped or not, in which the target is a column and has to be named."""
 
+APART = (
+    ("group", "time"),
+    ("group", "split"),
+    ("time", "split"),
+    ("test_path", "source"),
+    ("test_path", "split"),
+    ("test", "test_path"),
+    ("test", "split"),
+)
+"""Keys of a study file that do not go together: each says otherwise where rows belong."""
+
 
 @dataclass(frozen=True)
 class DataSpec:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuner.data.preprocessing import STATISTICS
-from tuner.data.spec import TASKS
 from tuner.metrics import METRICS
 from tuner.search.options import Option
 from tuner.search.pruners import PRUNERS
 from tuner.search.samplers import SAMPLERS
 from tuner.space import Leaf
 from tuner.study.catalogue import SECTIONS, model_leaves
+from tuner.study.data_schema import DATA_RULES, data_keys
 from tuner.study.parse import suggested
 from tuner.study.settings import DURATION
 
@@ -32,7 +31,11 @@ def schema() -> Schema:
         "description": "what is searched for; by default accuracy, or rmse for regression",
     }
     about = {"type": "string", "description": "one line for people"}
-    properties: dict[str, Schema] = {"description": about, "metric": metric, "data": _data()}
+    properties: dict[str, Schema] = {
+        "description": about,
+        "metric": metric,
+        "data": {**_table(data_keys()), **DATA_RULES},
+    }
     return {
         "$schema": DRAFT,
         "title": "tuner study",
@@ -123,25 +126,6 @@ def _range(leaf: Leaf) -> Schema:
         "if": logarithmic,
         "then": {"properties": {"low": {"exclusiveMinimum": 0}}, "not": {"required": ["step"]}},
     }
-
-
-def _data() -> Schema:
-    share = {"type": "number", "exclusiveMaximum": 1, "default": 0.2}
-    side = {"type": "integer", "minimum": 1}
-    text = {"type": "string"}
-    properties: dict[str, Schema] = {
-        "source": {**text, "description": '"module:function", called without arguments'},
-        "path": {**text, "description": "a table, beside this file or below the working directory"},
-        "target": {**text, "description": "the column to predict"},
-        "task": {"enum": list(TASKS), "default": "auto"},
-        "validation": {**share, "exclusiveMinimum": 0, "description": "share the search sees"},
-        "test": {**share, "minimum": 0, "description": "share that the search never sees"},
-        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
-        "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
-        "preprocessing": {"enum": list(STATISTICS), "default": "standard"},
-    }
-    one = [{"required": ["source"]}, {"required": ["path", "target"]}]
-    return {**_table(properties), "oneOf": one, "not": {"required": ["source", "path"]}}
 
 
 def _search() -> Schema:

@@ -48,6 +48,11 @@ DATA_KINDS: dict[str, type] = {
     "test": float,
     "seed": int,
     "shape": list,
+    "features": str,
+    "group": str,
+    "time": str,
+    "split": str,
+    "test_path": str,
     "preprocessing": str,
 }
 
@@ -61,6 +66,13 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
         check_type(f"data.shape[{i}]", side, int)
     if "shape" in values:
         values["shape"] = tuple(values["shape"])
+    for key in ("test_path", "split"):
+        if key in table and "test" in table:
+            raise StudyFileError(
+                f"does not go with {key}, which gives the test rows",
+                where="data.test",
+                hint=f"remove test, or {key}",
+            )
     spec = DataSpec(**values)
     lookup_preprocessing(spec.preprocessing)
     return spec

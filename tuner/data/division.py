@@ -1,0 +1,176 @@
+"""Rows divided by a column: by group, by time, or as the column says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.labels import Labels
+from tuner.data.spec import DataSpec
+from tuner.data.splits import Index, Rows, split
+from tuner.data.table import Table
+from tuner.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = ("train", "validation", "test")
+
+
+def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
+    """The rows of each kind; without test rows where these are elsewhere.
+
+    Raises:
+        DataError: a split is empty, or the training rows lack a class; the column has gaps, times
+            that are none, or something else than train, validation and test.
+    """
+    if table.held:
+        spec = replace(spec, test=0.0)
+    if not spec.dividing:
+        return split(labels, spec, table.where)
+    for key, rule in RULES.items():
+        name = getattr(spec, key)
+        if name is not None:
+            where = f"{table.where}: column {name!r}"
+            column = table.aside[name]
+            _check_present(column, where)
+            part = rule(column, spec, where)
+            rows = Rows(*(np.flatnonzero(part == kind) for kind in range(3)))
+            _check(rows, labels, key, spec, where)
+    return rows
+
+
+def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
+    """Whole groups, in an order that the seed decides, until a split has its share.
+
+    Among several orders that one is taken whose shares are the nearest to those wanted.
+    """
+    codes, names = column.astype(str).factorize(sort=True)
+    sizes = np.bincount(codes)
+    need = 2 + (spec.test > 0)
+    if len(names) < need:
+        raise DataError(
+            f"{len(names)} groups cannot be divided into {need} splits",
+            where=where,
+            hint="a group is never divided: give a column with more of them",
+        )
+    wanted = np.array([spec.test, spec.validation]) * len(codes)
+    best, nearest = np.zeros(len(sizes), dtype=np.int64), np.inf
+    stream = np.random.PCG64(spec.seed)
+    for _ in range(20):
+        part = _filled(sizes, np.argsort(stream.random_raw(len(sizes))), wanted)
+        held = np.bincount(part, sizes, 3)
+        empty = int((held[:need] == 0).sum())
+        distance = float(np.abs(held[[2, 1]] - wanted).sum()) + empty * len(codes)
+        if distance < nearest:
+            best, nearest = part, distance
+    part: Index = best[codes]
+    return part
+
+
+def _filled(sizes: Index, order: Index, wanted: NDArray[Any]) -> Index:
+    """0, 1 or 2 (the test) for each group: each held-out split takes groups while it is nearer to
+    its share with the next one than without."""
+    part = np.zeros(len(sizes), dtype=np.int64)
+    at = 0
+    for kind, share in ((2, wanted[0]), (1, wanted[1])):
+        held = 0
+        while share > 0 and at < len(order) and (held == 0 or held + sizes[order[at]] / 2 <= share):
+            part[order[at]] = kind
+            held += int(sizes[order[at]])
+            at += 1
+    return part
+
+
+def by_time(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
+    """The last rows are for the test, those before them for validation; rows of one time stay
+    together, on the later side."""
+    times = _times(column, where)
+    ordered = np.sort(times)
+    count = len(times)
+    part = np.zeros(count, dtype=np.int64)
+    ends = [(1, spec.validation + spec.test), (2, spec.test)]
+    for kind, share in ends:
+        if share > 0:
+            part[times >= ordered[min(count - 1, round(count * (1 - share)))]] = kind
+    return part
+
+
+def _times(column: pd.Series[Any], where: str) -> NDArray[Any]:
+    if column.dtype.kind in "iuf":
+        return column.to_numpy(dtype=np.float64)
+    import pandas as pd
+
+    found = column if column.dtype.kind == "M" else _parsed(column)
+    bad = found.isna()
+    if bad.any():
+        raise DataError(
+            f"{str(column[bad].iloc[0])!r} is no time ({int(bad.sum())} such)",
+            where=where,
+            hint="give numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
+        )
+    return np.asarray(pd.DatetimeIndex(found).asi8)
+
+
+def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.to_datetime(column.astype(str), errors="coerce", utc=True, format="ISO8601")
+
+
+def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
+    """As the column says: train, validation or test."""
+    said = column.astype(str).str.strip().str.lower()
+    other = ~said.isin(PARTS)
+    if other.any():
+        raise DataError(
+            f"{str(column[other].iloc[0])!r} is no split ({int(other.sum())} such rows)",
+            where=where,
+            hint=f"allowed: {', '.join(PARTS)}",
+        )
+    return said.map(PARTS.index).to_numpy()
+
+
+RULES: Mapping[str, Callable[[pd.Series[Any], DataSpec, str], NDArray[Any]]] = {
+    "group": by_group,
+    "time": by_time,
+    "split": by_split,
+}
+
+
+def _check_present(column: pd.Series[Any], where: str) -> None:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"{int(missing.sum())} of {len(missing)} rows have no value, the first is row "
+            f"{int(missing.argmax())} counted from 0",
+            where=where,
+            hint="fill them, or remove these rows",
+        )
+
+
+def _check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> None:
+    wanted = key != "split" and spec.test > 0
+    for name, found, need in zip(
+        PARTS, (rows.train, rows.validation, rows.test), (2, 2, int(wanted)), strict=True
+    ):
+        if len(found) < need:
+            raise DataError(
+                f"{len(found)} rows for {name}, and it needs at least {need}",
+                where=where,
+                hint=f"let more rows say {name}"
+                if key == "split"
+                else "change the shares of validation and test, or divide by another column",
+            )
+    known = np.arange(len(labels.classes))
+    lacking = np.setdiff1d(known, labels.values[rows.train])
+    if len(lacking):
+        raise DataError(
+            f"class {labels.classes[lacking[0]]!r} is in no training row",
+            where=where,
+            hint="divide the rows otherwise, or remove the class",
+        )

@@ -1,0 +1,41 @@
+"""The part of the JSON schema that is about ``[data]``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tuner.data.preprocessing import STATISTICS
+from tuner.data.spec import APART, TABLES, TASKS
+
+_NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
+DATA_RULES: dict[str, Any] = {
+    "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
+    "allOf": [{"not": {"required": list(pair)}} for pair in APART],
+    "if": {"properties": {"path": _NAMED}, "required": ["path"]},
+    "then": {"required": ["target"]},
+}
+"""Which keys go together."""
+
+
+def data_keys() -> dict[str, Any]:
+    """A schema for each key."""
+    share = {"type": "number", "exclusiveMaximum": 1, "default": 0.2}
+    side = {"type": "integer", "minimum": 1}
+    text = {"type": "string"}
+    return {
+        "source": {**text, "description": '"module:function", called without arguments'},
+        "path": {**text, "description": "a file or folder; $NAME is an environment variable"},
+        "target": {**text, "description": "the column to predict"},
+        "features": {**text, "description": "the array of features in an NPZ file"},
+        "task": {"enum": list(TASKS), "default": "auto"},
+        "validation": {**share, "exclusiveMinimum": 0, "description": "share the search sees"},
+        "test": {**share, "minimum": 0, "description": "share that the search never sees"},
+        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
+        "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
+        "group": {**text, "description": "a column whose groups are never divided"},
+        "time": {**text, "description": "a column: train before validation before test"},
+        "split": {**text, "description": "a column that says train, validation or test"},
+        "test_path": {**text, "description": "a second file, with the test rows"},
+        "preprocessing": {"enum": list(STATISTICS), "default": "standard"},
+    }
