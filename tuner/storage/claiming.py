@@ -24,26 +24,29 @@ class Claiming(TrialMethods):
         """Hold the next trial, or None if there is none to hand out now.
 
         In this order: a trial whose lease ran out or was given back, an enqueued one, a new one
-        if the budget has room. `propose` is called outside the transaction. A proposal that is
-        finished already is stored as it is, and the claim goes on to the next.
+        if the budget has room. A proposal that is finished already is stored as it is, and the
+        claim goes on to the next. `propose` is called outside the transaction if it learns, which
+        takes its time; otherwise within, or many workers would all propose for one number, and
+        all but one in vain.
 
         Raises:
             KeyError: there is no such study.
             OutageError: the database does not answer.
         """
         learns = bool(getattr(propose, "learns", True))
-        found = self._guess(study_id) if learns else None
+        found = self._guess(study_id)
+        late = found is not None and not learns  # its number is sure only when it is taken
         while True:
             found = found or self._plan(study_id)
             if found is None:
                 return None
             proposal = None
-            if found.kind != claims.RESUME:
+            if found.kind != claims.RESUME and not late:
                 proposal = self._propose(found, propose)
             lease = self._take(study_id, holder, found, proposal, None if learns else propose)
             if lease is not None and not lease.trial.state.is_finished():
                 return lease
-            found = None
+            found, late = None, False
 
     def _guess(self, study_id: int) -> claims.Plan | None:
         """What memory says is next, at no cost; a proposal that learns may get another number."""
@@ -73,8 +76,9 @@ class Claiming(TrialMethods):
     ) -> Lease | None:
         """Hold what was expected; None if something else is next by now.
 
-        Where `again` makes a trial that belongs to its number, it is asked here if the number is
-        another by now: many workers that looked at once would else ask again and again.
+        Args:
+            again: makes the trial where there is none yet, or where it belongs to its number and
+                that is another by now.
         """
         ttl = self.lease_seconds
         with self._lock:
@@ -83,7 +87,8 @@ class Claiming(TrialMethods):
                 found = claims.plan(connection, study_id, mirror, lock=True)
                 if found is None or not _still(expected, found):
                     return None
-                if again is not None and found.head.number != expected.head.number:
+                other = proposal is None or found.head.number != expected.head.number
+                if again is not None and found.kind == claims.NEW and other:
                     self._load(connection, mirror, study_id)
                     proposal = self._from_memory(found.head.number, again)
                 if proposal is None:
@@ -98,7 +103,6 @@ class Claiming(TrialMethods):
             mirror.load([rows.Read(lease.trial, 0)])
             self._study_of[lease.trial_id] = study_id
             return lease
-
 
     def _from_memory(self, number: int, propose: Propose) -> FrozenTrial:
         """Within a transaction: nothing is read, it would wait for a connection."""

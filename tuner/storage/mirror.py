@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.storage import times
 from tuner.storage.frozen import clone
 from tuner.storage.lease import Update
+from tuner.storage.look import Look
 from tuner.storage.rows import Head, Read
 
 _STATES = tuple(TrialState)
@@ -48,7 +49,7 @@ class Mirror:
         self.distributions: dict[str, BaseDistribution] = {}
         self.counts: Counter[TrialState] = Counter()
         self.budget = 0
-        self.read_at = float("-inf")
+        self.look = Look()
         self._versions = dict.fromkeys(TrialState, 0)
         self._lists: dict[tuple[bool, ...], tuple[int, list[FrozenTrial]]] = {}
         self._columns: dict[int, list[float]] = {}

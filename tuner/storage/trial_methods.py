@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table
 
 from tuner.storage import claims, frozen, puts, reports, rows, studies, times, writes
 from tuner.storage.database import OutageError
+from tuner.storage.look import Look
 from tuner.storage.mirror import Mirror
 from tuner.storage.study_methods import StudyMethods
 
@@ -26,7 +27,8 @@ class TrialMethods(StudyMethods):
     Attributes:
         refresh_interval: how old, in seconds, what `get_trial` and `get_all_trials` answer may
             be. 0 reads what may have changed at every call, which is what Optuna expects. With
-            more, answers come from memory in between and while the database is away.
+            more, answers come from memory in between and while the database is away; from a
+            database that is slow to answer they may be up to ten times as old.
     """
 
     refresh_interval: float = 0.0
@@ -35,13 +37,13 @@ class TrialMethods(StudyMethods):
     def refresh(self, study_id: int) -> None:
         """Read what changed since the last time; KeyError if there is no such study."""
         with self._lock:
-            mirror = self._mirror(study_id)
+            mirror, started = self._mirror(study_id), time.monotonic()
             with self.database.read() as connection:
                 claims.see(connection, study_id, mirror)
                 if not mirror.heads:
                     studies.require(connection, study_id)
                 self._load(connection, mirror, study_id)
-            mirror.read_at = time.monotonic()
+            mirror.look.took(time.monotonic() - started)
 
     def _mirror(self, study_id: int) -> Mirror:
         mirror = self._mirrors.get(study_id)
@@ -60,17 +62,17 @@ class TrialMethods(StudyMethods):
             mirror.extend(reports.read_reports(connection, floors))
 
     def _current(self, study_id: int) -> Mirror:
-        """The study's mirror, read anew if it is older than `refresh_interval`."""
+        """The study's mirror, read anew if it is too old."""
         mirror = self._mirrors.get(study_id)
         if mirror is not None and not self._reads:
             return mirror
-        if mirror is None or mirror.read_at + self.refresh_interval <= time.monotonic():
+        if mirror is None or mirror.look.due(self.refresh_interval):
             try:
                 self.refresh(study_id)
             except OutageError:
                 if mirror is None or self.refresh_interval == 0:
                     raise
-                mirror.read_at = time.monotonic()  # not again at every call
+                mirror.look.took(0.0)  # not again at every call
         return self._mirrors[study_id]
 
     def get_all_trials(
@@ -113,7 +115,7 @@ class TrialMethods(StudyMethods):
                 head = rows.Head(-1, number, template.state, started, completed)
                 content = partial(writes.content, trial=template)
                 head = writes.insert_trial(connection, study_id, head, content)
-            mirror.read_at = float("-inf")
+            mirror.look = Look()
         return head.trial_id
 
     def set_trial_param(
@@ -174,7 +176,7 @@ class TrialMethods(StudyMethods):
             mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
             if mirror is not None:
                 mirror.stale.add(trial_id)
-                mirror.read_at = float("-inf")
+                mirror.look = Look()
 
     def _distribution(
         self, connection: Connection, study_id: int, name: str
