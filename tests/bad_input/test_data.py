@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 Run = Callable[..., str]
 OPTIMIZE = ("optimize", "--study", "mine")
@@ -65,6 +67,17 @@ def test_a_mistake_in_the_study_file(
             ("table.csv: columns with the same name: a", "rename"),
         ),
         ("a,b,kind\n" + '1,"2,one\n' * 12, ("table.csv",)),
+        ("kind\n" + "one\ntwo\n" * 12, ("table.csv: one column only, 'kind'", "comma")),
+        ("a,b,kind\n" + "1,2,one\n" * 12 + "1,2\n", ("line 14 has 2 fields", "header has 3")),
+        ("a,b,kind\n" + "1,2,one\n" * 12 + "1,2,3,4\n", ("line 14 has 4 fields",)),
+        (
+            "a,b,kind\n" + "".join(f"{i % 5},2,k{i}\n" for i in range(30)),
+            ("all 30 labels are different", 'task = "regression"'),
+        ),
+        (
+            "a,b,kind\n" + "".join(f"x{i % 4000},1,{i % 2}\n" for i in range(8000)),
+            ("table.csv: column 'a' has", "categories", "group its values"),
+        ),
     ],
 )
 def test_a_table_that_cannot_be_learnt_from(
@@ -72,6 +85,48 @@ def test_a_table_that_cannot_be_learnt_from(
 ) -> None:
     (folder / "table.csv").write_text(table)
     refused(*OPTIMIZE, words=words)
+
+
+def test_a_table_that_is_no_text(folder: Path, refused: Run) -> None:
+    (folder / "table.csv").write_bytes(b"a,b,kind\n\x81\x8d\xff,2,one\n")
+    refused(*OPTIMIZE, words=("table.csv: is not text", "tried utf-8-sig and cp1252", "UTF-8"))
+
+
+@pytest.mark.parametrize("key", ["group", "time", "split"])
+def test_a_column_that_divides_rows_and_is_missing(
+    edit: Callable[..., None], refused: Run, key: str
+) -> None:
+    edit('"kind"', f'"kind"\n{key} = "bb"')
+    refused(*OPTIMIZE, words=("table.csv: no column 'bb'", "did you mean 'b'?"))
+
+
+def test_files_of_images_that_cannot_be_learnt_from(
+    folder: Path, edit: Callable[..., None], refused: Run
+) -> None:
+    edit('path = "table.csv"\ntarget = "kind"', 'path = "images"')
+    for name in ("cat", "dog"):
+        (folder / "images" / name).mkdir(parents=True)
+        for i in range(6):
+            Image.new("L", (8, 8), i).save(folder / "images" / name / f"{i}.png")
+    Image.new("L", (9, 8)).save(folder / "images" / "dog" / "3.png")
+    refused(*OPTIMIZE, words=("dog/3.png: 9 x 8 pixels", "cat/0.png has 8 x 8"))
+    (folder / "images" / "dog" / "3.png").write_bytes(b"no image")
+    refused(*OPTIMIZE, words=("dog/3.png: cannot be read as an image",))
+
+
+def test_idx_files_that_cannot_be_learnt_from(
+    folder: Path, edit: Callable[..., None], refused: Run
+) -> None:
+    edit('path = "table.csv"\ntarget = "kind"', 'path = "mnist"')
+    (folder / "mnist").mkdir()
+    for part in ("train", "t10k"):
+        images = struct.pack(">IIII", 0x803, 30, 4, 4) + bytes(30 * 16)
+        (folder / "mnist" / f"{part}-images-idx3-ubyte").write_bytes(images)
+        labels = struct.pack(">II", 0x801, 20) + bytes(range(10)) * 2
+        (folder / "mnist" / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    refused(*OPTIMIZE, words=("30 images, and train-labels-idx1-ubyte has 20 labels",))
+    (folder / "mnist" / "train-labels-idx1-ubyte").write_text("<html>404</html>")
+    refused(*OPTIMIZE, words=("train-labels-idx1-ubyte: is no IDX file",))
 
 
 @pytest.mark.parametrize(

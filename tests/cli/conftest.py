@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -97,6 +99,20 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def clothes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four files of Fashion-MNIST: 600 made images, each kind brighter."""
+    folder = tmp_path_factory.mktemp("clothes")
+    for name, count in (("train", 600), ("t10k", 20)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        pixels = np.random.default_rng(0).integers(0, 20, (count, 28, 28), dtype=np.uint8)
+        pixels += 25 * labels[:, None, None]
+        for kind, array in (("images-idx3", pixels), ("labels-idx1", labels)):
+            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            (folder / f"{name}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return folder
 
 
 @pytest.fixture

@@ -15,13 +15,29 @@ from tuner.techniques import TECHNIQUES
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
-def test_check_shipped_studies(tuner, empty: Path, name: str) -> None:
-    outcome = tuner("check", "--study", name)
+def test_check_shipped_studies(tuner, empty: Path, clothes: Path, name: str) -> None:
+    outcome = tuner("check", "--study", name, FASHION_MNIST=str(clothes))
     assert outcome.code == 0
     assert outcome.stdout.startswith(f"{name}: ")
     assert "rows to train on" in outcome.stdout
     assert "learning_rate" in outcome.stdout
     assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("command", ["check", "optimize"])
+def test_a_shipped_study_whose_data_is_elsewhere(tuner, empty: Path, command: str) -> None:
+    for value, says in (("", "FASHION_MNIST is not set"), ("nowhere", "no such file '$FASHION")):
+        outcome = tuner(command, "--study", "fashion-mnist", FASHION_MNIST=value)
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert f"data.path: {says}" in outcome.stderr.replace("the environment variable ", "")
+    assert not list(empty.iterdir())
+
+
+def test_images_in_idx_files_are_trained_on(tuner, empty: Path, clothes: Path) -> None:
+    asked = ("optimize", "--study", "fashion-mnist", "--trials", "1", "--workers", "1", "--json")
+    outcome = tuner(*asked, FASHION_MNIST=str(clothes))
+    assert outcome.code == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["best"]["value"] > 0.1
 
 
 def test_check_says_how_large_the_search_is(tuner, place) -> None:

@@ -21,7 +21,9 @@ def here(tmp_path, monkeypatch):
 
 
 def test_the_studies_that_ship_are_found_from_any_folder(here):
-    assert set(shipped()) == {"digits", "digits-cnn", "breast-cancer", "diabetes"}
+    assert set(shipped()) == {
+        *("digits", "digits-cnn", "breast-cancer", "diabetes", "fashion-mnist", "wine"),
+    }
     assert local() == {}
     assert load("digits").name == "digits"
 
@@ -52,7 +54,8 @@ def test_no_such_study_lists_the_known_ones(here, name):
     assert find(name) is None
     with pytest.raises(StudyFileError, match=re.escape(f"no study is called {name!r}")) as caught:
         load(name)
-    assert "known: breast-cancer, diabetes, digits, digits-cnn, mine" in caught.value.hint
+    known = "breast-cancer, diabetes, digits, digits-cnn, fashion-mnist, mine, wine"
+    assert f"known: {known}" in caught.value.hint
     assert ("did you mean 'digits'?" in caught.value.hint) == (name == "digit")
 
 

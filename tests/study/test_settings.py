@@ -187,7 +187,7 @@ def test_data():
         ),
         ({"path": "x.npz", "split": "s", "test": 0.1}, "data.test", "does not go with split"),
         ({"source": "a:b", "test_path": "y"}, "data.test_path", "does not go with source"),
-        ({"source": "a:b", "group": "g", "time": "t"}, "data", "not by g and t"),
+        ({"source": "a:b", "group": "g", "time": "t"}, "data", "rows can be divided by one column"),
         ({"source": "a:b", "task": "x"}, "data.task", "unknown task 'x'"),
         (
             {"source": "a:b", "preprocessing": "x"},

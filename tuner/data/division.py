@@ -68,8 +68,8 @@ def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
         distance = float(np.abs(held[[2, 1]] - wanted).sum()) + empty * len(codes)
         if distance < nearest:
             best, nearest = part, distance
-    part: Index = best[codes]
-    return part
+    rows: Index = best[codes]
+    return rows
 
 
 def _filled(sizes: Index, order: Index, wanted: NDArray[Any]) -> Index:
