@@ -2,10 +2,11 @@
 
 A trial has ten mixed parameters and thirty reported epochs, each followed by a median pruning
 rule read from memory, and is told. The sampler's own time is not counted. Updates are written
-every ten epochs, as an outbox does when ten epochs take half a second. Prints one JSON line,
-times in milliseconds.
+every ten epochs, as an outbox does when ten epochs take half a second. All cases take turns, a
+trial each, so that whatever else the machine does meets them alike. Prints one JSON line: medians
+in milliseconds, and of them what this process computed itself.
 
-    python tests/benchmarks/storage_cost.py [--trials 60] [--plain 20]
+    python tests/benchmarks/storage_cost.py [--trials 60]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -33,7 +35,7 @@ from tuner.storage import Lease, Outbox, Storage, Update, open_storage
 from tuner.storage.rows import Head
 from tuner.storage.writes import content, insert_trial
 
-EPOCHS, EVERY = 30, 10
+EPOCHS, EVERY, WARM_UP = 30, 10, 5
 KINDS = {
     **{f"float{i}": FloatDistribution(1e-5, 1.0, log=i % 2 == 0) for i in range(5)},
     **{f"int{i}": IntDistribution(1, 256, log=i == 0) for i in range(2)},
@@ -49,7 +51,7 @@ def propose(number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
             params[name] = _random.choice(kind.choices)
         elif isinstance(kind, IntDistribution):
             params[name] = _random.randint(kind.low, kind.high)
-        else:
+        elif isinstance(kind, FloatDistribution):
             params[name] = _random.uniform(kind.low, kind.high)
     return create_trial(state=TrialState.RUNNING, params=params, distributions=KINDS)
 
@@ -83,60 +85,80 @@ def claim(storage: Storage, study_id: int, holder: str) -> Lease:
     return lease
 
 
-def one(storage: Storage, outbox: Outbox, study_id: int, every: int) -> None:
-    """A worker's trial without the training."""
-    lease = claim(storage, study_id, "me")
-    for epoch, loss in losses(EPOCHS).items():
-        outbox.put(Update(lease, {epoch: loss}))
-        below, reached = storage.rank(study_id, epoch, loss)
-        _ = reached > 5 and below > reached / 2  # the median rule; the trial goes on all the same
-        if (epoch + 1) % every == 0 and epoch + 1 < EPOCHS:
-            outbox.flush()
-    outbox.put(Update(lease, state=TrialState.COMPLETE, value=loss))
-    outbox.flush()
+class Case:
+    """A study of one size, and a worker's way of doing one trial of it."""
+
+    def __init__(self, url: str, finished: int, running: int, every: int = EVERY) -> None:
+        self.storage = open_storage(url)
+        self.name = f"{finished}-{running}-{every}"
+        self.study_id = join(self.storage, self.name)
+        fill(self.storage, self.study_id, finished, running)
+        self.storage.close()
+        self.storage = open_storage(url)
+        self.storage.refresh_interval = 0.5
+        self.outbox = Outbox(self.storage, flush_seconds=600)
+        self.every = every
+
+    def one(self) -> None:
+        """A worker's trial without the training."""
+        lease = claim(self.storage, self.study_id, "me")
+        for epoch, loss in losses(EPOCHS).items():
+            self.outbox.put(Update(lease, {epoch: loss}))
+            below, reached = self.storage.rank(self.study_id, epoch, loss)
+            _ = reached > 5 and below > reached / 2  # the median rule; the trial goes on anyway
+            if (epoch + 1) % self.every == 0 and epoch + 1 < EPOCHS:
+                self.outbox.flush()
+        self.outbox.put(Update(lease, state=TrialState.COMPLETE, value=loss))
+        self.outbox.flush()
+
+    def close(self) -> None:
+        self.outbox.close()
+        self.storage.close()
 
 
-def measure(url: str, finished: int, running: int, trials: int, every: int = EVERY) -> float:
-    """Median milliseconds of a trial."""
-    filler = open_storage(url)
-    study_id = join(filler, f"{finished}-{running}-{every}")
-    fill(filler, study_id, finished, running)
-    filler.close()
-    storage = open_storage(url)
-    storage.refresh_interval = 0.5
-    outbox = Outbox(storage, flush_seconds=600)
-    times = []
-    for _ in range(trials):
-        start = time.perf_counter()
-        one(storage, outbox, study_id, every)
-        times.append(1000 * (time.perf_counter() - start))
-    outbox.close()
-    storage.close()
-    return round(statistics.median(times[3:]), 2)
-
-
-def plain(url: str, finished: int, trials: int) -> float:
+class Plain:
     """The same with Optuna's own storage, random sampler and median pruner."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler, pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.MedianPruner()
-    study = optuna.create_study(storage=url, sampler=sampler, pruner=pruner)
-    done = [
-        create_trial(value=1.0, params=t.params, distributions=KINDS, intermediate_values=v)
-        for t, v in ((propose(0, None), losses(EPOCHS)) for _ in range(finished))
-    ]
-    study.add_trials(done)
-    times = []
-    for _ in range(trials):
-        start = time.perf_counter()
-        trial = study.ask()
+
+    def __init__(self, url: str, finished: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler, pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.MedianPruner()
+        self.study = optuna.create_study(storage=url, sampler=sampler, pruner=pruner)
+        done = [
+            create_trial(value=1.0, params=t.params, distributions=KINDS, intermediate_values=v)
+            for t, v in ((propose(0, None), losses(EPOCHS)) for _ in range(finished))
+        ]
+        self.study.add_trials(done)
+
+    def one(self) -> None:
+        trial = self.study.ask()
         for name, kind in KINDS.items():
             trial._suggest(name, kind)
         for epoch, loss in losses(EPOCHS).items():
             trial.report(loss, epoch)
             trial.should_prune()
-        study.tell(trial, loss)
-        times.append(1000 * (time.perf_counter() - start))
-    return round(statistics.median(times[1:]), 2)
+        self.study.tell(trial, loss)
+
+    def close(self) -> None:
+        pass
+
+
+def measure(cases: Mapping[str, Case | Plain], rounds: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of a trial of each case, the first rounds left out."""
+    walls: dict[str, list[float]] = {name: [] for name in cases}
+    computed: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(WARM_UP + rounds):
+        for name, case in cases.items():
+            start, cpu = time.perf_counter(), time.process_time()
+            case.one()
+            computed[name].append(1000 * (time.process_time() - cpu))
+            walls[name].append(1000 * (time.perf_counter() - start))
+    return {
+        name: {
+            "ms": round(statistics.median(walls[name][WARM_UP:]), 2),
+            "computed": round(statistics.median(computed[name][WARM_UP:]), 2),
+        }
+        for name in cases
+    }
 
 
 _JOIN = """
@@ -161,15 +183,14 @@ def joining(url: str, name: str) -> dict[str, float]:
     return dict(zip(("import", "open", "load"), seconds, strict=True))
 
 
-def figures(url: str, trials: int) -> dict[str, Any]:
-    found = {
-        "0 trials": measure(url, 0, 0, trials),
-        "100 trials": measure(url, 100, 0, trials),
-        "5000 trials": measure(url, 5000, 0, trials),
-        "32 running": measure(url, 100, 32, trials),
-        "100 trials, written every epoch": measure(url, 100, 0, trials, every=1),
+def cases(url: str) -> dict[str, Case]:
+    return {
+        "0 trials": Case(url, 0, 0),
+        "100 trials": Case(url, 100, 0),
+        "5000 trials": Case(url, 5000, 0),
+        "32 running": Case(url, 100, 32),
+        "100 trials, written every epoch": Case(url, 100, 0, every=1),
     }
-    return found | {"joining 5000 trials, s": joining(url, f"5000-0-{EVERY}")}
 
 
 def postgres_server(folder: Path) -> Any:
@@ -185,27 +206,41 @@ def postgres_server(folder: Path) -> Any:
     return server
 
 
+def run(folder: Path, server: Any, rounds: int) -> dict[str, Any]:
+    urls = {"sqlite": f"sqlite:///{folder}/tuner.db", "postgresql": server.create()}
+    made: dict[str, Case | Plain] = {
+        f"{kind}, {name}": case for kind, url in urls.items() for name, case in cases(url).items()
+    }
+    made["optuna on sqlite, 100 trials"] = Plain(f"sqlite:///{folder}/plain.db", 100)
+    found = measure(made, rounds)
+    for case in made.values():
+        case.close()
+    seconds = {kind: joining(url, f"5000-0-{EVERY}") for kind, url in urls.items()}
+    ratio = found["optuna on sqlite, 100 trials"]["ms"] / found["sqlite, 100 trials"]["ms"]
+    return found | {"joining 5000 trials, s": seconds, "times less than optuna": round(ratio, 1)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=60, help="measured for each figure")
-    parser.add_argument("--plain", type=int, default=20, help="measured with plain Optuna")
+    parser.add_argument("--trials", type=int, default=60, help="measured of each case")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cost", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "pg").mkdir()
         server = postgres_server(folder / "pg")
-        found = {"unit": "ms a trial", "epochs": EPOCHS, "written every": EVERY}
         try:
-            found["sqlite"] = figures(f"sqlite:///{folder}/tuner.db", arguments.trials)
-            found["postgresql"] = figures(server.create(), arguments.trials)
+            found = run(folder, server, arguments.trials)
         finally:
             server.kill()
-        found["optuna on sqlite, 100 trials"] = plain(
-            f"sqlite:///{folder}/plain.db", 100, arguments.plain
+    load = [round(each, 1) for each in os.getloadavg()]
+    print(
+        json.dumps(
+            {"unit": "ms a trial", "epochs": EPOCHS, "written every": EVERY}
+            | {"load of the machine": load}
+            | found
         )
-        ratio = found["optuna on sqlite, 100 trials"] / found["sqlite"]["100 trials"]
-        print(json.dumps(found | {"times less than optuna": round(ratio, 1)}))
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from optuna.trial import FrozenTrial
 
 from tuner.storage import claims, rows
@@ -101,7 +103,11 @@ class Claiming(TrialMethods):
                     lease, head = made
             mirror.mark(head)
             mirror.load([rows.Read(lease.trial, 0)])
+            if not lease.trial.state.is_finished():
+                mirror.own.add(lease.trial_id)
             self._study_of[lease.trial_id] = study_id
+            if not mirror.stale and not mirror.growing():
+                mirror.read_at = time.monotonic()
             return lease
 
     def _from_memory(self, number: int, propose: Propose) -> FrozenTrial:

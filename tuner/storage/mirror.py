@@ -18,9 +18,6 @@ from tuner.storage.lease import Update
 from tuner.storage.look import Look
 from tuner.storage.rows import Head, Read
 
-_STATES = tuple(TrialState)
-_BY_NUMBER = attrgetter("_number")
-
 
 class Mirror:
     """Trials of one study, and what is known of their rows in the database.
@@ -31,6 +28,7 @@ class Mirror:
         unfinished: trials whose row may still change.
         stale: trials whose row changed, and whose rest has to be read.
         pending: trials of this process with something that waits to be written.
+        own: running trials that this process holds, and need not be read.
         budget: of an open study as far as the last claim knows, else 0.
         floors: of running trials, the highest row id of an intermediate value that was read.
     """
@@ -45,13 +43,14 @@ class Mirror:
         self.unfinished: set[int] = set()
         self.stale: set[int] = set()
         self.pending: set[int] = set()
+        self.own: set[int] = set()
         self.floors: dict[int, int] = {}
         self.distributions: dict[str, BaseDistribution] = {}
         self.counts: Counter[TrialState] = Counter()
         self.budget = 0
         self.look = Look()
         self._versions = dict.fromkeys(TrialState, 0)
-        self._lists: dict[tuple[bool, ...], tuple[int, list[FrozenTrial]]] = {}
+        self._lists: dict[tuple[TrialState, ...], tuple[int, list[FrozenTrial]]] = {}
         self._columns: dict[int, list[float]] = {}
 
     @property
@@ -90,6 +89,7 @@ class Mirror:
         self.heads[head.trial_id] = head
         if head.state.is_finished():
             self.unfinished.discard(head.trial_id)
+            self.own.discard(head.trial_id)
             self.floors.pop(head.trial_id, None)
         else:
             self.unfinished.add(head.trial_id)
@@ -130,6 +130,10 @@ class Mirror:
                 if not isnan(value):
                     insort(column, value)
 
+    def growing(self) -> dict[int, int]:
+        """The floors of running trials that others may have added to."""
+        return {i: f for i, f in self.floors.items() if i not in self.pending | self.own}
+
     def anticipate(self, update: Update) -> None:
         """Show what this process has to tell about one of its trials before it is written."""
         self.pending.add(update.lease.trial_id)
@@ -164,6 +168,7 @@ class Mirror:
     def forget(self, trial_id: int) -> None:
         """Read a trial anew: another worker has it, and what was told of it here is void."""
         self.pending.discard(trial_id)
+        self.own.discard(trial_id)
         if trial_id in self.heads:
             self.stale.add(trial_id)
             self.unfinished.add(trial_id)
@@ -171,13 +176,12 @@ class Mirror:
 
     def listed(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
         """Trials in these states by number; the same list until one of them changes."""
-        wanted = tuple(states is None or state in states for state in _STATES)
-        version = sum(self._versions[s] for s, want in zip(_STATES, wanted, strict=True) if want)
+        wanted = tuple(state for state in TrialState if states is None or state in states)
+        version = sum(self._versions[state] for state in wanted)
         known = self._lists.get(wanted)
         if known is None or known[0] != version:
-            chosen = {s for s, want in zip(_STATES, wanted, strict=True) if want}
-            trials = [trial for trial in self.trials.values() if trial.state in chosen]
-            known = version, sorted(trials, key=_BY_NUMBER)
+            trials = (trial for trial in self.trials.values() if trial.state in wanted)
+            known = version, sorted(trials, key=attrgetter("_number"))
             self._lists[wanted] = known
         return known[1]
 

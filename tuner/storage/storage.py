@@ -160,6 +160,9 @@ class Storage(Claiming):
         if leases:
             with self.database.write() as connection:
                 fences.release(connection, leases)
+        with self._lock:
+            for lease in leases:
+                self._mirror_of(lease).own.discard(lease.trial_id)
 
     def register_worker(self, holder: str, host: str, pid: int, device: str) -> None:
         with self.database.write() as connection:

@@ -57,7 +57,7 @@ class TrialMethods(StudyMethods):
             wanted |= mirror.unfinished - mirror.pending
         mirror.load(rows.read_trials(connection, [mirror.heads[i] for i in sorted(wanted)]))
         self._study_of.update(dict.fromkeys(wanted, study_id))
-        floors = {i: f for i, f in mirror.floors.items() if i not in wanted | mirror.pending}
+        floors = {i: f for i, f in mirror.growing().items() if i not in wanted}
         if floors:
             mirror.extend(reports.read_reports(connection, floors))
 
