@@ -89,7 +89,7 @@ class Case:
     """A study of one size, and a worker's way of doing one trial of it."""
 
     def __init__(self, url: str, finished: int, running: int, every: int = EVERY) -> None:
-        self.storage = open_storage(url)
+        self.storage = open_storage(url, lease_seconds=86400)  # nobody renews the others' leases
         self.name = f"{finished}-{running}-{every}"
         self.study_id = join(self.storage, self.name)
         fill(self.storage, self.study_id, finished, running)
