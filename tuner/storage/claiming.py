@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from optuna.trial import FrozenTrial
 
 from tuner.storage import claims, rows
 from tuner.storage.lease import Lease, Propose
+from tuner.storage.mirror import Mirror
 from tuner.storage.trial_methods import TrialMethods
 
 LEASE_SECONDS = 30.0
@@ -101,14 +100,18 @@ class Claiming(TrialMethods):
                     if made is None:
                         return None
                     lease, head = made
-            mirror.mark(head)
-            mirror.load([rows.Read(lease.trial, 0)])
-            if not lease.trial.state.is_finished():
-                mirror.own.add(lease.trial_id)
-            self._study_of[lease.trial_id] = study_id
-            if not mirror.stale and not mirror.growing():
-                mirror.read_at = time.monotonic()
+            self._show(mirror, lease, head)
             return lease
+
+    def _show(self, mirror: Mirror, lease: Lease, head: rows.Head) -> None:
+        """Take the new lease's trial into memory."""
+        mirror.mark(head)
+        mirror.load([rows.Read(lease.trial, 0)])
+        self._study_of[lease.trial_id] = lease.study_id
+        if not lease.trial.state.is_finished():
+            mirror.own.add(lease.trial_id)
+        if not mirror.stale and not mirror.growing():
+            mirror.look.took(0.0)  # the claim has seen all there is
 
     def _from_memory(self, number: int, propose: Propose) -> FrozenTrial:
         """Within a transaction: nothing is read, it would wait for a connection."""

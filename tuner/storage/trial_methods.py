@@ -64,9 +64,7 @@ class TrialMethods(StudyMethods):
     def _current(self, study_id: int) -> Mirror:
         """The study's mirror, read anew if it is too old."""
         mirror = self._mirrors.get(study_id)
-        if mirror is not None and not self._reads:
-            return mirror
-        if mirror is None or mirror.look.due(self.refresh_interval):
+        if mirror is None or (self._reads and mirror.look.due(self.refresh_interval)):
             try:
                 self.refresh(study_id)
             except OutageError:
@@ -104,15 +102,13 @@ class TrialMethods(StudyMethods):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         template = template_trial or frozen.blank()
-        start, complete = template.datetime_start, template.datetime_complete
         with self._lock:
             mirror = self._mirror(study_id)
             with self.database.write() as connection:
                 studies.require(connection, study_id, lock=True)
                 claims.see(connection, study_id, mirror)
-                started, completed = times.to_utc(start), times.to_utc(complete)
-                number = len(mirror.heads)
-                head = rows.Head(-1, number, template.state, started, completed)
+                span = map(times.to_utc, (template.datetime_start, template.datetime_complete))
+                head = rows.Head(-1, len(mirror.heads), template.state, *span)
                 content = partial(writes.content, trial=template)
                 head = writes.insert_trial(connection, study_id, head, content)
             mirror.look = Look()
@@ -130,8 +126,8 @@ class TrialMethods(StudyMethods):
             known = self._distribution(connection, study_id, param_name)
             if known is not None:
                 check_distribution_compatibility(known, distribution)
-            found = [(param_name, param_value_internal, distribution)]
-            puts.put(connection, [writes.params(trial_id, found)])
+            param = (param_name, param_value_internal, distribution)
+            puts.put(connection, [writes.params(trial_id, [param])])
         self._outdated(trial_id)
 
     def set_trial_state_values(
