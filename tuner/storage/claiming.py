@@ -90,7 +90,6 @@ class Claiming(TrialMethods):
                     return None
                 other = proposal is None or found.head.number != expected.head.number
                 if again is not None and found.kind == claims.NEW and other:
-                    self._load(connection, mirror, study_id)
                     proposal = self._from_memory(found.head.number, again)
                 if proposal is None:
                     lease = claims.resume(connection, study_id, found, holder, ttl)
@@ -114,7 +113,7 @@ class Claiming(TrialMethods):
             mirror.look.took(0.0)  # the claim has seen all there is
 
     def _from_memory(self, number: int, propose: Propose) -> FrozenTrial:
-        """Within a transaction: nothing is read, it would wait for a connection."""
+        """Within a transaction nothing is read: others wait, and there may be no connection."""
         self._reads = False
         try:
             return propose(number, None)
