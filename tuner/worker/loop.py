@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from tuner.errors import TrainingError
@@ -78,7 +79,8 @@ class Worker:
         name, options = job.study.search.pruner
         pruner = build_pruner(name, options, epochs=job.study.max_epochs)
         view = self.patiently(lambda: StudyView(self.storage, job.study.name))
-        pruning = PruningStudy(view, job.study.name, pruner)
+        never = isinstance(pruner, NopPruner)  # then nothing has to be read
+        pruning = None if never else PruningStudy(view, job.study.name, pruner)
         desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
         here = replace(job, data=job.data.to(self.device))  # once, not for each trial
         return Bench(here, Proposer(view, here, pruner, self.clock), desk)

@@ -41,7 +41,7 @@ class Desk:
 
     storage: Storage
     outbox: Outbox
-    pruning: PruningStudy
+    pruning: PruningStudy | None
     device: torch.device
     leaving: Leaving
     clock: Clock
@@ -72,7 +72,8 @@ class TrialRun:
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
             self._fail(f"{MEMORY_HINT} ({said})" if _out_of_memory(error) else said)
-        self.desk.pruning.forget(self.lease.trial_id)
+        if self.desk.pruning is not None:
+            self.desk.pruning.forget(self.lease.trial_id)
 
     def _train(self) -> None:
         if self.lease.token > ATTEMPTS and not self.told:
@@ -133,11 +134,15 @@ class TrialRun:
             return "time limit"
         if epoch.number < self.told:  # an earlier holder asked here, and went on
             return ""
+        return "pruned" if self._pruned() else ""
+
+    def _pruned(self) -> bool:
+        if self.desk.pruning is None:
+            return False
         with self.desk.clock.measure("storage"):
             trial = self.desk.storage.get_trial(self.lease.trial_id)
         with self.desk.clock.measure("pruner"):
-            prune = self.desk.pruning.should_prune(trial, self._mark)
-        return "pruned" if prune else ""
+            return self.desk.pruning.should_prune(trial, self._mark)
 
     @property
     def seconds(self) -> float:
