@@ -39,10 +39,31 @@ def put(connection: Connection, puts: Iterable[Put]) -> None:
     """Insert or replace all rows."""
     found = [each for each in puts if each.values]
     if connection.dialect.name == "sqlite":
-        for table, keys, values, replace in found:
-            connection.execute(upsert("sqlite", table, keys, replace), values)
+        for each, shape in zip(found, shapes(found), strict=True):
+            connection.exec_driver_sql(_one_row(shape), several(each.values))
     elif found:
         connection.exec_driver_sql(_together(shapes(found)), documents(found))
+
+
+@cache
+def _one_row(shape: Shape) -> str:
+    bound = ", ".join(f":{name}" for name in shape.names)
+    return f"INSERT INTO {_named(shape)} VALUES ({bound}) {_conflict(shape)}"
+
+
+def _named(shape: Shape) -> str:
+    return f"{shape.table.name} ({', '.join(shape.names)})"
+
+
+def _conflict(shape: Shape) -> str:
+    others = ", ".join(f"{n} = excluded.{n}" for n in _others(shape.table, shape.keys))
+    done = f"UPDATE SET {others}" if shape.replace else "NOTHING"
+    return f"ON CONFLICT ({', '.join(shape.keys)}) DO {done}"
+
+
+def several(values: Sequence[dict[str, Any]]) -> Any:
+    """What to bind for some rows; one row alone is cheaper without executemany."""
+    return values[0] if len(values) == 1 else values
 
 
 @cache
@@ -83,15 +104,16 @@ def insertions(
 def _insertion(shape: Shape, bound: str, trial_id: str, given: str) -> str:
     table, keys, names, replace = shape
     chosen = (trial_id if name == "trial_id" else f"r.{name}" for name in names)
+    made = (
+        f"INSERT INTO {_named(shape)} SELECT {', '.join(chosen)} "
+        f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(%({bound})s AS json)) AS r "
+        f"{given} {_conflict(shape)}"
+    )
+    if not replace:
+        return made
     others = _others(table, keys)
     old, new = (", ".join(f"{of}.{name}" for name in others) for of in (table.name, "excluded"))
-    changed = f"({', '.join(others)}) = ROW({new}) WHERE ({old}) IS DISTINCT FROM ({new})"
-    return (
-        f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(chosen)} "
-        f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(%({bound})s AS json)) AS r "
-        f"{given} ON CONFLICT ({', '.join(keys)}) DO "
-        + (f"UPDATE SET {changed}" if replace else "NOTHING")
-    )
+    return f"{made} WHERE ({old}) IS DISTINCT FROM ({new})"  # no new version of an equal row
 
 
 def together(statements: dict[str, str], answer: str) -> str:

@@ -99,7 +99,7 @@ def _end(
     if not ended:
         return
     values = [{"id": i, "new_state": state, "end": end} for i, (state, end) in ended.items()]
-    connection.execute(_set_ended(), values)
+    connection.execute(_set_ended(), puts.several(values))
     _remove(connection, schema.leases, ended)
     _remove(connection, schema.checkpoints, ended.keys() & saved)
 
