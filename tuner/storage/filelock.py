@@ -17,15 +17,17 @@ def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a file, which is made for it and removed after it.
 
     Two may hold it at once after a third has left: whoever gets it has to look whether the work
-    is done already. After an error the file stays.
+    is done already.
 
     Raises:
         sqlite3.OperationalError: the file cannot be made, or is held for more than a minute.
     """
-    with closing(_locked(path)):
-        yield
-    with suppress(PermissionError):  # Windows: another has it open, and removes it later
-        path.unlink(missing_ok=True)
+    try:
+        with closing(_locked(path)):
+            yield
+    finally:
+        with suppress(PermissionError):  # Windows: another has it open, and removes it later
+            path.unlink(missing_ok=True)
 
 
 def _locked(path: Path) -> sqlite3.Connection:

@@ -116,6 +116,9 @@ def ensure(database: Database) -> None:
         if _is_current(database):
             return
         _optuna(database)
+        if database.dialect == "sqlite":
+            with database.read() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         with database.write() as connection:
             _create(connection, database.dialect)
 
@@ -151,8 +154,6 @@ def _locked(database: Database) -> Iterator[None]:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
         return
     with file_lock(Path(f"{database.url.database}-making")):
-        with database.read() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         yield
 
 
