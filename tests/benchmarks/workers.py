@@ -133,7 +133,7 @@ def busy(server: Any, folder: Path, sampler: str, workers: int, options: Any) ->
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     count = min(options.processes, workers)
-    begin = time.monotonic() + 4 + workers / 8
+    begin = time.monotonic() + 3 + workers / 3
     parts = [workers // count + (i < workers % count) for i in range(count)]
     processes = [
         context.Process(target=work, args=(url, n, begin, options.seconds, results)) for n in parts

@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 
-import optuna
 import torch
 
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, load_job
-from tuner.run.process import deadline_of
+from tuner.run.process import deadline_of, quiet
 from tuner.storage import OutageError, Storage, open_storage
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
@@ -40,7 +39,7 @@ def optimize(
         TunerError: what kept it from running.
         KeyboardInterrupt: after the workers gave their trials back.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     devices = worker_devices(options)
     begun = time.monotonic()

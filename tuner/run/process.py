@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -74,11 +75,17 @@ def lease_seconds() -> float:
     return seconds
 
 
+def quiet() -> None:
+    """Other libraries' chatter: Optuna's, and what a pool has to say of connections that broke."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+
 def open_worker(
     url: str, device: str, leaving: Leaving, say: Callable[[str], None] = lambda _: None
 ) -> Worker:
     """A worker with connections of its own, registered in the database."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    quiet()
     torch.set_num_threads(1)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # or else each worker has a little on the first GPU too
