@@ -150,7 +150,8 @@ def _continuations(reports: Any, checkpoints: Any) -> tuple[list[str], int]:
         saved[trial_id][token] = epochs_in(bytes(data))
     values: dict[tuple[int, int], set[float]] = defaultdict(set)
     wrote: dict[int, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for trial_id, token, step, value in reports:
+    for trial_id, holder, step, value in reports:
+        token = holder or 0  # nobody held a duplicate, which is told at once
         values[trial_id, step].add(value)
         wrote[trial_id][token].add(step)
     for (trial_id, step), found in values.items():

@@ -14,7 +14,7 @@ from tuner.worker.signals import StopRequested
 
 def test_it_calls_until_there_is_an_answer() -> None:
     said: list[str] = []
-    fails = [OutageError("cannot be reached", where="here"), OutageError("starts", where="here")]
+    fails = [OutageError(what, where="here") for what in ("broke", "broke", "cannot be reached")]
 
     def call() -> int:
         if fails:
@@ -28,9 +28,16 @@ def test_it_calls_until_there_is_an_answer() -> None:
     ]
 
 
-def test_an_answer_at_once_is_no_news() -> None:
+def test_a_connection_that_broke_is_no_news() -> None:
     said: list[str] = []
-    assert Patience(lambda: False, said.append)(lambda: None) is None
+    fails = [OutageError("broke")]
+
+    def call() -> int:
+        if fails:
+            raise fails.pop(0)
+        return 7
+
+    assert Patience(lambda: False, said.append)(call) == 7
     assert said == []
 
 

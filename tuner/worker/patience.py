@@ -11,6 +11,8 @@ from tuner.worker.signals import StopRequested
 
 T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+NEWS = 4 * FIRST_WAIT
+"""An outage is worth a word when this wait comes; a broken connection is not."""
 
 
 class Patience:
@@ -35,12 +37,12 @@ class Patience:
             try:
                 result = call()
             except OutageError as error:
-                if wait == FIRST_WAIT:
+                if wait == NEWS:
                     self._say(f"waiting for the database: {error.where}: {error.what}")
                 self._sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
             else:
-                if wait > FIRST_WAIT:
+                if wait > NEWS:
                     self._say("the database answers again")
                 return result
 
