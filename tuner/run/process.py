@@ -28,7 +28,7 @@ from tuner.worker.signals import Leaving, StopRequested
 Spent = dict[str, float]
 """Seconds by what they went into."""
 
-REFRESH_SECONDS = 0.5
+REFRESH_SECONDS, LOCAL_REFRESH_SECONDS = 0.5, 0.1
 """How old a worker's picture of the others' trials may be."""
 LEASE_VARIABLE, SPOOL_VARIABLE = "TUNER_LEASE", "TUNER_SPOOL"
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -90,7 +90,7 @@ def open_worker(
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # or else each worker has a little on the first GPU too
     storage = open_storage(url, lease_seconds=lease_seconds())
-    storage.refresh_interval = REFRESH_SECONDS
+    storage.refresh_interval = REFRESH_SECONDS if storage.remote else LOCAL_REFRESH_SECONDS
     holder = new_holder()
     storage.register_worker(holder, socket.gethostname(), os.getpid(), device)
     return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say)

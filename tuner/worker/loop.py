@@ -26,7 +26,7 @@ from tuner.worker.trial import Desk, TrialRun
 
 TOO_MANY_FAILURES = 10
 """A study stops when so many more trials failed than finished."""
-IDLE_SECONDS = 0.2
+IDLE_SECONDS, FLUSH_SECONDS = 0.2, 0.5
 CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0
 
 
@@ -65,7 +65,8 @@ class Worker:
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
         self.patiently = Patience(leaving, say)
-        self.outbox = Outbox(storage, spool, holder=holder)
+        flush = storage.refresh_interval or FLUSH_SECONDS  # told as often as asked
+        self.outbox = Outbox(storage, spool, flush, holder)
         if self.outbox.pending():  # before anything is claimed: these may still be ours to tell
             with suppress(StopRequested):
                 self.patiently(self.outbox.flush)
