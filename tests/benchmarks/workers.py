@@ -55,7 +55,7 @@ optimizer = {{ choices = ["adam", "sgd", "rmsprop"] }}
 [search]
 trials = 1000000
 sampler = "{sampler}"
-pruner = "median"
+pruner = "{pruner}"
 """
 EPOCHS, SECONDS = 10, 1.0
 slept = local()
@@ -127,7 +127,7 @@ def busy(server: Any, folder: Path, sampler: str, workers: int, options: Any) ->
     """What share of their time so many workers slept."""
     url = server.create()
     path = folder / "sleep.toml"
-    path.write_text(STUDY.format(sampler=sampler))
+    path.write_text(STUDY.format(sampler=sampler, pruner=options.pruner))
     submit(str(path), url)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     context = multiprocessing.get_context("fork")
@@ -165,6 +165,7 @@ def server_class() -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 4, 16, 64])
+    parser.add_argument("--pruner", default="none")
     parser.add_argument("--samplers", nargs="*", default=["random", "tpe"])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--processes", type=int, default=2 * (os.cpu_count() or 1))
@@ -183,7 +184,11 @@ def main() -> int:
             }
         finally:
             server.kill()
-    print(json.dumps({"seconds a trial": SECONDS, "cores": os.cpu_count(), **curve}))
+    print(
+        json.dumps(
+            {"seconds a trial": SECONDS, "pruner": options.pruner, "cores": os.cpu_count(), **curve}
+        )
+    )
     return 0
 
 

@@ -53,15 +53,13 @@ def _asha(options: dict[str, Any], epochs: int) -> BasePruner:
 
 
 def _median(options: dict[str, Any], epochs: int) -> BasePruner:
-    from optuna.pruners import MedianPruner
-
-    return MedianPruner(**_with_warmup(options, epochs))
+    return _percentile({**options, "percentile": 50.0}, epochs)
 
 
 def _percentile(options: dict[str, Any], epochs: int) -> BasePruner:
-    from optuna.pruners import PercentilePruner
+    from tuner.search.percentile import KeptPercentilePruner
 
-    return PercentilePruner(**_with_warmup(options, epochs))
+    return KeptPercentilePruner(**_with_warmup(options, epochs))
 
 
 def _patient(options: dict[str, Any], epochs: int) -> BasePruner:
