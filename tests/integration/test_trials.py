@@ -160,14 +160,26 @@ def test_every_trial_can_be_trained_again(make: Any, sqlite_url: str, name: str)
     pruner = '[search]\npruner = { name = "asha", min_resource = 1, reduction_factor = 2 }'
     shared.path.write_text(text.replace("[search]", pruner))
     optimize(str(shared.path), RunOptions(shared.url, trials=6, workers=2, device="cpu"))
-    states = set()
-    for trial in shared.trials():
-        states.add(trial.state)
-        if trial.value is not None:
-            again = retrain(name, trial.number, RunOptions(shared.url, device="cpu"))
-            assert again.equal, (trial.number, again)
-            assert again.epochs == max(trial.intermediate_values)
-    assert states == {TrialState.COMPLETE, TrialState.PRUNED}
+    trained_again(shared, name)
+    assert {trial.state for trial in shared.trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def trained_again(shared: Any, name: str) -> None:
+    told = [trial for trial in shared.trials() if trial.value is not None]
+    assert told
+    for trial in told:
+        again = retrain(name, trial.number, RunOptions(shared.url, device="cpu"))
+        assert again.equal, (trial.number, again)
+        assert again.epochs == max(trial.intermediate_values)
+
+
+def test_a_pruned_trial_can_be_trained_again(make: Any, sqlite_url: str) -> None:
+    never = 'pruner = { name = "threshold", lower = 1e9, n_warmup_steps = 2 }'
+    shared = make(sqlite_url).write(epochs=6, trials=2)
+    shared.path.write_text(shared.path.read_text().replace('pruner = "none"', never))
+    optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
+    assert {trial.state for trial in shared.trials()} == {TrialState.PRUNED}
+    trained_again(shared, "small")
 
 
 def test_a_limit_on_a_trials_time_ends_it(make: Any, sqlite_url: str) -> None:
