@@ -174,11 +174,11 @@ def trained_again(shared: Any, name: str) -> None:
 
 
 def test_a_pruned_trial_can_be_trained_again(make: Any, sqlite_url: str) -> None:
-    never = 'pruner = { name = "threshold", lower = 1e9, n_warmup_steps = 2 }'
-    shared = make(sqlite_url).write(epochs=6, trials=2)
-    shared.path.write_text(shared.path.read_text().replace('pruner = "none"', never))
+    strict = 'pruner = { name = "percentile", percentile = 0.0, n_startup_trials = 1, n_warmup_steps = 2 }'
+    shared = make(sqlite_url).write(epochs=6, trials=8)
+    shared.path.write_text(shared.path.read_text().replace('pruner = "none"', strict))
     optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
-    assert {trial.state for trial in shared.trials()} == {TrialState.PRUNED}
+    assert TrialState.PRUNED in {trial.state for trial in shared.trials()}
     trained_again(shared, "small")
 
 
