@@ -174,7 +174,8 @@ def trained_again(shared: Any, name: str) -> None:
 
 
 def test_a_pruned_trial_can_be_trained_again(make: Any, sqlite_url: str) -> None:
-    strict = 'pruner = { name = "percentile", percentile = 0.0, n_startup_trials = 1, n_warmup_steps = 2 }'
+    options = "percentile = 0.0, n_startup_trials = 1, n_warmup_steps = 2"
+    strict = f'pruner = {{ name = "percentile", {options} }}'
     shared = make(sqlite_url).write(epochs=6, trials=8)
     shared.path.write_text(shared.path.read_text().replace('pruner = "none"', strict))
     optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
