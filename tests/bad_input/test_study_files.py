@@ -36,6 +36,8 @@ RATE = "learning_rate = { low = 1e-3, high = 1e-1, log = true }"
         ('"linear"', '"linera"', ("model.family: unknown family", "did you mean 'linear'?")),
         ('"random"', '"ramdon"', ("search.sampler", "did you mean 'random'?")),
         ('"none"', '"non"', ("search.pruner", "did you mean 'none'?")),
+        ("epochs = 2", 'class_weights = "balancd"', ("training.class_weights", "'balanced'?")),
+        ("epochs = 2", "sampling = true", ("training.sampling", "shuffled, balanced")),
         # a wrong type
         ("epochs = 2", 'epochs = "two"', ("training.epochs: found 'two'", "whole number")),
         ("epochs = 2", "epochs = 2.5", ("training.epochs: found 2.5", "whole number")),

@@ -175,7 +175,8 @@ class Stack:
         techniques = [(t, trial.plan.values[t.name]) for t in trial.plan.techniques]
         streams = Streams(trial.seed, epoch, trial.device)
         rows, size, shape = len(self.data.train), trial.plan.batch_size, self.data.shape
-        blocks = batches(rows, size, shape, techniques, trial.layers, streams)
+        classes = self.data.train.y if self.data.target.classes else None
+        blocks = batches(rows, size, shape, techniques, trial.layers, streams, classes)
         return [batch for block in blocks for batch in block]
 
     def _step(self, step: Sequence[Batch], rate: Tensor) -> Tensor:

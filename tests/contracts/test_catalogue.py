@@ -71,7 +71,7 @@ def test_techniques(technique: object) -> None:
     assert leaf.source
     assert leaf.search is not None
     assert leaf.default == leaf.off is not None
-    hooks = ("layer", "batch", "gradient", "update", "after", "stop")
+    hooks = ("rows", "layer", "batch", "gradient", "update", "after", "stop")
     assert any(getattr(technique, hook) for hook in hooks)
 
 

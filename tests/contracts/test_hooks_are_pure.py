@@ -14,6 +14,7 @@ from tuner.space import Leaf
 from tuner.techniques import TECHNIQUES, Draw, Technique
 
 P, K = 9, 3
+SHARES = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 Shape = tuple[int, ...]
 
 
@@ -81,7 +82,7 @@ def test_state(technique: Technique, shape: Shape, values: Any) -> None:
 @having("batch")
 def test_batch(technique: Technique, values: Any) -> None:
     x, y = numbers(6, 2, 5, 4), numbers(6, 3).softmax(1)
-    draw = Draw(1, 8, (2, 5, 4), torch.Generator().manual_seed(4))
+    draw = Draw(1, 8, (2, 5, 4), torch.Generator().manual_seed(4), SHARES)
     hp = values(technique.leaf)[-1]
     noise = [part[0] for part in technique.draw(hp, draw)] if technique.draw else []
     assert technique.batch
@@ -90,14 +91,26 @@ def test_batch(technique: Technique, values: Any) -> None:
     assert after_y.shape == y.shape
     assert after_x.dtype == after_y.dtype == torch.float64
     assert not (torch.equal(after_x, x) and torch.equal(after_y, y))
-    torch.testing.assert_close(after_y.sum(1), torch.ones(6, dtype=torch.float64))
+    if technique.name != "class_weights":  # a row counts as one row
+        torch.testing.assert_close(after_y.sum(1), torch.ones(6, dtype=torch.float64))
+
+
+@having("rows")
+def test_rows(technique: Technique, values: Any) -> None:
+    classes = torch.tensor([0, 0, 1, 0, 2, 2, 0])
+    assert technique.rows
+    hp, generator = values(technique.leaf)[-1], torch.Generator().manual_seed(4)
+    rows = unchanged(lambda y: technique.rows(hp, y, generator), classes)
+    assert rows.shape == classes.shape
+    assert set(rows.tolist()) <= set(range(len(classes)))
 
 
 @having("draw")
 def test_noise_is_one_entry_a_step(technique: Technique, values: Any) -> None:
     for hp in [technique.leaf.off, *values(technique.leaf)]:
         assert technique.draw
-        noise = technique.draw(hp, Draw(5, 8, (2, 5, 4), torch.Generator().manual_seed(4)))
+        generator = torch.Generator().manual_seed(4)
+        noise = technique.draw(hp, Draw(5, 8, (2, 5, 4), generator, SHARES))
         assert noise
         assert all(len(part) == 5 for part in noise)
 

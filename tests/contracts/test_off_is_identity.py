@@ -31,14 +31,14 @@ def mask() -> Tensor:
 
 
 def off(technique: Technique, trials: int | None) -> Any:
-    if trials is None:
+    if trials is None or technique.leaf.static:
         return technique.leaf.off
     return torch.full((trials, 1), float(technique.leaf.off or 0), dtype=torch.float64)
 
 
 def drawn(technique: Technique, rows: int, shape: tuple[int, ...], seed: int) -> tuple[Any, ...]:
     generator = torch.Generator().manual_seed(seed)
-    draw = Draw(1, rows, shape, generator)
+    draw = Draw(1, rows, shape, generator, torch.tensor([0.5, 0.3, 0.2]).double())
     noise = technique.draw(technique.leaf.off, draw) if technique.draw else ()
     return tuple(part[0] for part in noise)
 
@@ -95,7 +95,11 @@ def test_batch_of_many_trials(technique: Technique) -> None:
     each = [drawn(technique, 8, (2, 5, 4), seed=k) for k in range(K)]
     noise = [torch.stack(parts) for parts in zip(*each, strict=True)]
     assert technique.batch
-    after = vmap(technique.batch)(x, y, off(technique, K)[:, 0], *noise)
+    hp = off(technique, K)
+    if technique.leaf.static:  # the same in all trials
+        after = vmap(lambda x, y, *noise: technique.batch(x, y, hp, *noise))(x, y, *noise)
+    else:
+        after = vmap(technique.batch)(x, y, hp[:, 0], *noise)
     assert torch.equal(after[0], x)
     assert torch.equal(after[1], y)
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
@@ -196,7 +198,9 @@ class HandWritten:
         plan, streams = self.fresh.plan, Streams(self.fresh.seed, epoch, torch.device("cpu"))
         drawing = [(t, plan.values[t.name]) for t in plan.techniques]
         rows, layers = len(self.data.train), self.fresh.layers
-        for block in batches(rows, plan.batch_size, self.data.shape, drawing, layers, streams):
+        shape, y = self.data.shape, self.data.train.y
+        classes = y if self.data.target.classes else None
+        for block in batches(rows, plan.batch_size, shape, drawing, layers, streams, classes):
             yield from block
 
     def _step(self, batch: Batch) -> None:
@@ -221,10 +225,19 @@ class HandWritten:
         self.scheduler.step()
         self.average.update_parameters(self.network)
 
+    def _criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """torch's, summed and divided by the rows: its own mean divides by the rows' weights."""
+        smoothing, y = self.config["label_smoothing"], self.data.train.y.numpy()
+        if self.config["class_weights"] == "none":
+            return nn.CrossEntropyLoss(label_smoothing=smoothing)
+        weight = torch.from_numpy(compute_class_weight("balanced", classes=np.unique(y), y=y))
+        summed = nn.CrossEntropyLoss(weight, label_smoothing=smoothing, reduction="sum")
+        return lambda outputs, targets: summed(outputs, targets) / len(targets)
+
     def _loss(self, x: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
         if self.data.target.task == "regression":
             return functional.mse_loss(self.network(x).squeeze(1), y)
-        criterion = nn.CrossEntropyLoss(label_smoothing=self.config["label_smoothing"])
+        criterion = self._criterion()
         if share is None:
             return criterion(self.network(x), y)
         partner = torch.arange(len(x)) - 1  # the row before, the last row's for the first
@@ -346,6 +359,9 @@ def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_fo
         {"label_smoothing": 0.1},
         {"mixup": 0.4},
         {"mixup": 0.4, "label_smoothing": 0.2, "dropout": 0.1},
+        {"class_weights": "balanced"},
+        {"class_weights": "balanced", "mixup": 0.4, "label_smoothing": 0.2},
+        {"sampling": "balanced", "dropout": 0.2},
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from tuner.techniques import TECHNIQUES
 from tuner.training import noise
 from tuner.training.plain import Trainer
 
-RANDOM = [t for t in TECHNIQUES if t.draw or t.layer]
+RANDOM = [t for t in TECHNIQUES if t.draw or t.layer or t.rows]
 
 
 @pytest.fixture
@@ -97,8 +97,10 @@ def test_data_is_not_changed(busy: Any, train: Any) -> None:
 
 
 @pytest.mark.parametrize("technique", RANDOM, ids=lambda t: t.name)
-def test_seeds_differ(technique: Any, config: Any, images: DataSet, trainer: Any) -> None:
-    on = {technique.name: getattr(technique.leaf.search, "high", True)}
+def test_seeds_differ(
+    technique: Any, config: Any, images: DataSet, trainer: Any, values: Any
+) -> None:
+    on = {technique.name: values(technique.leaf)[-1]}
     one, two = (trainer(config(family="cnn", **on), images, seed) for seed in (1, 2))
     assert not torch.equal(one.params, two.params)
     two.params.copy_(one.params)

@@ -94,6 +94,14 @@ def test_all_techniques_at_once(
     check(data_for(family), many, family=family, batch_norm=batch_norm)
 
 
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
+@pytest.mark.parametrize("class_weights", ["none", "sqrt", "balanced"])
+def test_rare_classes(class_weights: str, sampling: str, check: Any, rows: DataSet) -> None:
+    """What is the same in all trials of a step, beside targets that are mixed and smoothed."""
+    many = {"mixup": [0.0, 0.4], "label_smoothing": [0.1, 0.0, 0.2]}
+    check(rows, many, class_weights=class_weights, sampling=sampling)
+
+
 @pytest.mark.parametrize("family", [f.name for f in FAMILIES.values() if not f.images])
 def test_regression(family: str, check: Any, numbers: DataSet, values: Any) -> None:
     fitting = [t for t in STEPPED if not (t.images or t.classes)]

@@ -84,6 +84,7 @@ def test_metric_by_task_unless_said(read):
         ('[model]\nfamily = "cnn"\n[regularization]\ncutout = 0.3', IMAGES),
         ("[regularization]\nlabel_smoothing = 0.1", ROWS),
         ("[regularization]\ncutout = 0.0", NUMBERS),
+        ('[training]\nclass_weights = "none"\nsampling = "shuffled"', NUMBERS),
     ],
 )
 def test_a_study_that_fits_its_data(read, text, data):
@@ -105,6 +106,12 @@ def test_a_study_that_fits_its_data(read, text, data):
             NUMBERS,
             r"^x: regularization\.label_smoothing: needs classes, but the data is for regression",
         ),
+        (
+            '[training]\nclass_weights = { choices = ["none", "balanced"] }',
+            NUMBERS,
+            r"^x: training\.class_weights: needs classes, but the data is for regression",
+        ),
+        ('[training]\nsampling = "balanced"', NUMBERS, r"^x: training\.sampling: needs classes"),
     ],
 )
 def test_a_study_that_does_not_fit_its_data(read, text, data, message):

@@ -77,10 +77,18 @@ BATCH_SIZE = Leaf(
     source="Masters and Luschi 2018",
 )
 
+
+def _techniques(section: str) -> tuple[Leaf, ...]:
+    return tuple(t.leaf for t in TECHNIQUES if t.section == section)
+
+
 SECTIONS: dict[str, tuple[Leaf, ...]] = {
     "model": (FAMILY,),
-    "regularization": tuple(t.leaf for t in TECHNIQUES),
-    "training": (EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP),
+    "regularization": _techniques("regularization"),
+    "training": (
+        *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP),
+        *_techniques("training"),
+    ),
 }
 """The leaves of a family stand in ``[model]`` beside ``family``, or within its table."""
 

@@ -13,7 +13,7 @@ from tuner.metrics import METRICS, Metric
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.sampling import baseline_value, config_of, params_of, sample
-from tuner.space import Choice, Config, Node, Option, Range, Suggest, walk
+from tuner.space import Choice, Config, Node, Option, Range, Suggest, label, walk
 from tuner.techniques import TECHNIQUES
 
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
@@ -116,8 +116,8 @@ class Study:
         wanted = {node.name: node for node in walk(self.nodes)}
         for technique in TECHNIQUES:
             node = wanted[technique.name]
-            if node.searched or node.value != technique.leaf.off:
-                where = f"{self.name}: regularization.{technique.name}"
+            if node.searched or label(node.value) != technique.leaf.off:  # type: ignore[arg-type]
+                where = f"{self.name}: {technique.section}.{technique.name}"
                 _check_needs(where, technique.images, technique.classes, data)
         for name in _names(wanted["family"]):
             _check_needs(f"{self.name}: model.family {name}", FAMILIES[name].images, False, data)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tuner.techniques.balanced_sampling import SAMPLING
 from tuner.techniques.base import Draw, Noise, State, Technique
 from tuner.techniques.batch_norm import BATCH_NORM
+from tuner.techniques.class_weights import CLASS_WEIGHTS
 from tuner.techniques.cutout import CUTOUT
 from tuner.techniques.dropout import DROPOUT
 from tuner.techniques.early_stopping import EARLY_STOPPING
@@ -18,11 +20,13 @@ from tuner.techniques.shift import SHIFT
 from tuner.techniques.weight_decay import WEIGHT_DECAY
 
 TECHNIQUES: tuple[Technique, ...] = (
+    SAMPLING,
     SHIFT,
     HORIZONTAL_FLIP,
     CUTOUT,
     MIXUP,
     LABEL_SMOOTHING,
+    CLASS_WEIGHTS,
     BATCH_NORM,
     DROPOUT,
     L1,

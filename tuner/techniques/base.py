@@ -18,12 +18,16 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Draw:
-    """How much noise is wanted: for ``steps`` steps of ``batch`` rows of ``shape``."""
+    """How much noise is wanted: for ``steps`` steps of ``batch`` rows of ``shape``.
+
+    ``shares`` are those of each class among the training rows ``[C]``; none for a regression.
+    """
 
     steps: int
     batch: int
     shape: Shape
     generator: torch.Generator
+    shares: Tensor | None = None
 
     def uniform(self, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Numbers in [0, 1), ``[steps, *size]``."""
@@ -49,12 +53,15 @@ class Technique:
 
     Args:
         leaf: its name, range, off value, documentation and source.
+        rows: ``(hp, classes [N], generator) → positions [N]``, the rows of an epoch in order; in
+            place of each row once.
         draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step.
         layer: ``(shape, hp) → Module`` inside the network's blocks.
         before_activation: where in a block the layer stands.
         centres: the layer takes the mean away, so a bias right before it would be without effect
             and its gradient nothing but rounding errors, which adaptive optimizers amplify.
-        batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``.
+        batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``
+            (times the weight of a class, after class weights).
         gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at weights, 0 at biases
             and norm parameters.
         update: ``(update, params, mask, hp) → update``, after the optimizer, before the rate.
@@ -64,9 +71,11 @@ class Technique:
         stop: ``(values, hp) → bool``: whether to end, given each epoch's value (higher is better).
         images: it needs rows of shape ``[C, H, W]``.
         classes: it needs a classification task.
+        section: of a study file, where its leaf stands.
     """
 
     leaf: Leaf
+    rows: Callable[[Any, Tensor, torch.Generator], Tensor] | None = None
     draw: Callable[[Any, Draw], Noise] | None = None
     layer: Callable[[Shape, Any], nn.Module] | None = None
     before_activation: bool = False
@@ -80,6 +89,7 @@ class Technique:
     stop: Callable[[Sequence[float], Any], bool] | None = None
     images: bool = False
     classes: bool = False
+    section: str = "regularization"
 
     @property
     def name(self) -> str:

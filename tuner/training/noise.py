@@ -75,23 +75,25 @@ def batches(
     techniques: Sequence[tuple[Technique, Any]],
     layers: Sequence[Drawing],
     streams: Streams,
+    classes: Tensor | None = None,
 ) -> Iterator[list[Batch]]:
     """Blocks of batches that together hold every row once, in random order; see ``steps_of``.
 
-    The last batch may be smaller.
+    The last batch may be smaller. A technique may choose other rows by their ``classes [rows]``.
     """
-    order = torch.randperm(rows, generator=streams.generator("rows"), device=streams.device)
+    order = _order(rows, techniques, streams, classes)
     parts = torch.split(order, batch_size)[: steps_of(rows, batch_size)]
     drawing = [
         (t, value, streams.generator("technique", t.name)) for t, value in techniques if t.draw
     ]
+    shares = _shares(classes) if drawing else None
     masking = [(layer, streams.generator("layer", i)) for i, layer in enumerate(layers)]
     largest = max(math.prod(s) for s in [shape, *(layer.noise_shape for layer in layers)])
     steps = max(1, BLOCK // (batch_size * largest))
     for first in range(0, len(parts), steps):
         block = parts[first : first + steps]
         drawn = {
-            t.name: _unbound(t, value, Draw(len(block), batch_size, shape, generator))
+            t.name: _unbound(t, value, Draw(len(block), batch_size, shape, generator, shares))
             for t, value, generator in drawing
         }
         masks = [layer.draw(len(block), batch_size, g).unbind() for layer, g in masking]
@@ -103,6 +105,25 @@ def batches(
             )
             for i, rows_of in enumerate(block)
         ]
+
+
+def _order(
+    rows: int,
+    techniques: Sequence[tuple[Technique, Any]],
+    streams: Streams,
+    classes: Tensor | None,
+) -> Tensor:
+    generator = streams.generator("rows")
+    for t, value in techniques:
+        if t.rows and classes is not None:
+            return t.rows(value, classes, generator)
+    return torch.randperm(rows, generator=generator, device=streams.device)
+
+
+def _shares(classes: Tensor | None) -> Tensor | None:
+    if classes is None:
+        return None
+    return torch.bincount(classes).double() / len(classes)
 
 
 def _unbound(technique: Technique, value: Any, draw: Draw) -> list[Noise]:

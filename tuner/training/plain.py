@@ -151,7 +151,8 @@ class Trainer:
         x, rates = self.data.train.x, self.rates()
         losses: list[Tensor] = []
         self.network.train()
-        for block in batches(len(x), size, shape, techniques, self.layers, streams):
+        y = self.data.train.y if self.data.target.task == "classification" else None
+        for block in batches(len(x), size, shape, techniques, self.layers, streams, y):
             rows = torch.cat([batch.rows for batch in block])
             parts = [len(batch.rows) for batch in block]
             xs, ys = torch.split(x[rows], parts), torch.split(self.targets[rows], parts)
