@@ -23,7 +23,11 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('target = "kind"', "", ("data.target: no target given", 'target = "label"')),
         ('"kind"', '"knid"', ("table.csv", "'knid'", "did you mean 'kind'?")),
         ('path = "table.csv"', 'source = "nowhere:load"', ("nowhere:load: no module 'nowhere'",)),
-        ('path = "table.csv"', 'source = "math:sin"', ("math:sin: ", "without arguments")),
+        (
+            'path = "table.csv"',
+            'source = "math:sin"',
+            ("math:sin: ", "--allow math"),
+        ),
         ('path = "table.csv"', 'source = "math"', ("data.source", "is not module:function")),
         ('path = "table.csv"', "", ("neither source nor path", "give one")),
         # what the labels cannot be

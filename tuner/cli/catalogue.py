@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl
+from tuner.cli.options import DEFAULT_STORAGE, Allow, Json, StorageUrl
 from tuner.cli.output import show, show_json
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def check(
     study: OptionalStudy = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     schema: Schema = False,
+    allow: Allow = None,
     as_json: Json = False,
 ) -> None:
     """Check a study and its data; print its space, the size of the search and what it may cost."""
@@ -39,10 +40,13 @@ def check(
         return show_json(study_schema())
     if study is None:
         raise typer.BadParameter("give --study NAME, or --schema")
+    from tuner.allowed import allowing, of_person, read_packages
     from tuner.cli.lookup import any_study
     from tuner.views import tables
 
-    checked = _checked(any_study(study, storage))
+    found = any_study(study, storage)
+    with allowing(of_person(read_packages(allow or ()), found.folder)):
+        checked = _checked(found)
     return show_json(checked) if as_json else show(tables.check(checked))
 
 

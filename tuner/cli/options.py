@@ -91,6 +91,15 @@ Seed = Annotated[
 Trial = Annotated[
     int, typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="The trial's number.")
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        envvar="TUNER_ALLOW",
+        metavar="PACKAGE",
+        help="A package that a study may import its data, network or objective from.",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(

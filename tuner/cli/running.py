@@ -12,6 +12,7 @@ import typer
 
 from tuner.cli.options import (
     DEFAULT_STORAGE,
+    Allow,
     Device,
     Json,
     Seed,
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from tuner.run import RunOptions
     from tuner.views.snapshot import Snapshot
 
-Given = tuple[int | None, str | None, str, str, int | None]
-"""``--trials``, ``--timeout``, ``--workers``, ``--device`` and ``--seed``."""
+Given = tuple[int | None, str | None, str, str, int | None, list[str] | None]
+"""``--trials``, ``--timeout``, ``--workers``, ``--device``, ``--seed`` and ``--allow``."""
 
 Studies = Annotated[
     list[str] | None,
@@ -57,10 +58,11 @@ def optimize(
     workers: Workers = "auto",
     device: Device = "auto",
     seed: Seed = None,
+    allow: Allow = None,
     as_json: Json = False,
 ) -> None:
     """Create or continue a study until its budget is met."""
-    last = _watched(study, storage, (trials, timeout, workers, device, seed))
+    last = _watched(study, storage, (trials, timeout, workers, device, seed, allow))
     from tuner.views.summary import as_document, summary, what_next
 
     if as_json:
@@ -102,6 +104,7 @@ def retrain(
     trial: Trial,
     storage: StorageUrl = DEFAULT_STORAGE,
     device: Device = "auto",
+    allow: Allow = None,
     as_json: Json = False,
 ) -> None:
     """Train a finished trial again from the database alone, and compare its value."""
@@ -112,7 +115,7 @@ def retrain(
     from tuner.views.format import several
 
     name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
-    found = run.retrain(name, trial, _options(storage, None, None, "auto", device, None))
+    found = run.retrain(name, trial, _options(storage, None, None, "auto", device, None, allow))
     if as_json:
         show_json({**asdict(found), "equal": found.equal})
     else:
@@ -130,6 +133,7 @@ def worker(
     storage: StorageUrl = DEFAULT_STORAGE,
     study: Studies = None,
     device: Device = "auto",
+    allow: Allow = None,
     idle_exit: IdleExit = False,
 ) -> None:
     """Serve every open study in the database until stopped."""
@@ -138,13 +142,15 @@ def worker(
     from tuner import run
 
     say = partial(typer.echo, err=True)
-    run.serve(storage, tuple(study or ()), device=device, idle_exit=idle_exit, say=say)
+    names, packages = tuple(study or ()), tuple(allow or ())
+    run.serve(storage, names, device=device, allow=packages, idle_exit=idle_exit, say=say)
 
 
 def submit(
     study: StudyName,
     storage: StorageUrl = DEFAULT_STORAGE,
     trials: Trials = None,
+    allow: Allow = None,
     as_json: Json = False,
 ) -> None:
     """Put a study into the database for the workers."""
@@ -152,7 +158,7 @@ def submit(
     from tuner.cli.lookup import any_study, opened
 
     found = any_study(study, storage)  # a name that nobody knows makes no database
-    study_id = run.submit(found, storage, trials)
+    study_id = run.submit(found, storage, trials, tuple(allow or ()))
     budget = opened(storage).progress(study_id).budget
     if as_json:
         return show_json({"study": found.name, "budget": budget})
@@ -166,12 +172,14 @@ def _options(
     workers: str,
     device: str,
     seed: int | None,
+    allow: list[str] | None,
 ) -> RunOptions:
     from tuner.run import RunOptions
     from tuner.study.settings import seconds
 
+    packages = tuple(allow or ())
     limit = None if timeout is None else seconds("--timeout", timeout)
-    return RunOptions(storage, trials, limit, count_of(workers), device, seed)
+    return RunOptions(storage, trials, limit, count_of(workers), device, seed, packages)
 
 
 def needed_url(storage: str) -> str:

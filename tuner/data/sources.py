@@ -5,33 +5,34 @@ A new form of result is one function and one line in FORMS.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tuner.data.table import Table, from_arrays, from_frame, is_frame
-from tuner.errors import DataError, nearest
+from tuner.errors import DataError
+from tuner.imports import function
+
+LOADERS = ("load_", "fetch_")
+"""How the functions of `sklearn.datasets` begin that anybody's study may name."""
 
 
 def read(source: str, target: str | None, folder: Path, aside: Sequence[str] = ()) -> Table:
     """The table that a function returns.
 
     Args:
-        source: "module:function"; the module may lie in `folder` or the working directory.
+        source: "module:function"; see `tuner.imports` for which modules may be named.
         target: the column with the labels, where the function returns a frame.
         folder: the study file's.
         aside: columns of a frame that divide rows and are no features.
 
     Raises:
-        DataError: no such module or function, it raises, or it returns something else.
+        DataError: no such module or function, it is not allowed, it raises, or it returns
+            something else.
     """
-    with _importable_from(folder, Path.cwd()):
-        value = _call(_function(source), source)
+    found = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
+    value = _call(found, source)
     if is_frame(value):
         return from_frame(value, target, source, aside)
     if aside:
@@ -49,6 +50,11 @@ def read(source: str, target: str | None, folder: Path, aside: Sequence[str] = (
         where=source,
         hint="return (X, y), an object with .data and .target, or a pandas frame",
     )
+
+
+def is_loader(module: str, name: str) -> bool:
+    """Whether it reads one of scikit-learn's own data sets."""
+    return module == "sklearn.datasets" and name.startswith(LOADERS)
 
 
 def bunch(value: Any, target: str | None, where: str) -> Table | None:
@@ -75,43 +81,6 @@ def pair(value: Any, target: str | None, where: str) -> Table | None:
 
 
 FORMS: tuple[Callable[[Any, str | None, str], Table | None], ...] = (bunch, pair)
-
-
-def _function(source: str) -> Callable[..., Any]:
-    module_name, colon, name = source.partition(":")
-    if not (module_name and colon and name):
-        raise DataError(
-            f"{source!r} is not module:function",
-            where="data.source",
-            hint='such as "sklearn.datasets:load_digits"',
-        )
-    module = _module(module_name, source)
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
-        problem = "no function" if function is None else "not a function:"
-        raise DataError(
-            f"{problem} {name!r} in {module_name}", where=source, hint=nearest(name, known)
-        )
-    found: Callable[..., Any] = function
-    return found
-
-
-def _module(name: str, source: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        itself = f"{name}.".startswith(f"{missing}.")
-        raise DataError(
-            f"no module {missing!r}" if itself else f"{name} needs the module {missing!r}",
-            where=source,
-            hint="install it, or put it beside the study file",
-        ) from error
-    except Exception as error:
-        raise DataError(
-            f"importing {name} raised {type(error).__name__}: {error}", where=source
-        ) from error
 
 
 def _call(function: Callable[..., Any], source: str) -> Any:
@@ -144,15 +113,3 @@ def _describe(value: object) -> str:
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return "nothing" if value is None else f"something of type {type(value).__name__}"
-
-
-@contextmanager
-def _importable_from(*folders: Path) -> Iterator[None]:
-    """Modules in these folders can be imported, after all others, so that none is shadowed."""
-    before = list(sys.path)
-    added = [str(folder.resolve()) for folder in folders]
-    sys.path.extend(path for path in dict.fromkeys(added) if path not in before)
-    try:
-        yield
-    finally:
-        sys.path[:] = before

@@ -11,6 +11,7 @@ from types import FrameType
 
 import torch
 
+from tuner.allowed import allowing, of_person
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, load_job
@@ -39,11 +40,17 @@ def optimize(
         TunerError: what kept it from running.
         KeyboardInterrupt: after the workers gave their trials back.
     """
+    found = find_study(study, options.storage, options.seed)
+    with allowing(of_person(options.allow, found.folder)):
+        return _optimize(found, options, watch)
+
+
+def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], None]) -> Snapshot:
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     devices = worker_devices(options)
     begun = time.monotonic()
-    job = load_job(find_study(study, options.storage, options.seed))
+    job = load_job(study)
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     job = join(storage, job, options.trials)

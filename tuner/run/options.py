@@ -21,6 +21,8 @@ class RunOptions:
         workers: processes; ``auto`` is one for each GPU, or for each core without GPUs.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         seed: a seed in place of the study file's.
+        allow: packages that the study may import besides what lies in the working directory and
+            beside its file; none is what ``TUNER_ALLOW`` names.
     """
 
     storage: str
@@ -29,6 +31,7 @@ class RunOptions:
     workers: int | str = "auto"
     device: str = "auto"
     seed: int | None = None
+    allow: tuple[str, ...] = ()
 
 
 def devices(wanted: str) -> list[str]:

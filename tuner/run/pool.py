@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
+from tuner.allowed import allowed
 from tuner.errors import TrainingError, TunerError
 from tuner.run.process import run_worker, signals_held_back
 from tuner.worker import Job
@@ -61,7 +62,7 @@ class Pool:
     def _start(self, device: str) -> Child:
         url, job, deadline = self._arguments
         ours, theirs = self._context.Pipe(duplex=False)
-        arguments = (url, device, job, deadline, theirs)
+        arguments = (url, device, job, deadline, allowed(), theirs)
         process = self._context.Process(target=run_worker, args=arguments, daemon=True)
         with signals_held_back():
             process.start()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import optuna
 
+from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
 from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.storage import OPEN, Storage, open_storage
@@ -134,10 +135,13 @@ def _refuse_closed(storage: Storage, study: Study, study_id: int) -> None:
         )
 
 
-def submit(name: str | Study, url: str, trials: int | None = None) -> int:
+def submit(
+    name: str | Study, url: str, trials: int | None = None, allow: tuple[str, ...] = ()
+) -> int:
     """Puts a study into the database for workers to find; its id."""
-    job = load_job(find_study(name, url))
-    return join(open_storage(url), job, trials).study_id
+    study = find_study(name, url)
+    with allowing(of_person(allow, study.folder)):
+        return join(open_storage(url), load_job(study), trials).study_id
 
 
 def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
@@ -151,7 +155,9 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     >>> study.optimize(tuner.objective("digits"), n_trials=10)  # doctest: +SKIP
     """
     study = name if isinstance(name, Study) else load_study(name)
-    job = load_job(study)
+    rules = of_person((), study.folder)
+    with allowing(rules):
+        job = load_job(study)
 
     def train(trial: optuna.Trial) -> float:
         _check_direction(trial, job)

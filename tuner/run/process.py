@@ -18,6 +18,7 @@ from pathlib import Path
 import optuna
 import torch
 
+from tuner.allowed import Allowed, allowing
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.storage import open_storage
 from tuner.storage.claiming import LEASE_SECONDS
@@ -96,18 +97,22 @@ def open_worker(
     return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say)
 
 
-def run_worker(url: str, device: str, job: Job, deadline: float | None, said: Connection) -> None:
+def run_worker(
+    url: str, device: str, job: Job, deadline: float | None, allowed: Allowed, said: Connection
+) -> None:
     """The main function of a worker's process.
 
     Args:
         deadline: ``time.monotonic()`` after which to leave.
+        allowed: what the parent may import, and so this too.
         said: where its time went, and what went wrong.
     """
     leaving = Leaving(parent=os.getppid())
     leaving.install(ctrl_c=False)  # the parent gets it too, and passes it on
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
-        _work(url, device, job, deadline, leaving, said)
+        with allowing(allowed):
+            _work(url, device, job, deadline, leaving, said)
     except StopRequested:
         return
     except TunerError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from optuna.trial import FrozenTrial
 
+from tuner.allowed import allowing, of_person
 from tuner.errors import UsageError
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
@@ -60,7 +61,8 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
             where=study_name,
             hint=f"`tuner best --study {study_name}` names one that has",
         )
-    return _train(load_job(study, study_id), trial, devices(options.device)[0])
+    with allowing(of_person(options.allow)):
+        return _train(load_job(study, study_id), trial, devices(options.device)[0])
 
 
 def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from tuner.allowed import allowing, of_operator
 from tuner.errors import StorageError, TunerError
 from tuner.run.options import devices
 from tuner.run.prepare import load_job, stored_study
@@ -24,6 +25,7 @@ def serve(
     *,
     device: str = "auto",
     idle_exit: bool = False,
+    allow: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serves open studies, the oldest first, until it is asked to leave.
@@ -33,6 +35,7 @@ def serve(
     Args:
         studies: serve these alone; empty is all.
         device: ``auto`` is the first GPU, or the CPU.
+        allow: packages that studies may import; none is what ``TUNER_ALLOW`` names.
         idle_exit: leave when no open study has anything left to do.
         say: called with a line for people.
 
@@ -40,11 +43,12 @@ def serve(
         StorageError: the database cannot be used.
         KeyboardInterrupt: Ctrl-C, after the trial was given back.
     """
+    rules = of_operator(allow)
     leaving = Leaving()
     leaving.install()
     worker = open_worker(url, devices(device)[0], leaving, say)
     try:
-        with suppress(StopRequested):
+        with allowing(rules), suppress(StopRequested):
             Service(worker, studies, say).run(idle_exit)
     finally:
         worker.close()
