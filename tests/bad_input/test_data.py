@@ -37,6 +37,17 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('"kind"', '"kind"\nvalidation = 0.01', ("table.csv", "validation", "one of each of 2")),
         ('"kind"', '"kind"\nvalidation = 1.5', ("data.validation: 1.5 is not between 0 and 1",)),
         ('"kind"', '"kind"\nvalidation = 0.6\ntest = 0.4', ("nothing to train on", "below 1")),
+        # a text that is not there, or not for this family, and its vectors
+        ('"kind"', '"kind"\ntext = "bb"', ("table.csv: no column 'bb'", "did you mean 'b'?")),
+        ('"kind"', '"kind"\ntext = "kind"', ("'kind' is the target and cannot be the text",)),
+        ('"kind"', '"kind"\ntext = "b"', ("family linear", "a row is text", "families for text")),
+        ('"kind"', '"kind"\nmax_length = 9', ("data.max_length: is about a text", "text = ")),
+        ('"kind"', '"kind"\ntext = "b"\nvectors = "no"', ("data.vectors: no such file 'no'",)),
+        (
+            '"kind"',
+            '"kind"\ntext = "b"\nvectors = "$NO_SUCH_VECTORS"',
+            ("data.vectors", "NO_SUCH_VECTORS is not set"),
+        ),
         # techniques and families that need something else
         ('"linear"', '"cnn"', ("model.family cnn", "needs images", "shape = [1, 8, 8]")),
         (
@@ -94,6 +105,22 @@ def test_a_table_that_cannot_be_learnt_from(
 def test_a_table_that_is_no_text(folder: Path, refused: Run) -> None:
     (folder / "table.csv").write_bytes(b"a,b,kind\n\x81\x8d\xff,2,one\n")
     refused(*OPTIMIZE, words=("table.csv: is not text", "tried utf-8-sig and cp1252", "UTF-8"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ("vectors.txt: holds no word vectors",)),
+        ("1 0.5\n2 0.5 0.5\n", ("vectors.txt: line 2 has 2 numbers", "those before have 1")),
+        ("1 high\n", ("vectors.txt: line 1 holds what is no number",)),
+    ],
+)
+def test_word_vectors_that_cannot_be_read(
+    folder: Path, edit: Callable[..., None], refused: Run, text: str, words: tuple[str, ...]
+) -> None:
+    (folder / "vectors.txt").write_text(text)
+    edit('"kind"', '"kind"\ntext = "b"\nvectors = "vectors.txt"')
+    refused(*OPTIMIZE, words=words)
 
 
 @pytest.mark.parametrize("key", ["group", "time", "split"])

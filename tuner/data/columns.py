@@ -30,8 +30,9 @@ class Column:
 
     Attributes:
         name: as the source calls it.
-        kind: numeric, boolean, categorical; target; or what it divides rows by: group, time, split.
-        decision: kept, filled, one-hot, dropped, target or division.
+        kind: numeric, boolean, categorical, text; target; or what it divides rows by: group, time,
+            split.
+        decision: kept, filled, one-hot, words, dropped, target or division.
         reason: for people, with numbers.
     """
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tuner.data.columns import Column
 from tuner.data.spec import Task
+from tuner.data.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Split:
     """Rows of one kind.
 
     Attributes:
-        x: float32 [N, *shape].
+        x: float32 [N, *shape]; of a text int32 [N, L], filled up with 0 at the end.
         y: int64 [N], the index of the class; or float32 [N], standardised.
     """
 
@@ -58,6 +59,7 @@ class DataSet:
         target: what the outputs mean.
         features: names of the numbers of a row, or empty.
         columns: what was decided about each column of a table, or empty.
+        vocabulary: what the numbers of a text mean, and their vectors; None for all else.
     """
 
     train: Split
@@ -66,6 +68,7 @@ class DataSet:
     target: Target
     features: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    vocabulary: Vocabulary | None = None
 
     @property
     def outputs(self) -> int:

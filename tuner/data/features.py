@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data import columns, preprocessing
+from tuner.data import columns, preprocessing, vocabulary
 from tuner.data.columns import Column, Encoded
 from tuner.data.raw import RawColumn
 from tuner.data.spec import DataSpec
-from tuner.data.table import Table
+from tuner.data.table import Table, Text
+from tuner.data.vocabulary import Vocabulary
 from tuner.errors import DataError
 
 Index = NDArray[np.int64]
@@ -29,13 +30,15 @@ class Features:
         shape: of one row.
         names: of the features, or empty.
         columns: what was decided about each column of a frame.
-        rows: positions [n] to float32 [n, *shape].
+        rows: positions [n] to float32 [n, *shape]; to int32 for text.
+        vocabulary: of a text.
     """
 
     shape: tuple[int, ...]
     names: tuple[str, ...]
     columns: tuple[Column, ...]
-    rows: Callable[[Index], NDArray[np.float32]]
+    rows: Callable[[Index], NDArray[Any]]
+    vocabulary: Vocabulary | None = None
 
 
 def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Features:
@@ -46,6 +49,8 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
             of too many categories, nothing left to learn from, a shape that does not fit.
     """
     together = np.concatenate((train, validation))
+    if table.text is not None:
+        return _of_text(table.text, spec, train)
     if table.x is not None:
         return _of_array(_shaped(table, table.x, spec.shape), table, spec, train, together)
     if spec.shape is None:
@@ -59,6 +64,20 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
     _check_shape(spec.shape, found.shape, table.where)
     shape, flat = spec.shape, found.rows
     return replace(found, shape=shape, rows=lambda rows: flat(rows).reshape(len(rows), *shape))
+
+
+def _of_text(text: Text, spec: DataSpec, train: Index) -> Features:
+    """The numbers of the words, in the order of the text."""
+    found = vocabulary.learn(text.values[train], spec.vocabulary, spec.min_count, spec.max_length)
+    why = f"words of the training rows: {len(found.words)}; at most {found.length} of a row"
+    decided = [Column(name, "other", "dropped", "the text is the feature") for name in text.unused]
+    return Features(
+        (found.length,),
+        (),
+        (Column(text.name, "text", "words", why), *decided),
+        lambda rows: found.encode(text.values[rows]),
+        found,
+    )
 
 
 def _of_array(

@@ -18,14 +18,14 @@ from tuner.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
 
 
 def read(spec: DataSpec, folder: Path) -> Table:
     """The rows in the file or folder `spec.path`.
 
     A path is absolute, or relative to `folder`, else to the working directory, and may hold
-    environment variables: $NAME or ${NAME}.
+    environment variables: $NAME or ${NAME}, or ${NAME:-INSTEAD} for one that need not be set.
 
     Args:
         spec: what a study file says.
@@ -64,7 +64,11 @@ def _table(file: Path, spec: DataSpec) -> Table:
 
 def framed(reader: Callable[[Path], pd.DataFrame]) -> Callable[[Path, DataSpec], Table]:
     """The rows of a file that is a table with named columns."""
-    return lambda file, spec: from_frame(reader(file), spec.target, str(file), spec.dividing)
+
+    def read(file: Path, spec: DataSpec) -> Table:
+        return from_frame(reader(file), spec.target, str(file), spec.dividing, spec.text)
+
+    return read
 
 
 def read_parquet(file: Path) -> pd.DataFrame:
@@ -100,7 +104,7 @@ FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (idx.read_folder
 
 def find(path: str, where: str, folder: Path) -> Path:
     """The file or folder that a path of a study file means; DataError names what was tried."""
-    given = Path(VARIABLE.sub(lambda found: _variable(found, where), path)).expanduser()
+    given = Path(expanded(path, where)).expanduser()
     tried = list(dict.fromkeys((base / given).resolve() for base in (folder, Path.cwd())))
     for file in tried:
         if path and file.exists():
@@ -110,9 +114,16 @@ def find(path: str, where: str, folder: Path) -> Path:
     )
 
 
+def expanded(path: str, where: str) -> str:
+    """A path with the values of its environment variables."""
+    return VARIABLE.sub(lambda found: _variable(found, where), path)
+
+
 def _variable(found: re.Match[str], where: str) -> str:
-    name = found[1] or found[2]
+    name = found[1] or found[3]
     if not os.environ.get(name):
+        if found[2] is not None:
+            return found[2]
         raise DataError(
             f"the environment variable {name} is not set",
             where=where,

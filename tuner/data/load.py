@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tuner.data import files, preprocessing, sources
+from tuner.data import files, preprocessing, sources, vectors
 from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
 from tuner.data.division import divide
@@ -18,6 +19,8 @@ from tuner.data.labels import Labels, encode
 from tuner.data.spec import DataSpec
 from tuner.data.splits import Rows
 from tuner.data.table import Table
+from tuner.data.vocabulary import SPECIAL, Vocabulary
+from tuner.errors import DataError
 
 
 def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
@@ -35,6 +38,12 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
     """
     preprocessing.lookup(spec.preprocessing)
     table = _read(spec, folder)
+    if spec.text is not None and table.text is None:
+        raise DataError(
+            f"no column {spec.text!r}: only a table has columns",
+            where=table.where,
+            hint="remove text, or give a table or a function that returns a pandas frame",
+        )
     labels = encode(table, spec.task)
     rows = divide(table, labels, spec)
     features = learn(table, spec, rows.train, rows.validation)
@@ -46,18 +55,29 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
         target=target,
         features=features.names,
         columns=(*features.columns, *_set_aside(table, spec)),
+        vocabulary=_with_vectors(features.vocabulary, spec, folder),
     )
 
 
 def _read(spec: DataSpec, folder: Path) -> Table:
     if spec.source is not None:
-        return sources.read(spec.source, spec.target, folder, spec.dividing)
+        return sources.read(spec.source, spec.target, folder, spec.dividing, spec.text)
     return files.read(spec, folder)
+
+
+def _with_vectors(known: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
+    """The words with their vectors, where a file is named."""
+    named = files.expanded(spec.vectors or "", "data.vectors")
+    if known is None or not named:
+        return known
+    found = vectors.read(files.find(named, "data.vectors", folder), known.words)
+    special = np.zeros((SPECIAL, found.shape[1]), dtype=np.float32)
+    return replace(known, vectors=torch.from_numpy(np.concatenate((special, found))))
 
 
 def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
     """The columns that are no features."""
-    if not table.columns or spec.target is None:
+    if not (table.columns or table.text) or spec.target is None:
         return ()
     kinds = {"group": spec.group, "time": spec.time, "split": spec.split}
     division = [
@@ -77,5 +97,5 @@ def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
     return Target("regression", (), mean, scale), y
 
 
-def _split(x: NDArray[np.float32], y: NDArray[Any]) -> Split:
+def _split(x: NDArray[Any], y: NDArray[Any]) -> Split:
     return Split(torch.from_numpy(x), torch.from_numpy(y))

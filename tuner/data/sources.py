@@ -18,7 +18,13 @@ LOADERS = ("load_", "fetch_")
 """How the functions of `sklearn.datasets` begin that anybody's study may name."""
 
 
-def read(source: str, target: str | None, folder: Path, aside: Sequence[str] = ()) -> Table:
+def read(
+    source: str,
+    target: str | None,
+    folder: Path,
+    aside: Sequence[str] = (),
+    text: str | None = None,
+) -> Table:
     """The table that a function returns.
 
     Args:
@@ -26,6 +32,7 @@ def read(source: str, target: str | None, folder: Path, aside: Sequence[str] = (
         target: the column with the labels, where the function returns a frame.
         folder: the study file's.
         aside: columns of a frame that divide rows and are no features.
+        text: the column of a frame that holds text.
 
     Raises:
         DataError: no such module or function, it is not allowed, it raises, or it returns
@@ -34,7 +41,7 @@ def read(source: str, target: str | None, folder: Path, aside: Sequence[str] = (
     found = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
     value = _call(found, source)
     if is_frame(value):
-        return from_frame(value, target, source, aside)
+        return from_frame(value, target, source, aside, text)
     if aside:
         raise DataError(
             f"no column {aside[0]!r}: only a frame has columns",

@@ -21,8 +21,12 @@ APART = (
     ("test_path", "split"),
     ("test", "test_path"),
     ("test", "split"),
+    ("text", "shape"),
 )
-"""Keys of a study file that do not go together: each says otherwise where rows belong."""
+"""Keys of a study file that do not go together: each says otherwise where rows belong, or what they
+are."""
+OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
+"""Keys that mean nothing without a column of text."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ class DataSpec:
         preprocessing: "standard" gives each feature mean 0 and deviation 1 over the training
             rows (each channel, for a shape [C, H, W]); "quantile" gives normal scores of the ranks
             among them, "uniform" the ranks; "none" leaves the numbers alone.
+        text: a column of text, which is then the only feature.
+        vectors: a file with pretrained word vectors, in the text format of GloVe or word2vec; it
+            may hold environment variables, and empty, as in "${GLOVE:-}", it is none.
+        vocabulary: how many words are known at most, the most frequent of the training rows.
+        min_count: how often a word stands in the training rows at least, to be known.
+        max_length: a text is cut after so many words and signs.
     """
 
     source: str | None = None
@@ -64,11 +74,17 @@ class DataSpec:
     split: str | None = None
     test_path: str | None = None
     preprocessing: Literal["standard", "quantile", "uniform", "none"] = "standard"
+    text: str | None = None
+    vectors: str | None = None
+    vocabulary: int = 20_000
+    min_count: int = 1
+    max_length: int = 256
 
     def __post_init__(self) -> None:
         self._check_origin()
         self._check_fractions()
         self._check_division()
+        self._check_text()
         if self.task not in TASKS:
             raise DataError(
                 f"unknown task {self.task!r}", where="data.task", hint=nearest(self.task, TASKS)
@@ -96,6 +112,23 @@ class DataSpec:
                 "no target given",
                 where="data.target",
                 hint='name the column to predict: target = "label"',
+            )
+
+    def _check_text(self) -> None:
+        for key in ("vocabulary", "min_count", "max_length"):
+            if getattr(self, key) < 1:
+                raise DataError(f"{getattr(self, key)} is below 1", where=f"data.{key}")
+        if self.text is not None and self.shape is not None:
+            raise DataError(
+                "does not go with text, whose rows are as long as their text",
+                where="data.shape",
+                hint="remove shape, or text",
+            )
+        if self.text is None and self.vectors is not None:
+            raise DataError(
+                "word vectors without a text",
+                where="data.vectors",
+                hint='name the column: text = "review"',
             )
 
     @property

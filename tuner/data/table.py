@@ -21,11 +21,26 @@ NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
 
 
 @dataclass(frozen=True)
+class Text:
+    """A column of text, which is the only feature.
+
+    Attributes:
+        name: as the source calls it.
+        values: strings [N], empty where missing.
+        unused: the names of the other columns.
+    """
+
+    name: str
+    values: NDArray[np.object_]
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows before they are divided: an array of numbers, or columns of a frame.
 
     Attributes:
-        x: numbers [N, ...]; None where there are columns.
+        x: numbers [N, ...]; None where there are columns or text.
         y: labels [N]: numbers, booleans, text, or objects with None where one is missing.
         names: of the columns of x, or empty.
         classes: what the labels 0, 1, ... mean, or empty.
@@ -33,6 +48,7 @@ class Table:
         columns: of a frame, each [N].
         aside: columns [N] that say how to divide the rows, by name; they are no features.
         held: the test rows are elsewhere, and all rows are for training and validation.
+        text: the column of text, or None.
     """
 
     x: NDArray[Any] | None
@@ -43,6 +59,7 @@ class Table:
     columns: tuple[RawColumn, ...] = ()
     aside: Mapping[str, pd.Series[Any]] = field(default_factory=dict)
     held: bool = False
+    text: Text | None = None
 
 
 def from_arrays(
@@ -76,10 +93,14 @@ def from_arrays(
 
 
 def from_frame(
-    frame: pd.DataFrame, target: str | None, where: str, aside: Sequence[str] = ()
+    frame: pd.DataFrame,
+    target: str | None,
+    where: str,
+    aside: Sequence[str] = (),
+    text: str | None = None,
 ) -> Table:
     """A table from a pandas frame: `target` is the label, every other column a feature but those
-    `aside`."""
+    `aside`; or the column `text` is the only one."""
     columns = [str(column) for column in frame.columns]
     check_unique(columns, where)
     if len(frame) == 0:
@@ -88,16 +109,23 @@ def from_frame(
         raise DataError(
             "no target given for a table", where=where, hint=f"columns: {', '.join(columns)}"
         )
-    for name in (target, *aside):
+    named = (target, *aside, *([] if text is None else [text]))
+    for name in named:
         if name not in columns:
             raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
-    if target in aside:
-        raise DataError(f"column {target!r} is the target and cannot divide rows", where=where)
-    at = [columns.index(name) for name in (target, *aside)]
-    features = frame.drop(columns=frame.columns[at])
-    table = from_arrays(features, frame.iloc[:, at[0]], where)
-    kept = {name: frame.iloc[:, place] for name, place in zip(aside, at[1:], strict=True)}
-    return Table(None, table.y, table.names, (), where, table.columns, kept)
+    if target in named[1:]:
+        cannot = "be the text" if target == text else "divide rows"
+        raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
+    at = [columns.index(name) for name in named]
+    kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
+    labels, features = frame.iloc[:, at[0]], frame.drop(columns=frame.columns[at])
+    if text is None:
+        table = from_arrays(features, labels, where)
+        return Table(None, table.y, table.names, (), where, table.columns, kept)
+    written = frame.iloc[:, at[-1]]
+    values = written.astype(object).where(written.notna(), "").astype(str).to_numpy(dtype=object)
+    column = Text(text, values, tuple(map(str, features.columns)))
+    return Table(None, _labels(labels, where), (), (), where, (), kept, text=column)
 
 
 def check_unique(columns: Sequence[str], where: str) -> None:

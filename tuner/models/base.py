@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from tuner.layers import Shape
 from tuner.space import Leaf, Range
@@ -33,6 +33,18 @@ class Inside:
     bias: bool = True
 
 
+class Words(Protocol):
+    """What a network is told of the words that come in."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers a word may have, from 0; 0 is none: what follows a text."""
+
+    @property
+    def vectors(self) -> Tensor | None:
+        """Pretrained ``[size, E]``."""
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of networks.
@@ -41,14 +53,17 @@ class Family:
         build: ``(shape, outputs, leaves, inside) → Module``; shape is of one row, leaves the value
             of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``.
         images: it needs rows of shape ``[C, H, W]``.
+        text: it needs rows of words' numbers ``[L]``, and ``build`` is given ``words`` too: what
+            they mean.
     """
 
     name: str
-    build: Callable[[Shape, int, Mapping[str, Any], Inside], nn.Module]
+    build: Callable[..., nn.Module]
     leaves: tuple[Leaf, ...]
     doc: str
     source: str
     images: bool = False
+    text: bool = False
 
 
 ACTIVATION = Leaf(

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tuner.data.preprocessing import STATISTICS
-from tuner.data.spec import APART, TABLES, TASKS
+from tuner.data.spec import APART, OF_TEXT, TABLES, TASKS
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
 DATA_RULES: dict[str, Any] = {
@@ -14,6 +14,7 @@ DATA_RULES: dict[str, Any] = {
     "allOf": [{"not": {"required": list(pair)}} for pair in APART],
     "if": {"properties": {"path": _NAMED}, "required": ["path"]},
     "then": {"required": ["target"]},
+    "dependentRequired": {key: ["text"] for key in OF_TEXT},
 }
 """Which keys go together."""
 
@@ -38,4 +39,9 @@ def data_keys() -> dict[str, Any]:
         "split": {**text, "description": "a column that says train, validation or test"},
         "test_path": {**text, "description": "a second file, with the test rows"},
         "preprocessing": {"enum": list(STATISTICS), "default": "standard"},
+        "text": {**text, "description": "a column of text, then the only feature"},
+        "vectors": {**text, "description": "word vectors, in the text format of GloVe or word2vec"},
+        "vocabulary": {**side, "default": 20000, "description": "most words that are known"},
+        "min_count": {**side, "default": 1, "description": "a rarer word is unknown"},
+        "max_length": {**side, "default": 256, "description": "words after which a text is cut"},
     }

@@ -118,9 +118,12 @@ class Study:
             node = wanted[technique.name]
             if node.searched or label(node.value) != technique.leaf.off:  # type: ignore[arg-type]
                 where = f"{self.name}: {technique.section}.{technique.name}"
+                _check_text(where, False, technique.numbers, data)
                 _check_needs(where, technique.images, technique.classes, data)
         for name in _names(wanted["family"]):
-            _check_needs(f"{self.name}: model.family {name}", FAMILIES[name].images, False, data)
+            family, where = FAMILIES[name], f"{self.name}: model.family {name}"
+            _check_text(where, family.text, not family.text, data)
+            _check_needs(where, family.images, False, data)
 
 
 def _names(node: Node) -> list[str]:
@@ -129,12 +132,29 @@ def _names(node: Node) -> list[str]:
     return [option.name for option in options if isinstance(option, Option)]
 
 
+def _check_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
+    if text and data.vocabulary is None:
+        raise StudyFileError(
+            f"needs text, but a row is numbers of shape {list(data.shape)}",
+            where=where,
+            hint='name the column of text: [data] text = "review"',
+        )
+    if numbers and data.vocabulary is not None:
+        fitting = ", ".join(family.name for family in FAMILIES.values() if family.text)
+        raise StudyFileError(
+            "needs numbers that can be added and scaled, but a row is text",
+            where=where,
+            hint=f"families for text: {fitting}" if "family" in where else "leave it out",
+        )
+
+
 def _check_needs(where: str, images: bool, classes: bool, data: DataSet) -> None:
     if images and len(data.shape) != 3:
+        words = data.vocabulary is not None
         raise StudyFileError(
             f"needs images of shape [C, H, W], but a row has shape {list(data.shape)}",
             where=where,
-            hint="say the shape: [data] shape = [1, 8, 8]",
+            hint="leave it out" if words else "say the shape: [data] shape = [1, 8, 8]",
         )
     if classes and data.target.task != "classification":
         raise StudyFileError("needs classes, but the data is for regression", where=where)

@@ -10,6 +10,7 @@ from typing import Any
 
 from tuner.data import DataSpec
 from tuner.data.preprocessing import lookup as lookup_preprocessing
+from tuner.data.spec import OF_TEXT
 from tuner.errors import StudyFileError
 from tuner.sampling import baseline_value, config_of, grid, params_of
 from tuner.search.options import split
@@ -54,6 +55,11 @@ DATA_KINDS: dict[str, type] = {
     "split": str,
     "test_path": str,
     "preprocessing": str,
+    "text": str,
+    "vectors": str,
+    "vocabulary": int,
+    "min_count": int,
+    "max_length": int,
 }
 
 
@@ -72,6 +78,13 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
                 f"does not go with {key}, which gives the test rows",
                 where="data.test",
                 hint=f"remove test, or {key}",
+            )
+    for key in OF_TEXT:
+        if key in table and "text" not in table:
+            raise StudyFileError(
+                "is about a text, and no column is said to be one",
+                where=f"data.{key}",
+                hint='name the column: text = "review"',
             )
     spec = DataSpec(**values)
     lookup_preprocessing(spec.preprocessing)

@@ -71,6 +71,7 @@ class Technique:
         stop: ``(values, hp) → bool``: whether to end, given each epoch's value (higher is better).
         images: it needs rows of shape ``[C, H, W]``.
         classes: it needs a classification task.
+        numbers: it needs rows of numbers that can be added, so no text.
         section: of a study file, where its leaf stands.
     """
 
@@ -89,6 +90,7 @@ class Technique:
     stop: Callable[[Sequence[float], Any], bool] | None = None
     images: bool = False
     classes: bool = False
+    numbers: bool = False
     section: str = "regularization"
 
     @property

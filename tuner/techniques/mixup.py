@@ -49,4 +49,5 @@ MIXUP = Technique(
     ),
     draw=_draw,
     batch=_batch,
+    numbers=True,
 )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tuner.layers import Shape
-from tuner.models import FAMILIES, Family, Inside
+from tuner.models import FAMILIES, Family, Inside, Words
 from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
 from tuner.space import Config, Leaf
@@ -87,7 +87,9 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
     )
 
 
-def build_network(of: Plan, shape: Shape, outputs: int, seed: int) -> nn.Module:
+def build_network(
+    of: Plan, shape: Shape, outputs: int, seed: int, words: Words | None = None
+) -> nn.Module:
     """The network with its techniques' layers, initialized as a function of the seed.
 
     Shape:
@@ -105,7 +107,8 @@ def build_network(of: Plan, shape: Shape, outputs: int, seed: int) -> nn.Module:
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
-        return of.family.build(shape, outputs, of.family_values, inside)
+        told = {"words": words} if of.family.text else {}
+        return of.family.build(shape, outputs, of.family_values, inside, **told)
 
 
 def _layer(technique: Technique, value: Any, shape: Shape) -> nn.Module:

@@ -12,11 +12,13 @@ from tuner.data import DataSet, Split
 
 
 def in_precision(data: DataSet, dtype: torch.dtype) -> DataSet:
-    """Features, and the targets of a regression, in that precision; no copy if they are."""
+    """Features, and the targets of a regression, in that precision, but words as whole numbers; no
+    copy if they are."""
 
     def split(rows: Split) -> Split:
         y = rows.y.to(dtype) if rows.y.is_floating_point() else rows.y
-        return replace(rows, x=rows.x.to(dtype), y=y)
+        x = rows.x.to(dtype) if rows.x.is_floating_point() else rows.x
+        return replace(rows, x=x, y=y)
 
     return replace(data, train=split(data.train), validation=split(data.validation))
 
