@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
 from tuner.data.dataset import DataSet, Split, Target
+from tuner.data.vocabulary import Vocabulary
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
 from tuner.schedules import learning_rates
@@ -42,7 +43,20 @@ def _data(shape: tuple[int, ...], classes: int) -> DataSet:
     return DataSet(Split(x[:TRAIN], y[:TRAIN]), Split(x[TRAIN:], y[TRAIN:]), shape, target)
 
 
+def _text() -> DataSet:
+    """Texts of one to six of five words; the class is that of the largest."""
+    generator = torch.Generator().manual_seed(8)
+    rows = TRAIN + VALIDATION
+    x = torch.randint(1, 7, (rows, 6), generator=generator, dtype=torch.int32)
+    x[torch.arange(6) >= torch.randint(1, 7, (rows, 1), generator=generator)] = 0
+    y = x.amax(1).long() % 3
+    words = Vocabulary(tuple("abcde"), 6)
+    parts = Split(x[:TRAIN], y[:TRAIN]), Split(x[TRAIN:], y[TRAIN:])
+    return DataSet(*parts, (6,), Target("classification", tuple("xyz")), vocabulary=words)
+
+
 ROWS, IMAGES, NUMBERS = _data((5,), 3), _data((2, 6, 5), 3), _data((5,), 0)
+TEXT = _text()
 
 
 @pytest.fixture
@@ -72,7 +86,7 @@ def _values(leaf: Leaf) -> list[Any]:
 def _config(**changes: Any) -> Config:
     """Every leaf at its default, small and short, but for the changes (``__`` stands for a dot)."""
     defaults = {leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves}
-    small = {"epochs": 3, "batch_size": 8, "depth": 2, "width": 6, "channels": 4}
+    small = {"epochs": 3, "batch_size": 8, "depth": 2, "width": 6, "channels": 4, "filters": 3}
     return defaults | small | {name.replace("__", "."): value for name, value in changes.items()}
 
 
@@ -112,7 +126,8 @@ def trainer() -> Callable[..., Trainer]:
 @pytest.fixture
 def data_for() -> Callable[[str], DataSet]:
     """Data that fits a family."""
-    return lambda family: IMAGES if FAMILIES[family].images else ROWS
+    others = [("images", IMAGES), ("text", TEXT)]
+    return lambda family: next((d for n, d in others if getattr(FAMILIES[family], n)), ROWS)
 
 
 def _column(numbers: Sequence[Any]) -> Any:
@@ -146,6 +161,9 @@ class Stack:
             name: torch.stack([t.buffers()[name] for t in self.trials])
             for name in self.first.buffers()
         }
+        for module in self.network.modules():
+            if hasattr(module, "mapped"):
+                module.mapped = True
         modules = self.network.named_modules()
         self.masks = [f"{name}.mask" for name, module in modules if hasattr(module, "draw")]
 

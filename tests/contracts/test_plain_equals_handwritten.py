@@ -14,6 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
@@ -111,10 +112,70 @@ def cnn(config: Config, data: DataSet) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
 
 
-NETWORKS: dict[str, Callable[[Config, DataSet], nn.Sequential]] = {
+class Reading(nn.Module):
+    """What the networks of text have in common: texts of their own length, nothing filled up."""
+
+    wide: int
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        assert data.vocabulary is not None
+        self.words = nn.Embedding(data.vocabulary.size, 64, padding_idx=0)
+        self.build(config)
+        self.norm = nn.BatchNorm1d(self.wide) if config["batch_norm"] else nn.Identity()
+        self.dropout = nn.Sequential(*_dropout(config))
+        self.head = nn.Linear(self.wide, data.outputs)
+
+    def build(self, config: Config) -> None: ...
+
+    def read(self, texts: list[Tensor]) -> Tensor: ...  # type: ignore[empty-body]
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.read([self.words(row[row > 0]) for row in x])
+        return self.head(self.dropout(found))  # type: ignore[no-any-return]
+
+
+class Convolutions(Reading):
+    wide = 9
+
+    def build(self, config: Config) -> None:
+        bias = not config["batch_norm"]
+        self.windows = nn.ModuleList(nn.Conv1d(64, 3, width, bias=bias) for width in (3, 4, 5))
+
+    def read(self, texts: list[Tensor]) -> Tensor:
+        found = []
+        for text in texts:
+            ended = [functional.pad(text.T, (0, w.kernel_size[0] - 1)) for w in self.windows]
+            largest = [w(x).amax(1) for w, x in zip(self.windows, ended, strict=True)]
+            found.append(torch.cat(largest))
+        return self.norm(torch.stack(found)).relu()  # type: ignore[no-any-return]
+
+
+class Recurrent(Reading):
+    wide = 12
+
+    def build(self, config: Config) -> None:
+        both: Any = {"batch_first": True, "bidirectional": True}
+        self.layers = nn.ModuleList(nn.GRU(size, config["width"], **both) for size in (64, 12))
+        self.before = nn.ModuleList(nn.Sequential(*_dropout(config)) for _ in self.layers)
+
+    def read(self, texts: list[Tensor]) -> Tensor:
+        lengths = torch.tensor([len(text) for text in texts])
+        x = pad_sequence(texts, batch_first=True)
+        for before, layer in zip(self.before, self.layers, strict=True):
+            x = before(x.mT).mT
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            x = pad_packed_sequence(layer(packed)[0], batch_first=True)[0]
+        found = [text[:count].amax(0) for text, count in zip(x, lengths, strict=True)]
+        return self.norm(torch.stack(found))  # type: ignore[no-any-return]
+
+
+NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
     "mlp": mlp,
     "cnn": cnn,
     "linear": lambda config, data: nn.Sequential(nn.Linear(data.shape[0], data.outputs)),
+    "rnn": Recurrent,
+    "text-cnn": Convolutions,
 }
 
 
@@ -341,7 +402,7 @@ def test_every_schedule(
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("family", ["mlp", "cnn"])
+@pytest.mark.parametrize("family", ["mlp", "cnn", "rnn", "text-cnn"])
 def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_for: Any) -> None:
     on = {"batch_norm": True, "dropout": 0.3, "lr_scheduler": "cosine", **PENALTIES["all"]}
     rate = _rate(optimizer)
@@ -366,8 +427,8 @@ def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_fo
     ids=str,
 )
 def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) -> None:
-    if family == "linear":
-        on = {name: value for name, value in on.items() if name not in ("batch_norm", "dropout")}
+    without = {"linear": ("batch_norm", "dropout"), "rnn": ("mixup",), "text-cnn": ("mixup",)}
+    on = {name: value for name, value in on.items() if name not in without.get(family, ())}
     check(data_for(family), family=family, **on)
 
 

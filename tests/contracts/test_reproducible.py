@@ -24,7 +24,10 @@ def busy(config: Any, values: Any, data_for: Any) -> Any:
     """A configuration with everything on, and its data."""
 
     def make(family: str, **changes: Any) -> tuple[dict[str, Any], DataSet]:
-        fitting = [t for t in TECHNIQUES if FAMILIES[family].images or not t.images]
+        kind = FAMILIES[family]
+        fitting = [
+            t for t in TECHNIQUES if kind.images or not (t.images or (kind.text and t.numbers))
+        ]
         on = {t.name: values(t.leaf)[0] for t in fitting}
         return config(family=family, **(on | changes)), data_for(family)
 

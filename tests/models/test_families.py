@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tuner.data.vocabulary import Vocabulary
 from tuner.layers import BatchNorm, Dropout
 from tuner.models import FAMILIES, Family, Inside
 from tuner.space import Leaf, Range
@@ -47,7 +48,24 @@ def combinations(family: Family) -> Iterator[dict[str, Any]]:
                 yield others | {leaf.name: value}
 
 
+WORDS = Vocabulary(tuple("abcdefg"), 9)
+
+
+def build(family: str, shape: tuple[int, ...], outputs: int, leaves: Any, inside: Inside) -> Any:
+    told = {"words": WORDS} if FAMILIES[family].text else {}
+    return FAMILIES[family].build(shape, outputs, leaves, inside, **told)
+
+
+def batch(family: Family, rows: int, shape: tuple[int, ...]) -> torch.Tensor:
+    if not family.text:
+        return torch.randn(rows, *shape)
+    x = torch.randint(1, WORDS.size, (rows, *shape))
+    return x * (torch.arange(shape[0]) <= torch.randint(0, shape[0], (rows, 1)))
+
+
 def shapes(family: Family) -> list[tuple[int, ...]]:
+    if family.text:
+        return [(1,), (2,), (9,)]
     images = [(1, 1, 1), (1, 2, 3), (3, 5, 4)]
     return images if family.images else [(1,), (7,), *images]
 
@@ -58,9 +76,9 @@ def test_shapes(name: str, inside: str) -> None:
     family = FAMILIES[name]
     for leaves, shape in zip(combinations(family), itertools.cycle(shapes(family)), strict=False):
         outputs = len(shape)
-        network = family.build(shape, outputs, leaves, INSIDES[inside])
+        network = build(name, shape, outputs, leaves, INSIDES[inside])
         for training, rows in ((True, 2), (False, 1)):
-            result = network.train(training)(torch.randn(rows, *shape))
+            result = network.train(training)(batch(family, rows, shape))
             assert result.shape == (rows, outputs), (leaves, shape)
             assert bool(result.isfinite().all())
         result.sum().backward()
@@ -72,8 +90,9 @@ def test_rows_do_not_see_each_other(name: str) -> None:
     """A row's outputs in evaluation are its own."""
     family = FAMILIES[name]
     shape = shapes(family)[-1]
-    network = family.build(shape, 3, defaults(name), INSIDES["all"]).double().eval()
-    x = torch.randn(6, *shape, dtype=torch.float64)
+    network = build(name, shape, 3, defaults(name), INSIDES["all"]).double().eval()
+    x = batch(family, 6, shape)
+    x = x.double() if x.is_floating_point() else x
     one_by_one = torch.cat([network(row[None]) for row in x])
     torch.testing.assert_close(network(x), one_by_one)
 

@@ -7,6 +7,7 @@ import torch
 
 from tuner.data import DataSet
 from tuner.data.dataset import Split, Target
+from tuner.data.vocabulary import Vocabulary
 from tuner.errors import StudyFileError
 from tuner.sampling import Recorded
 
@@ -20,6 +21,7 @@ def data_set(task, shape):
 IMAGES = data_set("classification", (1, 8, 8))
 ROWS = data_set("classification", (30,))
 NUMBERS = data_set("regression", (10,))
+TEXT = dataclasses.replace(ROWS, vocabulary=Vocabulary(("good", "bad"), 30))
 
 SEARCH = """
 [regularization]
@@ -84,6 +86,7 @@ def test_metric_by_task_unless_said(read):
         ('[model]\nfamily = "cnn"\n[regularization]\ncutout = 0.3', IMAGES),
         ("[regularization]\nlabel_smoothing = 0.1", ROWS),
         ("[regularization]\ncutout = 0.0", NUMBERS),
+        ('[model]\nfamily = { choices = ["rnn", "text-cnn"] }', TEXT),
         ('[training]\nclass_weights = "none"\nsampling = "shuffled"', NUMBERS),
     ],
 )
@@ -110,6 +113,19 @@ def test_a_study_that_fits_its_data(read, text, data):
             '[training]\nclass_weights = { choices = ["none", "balanced"] }',
             NUMBERS,
             r"^x: training\.class_weights: needs classes, but the data is for regression",
+        ),
+        ('[model]\nfamily = "rnn"', ROWS, r"^x: model\.family rnn: needs text.*\n.*text = "),
+        ('[model]\nfamily = "mlp"', TEXT, r"^x: model\.family mlp: .*is text\n.*rnn, text-cnn"),
+        ('[model]\nfamily = "cnn"', TEXT, r"^x: model\.family cnn: .*is text\n.*rnn, text-cnn"),
+        (
+            '[model]\nfamily = "rnn"\n[regularization]\nmixup = 0.2',
+            TEXT,
+            r"^x: regularization\.mixup: needs numbers .* is text\n  leave it out",
+        ),
+        (
+            '[model]\nfamily = "rnn"\n[regularization]\nshift = 0.2',
+            TEXT,
+            r"^x: regularization\.shift: needs images .*\n  leave it out",
         ),
         ('[training]\nsampling = "balanced"', NUMBERS, r"^x: training\.sampling: needs classes"),
     ],

@@ -9,6 +9,7 @@ from tuner.layers import Dropout
 from tuner.metrics import METRICS
 from tuner.training import evaluate as module
 from tuner.training.evaluate import evaluate, in_units, predict
+from tuner.training.tensors import in_precision
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +18,18 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 1)
     torch.testing.assert_close(predict(network, x), whole)
     assert whole.shape == (1000, 2)
+
+
+def test_words_stay_whole_numbers_and_come_in_chunks() -> None:
+    x = torch.randint(0, 9, (600, 4), dtype=torch.int32)
+    split = Split(x, torch.zeros(600, dtype=torch.int64))
+    data = in_precision(DataSet(split, split, (4,), Target("classification")), torch.float64)
+    assert data.train.x.dtype == data.validation.x.dtype == torch.int32
+    sizes: list[int] = []
+    network = nn.Embedding(9, 2)
+    network.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])))
+    assert torch.equal(predict(network, data.train.x), network(x))
+    assert sizes[:3] == [256, 256, 88]
 
 
 def test_evaluation_mode() -> None:

@@ -9,6 +9,7 @@ DATA = {
     "task": "classification",
     "classes": ["a", "b"],
     "shape": [1, 8, 8],
+    "words": None,
     "train": 1079,
     "validation": 359,
 }
@@ -40,6 +41,8 @@ def test_data_in_words() -> None:
     ]
     regression = {**DATA, "task": "regression", "classes": [], "shape": [10]}
     assert data_lines(regression)[0].endswith("each of 10 numbers; regression")
+    text = {**DATA, "shape": [69], "words": 13789}
+    assert "each of at most 69 words (13,789 are known); classification" in data_lines(text)[0]
 
 
 def test_extent_in_words() -> None:

@@ -75,11 +75,12 @@ def extent(study: Study) -> Record:
 
 
 def data_set(data: DataSet) -> Record:
-    """Rows, shape and target of a prepared data set."""
+    """Rows, shape and target of a prepared data set; of a text, how many words are known."""
     return {
         "task": data.target.task,
         "classes": list(data.target.classes),
         "shape": list(data.shape),
+        "words": None if data.vocabulary is None else len(data.vocabulary.words),
         "train": len(data.train),
         "validation": len(data.validation),
     }

@@ -49,7 +49,9 @@ def data_lines(data: Record) -> list[str]:
     shape = " x ".join(map(str, data["shape"]))
     classes = f", {len(data['classes'])} classes" if data["classes"] else ""
     rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
-    return [f"data      {rows}, each of {shape} numbers; {data['task']}{classes}"]
+    each = f"{shape} numbers" if data["words"] is None else f"at most {shape} words"
+    known = "" if data["words"] is None else f" ({data['words']:,} are known)"
+    return [f"data      {rows}, each of {each}{known}; {data['task']}{classes}"]
 
 
 def extent_lines(extent: Record) -> list[str]:
