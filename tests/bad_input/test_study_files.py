@@ -89,7 +89,10 @@ def test_every_command_that_reads_the_file_refuses_it(
 
 def test_no_such_study(refused: Run) -> None:
     for command in ("optimize", "submit", "check"):
-        known = "known: breast-cancer, diabetes, digits, digits-cnn, fashion-mnist, mine, wine"
+        known = (
+            "known: breast-cancer, diabetes, digits, digits-cnn, fashion-mnist, mine, sentiment, "
+        )
+        known += "wine"
         refused(command, "--study", "dijits", words=("'dijits'", "did you mean 'digits'?", known))
         refused(command, "--study", "no.toml", words=("no.toml: no such file",))
         refused(command, "--study", "studies", words=("studies",))

@@ -115,6 +115,26 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 400 made reviews, each of two to eight words and a full stop, and beside it
+    vectors in which good words are positive."""
+    folder = tmp_path_factory.mktemp("reviews")
+    rng = np.random.default_rng(0)
+    told = {"positive": ["good", "great", "fun"], "negative": ["bad", "dull", "slow"]}
+    others = ["a", "the", "film", "plot", "it", "is"]
+    lines = ["sentiment,text"]
+    for i in range(400):
+        kind = ("positive", "negative")[i % 2]
+        words = [*rng.choice(others, 1 + i % 7), str(rng.choice(told[kind]))]
+        lines.append(f'{kind},"{" ".join(words)}."')
+    (folder / "reviews.csv").write_text("\n".join(lines), encoding="utf-8")
+    signs = {word: 1 if kind == "positive" else -1 for kind in told for word in told[kind]}
+    vectors = [f"{word} {signs.get(word, 0)} 0.5 {rng.normal():.3f}" for word in [*signs, *others]]
+    (folder / "vectors.txt").write_text("\n".join(vectors), encoding="utf-8")
+    return folder / "reviews.csv"
+
+
 @pytest.fixture
 def tuner(monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line in this process; keyword arguments are environment variables."""

@@ -15,8 +15,9 @@ from tuner.techniques import TECHNIQUES
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
-def test_check_shipped_studies(tuner, empty: Path, clothes: Path, name: str) -> None:
-    outcome = tuner("check", "--study", name, FASHION_MNIST=str(clothes))
+def test_check_shipped_studies(tuner, empty: Path, clothes: Path, reviews: Path, name: str) -> None:
+    elsewhere = {"FASHION_MNIST": str(clothes), "MOVIE_REVIEWS": str(reviews)}
+    outcome = tuner("check", "--study", name, **elsewhere)
     assert outcome.code == 0
     assert outcome.stdout.startswith(f"{name}: ")
     assert "rows to train on" in outcome.stdout
@@ -38,6 +39,19 @@ def test_images_in_idx_files_are_trained_on(tuner, empty: Path, clothes: Path) -
     outcome = tuner(*asked, FASHION_MNIST=str(clothes))
     assert outcome.code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["best"]["value"] > 0.1
+
+
+@pytest.mark.parametrize("vectors", ["", "vectors.txt"])
+def test_texts_are_trained_on_with_and_without_vectors(
+    tuner, empty: Path, reviews: Path, vectors: str
+) -> None:
+    asked = ("optimize", "--study", "sentiment", "--trials", "2", "--workers", "1", "--json")
+    given = str(reviews.parent / vectors) if vectors else ""
+    outcome = tuner(*asked, MOVIE_REVIEWS=str(reviews), WORD_VECTORS=given)
+    assert outcome.code == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["best"]["value"] > 0.9
+    said = tuner("check", "--study", "sentiment", MOVIE_REVIEWS=str(reviews), WORD_VECTORS=given)
+    assert "each of at most 9 words" in said.stdout
 
 
 def test_check_says_how_large_the_search_is(tuner, place) -> None:

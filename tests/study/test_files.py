@@ -22,7 +22,15 @@ def here(tmp_path, monkeypatch):
 
 def test_the_studies_that_ship_are_found_from_any_folder(here):
     assert set(shipped()) == {
-        *("digits", "digits-cnn", "breast-cancer", "diabetes", "fashion-mnist", "wine"),
+        *(
+            "digits",
+            "digits-cnn",
+            "breast-cancer",
+            "diabetes",
+            "fashion-mnist",
+            "wine",
+            "sentiment",
+        ),
     }
     assert local() == {}
     assert load("digits").name == "digits"
@@ -54,7 +62,7 @@ def test_no_such_study_lists_the_known_ones(here, name):
     assert find(name) is None
     with pytest.raises(StudyFileError, match=re.escape(f"no study is called {name!r}")) as caught:
         load(name)
-    known = "breast-cancer, diabetes, digits, digits-cnn, fashion-mnist, mine, wine"
+    known = "breast-cancer, diabetes, digits, digits-cnn, fashion-mnist, mine, sentiment, wine"
     assert f"known: {known}" in caught.value.hint
     assert ("did you mean 'digits'?" in caught.value.hint) == (name == "digit")
 

@@ -127,6 +127,6 @@ def _variable(found: re.Match[str], where: str) -> str:
         raise DataError(
             f"the environment variable {name} is not set",
             where=where,
-            hint=f"set it to where the data is: export {name}=FOLDER",
+            hint=f"set it to where the data is: export {name}=PATH",
         )
     return os.environ[name]
