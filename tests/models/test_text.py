@@ -21,7 +21,7 @@ GIVEN = Vocabulary(tuple("abcdefg"), 9, VECTORS)
 TEXT = [name for name, family in FAMILIES.items() if family.text]
 KINDS = [("text-cnn", {"window": 1}), ("text-cnn", {"windows": 1, "activation": "tanh"})] + [
     ("rnn", {"cell": cell, "bidirectional": both, "readout": readout, "depth": 2})
-    for cell, both, readout in itertools.product(("gru", "lstm"), (True, False), ("max", "mean"))
+    for cell, both, readout in itertools.product(("gru", "lstm"), (True, False), ("max", "both"))
 ]
 
 

@@ -65,6 +65,18 @@ def test_a_file_with_only_data_searches_the_standard_space(read):
     assert read("[model]\n[regularization]").nodes == study.nodes
 
 
+def test_a_file_with_only_a_text_searches_a_space_for_text():
+    data = {"path": "a.csv", "target": "y", "text": "t"}
+    found = nodes_of(parse("x", {"data": data}))
+    assert found["family"].value.name == "text-cnn"
+    searched = {name for name, node in found.items() if node.searched}
+    assert {"window", "filters", "dropout", "learning_rate"} < searched
+    fixed = parse("x", {"data": data, "training": {"epochs": 2}})
+    assert [node.name for node in walk(fixed.nodes) if node.searched] == []
+    assert nodes_of(fixed)["family"].value.name == "text-cnn"
+    assert nodes_of(parse("x", {"data": data, "model": {"family": "mlp"}}))["mlp.depth"]
+
+
 def test_a_file_with_a_section_searches_only_what_it_says(read):
     nodes = nodes_of(read("[training]\nepochs = 3"))
     assert not [name for name, node in nodes.items() if node.searched]

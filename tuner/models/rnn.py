@@ -25,7 +25,7 @@ class Recurrent(nn.Module):
         readout: over the words: a name of READOUTS.
 
     Shape:
-        ``[B, L, E]`` and which are words ``[B, L]`` to ``[B, C]``.
+        ``[B, L, E]`` and which are words ``[B, L]`` to ``[B, C]``, or for both ``[B, 2C]``.
     """
 
     def __init__(
@@ -51,7 +51,15 @@ def _mean(x: Tensor, known: Tensor) -> Tensor:
     return (x * share[..., None]).sum(1)
 
 
-READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"max": _max, "mean": _mean}
+def _both(x: Tensor, known: Tensor) -> Tensor:
+    return torch.cat((_max(x, known), _mean(x, known)), 1)
+
+
+READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "max": _max,
+    "mean": _mean,
+    "both": _both,
+}
 
 
 def build(
@@ -71,9 +79,10 @@ def build(
     entering = [first.size] + [width] * (leaves["depth"] - 1)
     between = [nn.Sequential(*(layer((n, *shape)) for layer in inside.after)) for n in entering]
     layers = [Layer(leaves["cell"], n, leaves["width"], leaves["bidirectional"]) for n in entering]
-    ending = [layer((width,)) for layer in (*inside.before, *inside.after)]
+    found = width * (2 if leaves["readout"] == "both" else 1)
+    ending = [layer((found,)) for layer in (*inside.before, *inside.after)]
     text = Recurrent(layers, between, leaves["readout"])
-    return nn.Sequential(first, text, *ending, nn.Linear(width, outputs))
+    return nn.Sequential(first, text, *ending, nn.Linear(found, outputs))
 
 
 CELL = Leaf(
@@ -102,9 +111,9 @@ READOUT = Leaf(
     kind=str,
     default="max",
     options=dict.fromkeys(READOUTS, ()),
-    search=("max", "mean"),
+    search=("max", "mean", "both"),
     static=True,
-    doc="how the states at a text's words become one vector",
+    doc="how the states at a text's words become one vector: the largest, the mean, both",
     unit="name",
     source="Collobert and Weston 2008; Conneau et al. 2017",
 )

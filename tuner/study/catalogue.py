@@ -98,6 +98,9 @@ STANDARD: dict[str, tuple[str, ...]] = {
     "training": ("learning_rate", "lr_scheduler"),
 }
 """What is searched, over each leaf's suggested range, by a file that has none of the sections."""
+TEXT_FAMILY = "text-cnn"
+"""The family where the data is text and the file names none."""
+STANDARD_OF_TEXT = {**STANDARD, "model": ("window", "filters")}
 
 
 def model_leaves() -> dict[str, Leaf]:

@@ -12,7 +12,13 @@ from tuner.models import FAMILIES
 from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
 from tuner.space import Choice, Leaf, Node, Range, walk
-from tuner.study.catalogue import SECTIONS, STANDARD, model_leaves
+from tuner.study.catalogue import (
+    SECTIONS,
+    STANDARD,
+    STANDARD_OF_TEXT,
+    TEXT_FAMILY,
+    model_leaves,
+)
 from tuner.study.document import plain
 from tuner.study.record import Study
 from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
@@ -82,8 +88,10 @@ def _check_search(study: Study) -> None:
 
 def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
     """Every leaf of the sections that describe a trial."""
+    text = "text" in document.get("data", {})
     if not any(document.get(section) for section in SECTIONS):
-        document = _standard()
+        document = _standard(STANDARD_OF_TEXT if text else STANDARD)
+    usual = {"family": TEXT_FAMILY} if text else {}
     nodes: list[Node] = []
     for section, leaves in SECTIONS.items():
         table = dict(document.get(section, {}))
@@ -93,7 +101,8 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
             known += model_leaves()
         _check_places(section, table, known)
         for leaf in leaves:
-            raw, path = table.get(leaf.name, leaf.default), f"{section}.{leaf.name}"
+            raw = table.get(leaf.name, usual.get(leaf.name, leaf.default))
+            path = f"{section}.{leaf.name}"
             nodes.append(Node(leaf.name, leaf, read_value(path, leaf, raw, beside), path))
         _check_used(beside, nodes)
     return tuple(nodes)
@@ -126,11 +135,11 @@ def _check_used(beside: Mapping[str, Any], nodes: list[Node]) -> None:
             )
 
 
-def _standard() -> dict[str, Any]:
-    """The standard space as a study file would say it."""
+def _standard(space: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """A standard space as a study file would say it."""
     known = model_leaves()
     document: dict[str, dict[str, Any]] = {}
-    for section, names in STANDARD.items():
+    for section, names in space.items():
         leaves = known if section == "model" else {leaf.name: leaf for leaf in SECTIONS[section]}
         document[section] = {name: suggested(leaves[name]) for name in names}
     return document
