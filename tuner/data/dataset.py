@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data.columns import Column
@@ -51,7 +53,8 @@ class Target:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The rows that a search may see, never the test rows.
+    """The rows that a search may see, never the test rows; or, for a final number, all of them to
+    train on, and the test rows as `validation`.
 
     Attributes:
         train, validation: the rows.
@@ -60,6 +63,8 @@ class DataSet:
         features: names of the numbers of a row, or empty.
         columns: what was decided about each column of a table, or empty.
         vocabulary: what the numbers of a text mean, and their vectors; None for all else.
+        positions: where the rows of train and of validation are in the source, ascending; rows of a
+            second file come after those of the first.
     """
 
     train: Split
@@ -69,6 +74,7 @@ class DataSet:
     features: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     vocabulary: Vocabulary | None = None
+    positions: tuple[NDArray[np.int64], ...] = ()
 
     @property
     def outputs(self) -> int:

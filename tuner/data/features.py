@@ -184,7 +184,7 @@ def _refuse(bad: list[tuple[str, int]], where: str) -> None:
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
     raise DataError(
         f"NaN, infinite or too large for float32: {named}{more} "
-        "(how many, among the rows for training and validation)",
+        "(how many, among the rows that are used)",
         where=where,
         hint="remove these rows or columns, or fill them with a number",
     )

@@ -40,6 +40,15 @@ def read(spec: DataSpec, folder: Path) -> Table:
     return table if spec.test_path is None else replace(table, held=True)
 
 
+def read_test(spec: DataSpec, folder: Path) -> Table:
+    """The test rows where they are in files of their own: in `spec.test_path`, else beside those
+    for training. A column by which these are divided is not asked for."""
+    if spec.test_path is None:
+        return idx.read_test(find(spec.path or "", "data.path", folder))
+    file = find(spec.test_path, "data.test_path", folder)
+    return _table(file, replace(spec, group=None, time=None, test_path=None))
+
+
 def _table(file: Path, spec: DataSpec) -> Table:
     if file.is_dir():
         for reader in FOLDERS:

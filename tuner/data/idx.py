@@ -33,6 +33,19 @@ def read_folder(folder: Path, spec: DataSpec) -> Table | None:
     Raises:
         DataError: one of the four is not there, or the training pair cannot be read.
     """
+    found = _four(folder)
+    return None if found is None else replace(_pair(*found[:2]), held=True)
+
+
+def read_test(folder: Path) -> Table:
+    """The test pair of such a folder."""
+    found = _four(folder)
+    if found is None:
+        raise DataError("no files of MNIST", where=str(folder))
+    return _pair(*found[2:])
+
+
+def _four(folder: Path) -> list[Path] | None:
     found = [_named(folder, name) for name in NAMES]
     if not any(found):
         return None
@@ -43,7 +56,7 @@ def read_folder(folder: Path, spec: DataSpec) -> Table | None:
             where=str(folder),
             hint=f"four files are needed, each may end in .gz: {', '.join(NAMES)}",
         )
-    return replace(_pair(found[0] or folder, found[1] or folder), held=True)
+    return [file for file in found if file is not None]
 
 
 def read_pair(file: Path, spec: DataSpec) -> Table:

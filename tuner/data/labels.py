@@ -42,11 +42,35 @@ def encode(table: Table, task: str) -> Labels:
     """
     _check_present(table)
     y = _plain(table.y, table.where)
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise DataError(f"{np.isinf(y).sum()} infinite labels", where=table.where)
+    _check_finite(y, table.where)
     if task == "auto":
         task = _guess(y)
     return _classes(y, table) if task == "classification" else _numbers(y, table)
+
+
+def encode_like(table: Table, known: Labels) -> NDArray[Any]:
+    """The labels of another table by what is known from the first: the test rows of a search.
+
+    Raises:
+        DataError: a class that is not known; missing or infinite labels; text in a regression.
+    """
+    _check_present(table)
+    y = _plain(table.y, table.where)
+    if known.task == "regression":
+        return _quantities(y, table)
+    y = _whole(y)
+    found, index = np.unique(y, return_inverse=True)
+    names = _names(found, table)
+    unseen = [name for name in names if name not in known.classes]
+    if unseen:
+        raise DataError(
+            f"class {unseen[0]!r} is in no row to train on",
+            where=table.where,
+            hint=f"known: {', '.join(known.classes[:20])}; remove these rows, or add such rows to "
+            "those to train on",
+        )
+    place = np.array([known.classes.index(name) for name in names], dtype=np.int64)
+    return place[index]
 
 
 def _check_present(table: Table) -> None:
@@ -59,6 +83,11 @@ def _check_present(table: Table) -> None:
             where=table.where,
             hint="remove these rows; in a file, empty cells, NA, None and null are missing",
         )
+
+
+def _check_finite(y: NDArray[Any], where: str) -> None:
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise DataError(f"{np.isinf(y).sum()} infinite labels", where=where)
 
 
 def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
@@ -98,14 +127,8 @@ def _guess(y: NDArray[Any]) -> Task:
 
 
 def _classes(y: NDArray[Any], table: Table) -> Labels:
-    if y.dtype.kind == "f" and (y == np.floor(y)).all():
-        y = y.astype(np.int64)  # 0.0 and 1.0 in a table are the classes "0" and "1"
-    found, index = np.unique(y, return_inverse=True)
-    codes = found.tolist()
-    if y.dtype.kind in "iu" and min(codes) >= 0 and max(codes) < len(table.classes):
-        names = tuple(table.classes[code] for code in codes)
-    else:
-        names = tuple(str(code) for code in codes)
+    found, index = np.unique(_whole(y), return_inverse=True)
+    names = _names(found, table)
     if len(names) == 1:
         raise DataError(
             f"all {len(y)} labels are {names[0]!r}: one class cannot be told apart",
@@ -121,14 +144,31 @@ def _classes(y: NDArray[Any], table: Table) -> Labels:
     return Labels("classification", index.astype(np.int64), names)
 
 
+def _whole(y: NDArray[Any]) -> NDArray[Any]:
+    """0.0 and 1.0 in a table are the classes "0" and "1"."""
+    return y.astype(np.int64) if y.dtype.kind == "f" and (y == np.floor(y)).all() else y
+
+
+def _names(found: NDArray[Any], table: Table) -> tuple[str, ...]:
+    codes = found.tolist()
+    if found.dtype.kind in "iu" and min(codes) >= 0 and max(codes) < len(table.classes):
+        return tuple(table.classes[code] for code in codes)
+    return tuple(str(code) for code in codes)
+
+
 def _numbers(y: NDArray[Any], table: Table) -> Labels:
+    values = _quantities(y, table)
+    if values.min() == values.max():
+        raise DataError(f"all {len(y)} labels are {values[0]:g}", where=table.where)
+    return Labels("regression", values, ())
+
+
+def _quantities(y: NDArray[Any], table: Table) -> NDArray[np.float64]:
     if y.dtype.kind == "U":
         raise DataError(
             f"labels such as {str(y[0])!r} are text, and the task is regression",
             where=table.where,
             hint='give numbers, or set task = "classification"',
         )
-    values = y.astype(np.float64)
-    if values.min() == values.max():
-        raise DataError(f"all {len(y)} labels are {values[0]:g}", where=table.where)
-    return Labels("regression", values, ())
+    _check_finite(y, table.where)
+    return y.astype(np.float64)

@@ -15,6 +15,7 @@ from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
 from tuner.data.division import divide
 from tuner.data.features import learn
+from tuner.data.held import append, final_rows
 from tuner.data.labels import Labels, encode
 from tuner.data.spec import DataSpec
 from tuner.data.splits import Rows
@@ -23,18 +24,23 @@ from tuner.data.vocabulary import SPECIAL, Vocabulary
 from tuner.errors import DataError
 
 
-def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
+def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataSet:
     """Read, divide and prepare; the same specification and rows give the same data set.
 
     The test rows are set aside: their features are in no statistic, no check and no tensor of the
-    result. Their labels are used to know the classes and to divide each class alike.
+    result. Their labels are used to know the classes and to divide each class alike; of those in a
+    file of their own, not even that.
 
     Args:
         spec: what a study file says.
         folder: the study file's, where relative paths and private modules are looked for first.
+        final: for the final number, when the search is over. `train` of the result is then all
+            rows for training and validation, and `validation` is the test rows. All is learned
+            from `train`.
 
     Raises:
-        DataError: the data does not exist, cannot be read, or does not fit.
+        DataError: the data does not exist, cannot be read, or does not fit; with `final`, there
+            are no test rows, or they have a class or lack a column.
     """
     preprocessing.lookup(spec.preprocessing)
     table = _read(spec, folder)
@@ -46,6 +52,11 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
         )
     labels = encode(table, spec.task)
     rows = divide(table, labels, spec)
+    if final:
+        if table.held:
+            test = files.read_test(spec, folder)
+            table, labels, rows = append(table, labels, rows, test)
+        rows = final_rows(rows)
     features = learn(table, spec, rows.train, rows.validation)
     target, y = _target(labels, rows)
     return DataSet(
@@ -56,6 +67,7 @@ def load(spec: DataSpec, *, folder: Path = Path()) -> DataSet:
         features=features.names,
         columns=(*features.columns, *_set_aside(table, spec)),
         vocabulary=_with_vectors(features.vocabulary, spec, folder),
+        positions=(rows.train, rows.validation),
     )
 
 

@@ -1,0 +1,117 @@
+"""Test rows beside the rows of a search, for a final number alone.
+
+They are a part of the same file, or in files of their own; what is learned is learned without them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.labels import Labels, encode_like
+from tuner.data.raw import RawColumn
+from tuner.data.splits import Rows
+from tuner.data.table import Table, Text
+from tuner.errors import DataError, nearest
+
+
+def final_rows(rows: Rows) -> Rows:
+    """All rows for training and validation to train on, and the test rows to measure.
+
+    Raises:
+        DataError: there are no test rows.
+    """
+    if not len(rows.test):
+        raise DataError(
+            "there are no test rows",
+            where="data.test",
+            hint='give a share (test = 0.2), a second file (test_path = "test.csv") or a column '
+            "(split), and search again: other rows are then for training",
+        )
+    train = np.sort(np.concatenate((rows.train, rows.validation)))
+    return Rows(train, rows.test, np.empty(0, dtype=np.int64))
+
+
+def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:
+    """The rows of a second table after those of the first, as its test rows.
+
+    Raises:
+        DataError: a column or class that is not there, or rows of another kind or shape.
+    """
+    count = len(labels.values)
+    values = np.concatenate((labels.values, encode_like(test, labels)))
+    if table.text is not None:
+        both = replace(table, text=_texts(table.text, test), y=values)
+    elif table.x is None:
+        columns = tuple(_joined(raw, _same(raw, test), test.where) for raw in table.columns)
+        both = replace(table, columns=columns, y=values)
+    else:
+        both = replace(table, x=_arrays(table.x, test), y=values)
+    places = np.arange(count, len(values))
+    return both, replace(labels, values=values), replace(rows, test=places)
+
+
+def _texts(text: Text, test: Table) -> Text:
+    if test.text is None:  # a table has one where it was asked for
+        raise DataError(f"no column {text.name!r}", where=test.where)
+    return replace(text, values=np.concatenate((text.values, test.text.values)))
+
+
+def _arrays(x: NDArray[Any], test: Table) -> NDArray[Any]:
+    if test.x is None or test.x.shape[1:] != x.shape[1:]:
+        found = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
+        raise DataError(
+            f"{found}, and those to train on have shape {list(x.shape[1:])}",
+            where=test.where,
+            hint="give the test rows in the same form",
+        )
+    return np.concatenate((x, test.x))
+
+
+def _same(raw: RawColumn, test: Table) -> RawColumn:
+    for other in test.columns:
+        if other.name == raw.name:
+            return other
+    names = [column.name for column in test.columns]
+    raise DataError(f"no column {raw.name!r}", where=test.where, hint=nearest(raw.name, names))
+
+
+def _joined(raw: RawColumn, other: RawColumn, where: str) -> RawColumn:
+    """A column and its test rows; categories that only these have come last."""
+    if raw.kind == "numeric":
+        return replace(raw, values=np.concatenate((raw.values, _numbers(other, where))))
+    (codes, texts), (more, meant) = _coded(raw), _coded(other)
+    known = {text: code for code, text in enumerate(texts)}
+    for text in meant:
+        known.setdefault(text, len(known))
+    place = np.array([*(known[text] for text in meant), -1], dtype=np.int64)  # the last: missing
+    values = np.concatenate((codes, place[more]))
+    return replace(raw, values=values, categories=np.array(list(known), dtype=object))
+
+
+def _numbers(other: RawColumn, where: str) -> NDArray[Any]:
+    if other.categories is None:
+        return other.values
+    if not len(other.categories):
+        return np.full(len(other.values), np.nan)
+    raise DataError(
+        f"column {other.name!r} has {str(other.categories[0])!r}, and the rows to train on have "
+        "numbers",
+        where=where,
+        hint="give numbers, or empty cells where there are none",
+    )
+
+
+def _coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:
+    """Codes, -1 where missing, and the texts that they mean."""
+    if raw.categories is not None:
+        return raw.values, [str(each) for each in raw.categories]
+    if raw.values.dtype.kind == "b":
+        return raw.values.astype(np.int64), ["False", "True"]
+    missing = np.isnan(raw.values) if raw.values.dtype.kind == "f" else np.zeros_like(raw.values)
+    found, codes = np.unique(raw.values, return_inverse=True)
+    texts = [f"{each:.0f}" if each == np.floor(each) else str(each) for each in found.tolist()]
+    return np.where(missing, -1, codes.astype(np.int64)), texts
