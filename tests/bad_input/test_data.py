@@ -30,6 +30,10 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ),
         ('path = "table.csv"', 'source = "math"', ("data.source", "is not module:function")),
         ('path = "table.csv"', "", ("neither source nor path", "give one")),
+        ('"kind"', '"kind"\ndrop = ["aa"]', ("table.csv: no column 'aa'", "did you mean 'a'?")),
+        ('"kind"', '"kind"\nkeep = ["bb"]', ("data.keep: no column 'bb'", "did you mean 'b'?")),
+        ('"kind"', '"kind"\ndrop = ["kind"]', ("data.drop: column 'kind' is needed",)),
+        ('"kind"', '"kind"\ndrop = [3]', ("data.drop[0]", "is not a string")),
         # what the labels cannot be
         ('"accuracy"', '"rmse"', ("metric", "rmse is for regression", "for classification: ")),
         ('"kind"', '"kind"\ntask = "regression"', ("table.csv", "text", 'task = "classif')),

@@ -64,6 +64,26 @@ def test_check_says_how_large_the_search_is(tuner, place) -> None:
     assert "0, or 0.0001 to 0.1, log" in line
 
 
+def test_check_says_what_was_decided_about_each_column(tuner, empty: Path) -> None:
+    rows = "".join(f"{i},{i % 7},{'' if i % 9 else 3},{'yn'[i % 4 > 0]}\n" for i in range(80))
+    (empty / "shop.csv").write_text("id,day,gap,bought\n" + rows)
+    (empty / "s.toml").write_text('[data]\npath = "shop.csv"\ntarget = "bought"\n')
+    text = tuner("check", "--study", "s.toml").stdout
+    line = next(line for line in text.splitlines() if line.startswith("id "))
+    assert "dropped" in line
+    assert "an identifier by its name" in line
+    assert "test      16 rows set aside" in text
+    assert "classes   n 75.0%, y 25.0%" in text
+    data = json.loads(tuner("check", "--study", "s.toml", "--json").stdout)["data"]
+    assert data["balance"] == {"n": 48, "y": 16}
+    assert {each["name"]: each["decision"] for each in data["columns"]} == {
+        "id": "dropped",
+        "day": "kept",
+        "gap": "filled",
+        "bought": "target",
+    }
+
+
 def test_check_as_json(tuner, place) -> None:
     found = json.loads(tuner("check", "--study", "small", "--json").stdout)
     assert found["metric"] == "accuracy"

@@ -252,3 +252,37 @@ def test_a_column_of_a_million_categories(module: Module, tmp_path: Path) -> Non
     spec = DataSpec(source=f"{name}:load", target="y")
     with pytest.raises(DataError, match=r"column 'key' has \d+ categories in 120000 training rows"):
         load(spec, folder=tmp_path)
+
+
+def test_columns_to_drop_and_to_keep(table: Callable[[str], Path]) -> None:
+    lines = [f"{i},{i % 7},{i % 5},{i % 2}" for i in range(60)]
+    file = table("\n".join(["id,day,age,bought", *lines]))
+
+    def features(**spec: Any) -> tuple[str, ...]:
+        return load(DataSpec(path=str(file), target="bought", **spec)).features
+
+    assert features() == ("day", "age")
+    assert features(drop=("day",)) == ("age",)
+    assert features(keep=("id",)) == ("id", "day", "age")
+    data = load(DataSpec(path=str(file), target="bought", drop=("day",)))
+    assert ("day", "dropped", "data.drop names it") in [
+        (each.name, each.decision, each.reason) for each in data.columns
+    ]
+    assert data.test == 12
+    with pytest.raises(DataError, match=r"no column 'dya'\n.*did you mean 'day'"):
+        features(drop=("dya",))
+    with pytest.raises(DataError, match=r"data\.keep: no column 'idd'\n.*did you mean 'id'"):
+        features(keep=("idd",))
+    with pytest.raises(DataError, match="'id' is needed, and to be dropped"):
+        features(keep=("id",), drop=("id",))
+    with pytest.raises(DataError, match=r"data\.drop: no column 'a'\n.*only a table has"):
+        load(DataSpec(source="sklearn.datasets:load_iris", drop=("a",)))
+
+
+def test_a_study_finds_the_data_of_its_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(40)))
+    monkeypatch.chdir(tmp_path / "studies")
+    assert len(load(DataSpec(path="t.csv", target="y"), folder=Path()).train) == 24

@@ -12,6 +12,9 @@ DATA = {
     "words": None,
     "train": 1079,
     "validation": 359,
+    "test": 359,
+    "balance": {"a": 1000, "b": 438},
+    "columns": [],
 }
 
 
@@ -37,10 +40,14 @@ def test_check(shown) -> None:
 def test_data_in_words() -> None:
     assert data_lines(DATA) == [
         "data      1,079 rows to train on, 359 to validate, each of 1 x 8 x 8 numbers; "
-        "classification, 2 classes"
+        "classification, 2 classes",
+        "test      359 rows set aside",
+        "classes   a 69.5%, b 30.5%",
     ]
-    regression = {**DATA, "task": "regression", "classes": [], "shape": [10]}
-    assert data_lines(regression)[0].endswith("each of 10 numbers; regression")
+    regression = {**DATA, "task": "regression", "classes": [], "shape": [10], "balance": {}}
+    first, *others = data_lines({**regression, "test": None})
+    assert first.endswith("each of 10 numbers; regression")
+    assert others == ["test      in a file of its own"]
     text = {**DATA, "shape": [69], "words": 13789}
     assert "each of at most 69 words (13,789 are known); classification" in data_lines(text)[0]
 

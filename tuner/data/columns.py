@@ -59,11 +59,14 @@ class Encoded:
     write: Callable[[NDArray[Any]], NDArray[Any]] = lambda values: values[:, None]
 
 
-def encode(raw: RawColumn, rows: Index, where: str) -> Encoded:
-    """Decides about a column by its training rows; DataError for one with too many categories."""
+def encode(raw: RawColumn, rows: Index, where: str, keep: bool = False) -> Encoded:
+    """Decides about a column by its training rows; DataError for one with too many categories.
+
+    With `keep` it may look like an identifier.
+    """
     train = raw.values[rows]
     if raw.categories is not None:
-        return _categorical(raw, raw.categories, train, where)
+        return _categorical(raw, raw.categories, train, where, keep)
     if raw.kind == "boolean":
         return _categorical(raw, np.array(["False", "True"], dtype=object), train + 0, where)
     missing = np.isnan(train) if train.dtype.kind == "f" else np.zeros(len(train), dtype=bool)
@@ -72,7 +75,7 @@ def encode(raw: RawColumn, rows: Index, where: str) -> Encoded:
         return _dropped(raw, "no training row has a value")
     if not missing.any() and (present == present[0]).all():
         return _dropped(raw, f"constant: {present[0]} in every training row")
-    why = _identifier(raw.name, present)
+    why = "" if keep else _identifier(raw.name, present)
     if why:
         return _dropped(raw, why)
     return _numeric(raw, present, missing)
@@ -133,7 +136,11 @@ def _numeric(raw: RawColumn, present: NDArray[Any], missing: NDArray[np.bool_]) 
 
 
 def _categorical(
-    raw: RawColumn, categories: NDArray[np.object_], train: NDArray[Any], where: str
+    raw: RawColumn,
+    categories: NDArray[np.object_],
+    train: NDArray[Any],
+    where: str,
+    keep: bool = False,
 ) -> Encoded:
     seen, counts = np.unique(train, return_counts=True)
     absent = seen[0] == -1
@@ -142,14 +149,14 @@ def _categorical(
         return _dropped(raw, "no training row has a value")
     if len(seen) == 1:
         return _dropped(raw, f"constant: {categories[known[0]]!r} in every training row")
-    if len(known) >= ROWS and counts[-len(known) :].max() == 1:
+    if not keep and len(known) >= ROWS and counts[-len(known) :].max() == 1:
         return _dropped(raw, f"an identifier: {len(known)} texts, all different")
     if len(known) > CATEGORIES:
         raise DataError(
             f"column {raw.name!r} has {len(known)} categories in {len(train)} training rows, "
             f"and at most {CATEGORIES} can be told apart",
             where=where,
-            hint="remove the column, or group its values",
+            hint=f"drop = [{raw.name!r}], or group its values",
         )
     # In the order of the text, whatever rows come first.
     known = known[np.argsort(categories[known].astype(str), kind="stable")]

@@ -65,6 +65,7 @@ class DataSet:
         vocabulary: what the numbers of a text mean, and their vectors; None for all else.
         positions: where the rows of train and of validation are in the source, ascending; rows of a
             second file come after those of the first.
+        test: how many rows are set aside; None where they are in a file of their own.
     """
 
     train: Split
@@ -75,6 +76,7 @@ class DataSet:
     columns: tuple[Column, ...] = ()
     vocabulary: Vocabulary | None = None
     positions: tuple[NDArray[np.int64], ...] = ()
+    test: int | None = None
 
     @property
     def outputs(self) -> int:

@@ -54,7 +54,9 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
     if table.x is not None:
         return _of_array(_shaped(table, table.x, spec.shape), table, spec, train, together)
     if spec.shape is None:
-        encoded = [columns.encode(raw, train, table.where) for raw in table.columns]
+        encoded = [
+            columns.encode(raw, train, table.where, raw.name in spec.keep) for raw in table.columns
+        ]
     else:
         encoded = [columns.plain(raw, table.where) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)

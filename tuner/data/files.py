@@ -24,8 +24,9 @@ VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
 def read(spec: DataSpec, folder: Path) -> Table:
     """The rows in the file or folder `spec.path`.
 
-    A path is absolute, or relative to `folder`, else to the working directory, and may hold
-    environment variables: $NAME or ${NAME}, or ${NAME:-INSTEAD} for one that need not be set.
+    A path is absolute, or relative to `folder`, to the project that has `folder` for its studies,
+    or to the working directory, and may hold environment variables: $NAME or ${NAME}, or
+    ${NAME:-INSTEAD} for one that need not be set.
 
     Args:
         spec: what a study file says.
@@ -75,7 +76,7 @@ def framed(reader: Callable[[Path], pd.DataFrame]) -> Callable[[Path, DataSpec],
     """The rows of a file that is a table with named columns."""
 
     def read(file: Path, spec: DataSpec) -> Table:
-        return from_frame(reader(file), spec.target, str(file), spec.dividing, spec.text)
+        return from_frame(reader(file), spec.target, str(file), spec.dividing, spec.text, spec.drop)
 
     return read
 
@@ -114,13 +115,19 @@ FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (idx.read_folder
 def find(path: str, where: str, folder: Path) -> Path:
     """The file or folder that a path of a study file means; DataError names what was tried."""
     given = Path(expanded(path, where)).expanduser()
-    tried = list(dict.fromkeys((base / given).resolve() for base in (folder, Path.cwd())))
+    tried = list(dict.fromkeys((base / given).resolve() for base in _bases(folder)))
     for file in tried:
         if path and file.exists():
             return file
     raise DataError(
         f"no such file {path!r}", where=where, hint=f"tried {' and '.join(map(str, tried))}"
     )
+
+
+def _bases(folder: Path) -> tuple[Path, ...]:
+    """PROJECT/studies/mine.toml may name PROJECT/table.csv, whatever the working directory is."""
+    project = (folder.resolve().parent,) if folder.resolve().name == "studies" else ()
+    return (folder, *project, Path.cwd())
 
 
 def expanded(path: str, where: str) -> str:

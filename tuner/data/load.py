@@ -21,7 +21,7 @@ from tuner.data.spec import DataSpec
 from tuner.data.splits import Rows
 from tuner.data.table import Table
 from tuner.data.vocabulary import SPECIAL, Vocabulary
-from tuner.errors import DataError
+from tuner.errors import DataError, nearest
 
 
 def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataSet:
@@ -50,6 +50,7 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
             where=table.where,
             hint="remove text, or give a table or a function that returns a pandas frame",
         )
+    _check_named(table, spec)
     labels = encode(table, spec.task)
     rows = divide(table, labels, spec)
     if final:
@@ -68,12 +69,23 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
         columns=(*features.columns, *_set_aside(table, spec)),
         vocabulary=_with_vectors(features.vocabulary, spec, folder),
         positions=(rows.train, rows.validation),
+        test=None if table.held and not final else len(rows.test),
     )
+
+
+def _check_named(table: Table, spec: DataSpec) -> None:
+    """DataError where a column to keep or to drop is none; a table's own are checked before."""
+    known = [raw.name for raw in table.columns]
+    for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
+        for name in names:
+            if name not in known:
+                hint = nearest(name, known) if known else "only a table has named columns"
+                raise DataError(f"no column {name!r}", where=f"data.{key}", hint=hint)
 
 
 def _read(spec: DataSpec, folder: Path) -> Table:
     if spec.source is not None:
-        return sources.read(spec.source, spec.target, folder, spec.dividing, spec.text)
+        return sources.read(spec.source, spec.target, folder, spec.dividing, spec.text, spec.drop)
     return files.read(spec, folder)
 
 
@@ -97,7 +109,9 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
         for kind, name in kinds.items()
         if name is not None
     ]
-    return (Column(spec.target, "target", "target", "what is predicted"), *division)
+    dropped = [Column(name, "other", "dropped", "data.drop names it") for name in spec.drop]
+    target = Column(spec.target, "target", "target", "what is predicted")
+    return (target, *division, *dropped)
 
 
 def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:

@@ -24,6 +24,7 @@ def read(
     folder: Path,
     aside: Sequence[str] = (),
     text: str | None = None,
+    drop: Sequence[str] = (),
 ) -> Table:
     """The table that a function returns.
 
@@ -33,6 +34,7 @@ def read(
         folder: the study file's.
         aside: columns of a frame that divide rows and are no features.
         text: the column of a frame that holds text.
+        drop: columns of a frame that are no features.
 
     Raises:
         DataError: no such module or function, it is not allowed, it raises, or it returns
@@ -41,7 +43,7 @@ def read(
     found = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
     value = _call(found, source)
     if is_frame(value):
-        return from_frame(value, target, source, aside, text)
+        return from_frame(value, target, source, aside, text, drop)
     if aside:
         raise DataError(
             f"no column {aside[0]!r}: only a frame has columns",

@@ -58,6 +58,8 @@ class DataSpec:
         vocabulary: how many words are known at most, the most frequent of the training rows.
         min_count: how often a word stands in the training rows at least, to be known.
         max_length: a text is cut after so many words and signs.
+        drop: columns that are no features.
+        keep: columns that are features although they look like identifiers.
     """
 
     source: str | None = None
@@ -79,6 +81,8 @@ class DataSpec:
     vocabulary: int = 20_000
     min_count: int = 1
     max_length: int = 256
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_origin()
@@ -137,6 +141,13 @@ class DataSpec:
         return tuple(name for name in (self.group, self.time, self.split) if name is not None)
 
     def _check_division(self) -> None:
+        both = sorted({*self.drop} & {*self.keep, self.target, self.text, *self.dividing})
+        if both:
+            raise DataError(
+                f"column {both[0]!r} is needed, and to be dropped",
+                where="data.drop",
+                hint="name it once",
+            )
         if len(self.dividing) > 1:
             raise DataError(
                 f"rows can be divided by one column, not by {' and '.join(self.dividing)}",

@@ -98,9 +98,10 @@ def from_frame(
     where: str,
     aside: Sequence[str] = (),
     text: str | None = None,
+    drop: Sequence[str] = (),
 ) -> Table:
     """A table from a pandas frame: `target` is the label, every other column a feature but those
-    `aside`; or the column `text` is the only one."""
+    `aside` and those to `drop`; or the column `text` is the only one."""
     columns = [str(column) for column in frame.columns]
     check_unique(columns, where)
     if len(frame) == 0:
@@ -110,7 +111,7 @@ def from_frame(
             "no target given for a table", where=where, hint=f"columns: {', '.join(columns)}"
         )
     named = (target, *aside, *([] if text is None else [text]))
-    for name in named:
+    for name in (*named, *drop):
         if name not in columns:
             raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
     if target in named[1:]:
@@ -118,7 +119,8 @@ def from_frame(
         raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
     at = [columns.index(name) for name in named]
     kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
-    labels, features = frame.iloc[:, at[0]], frame.drop(columns=frame.columns[at])
+    at_all = [*at, *(columns.index(name) for name in drop)]
+    labels, features = frame.iloc[:, at[0]], frame.drop(columns=frame.columns[at_all])
     if text is None:
         table = from_arrays(features, labels, where)
         return Table(None, table.y, table.names, (), where, table.columns, kept)

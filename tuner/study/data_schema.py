@@ -23,6 +23,7 @@ def data_keys() -> dict[str, Any]:
     """A schema for each key."""
     share = {"type": "number", "exclusiveMaximum": 1, "default": 0.2}
     side = {"type": "integer", "minimum": 1}
+    names = {"type": "array", "items": {"type": "string"}}
     text = {"type": "string"}
     return {
         "source": {**text, "description": '"module:function", called without arguments'},
@@ -44,4 +45,6 @@ def data_keys() -> dict[str, Any]:
         "vocabulary": {**side, "default": 20000, "description": "most words that are known"},
         "min_count": {**side, "default": 1, "description": "a rarer word is unknown"},
         "max_length": {**side, "default": 256, "description": "words after which a text is cut"},
+        "drop": {**names, "description": "columns that are no features"},
+        "keep": {**names, "description": "columns to keep although they look like identifiers"},
     }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tuner.data import DataSet
 from tuner.errors import TunerError
@@ -83,7 +86,19 @@ def data_set(data: DataSet) -> Record:
         "words": None if data.vocabulary is None else len(data.vocabulary.words),
         "train": len(data.train),
         "validation": len(data.validation),
+        "test": data.test,
+        "balance": balance(data),
+        "columns": [asdict(column) for column in data.columns],
     }
+
+
+def balance(data: DataSet) -> dict[str, int]:
+    """Rows for training and validation of each class; empty for a quantity."""
+    classes = data.target.classes
+    if not classes:
+        return {}
+    counts = torch.cat((data.train.y, data.validation.y)).bincount(minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))
 
 
 def catalogue() -> dict[str, list[Record]]:

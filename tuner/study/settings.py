@@ -60,6 +60,8 @@ DATA_KINDS: dict[str, type] = {
     "vocabulary": int,
     "min_count": int,
     "max_length": int,
+    "drop": list,
+    "keep": list,
 }
 
 
@@ -68,10 +70,11 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
     values = dict(table)
     for key, value in table.items():
         check_type(f"data.{key}", value, DATA_KINDS[key])
-    for i, side in enumerate(values.get("shape", [])):
-        check_type(f"data.shape[{i}]", side, int)
-    if "shape" in values:
-        values["shape"] = tuple(values["shape"])
+    for key, kind in (("shape", int), ("drop", str), ("keep", str)):
+        for i, each in enumerate(values.get(key, [])):
+            check_type(f"data.{key}[{i}]", each, kind)
+        if key in values:
+            values[key] = tuple(values[key])
     for key in ("test_path", "split"):
         if key in table and "test" in table:
             raise StudyFileError(

@@ -13,6 +13,8 @@ from tuner.space import format_value
 from tuner.views.format import several
 
 Record = Mapping[str, Any]
+MOST = 100
+"""Columns that are shown."""
 
 
 def plain_table(*columns: str, title: str = "") -> Table:
@@ -36,7 +38,18 @@ def check(study: Record) -> RenderableType:
         table.add_row(*map(Text, row), style="bold" if leaf["searched"] else "")
     lines = [Text(line) for line in (*data_lines(study["data"]), *extent_lines(study["extent"]))]
     title = Text(f"{study['name']}: {study['description']}".removesuffix(": "))
-    return Group(title, Text(f"metric    {study['metric']}"), *lines, Text(), table)
+    metric = Text(f"metric    {study['metric']}")
+    columns = [Text(), columns_table(study["data"])] if study["data"]["columns"] else []
+    return Group(title, metric, *lines, Text(), table, *columns)
+
+
+def columns_table(data: Record) -> RenderableType:
+    """What was decided about each column, and why; the first hundred."""
+    table = plain_table("column", "kind", "decision", "reason")
+    for each in data["columns"][:MOST]:
+        table.add_row(*(Text(each[key]) for key in ("name", "kind", "decision", "reason")))
+    more = len(data["columns"]) - MOST
+    return Group(table, Text(f"and {more} more: --json lists all")) if more > 0 else table
 
 
 def _about(leaf: Record) -> str:
@@ -51,7 +64,13 @@ def data_lines(data: Record) -> list[str]:
     rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
     each = f"{shape} numbers" if data["words"] is None else f"at most {shape} words"
     known = "" if data["words"] is None else f" ({data['words']:,} are known)"
-    return [f"data      {rows}, each of {each}{known}; {data['task']}{classes}"]
+    lines = [f"data      {rows}, each of {each}{known}; {data['task']}{classes}"]
+    test = data["test"]
+    lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
+    counts = data["balance"]
+    total = sum(counts.values())
+    shares = [f"{name} {count / total:.1%}" for name, count in list(counts.items())[:20]]
+    return lines + ([f"classes   {', '.join(shares)}"] if shares else [])
 
 
 def extent_lines(extent: Record) -> list[str]:
