@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,23 @@ def test_all_at_once(family: str, check: Any, config: Any, data_for: Any, values
     fitting = [t for t in TECHNIQUES if kind.images or not (t.images or (kind.text and t.numbers))]
     on = {t.name: values(t.leaf)[0] for t in fitting}
     check(config(family=family, epochs=5, learning_rate=0.1, **on), data_for(family))
+
+
+@pytest.mark.parametrize("family", [f.name for f in FAMILIES.values() if f.text])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_pretrained_vectors(
+    family: str, frozen: bool, check: Any, config: Any, data_for: Any, train: Any
+) -> None:
+    data: DataSet = data_for(family)
+    assert data.vocabulary is not None
+    vectors = torch.randn(data.vocabulary.size, 3, generator=torch.Generator().manual_seed(1))
+    vectors[0] = 0.0
+    data = replace(data, vocabulary=replace(data.vocabulary, vectors=vectors))
+    of = config(family=family, freeze_embeddings=frozen, weight_decay=0.1, learning_rate=0.1)
+    check(of, data)
+    trained = train(of, data, dtype=torch.float32).weights()["0.weight"]
+    assert torch.equal(trained, vectors) == frozen
+    assert float(trained[0].abs().sum()) == 0  # padding
 
 
 def test_regression(check: Any, config: Any, numbers: DataSet) -> None:

@@ -195,6 +195,10 @@ def test_options_bring_their_leaves() -> None:
         {"source": "a:b", "split": "s", "test": 0.1},
         {"path": "a.npz", "test_path": "b.npz", "test": 0.1},
         {"path": "a.tsv.gz"},
+        {"source": "a:b", "text": "t", "shape": [4]},
+        {"source": "a:b", "vectors": "v.txt"},
+        {"source": "a:b", "min_count": 2},
+        {"source": "a:b", "text": "t", "vocabulary": 0},
     ],
 )
 def test_keys_of_data_that_do_not_go_together(data: dict[str, Any]) -> None:
