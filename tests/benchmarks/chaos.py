@@ -28,7 +28,7 @@ from typing import Any
 
 import sklearn.datasets
 import torch
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from tuner.run import serve, submit
@@ -121,8 +121,8 @@ def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str],
             wrong.append(f"trial {trial.number} has gaps: {steps}")
         if trial.state == TrialState.COMPLETE and len(steps) != epochs:
             wrong.append(f"trial {trial.number} is complete with {len(steps)} epochs")
-        if trial.value != trial.intermediate_values.get(trial.user_attrs.get("epochs", 0)):
-            wrong.append(f"trial {trial.number} has another value than its last epoch")
+        if trial.value != _expected(trial, trials):
+            wrong.append(f"trial {trial.number} has another value than its last epoch: {trial}")
     with storage.database.read() as connection:
         for table in ("tuner_leases", "tuner_checkpoints"):
             left = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
@@ -136,6 +136,14 @@ def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str],
         ).all()
     found, interrupted = _continuations(reports, checkpoints)
     return wrong + found, interrupted
+
+
+def _expected(trial: FrozenTrial, trials: list[FrozenTrial]) -> float | None:
+    """The value of the last epoch; that of the trial whose duplicate this one is."""
+    first = trial.user_attrs.get("duplicate_of")
+    if first is not None:
+        return trials[first].value
+    return trial.intermediate_values.get(trial.user_attrs.get("epochs", 0))
 
 
 def _continuations(reports: Any, checkpoints: Any) -> tuple[list[str], int]:

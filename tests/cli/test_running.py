@@ -196,7 +196,7 @@ def test_a_worker_trains_what_was_submitted(tuner, place) -> None:
     assert submitted.stdout == "other waits for workers: 2 trials\n"
     worked = subprocess.run(
         [TUNER, "worker", "--idle-exit"],
-        env={**os.environ, "TUNER_STUDY": "other another"},
+        env={**os.environ, "TUNER_STUDY": "other"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -207,3 +207,14 @@ def test_a_worker_trains_what_was_submitted(tuner, place) -> None:
     found = json.loads(tuner("status", "--study", "other", "--json").stdout)
     assert found["studies"][0]["finished"] == 2
     assert found["workers"] == []
+
+
+def test_a_worker_that_is_not_to_wait_wants_a_study_that_is_there(tuner, place) -> None:
+    missing = tuner("worker", "--study", "small", "--idle-exit", "--storage", "sqlite:///no.db")
+    assert missing.code == 2
+    assert "there is no such database" in missing.stderr
+    assert not Path("no.db").exists()
+    unknown = tuner("worker", "--study", "smal", "--idle-exit")
+    assert unknown.code == 2
+    assert "no study in this database is called 'smal'" in unknown.stderr
+    assert "did you mean 'small'?" in unknown.stderr

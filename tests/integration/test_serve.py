@@ -128,3 +128,29 @@ def test_ctrl_c_is_an_interruption(make: Any, until: Callable[..., None], sqlite
     worker.join(5)
     assert worker.exitcode == 130
     assert shared.tokens()[0][1] == ""
+
+
+def test_several_workers_of_one_command_are_replaced_when_they_die(
+    make: Any, until: Callable[..., None], database_url: str
+) -> None:
+    shared = make(database_url).submit(trials=100_000, epochs=100_000)
+    parent = shared.command("worker", "--workers", "2", "--device", "cpu")
+    until(lambda: len({holder for _, holder, _ in shared.tokens()}) == 2)
+    victim = int(shared.tokens()[0][1].split(":")[1])
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(shared.storage.workers()) == 3)  # the dead one's row, until it is forgotten
+    until(lambda: shared.tokens()[0][2] == 2)
+    parent.terminate()
+    assert parent.wait(10) == 0
+    assert {holder for _, holder, _ in shared.tokens()} == {""}
+
+
+def test_ctrl_c_ends_all_workers_of_one_command(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    shared = make(sqlite_url).submit(trials=100_000, epochs=100_000)
+    parent = shared.command("worker", "--workers", "2", "--device", "cpu")
+    until(lambda: len(shared.tokens()) == 2)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait(10) == 130
+    assert {holder for _, holder, _ in shared.tokens()} == {""}

@@ -6,15 +6,18 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from tuner.allowed import allowed
 from tuner.errors import StorageError, TrainingError
 from tuner.run import submit
 from tuner.run.pool import DEATHS, Pool
 from tuner.run.prepare import load_job, stored_study
+from tuner.run.process import run_worker
 from tuner.storage import open_storage
 from tuner.worker import Job
 
@@ -47,6 +50,10 @@ def job(folder: Path, url: str, epochs: int = 2) -> Job:
     return load_job(*stored_study(open_storage(url), "flowers"))
 
 
+def pool_of(url: str, devices: list[str], made: Job) -> Pool:
+    return Pool(partial(run_worker, url, made, None, allowed()), devices)
+
+
 def run(pool: Pool) -> None:
     try:
         while pool.wait(0.1):
@@ -56,7 +63,7 @@ def run(pool: Pool) -> None:
 
 
 def test_workers_end_and_say_where_the_time_went(tmp_path: Path, sqlite_url: str) -> None:
-    pool = Pool(sqlite_url, ["cpu", "cpu"], job(tmp_path, sqlite_url), None)
+    pool = pool_of(sqlite_url, ["cpu", "cpu"], job(tmp_path, sqlite_url))
     run(pool)
     assert pool.spent["training"] > 0
     assert pool.spent["storage"] > 0
@@ -67,18 +74,18 @@ def test_what_a_worker_cannot_deal_with_ends_the_run(tmp_path: Path, sqlite_url:
     made = job(tmp_path, sqlite_url)
     (tmp_path / "other").write_text("this is no database, but it is long enough to be read")
     with pytest.raises(StorageError, match="is not a database"):
-        run(Pool(f"sqlite:///{tmp_path}/other", ["cpu"], made, None))
+        run(pool_of(f"sqlite:///{tmp_path}/other", ["cpu"], made))
 
 
 def test_an_error_that_nobody_foresaw_is_told(tmp_path: Path, sqlite_url: str) -> None:
     with pytest.raises(TrainingError, match="a worker failed: RuntimeError"):
-        run(Pool(sqlite_url, ["nonsense"], job(tmp_path, sqlite_url), None))
+        run(pool_of(sqlite_url, ["nonsense"], job(tmp_path, sqlite_url)))
 
 
 def test_a_dead_worker_is_replaced_and_too_many_deaths_end_the_run(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    pool = Pool(sqlite_url, ["cpu"], job(tmp_path, sqlite_url, 1_000_000), None)
+    pool = pool_of(sqlite_url, ["cpu"], job(tmp_path, sqlite_url, 1_000_000))
 
     def kill() -> None:
         child = pool._running[0]
@@ -99,7 +106,7 @@ def test_a_dead_worker_is_replaced_and_too_many_deaths_end_the_run(
 
 
 def test_leaving_gives_trials_back(tmp_path: Path, sqlite_url: str) -> None:
-    pool = Pool(sqlite_url, ["cpu"], job(tmp_path, sqlite_url, 1_000_000), None)
+    pool = pool_of(sqlite_url, ["cpu"], job(tmp_path, sqlite_url, 1_000_000))
     storage = open_storage(sqlite_url)
     until = time.monotonic() + 20
     while not any(worker.trials for worker in storage.workers()):

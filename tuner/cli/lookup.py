@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,25 @@ def _shown(storage: Storage) -> str:
     from tuner.views.snapshot import shown_url
 
     return shown_url(storage.url)
+
+
+def served(
+    url: str, names: Sequence[str], idle_exit: bool, say: Callable[[str], None]
+) -> tuple[str, ...]:
+    """The studies that a worker serves; it may wait for those that nobody submitted yet.
+
+    Raises:
+        StorageError: there is no such database.
+        UsageError: one is not there, and the worker is not to wait.
+    """
+    storage = opened(url)
+    for name in names:
+        if idle_exit:
+            stored_id(storage, name)
+        elif name not in stored_ids(storage):
+            say(f"waiting for {name}: the database holds no such study yet")
+    storage.close()
+    return tuple(names)
 
 
 def stored_study(storage: Storage, name: str) -> tuple[Study, int]:

@@ -132,6 +132,7 @@ def retrain(
 def worker(
     storage: StorageUrl = DEFAULT_STORAGE,
     study: Studies = None,
+    workers: Workers = "1",
     device: Device = "auto",
     allow: Allow = None,
     idle_exit: IdleExit = False,
@@ -140,10 +141,16 @@ def worker(
     from functools import partial
 
     from tuner import run
+    from tuner.cli.lookup import served
+    from tuner.run.options import worker_devices
 
-    say = partial(typer.echo, err=True)
-    names, packages = tuple(study or ()), tuple(allow or ())
-    run.serve(storage, names, device=device, allow=packages, idle_exit=idle_exit, say=say)
+    say, packages = partial(typer.echo, err=True), tuple(allow or ())
+    names = served(storage, study or (), idle_exit, say)
+    devices = worker_devices(_options(storage, None, None, workers, device, None, allow))
+    if len(devices) > 1:
+        run.serve_with(storage, devices, names, allow=packages, idle_exit=idle_exit, say=say)
+    else:
+        run.serve(storage, names, device=devices[0], allow=packages, idle_exit=idle_exit, say=say)
 
 
 def submit(

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import torch
 
-from tuner.allowed import allowing, of_person
+from tuner.allowed import allowed, allowing, of_person
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, load_job
-from tuner.run.process import deadline_of, quiet
+from tuner.run.process import deadline_of, quiet, run_worker
 from tuner.storage import OutageError, Storage, open_storage
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
@@ -59,7 +60,8 @@ def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], Non
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
         needed = devices[: progress.budget - progress.finished]
-        pool = Pool(options.storage, needed, job, deadline_of(limit))
+        main = partial(run_worker, options.storage, job, deadline_of(limit), allowed())
+        pool = Pool(main, needed)
         _follow(pool, storage, job, watch, (started, before))
         spent |= pool.spent
     last = snapshot(storage, job.study, job.study_id, started, before)

@@ -6,16 +6,14 @@ import multiprocessing
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-from tuner.allowed import allowed
 from tuner.errors import TrainingError, TunerError
-from tuner.run.process import run_worker, signals_held_back
-from tuner.worker import Job
+from tuner.run.process import signals_held_back
 
 LEAVE_SECONDS = 10.0
 DEATHS = 5
@@ -35,35 +33,33 @@ class Child:
 
 
 class Pool:
-    """Processes that train one job.
+    """Processes that do the same on their devices.
 
     A worker on Linux is forked, so that it shares the imported modules and the data; elsewhere it
     is spawned, and torch shares the data's tensors.
 
     Args:
+        main: what runs in each: called with its device, and where to say how it went.
         devices: one for each worker.
-        deadline: ``time.monotonic()`` after which workers leave.
 
     Attributes:
         spent: seconds of the workers that ended, by what they went into.
     """
 
-    def __init__(self, url: str, devices: Sequence[str], job: Job, deadline: float | None) -> None:
+    def __init__(self, main: Callable[[str, Connection], None], devices: Sequence[str]) -> None:
         linux = sys.platform == "linux"
         self._context: ForkContext | SpawnContext = (
             multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         )
-        self._arguments = url, job, deadline
+        self._main = main
         self.spent: dict[str, float] = defaultdict(float)
         self._errors: list[TunerError] = []
         self._deaths, self._most = 0, DEATHS * len(devices)
         self._running = [self._start(device) for device in devices]
 
     def _start(self, device: str) -> Child:
-        url, job, deadline = self._arguments
         ours, theirs = self._context.Pipe(duplex=False)
-        arguments = (url, device, job, deadline, allowed(), theirs)
-        process = self._context.Process(target=run_worker, args=arguments, daemon=True)
+        process = self._context.Process(target=self._main, args=(device, theirs), daemon=True)
         with signals_held_back():
             process.start()
         theirs.close()

@@ -98,28 +98,39 @@ def open_worker(
 
 
 def run_worker(
-    url: str, device: str, job: Job, deadline: float | None, allowed: Allowed, said: Connection
+    url: str, job: Job, deadline: float | None, allowed: Allowed, device: str, said: Connection
 ) -> None:
-    """The main function of a worker's process.
+    """The main function of a worker's process that trains one job.
 
     Args:
         deadline: ``time.monotonic()`` after which to leave.
         allowed: what the parent may import, and so this too.
         said: where its time went, and what went wrong.
     """
+    with telling(said), allowing(allowed):
+        _work(url, device, job, deadline, child_leaving(), said)
+
+
+def child_leaving() -> Leaving:
+    """When a worker that another process started leaves; from now on it gets its signals."""
     leaving = Leaving(parent=os.getppid())
     leaving.install(ctrl_c=False)  # the parent gets it too, and passes it on
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    return leaving
+
+
+@contextmanager
+def telling(said: Connection) -> Iterator[None]:
+    """What goes wrong within is told to the parent."""
     try:
-        with allowing(allowed):
-            _work(url, device, job, deadline, leaving, said)
+        yield
     except StopRequested:
         return
     except TunerError as error:
         said.send(error)
     except Exception as error:
         what = f"a worker failed: {type(error).__name__}: {error}"
-        said.send(TrainingError(what, where=job.study.name, hint=traceback.format_exc()))
+        said.send(TrainingError(what, hint=traceback.format_exc()))
 
 
 def _work(
@@ -131,6 +142,7 @@ def _work(
         worker.work(job, deadline)
     finally:
         worker.close()
+        leaving.gone()
         said.send(dict(worker.clock.spent))
 
 

@@ -46,14 +46,28 @@ def serve(
     rules = of_operator(allow)
     leaving = Leaving()
     leaving.install()
-    worker = open_worker(url, devices(device)[0], leaving, say)
+    with allowing(rules):
+        serve_until(leaving, url, studies, devices(device)[0], idle_exit, say)
+    if leaving.asked == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def serve_until(
+    leaving: Leaving,
+    url: str,
+    studies: Sequence[str],
+    device: str,
+    idle_exit: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Serves on one device until it is time to leave; StorageError as ``serve``."""
+    worker = open_worker(url, device, leaving, say)
     try:
-        with allowing(rules), suppress(StopRequested):
+        with suppress(StopRequested):
             Service(worker, studies, say).run(idle_exit)
     finally:
         worker.close()
-    if leaving.asked == signal.SIGINT:
-        raise KeyboardInterrupt
+        leaving.gone()
 
 
 class Service:

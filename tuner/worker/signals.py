@@ -53,6 +53,11 @@ class Leaving:
         signal.signal(signal.SIGALRM, self._on_alarm)
         self._installed = True
 
+    def gone(self) -> None:
+        """Nothing is left to interrupt: an alarm after this would kill the process that ends."""
+        if self._installed:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
     def by(self, deadline: float | None) -> None:
         """Leave at this time of ``time.monotonic()``."""
         self._deadline = deadline
