@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import catalogue, control, running
+from tuner.cli import catalogue, control, running, start
 from tuner.errors import TunerError
 
 INTERRUPTED = 130
@@ -60,6 +60,7 @@ def options(version: Version = False) -> None:
 
 for command in (
     running.optimize,
+    start.init,
     catalogue.check,
     catalogue.studies,
     catalogue.techniques,

@@ -97,14 +97,17 @@ def read_parquet(file: Path) -> pd.DataFrame:
         raise DataError(f"cannot be read as Parquet: {error}", where=str(file)) from error
 
 
+FRAMES: Mapping[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": read_text,
+    ".csv.gz": read_text,
+    ".tsv": read_text,
+    ".tsv.gz": read_text,
+    ".txt": read_text,
+    ".txt.gz": read_text,
+    ".parquet": read_parquet,
+}
 FILES: Mapping[str, Callable[[Path, DataSpec], Table]] = {
-    ".csv": framed(read_text),
-    ".csv.gz": framed(read_text),
-    ".tsv": framed(read_text),
-    ".tsv.gz": framed(read_text),
-    ".txt": framed(read_text),
-    ".txt.gz": framed(read_text),
-    ".parquet": framed(read_parquet),
+    **{ending: framed(reader) for ending, reader in FRAMES.items()},
     ".npz": npz.read,
     "idx3-ubyte": idx.read_pair,
     "idx3-ubyte.gz": idx.read_pair,
@@ -122,6 +125,14 @@ def find(path: str, where: str, folder: Path) -> Path:
     raise DataError(
         f"no such file {path!r}", where=where, hint=f"tried {' and '.join(map(str, tried))}"
     )
+
+
+def read_frame(file: Path) -> pd.DataFrame | None:
+    """The table in a file, as it is; None for what is no table with named columns."""
+    for ending, reader in FRAMES.items():
+        if file.is_file() and file.name.lower().endswith(ending):
+            return reader(file)
+    return None
 
 
 def _bases(folder: Path) -> tuple[Path, ...]:

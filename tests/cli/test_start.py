@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import struct
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def customers(empty: Path) -> Path:
+    """A made table of customers in the working directory: rare, and it depends on the age."""
+    rng = np.random.default_rng(0)
+    count = 300
+    age = rng.integers(18, 80, count).astype(float)
+    left = np.where((age > 60) & (rng.random(count) < 0.6), "yes", "no")
+    age[rng.random(count) < 0.1] = np.nan
+    frame = pd.DataFrame(
+        {
+            "customer_id": np.arange(count) + 1000,
+            "shop_id": np.arange(count) % 40,
+            "age": age,
+            "spend": rng.lognormal(0, 2, count),
+            "plan": rng.choice(["basic", "plus", "pro"], count),
+            "member": rng.choice([True, False], count),
+            "since": pd.date_range("2020-01-01", periods=count).strftime("%Y-%m-%d"),
+            "note": [f"calls often about bill {i}" for i in range(count)],
+            "churned": left,
+        }
+    )
+    frame.to_csv(empty / "customers.csv", index=False)
+    return empty
+
+
+INIT = ("init", "churn", "--data", "customers.csv", "--target", "churned")
+
+
+def test_init_writes_a_study_that_optimize_runs(tuner, customers: Path) -> None:
+    text = tuner(*INIT).stdout
+    assert text.startswith("studies/churn.toml written\n")
+    assert "found     300 rows, columns: " in text
+    assert "missing   age 22 (7.3%)" in text
+    assert "classes   no " in text
+    line = next(line for line in text.splitlines() if line.startswith("customer_id "))
+    assert "an identifier by its name" in line
+    assert "tuner optimize --study churn" in text
+    outcome = tuner("optimize", "--study", "churn", "--trials", "2")
+    assert outcome.code == 0
+    assert "churn: 2 of 2 trials" in outcome.stdout
+
+
+def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
+    found = json.loads(tuner(*INIT, "--json").stdout)
+    assert found["rows"] == 300
+    assert found["missing"] == {"age": 22}
+    said = tomllib.loads((customers / "studies" / "churn.toml").read_text())
+    assert said["metric"] == "balanced_accuracy"
+    assert said["training"]["class_weights"]["choices"] == ["none", "sqrt", "balanced"]
+    assert said["data"]["drop"] == ["shop_id", "since", "note"]
+    assert said["data"]["preprocessing"] == "quantile"
+    suggested = {each["key"]: each["value"] for each in found["decided"] if each["suggested"]}
+    assert suggested == {
+        "data.keep": '["customer_id"]',
+        "data.group": '"shop_id"',
+        "data.time": '"since"',
+        "data.text": '"note"',
+    }
+    why = {each["key"]: each["why"] for each in found["decided"]}
+    assert "yes is " in why["metric"]
+    assert "spend" in why["data.preprocessing"]
+
+
+@pytest.mark.parametrize("where", [".", "studies"])
+def test_the_study_finds_its_data_from_the_project_and_beside_the_study_file(
+    tuner, customers: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    assert tuner(*INIT).code == 0
+    monkeypatch.chdir(customers / where)
+    file = "churn.toml" if where == "studies" else "studies/churn.toml"
+    assert tuner("check", "--study", file).code == 0
+
+
+def test_a_file_elsewhere(tuner, customers: Path) -> None:
+    assert tuner(*INIT, "--out", "mine/one.toml").code == 0
+    said = tomllib.loads(Path("mine/one.toml").read_text())
+    assert Path(said["data"]["path"]) == (customers / "customers.csv").resolve()
+    assert tuner("check", "--study", "mine/one.toml").code == 0
+
+
+def test_a_file_that_is_there_stays(tuner, customers: Path) -> None:
+    assert tuner(*INIT).code == 0
+    file = customers / "studies" / "churn.toml"
+    file.write_text("mine")
+    outcome = tuner(*INIT)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "studies/churn.toml: is there already" in outcome.stderr
+    assert "--force" in outcome.stderr
+    assert file.read_text() == "mine"
+    assert tuner(*INIT, "--force").code == 0
+    assert "balanced_accuracy" in file.read_text()
+    assert [each.name for each in file.parent.iterdir()] == ["churn.toml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("churn", "--data", "customers.csv"), "columns: customer_id, shop_id, age"),
+        (("churn", "--data", "customers.csv", "--target", "churn"), "did you mean 'churned'?"),
+        (("churn", "--data", "nothing.csv", "--target", "y"), "no such file 'nothing.csv'"),
+        (("../churn", "--data", "customers.csv", "--target", "churned"), "cannot name a study"),
+        (("churn", "--data", "customers.csv", "--target", "note"), "labels are different"),
+        (("churn", "--data", ".", "--target", "churned"), "a folder has no columns"),
+    ],
+)
+def test_nothing_is_written_for_a_mistake(tuner, customers: Path, arguments, words: str) -> None:
+    outcome = tuner("init", *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert words in outcome.stderr
+    assert not (customers / "studies").exists()
+
+
+def test_a_quantity_in_parquet(tuner, empty: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.normal(size=90), "when": pd.date_range("2026-01-01", periods=90)}
+    )
+    frame["price"] = frame["a"] * 3 + 0.5
+    frame.to_parquet(empty / "p.parquet")
+    assert tuner("init", "p", "--data", "p.parquet", "--target", "price").code == 0
+    said = tomllib.loads((empty / "studies" / "p.toml").read_text())
+    assert (said["metric"], said["data"]["drop"]) == ("rmse", ["when"])
+    assert tuner("optimize", "--study", "p", "--trials", "1").code == 0
+
+
+def test_a_column_of_text(tuner, empty: Path) -> None:
+    rows = [f"this was a {'good' if i % 2 else 'bad'} thing {i},{i % 2}" for i in range(90)]
+    (empty / "said.csv").write_text("\n".join(["review,kind", *rows]))
+    assert tuner("init", "said", "--data", "said.csv", "--target", "kind").code == 0
+    said = tomllib.loads((empty / "studies" / "said.toml").read_text())
+    assert said["data"]["text"] == "review"
+    assert said["model"]["family"]["choices"] == ["text-cnn", "rnn"]
+    assert tuner("check", "--study", "said").code == 0
+
+
+def test_images(tuner, empty: Path) -> None:
+    for shade, name in enumerate(("cat", "dog")):
+        (empty / "pets" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.new("L", (8, 8), 99 * shade + i).save(empty / "pets" / name / f"{i}.png")
+    assert tuner("init", "pets", "--data", "pets").code == 0
+    said = tomllib.loads((empty / "studies" / "pets.toml").read_text())
+    assert (said["model"]["family"], said["data"]["path"]) == ("cnn", "pets")
+    assert tuner("optimize", "--study", "pets", "--trials", "1").code == 0
+
+
+def test_the_files_of_mnist(tuner, empty: Path) -> None:
+    (empty / "mnist").mkdir()
+    for part, count in (("train", 60), ("t10k", 20)):
+        images = struct.pack(">IIII", 0x803, count, 8, 8) + bytes(range(64)) * count
+        (empty / "mnist" / f"{part}-images-idx3-ubyte").write_bytes(images)
+        labels = struct.pack(">II", 0x801, count) + bytes(range(10)) * (count // 10)
+        (empty / "mnist" / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    assert tuner("init", "mnist", "--data", "mnist").code == 0
+    said = tomllib.loads((empty / "studies" / "mnist.toml").read_text())
+    assert "test" not in said["data"]
+    assert tuner("check", "--study", "mnist").code == 0
