@@ -54,7 +54,7 @@ def shapes(text: str) -> set[str]:
 
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
-    assert found == ["text", "bash", "bash", "toml", "bash", "bash", "python"]
+    assert found == ["text", "bash", "bash", "toml", "bash", "bash", "python", "toml", "python"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -77,7 +77,7 @@ def test_the_commands_for_workers_run(tmp_path: Path) -> None:
 
 
 def test_the_study_file_runs(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
+    text = blocks("toml")[0]
     assert len(text.splitlines()) == 15
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mine.toml").write_text(text, encoding="utf-8")
@@ -86,13 +86,23 @@ def test_the_study_file_runs(tmp_path: Path) -> None:
 
 
 def test_the_python_script_runs(tmp_path: Path) -> None:
-    (text,) = blocks("python")
+    text = blocks("python")[1]
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     said = run(sys.executable, "script.py", folder=tmp_path)
     value, rate = said.splitlines()[0].split()
     assert 0 < float(value) <= 1
     assert 1e-4 <= float(rate) <= 1e-1
     assert (tmp_path / "wine.db").exists()
+
+
+def test_the_network_of_ones_own_runs(tmp_path: Path) -> None:
+    (tmp_path / "networks.py").write_text(blocks("python")[0], encoding="utf-8")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "own.toml").write_text(blocks("toml")[1], encoding="utf-8")
+    said = run("tuner", "check", "--study", "own", folder=tmp_path)
+    assert "parameter of networks:net" in said
+    said = run("tuner", "optimize", "--study", "own", "--trials", "2", folder=tmp_path)
+    assert "own: 2 of 2 trials" in said
 
 
 def test_the_two_lines_to_copy() -> None:
@@ -139,7 +149,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 
 def test_every_file_that_the_documents_name_exists() -> None:
     for text in (README, CONTRIBUTING):
-        named = set(PATH.findall(text)) - {"studies/mine.toml", "table.csv"}
+        named = set(PATH.findall(text)) - {"studies/mine.toml", "studies/own.toml", "table.csv"}
         assert named
         for path in named:
             assert (ROOT / path).exists(), path

@@ -52,18 +52,18 @@ def check(
 
 def _checked(study: Study) -> dict[str, Any]:
     """Loads the data and builds what trials need; TunerError for what cannot be."""
-    from tuner.data import load
+    from tuner.run.prepare import load_job
     from tuner.search.pruners import build_pruner
     from tuner.study import describe
 
-    data = load(study.data, folder=study.folder)
-    study.check_fit(data)
+    job = load_job(study)
+    study, data = job.study, job.data
     name, options = study.search.pruner
     build_pruner(name, options, epochs=study.max_epochs)
     return {
         "name": study.name,
         "description": study.description,
-        "metric": study.metric_for(data.target.task).name,
+        "metric": job.metric.name,
         "data": describe.data_set(data),
         "extent": describe.extent(study),
         "leaves": describe.leaves(study),

@@ -55,6 +55,7 @@ class Family:
         images: it needs rows of shape ``[C, H, W]``.
         text: it needs rows of words' numbers ``[L]``, and ``build`` is given ``words`` too: what
             they mean.
+        own: it is somebody's own, and not of tuner.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Family:
     source: str
     images: bool = False
     text: bool = False
+    own: bool = False
 
 
 ACTIVATION = Leaf(

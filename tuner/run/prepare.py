@@ -15,6 +15,8 @@ from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
 from tuner.study.fingerprint import canonical, changed_keys, fingerprint
+from tuner.study.private import resolved
+from tuner.training.own import check_factories
 from tuner.training.plain import Trainer
 from tuner.worker.job import Job
 
@@ -74,9 +76,12 @@ def load_job(study: Study, study_id: int = -1) -> Job:
     Raises:
         DataError, StudyFileError: it is not.
     """
+    study = resolved(study)
     data = load_data(study.data, folder=study.folder)
     study.check_fit(data)
-    return Job(study, study_id, data, study.metric_for(data.target.task))
+    metric = study.metric_for(data.target.task)
+    check_factories(study, data, metric)
+    return Job(study, study_id, data, metric)
 
 
 def join(storage: Storage, job: Job, trials: int | None) -> Job:
@@ -160,6 +165,10 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         job = load_job(study)
 
     def train(trial: optuna.Trial) -> float:
+        with allowing(rules):
+            return run(trial)
+
+    def run(trial: optuna.Trial) -> float:
         _check_direction(trial, job)
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)

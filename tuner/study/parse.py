@@ -9,10 +9,12 @@ from typing import Any
 from tuner.errors import StudyFileError
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
+from tuner.models.factory import is_factory
 from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
 from tuner.space import Choice, Leaf, Node, Range, walk
 from tuner.study.catalogue import (
+    FAMILY,
     SECTIONS,
     STANDARD,
     STANDARD_OF_TEXT,
@@ -20,6 +22,7 @@ from tuner.study.catalogue import (
     model_leaves,
 )
 from tuner.study.document import plain
+from tuner.study.private import with_factories
 from tuner.study.record import Study
 from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
 from tuner.study.values import check_keys, read_value
@@ -92,13 +95,16 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
     if not any(document.get(section) for section in SECTIONS):
         document = _standard(STANDARD_OF_TEXT if text else STANDARD)
     usual = {"family": TEXT_FAMILY} if text else {}
+    family = with_factories(FAMILY, document.get("model", {}), _homes())
     nodes: list[Node] = []
     for section, leaves in SECTIONS.items():
         table = dict(document.get(section, {}))
         known = [leaf.name for leaf in leaves]
         beside = {k: v for k, v in table.items() if k not in known} if section == "model" else {}
         if section == "model":
-            known += model_leaves()
+            own = [name for name in (family.options or {}) if is_factory(name)]
+            known += [*model_leaves(), *(beside if own else ())]
+            leaves = tuple(family if leaf is FAMILY else leaf for leaf in leaves)
         _check_places(section, table, known)
         for leaf in leaves:
             raw = table.get(leaf.name, usual.get(leaf.name, leaf.default))
@@ -114,13 +120,18 @@ def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]
     if not unknown:
         return
     homes = dict.fromkeys(model_leaves(), "in [model]")
-    homes |= {leaf.name: f"in [{name}]" for name, leaves in SECTIONS.items() for leaf in leaves}
+    homes |= {name: f"in {place}" for name, place in _homes().items()}
     homes |= dict.fromkeys(SEARCH_KEYS, "in [search]") | dict.fromkeys(DATA_KINDS, "in [data]")
     homes |= dict.fromkeys(("description", "metric"), "at the top, before any [section]")
     if unknown[0] in homes:
         where = f"{section}.{unknown[0]}" if section else unknown[0]
         raise StudyFileError("unknown key", where=where, hint=f"it stands {homes[unknown[0]]}")
     check_keys(section, table, known)
+
+
+def _homes() -> dict[str, str]:
+    """Every leaf that is not of one family, and its section."""
+    return {leaf.name: f"[{name}]" for name, leaves in SECTIONS.items() for leaf in leaves}
 
 
 def _check_used(beside: Mapping[str, Any], nodes: list[Node]) -> None:

@@ -12,6 +12,7 @@ from tuner.errors import StudyFileError
 from tuner.metrics import METRICS, Metric
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
+from tuner.models.factory import factory, is_factory
 from tuner.sampling import baseline_value, config_of, params_of, sample
 from tuner.space import Choice, Config, Node, Option, Range, Suggest, label, walk
 from tuner.techniques import TECHNIQUES
@@ -121,7 +122,9 @@ class Study:
                 _check_text(where, False, technique.numbers, data)
                 _check_needs(where, technique.images, technique.classes, data)
         for name in _names(wanted["family"]):
-            family, where = FAMILIES[name], f"{self.name}: model.family {name}"
+            own = is_factory(name)
+            family = factory(name, self.folder).family if own else FAMILIES[name]
+            where = f"{self.name}: model.family {name}"
             _check_text(where, family.text, not family.text, data)
             _check_needs(where, family.images, False, data)
 

@@ -147,7 +147,7 @@ def _read_config(path: str, raw: Any, nodes: tuple[Node, ...]) -> dict[str, Any]
         raise StudyFileError(error.what, where=f"{path}.{error.where}", hint=error.hint) from None
     for name in wanted:
         if name not in config:
-            owner = name.partition(".")[0]
+            owner = name.rpartition(".")[0]
             raise StudyFileError(
                 f"belongs to {owner}, which this configuration does not choose",
                 where=f"{path}.{name}",

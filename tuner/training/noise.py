@@ -33,7 +33,11 @@ class Drawing(Protocol):
 
 
 def drawing_layers(module: nn.Module) -> list[Drawing]:
-    return [cast(Drawing, m) for m in module.modules() if hasattr(m, "draw")]
+    return [
+        cast(Drawing, m)
+        for m in module.modules()
+        if hasattr(m, "draw") and hasattr(m, "noise_shape")
+    ]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from tuner.seeds import derive
 from tuner.space import Config
 from tuner.training.epoch import Epoch
 from tuner.training.evaluate import evaluate
-from tuner.training.flat import flatten
+from tuner.training.flat import flatten, give_gradients, kept
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, steps_of
+from tuner.training.own import drawing
 from tuner.training.plan import build_network, plan
 from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
 from tuner.training.tensors import in_precision, training_targets
@@ -62,9 +63,7 @@ class Trainer:
         self.network = network.to(self.device, dtype)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
-        views = self.layout.views(self.gradient)
-        for name, parameter in self.network.named_parameters():
-            parameter.grad = views[name]
+        give_gradients(self.network, self.layout.views(self.gradient))
         mask, loss = self.layout.mask(self.params), LOSSES[data.target.task]
         self.recipe = Recipe(self.plan.techniques, self.plan.optimizer, mask, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
@@ -128,16 +127,16 @@ class Trainer:
         return {name: tensor.clone() for name, tensor in (self.best or now).items()}
 
     def buffers(self) -> dict[str, Tensor]:
-        """What the network remembers besides its parameters, such as running averages."""
-        known = {name for name, _, _ in self.layout.entries}
-        return {n: b for n, b in self.network.state_dict().items() if n not in known}
+        """What the network remembers besides what is trained, such as running averages."""
+        return kept(self.network)
 
     def epochs(self) -> Iterator[Epoch]:
         """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
         while not self.done:
             self.between_epochs = False
-            train_loss = self._train_epoch()
-            value, validation_loss = self.evaluate()
+            with drawing(self.plan.family.own, self.seed, self.epoch, self.device):
+                train_loss = self._train_epoch()
+                value, validation_loss = self.evaluate()
             self.past.append(Epoch(self.epoch + 1, value, train_loss, validation_loss))
             if self.keeps_best and self.result is self.past[-1]:
                 self.best = None  # the weights of now are the best

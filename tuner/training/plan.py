@@ -12,10 +12,15 @@ from torch import nn
 
 from tuner.layers import Shape
 from tuner.models import FAMILIES, Family, Inside, Words
+from tuner.models.factory import factory, is_factory
 from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
 from tuner.space import Config, Leaf
+from tuner.study.catalogue import SECTIONS
 from tuner.techniques import TECHNIQUES, Technique
+
+OTHERS = frozenset(leaf.name for leaves in SECTIONS.values() for leaf in leaves)
+"""Leaves that are not a network's."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
     values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
     kept = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
     active = tuple(t for t in TECHNIQUES if t.name in kept or values[t.name] != t.leaf.off)
-    family = FAMILIES[config["family"]]
+    family, family_values = _family(config)
     optimizer = OPTIMIZERS[config["optimizer"]]
     schedule = SCHEDULES[config["lr_scheduler"]]
     rate = f"{optimizer.name}.learning_rate"
@@ -75,7 +80,7 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
         techniques=active,
         values={t.name: values[t.name] for t in active},
         family=family,
-        family_values=own_values(family.leaves, config, family.name),
+        family_values=family_values,
         optimizer=optimizer,
         optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
         schedule=schedule,
@@ -85,6 +90,15 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
         epochs=config["epochs"],
         batch_size=config["batch_size"],
     )
+
+
+def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
+    """The family of a configuration, and the values of its leaves."""
+    name = config["family"]
+    if is_factory(name):
+        made = factory(name)
+        return made.family, made.values(config, OTHERS)
+    return FAMILIES[name], own_values(FAMILIES[name].leaves, config, name)
 
 
 def build_network(

@@ -88,6 +88,9 @@ def snippet(config: Config) -> str:
         for leaf in leaves:
             value = config.get(leaf.name, leaf.default)
             if leaf.name == "family":
+                if value not in FAMILIES:  # somebody's own
+                    rows += [("family", _with_leaves(config, value)), *_plain(config)]
+                    continue
                 own = [x.name for x in FAMILIES[value].leaves]
                 nested = {x: config.get(f"{value}.{x}", config.get(x)) for x in own}
                 rows += [("family", value), *((k, v) for k, v in nested.items() if v is not None)]
@@ -98,9 +101,16 @@ def snippet(config: Config) -> str:
     return "\n".join(lines)
 
 
+def _plain(config: Config) -> list[tuple[str, Any]]:
+    """The leaves that stand beside the name of somebody's own family."""
+    from tuner.training.plan import OTHERS
+
+    return [(k, v) for k, v in config.items() if "." not in k and k not in OTHERS]
+
+
 def _with_leaves(config: Config, name: str) -> Any:
     """An option's name, or its table where it has leaves."""
-    own = {k.split(".", 1)[1]: v for k, v in config.items() if k.startswith(f"{name}.")}
+    own = {k.removeprefix(f"{name}."): v for k, v in config.items() if k.startswith(f"{name}.")}
     return {"name": name, **own} if own else name
 
 

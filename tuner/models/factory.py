@@ -1,0 +1,167 @@
+"""Somebody's own family of networks: `family = "package.module:factory"`.
+
+The factory is called as ``factory(shape, outputs, **leaves)`` and returns any module that maps
+``[B, *shape]`` to ``[B, outputs]``. Where it has a parameter ``inside``, it is given what
+techniques put into blocks (``tuner.models.Inside``); with ``words`` it takes text, and is told of
+its words.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tuner.errors import StudyFileError
+from tuner.imports import function
+from tuner.layers import Shape
+from tuner.models.base import Family, Inside
+from tuner.space import Config, shown
+
+GIVEN = ("shape", "outputs", "inside", "words")
+"""What a factory is told by tuner, and no leaf may be called."""
+KINDS: tuple[type, ...] = (bool, int, float, str)
+
+
+def is_factory(name: object) -> bool:
+    """Whether a family is a reference to somebody's own."""
+    return isinstance(name, str) and ":" in name
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A function that makes networks, and what it may be given by name.
+
+    Args:
+        parameters: the factory's own, by name; an open one takes any other name too.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    parameters: Mapping[str, Parameter]
+    open: bool
+    inside: bool
+    words: bool
+
+    @property
+    def family(self) -> Family:
+        """The record that a trainer works with."""
+        doc = (inspect.getdoc(self.call) or "somebody's own").partition("\n")[0]
+        return Family(self.name, self.build, (), doc, "", text=self.words, own=True)
+
+    def kind(self, name: str) -> type | None:
+        """The type of a parameter's values: of its default, else as annotated, else unknown."""
+        found = self.parameters.get(name)
+        if found is None:
+            return None
+        default = next((k for k in KINDS if type(found.default) is k), None)
+        named = {k.__name__: k for k in KINDS}
+        annotation = found.annotation
+        return default or (annotation if annotation in KINDS else named.get(str(annotation)))
+
+    def values(self, config: Config, others: Collection[str]) -> dict[str, Any]:
+        """What the factory is given in a configuration.
+
+        Args:
+            others: names of leaves that are not a network's.
+        """
+        own = f"{self.name}."
+        found = {k: v for k, v in config.items() if "." not in k and k not in others}
+        found |= {k.removeprefix(own): v for k, v in config.items() if k.startswith(own)}
+        return {k: v for k, v in found.items() if self.open or k in self.parameters}
+
+    def build(
+        self,
+        shape: Shape,
+        outputs: int,
+        leaves: Mapping[str, Any],
+        inside: Inside,
+        words: Any = None,
+    ) -> nn.Module:
+        """The network; StudyFileError where the factory raises or gives something else."""
+        told = ({"inside": inside} if self.inside else {}) | (
+            {"words": words} if self.words else {}
+        )
+        given = {k: float(v) if self.kind(k) is float else v for k, v in leaves.items()}
+        try:
+            made = self.call(shape, outputs, **given, **told)
+        except Exception as error:
+            what = f"the factory raised {type(error).__name__}: {error}"
+            raise StudyFileError(what, where=self.name, hint=f"it was given {given}") from error
+        network = self._checked(made)
+        like = next(network.parameters())
+        kind = torch.long if self.words else like.dtype
+        rows = torch.zeros(2, *shape, dtype=kind, device=like.device)
+        self.try_out(network.eval(), rows, outputs)  # a lazy layer has its shape from here on
+        return network.train()
+
+    @torch.no_grad()
+    def try_out(self, network: nn.Module, rows: Tensor, outputs: int) -> None:
+        """Raises StudyFileError where rows ``[B, *shape]`` do not become ``[B, outputs]``."""
+        try:
+            found = network(rows)
+        except Exception as error:
+            what = f"the network raised {type(error).__name__}: {error}"
+            hint = f"it was given rows of shape {list(rows.shape)}"
+            raise StudyFileError(what, where=self.name, hint=hint) from error
+        wanted = [len(rows), outputs]
+        if not isinstance(found, Tensor):
+            what = f"the network returned something of type {type(found).__name__}"
+            hint = f"return one tensor of shape {wanted}"
+            raise StudyFileError(what, where=self.name, hint=hint)
+        if list(found.shape) != wanted:
+            raise StudyFileError(
+                f"the network gives outputs of shape {list(found.shape)}, "
+                f"but the data needs {wanted} (a batch of {len(rows)} rows)",
+                where=self.name,
+                hint=f"end with {outputs} outputs: a factory is given their number",
+            )
+
+    def _checked(self, made: object) -> nn.Module:
+        if not isinstance(made, nn.Module):
+            found = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
+            hint = "return a torch.nn.Module"
+            raise StudyFileError(f"the factory returned {found}", where=self.name, hint=hint)
+        if not any(p.requires_grad for p in made.parameters()):
+            hint = "a layer is trained if it is an attribute, or in an nn.ModuleList"
+            raise StudyFileError("the network has nothing to train", where=self.name, hint=hint)
+        return made
+
+
+def factory(name: str, folder: Path = Path()) -> Factory:
+    """The factory of a reference, whose module is imported if that is allowed here.
+
+    Raises:
+        StudyFileError: there is none, it is not allowed, or it cannot be called as it has to be.
+    """
+    call = function(name, "model.family", StudyFileError, folder=folder)
+    try:
+        found = dict(inspect.signature(call).parameters)
+        inspect.signature(call).bind_partial((1,), 1)
+    except (TypeError, ValueError) as error:
+        raise StudyFileError(
+            f"cannot be called with a shape and a number of outputs: {error}",
+            where=name,
+            hint="write def net(shape, outputs, width=64): …",
+        ) from None
+    first = list(found.values())[:2]
+    named = {
+        key: each
+        for key, each in found.items()
+        if each not in first
+        and each.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    }
+    return Factory(
+        name,
+        call,
+        {key: each for key, each in named.items() if key not in GIVEN},
+        any(each.kind == Parameter.VAR_KEYWORD for each in found.values()),
+        "inside" in named,
+        "words" in named,
+    )

@@ -1,0 +1,147 @@
+"""Families of somebody's own in a study: leaves as the file says them, then as the factory does.
+
+Reading a file imports nothing, so that a study can be looked at anywhere; ``resolved`` imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tuner.errors import StudyFileError, nearest
+from tuner.imports import parts
+from tuner.models import FAMILIES
+from tuner.models.factory import GIVEN, Factory, factory, is_factory
+from tuner.space import Choice, Leaf, Node, Option, Range, format_value, shown
+from tuner.study.record import Study
+
+SCALARS = (bool, int, float, str)
+
+
+def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, str]) -> Leaf:
+    """The leaf ``family``, which also knows the factories that a file names.
+
+    Args:
+        table: ``[model]``.
+        others: names that are leaves elsewhere in a study file, and where they stand.
+
+    Raises:
+        StudyFileError: a reference or a leaf that cannot be.
+    """
+    said = list(_said(table.get(leaf.name)))
+    known = [FAMILIES[name] for name, _ in said if isinstance(name, str) and name in FAMILIES]
+    taken = {each.name for family in known for each in family.leaves}
+    beside = {k: raw for k, raw in table.items() if k != leaf.name and k not in taken}
+    options = dict(leaf.options or {})
+    for name, own in said:
+        if not is_factory(name):
+            continue
+        parts(name, "model.family", StudyFileError)
+        for key in beside:
+            _check_place(name, key, others)
+        leaves = [_leaf(f"model.{k}", name, k, raw) for k, raw in beside.items() if k not in own]
+        leaves += [_leaf(f"model.family.{name}.{k}", name, k, raw) for k, raw in own.items()]
+        options[name] = tuple(leaves)
+    return replace(leaf, options=options)
+
+
+def _said(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Each family that ``family`` names, with what its table says."""
+    if isinstance(raw, Mapping) and isinstance(raw.get("choices"), list):
+        for each in raw["choices"]:
+            yield from _said(each)
+    elif isinstance(raw, Mapping):
+        yield raw.get("name"), {k: v for k, v in raw.items() if k not in ("name", "choices")}
+    elif isinstance(raw, str):
+        yield raw, {}
+
+
+def _check_place(owner: str, key: str, others: Mapping[str, str]) -> None:
+    if key in others:
+        raise StudyFileError(
+            f"is a leaf of {others[key]}, and cannot stand here",
+            where=f"model.{key}",
+            hint=f'for a parameter of the factory: family = {{ name = "{owner}", {key} = … }}',
+        )
+
+
+def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
+    """A leaf of the kind of the values that a file gives it."""
+    if key in GIVEN:
+        raise StudyFileError("is what tuner tells the factory, and no leaf", where=path)
+    values = [raw]
+    if isinstance(raw, Mapping):
+        ends = [raw[each] for each in ("low", "high") if each in raw]
+        values = raw["choices"] if isinstance(raw.get("choices"), list) else ends or [0.0]
+    kinds = {type(each) for each in values}
+    kind = float if kinds == {int, float} else next(iter(kinds), str)
+    if kind not in SCALARS or (len(kinds) > 1 and kinds != {int, float}):
+        hint = "allowed: numbers, strings, true and false; a range, or choices of one kind"
+        raise StudyFileError(f"found {shown(raw)}", where=path, hint=hint)
+    off = raw.get("off") if isinstance(raw, Mapping) else None
+    if isinstance(off, bool) or not isinstance(off, int | float):
+        off = None
+    doc = f"parameter of {owner}"
+    return Leaf(key, kind, values[0] if off is None else off, off=off, static=True, doc=doc)
+
+
+def resolved(study: Study) -> Study:
+    """The study with what its factories say of their own leaves: defaults, and all the others.
+
+    Raises:
+        StudyFileError: no such factory, it is not allowed here, or it has no such parameter.
+    """
+    nodes = tuple(
+        replace(node, value=_resolved(node, study)) if node.name == "family" else node
+        for node in study.nodes
+    )
+    return study if nodes == study.nodes else replace(study, nodes=nodes)
+
+
+def _resolved(node: Node, study: Study) -> Any:
+    def of(option: Any) -> Any:
+        own = isinstance(option, Option) and is_factory(option.name)
+        return _option(option, factory(option.name, study.folder)) if own else option
+
+    if isinstance(node.value, Choice):
+        return Choice(tuple(of(option) for option in node.value.options))
+    return of(node.value)
+
+
+def _option(option: Option, made: Factory) -> Option:
+    said = [_settled(node, made) for node in option.nodes]
+    names = {node.leaf.name for node in said}
+    for name, parameter in made.parameters.items():
+        if name in names:
+            continue
+        if parameter.default is parameter.empty:
+            hint = f"give it a value: [model] {name} = …"
+            raise StudyFileError(f"the factory needs {name!r}", where=option.name, hint=hint)
+        if type(parameter.default) in SCALARS:
+            doc = f"parameter of {option.name}"
+            kind = type(parameter.default)
+            leaf = Leaf(name, kind, parameter.default, static=True, doc=doc)
+            said.append(Node(f"{option.name}.{name}", leaf, parameter.default))
+    return Option(option.name, tuple(said))
+
+
+def _settled(node: Node, made: Factory) -> Node:
+    """A leaf with the default of its parameter."""
+    name, where = node.leaf.name, node.path
+    if name not in made.parameters and not made.open:
+        hint = nearest(name, made.parameters) if made.parameters else "it has none"
+        raise StudyFileError(f"{made.name} has no such parameter", where=where, hint=hint)
+    kind, value = made.kind(name), node.value
+    exact = kind is None or node.leaf.kind is kind
+    if not exact and not (kind is float and node.leaf.kind is int and not isinstance(value, Range)):
+        found = value if isinstance(value, Range | Choice) else format_value(value)
+        raise StudyFileError(
+            f"found {found}, but the parameter is of type {getattr(kind, '__name__', kind)}",
+            where=where,
+            hint="two whole numbers make a range of whole numbers: write 1.0 for others",
+        )
+    parameter = made.parameters.get(name)
+    if parameter is None or type(parameter.default) not in SCALARS:
+        return node
+    return replace(node, leaf=replace(node.leaf, default=parameter.default))
