@@ -100,7 +100,7 @@ def test_the_network_of_ones_own_runs(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "own.toml").write_text(blocks("toml")[1], encoding="utf-8")
     said = run("tuner", "check", "--study", "own", folder=tmp_path)
-    assert "parameter of networks:net" in said
+    assert "networks:net" in said
     said = run("tuner", "optimize", "--study", "own", "--trials", "2", folder=tmp_path)
     assert "own: 2 of 2 trials" in said
 
