@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,16 @@ class RawColumn:
         return "boolean" if set(self.categories) == {"False", "True"} else "categorical"
 
 
-def raw_columns(frame: pd.DataFrame, where: str) -> tuple[RawColumn, ...]:
-    """The columns of a frame; DataError for dates and other types that are neither numbers nor
-    text."""
+def raw_columns(
+    frame: pd.DataFrame, where: str, skip: Collection[str] = ()
+) -> tuple[RawColumn, ...]:
+    """The columns of a frame but those to skip, without a copy; DataError for dates and other
+    types that are neither numbers nor text."""
     found: list[RawColumn] = []
     refused: list[str] = []
     for place, name in enumerate(map(str, frame.columns)):
+        if name in skip:
+            continue
         series = frame.iloc[:, place]
         if series.dtype.kind in "biuf":
             found.append(RawColumn(name, _numbers(series)))

@@ -119,15 +119,17 @@ def from_frame(
         raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
     at = [columns.index(name) for name in named]
     kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
-    at_all = [*at, *(columns.index(name) for name in drop)]
-    labels, features = frame.iloc[:, at[0]], frame.drop(columns=frame.columns[at_all])
+    labels = _labels(frame.iloc[:, at[0]], where)
+    others = [name for name in columns if name not in {*named, *drop}]
     if text is None:
-        table = from_arrays(features, labels, where)
-        return Table(None, table.y, table.names, (), where, table.columns, kept)
+        if not others:
+            raise DataError("no feature columns", where=where)
+        found = raw_columns(frame, where, {*named, *drop})  # not of a frame without them: a copy
+        return Table(None, labels, tuple(others), (), where, found, kept)
     written = frame.iloc[:, at[-1]]
     values = written.astype(object).where(written.notna(), "").astype(str).to_numpy(dtype=object)
-    column = Text(text, values, tuple(map(str, features.columns)))
-    return Table(None, _labels(labels, where), (), (), where, (), kept, text=column)
+    column = Text(text, values, tuple(others))
+    return Table(None, labels, (), (), where, (), kept, text=column)
 
 
 def check_unique(columns: Sequence[str], where: str) -> None:
