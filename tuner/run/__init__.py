@@ -4,12 +4,15 @@ from tuner.run.crew import serve_with
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
 from tuner.run.prepare import objective, submit
+from tuner.run.replicate import ablate, confirm
 from tuner.run.retrain import Retrained, retrain
 from tuner.run.serve import serve
 
 __all__ = [
     "Retrained",
     "RunOptions",
+    "ablate",
+    "confirm",
     "objective",
     "optimize",
     "retrain",

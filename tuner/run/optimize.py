@@ -48,13 +48,22 @@ def optimize(
 
 def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], None]) -> Snapshot:
     quiet()
-    torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
-    devices = worker_devices(options)
+    worker_devices(options)  # what cannot be is said before anything is read
     begun = time.monotonic()
     job = load_job(study)
-    spent = {"data": time.monotonic() - begun}
+    read = time.monotonic() - begun
     storage = open_storage(options.storage)
-    job = join(storage, job, options.trials)
+    last = train(join(storage, job, options.trials), storage, options, watch)
+    return replace(last, spent={"data": round(read, 3), **last.spent})
+
+
+def train(
+    job: Job, storage: Storage, options: RunOptions, watch: Callable[[Snapshot], None]
+) -> Snapshot:
+    """Runs workers on a job until the budget is met or the time is over."""
+    quiet()
+    torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
+    devices, spent = worker_devices(options), dict[str, float]()
     progress = storage.progress(job.study_id)
     started, before = time.monotonic(), progress.finished
     if not progress.met:
@@ -63,7 +72,7 @@ def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], Non
         main = partial(run_worker, options.storage, job, deadline_of(limit), allowed())
         pool = Pool(main, needed)
         _follow(pool, storage, job, watch, (started, before))
-        spent |= pool.spent
+        spent = pool.spent
     last = snapshot(storage, job.study, job.study_id, started, before)
     last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)

@@ -12,8 +12,8 @@ from tuner.errors import UsageError
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import open_storage
-from tuner.training.plain import Trainer
 from tuner.worker import Job
+from tuner.worker.building import build_trainer
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
 
 
 def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:
-    seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
-    trainer = Trainer(job.study.config(trial.params), job.data, job.metric, seed, device)
+    trainer = build_trainer(job, trial, device)
     recorded, differing = trial.intermediate_values, []
     wanted = trial.user_attrs.get("epochs", max(recorded, default=trainer.plan.epochs))
     for epoch in trainer.epochs():

@@ -166,6 +166,6 @@ def fixed(template: FrozenTrial) -> dict[str, Any]:
 def fill(template: FrozenTrial, proposal: FrozenTrial) -> FrozenTrial:
     """The proposal with what an enqueued trial brings along."""
     filled = copy(proposal)
-    filled.user_attrs = {**template.user_attrs, **proposal.user_attrs}
+    filled.user_attrs = {**proposal.user_attrs, **template.user_attrs}
     filled.system_attrs = {**template.system_attrs, **proposal.system_attrs}
     return filled

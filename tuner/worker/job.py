@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from tuner.data import DataSet
+from tuner.data import DataSet, load
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.study import Study
@@ -18,6 +19,15 @@ class Job:
     study_id: int
     data: DataSet
     metric: Metric
+
+    @cached_property
+    def final(self) -> DataSet:
+        """All rows of the search to train on, and the test rows in place of those for validation.
+
+        Raises:
+            DataError: there are no test rows.
+        """
+        return load(self.study.data, folder=self.study.folder, final=True)
 
     def seed(self, number: int) -> int:
         """A trial's seed, 32 bits so that every dashboard shows it exactly."""

@@ -13,6 +13,7 @@ from tuner.sampling import grid
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler
 from tuner.search.tpe import Past
+from tuner.worker.building import REPLICA, REPLICATES, repeated
 from tuner.worker.clock import Clock
 from tuner.worker.job import Job
 
@@ -32,6 +33,7 @@ class Proposer:
         self.past = Past()
         self.grid = grid(job.study.nodes) if self.name == "grid" else None
         self.prescribed = False
+        self.replicates = REPLICATES in storage.get_study_user_attrs(job.study_id)
         self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
         self.seen: set[int] = set()
 
@@ -47,7 +49,12 @@ class Proposer:
 
     def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         study = self.job.study
+        again = self._again(number) if fixed is None else None
         asked = study.fixed_params(number) if fixed is None else dict(fixed)
+        attrs = {"seed": self.job.seed(number)}
+        if again is not None:
+            asked = again.params
+            attrs = {key: again.user_attrs[key] for key in ("seed", REPLICA)}
         self.prescribed = fixed is None and asked is not None
         sampler = build_sampler(
             self.name,
@@ -65,8 +72,14 @@ class Proposer:
             number,
             study.sample,
             fixed=asked,
-            user_attrs={"seed": self.job.seed(number)},
+            user_attrs=attrs,
         )
+
+    def _again(self, number: int) -> FrozenTrial | None:
+        """A study of replicas has no other trials than these."""
+        if not self.replicates:
+            return None
+        return repeated(self.storage.get_all_trials(self.job.study_id, deepcopy=False), number)
 
     def _told(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial, with the result of the finished one that has its parameters."""

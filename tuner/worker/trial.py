@@ -17,6 +17,7 @@ from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.plain import Epoch, Trainer
+from tuner.worker.building import build_trainer, last_epoch, replica_facts
 from tuner.worker.clock import Clock
 from tuner.worker.job import Job
 from tuner.worker.signals import Leaving, StopRequested
@@ -111,14 +112,13 @@ class TrialRun:
 
     def _trainer(self) -> Trainer:
         job, trial = self.job, self.lease.trial
-        seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
-        config = job.study.config(trial.params)
-        return Trainer(config, job.data, job.metric, seed, self.desk.device)
+        return build_trainer(job, trial, self.desk.device)
 
     def _epochs(self, trainer: Trainer) -> Iterator[Epoch]:
         """Each epoch; StopRequested at once between two, and soon within one."""
         epochs = trainer.epochs()
-        while not trainer.done:
+        last = last_epoch(self.lease.trial)
+        while not trainer.done and trainer.epoch < last:
             with self.desk.leaving.interruptible():
                 epoch = next(epochs)
             yield epoch
@@ -166,7 +166,8 @@ class TrialRun:
 
     def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
-        self._put(state=state, value=value, user_attrs=self._facts(ended, result))
+        facts = self._facts(ended, result) | replica_facts(self.trainer, self.lease.trial)
+        self._put(state=state, value=value, user_attrs=facts)
 
     def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
         facts: dict[str, Any] = {

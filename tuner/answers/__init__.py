@@ -1,0 +1,1 @@
+"""What a search has found out: which configuration, how good it is, and what helped."""

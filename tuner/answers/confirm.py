@@ -1,0 +1,167 @@
+"""How good the best configurations really are: trained again over seeds, measured on test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.answers.estimate import Estimate, over_seeds
+from tuner.answers.replicas import Replica, Result, find, results
+from tuner.errors import UsageError
+from tuner.space import Config
+from tuner.storage import Storage
+from tuner.study import Study
+from tuner.techniques import TECHNIQUES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WHAT = "confirm"
+BASELINE = "baseline"
+ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
+"""Techniques that end a trial by the rows it is measured on, which test rows must not do."""
+Key = tuple[str, int, bool]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A configuration over seeds.
+
+    Attributes:
+        label: "baseline", or "trial N".
+        number: of the trial in the search.
+        config: the value of every leaf.
+        validation: trained on the training rows, measured on the validation rows.
+        test: trained on both, measured on the test rows; none where there are none.
+    """
+
+    label: str
+    number: int
+    config: Config
+    validation: Estimate
+    test: Estimate | None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What was confirmed.
+
+    Attributes:
+        study, metric, direction: "maximize" or "minimize".
+        rows: the configurations, the winner by the mean on the validation rows first, the
+            baseline last.
+        winner: the first of them; never chosen by the test rows.
+        baseline: none where it has no result.
+        seeds: trainings of each.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    rows: tuple[Measured, ...]
+    winner: Measured
+    baseline: Measured | None
+    seeds: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each configuration."""
+        import pandas as pd
+
+        rows = []
+        for each in self.rows:
+            row: dict[str, Any] = {"label": each.label, "trial": each.number}
+            for name, found in (("validation", each.validation), ("test", each.test)):
+                for key in ("mean", "sd", "low", "high"):
+                    row[f"{name} {key}"] = None if found is None else asdict(found)[key]
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def candidates(
+    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int
+) -> list[FrozenTrial]:
+    """The best complete trials, of equal configurations one, without the baseline.
+
+    Raises:
+        UsageError: no trial is complete.
+    """
+    done = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
+    if not done:
+        raise UsageError(
+            f"no trial of {study.name!r} is complete yet",
+            hint=f"tuner optimize --study {study.name} trains some",
+        )
+    sign = -1 if direction == "maximize" else 1
+    chosen: list[FrozenTrial] = []
+    for trial in sorted(done, key=lambda t: (sign * t.values[0], t.number)):
+        if trial.number > 0 and all(trial.params != other.params for other in chosen):
+            chosen.append(trial)
+    return chosen[:top]
+
+
+def wanted(
+    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, seeds: int, test: bool
+) -> list[Replica]:
+    """Every training that the confirmation needs; the baseline's too."""
+    chosen = {f"trial {t.number}": t for t in candidates(study, trials, direction, top)}
+    first = next((t for t in trials if t.number == 0), None)
+    if first is not None and first.state == TrialState.COMPLETE:
+        chosen[BASELINE] = first
+    return [
+        replica(study, label, trial, seed, final)
+        for seed in range(seeds)
+        for label, trial in chosen.items()
+        for final in ((False, True) if test else (False,))
+    ]
+
+
+def replica(study: Study, label: str, trial: FrozenTrial, seed: int, final: bool) -> Replica:
+    """One training of a trial's configuration, on the test rows with the epochs it had found."""
+    if not final:
+        return Replica(label, trial.params, seed)
+    epochs = trial.user_attrs.get("best_epoch", trial.user_attrs.get("epochs"))
+    return Replica(label, trial.params, seed, True, epochs, dict(ENDING))
+
+
+def read(storage: Storage, study: Study) -> Confirmation | None:
+    """What has been confirmed so far; none where nothing was."""
+    study_id = find(storage, study.name)
+    found = results(storage, study, WHAT)
+    if study_id is None or not found:
+        return None
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    direction = storage.get_study_directions(study_id)[0].name.lower()
+    metric = storage.get_study_system_attrs(study_id).get("study:metric_names", ["value"])[0]
+    rows = _measured(study, trials, found)
+    if not rows:
+        return None
+    sign = -1 if direction == "maximize" else 1
+    rows.sort(key=lambda each: (each.label == BASELINE, sign * each.validation.mean))
+    baseline = next((each for each in rows if each.label == BASELINE), None)
+    seeds = max(len(each.validation.values) for each in rows)
+    return Confirmation(study.name, metric, direction, tuple(rows), rows[0], baseline, seeds)
+
+
+def _measured(
+    study: Study, trials: Sequence[FrozenTrial], found: dict[Key, Result]
+) -> list[Measured]:
+    rows = []
+    for label in dict.fromkeys(key[0] for key in found):
+        number = 0 if label == BASELINE else int(label.removeprefix("trial "))
+        validation, test = (_over_seeds(found, label, final) for final in (False, True))
+        if validation is not None:
+            config = study.config(trials[number].params)
+            rows.append(Measured(label, number, config, validation, test))
+    return rows
+
+
+def _over_seeds(found: dict[Key, Result], label: str, final: bool) -> Estimate | None:
+    mine = sorted(
+        (key[1], result.value)
+        for key, result in found.items()
+        if key[0] == label and key[2] == final
+    )
+    return over_seeds([value for _, value in mine]) if mine else None

@@ -1,0 +1,85 @@
+"""Means with intervals, over seeds and over rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and where the true one may be.
+
+    Attributes:
+        mean, sd: over the values; the deviation is that of a sample, NaN for a single value.
+        low, high: of the 95% interval; NaN for a single value.
+        values: one for each seed.
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    values: tuple[float, ...]
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+    def __neg__(self) -> Estimate:
+        flipped = tuple(-value for value in self.values)
+        return Estimate(-self.mean, self.sd, -self.high, -self.low, flipped)
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean over seeds with Student's interval (Student 1908).
+
+    It says what further seeds would give on the same rows, and nothing about other rows.
+    """
+    return _estimate(values, 0.0, 0)
+
+
+def over_seeds_and_rows(
+    values: Sequence[float], left_out: Sequence[Sequence[float]] = ()
+) -> Estimate:
+    """The mean over seeds with an interval that allows for other rows as well.
+
+    Args:
+        values: a number, or a difference of two, for each seed.
+        left_out: for each seed the same without each of G groups of rows. The variance over rows
+            is that of the delete-a-group jackknife (Kott 2001), added to that over seeds, with
+            the degrees of freedom of Satterthwaite (1946).
+    """
+    table = np.array(left_out, dtype=float)
+    if table.ndim != 2 or len(table) != len(values) or table.shape[1] < 2:
+        return over_seeds(values)
+    without = table.mean(axis=0)
+    groups = len(without)
+    variance = (groups - 1) / groups * float(((without - without.mean()) ** 2).sum())
+    return _estimate(values, variance, groups - 1)
+
+
+def _estimate(values: Sequence[float], rows: float, freedom: int) -> Estimate:
+    found = np.array(values, dtype=float)
+    mean, count = float(found.mean()), len(found)
+    sd = float(found.std(ddof=1)) if count > 1 else math.nan
+    half = math.nan
+    if count > 1:
+        half = _half_width(sd**2 / count, count - 1, rows, freedom)
+    return Estimate(mean, sd, mean - half, mean + half, tuple(map(float, found)))
+
+
+def _half_width(seeds: float, seed_freedom: int, rows: float, row_freedom: int) -> float:
+    total = seeds + rows
+    if total == 0:
+        return 0.0
+    parts = seeds**2 / seed_freedom + (rows**2 / row_freedom if row_freedom else 0.0)
+    freedom = total**2 / parts
+    return float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(total)

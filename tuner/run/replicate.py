@@ -1,0 +1,158 @@
+"""``confirm`` and ``ablate``: known configurations trained again by workers, shared as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from optuna.trial import FrozenTrial
+
+from tuner.allowed import allowing, of_person
+from tuner.answers import ablate as taking_apart
+from tuner.answers import confirm as confirming
+from tuner.answers.ablate import PATH, TAKEN_APART, VIEWS, Ablation
+from tuner.answers.confirm import Confirmation, candidates
+from tuner.answers.mixture import Mixture, mixture
+from tuner.answers.replicas import Replica, enqueue, results
+from tuner.errors import StorageError, TrainingError, UsageError, nearest
+from tuner.run.optimize import train
+from tuner.run.options import RunOptions
+from tuner.run.prepare import load_job, stored_study
+from tuner.storage import Storage, open_existing, redact
+from tuner.views.snapshot import Snapshot
+from tuner.worker import Job
+
+Watch = Callable[[Snapshot], None]
+
+
+def confirm(
+    study: str,
+    options: RunOptions,
+    *,
+    top: int = 5,
+    seeds: int = 5,
+    watch: Watch = lambda _: None,
+) -> Confirmation:
+    """Trains the best configurations and the baseline over seeds; what was trained is kept.
+
+    Args:
+        study: the name of one that the database holds.
+        top: so many configurations.
+        seeds: trainings of each on the training rows, and again on all rows of the search.
+        watch: called about twice a second with how far it is.
+
+    Raises:
+        UsageError: no trial is complete, or numbers that cannot be.
+    """
+    _check_counts(top=top, seeds=seeds)
+    held = Held(study, options, watch)
+    with allowing(of_person(options.allow)):
+        wanted = confirming.wanted(
+            held.job.study, held.trials, held.direction, top, seeds, held.tests
+        )
+        held.train(confirming.WHAT, wanted)
+    found = confirming.read(held.storage, held.job.study)
+    if found is None:
+        raise TrainingError("no training came to an end", where=study)
+    return found
+
+
+def ablate(
+    study: str,
+    options: RunOptions,
+    *,
+    seeds: int = 5,
+    views: Sequence[str] = VIEWS,
+    watch: Watch = lambda _: None,
+) -> Ablation:
+    """Trains the confirmed configuration with each technique changed alone, over seeds.
+
+    Args:
+        study: the name of one that the database holds.
+        seeds: trainings of each configuration.
+        views: of "off", "on" and "path".
+        watch: called about twice a second with how far it is.
+
+    Raises:
+        UsageError: no trial is complete, the baseline is not, or the two are the same.
+    """
+    _check_counts(seeds=seeds)
+    for view in views:
+        if view not in VIEWS:
+            raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
+    held = Held(study, options, watch)
+    with allowing(of_person(options.allow)):
+        mixed = held.mixture()
+        held.train(taking_apart.WHAT, taking_apart.alone(mixed, views, seeds, held.tests))
+        while PATH in views:
+            found = results(held.storage, held.job.study, taking_apart.WHAT)
+            steps = taking_apart.next_steps(mixed, found, seeds, held.tests, held.sign)
+            if not steps or not held.train(taking_apart.WHAT, steps):
+                break
+    made = taking_apart.read(held.storage, held.job.study)
+    if made is None:
+        raise TrainingError("no training came to an end", where=study)
+    return made
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise UsageError(f"{count} cannot be", where=f"--{name}", hint="a number of at least 1")
+
+
+class Held:
+    """A study that the database holds, and what its answers are made from."""
+
+    def __init__(self, name: str, options: RunOptions, watch: Watch) -> None:
+        self.options, self.watch = options, watch
+        self.storage = _existing(options.storage)
+        study, study_id = stored_study(self.storage, name)
+        with allowing(of_person(options.allow)):
+            self.job = load_job(study, study_id)
+        self.direction = self.job.metric.direction
+        self.sign = 1 if self.direction == "maximize" else -1
+        self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)
+        self.tests = self.job.data.test != 0
+
+    def train(self, what: str, wanted: Iterable[Replica]) -> bool:
+        """Trains what is not trained yet; whether all of it came to an end."""
+        metric = self.job.metric
+        study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
+        if what == taking_apart.WHAT:
+            self.storage.set_study_user_attr(study_id, TAKEN_APART, self.taken_apart)
+        job = Job(study, study_id, self.job.data, metric)
+        if self.tests:
+            _ = job.final  # before workers are forked, which share it
+        return train(job, self.storage, self.options, self.watch).progress.met
+
+    def mixture(self) -> Mixture:
+        """Between the baseline and the confirmed configuration, or else the best of the search."""
+        study = self.job.study
+        confirmed = confirming.read(self.storage, study)
+        best = candidates(study, self.trials, self.direction, 1)
+        baseline = self.trials[0]
+        if not baseline.values or not best:
+            raise UsageError(
+                "there is no complete baseline and another complete trial to compare",
+                where=study.name,
+                hint=f"tuner optimize --study {study.name} trains some",
+            )
+        number = best[0].number if confirmed is None else confirmed.winner.number
+        self.taken_apart = {
+            "number": number,
+            "final": self.tests,
+            "confirmed": confirmed is not None,
+        }
+        mixed = mixture(study, baseline, self.trials[number])
+        if not mixed.techniques:
+            what = f"trial {number} has the techniques of the baseline: there is nothing to ablate"
+            raise UsageError(what, where=study.name)
+        return mixed
+
+
+def _existing(url: str) -> Storage:
+    storage = open_existing(url)
+    if storage is None:
+        hint = "tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another"
+        raise StorageError("there is no such database", where=redact(url), hint=hint)
+    return storage

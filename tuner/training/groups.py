@@ -1,0 +1,50 @@
+"""How much a metric owes to the rows that happen to be there."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.func import functional_call
+
+from tuner.training.evaluate import in_units, predict
+from tuner.training.plain import Trainer
+
+GROUPS = 20
+
+
+@torch.inference_mode()
+def left_out(trainer: Trainer) -> list[float]:
+    """The metric on the validation rows without each of 20 groups of them in turn.
+
+    For the delete-a-group jackknife (Kott 2001). Row i is in group i modulo 20; empty where there
+    are fewer rows than two a group, or a metric cannot be computed.
+    """
+    rows = trainer.data.validation
+    if len(rows) < 2 * GROUPS:
+        return []
+    weights = trainer.weights()
+    network = trainer.network.eval()
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return functional_call(network, weights, (x,))  # type: ignore[no-any-return]
+
+    outputs, y = predict(Weighted(forward), rows.x), rows.y
+    if trainer.data.target.task == "regression":
+        target = trainer.data.target
+        outputs, y = in_units(outputs.squeeze(1), target), in_units(y, target)
+    groups = torch.arange(len(y), device=y.device) % GROUPS
+    kept = [groups != group for group in range(GROUPS)]
+    values = [float(trainer.metric.function(outputs[k], y[k])) for k in kept]
+    return values if all(map(math.isfinite, values)) else []
+
+
+class Weighted(torch.nn.Module):
+    """A function as a module, which is what `predict` takes."""
+
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)  # type: ignore[operator,no-any-return]

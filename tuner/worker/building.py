@@ -1,0 +1,50 @@
+"""The trainer of a trial: an ordinary one, or a known configuration once more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial
+
+from tuner.training.groups import left_out
+from tuner.training.plain import Trainer
+from tuner.worker.job import Job
+
+REPLICA = "replica"
+"""The attribute of a trial that trains a known configuration again, for confirm and ablate."""
+REPLICATES = "tuner:replicates"
+"""The attribute of a study that holds nothing but such trials: the study whose they are."""
+
+
+def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer:
+    """What trains the trial: its configuration with its seed, and what makes it a replica."""
+    replica = _replica(trial)
+    seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
+    config = {**job.study.config(trial.params), **replica.get("override", {})}
+    data = job.final if replica.get("final") else job.data
+    return Trainer(config, data, job.metric, seed, device)
+
+
+def last_epoch(trial: FrozenTrial) -> float:
+    """After which epoch a replica ends; the schedule of its learning rate goes on as it was."""
+    return _replica(trial).get("stop_after") or math.inf
+
+
+def replica_facts(trainer: Trainer | None, trial: FrozenTrial) -> dict[str, Any]:
+    """The metric without each of some groups of rows, by which its interval is known."""
+    if trainer is None or not trainer.past or not _replica(trial):
+        return {}
+    return {"left_out": left_out(trainer)}
+
+
+def _replica(trial: FrozenTrial) -> Mapping[str, Any]:
+    return trial.user_attrs.get(REPLICA) or {}
+
+
+def repeated(trials: list[FrozenTrial], number: int) -> FrozenTrial | None:
+    """A replica that failed, to be trained again by the trial of this number; none if none did."""
+    failed = [t for t in trials if t.state.name == "FAIL" and REPLICA in t.user_attrs]
+    return failed[number % len(failed)] if failed else None
