@@ -15,7 +15,10 @@ def _encoded(values: Any, train: int | None = None, name: str = "c") -> tuple[En
     """A column learned from its first rows, and all rows as features."""
     (raw,) = raw_columns(pd.DataFrame({name: values}), "here")
     found = encode(raw, np.arange(len(values) if train is None else train), "here")
-    return found, found.write(raw.values).tolist() if found.names else None
+    if not found.names:
+        return found, None
+    values, write = found.encoder.bind(raw, "here")
+    return found, write(values).tolist()
 
 
 def test_a_number_is_kept() -> None:

@@ -6,13 +6,13 @@ Everything is learned from the training rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.encoders import Encoder, Number, OneHot
 from tuner.data.raw import RawColumn
 from tuner.errors import DataError
 
@@ -50,13 +50,13 @@ class Encoded:
         column: what was decided.
         names: of the features it gives; none where it was dropped.
         scaled: whether the first one is a quantity, to be preprocessed.
-        write: values [n] to numbers [n, len(names)].
+        encoder: values [n] to numbers [n, len(names)].
     """
 
     column: Column
     names: tuple[str, ...] = ()
     scaled: bool = False
-    write: Callable[[NDArray[Any]], NDArray[Any]] = lambda values: values[:, None]
+    encoder: Encoder = field(default_factory=Number)
 
 
 def encode(raw: RawColumn, rows: Index, where: str, keep: bool = False) -> Encoded:
@@ -117,22 +117,13 @@ def _identifier(name: str, present: NDArray[Any]) -> str:
 
 
 def _numeric(raw: RawColumn, present: NDArray[Any], missing: NDArray[np.bool_]) -> Encoded:
-    median = np.median(present)
-
-    def fill(values: NDArray[Any]) -> NDArray[Any]:
-        if values.dtype.kind != "f":
-            return values[:, None]
-        return np.where(np.isnan(values), median, values)[:, None]
-
-    def flag(values: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate((fill(values), np.isnan(values)[:, None]), axis=1)
-
+    median = float(np.median(present))
     if not missing.any():
         column = Column(raw.name, raw.kind, "kept", "a number in every training row")
-        return Encoded(column, (raw.name,), True, fill)
+        return Encoded(column, (raw.name,), True, Number(median))
     said = f"{missing.sum()} of {len(missing)} training rows are missing: the median {median:g} "
     column = Column(raw.name, raw.kind, "filled", f"{said}and a column that says so")
-    return Encoded(column, (raw.name, f"{raw.name} is missing"), True, flag)
+    return Encoded(column, (raw.name, f"{raw.name} is missing"), True, Number(median, flag=True))
 
 
 def _categorical(
@@ -160,14 +151,12 @@ def _categorical(
         )
     # In the order of the text, whatever rows come first.
     known = known[np.argsort(categories[known].astype(str), kind="stable")]
-    names = tuple(f"{raw.name} = {categories[code]}" for code in known)
-    place = np.full(len(categories) + 1, -1, dtype=np.int64)  # the last is for -1: missing
-    place[known] = np.arange(len(known))
+    texts = tuple(str(categories[code]) for code in known)
+    names = tuple(f"{raw.name} = {text}" for text in texts)
     if absent:
-        place[-1], names = len(known), (*names, f"{raw.name} is missing")
+        names = (*names, f"{raw.name} is missing")
     said = f"{len(known)} categories in the training rows" + (
         ", and missing ones" if absent else ""
     )
     column = Column(raw.name, raw.kind, "one-hot", said)
-    hot = np.arange(len(names))
-    return Encoded(column, names, False, lambda codes: place[codes + 0][:, None] == hot)
+    return Encoded(column, names, False, OneHot(texts, bool(absent)))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data.columns import Column
+from tuner.data.recipe import Recipe
 from tuner.data.spec import Task
 from tuner.data.vocabulary import Vocabulary
 
@@ -66,6 +67,7 @@ class DataSet:
         positions: where the rows of train and of validation are in the source, ascending; rows of a
             second file come after those of the first.
         test: how many rows are set aside; None where they are in a file of their own.
+        recipe: how raw rows became these; None where they did not come from a source.
     """
 
     train: Split
@@ -77,6 +79,7 @@ class DataSet:
     vocabulary: Vocabulary | None = None
     positions: tuple[NDArray[np.int64], ...] = ()
     test: int | None = None
+    recipe: Recipe | None = None
 
     @property
     def outputs(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tuner.data import columns, preprocessing, vocabulary
 from tuner.data.columns import Column, Encoded
 from tuner.data.raw import RawColumn
+from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
 from tuner.data.spec import DataSpec
 from tuner.data.table import Table, Text
 from tuner.data.vocabulary import Vocabulary
@@ -27,17 +28,15 @@ class Features:
     """What was learned from the training rows.
 
     Attributes:
-        shape: of one row.
         names: of the features, or empty.
         columns: what was decided about each column of a frame.
-        rows: positions [n] to float32 [n, *shape]; to int32 for text.
+        recipe: from rows of the table to float32 [n, *shape]; to int32 for text.
         vocabulary: of a text.
     """
 
-    shape: tuple[int, ...]
     names: tuple[str, ...]
     columns: tuple[Column, ...]
-    rows: Callable[[Index], NDArray[Any]]
+    recipe: Recipe
     vocabulary: Vocabulary | None = None
 
 
@@ -60,12 +59,7 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
     else:
         encoded = [columns.plain(raw, table.where) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)
-    found = _of_columns(table, encoded, spec, train)
-    if spec.shape is None:
-        return found
-    _check_shape(spec.shape, found.shape, table.where)
-    shape, flat = spec.shape, found.rows
-    return replace(found, shape=shape, rows=lambda rows: flat(rows).reshape(len(rows), *shape))
+    return _of_columns(table, encoded, spec, train)
 
 
 def _of_text(text: Text, spec: DataSpec, train: Index) -> Features:
@@ -73,13 +67,8 @@ def _of_text(text: Text, spec: DataSpec, train: Index) -> Features:
     found = vocabulary.learn(text.values[train], spec.vocabulary, spec.min_count, spec.max_length)
     why = f"words of the training rows: {len(found.words)}; at most {found.length} of a row"
     decided = [Column(name, "other", "dropped", "the text is the feature") for name in text.unused]
-    return Features(
-        (found.length,),
-        (),
-        (Column(text.name, "text", "words", why), *decided),
-        lambda rows: found.encode(text.values[rows]),
-        found,
-    )
+    columns = (Column(text.name, "text", "words", why), *decided)
+    return Features((), columns, OfText(text.name, found), found)
 
 
 def _of_array(
@@ -87,9 +76,7 @@ def _of_array(
 ) -> Features:
     _check_array(x, table, together)
     transform = preprocessing.lookup(spec.preprocessing)(x, train)
-    return Features(
-        tuple(x.shape[1:]), table.names, (), lambda rows: preprocessing.apply(transform, x, rows)
-    )
+    return Features(table.names, (), OfArray(tuple(x.shape[1:]), table.names, transform))
 
 
 def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Features:
@@ -100,22 +87,20 @@ def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Ind
     if not names:
         what = "; ".join(f"{e.column.name}: {e.column.reason}" for e in encoded[:10])
         raise DataError("no column is left to learn from", where=table.where, hint=what)
-    transforms = [_transform(raw, each, statistics, train) for raw, each in used]
-
-    def rows(wanted: Index) -> NDArray[np.float32]:
-        found = np.empty((len(wanted), len(names)), dtype=np.float32)
-        at = 0
-        for (raw, each), transform in zip(used, transforms, strict=True):
-            end = at + len(each.names)
-            for place, values in preprocessing.chunks(raw.values, wanted):
-                written = each.write(values)
-                found[place, at:end] = written
-                if transform is not None:
-                    found[place, at : at + 1] = transform(written[:, :1])
-            at = end
-        return found
-
-    return Features((len(names),), names, tuple(each.column for each in encoded), rows)
+    shape = spec.shape or (len(names),)
+    _check_shape(shape, (len(names),), table.where)
+    features = tuple(
+        Feature(
+            raw.name,
+            raw.kind,
+            each.names,
+            each.encoder,
+            _transform(raw, each, statistics, train, table.where),
+        )
+        for raw, each in used
+    )
+    decided = tuple(each.column for each in encoded)
+    return Features(names, decided, OfColumns(shape, features))
 
 
 def _transform(
@@ -123,12 +108,13 @@ def _transform(
     each: Encoded,
     statistics: Callable[[NDArray[Any], Index], preprocessing.Transform],
     train: Index,
+    where: str,
 ) -> preprocessing.Transform | None:
     """One-hot columns and those that say what is missing stay 0 and 1."""
     if not each.scaled:
         return None
-    values = each.write(raw.values[train])[:, :1]
-    return statistics(values, np.arange(len(train)))
+    values, write = each.encoder.bind(raw, where)
+    return statistics(write(values[train])[:, :1], np.arange(len(train)))
 
 
 def _shaped(table: Table, x: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:

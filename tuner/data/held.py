@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.labels import Labels, encode_like
-from tuner.data.raw import RawColumn
+from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.splits import Rows
 from tuner.data.table import Table, Text
 from tuner.errors import DataError, nearest
@@ -82,36 +82,11 @@ def _same(raw: RawColumn, test: Table) -> RawColumn:
 def _joined(raw: RawColumn, other: RawColumn, where: str) -> RawColumn:
     """A column and its test rows; categories that only these have come last."""
     if raw.kind == "numeric":
-        return replace(raw, values=np.concatenate((raw.values, _numbers(other, where))))
-    (codes, texts), (more, meant) = _coded(raw), _coded(other)
+        return replace(raw, values=np.concatenate((raw.values, numbers(other, where))))
+    (codes, texts), (more, meant) = coded(raw), coded(other)
     known = {text: code for code, text in enumerate(texts)}
     for text in meant:
         known.setdefault(text, len(known))
     place = np.array([*(known[text] for text in meant), -1], dtype=np.int64)  # the last: missing
     values = np.concatenate((codes, place[more]))
     return replace(raw, values=values, categories=np.array(list(known), dtype=object))
-
-
-def _numbers(other: RawColumn, where: str) -> NDArray[Any]:
-    if other.categories is None:
-        return other.values
-    if not len(other.categories):
-        return np.full(len(other.values), np.nan)
-    raise DataError(
-        f"column {other.name!r} has {str(other.categories[0])!r}, and the rows to train on have "
-        "numbers",
-        where=where,
-        hint="give numbers, or empty cells where there are none",
-    )
-
-
-def _coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:
-    """Codes, -1 where missing, and the texts that they mean."""
-    if raw.categories is not None:
-        return raw.values, [str(each) for each in raw.categories]
-    if raw.values.dtype.kind == "b":
-        return raw.values.astype(np.int64), ["False", "True"]
-    missing = np.isnan(raw.values) if raw.values.dtype.kind == "f" else np.zeros_like(raw.values)
-    found, codes = np.unique(raw.values, return_inverse=True)
-    texts = [f"{each:.0f}" if each == np.floor(each) else str(each) for each in found.tolist()]
-    return np.where(missing, -1, codes.astype(np.int64)), texts

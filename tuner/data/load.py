@@ -44,12 +44,6 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     """
     preprocessing.lookup(spec.preprocessing)
     table = _read(spec, folder)
-    if spec.text is not None and table.text is None:
-        raise DataError(
-            f"no column {spec.text!r}: only a table has columns",
-            where=table.where,
-            hint="remove text, or give a table or a function that returns a pandas frame",
-        )
     _check_named(table, spec)
     labels = encode(table, spec.task)
     rows = divide(table, labels, spec)
@@ -60,21 +54,29 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
         rows = final_rows(rows)
     features = learn(table, spec, rows.train, rows.validation)
     target, y = _target(labels, rows)
+    recipe = features.recipe
     return DataSet(
-        train=_split(features.rows(rows.train), y[rows.train]),
-        validation=_split(features.rows(rows.validation), y[rows.validation]),
-        shape=features.shape,
+        train=_split(recipe.rows(table, rows.train), y[rows.train]),
+        validation=_split(recipe.rows(table, rows.validation), y[rows.validation]),
+        shape=recipe.shape,
         target=target,
         features=features.names,
         columns=(*features.columns, *_set_aside(table, spec)),
         vocabulary=_with_vectors(features.vocabulary, spec, folder),
         positions=(rows.train, rows.validation),
         test=None if table.held and not final else len(rows.test),
+        recipe=recipe,
     )
 
 
 def _check_named(table: Table, spec: DataSpec) -> None:
-    """DataError where a column to keep or to drop is none; a table's own are checked before."""
+    """DataError where a column that is named is none; what a table needs is checked before."""
+    if spec.text is not None and table.text is None:
+        raise DataError(
+            f"no column {spec.text!r}: only a table has columns",
+            where=table.where,
+            hint="remove text, or give a table or a function that returns a pandas frame",
+        )
     known = [raw.name for raw in table.columns]
     for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
         for name in names:

@@ -1,13 +1,14 @@
 """Preprocessing: statistics of the training rows, applied to all.
 
-A new kind is one function and one line in STATISTICS. Rows are read in chunks, so that no copy of
-all of them is made.
+A new kind is one function and one line in STATISTICS; what it learns is a record of plain numbers.
+Rows are read in chunks, so that no copy of all of them is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,86 @@ from tuner.errors import DataError, nearest
 
 Array = NDArray[Any]
 Index = NDArray[np.int64]
-Transform = Callable[[Array], Array]
-"""Rows [n, *shape] to numbers of the same shape."""
 
 CHUNK = 2**19
 """Numbers that are worked on at a time."""
 LANDMARKS = 1000
 """At most so many values of a feature are kept to find ranks by."""
+
+
+class Transform(Protocol):
+    """What was learned of the training rows."""
+
+    def __call__(self, values: Array) -> Array:
+        """Rows [n, *shape] to numbers of the same shape."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain values, with its `kind`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """(value - mean) / scale, each float64 [1, ...] that goes with [n, *shape]."""
+
+    mean: Array
+    scale: Array
+
+    def __call__(self, values: Array) -> Array:
+        # Wide enough that integers and large offsets keep their digits.
+        wide = np.result_type(values.dtype, np.float32)
+        found: Array = values - self.mean.astype(wide)
+        found /= self.scale.astype(wide)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "standard", "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The numbers as they are."""
+
+    def __call__(self, values: Array) -> Array:
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "none"}
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A score of the rank in (0, 1) among the training rows, found between landmarks.
+
+    Attributes:
+        score: a name of SCORES.
+        known: of each feature, ascending values and the rank of each.
+    """
+
+    score: str
+    known: tuple[tuple[Array, Array], ...]
+
+    def __call__(self, values: Array) -> Array:
+        found, score = np.empty(values.shape), SCORES[self.score]
+        for j, (value, rank) in enumerate(self.known):
+            found[:, j] = score(np.interp(values[:, j], value, rank))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        known = [{"values": v.tolist(), "ranks": r.tolist()} for v, r in self.known]
+        return {"kind": self.score, "features": known}
+
+
+def from_json(record: Mapping[str, Any]) -> Transform:
+    """What `to_json` of a transform gave; KeyError for anything else."""
+    if record["kind"] == "none":
+        return Unchanged()
+    if record["kind"] == "standard":
+        return Shifted(np.asarray(record["mean"], float), np.asarray(record["scale"], float))
+    SCORES[record["kind"]]
+    known = [
+        (np.asarray(k["values"], float), np.asarray(k["ranks"], float)) for k in record["features"]
+    ]
+    return Ranked(record["kind"], tuple(known))
 
 
 def chunks(x: Array, rows: Index) -> Iterator[tuple[slice, Array]]:
@@ -46,26 +120,17 @@ def standard(x: Array, rows: Index) -> Transform:
     deviation = np.sqrt(squares / count)
     # What rounding leaves of a constant is no deviation.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(mean)
-    scale = np.where(varies, deviation, 1.0)
-
-    def transform(values: Array) -> Array:
-        # Wide enough that integers and large offsets keep their digits.
-        wide = np.result_type(values.dtype, np.float32)
-        found: Array = values - mean.astype(wide)
-        found /= scale.astype(wide)
-        return found
-
-    return transform
+    return Shifted(mean, np.where(varies, deviation, 1.0))
 
 
 def none(x: Array, rows: Index) -> Transform:
     """The numbers as they are."""
-    return lambda values: values
+    return Unchanged()
 
 
 def uniform(x: Array, rows: Index) -> Transform:
     """Ranks among the training rows, scaled to mean 0 and deviation 1: in (-1.74, 1.74)."""
-    return _ranked(x, rows, lambda rank: (rank - 0.5) * np.sqrt(12))
+    return _ranked(x, rows, "uniform")
 
 
 def quantile(x: Array, rows: Index) -> Transform:
@@ -73,27 +138,29 @@ def quantile(x: Array, rows: Index) -> Transform:
 
     Hazen 1914 for the ranks, (i - 0.5) / n; Conover 1999, section 5.10, for the scores.
     """
+    return _ranked(x, rows, "quantile")
+
+
+def _ndtri(rank: Array) -> Array:
     from scipy.special import ndtri
 
-    return _ranked(x, rows, ndtri)
+    return np.asarray(ndtri(rank))
 
 
-def _ranked(x: Array, rows: Index, score: Callable[[Array], Array]) -> Transform:
+SCORES: Mapping[str, Callable[[Array], Array]] = {
+    "uniform": lambda rank: (rank - 0.5) * np.sqrt(12),
+    "quantile": _ndtri,
+}
+
+
+def _ranked(x: Array, rows: Index, score: str) -> Transform:
     if x.ndim != 2:
         raise DataError(
             f"ranks are for tables, and a row has shape {list(x.shape[1:])}",
             where="data.preprocessing",
             hint='set preprocessing = "standard" or "none"',
         )
-    known = [_ranks(x[rows, j]) for j in range(x.shape[1])]
-
-    def transform(values: Array) -> Array:
-        found = np.empty(values.shape)
-        for j, (value, rank) in enumerate(known):
-            found[:, j] = score(np.interp(values[:, j], value, rank))
-        return found
-
-    return transform
+    return Ranked(score, tuple(_ranks(x[rows, j]) for j in range(x.shape[1])))
 
 
 def _ranks(column: Array) -> tuple[Array, Array]:

@@ -85,3 +85,29 @@ def _objects(name: str, series: pd.Series[Any]) -> RawColumn:
     text = series.astype(object).where(series.notna(), None)
     codes, categories = text.map(str, na_action="ignore").factorize()
     return RawColumn(name, codes.astype(np.int64), np.asarray(categories, dtype=object))
+
+
+def numbers(other: RawColumn, where: str) -> NDArray[Any]:
+    """The values of a column where those to train on are numbers; DataError for text."""
+    if other.categories is None:
+        return other.values
+    if not len(other.categories):
+        return np.full(len(other.values), np.nan)
+    raise DataError(
+        f"column {other.name!r} has {str(other.categories[0])!r}, and the rows to train on have "
+        "numbers",
+        where=where,
+        hint="give numbers, or empty cells where there are none",
+    )
+
+
+def coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:
+    """Codes, -1 where missing, and the texts that they mean."""
+    if raw.categories is not None:
+        return raw.values, [str(each) for each in raw.categories]
+    if raw.values.dtype.kind == "b":
+        return raw.values.astype(np.int64), ["False", "True"]
+    missing = np.isnan(raw.values) if raw.values.dtype.kind == "f" else np.zeros_like(raw.values)
+    found, codes = np.unique(raw.values, return_inverse=True)
+    texts = [f"{each:.0f}" if each == np.floor(each) else str(each) for each in found.tolist()]
+    return np.where(missing, -1, codes.astype(np.int64)), texts

@@ -1,0 +1,171 @@
+"""From raw rows to the numbers that a network is given: what was learned, as plain values.
+
+The same records prepare the rows of a search and, read from a file, those of a prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data import encoders, preprocessing
+from tuner.data.encoders import Encoder
+from tuner.data.preprocessing import Transform
+from tuner.data.raw import RawColumn
+from tuner.data.table import Table
+from tuner.data.vocabulary import Vocabulary
+from tuner.errors import DataError, nearest
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of a table that is used.
+
+    Attributes:
+        name: as the source calls it.
+        kind: numeric, boolean or categorical.
+        names: of the numbers that it becomes.
+        encoder: how.
+        transform: what is done with the first of them; None for one-hot columns.
+    """
+
+    name: str
+    kind: str
+    names: tuple[str, ...]
+    encoder: Encoder
+    transform: Transform | None
+
+    def write(self, found: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
+        """Those rows of a column into [len(rows), len(names)]."""
+        values, encode = self.encoder.bind(raw, where)
+        for place, some in preprocessing.chunks(values, rows):
+            written = encode(some)
+            found[place] = written
+            if self.transform is not None:
+                found[place, :1] = self.transform(written[:, :1])
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "features": list(self.names),
+            "encoder": self.encoder.to_json(),
+            "transform": None if self.transform is None else self.transform.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Feature:
+        transform = record["transform"]
+        return cls(
+            record["name"],
+            record["kind"],
+            tuple(record["features"]),
+            encoders.from_json(record["encoder"]),
+            None if transform is None else preprocessing.from_json(transform),
+        )
+
+
+@dataclass(frozen=True)
+class OfColumns:
+    """A table by its columns, whatever their order is; others are not looked at."""
+
+    kind: ClassVar[str] = "columns"
+    shape: tuple[int, ...]
+    features: tuple[Feature, ...]
+
+    def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
+        """float32 [len(wanted), *shape]; DataError where a column is missing or holds text."""
+        known = {raw.name: raw for raw in table.columns}
+        found = np.empty((len(wanted), math.prod(self.shape)), dtype=np.float32)
+        at = 0
+        for feature in self.features:
+            if feature.name not in known:
+                hint = nearest(feature.name, known)
+                raise DataError(f"no column {feature.name!r}", where=table.where, hint=hint)
+            end = at + len(feature.names)
+            feature.write(found[:, at:end], known[feature.name], wanted, table.where)
+            at = end
+        return found.reshape(len(wanted), *self.shape)
+
+    def to_json(self) -> dict[str, Any]:
+        columns = [feature.to_json() for feature in self.features]
+        return {"kind": self.kind, "shape": list(self.shape), "columns": columns}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> OfColumns:
+        return cls(tuple(record["shape"]), tuple(map(Feature.from_json, record["columns"])))
+
+
+@dataclass(frozen=True)
+class OfArray:
+    """An array of numbers; its columns may have names."""
+
+    kind: ClassVar[str] = "array"
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+    transform: Transform
+
+    def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
+        """float32 [len(wanted), *shape]; DataError for rows of another size."""
+        x = table.x
+        if x is None or math.prod(x.shape[1:]) != math.prod(self.shape):
+            given = "columns" if x is None else f"rows of shape {list(x.shape[1:])}"
+            raise DataError(f"{given}, and the network takes {list(self.shape)}", where=table.where)
+        return preprocessing.apply(self.transform, x.reshape(len(x), *self.shape), wanted)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "names": list(self.names),
+            "transform": self.transform.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> OfArray:
+        transform = preprocessing.from_json(record["transform"])
+        return cls(tuple(record["shape"]), tuple(record["names"]), transform)
+
+
+@dataclass(frozen=True)
+class OfText:
+    """A column of text as words' numbers."""
+
+    kind: ClassVar[str] = "text"
+    name: str
+    vocabulary: Vocabulary
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.vocabulary.length,)
+
+    def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
+        """int32 [len(wanted), L]; DataError where there is no text."""
+        if table.text is None:
+            raise DataError(f"no column {self.name!r} of text", where=table.where)
+        return self.vocabulary.encode(table.text.values[wanted])
+
+    def to_json(self) -> dict[str, Any]:
+        words = list(self.vocabulary.words)
+        return {"kind": self.kind, "column": self.name, "shape": list(self.shape), "words": words}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> OfText:
+        (length,) = record["shape"]
+        return cls(record["column"], Vocabulary(tuple(record["words"]), length))
+
+
+Recipe = OfColumns | OfArray | OfText
+RECIPES: Mapping[str, type[Recipe]] = {each.kind: each for each in (OfColumns, OfArray, OfText)}
+
+
+def from_json(record: Mapping[str, Any]) -> Recipe:
+    """What `to_json` of a recipe gave; KeyError for anything else."""
+    return RECIPES[record["kind"]].from_json(record)
