@@ -9,16 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuner.answers.ablate import Ablation, Effect
+    from tuner.answers.confirm import Confirmation, Measured
+    from tuner.answers.estimate import Estimate
     from tuner.errors import TunerError
-    from tuner.run import Retrained, RunOptions, objective, optimize, retrain
+    from tuner.run import Retrained, RunOptions, ablate, confirm, objective, optimize, retrain
     from tuner.space import Choice, Option, Range
     from tuner.storage import open_storage
     from tuner.study import Study, define_study, load_study
     from tuner.training.plain import Epoch, Trainer
 
 _HOME = {
+    "Ablation": "tuner.answers.ablate",
     "Choice": "tuner.space",
+    "Confirmation": "tuner.answers.confirm",
+    "Effect": "tuner.answers.ablate",
     "Epoch": "tuner.training.plain",
+    "Estimate": "tuner.answers.estimate",
+    "Measured": "tuner.answers.confirm",
     "Option": "tuner.space",
     "Range": "tuner.space",
     "Retrained": "tuner.run",
@@ -26,6 +34,8 @@ _HOME = {
     "Study": "tuner.study",
     "Trainer": "tuner.training.plain",
     "TunerError": "tuner.errors",
+    "ablate": "tuner.run",
+    "confirm": "tuner.run",
     "define_study": "tuner.study",
     "load_study": "tuner.study",
     "objective": "tuner.run",
@@ -35,8 +45,13 @@ _HOME = {
 }
 
 __all__ = [
+    "Ablation",
     "Choice",
+    "Confirmation",
+    "Effect",
     "Epoch",
+    "Estimate",
+    "Measured",
     "Option",
     "Range",
     "Retrained",
@@ -44,6 +59,8 @@ __all__ = [
     "Study",
     "Trainer",
     "TunerError",
+    "ablate",
+    "confirm",
     "define_study",
     "load_study",
     "objective",

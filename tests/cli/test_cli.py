@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tuner.cli import Commands, app, main
 from tuner.errors import StudyFileError, TrainingError
 
-RUNNING = ["optimize", "retrain", "worker", "submit"]
+RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
 CONTROL = ["best", "status", "pause", "resume", "stop"]
 COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques"]
 HEAVY = {"torch", "optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.answers.estimate import Estimate, over_seeds
-from tuner.answers.replicas import Replica, Result, find, results
+from tuner.answers.replicas import Replica, Result, find, finished, results
 from tuner.errors import UsageError
 from tuner.space import Config
 from tuner.storage import Storage
@@ -51,9 +53,8 @@ class Confirmation:
 
     Attributes:
         study, metric, direction: "maximize" or "minimize".
-        rows: the configurations, the winner by the mean on the validation rows first, the
-            baseline last.
-        winner: the first of them; never chosen by the test rows.
+        rows: the configurations, the best by the mean on the validation rows first.
+        winner: the first of them, which may be the baseline; never chosen by the test rows.
         baseline: none where it has no result.
         seeds: trainings of each.
     """
@@ -65,6 +66,11 @@ class Confirmation:
     winner: Measured
     baseline: Measured | None
     seeds: int
+
+    @property
+    def best_but_baseline(self) -> Measured | None:
+        """The first configuration that the search found."""
+        return next((each for each in self.rows if each is not self.baseline), None)
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each configuration."""
@@ -103,27 +109,43 @@ def candidates(
 
 
 def wanted(
-    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, seeds: int, test: bool
+    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, seeds: int
 ) -> list[Replica]:
-    """Every training that the confirmation needs; the baseline's too."""
+    """The trainings to measure on the validation rows; the baseline's too."""
     chosen = {f"trial {t.number}": t for t in candidates(study, trials, direction, top)}
     first = next((t for t in trials if t.number == 0), None)
     if first is not None and first.state == TrialState.COMPLETE:
         chosen[BASELINE] = first
     return [
-        replica(study, label, trial, seed, final)
+        Replica(label, trial.params, seed)
         for seed in range(seeds)
         for label, trial in chosen.items()
-        for final in ((False, True) if test else (False,))
     ]
 
 
-def replica(study: Study, label: str, trial: FrozenTrial, seed: int, final: bool) -> Replica:
-    """One training of a trial's configuration, on the test rows with the epochs it had found."""
-    if not final:
-        return Replica(label, trial.params, seed)
-    epochs = trial.user_attrs.get("best_epoch", trial.user_attrs.get("epochs"))
-    return Replica(label, trial.params, seed, True, epochs, dict(ENDING))
+def on_test_rows(measured: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
+    """The same trainings on all rows of the search, each with the epochs that were found."""
+    return [
+        replace(
+            each,
+            final=True,
+            stop_after=epochs.get(each.label),
+            override={**each.override, **ENDING},
+        )
+        for each in measured
+    ]
+
+
+def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
+    """After how many epochs each configuration was at its best on the validation rows.
+
+    The median over its seeds: one alone may have been lucky early.
+    """
+    found: dict[str, list[int]] = defaultdict(list)
+    for (label, _, final), (_, trial) in finished(storage, study, WHAT).items():
+        if not final and "best_epoch" in trial.user_attrs:
+            found[label].append(int(trial.user_attrs["best_epoch"]))
+    return {label: median_high(epochs) for label, epochs in found.items()}
 
 
 def read(storage: Storage, study: Study) -> Confirmation | None:
@@ -139,7 +161,7 @@ def read(storage: Storage, study: Study) -> Confirmation | None:
     if not rows:
         return None
     sign = -1 if direction == "maximize" else 1
-    rows.sort(key=lambda each: (each.label == BASELINE, sign * each.validation.mean))
+    rows.sort(key=lambda each: sign * each.validation.mean)
     baseline = next((each for each in rows if each.label == BASELINE), None)
     seeds = max(len(each.validation.values) for each in rows)
     return Confirmation(study.name, metric, direction, tuple(rows), rows[0], baseline, seeds)

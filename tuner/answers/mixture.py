@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.answers.confirm import ENDING
+from tuner.answers.confirm import BASELINE, ENDING
 from tuner.answers.replicas import Replica
 from tuner.space import Config
 from tuner.study import Study
@@ -31,6 +31,7 @@ class Mixture:
         baseline, best: trials of the search.
         techniques: those in which the two differ, in the order of the study.
         items: the techniques, and the rest if that differs.
+        epochs: after which each configuration was at its best, where `confirm` knows.
     """
 
     baseline: FrozenTrial
@@ -38,6 +39,7 @@ class Mixture:
     configs: tuple[Config, Config]
     techniques: tuple[str, ...]
     items: tuple[str, ...]
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def everything(self) -> frozenset[str]:
@@ -70,10 +72,17 @@ class Mixture:
         found = self.best if any(name in state for name in ending) else rest
         if ending and not any(name in state for name in ending):
             return None
-        return found.user_attrs.get("best_epoch", found.user_attrs.get("epochs"))
+        label = BASELINE if found is self.baseline else f"trial {found.number}"
+        known = found.user_attrs.get("best_epoch", found.user_attrs.get("epochs"))
+        return self.epochs.get(label, known)
 
 
-def mixture(study: Study, baseline: FrozenTrial, best: FrozenTrial) -> Mixture:
+def mixture(
+    study: Study,
+    baseline: FrozenTrial,
+    best: FrozenTrial,
+    epochs: Mapping[str, int] | None = None,
+) -> Mixture:
     """All between two trials of a study."""
     before, after = (study.config(trial.params) for trial in (baseline, best))
     techniques = tuple(n for n in OFFS if n in after and _part(before, n) != _part(after, n))
@@ -81,7 +90,7 @@ def mixture(study: Study, baseline: FrozenTrial, best: FrozenTrial) -> Mixture:
     names = {name for name in before.keys() | after.keys() if name not in changed}
     rest = any(before.get(name) != after.get(name) for name in names)
     items = (*techniques, REST) if rest else techniques
-    return Mixture(baseline, best, (before, after), techniques, items)
+    return Mixture(baseline, best, (before, after), techniques, items, epochs or {})
 
 
 def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import catalogue, control, running, start
+from tuner.cli import answering, catalogue, control, running, start
 from tuner.errors import TunerError
 
 INTERRUPTED = 130
@@ -65,6 +65,8 @@ for command in (
     catalogue.studies,
     catalogue.techniques,
     control.best,
+    answering.confirm,
+    answering.ablate,
     running.retrain,
     running.worker,
     running.submit,

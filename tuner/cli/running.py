@@ -83,7 +83,7 @@ def _watched(study: str, storage: str, given: Given) -> Snapshot:
         imports = round(time.monotonic() - begun, 3)
         found = any_study(study, storage)  # a name that nobody knows makes no database
         try:
-            last = run.optimize(found, _options(storage, *given), watch)
+            last = run.optimize(found, run_options(storage, *given), watch)
         except KeyboardInterrupt:
             raise _Interrupted(study, storage) from None
         return replace(last, spent={"imports": imports, **last.spent})
@@ -115,7 +115,7 @@ def retrain(
     from tuner.views.format import several
 
     name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
-    found = run.retrain(name, trial, _options(storage, None, None, "auto", device, None, allow))
+    found = run.retrain(name, trial, run_options(storage, None, None, "auto", device, None, allow))
     if as_json:
         show_json({**asdict(found), "equal": found.equal})
     else:
@@ -146,7 +146,7 @@ def worker(
 
     say, packages = partial(typer.echo, err=True), tuple(allow or ())
     names = served(storage, study or (), idle_exit, say)
-    devices = worker_devices(_options(storage, None, None, workers, device, None, allow))
+    devices = worker_devices(run_options(storage, None, None, workers, device, None, allow))
     if len(devices) > 1:
         run.serve_with(storage, devices, names, allow=packages, idle_exit=idle_exit, say=say)
     else:
@@ -172,7 +172,7 @@ def submit(
     return typer.echo(f"{found.name} waits for workers: {budget} trials")
 
 
-def _options(
+def run_options(
     storage: str,
     trials: int | None,
     timeout: str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -51,19 +51,26 @@ def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], Non
     worker_devices(options)  # what cannot be is said before anything is read
     begun = time.monotonic()
     job = load_job(study)
-    read = time.monotonic() - begun
+    spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
-    last = train(join(storage, job, options.trials), storage, options, watch)
-    return replace(last, spent={"data": round(read, 3), **last.spent})
+    return train(join(storage, job, options.trials), storage, options, watch, spent)
 
 
 def train(
-    job: Job, storage: Storage, options: RunOptions, watch: Callable[[Snapshot], None]
+    job: Job,
+    storage: Storage,
+    options: RunOptions,
+    watch: Callable[[Snapshot], None],
+    spent: Mapping[str, float],
 ) -> Snapshot:
-    """Runs workers on a job until the budget is met or the time is over."""
+    """Runs workers on a job until the budget is met or the time is over.
+
+    Args:
+        spent: seconds of this run so far, by what they went into.
+    """
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
-    devices, spent = worker_devices(options), dict[str, float]()
+    devices = worker_devices(options)
     progress = storage.progress(job.study_id)
     started, before = time.monotonic(), progress.finished
     if not progress.met:
@@ -72,7 +79,7 @@ def train(
         main = partial(run_worker, options.storage, job, deadline_of(limit), allowed())
         pool = Pool(main, needed)
         _follow(pool, storage, job, watch, (started, before))
-        spent = pool.spent
+        spent = {**spent, **pool.spent}
     last = snapshot(storage, job.study, job.study_id, started, before)
     last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)

@@ -46,10 +46,10 @@ def confirm(
     _check_counts(top=top, seeds=seeds)
     held = Held(study, options, watch)
     with allowing(of_person(options.allow)):
-        wanted = confirming.wanted(
-            held.job.study, held.trials, held.direction, top, seeds, held.tests
-        )
-        held.train(confirming.WHAT, wanted)
+        wanted = confirming.wanted(held.job.study, held.trials, held.direction, top, seeds)
+        if held.train(confirming.WHAT, wanted) and held.tests:
+            epochs = confirming.epochs_found(held.storage, held.job.study)
+            held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs))
     found = confirming.read(held.storage, held.job.study)
     if found is None:
         raise TrainingError("no training came to an end", where=study)
@@ -123,7 +123,7 @@ class Held:
         job = Job(study, study_id, self.job.data, metric)
         if self.tests:
             _ = job.final  # before workers are forked, which share it
-        return train(job, self.storage, self.options, self.watch).progress.met
+        return train(job, self.storage, self.options, self.watch, {}).progress.met
 
     def mixture(self) -> Mixture:
         """Between the baseline and the confirmed configuration, or else the best of the search."""
@@ -137,13 +137,15 @@ class Held:
                 where=study.name,
                 hint=f"tuner optimize --study {study.name} trains some",
             )
-        number = best[0].number if confirmed is None else confirmed.winner.number
+        chosen = None if confirmed is None else confirmed.best_but_baseline
+        number = best[0].number if chosen is None else chosen.number
         self.taken_apart = {
             "number": number,
             "final": self.tests,
             "confirmed": confirmed is not None,
         }
-        mixed = mixture(study, baseline, self.trials[number])
+        epochs = confirming.epochs_found(self.storage, study)
+        mixed = mixture(study, baseline, self.trials[number], epochs)
         if not mixed.techniques:
             what = f"trial {number} has the techniques of the baseline: there is nothing to ablate"
             raise UsageError(what, where=study.name)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config
+from tuner.views.answers import verdict
 from tuner.views.format import difference, duration, number
 from tuner.views.snapshot import measured
 from tuner.views.trials import Best, baseline_of, best_trial
@@ -33,10 +35,19 @@ def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | No
         "number": trial.number,
         "value": trial.values[0],
         "baseline": _baseline(baseline_of(study, trials)),
+        "confirmed": _confirmed(storage, study),
         **{key: trial.user_attrs.get(key) for key in ATTRIBUTES},
         "configuration": config,
         "toml": snippet(config),
     }
+
+
+def _confirmed(storage: Storage, study: Study) -> dict[str, Any] | None:
+    """What `confirm` measured, where it ran."""
+    from tuner.answers.confirm import read
+
+    found = read(storage, study)
+    return None if found is None else {**asdict(found), "verdict": verdict(found)}
 
 
 def _baseline(found: Best | None) -> dict[str, Any] | None:
@@ -64,6 +75,8 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         gain = difference(best["value"], baseline["value"])
         text = f"{number(baseline['value'])} (trial {baseline['number']}), {gain}"
         found.append(("baseline", text))
+    if best.get("confirmed") is not None:
+        found.append(("confirmed", best["confirmed"]["verdict"]))
     known = [(key, best[key]) for key in ATTRIBUTES if best[key] is not None]
     return found + [(key.replace("_", " "), _attribute(key, value)) for key, value in known]
 

@@ -111,8 +111,7 @@ class TrialRun:
         return trainer, ""
 
     def _trainer(self) -> Trainer:
-        job, trial = self.job, self.lease.trial
-        return build_trainer(job, trial, self.desk.device)
+        return build_trainer(self.job, self.lease.trial, self.desk.device)
 
     def _epochs(self, trainer: Trainer) -> Iterator[Epoch]:
         """Each epoch; StopRequested at once between two, and soon within one."""

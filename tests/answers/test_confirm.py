@@ -1,0 +1,121 @@
+"""The best configurations over seeds, on rows that nothing has read before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tuner.answers import confirm as confirming
+from tuner.data import load
+from tuner.errors import UsageError
+from tuner.run import RunOptions, confirm, submit
+from tuner.run.prepare import stored_study
+from tuner.storage import open_storage
+from tuner.training.plain import Trainer
+from tuner.worker.building import REPLICA
+
+
+def test_the_best_few_and_the_baseline_over_seeds(searched: Any) -> None:
+    found = confirm(searched.name, searched.options, top=2, seeds=3)
+    assert {each.label for each in found.rows} >= {"baseline"}
+    assert len(found.rows) == 3
+    assert found.seeds == 3
+    means = [each.validation.mean for each in found.rows]
+    assert means == sorted(means, reverse=True)
+    assert found.winner is found.rows[0]
+    for each in found.rows:
+        assert len(each.validation.values) == len(each.test.values) == 3
+        assert each.test.low <= each.test.mean <= each.test.high
+    assert list(found.to_frame()["label"]) == [each.label for each in found.rows]
+    storage = open_storage(searched.url)
+    assert confirming.read(storage, stored_study(storage, "small")[0]) == found
+
+
+def test_what_was_trained_is_kept_and_more_seeds_add_to_it(searched: Any) -> None:
+    first = confirm(searched.name, searched.options, top=1, seeds=1)
+    storage = open_storage(searched.url)
+    held = stored_study(storage, "small:confirm")[1]
+    count = len(storage.get_all_trials(held))
+    assert repr(confirm(searched.name, searched.options, top=1, seeds=1)) == repr(first)
+    assert len(open_storage(searched.url).get_all_trials(held)) == count == 4
+    more = confirm(searched.name, searched.options, top=1, seeds=2)
+    assert len(open_storage(searched.url).get_all_trials(held)) == 8
+    for before, after in zip(
+        sorted(first.rows, key=lambda r: r.label),
+        sorted(more.rows, key=lambda r: r.label),
+        strict=True,
+    ):
+        assert after.validation.values[0] == before.validation.values[0]
+        assert after.test.values[0] == before.test.values[0]
+
+
+def test_a_final_number_is_that_of_a_training_by_hand(searched: Any) -> None:
+    confirm(searched.name, searched.options, top=1, seeds=1)
+    storage = open_storage(searched.url)
+    study, _ = stored_study(storage, "small")
+    held, held_id = stored_study(storage, "small:confirm")
+    trials = storage.get_all_trials(held_id)
+    trial = next(t for t in trials if t.user_attrs[REPLICA]["final"])
+    data = load(study.data, final=True)
+    metric = study.metric_for("classification")
+    trainer = Trainer(held.config(trial.params), data, metric, trial.user_attrs["seed"])
+    torch.set_num_threads(1)
+    epochs = [epoch.value for epoch in trainer.epochs()]
+    assert trial.value == epochs[trial.user_attrs[REPLICA]["stop_after"] - 1]
+    assert len(trial.intermediate_values) == trial.user_attrs[REPLICA]["stop_after"]
+
+
+def test_a_training_that_failed_is_tried_again(searched: Any) -> None:
+    from tuner.answers.replicas import enqueue
+    from tuner.run.prepare import load_job
+
+    storage = open_storage(searched.url)
+    study, study_id = stored_study(storage, "small")
+    job = load_job(study, study_id)
+    trials = storage.get_all_trials(study_id)
+    wanted = confirming.wanted(study, trials, "maximize", 1, 1)
+    _, held = enqueue(storage, study, job.metric, "confirm", wanted)
+    first = storage.get_all_trials(held)[0]
+    storage.set_trial_state_values(first._trial_id, TrialState.RUNNING)
+    storage.set_trial_state_values(first._trial_id, TrialState.FAIL)
+    found = confirm(searched.name, searched.options, top=1, seeds=1)
+    assert {len(each.validation.values) for each in found.rows} == {1}
+    after = open_storage(searched.url).get_all_trials(held)
+    assert after[0].state == TrialState.FAIL
+    again = [t for t in after[1:] if t.user_attrs[REPLICA] == first.user_attrs[REPLICA]]
+    assert [t.state for t in again] == [TrialState.COMPLETE]
+    assert again[0].user_attrs["seed"] == first.user_attrs["seed"]
+
+
+def test_noise_in_the_test_rows_changes_nothing_but_the_final_numbers(
+    once: Any, searched: Any, noisy: Any
+) -> None:
+    trials = [
+        open_storage(each.url).get_all_trials(stored_study(open_storage(each.url), "small")[1])
+        for each in (once, noisy)
+    ]
+    assert [t.params for t in trials[0]] == [t.params for t in trials[1]]
+    assert [t.intermediate_values for t in trials[0]] == [t.intermediate_values for t in trials[1]]
+    clean, other = (confirm("small", each.options, top=1, seeds=2) for each in (searched, noisy))
+    assert [e.validation for e in clean.rows] == [e.validation for e in other.rows]
+    assert clean.winner.label == other.winner.label
+    assert [e.test for e in clean.rows] != [e.test for e in other.rows]
+
+
+def test_a_study_without_a_finished_trial(tmp_path: Path, once: Any) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    submit(str(once.folder / "small.toml"), url)
+    options = RunOptions(url)
+    with pytest.raises(UsageError, match=r"no trial of 'small' is complete yet"):
+        confirm("small", options)
+    assert len(open_storage(url).get_all_studies()) == 1
+
+
+@pytest.mark.parametrize("counts", [{"top": 0}, {"seeds": 0}])
+def test_numbers_that_cannot_be(searched: Any, counts: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="0 cannot be"):
+        confirm(searched.name, searched.options, **counts)

@@ -1,0 +1,100 @@
+"""``confirm`` and ``ablate``: which configuration, how good it really is, and what helped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.cli.options import (
+    DEFAULT_STORAGE,
+    Allow,
+    Device,
+    Json,
+    StorageUrl,
+    StudyName,
+    Timeout,
+    Workers,
+)
+from tuner.cli.output import show, show_json
+from tuner.cli.running import run_options
+
+if TYPE_CHECKING:
+    from tuner.views.snapshot import Snapshot
+
+Top = Annotated[
+    int, typer.Option("--top", envvar="TUNER_TOP", min=1, help="So many of the best trials.")
+]
+Seeds = Annotated[
+    int,
+    typer.Option("--seeds", envvar="TUNER_SEEDS", min=1, help="Trainings of each configuration."),
+]
+View = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--view",
+        envvar="TUNER_VIEW",
+        metavar="off|on|path",
+        help="Switched off alone, on alone, or the path from the baseline.  [default: all]",
+    ),
+]
+
+
+def confirm(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    top: Top = 5,
+    seeds: Seeds = 5,
+    timeout: Timeout = None,
+    workers: Workers = "auto",
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Json = False,
+) -> None:
+    """Train the best few over seeds, and measure them on the test rows."""
+    from tuner import run
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.views.answers import confirmed, document
+
+    name, _ = stored_id(opened(storage), study)
+    options = run_options(storage, None, timeout, workers, device, None, allow)
+    found = run.confirm(name, options, top=top, seeds=seeds, watch=_counting())
+    return show_json(document(found)) if as_json else show(confirmed(found))
+
+
+def ablate(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    seeds: Seeds = 5,
+    view: View = None,
+    timeout: Timeout = None,
+    workers: Workers = "auto",
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Json = False,
+) -> None:
+    """Find out which technique contributed how much, with intervals over seeds."""
+    from tuner import run
+    from tuner.answers.ablate import VIEWS
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.views.answers import ablated, document
+
+    name, _ = stored_id(opened(storage), study)
+    options = run_options(storage, None, timeout, workers, device, None, allow)
+    views = tuple(view or VIEWS)
+    found = run.ablate(name, options, seeds=seeds, views=views, watch=_counting())
+    return show_json(document(found)) if as_json else show(ablated(found))
+
+
+def _counting() -> Callable[[Snapshot], None]:
+    """Says on stderr how many trainings are done, whenever that changes."""
+    said: set[tuple[str, int]] = set()
+
+    def watch(now: Snapshot) -> None:
+        done = now.progress.finished
+        if (now.study, done) not in said:
+            said.add((now.study, done))
+            typer.echo(f"{now.study}: {done} of {now.progress.budget} trainings", err=True)
+
+    return watch

@@ -1,0 +1,85 @@
+"""What `confirm` and `ablate` found, in words and tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tuner.views.format import number, several
+
+if TYPE_CHECKING:
+    from tuner.answers.ablate import Ablation
+    from tuner.answers.confirm import Confirmation, Measured
+    from tuner.answers.estimate import Estimate
+
+VIEWS = {
+    "off": "switched off alone in trial {number}",
+    "on": "switched on alone over the baseline",
+    "path": "one after the other from the baseline to trial {number}, what helps most first",
+}
+
+
+def interval(found: Estimate | None) -> str:
+    """A mean with its interval, such as "0.9722 (0.9651 to 0.9793)"."""
+    if found is None:
+        return "\N{EN DASH}"
+    if math.isnan(found.low):
+        return number(found.mean)
+    return f"{number(found.mean)} ({number(found.low)} to {number(found.high)})"
+
+
+def confirmed(found: Confirmation) -> RenderableType:
+    """The verdict, and a row for each configuration."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("configuration", "validation", "test", "sd over seeds"):
+        table.add_column(title)
+    for each in found.rows:
+        best = each is found.winner
+        sd = (each.test or each.validation).sd
+        row = [each.label, interval(each.validation), interval(each.test)]
+        table.add_row(*row, "" if math.isnan(sd) else number(sd), style="bold" if best else "")
+    return Group(Text(verdict(found)), Text(), table)
+
+
+def verdict(found: Confirmation) -> str:
+    """Which configuration, and how good it really is."""
+    winner, seeds = found.winner, several(found.seeds, "seed")
+    rows = "test" if winner.test else "validation"
+    said = f"{found.study}: {winner.label} has {found.metric} {interval(_of(winner))}"
+    said += f" on the {rows} rows over {seeds}"
+    if winner is found.baseline:
+        return f"{said}; nothing that was confirmed is better on the validation rows"
+    if found.baseline is None:
+        return said
+    return f"{said}; the baseline {interval(_of(found.baseline))}"
+
+
+def _of(measured: Measured) -> Estimate:
+    return measured.test or measured.validation
+
+
+def ablated(found: Ablation) -> RenderableType:
+    """A sentence for each technique, by view."""
+    chosen = "confirmed" if found.confirmed else "not confirmed: `tuner confirm` comes first"
+    parts: list[RenderableType] = [
+        Text(
+            f"{found.study}: what each technique adds to {found.metric} on the {found.rows} rows, "
+            f"over {several(found.seeds, 'seed')} (trial {found.number}, {chosen})"
+        )
+    ]
+    for view, title in VIEWS.items():
+        words = [effect.words for effect in found.effects if effect.view == view]
+        if words:
+            parts += [Text(), Text(title.format(number=found.number), style="bold")]
+            parts += [Text(f"  {each}") for each in words]
+    return Group(*parts)
+
+
+def document(found: Confirmation | Ablation) -> dict[str, Any]:
+    """All of it, for JSON."""
+    return asdict(found)
