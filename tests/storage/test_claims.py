@@ -251,3 +251,28 @@ def test_eight_workers_meet_the_budget_exactly(
     progress = storage.progress(study_id)
     assert (progress.complete, progress.running) == (60, 0)
     assert progress.failed == len(trials) - 60 == len(range(0, len(trials), 10))
+
+
+def test_a_prescribed_trial_keeps_its_number_though_the_sampler_learns(
+    database_url: str, join: Callable[..., int], propose: Propose
+) -> None:
+    """Two workers begin at once: the second must not train the first one's baseline again."""
+    mine, other = open_storage(database_url), open_storage(database_url)
+    study_id = join(mine)
+    asked: list[int] = []
+
+    def slow(number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
+        slow.learns = number > 1  # type: ignore[attr-defined]  # 0 and 1 are prescribed
+        if not asked:
+            assert other.claim(study_id, "other", propose) is not None
+        asked.append(number)
+        trial = propose(number, fixed)
+        trial.set_user_attr("asked for", number)
+        return trial
+
+    slow.learns = True  # type: ignore[attr-defined]
+    lease = mine.claim(study_id, "me", slow)
+    assert lease is not None
+    assert lease.number == 1
+    assert asked == [0, 1]
+    assert lease.trial.user_attrs["asked for"] == 1

@@ -34,9 +34,8 @@ class Claiming(TrialMethods):
             KeyError: there is no such study.
             OutageError: the database does not answer.
         """
-        learns = bool(getattr(propose, "learns", True))
         found = self._guess(study_id)
-        late = found is not None and not learns  # its number is sure only when it is taken
+        late = found is not None and not _learns(propose)  # its number is sure only when taken
         while True:
             found = found or self._plan(study_id)
             if found is None:
@@ -44,7 +43,8 @@ class Claiming(TrialMethods):
             proposal = None
             if found.kind != claims.RESUME and not late:
                 proposal = self._propose(found, propose)
-            lease = self._take(study_id, holder, found, proposal, None if learns else propose)
+            again = None if _learns(propose) else propose  # asked now: it may differ by number
+            lease = self._take(study_id, holder, found, proposal, again)
             if lease is not None and not lease.trial.state.is_finished():
                 return lease
             found, late = None, False
@@ -119,6 +119,11 @@ class Claiming(TrialMethods):
             return propose(number, None)
         finally:
             self._reads = True
+
+
+def _learns(propose: Propose) -> bool:
+    """Whether what it proposed last may be given another number."""
+    return bool(getattr(propose, "learns", True))
 
 
 def _still(expected: claims.Plan, found: claims.Plan) -> bool:
