@@ -38,6 +38,11 @@ RATE = "learning_rate = { low = 1e-3, high = 1e-1, log = true }"
         ('"none"', '"non"', ("search.pruner", "did you mean 'none'?")),
         ("epochs = 2", 'class_weights = "balancd"', ("training.class_weights", "'balanced'?")),
         ("epochs = 2", "sampling = true", ("training.sampling", "shuffled, balanced")),
+        (
+            'target = "kind"',
+            'target = "kind"\npreprocessing = { choices = ["standard", "quantil"] }',
+            ("data.preprocessing.choices[1]: unknown preprocessing", "'quantile'?"),
+        ),
         # a wrong type
         ("epochs = 2", 'epochs = "two"', ("training.epochs: found 'two'", "whole number")),
         ("epochs = 2", "epochs = 2.5", ("training.epochs: found 2.5", "whole number")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import optuna
 
@@ -77,11 +78,14 @@ def load_job(study: Study, study_id: int = -1) -> Job:
         DataError, StudyFileError: it is not.
     """
     study = resolved(study)
-    data = load_data(study.data, folder=study.folder)
+    variants = {
+        name: load_data(spec, folder=study.folder) for name, spec in study.data_variants().items()
+    }
+    data = variants[study.data.preprocessing]
     study.check_fit(data)
     metric = study.metric_for(data.target.task)
     check_factories(study, data, metric)
-    return Job(study, study_id, data, metric)
+    return Job(study, study_id, data, metric, variants)
 
 
 def join(storage: Storage, job: Job, trials: int | None) -> Job:
@@ -116,7 +120,7 @@ def join(storage: Storage, job: Job, trials: int | None) -> Job:
         storage.set_budget(study_id, wanted)
     if canonical(before) != canonical(document):
         storage.set_study_user_attr(study_id, SPEC, canonical(document))
-    return Job(study, study_id, job.data, job.metric)
+    return replace(job, study_id=study_id)
 
 
 def _refuse_foreign(storage: Storage, study: Study) -> None:
@@ -172,7 +176,8 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         _check_direction(trial, job)
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
-        trainer = Trainer(study.sample(trial), job.data, job.metric, seed)
+        config = study.sample(trial)
+        trainer = Trainer(config, job.data_for(config), job.metric, seed)
         for epoch in trainer.epochs():
             trial.report(epoch.value, epoch.number)
             if not epoch.finite or trial.should_prune():

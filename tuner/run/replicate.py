@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from optuna.trial import FrozenTrial
 
@@ -120,9 +121,9 @@ class Held:
         study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
         if what == taking_apart.WHAT:
             self.storage.set_study_user_attr(study_id, TAKEN_APART, self.taken_apart)
-        job = Job(study, study_id, self.job.data, metric)
+        job = replace(self.job, study=study, study_id=study_id)
         if self.tests:
-            _ = job.final  # before workers are forked, which share it
+            _ = job.finals  # before workers are forked, which share it
         return train(job, self.storage, self.options, self.watch, {}).progress.met
 
     def mixture(self) -> Mixture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tuner.data.preprocessing import STATISTICS
 from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
@@ -91,6 +92,21 @@ SECTIONS: dict[str, tuple[Leaf, ...]] = {
     ),
 }
 """The leaves of a family stand in ``[model]`` beside ``family``, or within its table."""
+
+PREPROCESSING = Leaf(
+    name="preprocessing",
+    kind=str,
+    default="standard",
+    options=dict.fromkeys(STATISTICS, ()),
+    search=("standard", "quantile"),
+    static=True,
+    doc="what is done with numbers: mean 0 and deviation 1, normal scores of ranks, ranks, nothing",
+    unit="name",
+    source="Conover 1999",
+)
+
+DATA_LEAVES = (PREPROCESSING,)
+"""The leaves in ``[data]``, after those of the sections: a trial has the data of its values."""
 
 STANDARD: dict[str, tuple[str, ...]] = {
     "model": ("depth", "width"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tuner.data.preprocessing import STATISTICS
 from tuner.data.spec import APART, OF_TEXT, TABLES, TASKS
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
@@ -39,7 +38,6 @@ def data_keys() -> dict[str, Any]:
         "time": {**text, "description": "a column: train before validation before test"},
         "split": {**text, "description": "a column that says train, validation or test"},
         "test_path": {**text, "description": "a second file, with the test rows"},
-        "preprocessing": {"enum": list(STATISTICS), "default": "standard"},
         "text": {**text, "description": "a column of text, then the only feature"},
         "vectors": {**text, "description": "word vectors, in the text format of GloVe or word2vec"},
         "vocabulary": {**side, "default": 20000, "description": "most words that are known"},

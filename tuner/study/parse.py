@@ -10,11 +10,13 @@ from tuner.errors import StudyFileError
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
+from tuner.sampling import baseline_value
 from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
 from tuner.space import Choice, Leaf, Node, Range, walk
 from tuner.study.catalogue import (
     FAMILY,
+    DATA_LEAVES,
     SECTIONS,
     STANDARD,
     STANDARD_OF_TEXT,
@@ -70,7 +72,7 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
         name=name,
         description=document.get("description", ""),
         metric=metric,
-        data=read_data(document["data"]),
+        data=read_data(_fixed(document["data"], nodes)),
         nodes=nodes,
         search=read_search(document.get("search", {}), nodes),
         document=document,
@@ -92,6 +94,7 @@ def _check_search(study: Study) -> None:
 def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
     """Every leaf of the sections that describe a trial."""
     text = "text" in document.get("data", {})
+    data = document.get("data", {})
     if not any(document.get(section) for section in SECTIONS):
         document = _standard(STANDARD_OF_TEXT if text else STANDARD)
     usual = {"family": TEXT_FAMILY} if text else {}
@@ -111,7 +114,16 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
             path = f"{section}.{leaf.name}"
             nodes.append(Node(leaf.name, leaf, read_value(path, leaf, raw, beside), path))
         _check_used(beside, nodes)
+    for leaf in DATA_LEAVES:
+        raw, path = data.get(leaf.name, leaf.default), f"data.{leaf.name}"
+        nodes.append(Node(leaf.name, leaf, read_value(path, leaf, raw), path))
     return tuple(nodes)
+
+
+def _fixed(data: Mapping[str, Any], nodes: tuple[Node, ...]) -> dict[str, Any]:
+    """``[data]`` with the baseline's value at every leaf."""
+    names = [leaf.name for leaf in DATA_LEAVES if leaf.name in data]
+    return {**data, **{n.name: baseline_value(n) for n in nodes if n.name in names}}
 
 
 def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]) -> None:

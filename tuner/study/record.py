@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,13 @@ class Study:
         if isinstance(value, Choice):
             return max(int(str(name)) for name in value.labels)
         return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
+
+    def data_variants(self) -> dict[str, DataSpec]:
+        """The data of every ``preprocessing`` that a trial may have, by its name."""
+        value = next(node.value for node in self.nodes if node.name == "preprocessing")
+        options = value.options if isinstance(value, Choice) else (value,)
+        names = [str(label(option)) for option in options]  # type: ignore[arg-type]
+        return {name: replace(self.data, preprocessing=name) for name in names}  # type: ignore[arg-type]
 
     def metric_for(self, task: str) -> Metric:
         """The metric that the search optimizes.

@@ -10,7 +10,7 @@ from tuner.search.options import Option
 from tuner.search.pruners import PRUNERS
 from tuner.search.samplers import SAMPLERS
 from tuner.space import Leaf
-from tuner.study.catalogue import SECTIONS, model_leaves
+from tuner.study.catalogue import DATA_LEAVES, SECTIONS, model_leaves
 from tuner.study.data_schema import DATA_RULES, data_keys
 from tuner.study.parse import suggested
 from tuner.study.settings import DURATION
@@ -31,10 +31,14 @@ def schema() -> Schema:
         "description": "what is searched for; by default accuracy, or rmse for regression",
     }
     about = {"type": "string", "description": "one line for people"}
+    data = {**data_keys(), **{leaf.name: leaf_schema(leaf) for leaf in DATA_LEAVES}}
     properties: dict[str, Schema] = {
         "description": about,
         "metric": metric,
-        "data": {**_table(data_keys()), **DATA_RULES},
+        "data": {
+            **_table({**data_keys(), **_section("data", DATA_LEAVES)["properties"]}),
+            **DATA_RULES,
+        },
     }
     return {
         "$schema": DRAFT,
@@ -94,7 +98,11 @@ def scalar(leaf: Leaf) -> Schema:
 
 def _with_options() -> list[Leaf]:
     """The leaves whose values are names that bring leaves; one name is one leaf."""
-    leaves = [*model_leaves().values(), *(leaf for own in SECTIONS.values() for leaf in own)]
+    leaves = [
+        *model_leaves().values(),
+        *(x for own in SECTIONS.values() for x in own),
+        *DATA_LEAVES,
+    ]
     return [leaf for leaf in leaves if leaf.options is not None]
 
 
@@ -172,7 +180,7 @@ def _option(option: Option) -> Schema:
 def _configuration() -> Schema:
     """Values by leaf name; a nested leaf carries its option's name."""
     leaves = dict(model_leaves())
-    for section in SECTIONS.values():
+    for section in (*SECTIONS.values(), DATA_LEAVES):
         for leaf in section:
             leaves[leaf.name] = leaf
             for name, own in (leaf.options or {}).items():

@@ -24,7 +24,8 @@ def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> T
     replica = _replica(trial)
     seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
     config = {**job.study.config(trial.params), **replica.get("override", {})}
-    data = job.final if replica.get("final") else job.data
+    final = replica.get("final")
+    data = job.finals[config["preprocessing"]] if final else job.data_for(config)
     return Trainer(config, data, job.metric, seed, device)
 
 

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import torch
 
 from tuner.data import DataSet, load
 from tuner.metrics import Metric
 from tuner.seeds import derive
+from tuner.space import Config
 from tuner.study import Study
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to train a study's trials; prepared once and shared."""
+    """What a worker needs to train a study's trials; prepared once and shared.
+
+    Args:
+        data: the baseline's.
+        variants: the data by ``preprocessing``, where the study searches it.
+    """
 
     study: Study
     study_id: int
     data: DataSet
     metric: Metric
+    variants: Mapping[str, DataSet] = field(default_factory=dict)
+
+    def data_for(self, config: Config) -> DataSet:
+        """The data of a configuration: that of its ``preprocessing``."""
+        return self.variants.get(config.get("preprocessing", ""), self.data)
+
+    def to(self, device: torch.device | str) -> Job:
+        """The same job with its data on a device."""
+        moved = {name: data.to(device) for name, data in self.variants.items()}
+        job = replace(self, data=self.data.to(device), variants=moved)
+        if "finals" in vars(self):  # read already, which is not to be done twice
+            vars(job)["finals"] = {name: data.to(device) for name, data in self.finals.items()}
+        return job
 
     @cached_property
-    def final(self) -> DataSet:
-        """All rows of the search to train on, and the test rows in place of those for validation.
+    def finals(self) -> Mapping[str, DataSet]:
+        """All rows of the search to train on, and the test rows in place of those for validation,
+        by ``preprocessing``.
 
         Raises:
             DataError: there are no test rows.
         """
-        return load(self.study.data, folder=self.study.folder, final=True)
+        variants, folder = self.study.data_variants(), self.study.folder
+        return {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
 
     def seed(self, number: int) -> int:
         """A trial's seed, 32 bits so that every dashboard shows it exactly."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -83,7 +83,7 @@ class Worker:
         never = isinstance(pruner, NopPruner)  # then nothing has to be read
         pruning = None if never else PruningStudy(view, job.study.name, pruner)
         desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
-        here = replace(job, data=job.data.to(self.device))  # once, not for each trial
+        here = job.to(self.device)  # once, not for each trial
         return Bench(here, Proposer(view, here, pruner, self.clock), desk)
 
     def work(self, job: Job, deadline: float | None = None) -> None:
