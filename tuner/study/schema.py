@@ -35,10 +35,7 @@ def schema() -> Schema:
     properties: dict[str, Schema] = {
         "description": about,
         "metric": metric,
-        "data": {
-            **_table({**data_keys(), **_section("data", DATA_LEAVES)["properties"]}),
-            **DATA_RULES,
-        },
+        "data": {**_table(data), **DATA_RULES},
     }
     return {
         "$schema": DRAFT,
