@@ -15,8 +15,8 @@ from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
 from tuner.space import Choice, Leaf, Node, Range, walk
 from tuner.study.catalogue import (
-    FAMILY,
     DATA_LEAVES,
+    FAMILY,
     SECTIONS,
     STANDARD,
     STANDARD_OF_TEXT,
