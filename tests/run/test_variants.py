@@ -48,3 +48,13 @@ def test_both_are_searched_and_trained_again(sqlite_url: str) -> None:
     for name in CHOICE["choices"]:
         number = next(t.number for t in trials if t.params["preprocessing"] == name)
         assert retrain("variants", number, options).equal
+
+
+def test_the_final_rows_have_the_preprocessing_too() -> None:
+    job = load_job(study(CHOICE))
+    assert set(job.finals) == {"standard", "quantile"}
+    for name, final in job.finals.items():
+        alone = load_job(study(name)).finals[name]
+        assert torch.equal(final.train.x, alone.train.x)
+        assert len(final.train) == len(job.data.train) + len(job.data.validation)
+    assert job.to("cpu").finals["quantile"].train.x is job.finals["quantile"].train.x

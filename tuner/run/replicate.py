@@ -20,7 +20,6 @@ from tuner.run.options import RunOptions
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import Storage, open_existing, redact
 from tuner.views.snapshot import Snapshot
-from tuner.worker import Job
 
 Watch = Callable[[Snapshot], None]
 
