@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from tuner.study import load, parse
+from tuner.study.catalogue import SECTIONS
 from tuner.study.files import shipped
 from tuner.training.plan import plan
 from tuner.views.best import snippet, toml, view
@@ -91,3 +92,10 @@ def test_view_is_toml_as_a_whole() -> None:
     assert "# seconds     1 min 5 s" in text
     assert "validation loss" not in text
     assert "baseline" not in view({**best, "baseline": None})
+
+
+def test_the_snippet_says_what_was_done_with_the_data() -> None:
+    config = {leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves}
+    assert "[data]" not in snippet({**config, "preprocessing": "standard"})
+    found = snippet({**config, "preprocessing": "quantile"})
+    assert found.endswith('[data]\npreprocessing = "quantile"\n')

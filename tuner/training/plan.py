@@ -16,10 +16,10 @@ from tuner.models.factory import factory, is_factory
 from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
 from tuner.space import Config, Leaf
-from tuner.study.catalogue import SECTIONS
+from tuner.study.catalogue import DATA_LEAVES, SECTIONS
 from tuner.techniques import TECHNIQUES, Technique
 
-OTHERS = frozenset(leaf.name for leaves in SECTIONS.values() for leaf in leaves)
+OTHERS = frozenset(leaf.name for leaves in (*SECTIONS.values(), DATA_LEAVES) for leaf in leaves)
 """Leaves that are not a network's."""
 
 

@@ -90,13 +90,13 @@ def _attribute(key: str, value: Any) -> str:
 def snippet(config: Config) -> str:
     """A configuration as the sections of a study file, every value fixed.
 
-    Techniques that are off are left out: they are off by default.
+    Techniques that are off, and data as by default, are left out.
     """
     from tuner.models import FAMILIES
-    from tuner.study.catalogue import SECTIONS
+    from tuner.study.catalogue import DATA_LEAVES, SECTIONS
 
     lines: list[str] = []
-    for section, leaves in SECTIONS.items():
+    for section, leaves in {**SECTIONS, "data": DATA_LEAVES}.items():
         rows = []
         for leaf in leaves:
             value = config.get(leaf.name, leaf.default)
@@ -107,7 +107,7 @@ def snippet(config: Config) -> str:
                 own = [x.name for x in FAMILIES[value].leaves]
                 nested = {x: config.get(f"{value}.{x}", config.get(x)) for x in own}
                 rows += [("family", value), *((k, v) for k, v in nested.items() if v is not None)]
-            elif leaf.off is None or value != leaf.off:
+            elif value != (leaf.default if section == "data" else leaf.off):
                 rows.append((leaf.name, _with_leaves(config, value) if leaf.options else value))
         if rows:
             lines += [f"[{section}]", *(f"{key} = {toml(value)}" for key, value in rows), ""]
