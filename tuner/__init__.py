@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tuner.answers.confirm import Confirmation, Measured
     from tuner.answers.estimate import Estimate
     from tuner.errors import TunerError
+    from tuner.reports import Comparison, Report, compare, report
     from tuner.run import Retrained, RunOptions, ablate, confirm, objective, optimize, retrain
     from tuner.space import Choice, Option, Range
     from tuner.storage import open_storage
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Ablation": "tuner.answers.ablate",
     "Choice": "tuner.space",
+    "Comparison": "tuner.reports",
     "Confirmation": "tuner.answers.confirm",
     "Effect": "tuner.answers.ablate",
     "Epoch": "tuner.training.plain",
@@ -29,24 +31,28 @@ _HOME = {
     "Measured": "tuner.answers.confirm",
     "Option": "tuner.space",
     "Range": "tuner.space",
+    "Report": "tuner.reports",
     "Retrained": "tuner.run",
     "RunOptions": "tuner.run",
     "Study": "tuner.study",
     "Trainer": "tuner.training.plain",
     "TunerError": "tuner.errors",
     "ablate": "tuner.run",
+    "compare": "tuner.reports",
     "confirm": "tuner.run",
     "define_study": "tuner.study",
     "load_study": "tuner.study",
     "objective": "tuner.run",
     "open_storage": "tuner.storage",
     "optimize": "tuner.run",
+    "report": "tuner.reports",
     "retrain": "tuner.run",
 }
 
 __all__ = [
     "Ablation",
     "Choice",
+    "Comparison",
     "Confirmation",
     "Effect",
     "Epoch",
@@ -54,18 +60,21 @@ __all__ = [
     "Measured",
     "Option",
     "Range",
+    "Report",
     "Retrained",
     "RunOptions",
     "Study",
     "Trainer",
     "TunerError",
     "ablate",
+    "compare",
     "confirm",
     "define_study",
     "load_study",
     "objective",
     "open_storage",
     "optimize",
+    "report",
     "retrain",
 ]
 

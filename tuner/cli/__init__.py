@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import answering, catalogue, control, running, start
+from tuner.cli import answering, catalogue, control, reporting, running, start
 from tuner.errors import TunerError
 
 INTERRUPTED = 130
@@ -67,6 +67,8 @@ for command in (
     control.best,
     answering.confirm,
     answering.ablate,
+    reporting.report,
+    reporting.compare,
     running.retrain,
     running.worker,
     running.submit,

@@ -1,0 +1,80 @@
+"""Studies side by side: ranked only where the numbers mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import tuner
+from tuner.errors import UsageError
+from tuner.reports.compare import comparison
+
+Trial = Callable[..., Any]
+
+
+def test_the_better_of_two_studies_on_the_same_data(place: Any, make_trial: Trial) -> None:
+    place.study(make_trial(0), make_trial(1), name="a")
+    place.study(make_trial(0), make_trial(1, value=0.99), make_trial(2, "PRUNED"), name="b")
+    found = tuner.compare(["a", "b"], tuner.RunOptions(storage=place.url))
+    assert found.best == "b"
+    assert [side.measured for side in found.sides] == ["search", "search"]
+    assert "flatter" in found.notes[-1]
+    second = found.sides[1]
+    assert (second.value, second.complete, second.pruned, second.failed) == (0.99, 2, 1, 0)
+    assert second.gain == pytest.approx(0.19)
+    assert second.seconds == 4.5
+    frame = found.to_frame()
+    assert list(frame.index) == ["a", "b"]
+    assert frame.loc["b", "value"] == 0.99
+
+
+def test_other_metrics_and_other_data_are_not_ranked(
+    place: Any, make_trial: Trial, fixed: Any
+) -> None:
+    one = place.facts(make_trial(0), name="a")
+    two = place.facts(make_trial(0, value=50.0, params={}), name="b", document=fixed)
+    found = comparison([one, two])
+    assert found.best is None
+    assert found.notes[0].startswith("The metrics differ")
+    assert "a accuracy, b rmse" in found.notes[0]
+    assert "[data]" in found.notes[1]
+
+
+def test_confirmed_beside_not_confirmed_is_not_ranked(
+    place: Any, make_trial: Trial, make_answers: Callable[..., Any]
+) -> None:
+    trials = [make_trial(n) for n in range(4)]
+    one = replace(place.facts(*trials, name="a"), answers=make_answers())
+    two = place.facts(*trials, name="b")
+    found = comparison([one, two])
+    assert found.best is None
+    assert "`tuner confirm` first for b" in found.notes[0]
+    assert found.sides[0].measured == "test"
+    assert found.sides[0].low == pytest.approx(0.94)
+    confirmed = comparison([one, replace(two, answers=make_answers(best=0.99))])
+    assert confirmed.best == "b"
+    assert confirmed.notes == ()
+
+
+def test_a_study_without_a_complete_trial(place: Any, make_trial: Trial) -> None:
+    one = place.facts(make_trial(0), name="a")
+    two = place.facts(make_trial(0, "FAIL", None), name="b")
+    found = comparison([one, two])
+    assert found.best == "a"
+    assert found.sides[1].value is None
+    assert found.sides[1].failed == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["a"], "one study has nothing beside it"), (["a", "a"], "found 'a' twice")],
+)
+def test_what_cannot_be_compared(
+    place: Any, make_trial: Trial, names: list[str], words: str
+) -> None:
+    place.study(make_trial(0), name="a")
+    with pytest.raises(UsageError, match=words):
+        tuner.compare(names, tuner.RunOptions(storage=place.url))

@@ -1,0 +1,116 @@
+"""A report on studies in any state, and the ways to write it down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+import tuner
+from tuner.errors import UsageError
+from tuner.reports.facts import Facts
+from tuner.reports.report import build, format_of, report_of
+
+Trial = Callable[..., Any]
+KEYS = ["verdict", "history", "curves", "techniques", "space", "test", "configuration", "time"]
+
+
+def test_a_report_of_python_has_figures_and_a_frame(place: Any, make_trial: Trial) -> None:
+    study, _ = place.study(*(make_trial(n) for n in range(12)))
+    found = tuner.report("made", tuner.RunOptions(storage=place.url))
+    assert isinstance(found, tuner.Report)
+    assert all(isinstance(figure, go.Figure) for figure in found.figures.values())
+    frame = found.to_frame()
+    assert list(frame["number"]) == list(range(12))
+    assert {"state", "value", "seconds", "epochs", "dropout", "sgd.momentum"} <= set(frame.columns)
+    assert frame["sgd.momentum"].isna().sum() == 9
+    again = tuner.report(study, tuner.RunOptions(storage=place.url))
+    assert again.verdict == found.verdict
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        ["COMPLETE"],
+        ["RUNNING"],
+        ["FAIL"],
+        ["PRUNED"],
+        ["WAITING"],
+        ["FAIL", "PRUNED", "PRUNED"],
+        ["PRUNED", "COMPLETE"],
+        ["COMPLETE", "COMPLETE", "RUNNING"],
+    ],
+)
+def test_a_study_in_any_state_has_all_sections(
+    place: Any, make_trial: Trial, states: list[str]
+) -> None:
+    trials = [make_trial(i, s, 0.0 if s == "COMPLETE" else None) for i, s in enumerate(states)]
+    found = report_of(place.facts(*trials))
+    assert [section.key for section in found.sections] == KEYS
+    assert all(section.parts for section in found.sections)
+    assert found.html().count("<section") == len(KEYS)
+    assert found.markdown().count("\n## ") == len(KEYS)
+    assert len(json.loads(found.text("json"))["trials"]) == len(states)
+
+
+def test_a_study_that_searches_nothing(place: Any, make_trial: Trial, fixed: Any) -> None:
+    found = report_of(place.facts(make_trial(0, value=54.0, params={}), document=fixed))
+    text = found.markdown()
+    assert "searches no technique" in text
+    assert "searches nothing" in text
+    assert found.html()
+
+
+def test_values_that_are_not_finite(place: Any, make_trial: Trial) -> None:
+    facts = place.facts(make_trial(0), make_trial(1, value=float("inf")), make_trial(2))
+    text = report_of(facts).text("json")
+    assert json.loads(text)["trials"][1]["value"] is None
+    assert report_of(facts).html()
+
+
+def test_a_trial_that_tuner_did_not_make(place: Any, make_trial: Trial) -> None:
+    stranger = make_trial(1, params={"learning_rate": 0.01})
+    found = report_of(place.facts(make_trial(0), stranger, make_trial(2)))
+    assert found.to_frame()["learning_rate"][1] == 0.01
+    assert found.html()
+
+
+def test_a_study_without_a_trial_is_refused(place: Any) -> None:
+    study, study_id = place.study()
+    with pytest.raises(UsageError, match="no trial of 'made' has begun yet") as caught:
+        build(place.storage, study, study_id)
+    assert "tuner optimize --study made" in caught.value.hint
+
+
+def test_json_holds_everything(searched: Facts, make_answers: Callable[..., Any]) -> None:
+    found = report_of(replace(searched, answers=make_answers()))
+    document = json.loads(found.text("json"))
+    assert document["confirmation"]["winner"]["test"]["values"] == [0.94, 0.95, 0.96]
+    assert document["ablation"]["effects"][0]["technique"] == "dropout"
+    assert document["chosen"]["number"] == 3
+    assert document["main_effects"][0]["technique"] == "batch_norm"
+    assert len(document["trials"]) == 40
+    assert document["spec"]["metric"] == "accuracy"
+
+
+def test_a_file_is_replaced_and_nothing_is_left_beside(searched: Facts, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "report.md").write_text("old")
+    written = report_of(searched).save(folder / "report.md")
+    assert written.read_text().startswith("# made: report\n")
+    assert [path.name for path in folder.iterdir()] == ["report.md"]
+
+
+def test_the_format_is_by_the_ending() -> None:
+    assert [format_of(name) for name in ("a.md", "a.json", "a.html", "a")] == [
+        "md",
+        "json",
+        "html",
+        "html",
+    ]

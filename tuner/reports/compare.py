@@ -1,0 +1,176 @@
+"""Studies side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import UsageError
+from tuner.reports.answers import Estimate
+from tuner.reports.facts import Facts, read_facts
+from tuner.reports.time_spent import wall_seconds
+from tuner.reports.verdict import chosen_of
+from tuner.space import Config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tuner.storage import Storage
+    from tuner.study import Study
+
+
+@dataclass(frozen=True)
+class Side:
+    """One study.
+
+    Attributes:
+        measured: what the numbers are: "test" or "validation" over seeds, after `confirm`;
+            "search" is one training on the validation split, which chose it.
+        value, low, high: of the best configuration; the 95% interval where there are seeds.
+        baseline, baseline_low, baseline_high: the same of the baseline.
+        gain: how much better than the baseline; positive is better.
+        seconds: of training, all workers together; ``wall`` is by the clock.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    measured: str
+    number: int | None
+    value: float | None
+    low: float | None
+    high: float | None
+    baseline: float | None
+    baseline_low: float | None
+    baseline_high: float | None
+    gain: float | None
+    seeds: int
+    seconds: float
+    wall: float
+    parameters: int | None
+    trials: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    configuration: Config
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Studies side by side, in the order in which they were named.
+
+    Attributes:
+        best: the study with the best value; None where the studies cannot be ranked.
+        notes: why not, or what to mind.
+    """
+
+    sides: tuple[Side, ...]
+    best: str | None
+    notes: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each study."""
+        import pandas as pd
+
+        rows = [{k: v for k, v in asdict(s).items() if k != "configuration"} for s in self.sides]
+        return pd.DataFrame(rows).set_index("study")
+
+    def document(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        sides = [asdict(side) for side in self.sides]
+        return {"studies": sides, "best": self.best, "notes": list(self.notes)}
+
+
+def compare_studies(storage: Storage, studies: Sequence[tuple[Study, int]]) -> Comparison:
+    """Reads and compares studies of one database.
+
+    Raises:
+        UsageError: fewer than two, one twice, or one without a trial.
+    """
+    names = [study.name for study, _ in studies]
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise UsageError(f"found {twice!r} twice", hint="name each study once")
+    if len(names) < 2:
+        raise UsageError("one study has nothing beside it", hint="tuner compare A B")
+    found = [read_facts(storage, study, study_id) for study, study_id in studies]
+    return comparison(found)
+
+
+def comparison(found: Sequence[Facts]) -> Comparison:
+    """Of what was read."""
+    sides = tuple(_side(facts) for facts in found)
+    notes = _obstacles(found, sides)
+    ranked = [side for side in sides if side.value is not None]
+    best = None
+    if not notes and ranked:
+        sign = 1 if sides[0].direction == "maximize" else -1
+        best = max(ranked, key=lambda side: sign * (side.value or 0.0)).study
+    return Comparison(sides, best, (*notes, *_cautions(sides)))
+
+
+def _side(facts: Facts) -> Side:
+    chosen = chosen_of(facts)
+    progress = facts.progress
+    return Side(
+        study=facts.study.name,
+        metric=facts.metric,
+        direction=facts.direction,
+        number=None if chosen is None else chosen.number,
+        **_numbers(facts),
+        seconds=round(sum(entry.seconds for entry in facts.entries), 3),
+        wall=round(wall_seconds(facts), 3),
+        parameters=None if chosen is None else chosen.facts.get("parameters"),
+        trials=len(facts.entries),
+        complete=progress.complete,
+        pruned=progress.pruned,
+        failed=progress.failed,
+        running=progress.running,
+        configuration={} if chosen is None else dict(chosen.config),
+    )
+
+
+def _numbers(facts: Facts) -> dict[str, Any]:
+    """The confirmed numbers where there are any, else those of the search."""
+    found = facts.answers.confirmation
+    if found is None:
+        value = None if facts.best is None else facts.best.value
+        base = None if facts.baseline is None else facts.baseline.value
+        mine = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
+        other = {"baseline": base, "baseline_low": None, "baseline_high": None}
+    else:
+        on_test = found.winner.test is not None and found.baseline.test is not None
+        best: Estimate = found.winner.validation
+        first: Estimate = found.baseline.validation
+        if found.winner.test is not None and found.baseline.test is not None:
+            best, first = found.winner.test, found.baseline.test
+        measured = "test" if on_test else "validation"
+        mine = {"measured": measured, "seeds": len(best.values), "value": best.mean}
+        mine |= {"low": best.low, "high": best.high}
+        other = {"baseline": first.mean, "baseline_low": first.low, "baseline_high": first.high}
+    a, b = mine["value"], other["baseline"]
+    gain = None if not isinstance(a, float) or not isinstance(b, float) else facts.gain(a, b)
+    return {**mine, **other, "gain": gain}
+
+
+def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
+    """Why the values cannot be ranked."""
+    notes = []
+    if len({side.metric for side in sides}) > 1:
+        each = ", ".join(f"{side.study} {side.metric}" for side in sides)
+        notes.append(f"The metrics differ, so nothing is ranked: {each}.")
+    if len({repr(sorted(facts.study.document.get("data", {}).items())) for facts in found}) > 1:
+        notes.append("The [data] of the studies differs, so nothing is ranked.")
+    if len({side.measured for side in sides if side.value is not None}) > 1:
+        missing = ", ".join(side.study for side in sides if side.measured == "search")
+        notes.append(f"Some are confirmed and some are not: `tuner confirm` first for {missing}.")
+    return tuple(notes)
+
+
+def _cautions(sides: Sequence[Side]) -> tuple[str, ...]:
+    if any(side.measured == "search" for side in sides):
+        text = "Values marked * are of one training on the rows that chose it, and flatter: "
+        return (f"{text}`tuner confirm` says how good they really are.",)
+    return ()

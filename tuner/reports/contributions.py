@@ -1,0 +1,87 @@
+"""What each technique contributes: by experiment, and by what the search saw."""
+
+from __future__ import annotations
+
+from tuner.reports.effect_figures import VIEWS
+from tuner.reports.effects import MainEffect, main_effects
+from tuner.reports.facts import Facts
+from tuner.reports.parts import Chart, Grid, Part, Words
+from tuner.views.format import difference, number
+
+
+def contributions(facts: Facts) -> tuple[Part, ...]:
+    """The ablation, then raw main effects and importances, each marked as what it is."""
+    effects = main_effects(facts)
+    parts: list[Part] = list(_ablation(facts))
+    if effects:
+        parts += _mains(facts, effects)
+    else:
+        parts.append(Words("The study searches no technique, so there is none to compare."))
+    if facts.importances:
+        parts += _importances(facts)
+    return tuple(parts)
+
+
+def _ablation(facts: Facts) -> tuple[Part, ...]:
+    found = facts.answers.ablation
+    if found is None:
+        if not facts.techniques:
+            return ()
+        command = facts.command("ablate")
+        text = "No experiment has been made yet that switches techniques off one by one: "
+        return (Words(f"{text}`{command}` makes it. What follows is from the search alone."),)
+    rows = tuple(
+        (
+            effect.technique,
+            VIEWS.get(effect.view, (effect.view, ""))[0],
+            difference(effect.difference.mean, 0.0),
+            f"{_signed(effect.difference.low)} to {_signed(effect.difference.high)}",
+        )
+        for effect in found.effects
+    )
+    columns = ("technique", "experiment", "gain", "95% interval")
+    return (
+        *(Words(effect.words) for effect in found.effects if effect.view == "off"),
+        Chart("ablation", "By experiment, over seeds, with 95% intervals.", "see the table"),
+        Grid(f"Gain in {facts.metric} over seeds", columns, rows, first_number=2),
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else difference(value, 0.0)
+
+
+def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
+    rows = tuple(
+        (
+            each.technique,
+            f"{number(each.on)} ({each.with_it:,})",
+            f"{number(each.off)} ({each.without:,})",
+            _signed(each.gain),
+            "–" if each.low is None else f"{_signed(each.low)} to {_signed(each.high)}",
+        )
+        for each in effects
+    )
+    text = (
+        "Main effects in the search: the mean of the complete trials with a technique against "
+        "those without it. The sampler chose these trials and everything else varies between "
+        "them, pruned trials are not in it: a hint, no proof."
+    )
+    columns = ("technique", "on (trials)", "off (trials)", "gain", "95% interval")
+    grid = Grid(f"Main effects on {facts.metric}; positive is better", columns, rows)
+    if not any(each.gain is not None for each in effects):
+        return [Words(text), grid]
+    return [Words(text), Chart("mains", "Main effects in the search.", "see the table"), grid]
+
+
+def _importances(facts: Facts) -> list[Part]:
+    rows = tuple((name, f"{share:.1%}") for name, share in facts.importances.items())
+    text = (
+        "Importances by PED-ANOVA, which Optuna computes from the complete trials of the search: "
+        "how much of what tells good trials from the rest each parameter explains, not in which "
+        "direction. A parameter that only some trials have counts among those "
+        "(conditional PED-ANOVA); name.on is a switch."
+    )
+    caption = "Importances (PED-ANOVA)"
+    chart = Chart("importances", f"{caption}, from the search.", "see the table")
+    return [Words(text), chart, Grid(caption, ("parameter", "share"), rows, folded=True)]

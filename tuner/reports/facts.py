@@ -1,0 +1,182 @@
+"""Everything that a report is made of, read from the database once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tuner.errors import TunerError, UsageError
+from tuner.reports.answers import Answers, read_answers
+from tuner.space import Config, Node, walk
+from tuner.views.snapshot import measured, shown_url
+from tuner.views.trials import better
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from tuner.storage import Progress, Storage
+    from tuner.study import Study
+
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial.
+
+    Attributes:
+        value: the metric on the validation split; of a pruned or running one its last; None if
+            there is none that is finite.
+        curve: the metric after each epoch, finite values only.
+        config: every leaf by name; of a trial that tuner did not make, its parameters.
+        facts: what the worker said: seconds, epochs, seed, device, error, …
+    """
+
+    number: int
+    state: str
+    value: float | None
+    curve: Mapping[int, float] = field(repr=False)
+    config: Config = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+    started: datetime | None = field(default=None, repr=False)
+    ended: datetime | None = field(default=None, repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """Spent on it by all workers; 0 where nobody said."""
+        return float(self.facts.get("seconds", 0.0))
+
+    @property
+    def epochs(self) -> int:
+        return int(self.facts.get("epochs", max(self.curve, default=0)))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A study at one moment.
+
+    Attributes:
+        entries: all trials, in the order of their numbers.
+        storage: the database's URL without a password.
+        option: what commands need besides ``--study``: ``--storage URL``, or nothing.
+        importances: share of the variation that Optuna gives each parameter, largest first.
+    """
+
+    study: Study
+    metric: str
+    direction: str
+    entries: tuple[Entry, ...]
+    progress: Progress
+    storage: str
+    option: str = ""
+    answers: Answers = field(default_factory=Answers)
+    importances: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def complete(self) -> tuple[Entry, ...]:
+        return tuple(e for e in self.entries if e.state == "complete" and e.value is not None)
+
+    @cached_property
+    def best(self) -> Entry | None:
+        """The best complete trial; the first of equal ones."""
+        found: Entry | None = None
+        for entry in self.complete:
+            if found is None or better(_of(entry), _of(found), self.direction):
+                found = entry
+        return found
+
+    @property
+    def baseline(self) -> Entry | None:
+        """Trial 0, if it is complete."""
+        return next((entry for entry in self.complete if entry.number == 0), None)
+
+    @property
+    def searched(self) -> tuple[Node, ...]:
+        return tuple(node for node in walk(self.study.nodes) if node.searched)
+
+    @property
+    def techniques(self) -> tuple[Node, ...]:
+        """The searched leaves that can be switched off."""
+        return tuple(node for node in self.searched if node.leaf.off is not None)
+
+    def gain(self, value: float, over: float) -> float:
+        """How much better a value is than another one; positive is better."""
+        return value - over if self.direction == "maximize" else over - value
+
+    def count(self, state: str) -> int:
+        return sum(entry.state == state for entry in self.entries)
+
+    def command(self, name: str, rest: str = "") -> str:
+        """A command line about this study."""
+        from shlex import quote
+
+        words = ("tuner", name, f"--study {quote(self.study.name)}", self.option, rest)
+        return " ".join(word for word in words if word)
+
+
+def _of(entry: Entry) -> float:
+    assert entry.value is not None
+    return entry.value
+
+
+def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") -> Facts:
+    """Reads a study.
+
+    Raises:
+        UsageError: it has no trial yet.
+    """
+    from tuner.reports.importances import importances
+
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    facts = Facts(
+        study=study,
+        metric=metric,
+        direction=direction,
+        entries=tuple(_entry(study, trial) for trial in trials),
+        progress=storage.progress(study_id),
+        storage=shown_url(storage.url),
+        option=option,
+        answers=read_answers(storage, study),
+        importances=importances(storage, study.name),
+    )
+    if not trials:
+        raise UsageError(
+            f"no trial of {study.name!r} has begun yet",
+            where=facts.storage,
+            hint=f"{facts.command('optimize')} trains some",
+        )
+    return facts
+
+
+def _entry(study: Study, trial: FrozenTrial) -> Entry:
+    curve = {k: v for k, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)}
+    value = trial.values[0] if trial.values else curve.get(max(curve, default=0))
+    return Entry(
+        number=trial.number,
+        state=STATES[trial.state.name],
+        value=value if value is not None and math.isfinite(value) else None,
+        curve=curve,
+        config=_config(study, trial.params),
+        facts=trial.user_attrs,
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
+
+
+def _config(study: Study, params: Mapping[str, Any]) -> Config:
+    """Of a trial that is only beginning, or that tuner did not make, what there is."""
+    try:
+        return study.config(params)
+    except TunerError:
+        return dict(params)

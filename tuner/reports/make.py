@@ -1,0 +1,103 @@
+"""How to make it again: the configuration, versions, seeds and commands."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tuner.reports.facts import Facts
+from tuner.reports.parts import Code, Grid, Part, Words
+from tuner.reports.verdict import chosen_of
+from tuner.views.best import snippet
+
+PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
+
+
+def make(facts: Facts) -> tuple[Part, ...]:
+    """The chosen configuration, the study file, seeds, versions and commands."""
+    parts: list[Part] = []
+    chosen = chosen_of(facts)
+    if chosen is None:
+        parts.append(Words("No trial is complete, so there is no configuration to show."))
+    else:
+        caption = f"Trial {chosen.number} as sections of a study file; what is off is left out"
+        parts.append(Code(snippet(chosen.config), "toml", caption))
+    parts.append(Code(study_file(facts), "toml", "The study file"))
+    parts.append(Code("\n".join(commands(facts)), "bash", "To make it again"))
+    rows = tuple(versions().items())
+    parts.append(Grid("Versions where this report was written", ("", "version"), rows, 2))
+    rows = tuple(seeds(facts).items())
+    parts.append(Grid("Seeds and where it ran", ("", "value"), rows, 2))
+    return tuple(parts)
+
+
+def commands(facts: Facts) -> list[str]:
+    """The search again, and one trial again from the database alone."""
+    seed = facts.study.search.seed
+    found = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
+    chosen = chosen_of(facts)
+    if chosen is not None:
+        found.append(facts.command("retrain", f"--trial {chosen.number}"))
+    return found
+
+
+def seeds(facts: Facts) -> dict[str, str]:
+    chosen = chosen_of(facts)
+    devices = sorted({str(e.facts["device"]) for e in facts.entries if "device" in e.facts})
+    found = {
+        "seed of the study": str(facts.study.search.seed),
+        "seed of the split": str(facts.study.data.seed),
+        "database": facts.storage,
+        "devices": ", ".join(devices) or "unknown",
+    }
+    if chosen is not None and "seed" in chosen.facts:
+        found[f"seed of trial {chosen.number}"] = str(chosen.facts["seed"])
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide numbers, as they are installed here."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a source tree that is not installed
+            found[name] = "unknown"
+    return found
+
+
+def study_file(facts: Facts) -> str:
+    """The study's document as TOML."""
+    document = facts.study.document
+    top = [f"{toml_key(k)} = {value(v)}" for k, v in document.items() if not isinstance(v, Mapping)]
+    tables = [_table(name, table) for name, table in document.items() if isinstance(table, Mapping)]
+    return "\n\n".join(["\n".join(top), *tables] if top else tables)
+
+
+def _table(name: str, table: Mapping[str, Any]) -> str:
+    rows = [f"{toml_key(key)} = {value(each)}" for key, each in table.items()]
+    return "\n".join([f"[{toml_key(name)}]", *rows])
+
+
+def toml_key(key: str) -> str:
+    """Bare where it may be."""
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else value(key)
+
+
+def value(found: Any) -> str:
+    """A value of a study file on one line.
+
+    >>> value([{"name": "sgd", "momentum": 0.9}, "é"])
+    '[{ name = "sgd", momentum = 0.9 }, "é"]'
+    """
+    if isinstance(found, Mapping):
+        rows = [f"{toml_key(key)} = {value(each)}" for key, each in found.items()]
+        return "{ " + ", ".join(rows) + " }" if rows else "{}"
+    if isinstance(found, list | tuple):
+        return "[" + ", ".join(map(value, found)) + "]"
+    # JSON's strings are TOML's, but for pairs of surrogates and one control character.
+    return json.dumps(found, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,58 @@
+"""A report as Markdown: words, tables and code; figures are left to the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
+
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+
+
+def markdown(title: str, description: str, found: Sequence[Section]) -> str:
+    """The whole report; everything that a user wrote stands there as text."""
+    blocks = [f"# {plain(title)}", *([plain(description)] if description else [])]
+    for section in found:
+        blocks.append(f"## {section.title}")
+        blocks += [text for part in section.parts if (text := _part(part))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, Words):
+        text = words(part.text)
+        return f"**{text}**" if part.strong and "`" not in text else text
+    if isinstance(part, Grid):
+        return _grid(part)
+    if isinstance(part, Code):
+        fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", part.text)), default=0))
+        caption = f"{plain(part.caption)}:\n\n" if part.caption else ""
+        return f"{caption}{fence}{part.language}\n{part.text.rstrip()}\n{fence}"
+    assert isinstance(part, Chart)
+    return ""
+
+
+def _grid(grid: Grid) -> str:
+    marks = [":--" if i < grid.first_number else "--:" for i in range(len(grid.columns))]
+    rows = [grid.columns, *grid.rows]
+    lines = ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join(marks) + " |")
+    return "\n".join([f"{plain(grid.caption)}:", "", *lines])
+
+
+def words(text: str) -> str:
+    """A sentence with commands between backticks."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return plain(text)
+    return "".join(f"`{each}`" if i % 2 else plain(each) for i, each in enumerate(pieces))
+
+
+def plain(text: str) -> str:
+    """Text that means nothing to Markdown, on one line; blanks at its ends stay.
+
+    >>> plain("a_b | <script>")
+    'a\\\\_b \\\\| \\\\<script\\\\>'
+    """
+    return SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))

@@ -1,0 +1,55 @@
+"""What a report consists of, whatever it is written as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """A paragraph; ``strong`` for a verdict."""
+
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; the columns from ``first_number`` on hold numbers; ``folded``: shown on demand."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    first_number: int = 1
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure by its name, with a caption and what it says for those who do not see it."""
+
+    name: str
+    caption: str
+    alternative: str
+    wide: bool = True
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to copy."""
+
+    text: str
+    language: str
+    caption: str = ""
+
+
+Part = Words | Grid | Chart | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and its parts; ``key`` is its anchor."""
+
+    key: str
+    title: str
+    parts: tuple[Part, ...]

@@ -1,0 +1,70 @@
+"""What Python calls: a study by its name or as an object, in the database of the options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from tuner.errors import StorageError, UsageError, nearest
+from tuner.reports.compare import Comparison, compare_studies
+from tuner.reports.report import Report, build
+
+if TYPE_CHECKING:
+    from tuner.run import RunOptions
+    from tuner.storage import Storage
+    from tuner.study import Study
+
+DEFAULT_STORAGE = "sqlite:///tuner.db"
+
+
+def report(study: str | Study, options: RunOptions) -> Report:
+    """Reads a study from the database; nothing is trained and no test row is read.
+
+    Args:
+        study: its name, or itself.
+        options: of which only ``storage`` is used.
+
+    Raises:
+        StorageError: there is no such database.
+        UsageError: it holds no such study, or one without a trial.
+    """
+    from tuner.storage import redact
+
+    storage = existing(options.storage)
+    url = options.storage
+    option = "" if url == DEFAULT_STORAGE else f"--storage {quote(redact(url))}"
+    return build(storage, *stored(storage, study), option)
+
+
+def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
+    """Studies of one database side by side.
+
+    Raises:
+        StorageError, UsageError: as ``report`` does; also for fewer than two studies.
+    """
+    storage = existing(options.storage)
+    return compare_studies(storage, [stored(storage, study) for study in studies])
+
+
+def existing(url: str) -> Storage:
+    """The storage; StorageError where there is none."""
+    from tuner.storage import open_existing, redact
+
+    storage = open_existing(url)
+    if storage is None:
+        hint = "tuner.optimize(…) makes it"
+        raise StorageError("there is no such database", where=redact(url), hint=hint)
+    return storage
+
+
+def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:
+    """A study as the database has it, and its id; UsageError with the known ones."""
+    from tuner.run.prepare import stored_studies, stored_study
+
+    name = study if isinstance(study, str) else study.name
+    known = stored_studies(storage)
+    if name not in known:
+        hint = nearest(name, known) if known else "it holds none: tuner.optimize(…)"
+        raise UsageError(f"the database holds no study {name!r}", hint=hint)
+    return stored_study(storage, name)

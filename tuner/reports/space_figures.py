@@ -1,0 +1,109 @@
+"""The space of the search: parallel coordinates, and one slice for each leaf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from tuner.reports.axes import DRAWN, apart, axis, in_view, shortened, spread
+from tuner.reports.facts import Entry, Facts
+from tuner.reports.style import BEST, COMPLETE, PRUNED, SHADES, blank
+from tuner.space import Node
+
+MOST_AXES, MOST_SLICES = 12, 24
+
+
+def ranked(facts: Facts) -> list[Node]:
+    """Searched leaves, the most important first; those without an importance in their order."""
+
+    def weight(node: Node) -> float:
+        names = (node.name, f"{node.name}.on")
+        return -max(facts.importances.get(name, 0.0) for name in names)
+
+    return sorted(facts.searched, key=weight)
+
+
+def drawn(facts: Facts) -> list[Entry]:
+    """The complete trials that are drawn: all, or an even choice with the best among them."""
+    found = spread(facts.complete, DRAWN - 1)
+    if facts.best is not None and facts.best not in found:
+        found.append(facts.best)
+    return found
+
+
+def parallel(facts: Facts) -> go.Figure:
+    """A line for each complete trial through the values of its leaves, coloured by its value."""
+    entries = drawn(facts)
+    values = np.array([e.value for e in entries], "f4")
+    dimensions: list[dict[str, Any]] = []
+    for node in ranked(facts):
+        if len(dimensions) < MOST_AXES and all(node.name in e.config for e in entries):
+            found = axis(node, [e.config[node.name] for e in entries])
+            ends = [*found.ticks, *found.positions]
+            dimensions.append(
+                {
+                    "label": shortened(node.name, 18),
+                    "values": np.array(found.positions, "f4"),
+                    "tickvals": found.ticks,
+                    "ticktext": found.texts,
+                    "range": [min(ends), max(ends)] if min(ends) < max(ends) else None,
+                }
+            )
+    dimensions.append({"label": facts.metric, "values": values})
+    low, high = in_view(values.tolist(), facts.direction) or (values.min(), values.max())
+    figure = blank("", "", height=460)
+    figure.add_parcoords(
+        dimensions=dimensions,
+        line={
+            "color": values,
+            "colorscale": SHADES,
+            "reversescale": facts.direction != "maximize",
+            "cmin": float(low),
+            "cmax": float(high),
+        },
+    )
+    return figure.update_layout(margin={"l": 70, "r": 60, "t": 60, "b": 30})
+
+
+def slice_of(facts: Facts, node: Node) -> go.Figure:
+    """The values over a leaf's range."""
+    figure = blank(shortened(node.name), facts.metric, height=300)
+    pruned = [e for e in facts.entries if e.state == "pruned" and e.value is not None]
+    _dots(figure, node, spread(pruned, DRAWN // 3), "pruned", PRUNED, 0.35, 5)
+    _dots(figure, node, drawn(facts), "complete", COMPLETE, 0.7, 6)
+    if facts.best is not None:
+        _dots(figure, node, [facts.best], "best", BEST, 1.0, 11)
+    ticks = axis(node, [])
+    figure.update_xaxes(tickvals=ticks.ticks, ticktext=ticks.texts)
+    view = in_view([e.value for e in facts.complete if e.value is not None], facts.direction)
+    if view:
+        figure.update_yaxes(range=view)
+    return figure.update_layout(showlegend=False, margin={"l": 56, "r": 8, "t": 8, "b": 44})
+
+
+def _dots(
+    figure: go.Figure,
+    node: Node,
+    entries: list[Entry],
+    name: str,
+    colour: str,
+    opacity: float,
+    size: int,
+) -> None:
+    mine = [entry for entry in entries if node.name in entry.config]
+    if not mine:
+        return
+    found = axis(node, [entry.config[node.name] for entry in mine])
+    numbers = [entry.number for entry in mine]
+    places = apart(numbers, found.positions) if found.named else found.positions
+    figure.add_scatter(
+        x=np.array(places, "f4"),
+        y=np.array([entry.value for entry in mine], "f4"),
+        customdata=np.array(numbers, "i4"),
+        mode="markers",
+        name=name,
+        marker={"color": colour, "opacity": opacity, "size": size},
+        hovertemplate="trial %{customdata}: %{y:.4g}<extra></extra>",
+    )

@@ -1,0 +1,124 @@
+"""The answer in words, before any picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tuner.reports.answers import Confirmation, Estimate
+from tuner.reports.effects import paired
+from tuner.reports.facts import Entry, Facts
+from tuner.space import format_value
+from tuner.views.format import difference, number, several
+
+
+def verdict(facts: Facts) -> tuple[str, ...]:
+    """Sentences: what is best, by how much, how sure that is, and what is missing."""
+    found = facts.answers.confirmation
+    first = _confirmed(facts, found) if found is not None else _searched(facts)
+    return (*first, *_differs(facts), _counts(facts))
+
+
+def interval(estimate: Estimate) -> str:
+    """
+    >>> from types import SimpleNamespace
+    >>> interval(SimpleNamespace(mean=0.98, low=0.97, high=0.99))
+    '0.9800 (0.9700 to 0.9900)'
+    """
+    return f"{number(estimate.mean)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
+    """By the test split where it was measured, else by validation over seeds."""
+    winner, baseline = found.winner, found.baseline
+    on_test = winner.test is not None and baseline.test is not None
+    mine = winner.test if winner.test is not None and on_test else winner.validation
+    other = baseline.test if baseline.test is not None and on_test else baseline.validation
+    split = "rows of the test split, which the search never saw" if on_test else "validation split"
+    seeds = several(len(mine.values), "seed")
+    first = (
+        f"Confirmed over {seeds}: {winner.label} reaches {facts.metric} {interval(mine)} on the "
+        f"{split}; the baseline reaches {interval(other)}. Intervals are of 95%."
+    )
+    if winner.label == baseline.label:
+        return first, "The baseline itself is best: nothing that was searched beats it."
+    return first, _difference(facts, mine, other)
+
+
+def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
+    gain = facts.gain(mine.mean, other.mean)
+    if len(mine.values) != len(other.values) or len(mine.values) < 2:
+        return f"The gain over the baseline is {_signed(gain)}."
+    sign = 1 if facts.direction == "maximize" else -1
+    mean, low, high = paired(
+        tuple(sign * v for v in mine.values), tuple(sign * v for v in other.values)
+    )
+    text = f"Seed by seed it gains {_signed(mean)} ({_signed(low)} to {_signed(high)})"
+    if low > 0:
+        return f"{text}: better than the baseline."
+    if high < 0:
+        return f"{text}: worse than the baseline."
+    return f"{text}: no difference from the baseline that so many seeds could show."
+
+
+def _signed(value: float) -> str:
+    return difference(value, 0.0)
+
+
+def _searched(facts: Facts) -> tuple[str, ...]:
+    best, baseline = facts.best, facts.baseline
+    if best is None or best.value is None:
+        return ("No trial is complete yet, so there is nothing to recommend.",)
+    where = f"trial {best.number}, {facts.metric} {number(best.value)} on the validation split"
+    if baseline is None or baseline.value is None:
+        first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
+        first += " The baseline, trial 0, is not complete, so there is nothing to compare with."
+    elif best is baseline:
+        first = f"The baseline is best so far: {where}."
+    else:
+        gain = facts.gain(best.value, baseline.value)
+        first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}; "
+        first += f"the baseline has {number(baseline.value)}, so the gain is {_signed(gain)}."
+    caution = (
+        "This is one training on the rows that chose it, and the best of many noisy numbers "
+        f"flatters itself: `{facts.command('confirm')}` says how good it really is."
+    )
+    return first, caution
+
+
+def _differs(facts: Facts) -> tuple[str, ...]:
+    """The leaves in which the chosen configuration is not the baseline."""
+    chosen, baseline = chosen_of(facts), facts.study.config(facts.study.baseline())
+    if chosen is None or chosen.number == 0:
+        return ()
+    changed = [
+        f"{name} {format_value(value)}"
+        for name, value in chosen.config.items()
+        if baseline.get(name) != value
+    ]
+    return (f"Other than in the baseline: {', '.join(changed)}.",) if changed else ()
+
+
+def chosen_of(facts: Facts) -> Entry | None:
+    """The trial of the search that a user would take: the confirmed winner, else the best."""
+    found = facts.answers.confirmation
+    if found is None:
+        return facts.best
+    return next((e for e in facts.entries if e.number == found.winner.number), facts.best)
+
+
+def _counts(facts: Facts) -> str:
+    progress = facts.progress
+    text = f"{progress.finished:,} of {several(progress.budget, 'trial')} have ended: "
+    text += f"{progress.complete:,} complete, {progress.pruned:,} pruned"
+    text += f"; {progress.failed:,} failed" if progress.failed else ""
+    if progress.running:
+        text += f"; {progress.running:,} in training, so this report is of a moment"
+    elif not progress.met:
+        text += f"; `{facts.command('optimize')}` goes on"
+    return f"{text}."
+
+
+def failures(facts: Facts) -> list[tuple[str, int]]:
+    """What failed trials said, the most frequent first, and how many said so."""
+    said = (str(e.facts.get("error", "unknown")) for e in facts.entries if e.state == "failed")
+    return Counter(said).most_common(5)
