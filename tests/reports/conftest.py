@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.answers.ablate import VIEWS, Ablation, Effect
+from tuner.answers.confirm import Confirmation, Measured
+from tuner.answers.estimate import Estimate
 from tuner.reports.answers import Answers
 from tuner.reports.facts import Facts, read_facts
 from tuner.storage import open_storage
@@ -40,68 +42,22 @@ FIXED |= {"model": {"depth": 1, "width": 16}, "regularization": {}, "training": 
 BEGUN = datetime(2026, 1, 1)
 
 
-@dataclass(frozen=True)
-class Guess:
-    """An estimate as `confirm` stores it."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-    values: tuple[float, ...]
-
-
-def guess(*values: float, half: float = 0.01) -> Guess:
+def guess(*values: float, half: float = 0.01) -> Estimate:
     mean = sum(values) / len(values)
-    return Guess(mean, half, mean - half, mean + half, values)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A configuration over seeds."""
-
-    label: str
-    number: int
-    config: dict[str, Any]
-    validation: Guess
-    test: Guess | None
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """What `confirm` says."""
-
-    rows: tuple[Row, ...]
-    winner: Row
-    baseline: Row
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What `ablate` says of a technique."""
-
-    technique: str
-    view: str
-    difference: Guess
-    words: str
-
-
-@dataclass(frozen=True)
-class Ablated:
-    """What `ablate` says."""
-
-    effects: tuple[Gain, ...]
+    return Estimate(mean, half, mean - half, mean + half, values)
 
 
 def answers(best: float = 0.95, tested: bool = True) -> Answers:
     """Trial 3 against a baseline of 0.90, over three seeds; dropout is worth 0.02."""
     base = guess(0.89, 0.90, 0.91)
     mine = guess(best - 0.01, best, best + 0.01)
-    first = Row("baseline", 0, {}, base, base if tested else None)
-    winner = Row("trial 3", 3, {}, mine, mine if tested else None)
+    first = Measured("baseline", 0, {}, base, base if tested else None)
+    winner = Measured("trial 3", 3, {}, mine, mine if tested else None)
     gain = guess(0.01, 0.02, 0.03, half=0.005)
-    effects = tuple(Gain("dropout", view, gain, f"dropout: {view}") for view in ("off", "on"))
-    return Answers(Confirmed((first, winner), winner, first), Ablated(effects))
+    effects = tuple(Effect("dropout", view, gain, f"dropout: {view}") for view in VIEWS)
+    found = ("made", "accuracy")
+    confirmation = Confirmation(*found, "maximize", (winner, first), winner, first, 3)
+    return Answers(confirmation, Ablation(*found, "test", 3, True, 3, effects))
 
 
 def params_of(number: int) -> dict[str, Any]:

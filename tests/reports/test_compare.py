@@ -10,6 +10,7 @@ import pytest
 
 import tuner
 from tuner.errors import UsageError
+from tuner.reports import compare
 from tuner.reports.compare import comparison
 
 Trial = Callable[..., Any]
@@ -18,7 +19,7 @@ Trial = Callable[..., Any]
 def test_the_better_of_two_studies_on_the_same_data(place: Any, make_trial: Trial) -> None:
     place.study(make_trial(0), make_trial(1), name="a")
     place.study(make_trial(0), make_trial(1, value=0.99), make_trial(2, "PRUNED"), name="b")
-    found = tuner.compare(["a", "b"], tuner.RunOptions(storage=place.url))
+    found = compare(["a", "b"], tuner.RunOptions(storage=place.url))
     assert found.best == "b"
     assert [side.measured for side in found.sides] == ["search", "search"]
     assert "flatter" in found.notes[-1]
@@ -77,4 +78,4 @@ def test_what_cannot_be_compared(
 ) -> None:
     place.study(make_trial(0), name="a")
     with pytest.raises(UsageError, match=words):
-        tuner.compare(names, tuner.RunOptions(storage=place.url))
+        compare(names, tuner.RunOptions(storage=place.url))

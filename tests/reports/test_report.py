@@ -13,6 +13,7 @@ import pytest
 
 import tuner
 from tuner.errors import UsageError
+from tuner.reports import Report, report
 from tuner.reports.facts import Facts
 from tuner.reports.report import build, format_of, report_of
 
@@ -22,14 +23,14 @@ KEYS = ["verdict", "history", "curves", "techniques", "space", "test", "configur
 
 def test_a_report_of_python_has_figures_and_a_frame(place: Any, make_trial: Trial) -> None:
     study, _ = place.study(*(make_trial(n) for n in range(12)))
-    found = tuner.report("made", tuner.RunOptions(storage=place.url))
-    assert isinstance(found, tuner.Report)
+    found = report("made", tuner.RunOptions(storage=place.url))
+    assert isinstance(found, Report)
     assert all(isinstance(figure, go.Figure) for figure in found.figures.values())
     frame = found.to_frame()
     assert list(frame["number"]) == list(range(12))
     assert {"state", "value", "seconds", "epochs", "dropout", "sgd.momentum"} <= set(frame.columns)
     assert frame["sgd.momentum"].isna().sum() == 9
-    again = tuner.report(study, tuner.RunOptions(storage=place.url))
+    again = report(study, tuner.RunOptions(storage=place.url))
     assert again.verdict == found.verdict
 
 

@@ -3,72 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
+
+from tuner.answers import ablate, confirm
+from tuner.answers.ablate import Ablation
+from tuner.answers.confirm import Confirmation
+from tuner.answers.estimate import Estimate
 
 if TYPE_CHECKING:
     from tuner.storage import Storage
     from tuner.study import Study
 
-
-class Estimate(Protocol):
-    """A mean over seeds with its standard deviation, its 95% interval and each seed's value."""
-
-    @property
-    def mean(self) -> float: ...
-    @property
-    def sd(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def values(self) -> tuple[float, ...]: ...
-
-
-class Measured(Protocol):
-    """A configuration trained over seeds; ``label`` is "baseline" or "trial N"."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def number(self) -> int: ...
-    @property
-    def config(self) -> dict[str, Any]: ...
-    @property
-    def validation(self) -> Estimate: ...
-    @property
-    def test(self) -> Estimate | None: ...
-
-
-class Confirmation(Protocol):
-    """The best few and the baseline over seeds; the winner is the best by validation."""
-
-    @property
-    def rows(self) -> tuple[Measured, ...]: ...
-    @property
-    def winner(self) -> Measured: ...
-    @property
-    def baseline(self) -> Measured: ...
-
-
-class Effect(Protocol):
-    """What a technique contributes: ``view`` is "off", "on" or "path"; positive is better."""
-
-    @property
-    def technique(self) -> str: ...
-    @property
-    def view(self) -> str: ...
-    @property
-    def difference(self) -> Estimate: ...
-    @property
-    def words(self) -> str: ...
-
-
-class Ablation(Protocol):
-    """The effects of all techniques that were looked at."""
-
-    @property
-    def effects(self) -> tuple[Effect, ...]: ...
+__all__ = ["Ablation", "Answers", "Confirmation", "Estimate", "read_answers", "tested"]
 
 
 @dataclass(frozen=True)
@@ -80,5 +26,16 @@ class Answers:
 
 
 def read_answers(storage: Storage, study: Study) -> Answers:
-    """What the database holds of them."""
-    return Answers()
+    """What the database holds of them, also while they are still running."""
+    return Answers(confirm.read(storage, study), ablate.read(storage, study))
+
+
+def tested(found: Confirmation) -> tuple[str, Estimate, Estimate | None]:
+    """The split that counts, the winner's estimate there and the baseline's.
+
+    It is "test" where the winner was measured there, and the baseline too if there is one.
+    """
+    baseline = found.baseline
+    if found.winner.test is not None and (baseline is None or baseline.test is not None):
+        return "test", found.winner.test, None if baseline is None else baseline.test
+    return "validation", found.winner.validation, None if baseline is None else baseline.validation

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import UsageError
-from tuner.reports.answers import Estimate
+from tuner.reports.answers import tested
 from tuner.reports.facts import Facts, read_facts
 from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import chosen_of
@@ -141,18 +142,21 @@ def _numbers(facts: Facts) -> dict[str, Any]:
         mine = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
         other = {"baseline": base, "baseline_low": None, "baseline_high": None}
     else:
-        on_test = found.winner.test is not None and found.baseline.test is not None
-        best: Estimate = found.winner.validation
-        first: Estimate = found.baseline.validation
-        if found.winner.test is not None and found.baseline.test is not None:
-            best, first = found.winner.test, found.baseline.test
-        measured = "test" if on_test else "validation"
+        measured, best, first = tested(found)
         mine = {"measured": measured, "seeds": len(best.values), "value": best.mean}
-        mine |= {"low": best.low, "high": best.high}
-        other = {"baseline": first.mean, "baseline_low": first.low, "baseline_high": first.high}
+        mine |= {"low": _known(best.low), "high": _known(best.high)}
+        other = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))
+        if first is not None:
+            other = {"baseline": first.mean}
+            other |= {"baseline_low": _known(first.low), "baseline_high": _known(first.high)}
     a, b = mine["value"], other["baseline"]
     gain = None if not isinstance(a, float) or not isinstance(b, float) else facts.gain(a, b)
     return {**mine, **other, "gain": gain}
+
+
+def _known(value: float) -> float | None:
+    """One seed has no interval."""
+    return value if math.isfinite(value) else None
 
 
 def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
@@ -171,6 +175,6 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
 
 def _cautions(sides: Sequence[Side]) -> tuple[str, ...]:
     if any(side.measured == "search" for side in sides):
-        text = "Values marked * are of one training on the rows that chose it, and flatter: "
+        text = "* One training, measured on the rows that chose it, flatters: "
         return (f"{text}`tuner confirm` says how good they really are.",)
     return ()

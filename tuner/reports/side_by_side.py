@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tuner.reports.compare import Comparison, Side
-from tuner.views.format import difference, duration, number
+from tuner.views.format import difference, duration, number, several
 from tuner.views.tables import plain_table
 
 
@@ -21,9 +21,9 @@ def view(found: Comparison) -> RenderableType:
 
 
 def _lines(side: Side) -> list[tuple[str, str]]:
-    measured = {"search": "validation split, one training *"}.get(
-        side.measured, f"{side.measured} split, {side.seeds} seeds"
-    )
+    measured = f"{side.measured} split, {several(side.seeds, 'seed')}"
+    if side.measured == "search":
+        measured = "validation split, one training *"
     gain = "–" if side.gain is None else difference(side.gain, 0.0)
     counts = f"{side.complete} complete, {side.pruned} pruned, {side.failed} failed"
     return [
@@ -41,9 +41,9 @@ def _lines(side: Side) -> list[tuple[str, str]]:
 
 
 def _value(value: float | None, low: float | None, high: float | None) -> str:
-    """A mean with its interval, or a single number with its mark."""
+    """A mean with its interval, or a single number."""
     if value is None:
         return "–"
     if low is None or high is None:
-        return f"{number(value)} *"
+        return number(value)
     return f"{number(value)} ({number(low)} to {number(high)})"

@@ -37,20 +37,8 @@ def parallel(facts: Facts) -> go.Figure:
     """A line for each complete trial through the values of its leaves, coloured by its value."""
     entries = drawn(facts)
     values = np.array([e.value for e in entries], "f4")
-    dimensions: list[dict[str, Any]] = []
-    for node in ranked(facts):
-        if len(dimensions) < MOST_AXES and all(node.name in e.config for e in entries):
-            found = axis(node, [e.config[node.name] for e in entries])
-            ends = [*found.ticks, *found.positions]
-            dimensions.append(
-                {
-                    "label": shortened(node.name, 18),
-                    "values": np.array(found.positions, "f4"),
-                    "tickvals": found.ticks,
-                    "ticktext": found.texts,
-                    "range": [min(ends), max(ends)] if min(ends) < max(ends) else None,
-                }
-            )
+    nodes = [n for n in ranked(facts) if all(n.name in e.config for e in entries)]
+    dimensions = [_dimension(node, entries) for node in nodes[:MOST_AXES]]
     dimensions.append({"label": facts.metric, "values": values})
     low, high = in_view(values.tolist(), facts.direction) or (values.min(), values.max())
     figure = blank("", "", height=460)
@@ -65,6 +53,18 @@ def parallel(facts: Facts) -> go.Figure:
         },
     )
     return figure.update_layout(margin={"l": 70, "r": 60, "t": 60, "b": 30})
+
+
+def _dimension(node: Node, entries: list[Entry]) -> dict[str, Any]:
+    found = axis(node, [entry.config[node.name] for entry in entries])
+    ends = [*found.ticks, *found.positions]
+    return {
+        "label": shortened(node.name, 18),
+        "values": np.array(found.positions, "f4"),
+        "tickvals": found.ticks,
+        "ticktext": found.texts,
+        "range": [min(ends), max(ends)] if min(ends) < max(ends) else None,
+    }
 
 
 def slice_of(facts: Facts, node: Node) -> go.Figure:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
-from tuner.reports.answers import Confirmation, Estimate
+from tuner.reports.answers import Confirmation, Estimate, tested
 from tuner.reports.effects import paired
 from tuner.reports.facts import Entry, Facts
 from tuner.space import format_value
@@ -19,29 +20,31 @@ def verdict(facts: Facts) -> tuple[str, ...]:
 
 
 def interval(estimate: Estimate) -> str:
-    """
-    >>> from types import SimpleNamespace
-    >>> interval(SimpleNamespace(mean=0.98, low=0.97, high=0.99))
+    """A mean and its interval, where there is one.
+
+    >>> interval(Estimate(0.98, 0.01, 0.97, 0.99, (0.97, 0.99)))
     '0.9800 (0.9700 to 0.9900)'
     """
+    if not math.isfinite(estimate.low):
+        return number(estimate.mean)
     return f"{number(estimate.mean)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
 def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     """By the test split where it was measured, else by validation over seeds."""
-    winner, baseline = found.winner, found.baseline
-    on_test = winner.test is not None and baseline.test is not None
-    mine = winner.test if winner.test is not None and on_test else winner.validation
-    other = baseline.test if baseline.test is not None and on_test else baseline.validation
-    split = "rows of the test split, which the search never saw" if on_test else "validation split"
-    seeds = several(len(mine.values), "seed")
+    split, mine, other = tested(found)
+    rows = {
+        "test": "rows of the test split, which the search never saw",
+        "validation": "validation split",
+    }[split]
     first = (
-        f"Confirmed over {seeds}: {winner.label} reaches {facts.metric} {interval(mine)} on the "
-        f"{split}; the baseline reaches {interval(other)}. Intervals are of 95%."
+        f"Confirmed over {several(len(mine.values), 'seed')}: {found.winner.label} reaches "
+        f"{facts.metric} {interval(mine)} on the {rows}"
     )
-    if winner.label == baseline.label:
-        return first, "The baseline itself is best: nothing that was searched beats it."
-    return first, _difference(facts, mine, other)
+    if other is None or found.winner is found.baseline:
+        return (f"{first}. There is nothing else to compare with yet.",)
+    text = f"{first}; the baseline reaches {interval(other)}."
+    return text, _difference(facts, mine, other)
 
 
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
