@@ -55,7 +55,7 @@ def filled(url: str, count: int) -> optuna.Study:
     return study
 
 
-def measure(study: optuna.Study, rounds: int) -> dict[str, dict[str, float]]:
+def measure(study: optuna.Study, count: int, rounds: int) -> dict[str, dict[str, float]]:
     """Median milliseconds of a proposal, in turns, after one of each."""
     walls: dict[str, list[float]] = {"tuner": [], "optuna": []}
     pruner, past = optuna.pruners.NopPruner(), Past()
@@ -63,8 +63,8 @@ def measure(study: optuna.Study, rounds: int) -> dict[str, dict[str, float]]:
     for number in range(rounds + 1):
         for name, kept in (("tuner", past), ("optuna", None)):
             begun = time.perf_counter()
-            sampler = build_sampler("tpe", {}, seed=0, number=10**6 + number, past=kept)
-            propose(view, study.study_name, sampler, pruner, 10**6 + number, define)
+            sampler = build_sampler("tpe", {}, seed=0, number=count + number, past=kept)
+            propose(view, study.study_name, sampler, pruner, count + number, define)
             walls[name].append(1000 * (time.perf_counter() - begun))
     return {
         name: {"median": round(statistics.median(each[1:]), 2), "least": round(min(each), 2)}
@@ -79,7 +79,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="sampler") as folder:
         url = f"sqlite:///{folder}/tuner.db"
-        found = {f"{n} trials": measure(filled(url, n), rounds) for n in (100, 1000)}
+        found = {f"{n} trials": measure(filled(url, n), n, rounds) for n in (100, 1000)}
     load = [round(each, 1) for each in os.getloadavg()]
     print(json.dumps({"unit": "ms a proposal", "load of the machine": load} | found))
 

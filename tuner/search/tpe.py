@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import log_ndtr
 
 
 class Past:
@@ -116,9 +119,26 @@ class KeptTPESampler(TPESampler):
         self._past.update(study._get_trials(deepcopy=False, use_cache=True))
         return self._past.space()
 
+    def _compute_acquisition_func(self, *arguments: Any, **named: Any) -> np.ndarray:
+        with _vectorized():
+            return super()._compute_acquisition_func(*arguments, **named)
+
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
     ) -> dict[str, np.ndarray]:
         return self._past.observations(
             trials, search_space, lambda trial: self._get_params(trial, study)
         )
+
+
+@contextmanager
+def _vectorized() -> Iterator[None]:
+    """Optuna's logarithm of the normal distribution is a loop over numbers in Python, which takes
+    half of a proposal's time where whole numbers have a wide range; scipy's is the same function.
+    """
+    before = _truncnorm._log_ndtr
+    _truncnorm._log_ndtr = log_ndtr
+    try:
+        yield
+    finally:
+        _truncnorm._log_ndtr = before
