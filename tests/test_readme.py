@@ -54,7 +54,7 @@ def shapes(text: str) -> set[str]:
 
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
-    shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash"]
+    shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
     assert found == [*shell, "python", "toml", "python"]
     assert README.count("```") == 2 * len(found)
 
@@ -81,6 +81,14 @@ def test_the_commands_for_answers_run(tmp_path: Path) -> None:
     said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[4], folder=tmp_path)
     assert "on the test rows over 2 seeds" in said
     assert "what each technique adds" in said
+
+
+def test_the_network_is_used(tmp_path: Path) -> None:
+    run("bash", "-euxo", "pipefail", "-c", blocks("bash")[5], folder=tmp_path)
+    lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("class,probability class_0,")
+    assert len(lines) == 1 + 178
+    assert "# wine" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_study_file_runs(tmp_path: Path) -> None:

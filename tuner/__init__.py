@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tuner.answers.confirm import Confirmation, Measured
     from tuner.answers.estimate import Estimate
     from tuner.errors import TunerError
+    from tuner.exports import Exported, export, load, predict
     from tuner.reports import Comparison, Report, compare, report
     from tuner.run import Retrained, RunOptions, ablate, confirm, objective, optimize, retrain
     from tuner.space import Choice, Option, Range
@@ -28,6 +29,7 @@ _HOME = {
     "Effect": "tuner.answers.ablate",
     "Epoch": "tuner.training.plain",
     "Estimate": "tuner.answers.estimate",
+    "Exported": "tuner.exports",
     "Measured": "tuner.answers.confirm",
     "Option": "tuner.space",
     "Range": "tuner.space",
@@ -41,10 +43,13 @@ _HOME = {
     "compare": "tuner.reports",
     "confirm": "tuner.run",
     "define_study": "tuner.study",
+    "export": "tuner.exports",
+    "load": "tuner.exports",
     "load_study": "tuner.study",
     "objective": "tuner.run",
     "open_storage": "tuner.storage",
     "optimize": "tuner.run",
+    "predict": "tuner.exports",
     "report": "tuner.reports",
     "retrain": "tuner.run",
 }
@@ -57,6 +62,7 @@ __all__ = [
     "Effect",
     "Epoch",
     "Estimate",
+    "Exported",
     "Measured",
     "Option",
     "Range",
@@ -70,10 +76,13 @@ __all__ = [
     "compare",
     "confirm",
     "define_study",
+    "export",
+    "load",
     "load_study",
     "objective",
     "open_storage",
     "optimize",
+    "predict",
     "report",
     "retrain",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import answering, catalogue, control, reporting, running, start
+from tuner.cli import answering, catalogue, control, exporting, reporting, running, start
 from tuner.errors import TunerError
 
 INTERRUPTED = 130
@@ -70,6 +70,8 @@ for command in (
     reporting.report,
     reporting.compare,
     running.retrain,
+    exporting.export,
+    exporting.predict,
     running.worker,
     running.submit,
     control.status,

@@ -126,10 +126,13 @@ def from_frame(
             raise DataError("no feature columns", where=where)
         found = raw_columns(frame, where, {*named, *drop})  # not of a frame without them: a copy
         return Table(None, labels, tuple(others), (), where, found, kept)
-    written = frame.iloc[:, at[-1]]
-    values = written.astype(object).where(written.notna(), "").astype(str).to_numpy(dtype=object)
-    column = Text(text, values, tuple(others))
+    column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
     return Table(None, labels, (), (), where, (), kept, text=column)
+
+
+def strings(written: pd.Series[Any]) -> NDArray[np.object_]:
+    """The texts [N] of a column, empty where missing."""
+    return written.astype(object).where(written.notna(), "").astype(str).to_numpy(dtype=object)
 
 
 def check_unique(columns: Sequence[str], where: str) -> None:

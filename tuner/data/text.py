@@ -22,8 +22,11 @@ SAMPLE = 2**16
 """Characters by which the delimiter is found."""
 
 
-def read_text(file: Path) -> pd.DataFrame:
+def read_text(file: Path, lone: bool = False) -> pd.DataFrame:
     """The table in a file.
+
+    Args:
+        lone: whether a single column is enough.
 
     Raises:
         DataError: the encoding is none of those tried, one column, a ragged row (with its line),
@@ -34,7 +37,7 @@ def read_text(file: Path) -> pd.DataFrame:
     where = str(file)
     try:
         encoding = encoding_of(file)
-        delimiter, width = _layout(file, encoding)
+        delimiter, width = _layout(file, encoding, lone)
         try:
             with _text(file, encoding) as text:
                 frame = pd.read_csv(text, sep=delimiter, low_memory=False)
@@ -93,7 +96,7 @@ def _text(file: Path, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(opened(file), encoding=encoding, newline="")
 
 
-def _layout(file: Path, encoding: str) -> tuple[str, int]:
+def _layout(file: Path, encoding: str, lone: bool) -> tuple[str, int]:
     """The delimiter by which most of the first rows have as many fields as the header, and how
     many these are."""
     with _text(file, encoding) as text:
@@ -110,6 +113,8 @@ def _layout(file: Path, encoding: str) -> tuple[str, int]:
         agreeing = sum(len(row) == len(rows[0]) for row in rows)
         if len(rows[0]) > 1 and agreeing > most:
             best, header, most, count = delimiter, rows[0], agreeing, len(rows)
+    if not best and lone:
+        return ",", 1
     if not best:
         raise DataError(
             f"one column only, {lines[0].strip()[:80]!r}: there is nothing to learn from",

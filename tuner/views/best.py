@@ -102,13 +102,13 @@ def snippet(config: Config) -> str:
             value = config.get(leaf.name, leaf.default)
             if leaf.name == "family":
                 if value not in FAMILIES:  # somebody's own
-                    rows += [("family", _with_leaves(config, value)), *_plain(config)]
+                    rows += [("family", with_leaves(config, value)), *_plain(config)]
                     continue
                 own = [x.name for x in FAMILIES[value].leaves]
                 nested = {x: config.get(f"{value}.{x}", config.get(x)) for x in own}
                 rows += [("family", value), *((k, v) for k, v in nested.items() if v is not None)]
             elif value != (leaf.default if section == "data" else leaf.off):
-                rows.append((leaf.name, _with_leaves(config, value) if leaf.options else value))
+                rows.append((leaf.name, with_leaves(config, value) if leaf.options else value))
         if rows:
             lines += [f"[{section}]", *(f"{key} = {toml(value)}" for key, value in rows), ""]
     return "\n".join(lines)
@@ -121,7 +121,7 @@ def _plain(config: Config) -> list[tuple[str, Any]]:
     return [(k, v) for k, v in config.items() if "." not in k and k not in OTHERS]
 
 
-def _with_leaves(config: Config, name: str) -> Any:
+def with_leaves(config: Config, name: str) -> Any:
     """An option's name, or its table where it has leaves."""
     own = {k.removeprefix(f"{name}."): v for k, v in config.items() if k.startswith(f"{name}.")}
     return {"name": name, **own} if own else name

@@ -1,0 +1,71 @@
+"""A small study of each kind of data, trained once, and exports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tuner
+from tuner.models import FAMILIES
+
+
+def table(count: int = 90) -> pd.DataFrame:
+    """Numbers with gaps, whole numbers, categories with gaps and booleans, and two targets."""
+    rng = np.random.default_rng(0)
+    size = rng.normal(1e6, 5, count)
+    frame = pd.DataFrame(
+        {
+            "size": np.where(rng.random(count) < 0.2, np.nan, size),
+            "count": rng.integers(0, 9, count),
+            "kind": np.where(rng.random(count) < 0.1, None, rng.choice(list("xyz"), count)),
+            "on": rng.random(count) < 0.5,
+            "text": [
+                " ".join(rng.choice(["good", "bad", "film", "it"], 1 + i % 6)) for i in range(count)
+            ],
+        }
+    )
+    frame["label"] = np.where(size > 1e6, "big", np.where(frame["count"] > 5, "many", "small"))
+    frame["price"] = 1000 + size - 1e6 + 3 * frame["count"]
+    return frame
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the table."""
+    folder = tmp_path_factory.mktemp("exports")
+    table().to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(place: Path) -> Callable[[str], dict[str, Any]]:
+    """What a study says of data that a family can learn from."""
+
+    def find(family: str) -> dict[str, Any]:
+        if FAMILIES[family].images:
+            return {"source": "sklearn.datasets:load_digits", "shape": [1, 8, 8]}
+        found = {"path": str(place / "table.csv"), "target": "label"}
+        if FAMILIES[family].text:
+            return {**found, "text": "text"}
+        return {**found, "drop": ["price", "text"]}
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def trained(place: Path) -> Callable[..., tuner.RunOptions]:
+    """Trains a study, in a database of its name."""
+
+    def train(name: str, **sections: Any) -> tuner.RunOptions:
+        sections.setdefault("search", {"trials": 1, "pruner": "none"})
+        study = tuner.define_study(name, **sections)
+        options = tuner.RunOptions(f"sqlite:///{place}/{name}.db", workers=1, device="cpu")
+        assert tuner.optimize(study, options).progress.met
+        return options
+
+    return train

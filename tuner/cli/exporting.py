@@ -1,0 +1,115 @@
+"""``export`` and ``predict``: a trained configuration as files, and what it says of new rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.cli.options import DEFAULT_STORAGE, Allow, Device, Json, StorageUrl, StudyName
+from tuner.cli.output import show_json
+from tuner.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ExportTrial = Annotated[
+    int | None,
+    typer.Option(
+        "--trial",
+        envvar="TUNER_TRIAL",
+        min=0,
+        help="A complete trial.  [default: the winner of confirm, else the best]",
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", envvar="TUNER_OUT", metavar="DIR", help="The folder to make.")
+]
+Final = Annotated[
+    bool,
+    typer.Option("--final", envvar="TUNER_FINAL", help="Train on the validation rows too."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", envvar="TUNER_FORCE", help="Replace a folder that an export made."),
+]
+ModelFolder = Annotated[
+    Path,
+    typer.Option("--model", envvar="TUNER_MODEL", metavar="DIR", help="The folder of an export."),
+]
+Input = Annotated[
+    Path,
+    typer.Option(
+        "--input",
+        envvar="TUNER_INPUT",
+        metavar="FILE",
+        help="Raw rows: CSV, TSV, Parquet, or an archive of arrays.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        envvar="TUNER_OUTPUT",
+        metavar="FILE",
+        help="The CSV file to write.  [default: stdout]",
+    ),
+]
+
+
+def export(
+    study: StudyName,
+    out: Out,
+    trial: ExportTrial = None,
+    final: Final = False,
+    force: Force = False,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Json = False,
+) -> None:
+    """Train a configuration again and write it as a folder that needs no database."""
+    from dataclasses import asdict
+
+    from tuner import exports
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.run import RunOptions
+    from tuner.views.format import number
+
+    name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
+    options = RunOptions(storage, device=device, allow=tuple(allow or ()))
+    made = exports.export(name, out, options, trial=trial, final=final, force=force)
+    if as_json:
+        return show_json({**asdict(made), "folder": str(made.folder)})
+    rows = "test" if made.final else "validation"
+    typer.echo(
+        f"trial {made.number} of {made.study}: {made.metric} {number(made.value)} on the {rows} "
+        f"rows; in {out}: {', '.join(made.files)}"
+    )
+    return typer.echo(f"tuner predict --model {out} --input FILE uses it")
+
+
+def predict(model: ModelFolder, file: Input, output: Output = None) -> None:
+    """Use an exported network: raw rows in, classes with probabilities or values out."""
+    from tuner.exports.predict import predict_file
+
+    if output is not None and output.resolve() == file.resolve():
+        raise UsageError("is the input too", where=str(output), hint="name another --output")
+    found = predict_file(model, file)
+    if output is None:
+        typer.echo(found.to_csv(index=False), nl=False)
+    else:
+        _write(found, output)
+        typer.echo(f"{len(found)} rows in {output}", err=True)
+
+
+def _write(found: pd.DataFrame, output: Path) -> None:
+    """At once, or not at all."""
+    part = output.with_name(f".{output.name}.part")
+    try:
+        found.to_csv(part, index=False)
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"cannot be written: {error}", where=str(output)) from error

@@ -1,0 +1,69 @@
+"""Which trial of a study is exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.answers import confirm
+from tuner.answers.confirm import Measured
+from tuner.errors import UsageError
+from tuner.storage import Storage
+from tuner.study import Study
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A complete trial.
+
+    Attributes:
+        why: it and not another.
+        confirmed: its numbers over seeds, where it was confirmed.
+    """
+
+    trial: FrozenTrial
+    why: str
+    confirmed: Measured | None = None
+
+
+def chosen(storage: Storage, study: Study, study_id: int, number: int | None) -> Chosen:
+    """The trial of a number; else the confirmed winner; else the best of the search.
+
+    Raises:
+        UsageError: no trial is complete, or that one is not.
+    """
+    trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
+    if number is not None:
+        _check(study.name, trials, complete, number)
+    if not complete:
+        raise UsageError(
+            f"no trial of {study.name!r} is complete yet",
+            hint=f"tuner optimize --study {study.name} trains some",
+        )
+    found = confirm.read(storage, study)
+    measured = {each.number: each for each in found.rows} if found else {}
+    if number is not None:
+        return Chosen(trials[number], "the one that was asked for", measured.get(number))
+    if found is not None:
+        winner = found.winner.number
+        return Chosen(trials[winner], "the winner of `tuner confirm`", measured[winner])
+    best = _best(complete, storage.get_study_directions(study_id)[0].name == "MAXIMIZE")
+    return Chosen(best, "the best of the search, not confirmed")
+
+
+def _best(complete: list[FrozenTrial], highest: bool) -> FrozenTrial:
+    sign = 1 if highest else -1
+    return max(complete, key=lambda trial: (sign * trial.values[0], -trial.number))
+
+
+def _check(name: str, trials: list[FrozenTrial], complete: list[FrozenTrial], number: int) -> None:
+    if not 0 <= number < len(trials):
+        hint = f"0 to {len(trials) - 1}" if trials else f"tuner optimize --study {name} makes some"
+        raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
+    if trials[number] in complete:
+        return
+    state = trials[number].state.name.lower()
+    best = f"`tuner best --study {name}` names one that is"
+    raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)

@@ -1,0 +1,94 @@
+"""The folder of an export: written at once or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuner.errors import UsageError
+
+FORMAT = 1
+MARK = "tuner_export"
+"""The key of versions.json that says that a folder is an export, and in which format."""
+WEIGHTS, PROGRAM, ONNX = "model.safetensors", "program.pt2", "model.onnx"
+PREPROCESSING, STUDY, VERSIONS, CARD = (
+    "preprocessing.json",
+    "study.toml",
+    "versions.json",
+    "README.md",
+)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: with the files.
+        study, number: the trial whose configuration it is.
+        metric: the name of what `value` is.
+        value: of this training, on the validation rows; on the test rows, where it was trained on
+            all others.
+        recorded: the trial's own value, on the validation rows.
+        final: whether the validation rows were trained on too.
+        files: their names.
+    """
+
+    folder: Path
+    study: str
+    number: int
+    metric: str
+    value: float
+    recorded: float
+    final: bool
+    files: tuple[str, ...]
+
+
+def is_export(folder: Path) -> bool:
+    """Whether an export made the folder."""
+    try:
+        found = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and MARK in found
+
+
+def check(out: Path, force: bool) -> None:
+    """Raises UsageError where nothing may be written there."""
+    if not os.path.lexists(out):
+        return
+    if not force:
+        raise UsageError("there is something already", where=str(out), hint="--force replaces it")
+    if not is_export(out) or out.is_symlink():
+        raise UsageError(
+            "was not made by an export, and is not replaced",
+            where=str(out),
+            hint="name another folder, or remove it yourself",
+        )
+
+
+def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
+    """The files into a folder beside, which then takes its name.
+
+    Raises:
+        UsageError: there is something already, or nothing can be written there.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
+            made, before = Path(name, "made"), Path(name, "before")
+            made.mkdir()
+            for file, content in files.items():
+                (made / file).write_bytes(content)
+            check(out, force)  # once more: training took its time
+            if out.exists():
+                out.rename(before)
+            made.rename(out)
+            shutil.rmtree(before, ignore_errors=True)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error}", where=str(out)) from error

@@ -1,0 +1,117 @@
+"""The folder of an export, read again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tuner.allowed import allowing, of_person
+from tuner.data import Target, recipe
+from tuner.data.recipe import Recipe
+from tuner.data.vocabulary import Vocabulary
+from tuner.errors import UsageError
+from tuner.exports import folder as files
+from tuner.exports.layers import network_of
+from tuner.study import load as load_study
+
+AGAIN = "export it again: tuner export --study NAME --out DIR --force"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What an export holds besides its weights.
+
+    Attributes:
+        recipe: from raw rows to the network's input.
+        target: what its outputs mean.
+        words: of a text, with vectors of the right size; none otherwise.
+    """
+
+    folder: Path
+    recipe: Recipe
+    target: Target
+    words: Vocabulary | None
+
+
+def load(folder: str | Path) -> nn.Module:
+    """The network of an export, of plain layers, with its weights, in evaluation mode.
+
+    No database and no data are needed. It takes rows that are prepared as preprocessing.json says.
+
+    Raises:
+        UsageError: the folder is no export, or a file in it is damaged.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+    model = read(Path(folder))
+    study = load_study(str(model.folder / files.STUDY))
+    outputs = len(model.target.classes) or 1
+    with allowing(of_person((), study.folder)):
+        config = study.config({})
+        network = network_of(config, model.recipe.shape, outputs, model.words)
+    weights = _weights(model.folder / files.WEIGHTS)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        what = f"does not fit the network of {files.STUDY}: {error}"
+        raise UsageError(what, where=str(model.folder / files.WEIGHTS), hint=AGAIN) from error
+    return network
+
+
+def read(folder: Path) -> Model:
+    """What the folder says of rows and outputs.
+
+    Raises:
+        UsageError: it is no export, or of a format that is not known here, or damaged.
+    """
+    found = _json(folder / files.VERSIONS) if files.is_export(folder) else {}
+    if not found:
+        hint = "tuner export --study NAME --out DIR makes one"
+        raise UsageError("is not the folder of an export", where=str(folder), hint=hint)
+    if found[files.MARK] != files.FORMAT:
+        raise UsageError(
+            f"has the format {found[files.MARK]!r}, and {files.FORMAT} is known",
+            where=str(folder),
+            hint="use the version of tuner that made it, which versions.json names",
+        )
+    file = folder / files.PREPROCESSING
+    document = _json(file)
+    try:
+        learned, about = recipe.from_json(document["input"]), document["target"]
+        target = Target(about["task"], tuple(about["classes"]), about["mean"], about["scale"])
+        words = _words(learned, document["word_vectors"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"is damaged: {type(error).__name__}: {error}"
+        raise UsageError(what, where=str(file), hint=AGAIN) from error
+    return Model(folder, learned, target, words)
+
+
+def _words(learned: Recipe, size: int | None) -> Vocabulary | None:
+    """The vocabulary with room for pretrained vectors, where it had some."""
+    if not isinstance(learned, recipe.OfText):
+        return None
+    known = learned.vocabulary
+    return known if size is None else replace(known, vectors=torch.zeros(known.size, size))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot be read: {error}", where=str(file), hint=AGAIN) from error
+    return found
+
+
+def _weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"is damaged: {error}", where=str(file), hint=AGAIN) from error

@@ -1,0 +1,160 @@
+"""``tuner export``: trains a configuration again and writes what it became."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from tuner.allowed import allowing, of_person
+from tuner.answers.confirm import ENDING
+from tuner.data import DataSet
+from tuner.exports import folder
+from tuner.exports.card import card, study_file
+from tuner.exports.chosen import Chosen, chosen
+from tuner.exports.folder import Exported
+from tuner.exports.layers import example, network_of
+from tuner.exports.program import program
+from tuner.run.options import RunOptions, devices
+from tuner.run.prepare import load_job, stored_study
+from tuner.space import Config
+from tuner.storage import open_storage
+from tuner.training.plain import Trainer
+from tuner.worker import Job
+
+PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A configuration, trained.
+
+    Attributes:
+        network: of plain layers, with the weights as `value` was measured with them.
+        value: the metric on the validation rows, or on the test rows of a final training.
+    """
+
+    job: Job
+    chosen: Chosen
+    config: Config
+    data: DataSet
+    network: nn.Module
+    seed: int
+    epochs: int
+    value: float
+    final: bool
+
+
+def export(
+    study: str,
+    out: str | Path,
+    options: RunOptions,
+    *,
+    trial: int | None = None,
+    final: bool = False,
+    force: bool = False,
+) -> Exported:
+    """Trains a configuration of a study again and writes it into a folder, or nothing at all.
+
+    Args:
+        study: the name of one that the database holds.
+        out: the folder to make.
+        trial: the number of a complete one; by default the winner of `confirm`, else the best.
+        final: train on the validation rows too, for as many epochs as the trial found best.
+        force: replace a folder that an export made.
+
+    Raises:
+        UsageError: no such study or trial, the trial is not complete, there is such a folder.
+        DataError: for a final training there are no test rows.
+    """
+    out = Path(out)
+    folder.check(out, force)
+    torch.set_num_threads(1)  # the number of threads changes the order of sums
+    storage = open_storage(options.storage)
+    found, study_id = stored_study(storage, study)
+    picked = chosen(storage, found, study_id, trial)
+    with allowing(of_person(options.allow)):
+        made = train(load_job(found, study_id), picked, devices(options.device)[0], final)
+        files = contents(made)
+    folder.write(out, files, force)
+    return Exported(
+        out,
+        study,
+        picked.trial.number,
+        made.job.metric.name,
+        made.value,
+        picked.trial.values[0],
+        final,
+        tuple(files),
+    )
+
+
+def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
+    """The configuration with its own seed, as far as its trial went."""
+    trial, known = picked.trial, picked.trial.user_attrs
+    seed = int(known.get("seed", job.seed(trial.number)))
+    config = job.study.config(trial.params)
+    last = known.get("epochs") or config["epochs"]
+    if final:
+        config, last = {**config, **ENDING}, known.get("best_epoch") or last
+    data = job.finals[config["preprocessing"]] if final else job.data_for(config)
+    trainer = Trainer(config, data, job.metric, seed, device)
+    for epoch in trainer.epochs():
+        if epoch.number >= last:
+            break
+    value = trainer.result.value if trainer.done else trainer.history[-1]
+    network = network_of(config, data.shape, data.outputs, data.vocabulary)
+    weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
+    network.load_state_dict({**network.state_dict(), **weights})
+    return Trained(job, picked, config, data, network, seed, trainer.epoch, value, final)
+
+
+def contents(made: Trained) -> dict[str, bytes]:
+    """The files by their names."""
+    weights = {name: t.contiguous().clone() for name, t in made.network.state_dict().items()}
+    rows = example(made.data.shape, made.data.vocabulary is not None)
+    return {
+        folder.WEIGHTS: save(weights),
+        folder.PROGRAM: program(made.network, rows),
+        folder.PREPROCESSING: _json(_preprocessing(made)),
+        folder.STUDY: study_file(made).encode(),
+        folder.VERSIONS: _json(_versions(made)),
+        folder.CARD: card(made).encode(),
+    }
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _preprocessing(made: Trained) -> dict[str, Any]:
+    data = made.data
+    assert data.recipe is not None
+    words = data.vocabulary
+    vectors = None if words is None or words.vectors is None else words.vectors.shape[1]
+    target = {
+        "column": made.job.study.data.target,
+        "task": data.target.task,
+        "classes": list(data.target.classes),
+        "mean": data.target.mean,
+        "scale": data.target.scale,
+    }
+    return {"input": data.recipe.to_json(), "word_vectors": vectors, "target": target}
+
+
+def _versions(made: Trained) -> dict[str, Any]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    study = {"study": made.job.study.name, "trial": made.chosen.trial.number, "seed": made.seed}
+    return {folder.MARK: folder.FORMAT, **study, "versions": found}
