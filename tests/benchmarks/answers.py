@@ -45,7 +45,7 @@ learning_rate = 0.01
 [search]
 trials = 2
 pruner = "none"
-enqueue = [{{ dropout = 0.5, weight_decay = {decay} }}]
+enqueue = [{{ dropout = {dropout}, weight_decay = {decay} }}]
 """
 
 
@@ -83,7 +83,7 @@ def covered(folder: Path, repetitions: int, workers: int) -> dict[str, Any]:
     counts: dict[str, int] = {}
     for i in range(repetitions):
         frame = nothing(np.random.default_rng(i))
-        file = {"metric": "accuracy", "width": 16, "epochs": 5, "decay": 0.1}
+        file = {"metric": "accuracy", "width": 16, "epochs": 5, "decay": 0.1, "dropout": 0.5}
         for effect in taken_apart(folder / f"null{i}", frame, 5, workers, **file).effects:
             key = f"{effect.technique} {effect.view}"
             counts[key] = counts.get(key, 0) + (not effect.difference.clear)
@@ -113,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="answers") as name:
         folder = Path(name)
         frame = planted(np.random.default_rng(0))
-        file = {"metric": "cross_entropy", "width": 6, "epochs": 60, "decay": 3.0}
+        file = {"metric": "cross_entropy", "width": 8, "epochs": 120, "decay": 0.5, "dropout": 0.4}
         truth = taken_apart(folder / "planted", frame, 5, options.workers, **file)
         found = {
             "planted": [f"{each.view}: {each.words}" for each in truth.effects],
