@@ -47,3 +47,22 @@ def test_compare_shows_two_studies(place: Any, tuner: Any) -> None:
     document = json.loads(tuner("compare", "small", "other", "--json").stdout)
     assert [side["study"] for side in document["studies"]] == ["small", "other"]
     assert document["best"] in ("small", "other")
+
+
+def test_what_confirm_kept_of_the_test_rows_is_shown(place: Any, tuner: Any) -> None:
+    before = json.loads(
+        tuner("report", "--study", "small", "--out", "-", "--format", "json").stdout
+    )
+    assert before["outcome"] is None
+    options = ("--study", "small", "--top", "1", "--seeds", "2")
+    assert tuner("confirm", *options, "--workers", "1").code == 0
+    after = json.loads(tuner("report", "--study", "small", "--out", "-", "--format", "json").stdout)
+    counts = after["outcome"]["confusion"]
+    assert sum(map(sum, counts)) == 2 * 30  # a fifth of 150 flowers, twice
+    right = sum(counts[i][i] for i in range(3)) / 60
+    assert right == pytest.approx(after["confirmation"]["winner"]["test"]["mean"])
+    page = tuner("report", "--study", "small", "--out", "page.html")
+    assert page.stdout.startswith("Confirmed over 2 seeds: trial ")
+    text = (place.folder / "page.html").read_text(encoding="utf-8")
+    assert "Confusion on the test rows" in text
+    assert "Calibration on the test rows" in text

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuner.answers import ablate, confirm
+from tuner.answers import ablate, confirm, replicas
 from tuner.answers.ablate import Ablation
 from tuner.answers.confirm import Confirmation
 from tuner.answers.estimate import Estimate
+from tuner.reports.outcomes import Outcome, pooled
+from tuner.worker.building import OUTCOME
 
 if TYPE_CHECKING:
     from tuner.storage import Storage
@@ -23,11 +25,23 @@ class Answers:
 
     confirmation: Confirmation | None = None
     ablation: Ablation | None = None
+    outcome: Outcome | None = None
 
 
 def read_answers(storage: Storage, study: Study) -> Answers:
     """What the database holds of them, also while they are still running."""
-    return Answers(confirm.read(storage, study), ablate.read(storage, study))
+    confirmation = confirm.read(storage, study)
+    outcome = None
+    if confirmation is not None:
+        finished = replicas.finished(storage, study, confirm.WHAT)
+        label = confirmation.winner.label
+        kept = [
+            trial.user_attrs[OUTCOME]
+            for (name, _, final), (_, trial) in sorted(finished.items())
+            if final and name == label and OUTCOME in trial.user_attrs
+        ]
+        outcome = pooled(kept)
+    return Answers(confirmation, ablate.read(storage, study), outcome)
 
 
 def tested(found: Confirmation) -> tuple[str, Estimate, Estimate | None]:

@@ -27,6 +27,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "chosen": _trial(chosen_of(facts)),
         "confirmation": _plain(facts.answers.confirmation),
         "ablation": _plain(facts.answers.ablation),
+        "outcome": _plain(facts.answers.outcome),
         "main_effects": [asdict(effect) for effect in main_effects(facts)],
         "importances": {"method": "PED-ANOVA", "shares": dict(facts.importances)},
         "commands": commands(facts),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
-from tuner.reports import effect_figures, figures, space_figures
+from tuner.reports import effect_figures, figures, outcome_figures, space_figures
 from tuner.reports.effects import main_effects
 from tuner.reports.facts import Facts
 
@@ -21,6 +21,9 @@ FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
     "importances": effect_figures.importance,
     "confirmed": effect_figures.confirmed,
     "ablation": effect_figures.ablation,
+    "confusion": outcome_figures.confusion,
+    "calibration": outcome_figures.calibration,
+    "residuals": outcome_figures.residuals,
 }
 
 

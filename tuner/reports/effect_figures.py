@@ -23,7 +23,7 @@ def ablation(facts: Facts) -> go.Figure:
     """Each technique's gain with its interval, in each view; only where `ablate` has run."""
     effects = facts.answers.ablation.effects if facts.answers.ablation else ()
     names = list(dict.fromkeys(effect.technique for effect in effects))
-    figure = blank(f"gain in {facts.metric}, positive is better", "", _height(len(names), 54))
+    figure = blank(f"gain in {facts.metric}", "", _height(len(names), 54))
     for view, (title, colour) in VIEWS.items():
         mine = [e for e in effects if e.view == view]
         if mine:
@@ -41,7 +41,7 @@ def ablation(facts: Facts) -> go.Figure:
 def mains(facts: Facts, effects: tuple[MainEffect, ...]) -> go.Figure:
     """Raw main effects with their intervals."""
     mine = [e for e in effects if e.gain is not None]
-    figure = blank(f"gain in {facts.metric}, positive is better", "", _height(len(mine)))
+    figure = blank(f"gain in {facts.metric}", "", _height(len(mine)))
     figure.add_scatter(
         x=[e.gain for e in mine],
         y=list(range(len(mine))),
@@ -67,6 +67,7 @@ def importance(facts: Facts) -> go.Figure:
         marker={"color": COMPLETE},
         hovertemplate="%{x:.1%}<extra></extra>",
     )
+    figure.update_xaxes(tickformat=".0%")
     return _named(figure, [name for name, _ in shares], zero=False)
 
 

@@ -65,7 +65,7 @@ def first_start(facts: Facts) -> datetime | None:
 
 
 def _marks(figure: go.Figure, facts: Facts, placed: Sequence[tuple[float, Entry]]) -> None:
-    for state, colour, opacity in (("pruned", PRUNED, 0.45), ("complete", COMPLETE, 0.8)):
+    for state, colour, opacity in (("pruned", PRUNED, 0.6), ("complete", COMPLETE, 0.8)):
         mine = [(x, e) for x, e in placed if e.state == state]
         if mine:
             figure.add_scatter(
@@ -118,8 +118,8 @@ def curves(facts: Facts) -> go.Figure:
     figure = blank("epoch", facts.metric)
     special = {e.number: e for e in (facts.baseline, facts.best) if e is not None}
     for state, colour, opacity in (
-        ("pruned", PRUNED, 0.35),
-        ("complete", COMPLETE, 0.45),
+        ("pruned", PRUNED, 0.45),
+        ("complete", COMPLETE, 0.55),
         ("running", FAILED, 0.6),
     ):
         mine = [e for e in facts.entries if e.state == state and e.number not in special]

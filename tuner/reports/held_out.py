@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import fmean, pstdev
+
 from tuner.reports.facts import Facts
-from tuner.reports.parts import Grid, Part, Words
+from tuner.reports.outcomes import Outcome
+from tuner.reports.parts import Chart, Grid, Part, Words
 from tuner.reports.verdict import interval
+from tuner.views.format import number, several
 
 
 def held_out(facts: Facts) -> tuple[Part, ...]:
@@ -13,7 +17,7 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
     if found is None or all(row.test is None for row in found.rows):
         text = (
             "Nothing has read the test rows yet, and a report does not either: "
-            f"`{facts.command('confirm')}` measures the best few and the baseline on them once."
+            f"`{facts.command('confirm')}` measures the best few and the baseline on them."
         )
         return (Words(text),)
     rows = tuple(
@@ -22,4 +26,44 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
         if row.test is not None
     )
     columns = ("configuration", "mean and 95% interval", "each seed")
-    return (Grid(f"{facts.metric} on the test split", columns, rows),)
+    grid = Grid(f"{facts.metric} on the test split", columns, rows)
+    outcome = facts.answers.outcome
+    if outcome is None:
+        return grid, Words("How the predictions fell out was not stored with these trainings.")
+    return grid, *_pictures(outcome, found.winner.label)
+
+
+def _pictures(found: Outcome, winner: str) -> tuple[Part, ...]:
+    """Confusion and calibration of classes, or predicted against actual values."""
+    whose = f"{winner}, {several(found.seeds, 'seed')} together"
+    parts: list[Part] = []
+    if found.confusion:
+        caption = f"Confusion on the test rows: {whose}. Colours are shares of a row."
+        parts.append(Chart("confusion", caption, _worst(found)))
+    if found.calibration:
+        error = f"{found.calibration_error:.1%}"
+        caption = (
+            "Calibration on the test rows: how often an answer is right by the probability that "
+            f"the network gave it; they are {error} apart on average. Larger marks are more rows."
+        )
+        parts.append(Chart("calibration", caption, f"of {whose}"))
+    if found.actual:
+        left = [p - a for a, p in zip(found.actual, found.predicted, strict=True)]
+        about = f"residuals have mean {number(fmean(left))} and deviation {number(pstdev(left))}"
+        parts.append(Chart("residuals", f"Predicted and actual values, {whose}; {about}.", about))
+    return tuple(parts)
+
+
+def _worst(found: Outcome) -> str:
+    """The most frequent confusion in words."""
+    cells = [
+        (count, i, j)
+        for i, row in enumerate(found.confusion)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    if not cells:
+        return "Every row is right."
+    count, i, j = max(cells)
+    names = found.classes
+    return f"Most often {names[i]} is taken for {names[j]}: {several(count, 'time')}."

@@ -41,6 +41,10 @@ def commands(facts: Facts) -> list[str]:
     chosen = chosen_of(facts)
     if chosen is not None:
         found.append(facts.command("retrain", f"--trial {chosen.number}"))
+    if facts.answers.confirmation is not None:
+        found.append(facts.command("confirm", f"--seeds {facts.answers.confirmation.seeds}"))
+    if facts.answers.ablation is not None:
+        found.append(facts.command("ablate", f"--seeds {facts.answers.ablation.seeds}"))
     return found
 
 

@@ -33,8 +33,8 @@ th, td { text-align: left; padding: .25rem .9rem .25rem 0; vertical-align: top;
   border-bottom: 1px solid var(--line) }
 thead th { color: var(--soft); font-weight: 500 }
 tbody th { font-weight: 500 }
-td, tbody th { overflow-wrap: anywhere; min-width: 4rem }
-.n { text-align: right; font-variant-numeric: tabular-nums }
+td, tbody th { overflow-wrap: break-word; max-width: 40rem }
+.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 pre { background: var(--box); border: 1px solid var(--line); border-radius: 6px;
   padding: .7rem .9rem; overflow-x: auto; margin: .3rem 0; font-size: .86rem; line-height: 1.45 }
 code { font-family: ui-monospace, monospace; font-size: .93em; overflow-wrap: anywhere }
@@ -42,6 +42,8 @@ pre code { overflow-wrap: normal; font-size: 1em }
 summary { cursor: pointer; color: var(--soft); font-size: .92rem }
 .plot { width: 100% }
 .across { overflow-x: auto }
+.parcoords .axis .domain, .parcoords .axis line { stroke: var(--soft) !important }
+.parcoords text { text-shadow: none !important }
 @media print {
   :root { --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --box: #f6f6f6;
     --link: #000; --mark: #d9691e }
@@ -57,7 +59,7 @@ SCRIPT = """
 'use strict';
 const plots = [...document.querySelectorAll('.plot')];
 const dark = matchMedia('(prefers-color-scheme: dark)');
-const PAPER = 660, AXES = 70;
+const PAPER = 660, AXES = 84;
 function colours(layout, isDark) {
   const ink = isDark ? '#d3d9e0' : '#24292f', line = isDark ? '#5b6672' : '#8a939e';
   const patch = {'font.color': ink};

@@ -92,13 +92,15 @@ def _space(facts: Facts) -> tuple[Part, ...]:
         return (Words("The study searches nothing: every leaf has one value."),)
     if len(facts.complete) < 2:
         return (Words("Two complete trials are needed to compare configurations."),)
-    names = [node.name for node in ranked(facts)]
+    nodes = ranked(facts)
+    names = [node.name for node in nodes]
     text = f"Lines through {', '.join(names[:12])}, coloured by {facts.metric}"
-    caption = "Each line is a complete trial; drag along an axis to keep a part of it."
-    parts: list[Part] = [Chart("parallel", caption, text)]
-    for name in names[:MOST_SLICES]:
-        about = f"{facts.metric} over {name}"
-        parts.append(Chart(f"slice-{name}", name, about, wide=False))
+    lines = "Each line is a complete trial; drag along an axis to keep a part of it."
+    parts: list[Part] = [Chart("parallel", lines, text)]
+    for node in nodes[:MOST_SLICES]:
+        caption = f"{node.name}: {node.leaf.doc}." if node.leaf.doc else node.name
+        about = f"{facts.metric} over {node.name}"
+        parts.append(Chart(f"slice-{node.name}", caption, about, wide=False))
     if len(names) > MOST_SLICES:
         left = ", ".join(names[MOST_SLICES:])
         parts.append(Words(f"Not drawn, by their low importance: {left}."))

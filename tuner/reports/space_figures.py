@@ -44,6 +44,7 @@ def parallel(facts: Facts) -> go.Figure:
     figure = blank("", "", height=460)
     figure.add_parcoords(
         dimensions=dimensions,
+        labelangle=-20,
         line={
             "color": values,
             "colorscale": SHADES,

@@ -25,5 +25,5 @@ def blank(x: str, y: str, height: int = 380) -> go.Figure:
     )
     grid = {"gridcolor": "rgba(128,136,150,.25)", "zeroline": False, "automargin": True}
     figure.update_xaxes(title={"text": x}, **grid)
-    figure.update_yaxes(title={"text": y}, **grid)
+    figure.update_yaxes(title={"text": y, "standoff": 8}, **grid)
     return figure

@@ -20,23 +20,30 @@ def left_out(trainer: Trainer) -> list[float]:
     For the delete-a-group jackknife (Kott 2001). Row i is in group i modulo 20; empty where there
     are fewer rows than two a group, or a metric cannot be computed.
     """
-    rows = trainer.data.validation
-    if len(rows) < 2 * GROUPS:
+    if len(trainer.data.validation) < 2 * GROUPS:
         return []
+    outputs, y = outputs_of(trainer)
+    groups = torch.arange(len(y), device=y.device) % GROUPS
+    kept = [groups != group for group in range(GROUPS)]
+    values = [float(trainer.metric.function(outputs[k], y[k])) for k in kept]
+    return values if all(map(math.isfinite, values)) else []
+
+
+@torch.inference_mode()
+def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs and targets of the validation rows: logits ``[N, C]`` and classes ``[N]``, or two
+    ``[N]`` in the target's own unit."""
     weights = trainer.weights()
     network = trainer.network.eval()
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         return functional_call(network, weights, (x,))  # type: ignore[no-any-return]
 
+    rows, target = trainer.data.validation, trainer.data.target
     outputs, y = predict(Weighted(forward), rows.x), rows.y
-    if trainer.data.target.task == "regression":
-        target = trainer.data.target
-        outputs, y = in_units(outputs.squeeze(1), target), in_units(y, target)
-    groups = torch.arange(len(y), device=y.device) % GROUPS
-    kept = [groups != group for group in range(GROUPS)]
-    values = [float(trainer.metric.function(outputs[k], y[k])) for k in kept]
-    return values if all(map(math.isfinite, values)) else []
+    if target.task == "regression":
+        return in_units(outputs.squeeze(1), target), in_units(y, target)
+    return outputs, y
 
 
 class Weighted(torch.nn.Module):

@@ -10,11 +10,14 @@ import torch
 from optuna.trial import FrozenTrial
 
 from tuner.training.groups import left_out
+from tuner.training.outcome import outcome
 from tuner.training.plain import Trainer
 from tuner.worker.job import Job
 
 REPLICA = "replica"
 """The attribute of a trial that trains a known configuration again, for confirm and ablate."""
+OUTCOME = "outcome"
+"""The attribute of a replica on the test rows that says how its predictions fall out."""
 REPLICATES = "tuner:replicates"
 """The attribute of a study that holds nothing but such trials: the study whose they are."""
 
@@ -35,10 +38,13 @@ def last_epoch(trial: FrozenTrial) -> float:
 
 
 def replica_facts(trainer: Trainer | None, trial: FrozenTrial) -> dict[str, Any]:
-    """The metric without each of some groups of rows, by which its interval is known."""
-    if trainer is None or not trainer.past or not _replica(trial):
+    """The metric without each of some groups of rows, by which its interval is known; and of the
+    test rows, which nothing else reads, how the predictions fall out."""
+    replica = _replica(trial)
+    if trainer is None or not trainer.past or not replica:
         return {}
-    return {"left_out": left_out(trainer)}
+    final = {OUTCOME: outcome(trainer)} if replica.get("final") else {}
+    return {"left_out": left_out(trainer), **final}
 
 
 def _replica(trial: FrozenTrial) -> Mapping[str, Any]:
