@@ -61,3 +61,14 @@ def test_nothing_is_complete(place: Any, make_trial: Callable[..., Any]) -> None
 def test_without_a_baseline(place: Any, make_trial: Callable[..., Any]) -> None:
     facts = place.facts(make_trial(0, "FAIL", None), make_trial(1), make_trial(2))
     assert "baseline, trial 0, is not complete" in verdict(facts)[0]
+
+
+def test_the_baseline_may_win(searched: Facts, make_answers: Callable[..., Any]) -> None:
+    found = make_answers()
+    confirmation = replace(found.confirmation, winner=found.confirmation.baseline)
+    said = verdict(replace(searched, answers=replace(found, confirmation=confirmation)))
+    assert said[0].startswith("Confirmed over 3 seeds: baseline reaches accuracy 0.9000 (")
+    assert "Nothing that was confirmed is better on the validation rows." in said[0]
+    alone = replace(found.confirmation, baseline=None)
+    said = verdict(replace(searched, answers=replace(found, confirmation=alone)))
+    assert "the baseline has no result" in said[0]

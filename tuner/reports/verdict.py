@@ -41,8 +41,10 @@ def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
         f"Confirmed over {several(len(mine.values), 'seed')}: {found.winner.label} reaches "
         f"{facts.metric} {interval(mine)} on the {rows}"
     )
-    if other is None or found.winner is found.baseline:
-        return (f"{first}. There is nothing else to compare with yet.",)
+    if other is None:
+        return (f"{first}. There is nothing to compare with: the baseline has no result.",)
+    if found.baseline is not None and found.winner.label == found.baseline.label:
+        return (f"{first}. Nothing that was confirmed is better on the validation rows.",)
     text = f"{first}; the baseline reaches {interval(other)}."
     return text, _difference(facts, mine, other)
 
