@@ -33,7 +33,8 @@ class Number:
         return numbers(raw, where), self._write
 
     def _write(self, values: Array) -> Array:
-        missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+        values = values.astype(np.float64)  # to be worked on, however narrow they are held
+        missing = np.isnan(values)
         fill = self.fill
         filled = values if fill is None or not missing.any() else np.where(missing, fill, values)
         if not self.flag:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from tuner.data import idx, images, npz
+from tuner.data import idx, images, npz, pieces
 from tuner.data.spec import DataSpec
 from tuner.data.table import Table, from_frame
 from tuner.data.text import read_text
@@ -17,6 +17,13 @@ from tuner.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Reader(Protocol):
+    """From a file to its table; the columns that are not `exact` may be narrowed."""
+
+    def __call__(self, file: Path, exact: Collection[str] | None = None) -> pd.DataFrame: ...
+
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
 
@@ -47,7 +54,9 @@ def read_test(spec: DataSpec, folder: Path) -> Table:
     if spec.test_path is None:
         return idx.read_test(find(spec.path or "", "data.path", folder))
     file = find(spec.test_path, "data.test_path", folder)
-    return _table(file, replace(spec, group=None, time=None, test_path=None))
+    spec = replace(spec, group=None, time=None, test_path=None)
+    frame = read_frame(file)  # as it is: numbers may be categories of the other file
+    return _table(file, spec) if frame is None else _rows(frame, file, spec)
 
 
 def _table(file: Path, spec: DataSpec) -> Table:
@@ -72,32 +81,51 @@ def _table(file: Path, spec: DataSpec) -> Table:
     )
 
 
-def framed(reader: Callable[[Path], pd.DataFrame]) -> Callable[[Path, DataSpec], Table]:
+def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
     """The rows of a file that is a table with named columns."""
 
     def read(file: Path, spec: DataSpec) -> Table:
-        return from_frame(reader(file), spec.target, str(file), spec.dividing, spec.text, spec.drop)
+        exact = [name for name in (spec.target, *spec.dividing, spec.text) if name is not None]
+        return _rows(reader(file, exact), file, spec)
 
     return read
 
 
-def read_parquet(file: Path) -> pd.DataFrame:
-    """A Parquet file; needs pyarrow."""
+def _rows(frame: pd.DataFrame, file: Path, spec: DataSpec) -> Table:
+    return from_frame(frame, spec.target, str(file), spec.dividing, spec.text, spec.drop)
+
+
+def read_parquet(file: Path, exact: Collection[str] | None = None) -> pd.DataFrame:
+    """A Parquet file; needs pyarrow. With `exact`, the numbers of all other columns may be narrowed
+    in a large table."""
     try:
-        import pyarrow
+        import pyarrow.parquet
     except ImportError as error:
         raise DataError(
             "reading Parquet needs pyarrow", where=str(file), hint="pip install 'tuner[parquet]'"
         ) from error
     import pandas as pd
 
+    def columns(names: list[str] | None) -> pd.DataFrame:
+        found: pd.DataFrame = pd.read_parquet(
+            file, engine="pyarrow", columns=names, use_threads=names is None
+        )  # each thread keeps memory, and a few columns at a time need none
+        pyarrow.default_memory_pool().release_unused()
+        return found
+
     try:
-        return pd.read_parquet(file, engine="pyarrow")
+        if exact is None:
+            return columns(None)
+        known = pyarrow.parquet.read_metadata(file)
+        schema = known.schema.to_arrow_schema()
+        index = (schema.pandas_metadata or {}).get("index_columns", ())
+        names = [name for name in schema.names if name not in index]
+        return pieces.by_columns(columns, names, known.num_rows, exact)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"cannot be read as Parquet: {error}", where=str(file)) from error
 
 
-FRAMES: Mapping[str, Callable[[Path], pd.DataFrame]] = {
+FRAMES: Mapping[str, Reader] = {
     ".csv": read_text,
     ".csv.gz": read_text,
     ".tsv": read_text,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.labels import Labels, encode_like
+from tuner.data.narrow import fresh
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.splits import Rows
 from tuner.data.table import Table, Text
@@ -33,6 +34,18 @@ def final_rows(rows: Rows) -> Rows:
         )
     train = np.sort(np.concatenate((rows.train, rows.validation)))
     return Rows(train, rows.test, np.empty(0, dtype=np.int64))
+
+
+def without_test(columns: list[RawColumn], rows: Rows) -> Rows:
+    """Takes the test rows out of columns, one after the other, so that a copy of one is made at a
+    time; the rows that are left, counted anew."""
+    kept = np.sort(np.concatenate((rows.train, rows.validation)))
+    for at, raw in enumerate(columns):
+        values = fresh(len(kept), raw.values.dtype)
+        np.take(raw.values, kept, out=values, mode="clip")  # the default mode makes a copy
+        columns[at] = replace(raw, values=values)
+    train, validation = (np.searchsorted(kept, each) for each in (rows.train, rows.validation))
+    return Rows(train, validation, np.empty(0, dtype=np.int64))
 
 
 def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:

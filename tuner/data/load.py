@@ -15,8 +15,9 @@ from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
 from tuner.data.division import divide
 from tuner.data.features import learn
-from tuner.data.held import append, final_rows
+from tuner.data.held import append, final_rows, without_test
 from tuner.data.labels import Labels, encode
+from tuner.data.narrow import give_back
 from tuner.data.spec import DataSpec
 from tuner.data.splits import Rows
 from tuner.data.table import Table
@@ -52,12 +53,16 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
             test = files.read_test(spec, folder)
             table, labels, rows = append(table, labels, rows, test)
         rows = final_rows(rows)
-    features = learn(table, spec, rows.train, rows.validation)
+    columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
+    used = without_test(columns, rows) if columns and spec.path is not None else rows
+    table = replace(table, columns=tuple(columns))
+    features = learn(table, spec, used.train, used.validation)
+    give_back()  # before there are the tensors as well
     target, y = _target(labels, rows)
     recipe = features.recipe
     return DataSet(
-        train=_split(recipe.rows(table, rows.train), y[rows.train]),
-        validation=_split(recipe.rows(table, rows.validation), y[rows.validation]),
+        train=_split(recipe.rows(table, used.train), y[rows.train]),
+        validation=_split(recipe.rows(table, used.validation), y[rows.validation]),
         shape=recipe.shape,
         target=target,
         features=features.names,

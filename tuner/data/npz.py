@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tuner.data.mapped import open_member
 from tuner.data.spec import DataSpec
 from tuner.data.table import Table, from_arrays
 from tuner.errors import DataError, nearest
@@ -30,7 +31,8 @@ def read(file: Path, spec: DataSpec) -> Table:
                         where=str(file),
                         hint=f"{nearest(name, archive.files)}; name them: features = and target =",
                     )
-            x, y = (archive[name] for name in names)
+            large = open_member(file, f"{names[0]}.npy")
+            x, y = archive[names[0]] if large is None else large, archive[names[1]]
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot be read as arrays: {error}", where=str(file)) from error
     return from_arrays(x, y, str(file))

@@ -1,7 +1,6 @@
 """Preprocessing: statistics of the training rows, applied to all.
 
-A new kind is one function and one line in STATISTICS; what it learns is a record of plain numbers.
-Rows are read in chunks, so that no copy of all of them is made.
+A new kind is one function and one line in STATISTICS. Rows are read in chunks: no copy is made.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.mapped import let_go
 from tuner.errors import DataError, nearest
 
 Array = NDArray[Any]
@@ -99,12 +99,13 @@ def from_json(record: Mapping[str, Any]) -> Transform:
     return Ranked(record["kind"], tuple(known))
 
 
-def chunks(x: Array, rows: Index) -> Iterator[tuple[slice, Array]]:
-    """Those rows of x, a few at a time, each with its place among ``rows``."""
-    size = max(1, CHUNK // max(1, x[0].size))
+def chunks(x: Array, rows: Index, numbers: int = CHUNK) -> Iterator[tuple[slice, Array]]:
+    """Those rows of x, so many numbers at a time, each with its place among ``rows``."""
+    size = max(1, numbers // max(1, x[0].size))
     for start in range(0, len(rows), size):
         place = slice(start, start + size)
         yield place, x[rows[place]]
+        let_go(x)
 
 
 def standard(x: Array, rows: Index) -> Transform:

@@ -22,6 +22,8 @@ from tuner.data.vocabulary import Vocabulary
 from tuner.errors import DataError, nearest
 
 Index = NDArray[np.int64]
+WRITTEN = 2**16
+"""Rows of a column that are written at a time."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Feature:
     def write(self, found: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
         """Those rows of a column into [len(rows), len(names)]."""
         values, encode = self.encoder.bind(raw, where)
-        for place, some in preprocessing.chunks(values, rows):
+        for place, some in preprocessing.chunks(values, rows, WRITTEN):
             written = encode(some)
             found[place] = written
             if self.transform is not None:

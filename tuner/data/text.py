@@ -6,10 +6,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuner.data import pieces
 from tuner.data.table import check_unique
 from tuner.errors import DataError
 
@@ -22,10 +23,13 @@ SAMPLE = 2**16
 """Characters by which the delimiter is found."""
 
 
-def read_text(file: Path, lone: bool = False) -> pd.DataFrame:
+def read_text(
+    file: Path, exact: Collection[str] | None = None, *, lone: bool = False
+) -> pd.DataFrame:
     """The table in a file.
 
     Args:
+        exact: where given, the numbers of all other columns may be narrowed in a large table.
         lone: whether a single column is enough.
 
     Raises:
@@ -39,8 +43,7 @@ def read_text(file: Path, lone: bool = False) -> pd.DataFrame:
         encoding = encoding_of(file)
         delimiter, width = _layout(file, encoding, lone)
         try:
-            with _text(file, encoding) as text:
-                frame = pd.read_csv(text, sep=delimiter, low_memory=False)
+            frame = _frame(file, encoding, delimiter, width, exact)
         except pd.errors.ParserError as error:
             _check_ragged(file, encoding, delimiter, width)
             raise DataError(f"cannot be read as a table: {error}", where=where) from error
@@ -50,6 +53,25 @@ def read_text(file: Path, lone: bool = False) -> pd.DataFrame:
     except (csv.Error, EOFError, zlib.error, OSError) as error:
         raise DataError(f"cannot be read as a table: {error}", where=where) from error
     return _decimal_comma(frame) if delimiter == ";" else frame
+
+
+def _frame(
+    file: Path, encoding: str, delimiter: str, width: int, exact: Collection[str] | None
+) -> pd.DataFrame:
+    import pandas as pd
+
+    def whole(columns: list[int] | None) -> pd.DataFrame:
+        with _text(file, encoding) as text:
+            return pd.read_csv(text, sep=delimiter, low_memory=False, usecols=columns)
+
+    if exact is None:
+        return whole(None)
+    rows = max(1, pieces.CELLS // width)
+    with (
+        _text(file, encoding) as text,
+        pd.read_csv(text, sep=delimiter, low_memory=False, chunksize=rows) as parts,
+    ):
+        return pieces.by_rows(parts, whole, exact)
 
 
 def opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
