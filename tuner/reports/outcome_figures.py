@@ -26,7 +26,7 @@ def confusion(facts: Facts) -> go.Figure:
     names, places = [shortened(name, 16) for name in found.classes], list(range(size))
     figure.add_heatmap(
         z=np.round(shares, 4).astype("f4"),
-        text=counts.astype(int).tolist(),
+        text=[[str(int(n)) if n else "" for n in row] for row in counts],
         texttemplate="%{text}" if size <= NUMBERED else "",
         colorscale=[[0.0, "rgba(47,127,193,0.04)"], [1.0, COMPLETE]],
         zmin=0,

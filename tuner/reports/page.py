@@ -67,9 +67,14 @@ function colours(layout, isDark) {
     if (/^[xy]axis/.test(key)) patch[key + '.linecolor'] = line;
   return patch;
 }
-function draw(div) {
+function paint(div, isDark, more) {
+  const patch = colours(div.layout, isDark);
+  if (div.data[0] && div.data[0].type === 'heatmap')
+    Plotly.restyle(div, {'textfont.color': patch['font.color']});
+  return Plotly.relayout(div, {...patch, ...more});
+}
+async function draw(div) {
   const spec = JSON.parse(div.nextElementSibling.textContent), layout = spec.layout;
-  layout.font.color = colours(layout, dark.matches)['font.color'];
   const parallel = spec.data.find(trace => trace.type === 'parcoords');
   if (parallel) {
     const least = parallel.dimensions.length * AXES;
@@ -80,13 +85,14 @@ function draw(div) {
   }
   const options = {responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']};
-  return Plotly.newPlot(div, spec.data, layout, options);
+  await Plotly.newPlot(div, spec.data, layout, options);
+  return paint(div, dark.matches, {});
 }
 function all(change) { for (const div of plots) if (div.layout) change(div); }
 (async () => { for (const div of plots) try { await draw(div); } catch (error) {
   div.textContent = 'This figure cannot be drawn here: ' + error; } })();
 dark.addEventListener('change', () =>
-  all(div => Plotly.relayout(div, colours(div.layout, dark.matches))));
+  all(div => paint(div, dark.matches, {})));
 let folded = [];
 addEventListener('beforeprint', () => {
   folded = [...document.querySelectorAll('details:not([open])')];
@@ -94,12 +100,12 @@ addEventListener('beforeprint', () => {
   all(div => {
     const small = div.parentNode.classList.contains('small');
     const width = small ? PAPER / 2 - 20 : PAPER;
-    Plotly.relayout(div, {...colours(div.layout, false), width});
+    paint(div, false, {width});
   });
 });
 addEventListener('afterprint', () => {
   for (const each of folded) each.open = false;
   const back = {width: null, autosize: true};
-  all(div => Plotly.relayout(div, {...colours(div.layout, dark.matches), ...back}));
+  all(div => paint(div, dark.matches, back));
 });
 """

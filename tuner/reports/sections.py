@@ -92,7 +92,7 @@ def _space(facts: Facts) -> tuple[Part, ...]:
         return (Words("The study searches nothing: every leaf has one value."),)
     if len(facts.complete) < 2:
         return (Words("Two complete trials are needed to compare configurations."),)
-    nodes = ranked(facts)
+    nodes = [n for n in ranked(facts) if any(n.name in e.config for e in facts.complete)]
     names = [node.name for node in nodes]
     text = f"Lines through {', '.join(names[:12])}, coloured by {facts.metric}"
     lines = "Each line is a complete trial; drag along an axis to keep a part of it."

@@ -78,10 +78,16 @@ def slice_of(facts: Facts, node: Node) -> go.Figure:
         _dots(figure, node, [facts.best], "best", BEST, 1.0, 11)
     ticks = axis(node, [])
     figure.update_xaxes(tickvals=ticks.ticks, ticktext=ticks.texts)
-    view = in_view([e.value for e in facts.complete if e.value is not None], facts.direction)
-    if view:
-        figure.update_yaxes(range=view)
+    figure.update_yaxes(range=_of_complete(facts))  # pruned trials would press the rest
     return figure.update_layout(showlegend=False, margin={"l": 56, "r": 8, "t": 8, "b": 44})
+
+
+def _of_complete(facts: Facts) -> tuple[float, float]:
+    """Where the complete trials' values lie, with some air around them."""
+    values = [e.value for e in facts.complete if e.value is not None]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    pad = 0.08 * ((high - low) or abs(high) or 1.0)
+    return in_view(values, facts.direction) or (low - pad, high + pad)
 
 
 def _dots(
