@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.run import RunOptions, optimize, submit
-from tuner.run.prepare import objective
+from tuner.run.plain import objective
 
 
 def test_sixteen_processes_create_and_join_one_study(make: Any, database_url: str) -> None:

@@ -52,19 +52,21 @@ def check(
 
 def _checked(study: Study) -> dict[str, Any]:
     """Loads the data and builds what trials need; TunerError for what cannot be."""
-    from tuner.run.prepare import load_job
+    from tuner.run.prepare import prepared
     from tuner.search.pruners import build_pruner
     from tuner.study import describe
+    from tuner.worker import ObjectiveJob
 
-    job = load_job(study)
-    study, data = job.study, job.data
+    job = prepared(study)
+    study = job.study
     name, options = study.search.pruner
     build_pruner(name, options, epochs=study.max_epochs)
+    found = {"name": study.name, "description": study.description, "metric": job.metric.name}
+    if isinstance(job, ObjectiveJob):
+        return {**found, **describe.objective(job.study)}
     return {
-        "name": study.name,
-        "description": study.description,
-        "metric": job.metric.name,
-        "data": describe.data_set(data),
+        **found,
+        "data": describe.data_set(job.data),
         "extent": describe.extent(study),
         "leaves": describe.leaves(study),
     }

@@ -3,7 +3,8 @@
 from tuner.run.crew import serve_with
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
-from tuner.run.prepare import objective, submit
+from tuner.run.plain import objective
+from tuner.run.prepare import submit
 from tuner.run.replicate import ablate, confirm
 from tuner.run.retrain import Retrained, retrain
 from tuner.run.serve import serve

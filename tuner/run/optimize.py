@@ -15,12 +15,12 @@ import torch
 from tuner.allowed import allowed, allowing, of_person
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
-from tuner.run.prepare import find_study, join, load_job
+from tuner.run.prepare import find_study, join, prepared
 from tuner.run.process import deadline_of, quiet, run_worker
 from tuner.storage import OutageError, Storage, open_storage
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
-from tuner.worker import Job
+from tuner.worker import AnyJob
 
 WATCH_SECONDS = 0.5
 
@@ -50,14 +50,14 @@ def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], Non
     quiet()
     worker_devices(options)  # what cannot be is said before anything is read
     begun = time.monotonic()
-    job = load_job(study)
+    job = prepared(study)
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     return train(join(storage, job, options.trials), storage, options, watch, spent)
 
 
 def train(
-    job: Job,
+    job: AnyJob,
     storage: Storage,
     options: RunOptions,
     watch: Callable[[Snapshot], None],
@@ -89,7 +89,7 @@ def train(
 def _follow(
     pool: Pool,
     storage: Storage,
-    job: Job,
+    job: AnyJob,
     watch: Callable[[Snapshot], None],
     since: tuple[float, int],
 ) -> None:

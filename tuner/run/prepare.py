@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-
-import optuna
 
 from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
@@ -16,10 +13,10 @@ from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
 from tuner.study.fingerprint import canonical, changed_keys, fingerprint
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.private import resolved
 from tuner.training.own import check_factories
-from tuner.training.plain import Trainer
-from tuner.worker.job import Job
+from tuner.worker.job import AnyJob, Job, ObjectiveJob
 
 SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
 
@@ -76,11 +73,19 @@ def load_job(study: Study, study_id: int = -1) -> Job:
 
     Raises:
         DataError, StudyFileError: it is not.
+        UsageError: an objective of somebody's own brings all of it.
     """
+    if study.data is None:
+        raise UsageError(
+            "the study has an objective of its own, and no network of tuner's to train",
+            where=study.name,
+            hint="this is for studies with [data]",
+        )
     study = resolved(study)
     variants = {
         name: load_data(spec, folder=study.folder) for name, spec in study.data_variants().items()
     }
+    assert study.data is not None
     data = variants[study.data.preprocessing]
     study.check_fit(data)
     metric = study.metric_for(data.target.task)
@@ -88,7 +93,19 @@ def load_job(study: Study, study_id: int = -1) -> Job:
     return Job(study, study_id, data, metric, variants)
 
 
-def join(storage: Storage, job: Job, trials: int | None) -> Job:
+def prepared(study: Study, study_id: int = -1) -> AnyJob:
+    """The job of any study; of an objective's once the function is there.
+
+    Raises:
+        TunerError: as ``load_job``, or the function cannot be imported here.
+    """
+    if not isinstance(study, ObjectiveStudy):
+        return load_job(study, study_id)
+    study.function()
+    return ObjectiveJob(study, study_id)
+
+
+def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
     """Puts the study into the database, or joins it there; the job with its id.
 
     Raises:
@@ -150,49 +167,4 @@ def submit(
     """Puts a study into the database for workers to find; its id."""
     study = find_study(name, url)
     with allowing(of_person(allow, study.folder)):
-        return join(open_storage(url), load_job(study), trials).study_id
-
-
-def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
-    """A plain Optuna objective of a study or its name: suggests, trains, reports, prunes.
-
-    Raises:
-        UsageError: when called, if the Optuna study's direction is not the metric's.
-
-    >>> import optuna, tuner  # doctest: +SKIP
-    >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
-    >>> study.optimize(tuner.objective("digits"), n_trials=10)  # doctest: +SKIP
-    """
-    study = name if isinstance(name, Study) else load_study(name)
-    rules = of_person((), study.folder)
-    with allowing(rules):
-        job = load_job(study)
-
-    def train(trial: optuna.Trial) -> float:
-        with allowing(rules):
-            return run(trial)
-
-    def run(trial: optuna.Trial) -> float:
-        _check_direction(trial, job)
-        seed = job.seed(trial.number)
-        trial.set_user_attr("seed", seed)
-        config = study.sample(trial)
-        trainer = Trainer(config, job.data_for(config), job.metric, seed)
-        for epoch in trainer.epochs():
-            trial.report(epoch.value, epoch.number)
-            if not epoch.finite or trial.should_prune():
-                raise optuna.TrialPruned
-        return trainer.result.value
-
-    return train
-
-
-def _check_direction(trial: optuna.Trial, job: Job) -> None:
-    """Optuna minimizes unless told otherwise; a FixedTrial belongs to no study."""
-    study, wanted = getattr(trial, "study", None), job.metric.direction
-    if study is not None and study.direction.name.lower() != wanted:
-        raise UsageError(
-            f"{job.metric.name} is to {wanted}, and the Optuna study does not",
-            where=study.study_name,
-            hint=f'optuna.create_study(direction="{wanted}")',
-        )
+        return join(open_storage(url), prepared(study), trials).study_id

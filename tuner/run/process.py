@@ -22,7 +22,7 @@ from tuner.allowed import Allowed, allowing
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.storage import open_storage
 from tuner.storage.claiming import LEASE_SECONDS
-from tuner.worker import Job, Worker
+from tuner.worker import AnyJob, Worker
 from tuner.worker.patience import Patience
 from tuner.worker.signals import Leaving, StopRequested
 
@@ -98,7 +98,7 @@ def open_worker(
 
 
 def run_worker(
-    url: str, job: Job, deadline: float | None, allowed: Allowed, device: str, said: Connection
+    url: str, job: AnyJob, deadline: float | None, allowed: Allowed, device: str, said: Connection
 ) -> None:
     """The main function of a worker's process that trains one job.
 
@@ -134,7 +134,7 @@ def telling(said: Connection) -> Iterator[None]:
 
 
 def _work(
-    url: str, device: str, job: Job, deadline: float | None, leaving: Leaving, said: Connection
+    url: str, device: str, job: AnyJob, deadline: float | None, leaving: Leaving, said: Connection
 ) -> None:
     patiently = Patience(leaving, lambda _: None)
     worker = patiently(lambda: open_worker(url, device, leaving))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from tuner.allowed import allowing, of_operator
 from tuner.errors import StorageError, TunerError
 from tuner.run.options import devices
-from tuner.run.prepare import load_job, stored_study
+from tuner.run.prepare import prepared, stored_study
 from tuner.run.process import open_worker
 from tuner.worker import Worker
 from tuner.worker.loop import Bench
@@ -130,7 +130,7 @@ class Service:
 
     def _bench(self, name: str) -> Bench:
         study, study_id = self.worker.patiently(lambda: stored_study(self.worker.storage, name))
-        bench = self.worker.bench(load_job(study, study_id))
+        bench = self.worker.bench(prepared(study, study_id))
         self.say(f"serving {name}")
         return bench
 

@@ -46,6 +46,7 @@ def _content(updates: Mapping[int, Update]) -> list[Put]:
         writes.reports((i, step, value) for i, u in found for step, value in u.reports.items()),
         writes.trial_attrs(rows.USER_ATTRS, [(i, u.user_attrs) for i, u in found]),
         writes.trial_attrs(rows.SYSTEM_ATTRS, [(i, u.system_attrs) for i, u in found]),
+        writes.params((i, name, *each) for i, u in found for name, each in u.params.items()),
         writes.values(_values(updates)),
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 OPEN, PAUSED, STOPPED = "open", "paused", "stopped"
@@ -42,6 +43,8 @@ class Update:
         state: a finished state, or None while the trial goes on.
         value: the objective of a complete or pruned trial.
         age: seconds since `state` was reached (an update may have to wait for its writing).
+        params: Optuna's internal number and the distribution by name, of a trial whose parameters
+            are suggested while it runs; one that is there already stays.
     """
 
     lease: Lease
@@ -52,6 +55,7 @@ class Update:
     state: TrialState | None = None
     value: float | None = None
     age: float = 0.0
+    params: Mapping[str, tuple[float, BaseDistribution]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.storage import times
-from tuner.storage.frozen import clone
+from tuner.storage.frozen import GROWS, clone, updated
 from tuner.storage.lease import Update
 from tuner.storage.look import Look
 from tuner.storage.rows import Head, Read
@@ -134,6 +134,10 @@ class Mirror:
         """The floors of running trials that others may have added to."""
         return {i: f for i, f in self.floors.items() if i not in self.pending | self.own}
 
+    def suggesting(self) -> set[int]:
+        """Running trials of others whose parameters are still being drawn."""
+        return {i for i in self.growing() if GROWS in self.trials[i].system_attrs}
+
     def anticipate(self, update: Update) -> None:
         """Show what this process has to tell about one of its trials before it is written."""
         self.pending.add(update.lease.trial_id)
@@ -152,18 +156,7 @@ class Mirror:
         old = self.trials.get(update.lease.trial_id)
         if old is None or (old.state.is_finished() and update.state != old.state):
             return
-        new = clone(old)
-        if update.reports:
-            new.intermediate_values = {**old.intermediate_values, **update.reports}
-        if update.user_attrs:
-            new.user_attrs = {**old.user_attrs, **update.user_attrs}
-        if update.system_attrs:
-            new.system_attrs = {**old.system_attrs, **update.system_attrs}
-        if update.state is not None:
-            new.state = update.state
-            new.values = None if update.value is None else [float(update.value)]
-            new.datetime_complete = complete
-        self.put(new)
+        self.put(updated(old, update, complete))
 
     def forget(self, trial_id: int) -> None:
         """Read a trial anew: another worker has it, and what was told of it here is void."""

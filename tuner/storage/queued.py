@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from tuner.storage.lease import Update
@@ -17,6 +18,7 @@ class Queued:
         self.reports: dict[int, float] = {}
         self.user_attrs: dict[str, Any] = {}
         self.system_attrs: dict[str, Any] = {}
+        self.params: dict[str, tuple[float, BaseDistribution]] = {}
         self.checkpoint: bytes | None = None
         self.state: TrialState | None = None
         self.value: float | None = None
@@ -28,6 +30,7 @@ class Queued:
         self.reports.update(update.reports)
         self.user_attrs.update(update.user_attrs)
         self.system_attrs.update(update.system_attrs)
+        self.params = {**update.params, **self.params}  # the first stays
         if update.checkpoint is not None:
             self.checkpoint = update.checkpoint
         if update.state is not None:
@@ -45,6 +48,7 @@ class Queued:
             reports=self.reports,
             user_attrs=self.user_attrs,
             system_attrs=self.system_attrs,
+            params=self.params,
             checkpoint=self.checkpoint,
             state=self.state,
             value=self.value,

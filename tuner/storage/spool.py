@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState
 
 from tuner.errors import StorageError
@@ -79,6 +80,10 @@ def _to_json(update: Update) -> dict[str, Any]:
         "reports": dict(update.reports),
         "user_attrs": dict(update.user_attrs),
         "system_attrs": dict(update.system_attrs),
+        "params": {
+            name: [value, distribution_to_json(kind)]
+            for name, (value, kind) in update.params.items()
+        },
         "state": None if state is None else state.name,
         "value": update.value,
         "finished": time.time() - update.age,
@@ -87,12 +92,16 @@ def _to_json(update: Update) -> dict[str, Any]:
 
 def _from_json(found: dict[str, Any]) -> Update:
     trial = blank(found["number"], found["trial_id"])
+    params = found.get("params", {})
     names = ("study_id", "trial_id", "number", "holder", "token")
     return Update(
         lease=Lease(**{name: found[name] for name in names}, trial=trial),
         reports={int(step): value for step, value in found["reports"].items()},
         user_attrs=found["user_attrs"],
         system_attrs=found["system_attrs"],
+        params={
+            name: (value, json_to_distribution(kind)) for name, (value, kind) in params.items()
+        },
         state=TrialState[found["state"]],
         value=found["value"],
         age=max(0.0, time.time() - found["finished"]),

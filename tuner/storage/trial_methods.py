@@ -52,7 +52,7 @@ class TrialMethods(StudyMethods):
         return mirror
 
     def _load(self, connection: Connection, mirror: Mirror, study_id: int) -> None:
-        wanted = set(mirror.stale)
+        wanted = mirror.stale | mirror.suggesting()
         if self.refresh_interval == 0:  # attributes may change, values may be overwritten
             wanted |= mirror.unfinished - mirror.pending
         mirror.load(rows.read_trials(connection, [mirror.heads[i] for i in sorted(wanted)]))
@@ -126,8 +126,8 @@ class TrialMethods(StudyMethods):
             known = self._distribution(connection, study_id, param_name)
             if known is not None:
                 check_distribution_compatibility(known, distribution)
-            param = (param_name, param_value_internal, distribution)
-            puts.put(connection, [writes.params(trial_id, [param])])
+            param = (trial_id, param_name, param_value_internal, distribution)
+            puts.put(connection, [writes.params([param])])
         self._outdated(trial_id)
 
     def set_trial_state_values(

@@ -61,8 +61,8 @@ def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
     return Put(rows.VALUES, ("trial_id", "objective"), stored)
 
 
-def params(trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]) -> Put:
-    """Parameters as (name, internal value, distribution); one that is there already stays."""
+def params(found: Iterable[tuple[int, str, float, BaseDistribution]]) -> Put:
+    """Parameters as (trial id, name, internal value, distribution); what is there already stays."""
     stored: Rows = [
         {
             "trial_id": trial_id,
@@ -70,7 +70,7 @@ def params(trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]) 
             "param_value": value,
             "distribution_json": distribution_to_json(kind),
         }
-        for name, value, kind in found
+        for trial_id, name, value, kind in found
     ]
     return Put(rows.PARAMS, ("trial_id", "param_name"), stored, replace=False)
 
@@ -78,9 +78,9 @@ def params(trial_id: int, found: Iterable[tuple[str, float, BaseDistribution]]) 
 def content(trial_id: int, trial: FrozenTrial) -> list[Put]:
     """A trial's parameters, attributes, intermediate values and values."""
     kinds, steps = trial.distributions, trial.intermediate_values
-    found = [(n, kinds[n].to_internal_repr(v), kinds[n]) for n, v in trial.params.items()]
+    drawn = [(trial_id, n, kinds[n].to_internal_repr(v), kinds[n]) for n, v in trial.params.items()]
     return [
-        params(trial_id, found),
+        params(drawn),
         trial_attrs(rows.USER_ATTRS, [(trial_id, trial.user_attrs)]),
         trial_attrs(rows.SYSTEM_ATTRS, [(trial_id, trial.system_attrs)]),
         reports([(trial_id, step, value) for step, value in steps.items()]),

@@ -19,6 +19,7 @@ from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
 from tuner.space import Choice, Leaf, Node, Range, format_value, label, walk
 from tuner.study.files import load, local, shipped
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import Study
 from tuner.techniques import TECHNIQUES
 
@@ -72,6 +73,20 @@ def extent(study: Study) -> Record:
         "epochs": settings.trials * study.max_epochs,
         "sampler": settings.sampler[0],
         "sampler_learns": SAMPLERS[settings.sampler[0]].learns,
+        "pruner": settings.pruner[0],
+        "seed": settings.seed,
+    }
+
+
+def objective(study: ObjectiveStudy) -> Record:
+    """What is known of a study whose objective says the rest while it runs."""
+    settings = study.search
+    return {
+        "objective": study.objective,
+        "direction": study.direction,
+        "trials": settings.trials,
+        "enqueued": [dict(each) for each in settings.enqueue],
+        "sampler": settings.sampler[0],
         "pruner": settings.pruner[0],
         "seed": settings.seed,
     }

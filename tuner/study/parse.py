@@ -24,6 +24,7 @@ from tuner.study.catalogue import (
     model_leaves,
 )
 from tuner.study.document import plain
+from tuner.study.objective import read_objective
 from tuner.study.private import with_factories
 from tuner.study.record import Study
 from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
@@ -32,6 +33,8 @@ from tuner.study.values import check_keys, read_value
 TOP: dict[str, type] = {
     "description": str,
     "metric": str,
+    "objective": str,
+    "direction": str,
     "data": dict,
     "model": dict,
     "regularization": dict,
@@ -56,6 +59,20 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
     _check_places("", document, TOP)
     for key in TOP:
         check_type(key, document.get(key, TOP[key]()), TOP[key])
+    own = "objective" in document
+    study = _objective(name, document, folder) if own else _trained(name, document, folder)
+    _check_search(study)
+    return study
+
+
+def _objective(name: str, document: Mapping[str, Any], folder: Path) -> Study:
+    _check_places("search", document.get("search", {}), SEARCH_KEYS)
+    return read_objective(name, document, folder)
+
+
+def _trained(name: str, document: Mapping[str, Any], folder: Path) -> Study:
+    """A study of tuner's networks."""
+    _check_direction(document)
     if "data" not in document:
         raise StudyFileError(
             "the study says nothing about its data",
@@ -68,7 +85,7 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
     _check_places("data", document["data"], DATA_KINDS)
     _check_places("search", document.get("search", {}), SEARCH_KEYS)
     nodes = read_nodes(document)
-    study = Study(
+    return Study(
         name=name,
         description=document.get("description", ""),
         metric=metric,
@@ -78,8 +95,12 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
         document=document,
         folder=folder,
     )
-    _check_search(study)
-    return study
+
+
+def _check_direction(document: Mapping[str, Any]) -> None:
+    if "direction" in document:
+        hint = 'remove it; it goes with objective = "package.module:function"'
+        raise StudyFileError("a metric knows its direction", where="direction", hint=hint)
 
 
 def _check_search(study: Study) -> None:
@@ -134,7 +155,7 @@ def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]
     homes = dict.fromkeys(model_leaves(), "in [model]")
     homes |= {name: f"in {place}" for name, place in _homes().items()}
     homes |= dict.fromkeys(SEARCH_KEYS, "in [search]") | dict.fromkeys(DATA_KINDS, "in [data]")
-    homes |= dict.fromkeys(("description", "metric"), "at the top, before any [section]")
+    homes |= dict.fromkeys(tuple(TOP)[:4], "at the top, before any [section]")
     if unknown[0] in homes:
         where = f"{section}.{unknown[0]}" if section else unknown[0]
         raise StudyFileError("unknown key", where=where, hint=f"it stands {homes[unknown[0]]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tuner.data import DataSet, DataSpec
 from tuner.errors import StudyFileError
@@ -53,6 +53,7 @@ class Study:
     Args:
         name: its name in the database.
         metric: a name of ``tuner.metrics.METRICS``; none is accuracy, or rmse for regression.
+        data: none where an objective of somebody's own brings it.
         nodes: every leaf, in the order in which it is sampled.
         document: what the study file says, as plain JSON values.
         folder: where relative paths of the data are looked for first.
@@ -61,11 +62,14 @@ class Study:
     name: str
     description: str
     metric: str | None
-    data: DataSpec
+    data: DataSpec | None
     nodes: tuple[Node, ...] = field(repr=False)
     search: SearchSettings
     document: Mapping[str, Any] = field(repr=False)
     folder: Path = Path()
+
+    measured_on: ClassVar[str] = "validation split"
+    """What a trial's value was measured on, in words."""
 
     def sample(self, suggest: Suggest) -> Config:
         """Asks for every searched leaf; gives the value of every leaf by name."""
@@ -87,6 +91,14 @@ class Study:
             return params_of(self.nodes, self.search.enqueue[number - 1], baseline_value)
         return None
 
+    def has_baseline(self) -> bool:
+        """Whether trial 0 is the baseline."""
+        return True
+
+    def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
+        """The names in a configuration that the search decides."""
+        return frozenset(node.name for node in walk(self.nodes) if node.searched)
+
     @property
     def max_epochs(self) -> int:
         """The most epochs that a trial may take."""
@@ -100,7 +112,9 @@ class Study:
         value = next(node.value for node in self.nodes if node.name == "preprocessing")
         options = value.options if isinstance(value, Choice) else (value,)
         names = [str(label(option)) for option in options]  # type: ignore[arg-type]
-        return {name: replace(self.data, preprocessing=name) for name in names}  # type: ignore[arg-type]
+        data = self.data
+        assert data is not None
+        return {name: replace(data, preprocessing=name) for name in names}  # type: ignore[arg-type]
 
     def metric_for(self, task: str) -> Metric:
         """The metric that the search optimizes.

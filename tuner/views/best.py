@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tuner.storage import Storage
     from tuner.study import Study
 
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML wants no quotes around."""
 ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
 
 
@@ -38,7 +41,8 @@ def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | No
         "confirmed": _confirmed(storage, study),
         **{key: trial.user_attrs.get(key) for key in ATTRIBUTES},
         "configuration": config,
-        "toml": snippet(config),
+        "measured_on": study.measured_on,
+        "toml": snippet(config) if study.nodes else queued(config),
     }
 
 
@@ -66,10 +70,14 @@ def view(best: Mapping[str, Any]) -> str:
 
 def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
     baseline = best["baseline"]
+    place = best.get("measured_on", "validation split")
     found = [
         ("study", str(best["study"])),
         ("trial", str(best["number"])),
-        (best["metric"], f"{number(best['value'])} on the validation split"),
+        (
+            best["metric"],
+            f"{number(best['value'])} on the {place}",
+        ),
     ]
     if baseline is not None:
         gain = difference(best["value"], baseline["value"])
@@ -114,6 +122,11 @@ def snippet(config: Config) -> str:
     return "\n".join(lines)
 
 
+def queued(config: Config) -> str:
+    """The parameters of an own objective, as a study file has them to try first."""
+    return f"[search]\nenqueue = [{toml(config)}]\n"
+
+
 def _plain(config: Config) -> list[tuple[str, Any]]:
     """The leaves that stand beside the name of somebody's own family."""
     from tuner.training.plan import OTHERS
@@ -134,5 +147,9 @@ def toml(value: Any) -> str:
     ('true', '1e-05', '"adam"', '{ name = "sgd", momentum = 0.9 }')
     """
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {toml(v)}" for k, v in value.items()) + " }"
     return json.dumps(value)
+
+
+def _key(key: str) -> str:
+    return key if BARE.fullmatch(key) else json.dumps(key)

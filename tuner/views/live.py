@@ -76,7 +76,7 @@ def _running(running: tuple[Running, ...]) -> Table:
         table.add_row(
             "training" if i == 0 else "",
             f"trial {trial.number}",
-            f"epoch {trial.epoch}/{trial.epochs}",
+            f"epoch {trial.epoch}/{trial.epochs}" if trial.epochs else f"step {trial.epoch}",
             number(trial.value),
         )
     if len(running) > MOST_RUNNING:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuner.space import walk
 from tuner.views.trials import Best, Ended, Running, baseline_of, best_of, ended, running
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ class Snapshot:
         elapsed: seconds since this run began.
         left: seconds to the budget, by the pace of this run; None before its first result.
         searched: names of the leaves that the study searches.
+        measured_on: what the values were measured on, in words.
         ended: the trials that ended in this run, the first one first.
         spent: seconds of this run by what they went into, added up over its workers; known at
             its end.
@@ -46,6 +46,7 @@ class Snapshot:
     elapsed: float
     left: float | None
     searched: frozenset[str] = frozenset()
+    measured_on: str = "validation split"
     ended: tuple[Ended, ...] = ()
     spent: Mapping[str, float] = field(default_factory=dict)
 
@@ -62,6 +63,7 @@ def snapshot(
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     progress = storage.progress(study_id)
+    best = best_of(study, trials, direction)
     elapsed = time.monotonic() - started
     return Snapshot(
         study=study.name,
@@ -70,11 +72,12 @@ def snapshot(
         storage=shown_url(storage.url),
         progress=progress,
         baseline=baseline_of(study, trials),
-        best=best_of(study, trials, direction),
+        best=best,
         running=tuple(running(study, trials)),
         elapsed=elapsed,
         left=time_left(progress, elapsed, progress.finished - finished_before),
-        searched=frozenset(node.name for node in walk(study.nodes) if node.searched),
+        searched=study.shown({} if best is None else best.config),
+        measured_on=study.measured_on,
         ended=tuple(ended(trials, direction, finished_before)),
     )
 

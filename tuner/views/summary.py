@@ -35,7 +35,7 @@ def _headline(snapshot: Snapshot) -> str:
 
 def _values(snapshot: Snapshot, best: Best) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("validation split")
+    table.add_column(snapshot.measured_on)
     table.add_column("trial", justify="right")
     table.add_column(snapshot.metric, justify="right")
     table.add_column("")

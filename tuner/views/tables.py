@@ -29,8 +29,11 @@ def check(study: Record) -> RenderableType:
     """What ``tuner check`` says of a study: leaves, data and the size of the search.
 
     Args:
-        study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``.
+        study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``; or
+            what is known of an own objective.
     """
+    if "objective" in study:
+        return _objective(study)
     table = plain_table("leaf", "is or may be", "baseline", "what it is")
     for leaf in study["leaves"]:
         baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
@@ -41,6 +44,18 @@ def check(study: Record) -> RenderableType:
     metric = Text(f"metric    {study['metric']}")
     columns = [Text(), columns_table(study["data"])] if study["data"]["columns"] else []
     return Group(title, metric, *lines, Text(), table, *columns)
+
+
+def _objective(study: Record) -> RenderableType:
+    queue = len(study["enqueued"])
+    first = f", {queue} of them enqueued" if queue else ""
+    lines = [
+        f"{study['name']}: {study['description']}".removesuffix(": "),
+        f"objective {study['objective']}: {study['direction']} {study['metric']}",
+        f"cost      {several(study['trials'], 'trial')}{first}",
+        f"search    {study['sampler']}, seed {study['seed']}; pruner {study['pruner']}",
+    ]
+    return Group(*map(Text, lines))
 
 
 def columns_table(data: Record) -> RenderableType:

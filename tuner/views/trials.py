@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Running:
-    """A trial in training: epochs trained so far of those planned, and the metric by then."""
+    """A trial in training: epochs trained so far of those planned, and the metric by then.
+
+    An own objective has steps, and nobody knows how many are planned.
+    """
 
     number: int
     epoch: int
-    epochs: int
+    epochs: int | None
     value: float | None
     config: Config
 
@@ -76,7 +79,9 @@ def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best
 
 
 def baseline_of(study: Study, trials: Sequence[FrozenTrial]) -> Best | None:
-    """Trial 0, if it is complete."""
+    """Trial 0, if it is a baseline and complete."""
+    if not study.has_baseline():
+        return None
     first = next((t for t in trials if t.number == 0 and t.state.name == "COMPLETE"), None)
     return None if first is None else _as_best(study, first)
 
@@ -96,7 +101,7 @@ def running(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Running]:
             config = study.config(trial.params)
             epoch = max(trial.intermediate_values, default=0)
             value = trial.intermediate_values.get(epoch)
-            yield Running(trial.number, epoch, config["epochs"], value, config)
+            yield Running(trial.number, epoch, config.get("epochs"), value, config)
 
 
 def ended(trials: Sequence[FrozenTrial], direction: str, before: int) -> Iterator[Ended]:

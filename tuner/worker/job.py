@@ -13,6 +13,31 @@ from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
 from tuner.study import Study
+from tuner.study.objective import ObjectiveStudy
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The value of somebody's own objective."""
+
+    name: str
+    direction: str
+
+
+@dataclass(frozen=True)
+class ObjectiveJob:
+    """A study of somebody's own objective that is being worked on."""
+
+    study: ObjectiveStudy
+    study_id: int
+
+    @property
+    def metric(self) -> Measure:
+        return Measure(str(self.study.metric), self.study.direction)
+
+    def seed(self, number: int) -> int:
+        """As for a ``Job``; the objective may use it."""
+        return seed(self.study, number)
 
 
 @dataclass(frozen=True)
@@ -55,4 +80,11 @@ class Job:
 
     def seed(self, number: int) -> int:
         """A trial's seed, 32 bits so that every dashboard shows it exactly."""
-        return derive(self.study.search.seed, number) % 2**32
+        return seed(self.study, number)
+
+
+AnyJob = Job | ObjectiveJob
+
+
+def seed(study: Study, number: int) -> int:
+    return derive(study.search.seed, number) % 2**32

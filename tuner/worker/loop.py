@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from optuna.pruners import NopPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import TrialState
 
 from tuner.errors import TrainingError
 from tuner.search.prune import PruningStudy
 from tuner.search.pruners import build_pruner
 from tuner.search.view import StudyView
-from tuner.storage import OPEN, STOPPED, Lease, OutageError, Outbox, Storage
+from tuner.storage import OPEN, STOPPED, Lease, OutageError, Outbox, Propose, Storage
 from tuner.worker.clock import Clock
-from tuner.worker.job import Job
+from tuner.worker.job import AnyJob, Job, ObjectiveJob
+from tuner.worker.objective import Blank, Caller
 from tuner.worker.patience import Patience
 from tuner.worker.proposer import Proposer
 from tuner.worker.signals import Leaving, StopRequested
@@ -34,9 +35,9 @@ CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0
 class Bench:
     """What a worker keeps for one study from trial to trial."""
 
-    job: Job
-    propose: Proposer
-    desk: Desk
+    job: AnyJob
+    propose: Propose
+    run: Callable[[Lease], None]
 
 
 class Worker:
@@ -71,7 +72,7 @@ class Worker:
             with suppress(StopRequested):
                 self.patiently(self.outbox.flush)
 
-    def bench(self, job: Job) -> Bench:
+    def bench(self, job: AnyJob) -> Bench:
         """What it takes to work on a study.
 
         Raises:
@@ -80,13 +81,20 @@ class Worker:
         name, options = job.study.search.pruner
         pruner = build_pruner(name, options, epochs=job.study.max_epochs)
         view = self.patiently(lambda: StudyView(self.storage, job.study.name))
-        never = isinstance(pruner, NopPruner)  # then nothing has to be read
-        pruning = None if never else PruningStudy(view, job.study.name, pruner)
-        desk = Desk(self.storage, self.outbox, pruning, self.device, self.leaving, self.clock)
-        here = job.to(self.device)  # once, not for each trial
-        return Bench(here, Proposer(view, here, pruner, self.clock), desk)
+        desk = Desk(self.storage, self.outbox, None, self.device, self.leaving, self.clock)
+        if isinstance(job, ObjectiveJob):
+            return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
+        return self._trains(job, view, pruner, desk)
 
-    def work(self, job: Job, deadline: float | None = None) -> None:
+    def _trains(self, job: Job, view: StudyView, pruner: BasePruner, desk: Desk) -> Bench:
+        never = isinstance(pruner, NopPruner)  # then nothing has to be read
+        if not never:
+            desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
+        here = job.to(self.device)  # once, not for each trial
+        propose = Proposer(view, here, pruner, self.clock)
+        return Bench(here, propose, lambda lease: TrialRun(desk, here, lease).run())
+
+    def work(self, job: AnyJob, deadline: float | None = None) -> None:
         """Ends when the study's budget is met, it is not open, or it is time to leave.
 
         Args:
@@ -121,7 +129,7 @@ class Worker:
         if lease is None:
             return False
         with self.clock.measure("training"):
-            TrialRun(bench.desk, bench.job, lease).run()
+            bench.run(lease)
         self._check_failures(bench.job, lease.trial_id)
         return True
 
@@ -151,13 +159,13 @@ class Worker:
         finally:
             self.storage.close()
 
-    def _nothing_left(self, job: Job) -> bool:
+    def _nothing_left(self, job: AnyJob) -> bool:
         with self.clock.measure("storage"):
             self.patiently(self.outbox.flush)
             progress = self.patiently(lambda: self.storage.progress(job.study_id))
         return progress.met or progress.state != OPEN
 
-    def _check_failures(self, job: Job, trial_id: int) -> None:
+    def _check_failures(self, job: AnyJob, trial_id: int) -> None:
         trial = self.storage.get_trial(trial_id)
         if trial.state != TrialState.FAIL:
             return

@@ -80,6 +80,21 @@ class Leaving:
         finally:
             self._interruptible = False
 
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """What has to be done whole, within ``interruptible``.
+
+        Raises:
+            StopRequested: after it, if it is time to leave.
+        """
+        before, self._interruptible = self._interruptible, False
+        try:
+            yield
+        finally:
+            self._interruptible = before
+        if self():
+            raise StopRequested
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked is not None:
             os._exit(130)

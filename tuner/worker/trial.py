@@ -19,6 +19,7 @@ from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.plain import Epoch, Trainer
 from tuner.worker.building import build_trainer, last_epoch, replica_facts
 from tuner.worker.clock import Clock
+from tuner.worker.explain import explain
 from tuner.worker.job import Job
 from tuner.worker.signals import Leaving, StopRequested
 
@@ -27,13 +28,6 @@ CHECKPOINT_SECONDS = 2.0
 CHECKPOINTS_PER_LEASE = 5
 ATTEMPTS = 10
 """So many holders may die on a trial before its first epoch is over."""
-MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """On a CPU torch has no error of its own for it."""
-    kinds = torch.cuda.OutOfMemoryError, MemoryError
-    return isinstance(error, kinds) or "allocate memory" in str(error)
 
 
 @dataclass(frozen=True)
@@ -71,8 +65,7 @@ class TrialRun:
         except StorageError:
             raise
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            self._fail(f"{MEMORY_HINT} ({said})" if _out_of_memory(error) else said)
+            self._fail(explain(error))
         if self.desk.pruning is not None:
             self.desk.pruning.forget(self.lease.trial_id)
 

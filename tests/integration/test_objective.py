@@ -1,0 +1,272 @@
+"""Somebody's own objective: the real command line, workers that die, budgets that hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from tuner.run import submit
+
+STUDY = """\
+objective = "{module}:{function}"
+direction = "minimize"
+metric = "height"
+[search]
+trials = {trials}
+{search}
+"""
+OBJECTIVES = """\
+import os
+import time
+
+import optuna
+
+
+def bowl(trial):
+    x = trial.suggest_float("x", -5.0, 5.0)
+    deep = trial.suggest_categorical("deep", [True, False])
+    depth = trial.suggest_int("depth", 1, 3) if deep else 0
+    trial.set_user_attr("pid", os.getpid())
+    for step in range(10):
+        trial.report((x - 1) ** 2 + depth + 10 - step, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        time.sleep(0.01)
+    return (x - 1) ** 2 + depth
+
+
+def slow(trial):
+    x = trial.suggest_float("x", -5.0, 5.0)
+    trial.set_user_attr("pid", os.getpid())
+    for step in range(1000):
+        trial.report(x + step, step)
+        if step >= 20 and os.path.exists("go"):
+            return x
+        time.sleep(0.02)
+    return x
+
+
+def deaf(trial):
+    trial.suggest_float("x", 0.0, 1.0)
+    trial.report(0.0, 0)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        sum(range(10_000))
+    return 0.0
+
+
+def odd(trial):
+    kinds = [None, "no number", [1.0, 2.0], float("nan")]
+    names = ["good", "none", "text", "two", "nan", "raises", "exit"]
+    kind = trial.suggest_categorical("kind", names)
+    if kind == "raises":
+        raise KeyError("somewhere deep")
+    if kind == "exit":
+        raise SystemExit(3)
+    return dict(zip(["none", "text", "two", "nan"], kinds)).get(kind, 1.0)
+
+
+def forever(trial):
+    trial.suggest_float("x", 0.0, 1.0)
+    for step in range(1000):
+        trial.report(1.0, step)
+        time.sleep(0.02)
+"""
+MODULE = "own_objectives"
+
+
+@pytest.fixture(autouse=True)
+def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUNER_ALLOW", raising=False)
+    sys.modules.pop(MODULE, None)  # another test's
+    (tmp_path / f"{MODULE}.py").write_text(OBJECTIVES)
+
+
+def written(
+    make: Any, url: str, function: str, trials: int = 4, search: str = "", module: str = MODULE
+) -> Any:
+    shared = make(url, function)
+    text = STUDY.format(module=module, function=function, trials=trials, search=search)
+    shared.path.write_text(text)
+    return shared
+
+
+def submitted(make: Any, url: str, *arguments: Any, **named: Any) -> Any:
+    shared = written(make, url, *arguments, **named)
+    submit(str(shared.path), url)
+    return shared
+
+
+def ran(shared: Any, *words: str, code: int = 0) -> str:
+    """What a command says on both streams."""
+    command = shared.command(*words)
+    out, said = command.communicate(timeout=60)
+    assert command.returncode == code, said
+    assert "Traceback" not in said
+    return str(out + said)
+
+
+def optimized(shared: Any, *words: str, code: int = 0) -> str:
+    return ran(
+        shared, "optimize", "--study", str(shared.path), "--device", "cpu", *words, code=code
+    )
+
+
+def test_two_workers_search_an_objective_and_people_see_it(make: Any, database_url: str) -> None:
+    search = "enqueue = [{ x = 1.5, deep = false }]"
+    shared = written(make, database_url, "bowl", 20, search)
+    said = optimized(shared, "--workers", "2")
+    assert "bowl: 20 of 20 trials" in said
+    assert "own objective" in said
+    trials = shared.trials()
+    assert [trial.state.is_finished() for trial in trials] == [True] * 20
+    assert (trials[0].params, trials[0].value) == ({"x": 1.5, "deep": False}, 0.25)
+    assert len({trial.user_attrs["pid"] for trial in trials}) == 2
+    assert any(trial.state == TrialState.PRUNED for trial in trials)
+    for trial in trials:
+        assert trial.params.keys() - {"depth"} == {"x", "deep"}
+        assert ("depth" in trial.params) == trial.params["deep"]
+        assert list(trial.intermediate_values) == list(range(len(trial.intermediate_values)))
+        pruned = trial.state == TrialState.PRUNED
+        assert trial.user_attrs["ended"] == ("pruned" if pruned else "returned")
+        expected = trial.intermediate_values[trial.last_step] if pruned else trial.value
+        assert trial.value == expected
+    best = json.loads(ran(shared, "best", "--study", "bowl", "--json"))
+    assert best["metric"] == "height"
+    assert best["value"] == min(t.value for t in trials if t.state == TrialState.COMPLETE)
+    assert best["configuration"] == trials[best["number"]].params
+    assert "enqueue = [{ deep = " in best["toml"]
+    assert "height" in ran(shared, "studies")
+    assert "20 " in ran(shared, "status", "--study", "bowl")
+    assert f"objective {MODULE}:bowl: minimize height" in ran(shared, "check", "--study", "bowl")
+
+
+def test_a_worker_that_is_killed_costs_no_trial_and_doubles_no_step(
+    make: Any, until: Callable[..., None], database_url: str
+) -> None:
+    shared = written(make, database_url, "slow", 3, 'pruner = "none"')
+    words = ["optimize", "--study", str(shared.path), "--workers", "2", "--device", "cpu"]
+    run = shared.command(*words)
+
+    def reported() -> list[Any]:
+        try:
+            return [t for t in shared.trials() if len(t.intermediate_values) > 5]
+        except Exception:  # no tables yet
+            return []
+
+    until(lambda: len(reported()) == 2, seconds=60)
+    victim = reported()[0]
+    os.kill(victim.user_attrs["pid"], signal.SIGKILL)
+    token = next(token for i, _, token in shared.tokens() if i == victim._trial_id)
+    until(lambda: any(i == victim._trial_id and n > token for i, _, n in shared.tokens()))
+    (shared.folder / "go").touch()
+    assert (run.communicate(timeout=60), run.returncode)[1] == 0
+    trials = shared.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+    again = trials[victim.number]
+    assert again.params == victim.params
+    assert again.value == victim.params["x"]
+    assert again.user_attrs["pid"] != victim.user_attrs["pid"]
+    for trial in trials:
+        steps = trial.intermediate_values
+        assert list(steps) == list(range(len(steps)))
+        assert all(value == trial.params["x"] + step for step, value in steps.items())
+    assert shared.progress.finished == 3
+    assert shared.tokens() == []
+
+
+def test_sigterm_gives_an_objective_back_that_hears_nothing(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    shared = submitted(make, sqlite_url, "deaf", 1)
+    worker = shared.command("worker", "--device", "cpu", "--allow", MODULE)
+    until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
+    asked = time.monotonic()
+    worker.terminate()
+    until(lambda: shared.tokens()[0][1] == "", seconds=2)
+    worker.communicate(timeout=2 - (time.monotonic() - asked) + 1)
+    (trial,) = shared.trials()
+    assert (worker.returncode, trial.state) == (0, TrialState.RUNNING)
+    assert trial.user_attrs["seconds"] > 0
+
+
+def test_what_an_objective_returns_and_raises(make: Any, sqlite_url: str) -> None:
+    kinds = ("none", "text", "two", "nan", "raises", "exit", "good")
+    queue = ", ".join(f'{{ kind = "{kind}" }}' for kind in kinds)
+    shared = written(make, sqlite_url, "odd", 1, f"enqueue = [{queue}]")
+    said = optimized(shared, "--workers", "1")
+    trials = {trial.params["kind"]: trial for trial in shared.trials()}
+    assert trials.keys() == set(kinds)
+    assert trials.pop("good").value == 1.0
+    assert {trial.state for trial in trials.values()} == {TrialState.FAIL}
+    errors = {kind: trial.user_attrs["error"] for kind, trial in trials.items()}
+    assert "returned None, which is not a number" in errors["none"]
+    assert "returned 'no number', which is not a number" in errors["text"]
+    assert "returned 2 values, and a study searches for one" in errors["two"]
+    assert "returned nan" in errors["nan"]
+    assert errors["raises"] == "KeyError: 'somewhere deep'"
+    assert "in odd" in trials["raises"].user_attrs["traceback"]
+    assert errors["exit"] == "SystemExit: 3"
+    assert "trial 4: failed: KeyError: 'somewhere deep'" in said
+
+
+def test_a_trial_and_a_run_end_at_their_times(make: Any, sqlite_url: str) -> None:
+    shared = written(make, sqlite_url, "forever", 2, 'trial_timeout = 0.3\npruner = "none"')
+    optimized(shared, "--workers", "2")
+    for trial in shared.trials():
+        assert (trial.state, trial.value) == (TrialState.PRUNED, 1.0)
+        assert trial.user_attrs["ended"] == "time limit"
+    endless = written(make, f"{sqlite_url}2", "forever", 1, 'pruner = "none"')
+    optimized(endless, "--workers", "1", "--timeout", "1s")
+    (trial,) = endless.trials()
+    assert (trial.state, endless.tokens()[0][1]) == (TrialState.RUNNING, "")
+
+
+def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_url: str) -> None:
+    shared = submitted(make, sqlite_url, "bowl", 2)
+    said = ran(shared, "worker", "--idle-exit", "--device", "cpu")
+    assert f"cannot serve bowl: {MODULE}:bowl: the module {MODULE!r} is not allowed here" in said
+    assert shared.trials() == []
+    ran(shared, "worker", "--idle-exit", "--device", "cpu", "--allow", MODULE)
+    assert shared.progress.finished == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((":bowl", ":bowls"), ("no function 'bowls'", "did you mean 'bowl'?")),
+        ((MODULE, "no_such_module"), ("no module 'no_such_module'",)),
+        (('direction = "minimize"', ""), ("direction", "maximize")),
+        (('"minimize"', '"down"'), ("direction: found 'down'", "maximize, minimize")),
+        (("[search]", "[data]\nsource = 'a:b'\n[search]"), ("data: an objective", "remove [data]")),
+        (("[search]", "[training]\n[search]"), ("training: an objective",)),
+        (("trials = 4", "sampler = 'grid'"), ("search.sampler: a grid needs to know",)),
+        (("trials = 4", "pruner = 'hyperband'"), ("search.pruner: hyperband", "max_resource = 30")),
+        (("trials = 4", "baseline = { x = 1 }"), ("search.baseline: does not go",)),
+        (("trials = 4", "duplicates = true"), ("search.duplicates: does not go",)),
+        (("trials = 4", "enqueue = [{ x = [1] }]"), ("search.enqueue[0].x: found [1]",)),
+        ((f'objective = "{MODULE}:bowl"', ""), ("direction: a metric knows its direction",)),
+        ((f'"{MODULE}:bowl"', '"bowl"'), ("objective: 'bowl' is not module:function",)),
+    ],
+)
+def test_a_study_of_an_objective_that_cannot_be_is_refused(
+    make: Any, sqlite_url: str, change: tuple[str, str], words: tuple[str, ...]
+) -> None:
+    shared = written(make, sqlite_url, "bowl")
+    text = shared.path.read_text()
+    assert change[0] in text
+    shared.path.write_text(text.replace(*change))
+    said = optimized(shared, code=2)
+    for word in words:
+        assert word in said
+    assert not (shared.folder / "tuner.db").exists()

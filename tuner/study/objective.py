@@ -1,0 +1,161 @@
+"""A study of somebody's own objective, which says what is searched while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tuner.errors import StudyFileError, nearest
+from tuner.imports import function, parts
+from tuner.metrics import Direction
+from tuner.search.options import split
+from tuner.space import shown
+from tuner.study.fingerprint import flat
+from tuner.study.record import SearchSettings, Study
+from tuner.study.settings import check_type, read_search
+
+KEYS = ("description", "metric", "objective", "direction", "search")
+DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
+UNKNOWN_BEFORE = ("baseline", "duplicates")
+"""Keys of ``[search]`` that need to know what is searched before a trial runs."""
+VALUE = "value"
+"""What the objective's value is called if the study does not say."""
+
+
+@dataclass(frozen=True)
+class ObjectiveStudy(Study):
+    """A search over a function that suggests, trains and reports by itself.
+
+    Args:
+        objective: "package.module:function", called with an ``optuna.Trial``.
+        direction: whether more or less of what it returns is better.
+    """
+
+    objective: str = ""
+    direction: Direction = "minimize"
+
+    measured_on: ClassVar[str] = "own objective"
+
+    def function(self) -> Callable[[Any], Any]:
+        """The objective; its module is imported if that is allowed here.
+
+        Raises:
+            StudyFileError: no such function, or it is not allowed.
+        """
+        return function(self.objective, "objective", StudyFileError, folder=self.folder)
+
+    def config(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters themselves."""
+        return dict(params)
+
+    def baseline(self) -> dict[str, Any]:
+        """Nothing is known of what would be one."""
+        return {}
+
+    def fixed_params(self, number: int) -> dict[str, Any] | None:
+        """What ``search.enqueue`` says, from trial 0 on."""
+        queue = self.search.enqueue
+        return dict(queue[number]) if number < len(queue) else None
+
+    def has_baseline(self) -> bool:
+        return False
+
+    def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
+        return frozenset(config)
+
+    @property
+    def max_epochs(self) -> int:
+        """Nothing is known of how many steps there are: the least."""
+        return 1
+
+
+def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> ObjectiveStudy:
+    """The study of a document, of plain values, that has an ``objective``.
+
+    Raises:
+        StudyFileError: with the dotted path, what was found and what is allowed.
+    """
+    for key in document:
+        if key not in KEYS:
+            raise StudyFileError(
+                "an objective of your own brings its data, network and training itself",
+                where=key,
+                hint=f"remove [{key}], or objective",
+            )
+    parts(document["objective"], "objective", StudyFileError)
+    metric = document.get("metric", VALUE)
+    if not metric.strip():
+        raise StudyFileError("found an empty string, which is no name", where="metric")
+    return ObjectiveStudy(
+        name=name,
+        description=document.get("description", ""),
+        metric=metric,
+        data=None,
+        nodes=(),
+        search=_search(document.get("search", {})),
+        document=document,
+        folder=folder,
+        objective=document["objective"],
+        direction=_direction(document.get("direction")),
+    )
+
+
+def _direction(said: str | None) -> Direction:
+    for direction in DIRECTIONS:
+        if said == direction:
+            return direction
+    hint = "say whether more or less of what the objective returns is better: " + " or ".join(
+        f'direction = "{each}"' for each in DIRECTIONS
+    )
+    if said is None:
+        raise StudyFileError("the study does not say its direction", where="direction", hint=hint)
+    hint = nearest(said, DIRECTIONS)
+    raise StudyFileError(f"found {shown(said)}", where="direction", hint=hint)
+
+
+def _search(table: Mapping[str, Any]) -> SearchSettings:
+    for key in UNKNOWN_BEFORE:
+        if key in table:
+            raise StudyFileError(
+                "does not go with an objective: its parameters are known only while it runs",
+                where=f"search.{key}",
+                hint="remove it; search.enqueue gives parameters to begin with",
+            )
+    settings = read_search({k: v for k, v in table.items() if k != "enqueue"}, ())
+    if "pruner" not in table:  # hyperband would have to know the number of steps
+        settings = replace(settings, pruner=("median", {}))
+    if settings.sampler[0] == "grid":
+        raise StudyFileError(
+            "a grid needs to know every parameter before a trial runs",
+            where="search.sampler",
+            hint="tpe, random, gp, cmaes and qmc do not",
+        )
+    _check_pruner(*settings.pruner, "search.pruner")
+    return replace(settings, enqueue=_queue(table.get("enqueue", [])))
+
+
+def _check_pruner(name: str, options: Mapping[str, Any], where: str) -> None:
+    if name == "hyperband" and "max_resource" not in options:
+        raise StudyFileError(
+            "hyperband cannot know how many steps the objective reports",
+            where=where,
+            hint='say it: { name = "hyperband", max_resource = 30 }; or take asha or median',
+        )
+    if "pruner" in options:
+        inside = f"{where}.pruner"
+        _check_pruner(*split(options["pruner"], inside), inside)
+
+
+def _queue(raw: Any) -> tuple[dict[str, Any], ...]:
+    """Parameters by name, to be tried first; a table within a table is a name with a dot."""
+    check_type("search.enqueue", raw, list)
+    for i, each in enumerate(raw):
+        path = f"search.enqueue[{i}]"
+        check_type(path, each, dict)
+        for key, value in flat(each).items():
+            if isinstance(value, list | dict):
+                what = f"found {shown(value)}, which is no value of a parameter"
+                raise StudyFileError(what, where=f"{path}.{key}")
+    return tuple(flat(each) for each in raw)
