@@ -11,7 +11,7 @@ from typing import Any
 from tuner.reports.facts import Facts
 from tuner.reports.parts import Code, Grid, Part, Words
 from tuner.reports.verdict import chosen_of
-from tuner.views.best import snippet
+from tuner.views.best import pasted
 
 PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
 
@@ -24,7 +24,7 @@ def make(facts: Facts) -> tuple[Part, ...]:
         parts.append(Words("No trial is complete, so there is no configuration to show."))
     else:
         caption = f"Trial {chosen.number} as sections of a study file; what is off is left out"
-        parts.append(Code(snippet(chosen.config), "toml", caption))
+        parts.append(Code(pasted(facts.study, chosen.config), "toml", caption))
     parts.append(Code(study_file(facts), "toml", "The study file"))
     parts.append(Code("\n".join(commands(facts)), "bash", "To make it again"))
     rows = tuple(versions().items())
@@ -53,10 +53,11 @@ def seeds(facts: Facts) -> dict[str, str]:
     devices = sorted({str(e.facts["device"]) for e in facts.entries if "device" in e.facts})
     found = {
         "seed of the study": str(facts.study.search.seed),
-        "seed of the split": str(facts.study.data.seed),
         "database": facts.storage,
         "devices": ", ".join(devices) or "unknown",
     }
+    if facts.study.data is not None:
+        found["seed of the split"] = str(facts.study.data.seed)
     if chosen is not None and "seed" in chosen.facts:
         found[f"seed of trial {chosen.number}"] = str(chosen.facts["seed"])
     return found

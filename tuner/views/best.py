@@ -42,7 +42,7 @@ def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | No
         **{key: trial.user_attrs.get(key) for key in ATTRIBUTES},
         "configuration": config,
         "measured_on": study.measured_on,
-        "toml": snippet(config) if study.nodes else queued(config),
+        "toml": pasted(study, config),
     }
 
 
@@ -122,9 +122,9 @@ def snippet(config: Config) -> str:
     return "\n".join(lines)
 
 
-def queued(config: Config) -> str:
-    """The parameters of an own objective, as a study file has them to try first."""
-    return f"[search]\nenqueue = [{toml(config)}]\n"
+def pasted(study: Study, config: Config) -> str:
+    """A configuration for a study file; the parameters of an own objective are to try first."""
+    return snippet(config) if study.nodes else f"[search]\nenqueue = [{toml(config)}]\n"
 
 
 def _plain(config: Config) -> list[tuple[str, Any]]:
