@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,10 +190,9 @@ def test_sigterm_gives_an_objective_back_that_hears_nothing(
     shared = submitted(make, sqlite_url, "deaf", 1)
     worker = shared.command("worker", "--device", "cpu", "--allow", MODULE)
     until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
-    asked = time.monotonic()
     worker.terminate()
     until(lambda: shared.tokens()[0][1] == "", seconds=2)
-    worker.communicate(timeout=2 - (time.monotonic() - asked) + 1)
+    worker.communicate(timeout=30)
     (trial,) = shared.trials()
     assert (worker.returncode, trial.state) == (0, TrialState.RUNNING)
     assert trial.user_attrs["seconds"] > 0

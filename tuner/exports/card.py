@@ -140,7 +140,7 @@ def _task(made: Trained) -> str:
 
 
 def _data(made: Trained) -> str:
-    data = made.job.study.data
+    data = made.job.spec
     column = f", target `{data.target}`" if data.target else ""
     return f"`{data.source or data.path}`{column}; rows of shape {list(made.data.shape)}"
 

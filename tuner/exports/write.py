@@ -140,7 +140,7 @@ def _preprocessing(made: Trained) -> dict[str, Any]:
     words = data.vocabulary
     vectors = None if words is None or words.vectors is None else words.vectors.shape[1]
     target = {
-        "column": made.job.study.data.target,
+        "column": made.job.spec.target,
         "task": data.target.task,
         "classes": list(data.target.classes),
         "mean": data.target.mean,

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import torch
 
-from tuner.data import DataSet, load
+from tuner.data import DataSet, DataSpec, load
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
@@ -54,6 +54,12 @@ class Job:
     data: DataSet
     metric: Metric
     variants: Mapping[str, DataSet] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the study says of its data."""
+        assert self.study.data is not None
+        return self.study.data
 
     def data_for(self, config: Config) -> DataSet:
         """The data of a configuration: that of its ``preprocessing``."""
