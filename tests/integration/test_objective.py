@@ -178,7 +178,7 @@ def test_a_worker_that_is_killed_costs_no_trial_and_doubles_no_step(
     assert again.user_attrs["pid"] != victim.user_attrs["pid"]
     for trial in trials:
         steps = trial.intermediate_values
-        assert list(steps) == list(range(len(steps)))
+        assert sorted(steps) == list(range(len(steps))), (again.params, victim)
         assert all(value == trial.params["x"] + step for step, value in steps.items())
     assert shared.progress.finished == 3
     assert shared.tokens() == []
