@@ -79,6 +79,7 @@ def test_the_commands_for_workers_run(tmp_path: Path) -> None:
 
 def test_the_commands_for_answers_run(tmp_path: Path) -> None:
     said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[4], folder=tmp_path)
+    said = " ".join(said.split())  # lines are as long as COLUMNS says
     assert "on the test rows over 2 seeds" in said
     assert "what each technique adds" in said
 
