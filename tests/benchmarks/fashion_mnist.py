@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 
 STUDY = "fashion-mnist"
 BAR, MINUTES = 0.90, 20
+EVERYBODY = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def searched(url: str, workers: int) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def main() -> None:
         "benchmark": "fashion-mnist",
         "seconds": round(seconds, 1),
         "search_seconds": round(search, 1),
+        "cpu_seconds": round(sum(sum(resource.getrusage(who)[:2]) for who in EVERYBODY), 1),
         "workers": asked.workers,
         "cores": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[1], 1),
