@@ -12,6 +12,8 @@ import pytest
 
 import tuner
 from tuner.models import FAMILIES
+from tuner.run.prepare import load_job, stored_study
+from tuner.worker.building import build_trainer
 
 
 def table(count: int = 90) -> pd.DataFrame:
@@ -32,6 +34,12 @@ def table(count: int = 90) -> pd.DataFrame:
     frame["label"] = np.where(size > 1e6, "big", np.where(frame["count"] > 5, "many", "small"))
     frame["price"] = 1000 + size - 1e6 + 3 * frame["count"]
     return frame
+
+
+@pytest.fixture(scope="session")
+def frame() -> pd.DataFrame:
+    """The table of the studies."""
+    return table()
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +77,20 @@ def trained(place: Path) -> Callable[..., tuner.RunOptions]:
         return options
 
     return train
+
+
+@pytest.fixture(scope="session")
+def again() -> Callable[..., Any]:
+    """A trial's own trainer, at its end and with the weights that it was measured with."""
+    return _again
+
+
+def _again(options: tuner.RunOptions, study: str, number: int = 0) -> Any:
+    storage = tuner.open_storage(options.storage)
+    found, study_id = stored_study(storage, study)
+    trainer = build_trainer(load_job(found), storage.get_all_trials(study_id)[number], "cpu")
+    for _ in trainer.epochs():
+        pass
+    weights = trainer.weights()
+    trainer.network.load_state_dict(weights)
+    return trainer

@@ -14,9 +14,7 @@ import torch
 import tuner
 from tuner.exports.folder import PROGRAM
 from tuner.models import FAMILIES
-from tuner.run.prepare import load_job, stored_study
 from tuner.training.evaluate import predict as outputs_of
-from tuner.worker.building import build_trainer
 
 ALONE = """\
 import sys, numpy, torch
@@ -26,18 +24,6 @@ numpy.save("outputs.npy", torch.cat((network(rows[:1]), network(rows[1:]))).deta
 assert "tuner" not in sys.modules
 """
 TECHNIQUES = {"batch_norm": True, "dropout": 0.3, "ema": 0.9}
-
-
-def trained_again(options: tuner.RunOptions, study: str, number: int = 0) -> Any:
-    """The trial's own trainer, at its end."""
-    storage = tuner.open_storage(options.storage)
-    found, study_id = stored_study(storage, study)
-    trainer = build_trainer(load_job(found), storage.get_all_trials(study_id)[number], "cpu")
-    for _ in trainer.epochs():
-        pass
-    network, weights = trainer.network, trainer.weights()
-    network.load_state_dict(weights)
-    return trainer
 
 
 def alone(folder: Path, rows: torch.Tensor, work: Path) -> np.ndarray[Any, Any]:
@@ -52,7 +38,7 @@ def alone(folder: Path, rows: torch.Tensor, work: Path) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_says_the_same_without_tuner(
-    family: str, data: Any, trained: Any, tmp_path: Path
+    family: str, data: Any, trained: Any, again: Any, tmp_path: Path
 ) -> None:
     within = TECHNIQUES if family != "linear" else {"ema": 0.9}
     model = {"family": family, **({"residual": True} if family in ("mlp", "cnn") else {})}
@@ -61,7 +47,7 @@ def test_every_family_says_the_same_without_tuner(
         f"of-{family}", data=data(family), model=model, regularization=within, training=training
     )
     made = tuner.export(f"of-{family}", tmp_path / "model", options)
-    trainer = trained_again(options, f"of-{family}")
+    trainer = again(options, f"of-{family}")
     assert made.value == made.recorded == trainer.result.value
     rows = trainer.data.validation.x
     expected = outputs_of(trainer.network, rows).numpy()

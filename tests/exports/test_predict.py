@@ -1,0 +1,144 @@
+"""Raw rows in, predictions out: through the command line and from Python."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import tuner
+from tuner.cli import app
+from tuner.data.preprocessing import STATISTICS
+from tuner.training.evaluate import in_units
+from tuner.training.evaluate import predict as outputs_of
+
+SMALL = {"epochs": 2, "batch_size": 32}
+Export = Callable[..., Path]
+
+
+def predicted(model: Path, file: Path, *more: str) -> pd.DataFrame:
+    """What the command line says of a file, from stdout."""
+    done = CliRunner().invoke(app, ["predict", "--model", str(model), "--input", str(file), *more])
+    assert done.exit_code == 0, done.stderr
+    return pd.read_csv(io.StringIO(done.stdout), dtype={"class": str})
+
+
+@pytest.fixture(scope="module")
+def label(place: Path, data: Any, trained: Any, again: Any) -> tuple[Path, Any]:
+    """An export of a study of the table's label, and its trainer."""
+    options = trained(
+        "label", data=data("mlp"), training=SMALL, regularization={"batch_norm": True}
+    )
+    tuner.export("label", place / "label", options)
+    return place / "label", again(options, "label")
+
+
+@pytest.mark.parametrize("kind", STATISTICS)
+def test_rows_of_the_study_get_the_studys_values(
+    kind: str, frame: pd.DataFrame, data: Any, trained: Any, again: Any, tmp_path: Path
+) -> None:
+    about = {**data("mlp"), "target": "price", "drop": ["label", "text"], "preprocessing": kind}
+    name = f"price-{kind}"
+    options = trained(name, data=about, training=SMALL, regularization={"ema": 0.5})
+    tuner.export(name, tmp_path / "model", options)
+    trainer = again(options, name)
+    rows = trainer.data.validation
+    expected = in_units(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    shuffled = frame.iloc[trainer.data.positions[1], ::-1].drop(columns="price")
+    shuffled.to_csv(tmp_path / "rows.csv", index=False)
+    found = predicted(tmp_path / "model", tmp_path / "rows.csv")
+    assert list(found) == ["value"]
+    np.testing.assert_allclose(found["value"], expected.numpy(), rtol=1e-6)
+
+
+def test_classes_and_their_probabilities(
+    label: tuple[Path, Any], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    model, trainer = label
+    rows = frame.iloc[trainer.data.positions[1]]
+    rows.to_parquet(tmp_path / "rows.parquet")
+    rows.to_csv(tmp_path / "rows.tsv", index=False, sep="\t")
+    expected = outputs_of(trainer.network, trainer.data.validation.x).softmax(1).numpy()
+    classes = trainer.data.target.classes
+    for name in ("rows.parquet", "rows.tsv"):
+        found = predicted(model, tmp_path / name)
+        assert list(found) == ["class", *(f"probability {each}" for each in classes)]
+        np.testing.assert_allclose(found.iloc[:, 1:], expected, atol=1e-6)
+        assert found["class"].tolist() == [classes[i] for i in expected.argmax(1)]
+
+
+def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -> None:
+    model, trainer = label
+    size = trainer.data.recipe.features[0]
+    assert size.encoder.flag
+    plain = {"count": [3, 3], "on": [True, True]}
+    gap = pd.DataFrame({**plain, "kind": ["x", "new"], "size": [None, None]}, index=["a", "b"])
+    found = tuner.predict(model, gap)
+    assert found.index.tolist() == ["a", "b"]
+    names = [name for feature in trainer.data.recipe.features for name in feature.names]
+    row = dict.fromkeys(names, 0.0)
+    row |= {"size is missing": 1.0, "on = True": 1.0}
+    numbers = {each.name: each for each in trainer.data.recipe.features if each.transform}
+    for name, value in (("size", size.encoder.fill), ("count", 3)):
+        row[name] = numbers[name].transform(np.array([[value]], dtype=float)).item()
+    x = trainer.data.validation.x.new_tensor([[*row.values()]] * 2)
+    x[0, names.index("kind = x")] = 1.0
+    expected = outputs_of(trainer.network, x).softmax(1).numpy()
+    np.testing.assert_allclose(found.iloc[:, 1:].to_numpy(float), expected, atol=1e-6)
+
+
+def test_a_file_is_written_at_once(
+    label: tuple[Path, Any], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    frame.head(3).to_csv(tmp_path / "rows.csv", index=False)
+    out = tmp_path / "out.csv"
+    arguments = ["--model", str(label[0]), "--input", str(tmp_path / "rows.csv")]
+    done = CliRunner().invoke(app, ["predict", *arguments, "--output", str(out)])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert f"3 rows in {out}" in done.stderr
+    assert len(pd.read_csv(out)) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "rows.csv"]
+
+
+def test_a_text_alone_and_words_with_vectors(
+    frame: pd.DataFrame, data: Any, trained: Any, again: Any, tmp_path: Path
+) -> None:
+    vectors = "".join(f"{word} {i} 0.5 -{i}\n" for i, word in enumerate(["good", "bad", "film"]))
+    (tmp_path / "vectors.txt").write_text(vectors)
+    about = {**data("text-cnn"), "vectors": str(tmp_path / "vectors.txt")}
+    model = {"family": "text-cnn", "freeze_embeddings": True, "filters": 4}
+    options = trained("words", data=about, model=model, training=SMALL)
+    tuner.export("words", tmp_path / "model", options)
+    trainer = again(options, "words")
+    (tmp_path / "vectors.txt").unlink()
+    texts = frame["text"].iloc[trainer.data.positions[1]]
+    texts.to_frame().to_csv(tmp_path / "texts.csv", index=False)
+    expected = outputs_of(trainer.network, trainer.data.validation.x).softmax(1).numpy()
+    found = predicted(tmp_path / "model", tmp_path / "texts.csv")
+    np.testing.assert_allclose(found.iloc[:, 1:], expected, atol=1e-6)
+
+
+def test_arrays_by_name_by_place_and_from_an_archive(
+    data: Any, trained: Any, tmp_path: Path
+) -> None:
+    from sklearn.datasets import load_digits
+
+    options = trained("images", data=data("cnn"), model={"family": "cnn"}, training=SMALL)
+    tuner.export("images", tmp_path / "model", options)
+    digits = load_digits(as_frame=True)
+    expected = tuner.predict(tmp_path / "model", digits.data.to_numpy()[:9])
+    turned = digits.data.iloc[:9, ::-1].assign(other="x")
+    pd.testing.assert_frame_equal(tuner.predict(tmp_path / "model", turned), expected)
+    np.savez(tmp_path / "rows.npz", digits.images[:9, None])
+    found = predicted(tmp_path / "model", tmp_path / "rows.npz")
+    np.testing.assert_allclose(found.iloc[:, 1:], expected.iloc[:, 1:], atol=1e-9)
+    with pytest.raises(tuner.TunerError, match="no column 'pixel_0_0'"):
+        tuner.predict(tmp_path / "model", digits.data.iloc[:, 1:])
+    with pytest.raises(tuner.TunerError, match=r"rows of shape \[63\], and the network takes"):
+        tuner.predict(tmp_path / "model", digits.data.to_numpy()[:, 1:])
