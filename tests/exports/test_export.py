@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import tuner
-from tuner.exports.folder import PROGRAM
+from tuner.exports.folder import CARD, PROGRAM, STUDY
 from tuner.models import FAMILIES
 from tuner.training.evaluate import predict as outputs_of
 
@@ -55,3 +57,73 @@ def test_every_family_says_the_same_without_tuner(
     assert not network.training
     np.testing.assert_allclose(network(rows).detach().numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(alone(tmp_path / "model", rows, tmp_path), expected, atol=1e-6)
+
+
+def test_the_same_bytes_from_another_process(data: Any, trained: Any, tmp_path: Path) -> None:
+    options = trained("twice", data=data("rnn"), model={"family": "rnn"}, training={"epochs": 1})
+    made = tuner.export("twice", tmp_path / "first", options)
+    assert made.files == tuple(path.name for path in map(Path, made.files))
+    for seed, name in enumerate(("second", "third")):
+        command = ["export", "--study", "twice", "--out", name, "--storage", options.storage]
+        code = f"import sys\nsys.argv[1:] = {command!r}\nimport tuner.cli\ntuner.cli.main()"
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+        for file in made.files:
+            first, other = (tmp_path / place / file for place in ("first", name))
+            assert first.read_bytes() == other.read_bytes(), file
+    assert (
+        str(Path(torch.__file__).parent).encode() not in (tmp_path / "first" / PROGRAM).read_bytes()
+    )
+
+
+def test_a_final_training_has_all_rows_and_the_epochs_of_the_trial(
+    data: Any, trained: Any, tmp_path: Path
+) -> None:
+    training = {"epochs": 6, "learning_rate": 0.03}
+    ending = {"early_stopping": 2}
+    options = trained("last", data=data("mlp"), training=training, regularization=ending)
+    storage = tuner.open_storage(options.storage)
+    (trial,) = storage.get_all_trials(storage.get_study_id_from_name("last"))
+    made = tuner.export("last", tmp_path / "model", options, trial=0, final=True)
+    assert made.recorded == trial.values[0]
+    card = (tmp_path / "model" / CARD).read_text()
+    assert f"for {trial.user_attrs['best_epoch']} epochs on 72 rows for training and valid" in card
+    assert "on 18 test rows, this training" in card
+    assert "the one that was asked for" in card
+    fixed = tuner.load_study(str(tmp_path / "model" / STUDY))
+    assert not any(node.searched for node in fixed.nodes)
+    assert fixed.config({})["early_stopping"] == 0
+
+
+def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path) -> None:
+    training = {"epochs": 2, "learning_rate": tuner.Range(1e-4, 1e-1, log=True)}
+    search = {"trials": 4, "pruner": "none", "sampler": "random"}
+    options = trained("sure", data=data("mlp"), training=training, search=search)
+    tuner.export("sure", tmp_path / "before", options)
+    assert "the best of the search, not confirmed" in (tmp_path / "before" / CARD).read_text()
+    winner = tuner.confirm("sure", options, top=3, seeds=2).winner
+    made = tuner.export("sure", tmp_path / "after", options)
+    card = (tmp_path / "after" / CARD).read_text()
+    assert made.number == winner.number
+    assert "the winner of `tuner confirm`" in card
+    assert "over 2 trainings of the configuration on the test rows" in card
+
+
+def test_the_module_is_of_plain_layers_and_takes_a_gradient(
+    data: Any, trained: Any, tmp_path: Path
+) -> None:
+    within = {"batch_norm": True, "dropout": 0.3}
+    options = trained(
+        "plain",
+        data=data("cnn"),
+        model={"family": "cnn"},
+        regularization=within,
+        training={"epochs": 1},
+    )
+    tuner.export("plain", tmp_path / "model", options)
+    network = tuner.load(tmp_path / "model")
+    kinds = {type(layer) for layer in network.modules()}
+    assert {nn.Dropout2d, nn.BatchNorm2d, nn.Conv2d, nn.Linear} <= kinds
+    assert all(kind.__module__.startswith("torch.nn.") for kind in kinds)
+    network.train()(torch.randn(4, 1, 8, 8)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())

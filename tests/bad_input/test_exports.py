@@ -1,0 +1,112 @@
+"""What cannot be exported or predicted is refused, and nothing is half written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from typer.testing import CliRunner
+
+from tuner.cli import app
+from tuner.exports.folder import PREPROCESSING, STUDY, VERSIONS, WEIGHTS
+
+Run = Callable[..., str]
+EXPORT = ("export", "--study", "mine")
+ROWS = "a,b,kind,more\n3,4,one,x\n,4,,\n"
+
+
+@pytest.fixture
+def model(trained: Path) -> Path:
+    """The folder `model`, an export, and beside it `rows.csv`."""
+    done = CliRunner().invoke(app, [*EXPORT, "--out", "model"])
+    assert done.exit_code == 0, done.stderr
+    (trained / "rows.csv").write_text(ROWS)
+    return trained / "model"
+
+
+def test_no_complete_trial_or_not_that_one(folder: Path, refused: Run) -> None:
+    words = ("there is no such database", "tuner optimize --study NAME makes it")
+    refused(*EXPORT, "--out", "model", words=words)
+    assert CliRunner().invoke(app, ["submit", "--study", "mine"]).exit_code == 0
+    words = ("no trial of 'mine' is complete yet", "tuner optimize --study mine trains some")
+    refused(*EXPORT, "--out", "model", words=words)
+    refused(*EXPORT, "--out", "model", "--trial", "0", words=("the study has no trial 0",))
+
+
+def test_a_trial_that_is_not_complete(trained: Path, refused: Run) -> None:
+    study = optuna.load_study(study_name="mine", storage="sqlite:///tuner.db")
+    study.tell(study.ask(), state=optuna.trial.TrialState.PRUNED)
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    study.ask()
+    refused(*EXPORT, "--out", "m", "--trial", "99", words=("has no trial 99", "0 to 5"))
+    for number, state in ((3, "pruned"), (4, "fail"), (5, "running")):
+        words = (f"mine: trial {number} is {state} and not complete", "tuner best --study mine")
+        refused(*EXPORT, "--out", "m", "--trial", str(number), words=words)
+    refused("export", "--study", "mien", "--out", "m", words=("did you mean 'mine'",))
+
+
+def test_a_folder_that_is_there(model: Path, refused: Run) -> None:
+    refused(*EXPORT, "--out", "model", words=("model: there is something", "--force replaces it"))
+    words = ("was not made by an export", "name another folder")
+    refused(*EXPORT, "--out", "studies", "--force", words=words)
+    refused(*EXPORT, "--out", "table.csv", "--force", words=words)
+    refused(*EXPORT, "--out", "table.csv/model", words=("cannot be written: ",))
+    (model / WEIGHTS).write_bytes(b"")
+    (model / "notes.txt").write_text("of the one before")
+    done = CliRunner().invoke(app, [*EXPORT, "--out", "model", "--force"])
+    assert done.exit_code == 0, done.stderr
+    assert (model / WEIGHTS).stat().st_size > 0
+    assert not (model / "notes.txt").exists()
+
+
+def test_a_folder_that_may_not_be_written(trained: Path, refused_process: Run) -> None:
+    (trained / "locked").mkdir(mode=0o500)
+    refused_process(*EXPORT, "--out", "locked/model", words=("cannot be written: ", "denied"))
+
+
+def test_rows_that_lack_a_column_or_hold_something_else(model: Path, refused: Run) -> None:
+    predict = ("predict", "--model", "model", "--input")
+    rows = model.parent / "rows.csv"
+    rows.write_text("b,c\n1,2\n")
+    refused(*predict, "rows.csv", words=("rows.csv: no column 'a'", "known: b, c"))
+    rows.write_text("b,a\n1,many\n")
+    refused(*predict, "rows.csv", words=("column 'a' has 'many'", "have numbers"))
+    rows.write_text("b,a\n1,inf\n")
+    refused(*predict, "rows.csv", words=("infinite", "row 0", "remove these rows"))
+    rows.write_text("b,a\n")
+    refused(*predict, "rows.csv", words=("rows.csv: no rows",))
+    refused(*predict, "none.csv", words=("none.csv: no such file",))
+    refused(*predict, "studies/mine.toml", words=("unknown format '.toml'", ".csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (VERSIONS, b"{}", "is not the folder of an export"),
+        (VERSIONS, b'{"tuner_export": 99}', "has the format 99, and 1 is known"),
+        (PREPROCESSING, b"{", "cannot be read"),
+        (PREPROCESSING, b'{"input": {"kind": "columns"}}', "is damaged: KeyError"),
+        (PREPROCESSING, b"[]", "is damaged"),
+        (WEIGHTS, b"half", "is damaged"),
+        (STUDY, b"metric = ", "study.toml"),
+        (STUDY, b'[data]\npath = "x.csv"\ntarget = "y"\n[model]\nwidth = 3\n', "does not fit"),
+    ],
+)
+def test_a_damaged_export(model: Path, refused: Run, name: str, content: bytes, words: str) -> None:
+    (model / name).write_bytes(content)
+    refused("predict", "--model", "model", "--input", "rows.csv", words=(words,))
+
+
+def test_no_export_at_all(model: Path, refused: Run) -> None:
+    for place in ("studies", "nowhere", "table.csv"):
+        words = (f"{place}: is not the folder of an export", "tuner export --study NAME")
+        refused("predict", "--model", place, "--input", "rows.csv", words=words)
+    words = ("is the input too", "name another --output")
+    refused(
+        "predict", "--model", "model", "--input", "rows.csv", "--output", "rows.csv", words=words
+    )
+    words = ("nowhere/out.csv: cannot be written",)
+    predict = ("predict", "--model", "model", "--input", "rows.csv")
+    refused(*predict, "--output", "nowhere/out.csv", words=words)
