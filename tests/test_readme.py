@@ -55,7 +55,7 @@ def shapes(text: str) -> set[str]:
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
     shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
-    assert found == [*shell, "python", "toml", "python"]
+    assert found == [*shell, "python", "toml", "python", "toml", "python"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -102,7 +102,7 @@ def test_the_study_file_runs(tmp_path: Path) -> None:
 
 
 def test_the_python_script_runs(tmp_path: Path) -> None:
-    text = blocks("python")[1]
+    text = blocks("python")[2]
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     said = run(sys.executable, "script.py", folder=tmp_path)
     value, rate = said.splitlines()[0].split()
@@ -119,6 +119,16 @@ def test_the_network_of_ones_own_runs(tmp_path: Path) -> None:
     assert "networks:net" in said
     said = run("tuner", "optimize", "--study", "own", "--trials", "2", folder=tmp_path)
     assert "own: 2 of 2 trials" in said
+
+
+def test_the_objective_of_ones_own_runs(tmp_path: Path) -> None:
+    (tmp_path / "forests.py").write_text(blocks("python")[1], encoding="utf-8")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "forest.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    said = run("tuner", "optimize", "--study", "forest", folder=tmp_path)
+    assert "forest: 12 of 12 trials" in said
+    said = run("tuner", "retrain", "--study", "forest", "--trial", "0", folder=tmp_path)
+    assert "after 5 steps: the same" in said
 
 
 def test_the_two_lines_to_copy() -> None:
@@ -165,7 +175,8 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 
 def test_every_file_that_the_documents_name_exists() -> None:
     for text in (README, CONTRIBUTING):
-        named = set(PATH.findall(text)) - {"studies/mine.toml", "studies/own.toml", "table.csv"}
+        shown = {f"studies/{name}.toml" for name in ("mine", "own", "forest")}
+        named = set(PATH.findall(text)) - shown - {"table.csv"}
         assert named
         for path in named:
             assert (ROOT / path).exists(), path

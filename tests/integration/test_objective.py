@@ -121,6 +121,10 @@ def optimized(shared: Any, *words: str, code: int = 0) -> str:
     )
 
 
+def first_pruned(trials: list[Any]) -> Any:
+    return next(trial for trial in trials if trial.state == TrialState.PRUNED)
+
+
 def test_two_workers_search_an_objective_and_people_see_it(make: Any, database_url: str) -> None:
     search = "enqueue = [{ x = 1.5, deep = false }]"
     shared = written(make, database_url, "bowl", 20, search)
@@ -147,6 +151,16 @@ def test_two_workers_search_an_objective_and_people_see_it(make: Any, database_u
     assert "enqueue = [{ deep = " in best["toml"]
     assert "height" in ran(shared, "studies")
     assert "20 " in ran(shared, "status", "--study", "bowl")
+    words = ("retrain", "--study", "bowl", "--trial")
+    again = [ran(shared, *words, str(t.number)) for t in (trials[0], first_pruned(trials))]
+    assert "after 10 steps: the same" in again[0]
+    assert ": the same" in again[1]
+    ran(shared, "report", "--study", "bowl", "--out", "report.md")
+    report = (shared.folder / "report.md").read_text()
+    assert "baseline" not in report
+    assert "on the own objective" in report
+    for command in ("confirm", "ablate"):
+        assert "an objective of its own" in ran(shared, command, "--study", "bowl", code=2)
     assert f"objective {MODULE}:bowl: minimize height" in ran(shared, "check", "--study", "bowl")
 
 

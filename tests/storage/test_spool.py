@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from tuner.errors import StorageError
@@ -50,3 +51,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, update: Update
         spool.save(update)
     assert str(folder) in str(e.value)
     assert "TUNER_SPOOL" in str(e.value)
+
+
+def test_parameters_come_back_as_they_were(tmp_path: Path, update: Update) -> None:
+    spool = Spool(tmp_path, "sqlite:///a.db")
+    drawn = {"x": (0.5, FloatDistribution(0.0, 1.0)), "k": (1.0, CategoricalDistribution("ab"))}
+    spool.save(replace(update, params=drawn))
+    (loaded,) = spool.load()
+    assert loaded.params == drawn

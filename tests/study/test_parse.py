@@ -266,7 +266,7 @@ def test_whatever_stands_anywhere_it_parses_or_is_refused_as_a_mistake(name):
     mutants = [replaced(document, path, odd) for path in places(document) for odd in ODD]
     codes = Counter(outcome(name, mutant) for mutant in mutants)
     assert codes.keys() == {0, 2}
-    assert min(codes.values()) > 100
+    assert min(codes.values()) > 50
 
 
 def outcome(name, document):

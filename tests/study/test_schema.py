@@ -211,3 +211,79 @@ def test_keys_of_data_that_do_not_go_together(data: dict[str, Any]) -> None:
 def test_what_is_no_table_needs_no_target(path: str) -> None:
     assert VALIDATOR.is_valid({"data": {"path": path, "test_path": "b"}})
     assert parse("good", {"data": {"path": path, "test_path": "b"}}).data.path == path
+
+
+OWN = {"objective": "mine:goal", "direction": "minimize"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"metric": "height", "description": "one"},
+        {"search": {"trials": 3, "enqueue": [{"x": 1.0, "a b": "c"}], "sampler": "gp"}},
+        {"search": {"pruner": {"name": "hyperband", "max_resource": 9}}},
+    ],
+)
+def test_an_objective_fits_both(more: dict[str, Any]) -> None:
+    VALIDATOR.validate(OWN | more)
+    assert parse("own", OWN | more).data is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"direction": "down"},
+        {"objective": "mine"},
+        {"data": {"source": "a:b"}},
+        {"training": {}},
+        {"search": {"sampler": "grid"}},
+        {"search": {"sampler": {"name": "grid"}}},
+        {"search": {"baseline": {"x": 1.0}}},
+        {"search": {"duplicates": False}},
+        {"search": {"enqueue": [1]}},
+    ],
+)
+def test_an_objective_that_cannot_be_fits_neither(more: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(OWN | more)
+    with pytest.raises(TunerError):
+        parse("own", OWN | more)
+
+
+def test_an_objective_needs_a_direction_and_nothing_else_has_one() -> None:
+    for bad in ({"objective": "a:b"}, {"direction": "minimize", "data": {"source": "a:b"}}):
+        assert not VALIDATOR.is_valid(bad)
+        with pytest.raises(TunerError):
+            parse("bad", bad)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"family": "mine:net"},
+        {"family": "mine:net", "hidden": 8, "kind": "a", "deep": True},
+        {"family": "mine:net", "hidden": {"low": 8, "high": 64, "log": True}},
+        {"family": {"name": "mine:net", "dropout": 0.1, "act": {"choices": ["relu", "tanh"]}}},
+        {"family": {"choices": ["mlp", "mine:net", {"name": "your.net:make", "size": 3}]}},
+    ],
+)
+def test_a_family_of_ones_own_fits_both(model: dict[str, Any]) -> None:
+    found = {"data": {"source": "a:b"}, "model": model}
+    VALIDATOR.validate(found)
+    parse("own", found)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"family": "mlp", "hidden": 8},
+        {"family": "mine"},
+        {"family": "mine:net", "hidden": {"low": 8}},
+        {"family": "mine:net", "hidden": [8]},
+    ],
+)
+def test_what_cannot_be_a_family_fits_neither(model: dict[str, Any]) -> None:
+    found = {"data": {"source": "a:b"}, "model": model}
+    assert not VALIDATOR.is_valid(found)
+    with pytest.raises(TunerError):
+        parse("own", found)

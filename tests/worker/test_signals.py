@@ -85,3 +85,19 @@ def test_no_alarm_comes_once_nothing_is_left_to_interrupt(leaving: Leaving) -> N
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
     leaving.gone()
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_what_is_to_be_done_whole_is_done_and_then_left(leaving: Leaving) -> None:
+    done = []
+
+    def work() -> None:
+        with leaving.interruptible():
+            with leaving.uninterrupted():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.3)
+                done.append("whole")
+            done.append("after it")
+
+    with pytest.raises(StopRequested):
+        work()
+    assert done == ["whole"]

@@ -120,7 +120,7 @@ def retrain(
         show_json({**asdict(found), "equal": found.equal})
     else:
         same = "the same" if found.equal else "not the same"
-        epochs = several(found.epochs, "epoch")
+        epochs = several(found.epochs, found.step)
         typer.echo(
             f"trial {trial}: recorded {found.recorded!r}, now {found.value!r} "
             f"after {epochs}: {same}"

@@ -97,8 +97,15 @@ class Facts:
 
     @property
     def baseline(self) -> Entry | None:
-        """Trial 0, if it is complete."""
+        """Trial 0, if it is a baseline and complete."""
+        if self.own:
+            return None
         return next((entry for entry in self.complete if entry.number == 0), None)
+
+    @property
+    def own(self) -> bool:
+        """Whether the objective is somebody's own: no baseline, no leaves, no test rows."""
+        return self.study.data is None
 
     @property
     def searched(self) -> tuple[Node, ...]:

@@ -14,6 +14,8 @@ from tuner.views.format import number, several
 def held_out(facts: Facts) -> tuple[Part, ...]:
     """The numbers of `confirm`, or which command gives them."""
     found = facts.answers.confirmation
+    if facts.own:
+        return (Words("An objective of one's own has no test rows that tuner knows of."),)
     if found is None or all(row.test is None for row in found.rows):
         text = (
             "Nothing has read the test rows yet, and a report does not either: "

@@ -59,6 +59,9 @@ def _two(facts: Facts) -> Grid:
         known = baseline is not None and baseline.value is not None and value is not None
         gain = difference(value, baseline.value) if known and name == "best" else ""  # type: ignore[arg-type, union-attr]
         rows.append((name, shown, number(value), gain))
+    if facts.own:
+        best = tuple(row[:3] for row in rows[1:])
+        return Grid(f"{facts.metric} of the best trial", ("", "trial", facts.metric), best)
     caption = f"{facts.metric} on the validation split, one training each"
     return Grid(caption, ("", "trial", facts.metric, "against the baseline"), tuple(rows))
 
@@ -88,6 +91,8 @@ def _curves(facts: Facts) -> tuple[Part, ...]:
 
 
 def _space(facts: Facts) -> tuple[Part, ...]:
+    if facts.own:
+        return (Words("What an own objective searches, only its trials know: see above."),)
     if not facts.searched:
         return (Words("The study searches nothing: every leaf has one value."),)
     if len(facts.complete) < 2:

@@ -73,9 +73,12 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     best, baseline = facts.best, facts.baseline
     if best is None or best.value is None:
         return ("No trial is complete yet, so there is nothing to recommend.",)
-    where = f"trial {best.number}, {facts.metric} {number(best.value)} on the validation split"
+    where = f"trial {best.number}, {facts.metric} {number(best.value)} on the "
+    where += facts.study.measured_on
     if baseline is None or baseline.value is None:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
+        if facts.own:
+            return (first,)
         first += " The baseline, trial 0, is not complete, so there is nothing to compare with."
     elif best is baseline:
         first = f"The baseline is best so far: {where}."
@@ -93,7 +96,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
 def _differs(facts: Facts) -> tuple[str, ...]:
     """The leaves in which the chosen configuration is not the baseline."""
     chosen, baseline = chosen_of(facts), facts.study.config(facts.study.baseline())
-    if chosen is None or chosen.number == 0:
+    if chosen is None or chosen.number == 0 or facts.own:
         return ()
     changed = [
         f"{name} {format_value(value)}"

@@ -9,9 +9,11 @@ from optuna.trial import FrozenTrial
 
 from tuner.allowed import allowing, of_person
 from tuner.errors import UsageError
+from tuner.run.again import call_again
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import open_storage
+from tuner.study.objective import ObjectiveStudy
 from tuner.worker import Job
 from tuner.worker.building import build_trainer
 
@@ -23,7 +25,7 @@ class Retrained:
     Args:
         recorded: the value in the database.
         value: the value now.
-        epochs: epochs trained.
+        epochs: epochs trained, or the steps that an own objective reported.
         differing: epochs whose recorded value is another than now, each with both values.
     """
 
@@ -34,6 +36,7 @@ class Retrained:
     value: float
     epochs: int
     differing: tuple[tuple[int, float, float], ...]
+    step: str = "epoch"
 
     @property
     def equal(self) -> bool:
@@ -62,7 +65,26 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
             hint=f"`tuner best --study {study_name}` names one that has",
         )
     with allowing(of_person(options.allow)):
+        if isinstance(study, ObjectiveStudy):
+            return _called(study, trial)
         return _train(load_job(study, study_id), trial, devices(options.device)[0])
+
+
+def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:
+    value, reports = call_again(study, trial)
+    recorded = trial.intermediate_values
+    both = [(step, recorded.get(step, now), now) for step, now in reports.items()]
+    assert trial.value is not None
+    return Retrained(
+        study=study.name,
+        number=trial.number,
+        metric=str(study.metric),
+        recorded=trial.value,
+        value=value,
+        epochs=len(reports),
+        differing=tuple(each for each in both if each[1] != each[2]),
+        step=study.step,
+    )
 
 
 def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:

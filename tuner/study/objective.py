@@ -37,6 +37,7 @@ class ObjectiveStudy(Study):
     direction: Direction = "minimize"
 
     measured_on: ClassVar[str] = "own objective"
+    step: ClassVar[str] = "step"
 
     def function(self) -> Callable[[Any], Any]:
         """The objective; its module is imported if that is allowed here.

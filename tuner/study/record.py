@@ -71,6 +71,9 @@ class Study:
     measured_on: ClassVar[str] = "validation split"
     """What a trial's value was measured on, in words."""
 
+    step: ClassVar[str] = "epoch"
+    """What a report is of, in words."""
+
     def sample(self, suggest: Suggest) -> Config:
         """Asks for every searched leaf; gives the value of every leaf by name."""
         return sample(self.nodes, suggest)

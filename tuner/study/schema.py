@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from tuner.metrics import METRICS
 from tuner.space import Leaf
-from tuner.study.catalogue import DATA_LEAVES, SECTIONS, model_leaves
+from tuner.study.catalogue import DATA_LEAVES, FAMILY, SECTIONS, model_leaves
 from tuner.study.data_schema import DATA_RULES, data_keys
 from tuner.study.objective import DIRECTIONS
 from tuner.study.parse import suggested
-from tuner.study.schema_parts import REFERENCE, TYPES, Schema, scalar, table
+from tuner.study.schema_parts import (
+    NAMED,
+    OWN_FAMILY,
+    TYPES,
+    Schema,
+    own_leaf,
+    scalar,
+    table,
+)
 from tuner.study.search_schema import of_metric, of_objective, search
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,11 +38,7 @@ def schema() -> Schema:
     properties: dict[str, Schema] = {
         "description": about,
         "metric": metric,
-        "objective": {
-            "type": "string",
-            "pattern": REFERENCE,
-            "description": "a function of your own, called with an Optuna trial",
-        },
+        "objective": {**NAMED, "description": "a function of your own, called with a trial"},
         "direction": {"enum": list(DIRECTIONS), "description": "of what the objective returns"},
         "data": {**table(data), **DATA_RULES},
     }
@@ -53,7 +57,20 @@ def schema() -> Schema:
 def _section(name: str, leaves: tuple[Leaf, ...]) -> Schema:
     found = model_leaves() if name == "model" else {}
     found |= {leaf.name: leaf for leaf in leaves}
-    return table({key: leaf_schema(each) for key, each in found.items()})
+    made = table({key: leaf_schema(each) for key, each in found.items()})
+    return _with_own(made) if name == "model" else made
+
+
+def _with_own(model: Schema) -> Schema:
+    """``[model]``, in which a family of somebody's own has leaves of its own beside it."""
+    known = dict.fromkeys(model["properties"], True)
+    return {
+        "type": ["object"],
+        "properties": model["properties"],
+        "if": OWN_FAMILY,
+        "then": {"properties": known, "additionalProperties": own_leaf()},
+        "else": {"propertyNames": {"enum": list(known)}},
+    }
 
 
 def leaf_schema(leaf: Leaf) -> Schema:
@@ -88,10 +105,14 @@ def _with_options() -> list[Leaf]:
 
 def _options(leaf: Leaf) -> list[Schema]:
     """The tables of an option: its name and leaves of its own."""
-    return [
+    tables = [
         table({"name": {"const": name}, **{x.name: leaf_schema(x) for x in own}}, ["name"])
         for name, own in (leaf.options or {}).items()
     ]
+    if leaf.name == FAMILY.name:
+        own = {"type": ["object"], "properties": {"name": NAMED}, "required": ["name"]}
+        tables.append({**own, "additionalProperties": own_leaf()})
+    return tables
 
 
 def _range(leaf: Leaf) -> Schema:

@@ -9,21 +9,30 @@ from tuner.search.options import Option
 from tuner.search.pruners import PRUNERS
 from tuner.search.samplers import SAMPLERS
 from tuner.study.catalogue import DATA_LEAVES, SECTIONS, model_leaves
-from tuner.study.schema_parts import TYPES, Schema, scalar, table
+from tuner.study.schema_parts import OWN_FAMILY, TYPES, Schema, scalar, table
 from tuner.study.settings import DURATION
 
 
 def of_objective(sections: list[str]) -> Schema:
     """An objective brings what the sections say, and knows its parameters only when it runs."""
     without: Schema = {"anyOf": [{"required": [name]} for name in sections]}
+    names = {"enum": [name for name in SAMPLERS if name != "grid"]}
+    sampler = {"anyOf": [names, {"type": ["object"], "properties": {"name": names}}]}
     queue: Schema = {"type": "array", "items": {"type": ["object"]}}
     wanted = {"properties": {"baseline": False, "duplicates": False, "enqueue": queue}}
+    wanted["properties"]["sampler"] = sampler
     return {"required": ["direction"], "not": without, "properties": {"search": wanted}}
 
 
 def of_metric() -> Schema:
-    wanted = {"properties": {"enqueue": {"type": "array", "items": _configuration()}}}
-    return {"properties": {"metric": {"enum": list(METRICS)}, "search": wanted}}
+    """What tuner knows by name: metrics, and leaves unless a family of somebody's own has more."""
+    known = _configuration()
+    wanted = {"properties": {"baseline": known, "enqueue": {"type": "array", "items": known}}}
+    return {
+        "properties": {"metric": {"enum": list(METRICS)}},
+        "if": {"required": ["model"], "properties": {"model": OWN_FAMILY}},
+        "else": {"properties": {"search": wanted}},
+    }
 
 
 def search() -> Schema:
@@ -32,7 +41,6 @@ def search() -> Schema:
     duration: Schema = {"anyOf": [seconds, words]}
     samplers = {name: entry.options for name, entry in SAMPLERS.items()}
     pruners = {name: entry.options for name, entry in PRUNERS.items()}
-    configuration = _configuration()
     properties: dict[str, Schema] = {
         "trials": {"type": "integer", "minimum": 1, "default": 60, "description": "the budget"},
         "sampler": {**_chosen(samplers), "default": "tpe"},
@@ -41,7 +49,7 @@ def search() -> Schema:
         "timeout": {**duration, "description": 'of one run, such as "90s", "10m", "2h", "1d"'},
         "trial_timeout": {**duration, "description": "after which a trial is ended as pruned"},
         "duplicates": {"type": "boolean", "default": False, "description": "train the same again"},
-        "baseline": {**configuration, "description": "of trial 0, where not the default"},
+        "baseline": {"type": ["object"], "description": "of trial 0, where not the default"},
         "enqueue": {"type": "array", "description": "to try next"},
     }
     return table(properties)

@@ -37,6 +37,6 @@ def _outcome(ended: Ended) -> str:
         return number(ended.value)
     if ended.state == "pruned":
         value = "" if ended.value is None else f", {number(ended.value)}"
-        return f"{ended.why or 'pruned'} at epoch {ended.epoch}{value}"
+        return f"{ended.why or 'pruned'} at {ended.step} {ended.epoch}{value}"
     why = ended.why.splitlines()
     return f"failed: {why[0]}" if why else "failed"

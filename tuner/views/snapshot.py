@@ -78,7 +78,7 @@ def snapshot(
         left=time_left(progress, elapsed, progress.finished - finished_before),
         searched=study.shown({} if best is None else best.config),
         measured_on=study.measured_on,
-        ended=tuple(ended(trials, direction, finished_before)),
+        ended=tuple(ended(trials, direction, finished_before, study.step)),
     )
 
 

@@ -48,6 +48,7 @@ class Ended:
         epoch: epochs trained.
         why: why it ended, where the worker said so: a failed one's message, or "diverged".
         best: number and value of the best complete trial by then.
+        step: what a report is of.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Ended:
     epoch: int
     why: str = ""
     best: tuple[int, float] | None = None
+    step: str = "epoch"
 
 
 def better(a: float, b: float, direction: str) -> bool:
@@ -104,7 +106,9 @@ def running(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Running]:
             yield Running(trial.number, epoch, config.get("epochs"), value, config)
 
 
-def ended(trials: Sequence[FrozenTrial], direction: str, before: int) -> Iterator[Ended]:
+def ended(
+    trials: Sequence[FrozenTrial], direction: str, before: int, step: str = "epoch"
+) -> Iterator[Ended]:
     """What ended after the first ``before`` complete or pruned trials, with the best by then."""
     names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     over = [t for t in trials if t.state.name in names]
@@ -117,7 +121,7 @@ def ended(trials: Sequence[FrozenTrial], direction: str, before: int) -> Iterato
             epoch = max(trial.intermediate_values, default=0)
             value = trial.values[0] if trial.values else trial.intermediate_values.get(epoch)
             why = str(trial.user_attrs.get("error", trial.user_attrs.get("ended", "")))
-            yield Ended(trial.number, state, value, epoch, why, best)
+            yield Ended(trial.number, state, value, epoch, why, best, step)
         before -= state != "failed"
 
 
