@@ -192,7 +192,7 @@ def test_a_locked_database_is_an_error_and_keeps_what_is_not_written(
         return False
 
     _until(failing)
-    assert len(list(tmp_path.rglob("*.json"))) == 1
+    _until(lambda: len(list(tmp_path.rglob("*.json"))) == 1)
     other.execute("ROLLBACK")
     _until(lambda: outbox.pending() == 0)
     outbox.check()
