@@ -27,7 +27,7 @@ def test_a_server_that_stays_away_costs_no_result(
     time.sleep(5)
     postgres.start()
     worker.join(60)
-    assert worker.exitcode == 0
+    assert worker.exitcode == 0, shared.said()
     progress = shared.progress
     assert (progress.complete, progress.running, progress.failed) == (4, 0, 0)
     for trial in shared.trials():

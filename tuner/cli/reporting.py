@@ -30,7 +30,10 @@ Format = Annotated[
     ),
 ]
 Names = Annotated[
-    list[str], typer.Argument(metavar="STUDY…", help="Two or more studies of the database.")
+    list[str],
+    typer.Argument(
+        envvar="TUNER_STUDIES", metavar="STUDY…", help="Two or more studies of the database."
+    ),
 ]
 
 
