@@ -41,6 +41,30 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('"kind"', '"kind"\nvalidation = 0.01', ("table.csv", "validation", "one of each of 2")),
         ('"kind"', '"kind"\nvalidation = 1.5', ("data.validation: 1.5 is not between 0 and 1",)),
         ('"kind"', '"kind"\nvalidation = 0.6\ntest = 0.4', ("nothing to train on", "below 1")),
+        # folds that cannot be
+        ('"kind"', '"kind"\nvalidation = { folds = 1 }', ("data.validation.folds: 1 is below 2",)),
+        (
+            '"kind"',
+            '"kind"\nvalidation = { folds = 2.5 }',
+            ("data.validation.folds: found 2.5",),
+        ),
+        ('"kind"', '"kind"\nvalidation = { fold = 5 }', ("data.validation.fold", "mean 'folds'?")),
+        ('"kind"', '"kind"\nvalidation = {}', ("data.validation", "{ folds = 5 }")),
+        (
+            '"kind"',
+            '"kind"\nvalidation = { folds = 20 }',
+            ("class 'one' has 20 rows", "each of 20 folds and the test needs one", "fewer folds"),
+        ),
+        (
+            '"kind"',
+            '"kind"\nsplit = "a"\nvalidation = { folds = 5 }',
+            ("data.validation: folds do not go with split", "remove split"),
+        ),
+        (
+            '"kind"',
+            '"kind"\ngroup = "b"\nvalidation = { folds = 7 }',
+            ("column 'b': 7 groups cannot be divided into 7 folds and the test",),
+        ),
         # a text that is not there, or not for this family, and its vectors
         ('"kind"', '"kind"\ntext = "bb"', ("table.csv: no column 'bb'", "did you mean 'b'?")),
         ('"kind"', '"kind"\ntext = "kind"', ("'kind' is the target and cannot be the text",)),

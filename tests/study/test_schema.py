@@ -48,6 +48,10 @@ BAD: dict[str, tuple[str, Any]] = {
     "unknown key of data": ("data.sauce", "a:b"),
     "both source and path": ("data.path", "a.csv"),
     "validation is everything": ("data.validation", 1.0),
+    "a single fold": ("data.validation", {"folds": 1}),
+    "half a fold": ("data.validation", {"folds": 2.5}),
+    "no folds in the table": ("data.validation", {}),
+    "unknown key beside folds": ("data.validation", {"folds": 5, "seed": 1}),
     "negative test": ("data.test", -0.1),
     "empty shape": ("data.shape", []),
     "unknown leaf": ("regularization.dropuot", 0.1),
@@ -192,6 +196,7 @@ def test_options_bring_their_leaves() -> None:
     "data",
     [
         {"source": "a:b", "group": "g", "time": "t"},
+        {"source": "a:b", "split": "s", "validation": {"folds": 5}},
         {"source": "a:b", "split": "s", "test": 0.1},
         {"path": "a.npz", "test_path": "b.npz", "test": 0.1},
         {"path": "a.tsv.gz"},

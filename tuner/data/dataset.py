@@ -68,6 +68,8 @@ class DataSet:
             second file come after those of the first.
         test: how many rows are set aside; None where they are in a file of their own.
         recipe: how raw rows became these; None where they did not come from a source.
+        rest: the other folds, where there are any, in their order: this is the last. Each was
+            prepared by its own training rows alone, so that shapes may differ.
     """
 
     train: Split
@@ -80,6 +82,12 @@ class DataSet:
     positions: tuple[NDArray[np.int64], ...] = ()
     test: int | None = None
     recipe: Recipe | None = None
+    rest: tuple[DataSet, ...] = ()
+
+    @property
+    def folds(self) -> tuple[DataSet, ...]:
+        """All folds in their order; this alone where there are no others."""
+        return (*self.rest, self)
 
     @property
     def outputs(self) -> int:
@@ -88,4 +96,6 @@ class DataSet:
 
     def to(self, device: torch.device | str) -> DataSet:
         """The same data set on a device; no copy where it is there already."""
-        return replace(self, train=self.train.to(device), validation=self.validation.to(device))
+        train, validation = self.train.to(device), self.validation.to(device)
+        rest = tuple(fold.to(device) for fold in self.rest)
+        return replace(self, train=train, validation=validation, rest=rest)

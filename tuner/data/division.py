@@ -37,10 +37,10 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
         if name is not None:
             where = f"{table.where}: column {name!r}"
             column = table.aside[name]
-            _check_present(column, where)
+            check_present(column, where)
             part = rule(column, spec, where)
             rows = Rows(*(np.flatnonzero(part == kind) for kind in range(3)))
-            _check(rows, labels, key, spec, where)
+            check(rows, labels, key, spec, where)
     return rows
 
 
@@ -89,7 +89,7 @@ def _filled(sizes: Index, order: Index, wanted: NDArray[Any]) -> Index:
 def by_time(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
     """The last rows are for the test, those before them for validation; rows of one time stay
     together, on the later side."""
-    times = _times(column, where)
+    times = times_of(column, where)
     ordered = np.sort(times)
     count = len(times)
     part = np.zeros(count, dtype=np.int64)
@@ -100,7 +100,8 @@ def by_time(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
     return part
 
 
-def _times(column: pd.Series[Any], where: str) -> NDArray[Any]:
+def times_of(column: pd.Series[Any], where: str) -> NDArray[Any]:
+    """Numbers [N] in the order of the times; DataError for what is none."""
     if column.dtype.kind in "iuf":
         return column.to_numpy(dtype=np.float64)
     import pandas as pd
@@ -142,7 +143,14 @@ RULES: Mapping[str, Callable[[pd.Series[Any], DataSpec, str], NDArray[Any]]] = {
 }
 
 
-def _check_present(column: pd.Series[Any], where: str) -> None:
+HINTS = {
+    True: "change the shares of validation and test, or divide by another column",
+    False: "give fewer folds, or divide by another column",
+}
+
+
+def check_present(column: pd.Series[Any], where: str) -> None:
+    """DataError where a row has no value."""
     missing = column.isna().to_numpy()
     if missing.any():
         raise DataError(
@@ -153,7 +161,8 @@ def _check_present(column: pd.Series[Any], where: str) -> None:
         )
 
 
-def _check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> None:
+def check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> None:
+    """DataError where a kind of rows has too few, or the training rows lack a class."""
     wanted = key != "split" and spec.test > 0
     for name, found, need in zip(
         PARTS, (rows.train, rows.validation, rows.test), (2, 2, int(wanted)), strict=True
@@ -162,9 +171,7 @@ def _check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> 
             raise DataError(
                 f"{len(found)} rows for {name}, and it needs at least {need}",
                 where=where,
-                hint=f"let more rows say {name}"
-                if key == "split"
-                else "change the shares of validation and test, or divide by another column",
+                hint=f"let more rows say {name}" if key == "split" else HINTS[spec.folds is None],
             )
     known = np.arange(len(labels.classes))
     lacking = np.setdiff1d(known, labels.values[rows.train])

@@ -36,16 +36,19 @@ def final_rows(rows: Rows) -> Rows:
     return Rows(train, rows.test, np.empty(0, dtype=np.int64))
 
 
-def without_test(columns: list[RawColumn], rows: Rows) -> Rows:
+def without_test(columns: list[RawColumn], folds: tuple[Rows, ...]) -> tuple[Rows, ...]:
     """Takes the test rows out of columns, one after the other, so that a copy of one is made at a
-    time; the rows that are left, counted anew."""
-    kept = np.sort(np.concatenate((rows.train, rows.validation)))
+    time; the rows of each fold that are left, counted anew. The last fold has all of them."""
+    kept = np.sort(np.concatenate((folds[-1].train, folds[-1].validation)))
     for at, raw in enumerate(columns):
         values = fresh(len(kept), raw.values.dtype)
         np.take(raw.values, kept, out=values, mode="clip")  # the default mode makes a copy
         columns[at] = replace(raw, values=values)
-    train, validation = (np.searchsorted(kept, each) for each in (rows.train, rows.validation))
-    return Rows(train, validation, np.empty(0, dtype=np.int64))
+    none = np.empty(0, dtype=np.int64)
+    return tuple(
+        Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
+        for rows in folds
+    )
 
 
 def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tuner.data import files, preprocessing, sources, vectors
 from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
-from tuner.data.division import divide
 from tuner.data.features import learn
+from tuner.data.folding import divisions
 from tuner.data.held import append, final_rows, without_test
 from tuner.data.labels import Labels, encode
 from tuner.data.narrow import give_back
@@ -39,6 +39,8 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
             rows for training and validation, and `validation` is the test rows. All is learned
             from `train`.
 
+    With folds there is a data set for each, with statistics of its own: as many copies of the rows.
+
     Raises:
         DataError: the data does not exist, cannot be read, or does not fit; with `final`, there
             are no test rows, or they have a class or lack a column.
@@ -47,18 +49,38 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     table = _read(spec, folder)
     _check_named(table, spec)
     labels = encode(table, spec.task)
-    rows = divide(table, labels, spec)
+    folds = divisions(table, labels, spec)
     if final:
+        rows = folds[-1]
         if table.held:
             test = files.read_test(spec, folder)
             table, labels, rows = append(table, labels, rows, test)
-        rows = final_rows(rows)
+        folds = (final_rows(rows),)
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
-    used = without_test(columns, rows) if columns and spec.path is not None else rows
+    used = without_test(columns, folds) if columns and spec.path is not None else folds
     table = replace(table, columns=tuple(columns))
+    source = _Source(table, labels, spec, folder, table.held and not final)
+    *rest, last = (_prepared(source, *each) for each in zip(folds, used, strict=True))
+    return replace(last, rest=tuple(rest))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is divided, and whether the test rows are in a file of their own."""
+
+    table: Table
+    labels: Labels
+    spec: DataSpec
+    folder: Path
+    elsewhere: bool
+
+
+def _prepared(source: _Source, rows: Rows, used: Rows) -> DataSet:
+    """A division's data set; `used` are its rows where the test rows are taken out."""
+    table, spec = source.table, source.spec
     features = learn(table, spec, used.train, used.validation)
     give_back()  # before there are the tensors as well
-    target, y = _target(labels, rows)
+    target, y = _target(source.labels, rows)
     recipe = features.recipe
     return DataSet(
         train=_split(recipe.rows(table, used.train), y[rows.train]),
@@ -67,9 +89,9 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
         target=target,
         features=features.names,
         columns=(*features.columns, *_set_aside(table, spec)),
-        vocabulary=_with_vectors(features.vocabulary, spec, folder),
+        vocabulary=_with_vectors(features.vocabulary, spec, source.folder),
         positions=(rows.train, rows.validation),
-        test=None if table.held and not final else len(rows.test),
+        test=None if source.elsewhere else len(rows.test),
         recipe=recipe,
     )
 

@@ -40,7 +40,9 @@ class DataSpec:
         target: the column to predict; or the array with the labels, in an archive of arrays.
         features: the array with the features, in an archive of arrays.
         task: "auto" decides by the labels.
-        validation: share of all rows that the search sees, in (0, 1).
+        validation: share of all rows that the search sees, in (0, 1); without `folds`.
+        folds: parts of the rows, each for validation once, at least 2; None without them. In a
+            study file `validation = { folds = 5 }`.
         test: share of all rows that the search never sees, in [0, 1).
         seed: decides which row goes where, at least 0.
         shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it.
@@ -68,6 +70,7 @@ class DataSpec:
     features: str | None = None
     task: Literal["auto", "classification", "regression"] = "auto"
     validation: float = 0.2
+    folds: int | None = None
     test: float = 0.2
     seed: int = 0
     shape: tuple[int, ...] | None = None
@@ -154,6 +157,12 @@ class DataSpec:
                 where="data",
                 hint="give one of group, time and split",
             )
+        if self.folds is not None and self.split is not None:
+            raise DataError(
+                "folds do not go with split, which says which rows are for validation",
+                where="data.validation",
+                hint="remove split, or give a share",
+            )
         if self.test_path is None:
             return
         for key in ("source", "split"):
@@ -165,6 +174,10 @@ class DataSpec:
                 )
 
     def _check_fractions(self) -> None:
+        if self.folds is not None and self.folds < 2:
+            raise DataError(
+                f"{self.folds} is below 2", where="data.validation.folds", hint="such as 5"
+            )
         if not 0 < self.validation < 1:
             raise DataError(
                 f"{self.validation} is not between 0 and 1",
@@ -177,7 +190,7 @@ class DataSpec:
                 where="data.test",
                 hint="give the share of the rows that the search never sees, such as 0.2",
             )
-        if math.fsum((self.validation, self.test)) >= 1:
+        if self.folds is None and math.fsum((self.validation, self.test)) >= 1:
             raise DataError(
                 f"validation = {self.validation} and test = {self.test} leave nothing to train on",
                 where="data",

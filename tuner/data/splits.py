@@ -38,20 +38,17 @@ def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
     Raises:
         DataError: a class, or a split, is too small for that.
     """
-    group = labels.values if labels.classes else np.zeros(len(labels.values), dtype=np.int64)
+    group = strata(labels)
     sizes = np.bincount(group)
     if labels.classes:
         _check_classes(sizes, labels.classes, spec, where)
     else:
         _check_rows(len(group), spec, where)
     kinds = 2 + (spec.test > 0)
-    test = np.minimum(_share(sizes, spec.test), sizes - (kinds - 1))
-    validation = np.minimum(_share(sizes, spec.validation), sizes - test - 1)
+    test = np.minimum(share(sizes, spec.test), sizes - (kinds - 1))
+    validation = np.minimum(share(sizes, spec.validation), sizes - test - 1)
 
-    keys = np.random.PCG64(spec.seed).random_raw(len(group))
-    order = np.lexsort((keys, group))
-    starts = np.cumsum(sizes) - sizes
-    place = np.arange(len(group)) - np.repeat(starts, sizes)  # within the class, shuffled
+    order, place = shuffled(group, spec.seed)
     test_end = np.repeat(test, sizes)
     validation_end = np.repeat(test + validation, sizes)
     return Rows(
@@ -61,7 +58,20 @@ def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
     )
 
 
-def _share(sizes: Index, fraction: float) -> Index:
+def strata(labels: Labels) -> Index:
+    """What is divided alike: the class of each row; 0 for a quantity."""
+    return labels.values if labels.classes else np.zeros(len(labels.values), dtype=np.int64)
+
+
+def shuffled(group: Index, seed: int) -> tuple[Index, Index]:
+    """Rows class by class, in random order within each, and the place of each in its class."""
+    keys = np.random.PCG64(seed).random_raw(len(group))
+    sizes = np.bincount(group)
+    starts = np.cumsum(sizes) - sizes
+    return np.lexsort((keys, group)), np.arange(len(group)) - np.repeat(starts, sizes)
+
+
+def share(sizes: Index, fraction: float) -> Index:
     """Rows of each class to hold out: in proportion, by largest remainder, at least one."""
     if fraction == 0:
         return np.zeros_like(sizes)

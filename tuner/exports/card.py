@@ -158,7 +158,8 @@ def _numbers(made: Trained) -> list[str]:
     count = len(made.data.validation)
     if made.final:
         found.append(f"- {number(made.value)} on {count:,} test rows, this training")
-        found.append(f"- {number(recorded)} on the validation rows, in the search")
+        place = made.job.study.measured_on.replace("validation split", "validation rows")
+        found.append(f"- {number(recorded)} on the {place}, in the search")
     else:
         found.append(f"- {number(made.value)} on {count:,} validation rows, this training")
     measured = made.chosen.confirmed

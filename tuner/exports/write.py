@@ -16,6 +16,7 @@ from torch import nn
 from tuner.allowed import allowing, of_person
 from tuner.answers.confirm import ENDING
 from tuner.data import DataSet
+from tuner.errors import UsageError
 from tuner.exports import folder
 from tuner.exports.card import card, study_file
 from tuner.exports.chosen import Chosen, chosen
@@ -105,6 +106,12 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
     if final:
         config, last = {**config, **ENDING}, known.get("best_epoch") or last
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
+    if data.rest:
+        raise UsageError(
+            f"a trial of {len(data.folds)} folds has as many networks, and an export has one",
+            where=job.study.name,
+            hint="--final trains one on all rows but the test rows",
+        )
     trainer = Trainer(config, data, job.metric, seed, device)
     for epoch in trainer.epochs():
         if epoch.number >= last:

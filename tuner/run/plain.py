@@ -11,7 +11,7 @@ from tuner.errors import UsageError
 from tuner.run.prepare import load_job
 from tuner.study import Study
 from tuner.study import load as load_study
-from tuner.training.plain import Trainer
+from tuner.training.folds import training
 from tuner.worker.job import Job
 
 
@@ -39,7 +39,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
         config = study.sample(trial)
-        trainer = Trainer(config, job.data_for(config), job.metric, seed)
+        trainer = training(config, job.data_for(config), job.metric, seed)
         for epoch in trainer.epochs():
             trial.report(epoch.value, epoch.number)
             if not epoch.finite or trial.should_prune():

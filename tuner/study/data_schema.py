@@ -8,9 +8,18 @@ from typing import Any
 from tuner.data.spec import APART, OF_TEXT, TABLES, TASKS
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
+_FOLDS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"folds": {"type": "integer", "minimum": 2}},
+    "required": ["folds"],
+    "additionalProperties": False,
+}
 DATA_RULES: dict[str, Any] = {
     "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
-    "allOf": [{"not": {"required": list(pair)}} for pair in APART],
+    "allOf": [
+        *({"not": {"required": list(pair)}} for pair in APART),
+        {"not": {"required": ["split", "validation"], "properties": {"validation": _FOLDS}}},
+    ],
     "if": {"properties": {"path": _NAMED}, "required": ["path"]},
     "then": {"required": ["target"]},
     "dependentRequired": {key: ["text"] for key in OF_TEXT},
@@ -30,7 +39,11 @@ def data_keys() -> dict[str, Any]:
         "target": {**text, "description": "the column to predict"},
         "features": {**text, "description": "the array of features in an NPZ file"},
         "task": {"enum": list(TASKS), "default": "auto"},
-        "validation": {**share, "exclusiveMinimum": 0, "description": "share the search sees"},
+        "validation": {
+            "anyOf": [{**share, "exclusiveMinimum": 0}, _FOLDS],
+            "default": 0.2,
+            "description": "share the search sees; or folds, over which a trial is the mean",
+        },
         "test": {**share, "minimum": 0, "description": "share that the search never sees"},
         "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
         "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},

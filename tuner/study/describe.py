@@ -93,12 +93,14 @@ def objective(study: ObjectiveStudy) -> Record:
 
 
 def data_set(data: DataSet) -> Record:
-    """Rows, shape and target of a prepared data set; of a text, how many words are known."""
+    """Rows, shape and target of a prepared data set, of folds the last one's; of a text, how many
+    words are known."""
     return {
         "task": data.target.task,
         "classes": list(data.target.classes),
         "shape": list(data.shape),
         "words": None if data.vocabulary is None else len(data.vocabulary.words),
+        "folds": len(data.folds) if data.rest else None,
         "train": len(data.train),
         "validation": len(data.validation),
         "test": data.test,

@@ -36,8 +36,11 @@ class ObjectiveStudy(Study):
     objective: str = ""
     direction: Direction = "minimize"
 
-    measured_on: ClassVar[str] = "own objective"
     step: ClassVar[str] = "step"
+
+    @property
+    def measured_on(self) -> str:
+        return "own objective"
 
     def function(self) -> Callable[[Any], Any]:
         """The objective; its module is imported if that is allowed here.

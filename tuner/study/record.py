@@ -68,11 +68,14 @@ class Study:
     document: Mapping[str, Any] = field(repr=False)
     folder: Path = Path()
 
-    measured_on: ClassVar[str] = "validation split"
-    """What a trial's value was measured on, in words."""
-
     step: ClassVar[str] = "epoch"
     """What a report is of, in words."""
+
+    @property
+    def measured_on(self) -> str:
+        """What a trial's value was measured on, in words."""
+        folds = None if self.data is None else self.data.folds
+        return "validation split" if folds is None else f"mean over {folds} folds"
 
     def sample(self, suggest: Suggest) -> Config:
         """Asks for every searched leaf; gives the value of every leaf by name."""

@@ -68,6 +68,9 @@ DATA_KINDS: dict[str, type] = {
 def read_data(table: Mapping[str, Any]) -> DataSpec:
     """``[data]``, whose keys are known; raises StudyFileError or DataError."""
     values = dict(table)
+    if isinstance(table.get("validation"), Mapping):
+        values["folds"] = _read_folds(values.pop("validation"))
+        table = {key: value for key, value in table.items() if key != "validation"}
     for key, value in table.items():
         check_type(f"data.{key}", value, DATA_KINDS[key])
     for key, kind in (("shape", int), ("drop", str), ("keep", str)):
@@ -92,6 +95,16 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
     spec = DataSpec(**values)
     lookup_preprocessing(spec.preprocessing)
     return spec
+
+
+def _read_folds(table: Mapping[str, Any]) -> int:
+    """``validation = { folds = 5 }``."""
+    where = "data.validation"
+    check_keys(where, table, ["folds"])
+    if "folds" not in table:
+        raise StudyFileError("found {}", where=where, hint="allowed: a share, or { folds = 5 }")
+    check_type(f"{where}.folds", table["folds"], int)
+    return int(table["folds"])
 
 
 def seconds(path: str, raw: Any) -> float:

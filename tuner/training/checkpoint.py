@@ -7,6 +7,7 @@ seed and the epoch, so no state of a random generator is in it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,14 +17,15 @@ from torch import Tensor
 
 from tuner.errors import TrainingError
 from tuner.training.epoch import Epoch
+from tuner.training.folds import Folds
 from tuner.training.plain import Trainer
 
 FORMAT = 1
-HEADER, EPOCHS, BEST = "tuner", "epochs", "best/"
+HEADER, EPOCHS, BEST, FOLD = "tuner", "epochs", "best/", "fold/"
 
 
-def to_bytes(trainer: Trainer) -> bytes:
-    """Everything that a trainer needs to go on.
+def to_bytes(trainer: Trainer | Folds) -> bytes:
+    """Everything that a trainer needs to go on; of folds, such bytes of each as a tensor.
 
     Raises:
         TrainingError: it is in the middle of an epoch.
@@ -32,34 +34,75 @@ def to_bytes(trainer: Trainer) -> bytes:
         raise TrainingError("a checkpoint can be written only between two epochs")
     rows = [[e.value, e.train_loss, e.validation_loss] for e in trainer.past]
     epochs = torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
-    best = {BEST + name: tensor for name, tensor in (trainer.best or {}).items()}
-    tensors = {EPOCHS: epochs, **_state(trainer), **best}
+    held = _folds(trainer) if isinstance(trainer, Folds) else _whole(trainer)
+    tensors = {EPOCHS: epochs, **held}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    words = {"format": FORMAT, "trial": _facts(trainer), "steps": trainer.state.count}
+    words = {"format": FORMAT, "trial": _facts(trainer)}
+    if isinstance(trainer, Trainer):
+        words["steps"] = trainer.state.count
     # one entry, for safetensors writes several in random order
     return save(tensors, {HEADER: json.dumps(words, sort_keys=True)})
 
 
-def restore(trainer: Trainer, data: bytes) -> None:
+def _whole(trainer: Trainer) -> dict[str, Tensor]:
+    best = {BEST + name: tensor for name, tensor in (trainer.best or {}).items()}
+    return {**_state(trainer), **best}
+
+
+def _folds(trainer: Folds) -> dict[str, Tensor]:
+    parts = [bytearray(to_bytes(part)) for part in trainer.parts]
+    return {f"{FOLD}{i}": torch.frombuffer(p, dtype=torch.uint8) for i, p in enumerate(parts)}
+
+
+def restore(trainer: Trainer | Folds, data: bytes) -> None:
     """Puts a new trainer of the same trial to where the checkpoint was taken.
 
     Raises:
         TrainingError: the bytes are not a checkpoint, or of another configuration, seed or data;
             the trainer is as it was.
     """
+    _ready(trainer, data)()
+
+
+def _ready(trainer: Trainer | Folds, data: bytes) -> Callable[[], None]:
+    """Checks everything; what is left to do then."""
     tensors, header = _read(data)
+    _check(header["trial"], _facts(trainer), "")
+    past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
+    if isinstance(trainer, Folds):
+        parts = [tensors.get(f"{FOLD}{i}", torch.empty(0)) for i in range(len(trainer.parts))]
+        steps = [
+            _ready(part, stored.numpy().tobytes())
+            for part, stored in zip(trainer.parts, parts, strict=True)
+        ]
+    else:
+        steps = [_ready_whole(trainer, tensors, header)]
+
+    def put() -> None:
+        for step in steps:
+            step()
+        trainer.past = past
+
+    return put
+
+
+def _ready_whole(
+    trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]
+) -> Callable[[], None]:
     state = _state(trainer)
     best = {name: t for name, t in tensors.items() if name.startswith(BEST)}
     stored = {name: t for name, t in tensors.items() if name not in best and name != EPOCHS}
-    _check(header["trial"], _facts(trainer), "")
     _check(_shapes(stored), _shapes(state), "tensor ")
-    with torch.no_grad():
-        for name, tensor in state.items():
-            tensor.copy_(stored[name])
-    trainer.state.count = header["steps"]
-    trainer.past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
-    named = {name.removeprefix(BEST): t.to(trainer.device) for name, t in best.items()}
-    trainer.best = named or None
+
+    def put() -> None:
+        with torch.no_grad():
+            for name, tensor in state.items():
+                tensor.copy_(stored[name])
+        trainer.state.count = header["steps"]
+        named = {name.removeprefix(BEST): t.to(trainer.device) for name, t in best.items()}
+        trainer.best = named or None
+
+    return put
 
 
 def _state(trainer: Trainer) -> dict[str, Tensor]:
@@ -71,9 +114,11 @@ def _state(trainer: Trainer) -> dict[str, Tensor]:
     return state | {f"buffer/{name}": tensor for name, tensor in trainer.buffers().items()}
 
 
-def _facts(trainer: Trainer) -> dict[str, Any]:
+def _facts(trainer: Trainer | Folds) -> dict[str, Any]:
     """What must be the same where the trial goes on."""
     facts = {"seed": trainer.seed, "metric": trainer.metric.name}
+    if isinstance(trainer, Folds):
+        return {**trainer.config, **facts, "folds": len(trainer.parts)}
     return {**trainer.config, **facts, "training rows": len(trainer.data.train)}
 
 

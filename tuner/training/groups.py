@@ -8,18 +8,23 @@ import torch
 from torch.func import functional_call
 
 from tuner.training.evaluate import in_units, predict
+from tuner.training.folds import Folds
 from tuner.training.plain import Trainer
 
 GROUPS = 20
 
 
 @torch.inference_mode()
-def left_out(trainer: Trainer) -> list[float]:
+def left_out(trainer: Trainer | Folds) -> list[float]:
     """The metric on the validation rows without each of 20 groups of them in turn.
 
     For the delete-a-group jackknife (Kott 2001). Row i is in group i modulo 20; empty where there
-    are fewer rows than two a group, or a metric cannot be computed.
+    are fewer rows than two a group, or a metric cannot be computed. Of folds the mean over them,
+    each without that group of its own rows.
     """
+    if isinstance(trainer, Folds):
+        each = [left_out(part) for part in trainer.parts]
+        return [sum(values) / len(each) for values in zip(*each, strict=True)] if all(each) else []
     if len(trainer.data.validation) < 2 * GROUPS:
         return []
     outputs, y = outputs_of(trainer)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
 
 from tuner.data import DataSet
-from tuner.errors import TrainingError
 from tuner.metrics import Metric
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Config
+from tuner.training.course import Course
 from tuner.training.epoch import Epoch
 from tuner.training.evaluate import evaluate
 from tuner.training.flat import flatten, give_gradients, kept
@@ -26,7 +25,7 @@ from tuner.training.tensors import in_precision, training_targets
 __all__ = ["Epoch", "Trainer"]
 
 
-class Trainer:
+class Trainer(Course):
     """Trains one configuration; its result is a function of configuration, data and seed alone.
 
     Args:
@@ -75,51 +74,9 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None
 
     @property
-    def history(self) -> list[float]:
-        """The value of every epoch so far."""
-        return [epoch.value for epoch in self.past]
-
-    @property
-    def epoch(self) -> int:
-        """Epochs trained so far."""
-        return len(self.past)
-
-    @property
     def steps(self) -> int:
         """Steps of one epoch."""
         return steps_of(len(self.data.train), self.plan.batch_size)
-
-    @property
-    def scores(self) -> list[float]:
-        """The value of every epoch so far, turned so that higher is better."""
-        sign = 1 if self.metric.direction == "maximize" else -1
-        return [-math.inf if math.isnan(v) else sign * v for v in self.history]
-
-    @property
-    def done(self) -> bool:
-        """Whether all epochs are trained, or a technique ends the trial."""
-        values = self.plan.values
-        ended = (t.stop(self.scores, values[t.name]) for t in self.plan.techniques if t.stop)
-        return self.epoch >= self.plan.epochs or any(ended)
-
-    @property
-    def keeps_best(self) -> bool:
-        """Whether the best epoch counts and not the last: where a technique may end the trial."""
-        return any(t.stop and self.plan.values[t.name] != t.leaf.off for t in self.plan.techniques)
-
-    @property
-    def result(self) -> Epoch:
-        """The epoch that counts: the last, or with early stopping the best (Prechelt 1998).
-
-        Raises:
-            TrainingError: no epoch is trained.
-        """
-        if not self.past:
-            raise TrainingError("there is no result before the first epoch")
-        if not self.keeps_best:
-            return self.past[-1]
-        scores = self.scores
-        return self.past[scores.index(max(scores))]
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's parameters and buffers as ``result`` was measured with them."""

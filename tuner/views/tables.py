@@ -77,6 +77,8 @@ def data_lines(data: Record) -> list[str]:
     shape = " x ".join(map(str, data["shape"]))
     classes = f", {len(data['classes'])} classes" if data["classes"] else ""
     rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
+    if data["folds"]:
+        rows = f"{data['folds']} folds, the last with {rows}"
     each = f"{shape} numbers" if data["words"] is None else f"at most {shape} words"
     known = "" if data["words"] is None else f" ({data['words']:,} are known)"
     lines = [f"data      {rows}, each of {each}{known}; {data['task']}{classes}"]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from optuna.trial import FrozenTrial
 
+from tuner.training.folds import Folds, training
 from tuner.training.groups import left_out
 from tuner.training.outcome import outcome
 from tuner.training.plain import Trainer
@@ -22,14 +23,14 @@ REPLICATES = "tuner:replicates"
 """The attribute of a study that holds nothing but such trials: the study whose they are."""
 
 
-def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer:
+def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer | Folds:
     """What trains the trial: its configuration with its seed, and what makes it a replica."""
     replica = _replica(trial)
     seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
     config = {**job.study.config(trial.params), **replica.get("override", {})}
     final = replica.get("final")
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
-    return Trainer(config, data, job.metric, seed, device)
+    return training(config, data, job.metric, seed, device)
 
 
 def last_epoch(trial: FrozenTrial) -> float:
@@ -37,13 +38,15 @@ def last_epoch(trial: FrozenTrial) -> float:
     return _replica(trial).get("stop_after") or math.inf
 
 
-def replica_facts(trainer: Trainer | None, trial: FrozenTrial) -> dict[str, Any]:
+def replica_facts(trainer: Trainer | Folds | None, trial: FrozenTrial) -> dict[str, Any]:
     """The metric without each of some groups of rows, by which its interval is known; and of the
     test rows, which nothing else reads, how the predictions fall out."""
     replica = _replica(trial)
     if trainer is None or not trainer.past or not replica:
         return {}
-    final = {OUTCOME: outcome(trainer)} if replica.get("final") else {}
+    final: dict[str, Any] = {}
+    if replica.get("final") and isinstance(trainer, Trainer):  # the test rows have no folds
+        final[OUTCOME] = outcome(trainer)
     return {"left_out": left_out(trainer), **final}
 
 

@@ -16,7 +16,9 @@ from tuner.errors import StorageError
 from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
-from tuner.training.plain import Epoch, Trainer
+from tuner.training.epoch import Epoch
+from tuner.training.folds import Folds
+from tuner.training.plain import Trainer
 from tuner.worker.building import build_trainer, last_epoch, replica_facts
 from tuner.worker.clock import Clock
 from tuner.worker.explain import explain
@@ -50,7 +52,7 @@ class TrialRun:
         self.started = self.saved = time.monotonic()
         self.spent = float(lease.trial.user_attrs.get("seconds", 0.0))
         self.told = max(lease.trial.intermediate_values, default=0)
-        self.trainer: Trainer | None = None
+        self.trainer: Trainer | Folds | None = None
 
     def run(self) -> None:
         """Ends with the trial told, given back, or lost to another worker.
@@ -92,7 +94,7 @@ class TrialRun:
         stopped = trainer.epoch < trainer.plan.epochs
         self._tell(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
 
-    def _prepared(self) -> tuple[Trainer, str]:
+    def _prepared(self) -> tuple[Trainer | Folds, str]:
         """A trainer where the last checkpoint was taken, or at the start and what is damaged."""
         trainer = self._trainer()
         if self.lease.checkpoint is None:
@@ -103,10 +105,10 @@ class TrialRun:
             return self._trainer(), f"{type(error).__name__}: {error}"
         return trainer, ""
 
-    def _trainer(self) -> Trainer:
+    def _trainer(self) -> Trainer | Folds:
         return build_trainer(self.job, self.lease.trial, self.desk.device)
 
-    def _epochs(self, trainer: Trainer) -> Iterator[Epoch]:
+    def _epochs(self, trainer: Trainer | Folds) -> Iterator[Epoch]:
         """Each epoch; StopRequested at once between two, and soon within one."""
         epochs = trainer.epochs()
         last = last_epoch(self.lease.trial)

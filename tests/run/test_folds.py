@@ -1,0 +1,121 @@
+"""Folds through a whole search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+from typer.testing import CliRunner
+
+import tuner
+from tuner.cli import app
+from tuner.errors import UsageError
+from tuner.exports.write import export
+from tuner.metrics import METRICS
+from tuner.run.prepare import load_job
+from tuner.run.retrain import retrain
+from tuner.seeds import derive
+from tuner.training.plain import Trainer
+
+STUDY = """\
+[data]
+source = "sklearn.datasets:load_wine"
+validation = { folds = 5 }
+[model]
+family = "mlp"
+width = 8
+[training]
+epochs = 3
+batch_size = 32
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+[search]
+trials = 4
+sampler = "random"
+pruner = "none"
+"""
+
+
+def study(**search: object) -> tuner.Study:
+    return tuner.define_study(
+        "folded",
+        data={"source": "sklearn.datasets:load_wine", "validation": {"folds": 3}},
+        model={"family": "mlp", "width": 8},
+        training={
+            "epochs": 3,
+            "batch_size": 32,
+            "learning_rate": tuner.Range(1e-6, 1e-1, log=True),
+        },
+        search={"trials": 2, "sampler": "random", "pruner": "none", **search},
+    )
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.toml").write_text(STUDY)
+    assert "5 folds" in run("check", "--study", "mine")
+    assert json.loads(run("check", "--study", "mine", "--json"))["data"]["folds"] == 5
+    run("optimize", "--study", "mine", "--workers", "2")
+    found = optuna.load_study(study_name="mine", storage="sqlite:///tuner.db").trials
+    assert [trial.state.name for trial in found] == ["COMPLETE"] * 4
+    options = tuner.RunOptions(storage="sqlite:///tuner.db", workers=1, device="cpu")
+    for trial in found[:2]:
+        again = retrain("mine", trial.number, options)
+        assert again.equal
+        assert again.epochs == 3
+    assert "mean over 5 folds" in run("best", "--study", "mine")
+
+
+def test_a_pruned_trial_reported_the_mean(sqlite_url: str) -> None:
+    mine = study(
+        pruner={"name": "median", "n_startup_trials": 1}, enqueue=[{"learning_rate": 1e-6}]
+    )
+    tuner.optimize(mine, tuner.RunOptions(storage=sqlite_url, workers=1, device="cpu"))
+    first, second = optuna.load_study(study_name="folded", storage=sqlite_url).trials
+    assert (first.state.name, second.state.name) == ("COMPLETE", "PRUNED")
+    assert second.intermediate_values.keys() == {1}
+    job = load_job(mine)
+    for trial in (first, second):
+        config = mine.config(trial.params)
+        seed = trial.user_attrs["seed"] if "seed" in trial.user_attrs else job.seed(trial.number)
+        parts = [
+            Trainer(config, fold, METRICS["accuracy"], derive(seed, "fold", i))
+            for i, fold in enumerate(job.data.folds)
+        ]
+        epochs = zip(*(part.epochs() for part in parts), strict=True)
+        for (number, value), each in zip(trial.intermediate_values.items(), epochs, strict=False):
+            assert (number, value) == (each[0].number, sum(e.value for e in each) / 3)
+
+
+def test_an_objective_is_the_mean() -> None:
+    params = {"learning_rate": 0.01}
+    mine = study()
+    job = load_job(mine)
+    values = []
+    for i, fold in enumerate(job.data.folds):
+        config = mine.config(params)
+        alone = Trainer(config, fold, job.metric, derive(job.seed(0), "fold", i))
+        values.append([epoch.value for epoch in alone.epochs()][-1])
+    assert tuner.objective(mine)(optuna.trial.FixedTrial(params)) == sum(values) / 3
+
+
+def test_an_answer_and_an_export(sqlite_url: str, tmp_path: Path) -> None:
+    options = tuner.RunOptions(storage=sqlite_url, workers=1, device="cpu")
+    tuner.optimize(study(), options)
+    answer = json.loads(
+        run(*f"confirm --study folded --storage {sqlite_url} --seeds 2 --top 1 --json".split())
+    )
+    assert answer["rows"]
+    with pytest.raises(UsageError, match="a trial of 3 folds has as many networks"):
+        export("folded", tmp_path / "out", options)
+    made = export("folded", tmp_path / "out", options, final=True)
+    assert made.final
+    assert "on the mean over 3 folds" in (tmp_path / "out" / "README.md").read_text()

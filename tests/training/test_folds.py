@@ -1,0 +1,137 @@
+"""A trial over folds is the mean of single trainings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from tuner.data import DataSet, Split
+from tuner.errors import TrainingError
+from tuner.metrics import METRICS
+from tuner.seeds import derive
+from tuner.training.checkpoint import restore, to_bytes
+from tuner.training.folds import Folds, training
+from tuner.training.groups import left_out
+from tuner.training.plain import Trainer
+
+
+@pytest.fixture
+def folded(blobs: DataSet) -> DataSet:
+    """Three folds; the first of them has a feature more."""
+    x, y = torch.cat((blobs.train.x, blobs.validation.x)), blobs.train.y
+    y = torch.cat((y, blobs.validation.y))
+    made = []
+    for i in range(3):
+        held = torch.arange(len(y)) // 3 % 3 == i
+        wide = torch.cat((x, x[:, :1] ** 2), 1) if i == 0 else x
+        parts = Split(wide[~held], y[~held]), Split(wide[held], y[held])
+        made.append(DataSet(*parts, (wide.shape[1],), blobs.target))
+    return replace(made[-1], rest=tuple(made[:-1]))
+
+
+def folds_of(of: Any, data: DataSet, seed: int = 7) -> Folds:
+    made = training(of, data, METRICS["accuracy"], seed)
+    assert isinstance(made, Folds)
+    return made
+
+
+def by_hand(of: Any, data: DataSet, seed: int = 7) -> list[list[float]]:
+    """Values of every epoch, of each fold."""
+    trainers = [
+        Trainer(of, fold, METRICS["accuracy"], derive(seed, "fold", i))
+        for i, fold in enumerate(data.folds)
+    ]
+    return [[epoch.value for epoch in trainer.epochs()] for trainer in trainers]
+
+
+def test_every_epoch_is_the_mean_of_single_trainings(config: Any, folded: DataSet) -> None:
+    of = config(dropout=0.2, mixup=0.2, ema=0.9)
+    found = [epoch.value for epoch in folds_of(of, folded).epochs()]
+    values = by_hand(of, folded)
+    assert len({tuple(each) for each in values}) > 1
+    assert found == [sum(each) / 3 for each in zip(*values, strict=True)]
+
+
+def test_without_folds_it_is_a_trainer(config: Any, blobs: DataSet) -> None:
+    assert type(training(config(), blobs, METRICS["accuracy"], 0)) is Trainer
+
+
+def test_early_stopping_acts_on_the_mean(config: Any, folded: DataSet) -> None:
+    of = config(epochs=40, learning_rate=0.05)
+    means = [sum(each) / 3 for each in zip(*by_hand(of, folded), strict=True)]
+    whole = folds_of({**of, "early_stopping": 3}, folded)
+    found = [epoch.value for epoch in whole.epochs()]
+    best = max(range(len(found)), key=found.__getitem__)
+    assert len(found) < 40
+    assert found == means[: len(found)]
+    assert len(found) - 1 - best == 3
+    assert whole.result == whole.past[best]
+    for part in whole.parts:
+        assert part.best is not None
+        assert not torch.equal(
+            part.best["0.weight" if "0.weight" in part.best else next(iter(part.best))], part.params
+        )
+
+
+def test_it_goes_on_from_a_checkpoint_bit_by_bit(config: Any, folded: DataSet) -> None:
+    of = config(epochs=6, early_stopping=2, batch_norm=True, optimizer="adam")
+    whole = folds_of(of, folded)
+    list(whole.epochs())
+    current = folds_of(of, folded)
+    while not current.done:
+        stored = to_bytes(current)
+        current = folds_of(of, folded)
+        restore(current, stored)
+        assert to_bytes(current) == stored
+        next(current.epochs())
+    assert current.past == whole.past
+    assert to_bytes(current) == to_bytes(whole)
+
+
+def test_a_checkpoint_of_something_else_changes_nothing(config: Any, folded: DataSet) -> None:
+    of = config()
+    whole = folds_of(of, folded)
+    next(whole.epochs())
+    stored = to_bytes(whole)
+    other = folds_of(of, folded, seed=8)
+    fewer = folds_of(of, replace(folded, rest=folded.rest[:1]))
+    last = replace(folded, train=Split(folded.train.x[:50], folded.train.y[:50]))
+    shorter = folds_of(of, last)
+    for trainer, message in (
+        (other, "seed is 7 there and 8 here"),
+        (fewer, "folds is 3 there and 2 here"),
+        (shorter, "training rows is .* there and 50 here"),
+        (Trainer(of, folded, METRICS["accuracy"], 7), "folds is 3 there and absent here"),
+    ):
+        before = to_bytes(trainer)
+        with pytest.raises(TrainingError, match=message):
+            restore(trainer, stored)
+        assert to_bytes(trainer) == before
+
+
+def test_a_fold_that_diverges_makes_the_trial_diverge(config: Any, folded: DataSet) -> None:
+    broken = replace(folded.rest[0], train=replace(folded.rest[0].train))
+    broken.train.x[:] = math.nan
+    whole = folds_of(config(), replace(folded, rest=(broken, *folded.rest[1:])))
+    assert not next(whole.epochs()).finite
+
+
+def test_left_out_is_the_mean_of_the_folds(config: Any, folded: DataSet) -> None:
+    small = folds_of(config(epochs=1), folded)
+    list(small.epochs())
+    assert left_out(small) == []
+
+    def larger(fold: DataSet) -> DataSet:
+        rows = fold.validation
+        return replace(fold, validation=Split(rows.x.repeat(2, 1), rows.y.repeat(2)))
+
+    data = replace(larger(folded), rest=tuple(map(larger, folded.rest)))
+    whole = folds_of(config(epochs=1), data)
+    list(whole.epochs())
+    each = [left_out(part) for part in whole.parts]
+    assert left_out(whole) == [sum(values) / 3 for values in zip(*each, strict=True)]
+    assert len(left_out(whole)) == 20
