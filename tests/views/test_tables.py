@@ -10,6 +10,7 @@ DATA = {
     "classes": ["a", "b"],
     "shape": [1, 8, 8],
     "words": None,
+    "folds": None,
     "train": 1079,
     "validation": 359,
     "test": 359,
@@ -74,3 +75,9 @@ def test_catalogue(shown) -> None:
     assert "needs classes" in next(row for row in rows if row.startswith("label_smoothing"))
     assert "momentum" in next(row for row in rows if row.startswith("sgd"))
     assert "Cox 1958" in next(row for row in rows if row.startswith("linear"))
+
+
+def test_folds_in_words() -> None:
+    assert data_lines({**DATA, "folds": 5})[0].startswith(
+        "data      5 folds, the last with 1,079 rows to train on, 359 to validate"
+    )

@@ -14,6 +14,11 @@ _FOLDS: dict[str, Any] = {
     "required": ["folds"],
     "additionalProperties": False,
 }
+_VALIDATION: dict[str, Any] = {
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, _FOLDS],
+    "default": 0.2,
+    "description": "share the search sees; or folds, over which a trial is the mean",
+}
 DATA_RULES: dict[str, Any] = {
     "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
     "allOf": [
@@ -39,11 +44,7 @@ def data_keys() -> dict[str, Any]:
         "target": {**text, "description": "the column to predict"},
         "features": {**text, "description": "the array of features in an NPZ file"},
         "task": {"enum": list(TASKS), "default": "auto"},
-        "validation": {
-            "anyOf": [{**share, "exclusiveMinimum": 0}, _FOLDS],
-            "default": 0.2,
-            "description": "share the search sees; or folds, over which a trial is the mean",
-        },
+        "validation": _VALIDATION,
         "test": {**share, "minimum": 0, "description": "share that the search never sees"},
         "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
         "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
