@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def test_a_folder_that_is_there(model: Path, refused: Run) -> None:
 def test_a_folder_that_may_not_be_written(trained: Path, refused_process: Run) -> None:
     (trained / "locked").mkdir(mode=0o500)
     refused_process(*EXPORT, "--out", "locked/model", words=("cannot be written: ", "denied"))
+
+
+def test_onnx_without_its_package(
+    trained: Path, refused: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as where it is not installed
+    words = ("--onnx: needs the package onnx", "pip install 'tuner[onnx]'")
+    refused(*EXPORT, "--out", "model", "--onnx", words=words)
 
 
 def test_rows_that_lack_a_column_or_hold_something_else(model: Path, refused: Run) -> None:

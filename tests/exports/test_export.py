@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 import tuner
-from tuner.exports.folder import CARD, PROGRAM, STUDY
+from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
 from tuner.training.evaluate import predict as outputs_of
 
@@ -48,7 +49,7 @@ def test_every_family_says_the_same_without_tuner(
     options = trained(
         f"of-{family}", data=data(family), model=model, regularization=within, training=training
     )
-    made = tuner.export(f"of-{family}", tmp_path / "model", options)
+    made = tuner.export(f"of-{family}", tmp_path / "model", options, onnx=True)
     trainer = again(options, f"of-{family}")
     assert made.value == made.recorded == trainer.result.value
     rows = trainer.data.validation.x
@@ -57,16 +58,20 @@ def test_every_family_says_the_same_without_tuner(
     assert not network.training
     np.testing.assert_allclose(network(rows).detach().numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(alone(tmp_path / "model", rows, tmp_path), expected, atol=1e-6)
+    session = onnxruntime.InferenceSession(tmp_path / "model" / ONNX)
+    for some in (slice(1), slice(None)):
+        (found,) = session.run(["outputs"], {"rows": rows[some].numpy()})
+        np.testing.assert_allclose(found, expected[some], atol=1e-6)
 
 
 def test_the_same_bytes_from_another_process(data: Any, trained: Any, tmp_path: Path) -> None:
     options = trained("twice", data=data("rnn"), model={"family": "rnn"}, training={"epochs": 1})
-    made = tuner.export("twice", tmp_path / "first", options)
+    made = tuner.export("twice", tmp_path / "first", options, onnx=True)
     assert made.files == tuple(path.name for path in map(Path, made.files))
     for seed, name in enumerate(("second", "third")):
-        command = ["export", "--study", "twice", "--out", name, "--storage", options.storage]
+        command = ["export", "--study", "twice", "--out", name, "--onnx"]
         code = f"import sys\nsys.argv[1:] = {command!r}\nimport tuner.cli\ntuner.cli.main()"
-        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed), "TUNER_STORAGE": options.storage}
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
         for file in made.files:
             first, other = (tmp_path / place / file for place in ("first", name))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits, load_wine
 from typer.testing import CliRunner
 
 import tuner
@@ -127,8 +130,6 @@ def test_a_text_alone_and_words_with_vectors(
 def test_arrays_by_name_by_place_and_from_an_archive(
     data: Any, trained: Any, tmp_path: Path
 ) -> None:
-    from sklearn.datasets import load_digits
-
     options = trained("images", data=data("cnn"), model={"family": "cnn"}, training=SMALL)
     tuner.export("images", tmp_path / "model", options)
     digits = load_digits(as_frame=True)
@@ -142,3 +143,42 @@ def test_arrays_by_name_by_place_and_from_an_archive(
         tuner.predict(tmp_path / "model", digits.data.iloc[:, 1:])
     with pytest.raises(tuner.TunerError, match=r"rows of shape \[63\], and the network takes"):
         tuner.predict(tmp_path / "model", digits.data.to_numpy()[:, 1:])
+
+
+OWN = """\
+from torch import nn
+
+def net(shape, outputs, width=8, inside=None):
+    before = [layer((width,)) for layer in inside.before]
+    return nn.Sequential(nn.Linear(shape[0], width), *before, nn.Tanh(), nn.Linear(width, outputs))
+"""
+
+
+def test_a_network_of_ones_own_predicts_without_its_code(tmp_path: Path) -> None:
+    (tmp_path / "networks_of_a_test.py").write_text(OWN)
+    (tmp_path / "own.toml").write_text(
+        '[data]\nsource = "sklearn.datasets:load_wine"\n[model]\n'
+        'family = "networks_of_a_test:net"\n[regularization]\nbatch_norm = true\n'
+        "[training]\nepochs = 2\n[search]\ntrials = 1\n"
+    )
+    wine = load_wine(as_frame=True).data
+    wine.to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "elsewhere").mkdir()
+    show = "import tuner; print(tuner.load('model'))"
+    for command, folder in (
+        (["optimize", "--study", "own.toml", "--workers", "1"], tmp_path),
+        (["export", "--study", "own", "--out", "model"], tmp_path),
+        (["predict", "--model", "model", "--input", "rows.csv", "--output", "one.csv"], tmp_path),
+        (["predict", "--model", "../model", "--input", "../rows.csv"], tmp_path / "elsewhere"),
+    ):
+        code = "import sys, tuner.cli; sys.exit(tuner.cli.main())"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command], cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    other = pd.read_csv(io.StringIO(done.stdout))
+    pd.testing.assert_frame_equal(other, pd.read_csv(tmp_path / "one.csv"))
+    shown = subprocess.run(
+        [sys.executable, "-c", show], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "BatchNorm1d(8" in shown.stdout, shown.stderr

@@ -34,6 +34,10 @@ Force = Annotated[
     bool,
     typer.Option("--force", envvar="TUNER_FORCE", help="Replace a folder that an export made."),
 ]
+Onnx = Annotated[
+    bool,
+    typer.Option("--onnx", envvar="TUNER_ONNX", help="Write model.onnx too; needs the extra onnx."),
+]
 ModelFolder = Annotated[
     Path,
     typer.Option("--model", envvar="TUNER_MODEL", metavar="DIR", help="The folder of an export."),
@@ -64,6 +68,7 @@ def export(
     trial: ExportTrial = None,
     final: Final = False,
     force: Force = False,
+    onnx: Onnx = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     device: Device = "auto",
     allow: Allow = None,
@@ -79,7 +84,7 @@ def export(
 
     name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
     options = RunOptions(storage, device=device, allow=tuple(allow or ()))
-    made = exports.export(name, out, options, trial=trial, final=final, force=force)
+    made = exports.export(name, out, options, trial=trial, final=final, force=force, onnx=onnx)
     if as_json:
         return show_json({**asdict(made), "folder": str(made.folder)})
     rows = "test" if made.final else "validation"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuner.exports.folder import PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
+from tuner.exports.folder import ONNX, PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
 from tuner.models import FAMILIES
 from tuner.study.catalogue import DATA_LEAVES
 from tuner.views.best import snippet, toml, with_leaves
@@ -45,7 +45,7 @@ outputs = network(rows)
 | :-- | :-- |
 | `{weights}` | weights and running averages of the network |
 | `{program}` | the network as a program of torch.export; any number of rows |
-| `{preprocessing}` | from a raw row to the network's input, and what its outputs mean |
+{onnx}| `{preprocessing}` | from a raw row to the network's input, and what its outputs mean |
 | `{study}` | the study file with every value fixed |
 | `{versions}` | the versions it was made with, and the seed |
 """
@@ -80,7 +80,7 @@ def _fixed_data(made: Trained) -> dict[str, Any]:
     return {**made.job.study.document["data"], **leaves}
 
 
-def card(made: Trained) -> str:
+def card(made: Trained, onnx: bool = False) -> str:
     """README.md."""
     study = made.job.study
     title = f"# {study.name}\n"
@@ -100,12 +100,12 @@ def card(made: Trained) -> str:
             *("## How good it is", *_numbers(made), ""),
             *("## Intended use", *_intended(made), ""),
             *("## Configuration", "```toml", snippet(made.config).rstrip(), "```", ""),
-            _use(made),
+            _use(made, onnx),
         ]
     )
 
 
-def _use(made: Trained) -> str:
+def _use(made: Trained, onnx: bool) -> str:
     shape, words = list(made.data.shape), made.data.vocabulary is not None
     kind = "int32 numbers of words, 0 at the end" if words else "float32"
     target = made.data.target
@@ -117,6 +117,7 @@ def _use(made: Trained) -> str:
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
         outputs=outputs,
+        onnx=f"| `{ONNX}` | the same for ONNX runtimes: `rows` to `outputs` |\n" if onnx else "",
         weights=WEIGHTS,
         program=PROGRAM,
         preprocessing=PREPROCESSING,

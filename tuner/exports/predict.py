@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tuner.data.table import is_frame
 from tuner.errors import DataError
-from tuner.exports.read import load, read
+from tuner.exports.read import read
 from tuner.exports.rows import as_table, read_rows
+from tuner.exports.run import runnable
 from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
 
@@ -58,7 +59,7 @@ def _predicted(folder: Path, rows: Any, where: str) -> pd.DataFrame:
         raise DataError("no rows", where=where)
     prepared = model.recipe.rows(table, np.arange(count))
     _check_finite(prepared, where)
-    outputs = outputs_of(load(folder), torch.from_numpy(prepared)).double()
+    outputs = outputs_of(runnable(folder), torch.from_numpy(prepared)).double()
     index = rows.index if is_frame(rows) else None
     target = model.target
     if target.task == "regression":

@@ -8,6 +8,7 @@ import zipfile
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from tuner.models.words import Embedding
 
@@ -16,12 +17,12 @@ RANDOM = "serialization_id"
 """The end of the name of an entry that is another in each file, and that no reader asks for."""
 
 
-def program(network: nn.Module, rows: Tensor) -> bytes:
-    """What ``torch.export.load`` reads; the same network gives the same bytes.
+def traced(network: nn.Module, rows: Tensor) -> ExportedProgram:
+    """The operations of a network, for any number of rows.
 
     Args:
         network: in evaluation mode.
-        rows: two or more, such as it takes; the program takes any number of them.
+        rows: two or more, such as it takes.
     """
     cut = [layer for layer in network.modules() if isinstance(layer, Embedding)]
     for layer in cut:
@@ -36,6 +37,11 @@ def program(network: nn.Module, rows: Tensor) -> bytes:
             layer.mapped = False
     for node in made.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names files of this machine
+    return made
+
+
+def program(made: ExportedProgram) -> bytes:
+    """What ``torch.export.load`` reads; the same network gives the same bytes."""
     stream = io.BytesIO()
     torch.export.save(made, stream)
     return _settled(stream)

@@ -22,7 +22,8 @@ from tuner.exports.card import card, study_file
 from tuner.exports.chosen import Chosen, chosen
 from tuner.exports.folder import Exported
 from tuner.exports.layers import example, network_of
-from tuner.exports.program import program
+from tuner.exports.onnx_file import check_installed, onnx_file
+from tuner.exports.program import program, traced
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.space import Config
@@ -61,6 +62,7 @@ def export(
     trial: int | None = None,
     final: bool = False,
     force: bool = False,
+    onnx: bool = False,
 ) -> Exported:
     """Trains a configuration of a study again and writes it into a folder, or nothing at all.
 
@@ -70,6 +72,7 @@ def export(
         trial: the number of a complete one; by default the winner of `confirm`, else the best.
         final: train on the validation rows too, for as many epochs as the trial found best.
         force: replace a folder that an export made.
+        onnx: write model.onnx too; needs the extra `onnx`.
 
     Raises:
         UsageError: no such study or trial, the trial is not complete, there is such a folder.
@@ -77,13 +80,15 @@ def export(
     """
     out = Path(out)
     folder.check(out, force)
+    if onnx:
+        check_installed()
     torch.set_num_threads(1)  # the number of threads changes the order of sums
     storage = open_storage(options.storage)
     found, study_id = stored_study(storage, study)
     picked = chosen(storage, found, study_id, trial)
     with allowing(of_person(options.allow)):
         made = train(load_job(found, study_id), picked, devices(options.device)[0], final)
-        files = contents(made)
+        files = contents(made, onnx)
     folder.write(out, files, force)
     return Exported(
         out,
@@ -123,17 +128,20 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
     return Trained(job, picked, config, data, network, seed, trainer.epoch, value, final)
 
 
-def contents(made: Trained) -> dict[str, bytes]:
+def contents(made: Trained, onnx: bool = False) -> dict[str, bytes]:
     """The files by their names."""
     weights = {name: t.contiguous().clone() for name, t in made.network.state_dict().items()}
     rows = example(made.data.shape, made.data.vocabulary is not None)
+    network = traced(made.network, rows)
+    more = {folder.ONNX: onnx_file(network, rows)} if onnx else {}
     return {
         folder.WEIGHTS: save(weights),
-        folder.PROGRAM: program(made.network, rows),
+        folder.PROGRAM: program(network),
+        **more,
         folder.PREPROCESSING: _json(_preprocessing(made)),
         folder.STUDY: study_file(made).encode(),
         folder.VERSIONS: _json(_versions(made)),
-        folder.CARD: card(made).encode(),
+        folder.CARD: card(made, onnx).encode(),
     }
 
 
