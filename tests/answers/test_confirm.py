@@ -119,3 +119,29 @@ def test_a_study_without_a_finished_trial(tmp_path: Path, once: Any) -> None:
 def test_numbers_that_cannot_be(searched: Any, counts: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="0 cannot be"):
         confirm(searched.name, searched.options, **counts)
+
+
+def test_two_commands_at_once_leave_nothing_untrained(searched: Any) -> None:
+    """Both may have put the same trainings there; none of the others is lost for it."""
+    from tuner.answers import replicas
+    from tuner.run.prepare import load_job
+
+    storage = open_storage(searched.url)
+    study, study_id = stored_study(storage, "small")
+    metric = load_job(study, study_id).metric
+    wanted = confirming.wanted(study, storage.get_all_trials(study_id), "maximize", 1, 1)
+    _, held = replicas.enqueue(storage, study, metric, "confirm", wanted)
+    twice = storage.get_all_trials(held)[0]
+    storage.create_new_trial(held, template_trial=twice)
+    found = confirm(searched.name, searched.options, top=1, seeds=1)
+    assert {len(each.test.values) for each in found.rows} == {1}
+    states = {trial.state for trial in open_storage(searched.url).get_all_trials(held)}
+    assert states == {TrialState.COMPLETE}
+
+
+def test_a_study_of_trainings_that_was_stopped_says_so(searched: Any) -> None:
+    confirm(searched.name, searched.options, top=1, seeds=1)
+    storage = open_storage(searched.url)
+    storage.set_study_state(stored_study(storage, "small:confirm")[1], "stopped")
+    with pytest.raises(UsageError, match="the study is stopped"):
+        confirm(searched.name, searched.options, top=1, seeds=2)

@@ -13,7 +13,6 @@ JSON line; exits with 1 if anything is wrong.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -29,6 +28,7 @@ from typing import Any
 import sklearn.datasets
 import torch
 from optuna.trial import FrozenTrial, TrialState
+from server import started
 from sqlalchemy import text
 
 from tuner.run import serve, submit
@@ -238,16 +238,6 @@ def storm(
             kill_at += every
 
 
-def fixtures() -> Any:
-    path = Path(__file__).parents[1] / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tests_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def outage(server: Any, storage: Storage, seconds: float) -> Callable[[], None]:
     def away() -> None:
         server.kill()
@@ -315,8 +305,7 @@ def main() -> int:
         server = None
         if options.database == "postgresql":
             (folder / "s").mkdir()
-            server = fixtures().PostgresServer(folder / "s")
-            server.start()
+            server = started(folder / "s")
         try:
             found = run(folder, options, server)
         finally:

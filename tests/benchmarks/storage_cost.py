@@ -12,7 +12,6 @@ in milliseconds, and of them what this process computed itself.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import random
@@ -30,6 +29,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from server import started
 
 from tuner.storage import Lease, Outbox, Storage, Update, open_storage
 from tuner.storage.rows import Head
@@ -193,19 +193,6 @@ def cases(url: str) -> dict[str, Case]:
     }
 
 
-def postgres_server(folder: Path) -> Any:
-    """The server of the tests."""
-    path = Path(__file__).parents[1] / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tests_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.PostgresServer(folder)
-    server.start()
-    return server
-
-
 def run(folder: Path, server: Any, rounds: int) -> dict[str, Any]:
     urls = {"sqlite": f"sqlite:///{folder}/tuner.db", "postgresql": server.create()}
     made: dict[str, Case | Plain] = {
@@ -228,7 +215,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "pg").mkdir()
-        server = postgres_server(folder / "pg")
+        server = started(folder / "pg")
         try:
             found = run(folder, server, arguments.trials)
         finally:

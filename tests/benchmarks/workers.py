@@ -11,7 +11,6 @@ the share of its time that a worker slept, once all had started.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ from typing import Any
 
 import sklearn.datasets
 import torch
+from server import started
 
 from tuner.run.prepare import load_job, stored_study, submit
 from tuner.run.process import REFRESH_SECONDS
@@ -152,16 +152,6 @@ def busy(server: Any, folder: Path, sampler: str, workers: int, options: Any) ->
     }
 
 
-def server_class() -> Any:
-    path = Path(__file__).parents[1] / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tests_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PostgresServer
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 4, 16, 64])
@@ -175,8 +165,7 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "s").mkdir()
-        server = server_class()(folder / "s")
-        server.start()
+        server = started(folder / "s")
         try:
             curve = {
                 sampler: {n: busy(server, folder, sampler, n, options) for n in options.workers}

@@ -38,3 +38,11 @@ def test_a_view_that_does_not_exist(tuner, place) -> None:
     outcome = tuner("ablate", "--study", "small", "--view", "offf")
     assert outcome.code == 2
     assert "--view: no view 'offf'" in outcome.stderr
+
+
+def test_a_time_limit_leaves_what_the_same_command_goes_on_with(tuner, place) -> None:
+    words = ("--top", "1", "--seeds", "400", "--workers", "1", "--timeout", "1s")
+    limited = tuner("confirm", "--study", "small", *words)
+    assert limited.code == 0
+    assert "not all trainings are done" in limited.stderr
+    assert "the same command goes on" in limited.stderr

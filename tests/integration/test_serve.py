@@ -133,7 +133,7 @@ def test_ctrl_c_is_an_interruption(make: Any, until: Callable[..., None], sqlite
 def test_several_workers_of_one_command_are_replaced_when_they_die(
     make: Any, until: Callable[..., None], database_url: str
 ) -> None:
-    shared = make(database_url).submit(trials=100_000, epochs=100_000)
+    shared = make(database_url).submit(trials=2, epochs=100_000)  # none but these two to take
     parent = shared.command("worker", "--workers", "2", "--device", "cpu")
     until(lambda: len({holder for _, holder, _ in shared.tokens()}) == 2)
     victim = int(shared.tokens()[0][1].split(":")[1])

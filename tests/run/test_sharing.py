@@ -12,7 +12,7 @@ from tuner.metrics import METRICS
 from tuner.study import parse
 from tuner.training.plain import Trainer
 
-ROWS, COLUMNS = 200_000, 80
+ROWS, COLUMNS = 200_000, 240
 STUDY = {
     "data": {"source": "sklearn.datasets:load_iris"},
     "model": {"family": "linear"},
@@ -47,5 +47,5 @@ def test_a_forked_worker_trains_on_the_tensors_of_its_parent() -> None:
     epochs, taken = receiver.recv()
     child.join()
     assert epochs == 1
-    assert size == 64_000_000
+    assert size == 192_000_000
     assert taken < size / 2

@@ -184,6 +184,32 @@ def test_a_number_taken_in_the_meantime(
     assert lease.trial.user_attrs == {"seed": 0 if learns else 1}
 
 
+def test_a_proposal_under_another_number_has_that_numbers_seed(
+    database_url: str, join: Callable[..., int], propose: Propose
+) -> None:
+    storage, other = open_storage(database_url), open_storage(database_url)
+    study_id = join(storage)
+
+    class Proposer:
+        learns, asked = True, 0
+
+        def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
+            if not self.asked:
+                assert other.claim(study_id, "faster", propose) is not None
+            self.asked += 1
+            return propose(number, fixed)
+
+        def renumber(self, trial: FrozenTrial, number: int) -> FrozenTrial:
+            trial.set_user_attr("seed", number)
+            return trial
+
+    proposer = Proposer()
+    lease = storage.claim(study_id, "me", proposer)
+    assert lease is not None
+    assert (lease.number, proposer.asked) == (1, 1)
+    assert lease.trial.user_attrs == {"seed": 1}
+
+
 def _take_over(
     url: str, study_id: int, propose: Propose, holder: str, together: Barrier, taken: Queue[int]
 ) -> None:

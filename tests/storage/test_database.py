@@ -39,3 +39,17 @@ def test_a_busy_timeout_may_be_given_in_the_url(sqlite_url: str) -> None:
     storage = open_storage(f"{sqlite_url}?timeout=0.5")
     with storage.database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 500
+
+
+def test_a_server_that_goes_away_before_a_transaction_begins_is_an_outage(
+    postgres_url: str,
+) -> None:
+    ours, other = open_storage(postgres_url).database, open_storage(postgres_url).database
+    with ours.read() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    with other.read() as connection:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(%(pid)s, 5000)", {"pid": pid})
+    with pytest.raises(OutageError, match="cannot be reached"), ours.write():
+        pass
+    with ours.write() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1

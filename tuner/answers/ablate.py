@@ -10,7 +10,7 @@ from tuner.answers.estimate import Estimate, over_seeds_and_rows
 from tuner.answers.mixture import Mixture, mixture
 from tuner.answers.replicas import Replica, Result, find, replica_name, results
 from tuner.answers.words import sentence
-from tuner.storage import Storage
+from tuner.storage import Storage, measured
 from tuner.study import Study
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ def read(storage: Storage, study: Study) -> Ablation | None:
     if study_id is None or said is None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric = storage.get_study_system_attrs(study_id).get("study:metric_names", ["value"])[0]
-    sign = 1 if storage.get_study_directions(study_id)[0].name == "MAXIMIZE" else -1
+    metric, direction = measured(storage, study_id)
+    sign = 1 if direction == "maximize" else -1
     mixed = mixture(study, trials[0], trials[said["number"]])
     final = bool(said["final"])
     found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}

@@ -14,17 +14,15 @@ from tuner.answers.estimate import Estimate, over_seeds
 from tuner.answers.replicas import Replica, Result, find, finished, results
 from tuner.errors import UsageError
 from tuner.space import Config
-from tuner.storage import Storage
+from tuner.storage import Storage, measured
 from tuner.study import Study
-from tuner.techniques import TECHNIQUES
+from tuner.techniques import ENDING
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WHAT = "confirm"
 BASELINE = "baseline"
-ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
-"""Techniques that end a trial by the rows it is measured on, which test rows must not do."""
 Key = tuple[str, int, bool]
 
 
@@ -123,7 +121,7 @@ def wanted(
     ]
 
 
-def on_test_rows(measured: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
+def on_test_rows(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
     """The same trainings on all rows of the search, each with the epochs that were found."""
     return [
         replace(
@@ -132,7 +130,7 @@ def on_test_rows(measured: Sequence[Replica], epochs: Mapping[str, int]) -> list
             stop_after=epochs.get(each.label),
             override={**each.override, **ENDING},
         )
-        for each in measured
+        for each in validated
     ]
 
 
@@ -155,8 +153,7 @@ def read(storage: Storage, study: Study) -> Confirmation | None:
     if study_id is None or not found:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    direction = storage.get_study_directions(study_id)[0].name.lower()
-    metric = storage.get_study_system_attrs(study_id).get("study:metric_names", ["value"])[0]
+    metric, direction = measured(storage, study_id)
     rows = _measured(study, trials, found)
     if not rows:
         return None

@@ -8,11 +8,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.answers.confirm import BASELINE, ENDING
+from tuner.answers.confirm import BASELINE
 from tuner.answers.replicas import Replica
 from tuner.space import Config
 from tuner.study import Study
 from tuner.study.catalogue import SECTIONS
+from tuner.techniques import ENDING
 
 REST = "the rest"
 """All that is no technique: architecture, optimizer, learning rate, batch size."""

@@ -79,8 +79,17 @@ def enqueue(
     for replica in wanted:
         if replica.key not in there:
             storage.create_new_trial(study_id, template_trial=_waiting(study, replica))
-    storage.set_budget(study_id, len({_key(trial) for trial in _replicas(storage, study_id)}))
+    storage.set_budget(study_id, _budget(_replicas(storage, study_id)))
     return held, study_id
+
+
+def _budget(replicas: Sequence[FrozenTrial]) -> int:
+    """So many that none is left waiting: also what two commands put there at the same moment, and
+    one more try of what failed."""
+    counts = {_key(trial): 0 for trial in replicas}
+    for trial in replicas:
+        counts[_key(trial)] += trial.state != TrialState.FAIL
+    return sum(max(1, count) for count in counts.values())
 
 
 def results(storage: Storage, study: Study, what: str) -> dict[tuple[str, int, bool], Result]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,7 +58,9 @@ def confirm(
 
     name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
-    found = run.confirm(name, options, top=top, seeds=seeds, watch=_counting())
+    counting = _Counting()
+    found = run.confirm(name, options, top=top, seeds=seeds, watch=counting)
+    counting.left()
     return show_json(document(found)) if as_json else show(confirmed(found))
 
 
@@ -83,18 +84,28 @@ def ablate(
     name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     views = tuple(view or VIEWS)
-    found = run.ablate(name, options, seeds=seeds, views=views, watch=_counting())
+    counting = _Counting()
+    found = run.ablate(name, options, seeds=seeds, views=views, watch=counting)
+    counting.left()
     return show_json(document(found)) if as_json else show(ablated(found))
 
 
-def _counting() -> Callable[[Snapshot], None]:
+class _Counting:
     """Says on stderr how many trainings are done, whenever that changes."""
-    said: set[tuple[str, int]] = set()
 
-    def watch(now: Snapshot) -> None:
-        done = now.progress.finished
-        if (now.study, done) not in said:
-            said.add((now.study, done))
-            typer.echo(f"{now.study}: {done} of {now.progress.budget} trainings", err=True)
+    def __init__(self) -> None:
+        self.done: tuple[str, int] | None = None
+        self.last: Snapshot | None = None
 
-    return watch
+    def __call__(self, now: Snapshot) -> None:
+        self.last = now
+        done = (now.study, now.progress.finished)
+        if done != self.done:
+            self.done = done
+            typer.echo(f"{now.study}: {done[1]} of {now.progress.budget} trainings", err=True)
+
+    def left(self) -> None:
+        """Says so where trainings are left, as after a time limit."""
+        if self.last is not None and not self.last.progress.met:
+            what = "not all trainings are done, and these are the numbers so far"
+            typer.echo(f"{what}; the same command goes on", err=True)

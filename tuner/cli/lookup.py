@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuner.errors import StorageError, StudyFileError, UsageError, nearest
+from tuner.errors import StudyFileError, UsageError, nearest
 
 if TYPE_CHECKING:
     from tuner.storage import Storage
@@ -15,16 +15,9 @@ if TYPE_CHECKING:
 
 def opened(url: str) -> Storage:
     """The storage; StorageError where there is none."""
-    from tuner.storage import open_existing, redact
+    from tuner.storage import opened as there
 
-    storage = open_existing(url)
-    if storage is None:
-        raise StorageError(
-            "there is no such database",
-            where=redact(url),
-            hint="tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another",
-        )
-    return storage
+    return there(url)
 
 
 def stored_ids(storage: Storage) -> dict[str, int]:

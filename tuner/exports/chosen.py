@@ -9,8 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.answers import confirm
 from tuner.answers.confirm import Measured
 from tuner.errors import UsageError
-from tuner.storage import Storage
+from tuner.storage import Storage, measured
 from tuner.study import Study
+from tuner.views.trials import best_trial
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,15 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
             hint=f"tuner optimize --study {study.name} trains some",
         )
     found = confirm.read(storage, study)
-    measured = {each.number: each for each in found.rows} if found else {}
+    confirmed = {each.number: each for each in found.rows} if found else {}
     if number is not None:
-        return Chosen(trials[number], "the one that was asked for", measured.get(number))
+        return Chosen(trials[number], "the one that was asked for", confirmed.get(number))
     if found is not None:
         winner = found.winner.number
-        return Chosen(trials[winner], "the winner of `tuner confirm`", measured[winner])
-    best = _best(complete, storage.get_study_directions(study_id)[0].name == "MAXIMIZE")
+        return Chosen(trials[winner], "the winner of `tuner confirm`", confirmed[winner])
+    best = best_trial(complete, measured(storage, study_id)[1])
+    assert best is not None
     return Chosen(best, "the best of the search, not confirmed")
-
-
-def _best(complete: list[FrozenTrial], highest: bool) -> FrozenTrial:
-    sign = 1 if highest else -1
-    return max(complete, key=lambda trial: (sign * trial.values[0], -trial.number))
 
 
 def _check(name: str, trials: list[FrozenTrial], complete: list[FrozenTrial], number: int) -> None:

@@ -14,7 +14,6 @@ from safetensors.torch import save
 from torch import nn
 
 from tuner.allowed import allowing, of_person
-from tuner.answers.confirm import ENDING
 from tuner.data import DataSet
 from tuner.errors import UsageError
 from tuner.exports import folder
@@ -27,7 +26,8 @@ from tuner.exports.program import program, traced
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.space import Config
-from tuner.storage import open_storage
+from tuner.storage import opened
+from tuner.techniques import ENDING
 from tuner.training.plain import Trainer
 from tuner.worker import Job
 
@@ -83,7 +83,7 @@ def export(
     if onnx:
         check_installed()
     torch.set_num_threads(1)  # the number of threads changes the order of sums
-    storage = open_storage(options.storage)
+    storage = opened(options.storage)
     found, study_id = stored_study(storage, study)
     picked = chosen(storage, found, study_id, trial)
     with allowing(of_person(options.allow)):

@@ -70,17 +70,3 @@ def _half(a: list[float], b: list[float]) -> float | None:
         return 0.0
     freedom = total**2 / (first**2 / (len(a) - 1) + second**2 / (len(b) - 1))
     return float(t.ppf(0.975, freedom)) * math.sqrt(total)
-
-
-def paired(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, float, float]:
-    """Mean of the differences seed by seed, and its 95% interval (Student's t).
-
-    Args:
-        first, second: the same seeds in the same order, at least two.
-    """
-    from scipy.stats import t
-
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    mean, count = fmean(differences), len(differences)
-    half = float(t.ppf(0.975, count - 1)) * math.sqrt(variance(differences) / count)
-    return mean, mean - half, mean + half

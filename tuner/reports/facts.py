@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.errors import TunerError, UsageError
 from tuner.reports.answers import Answers, read_answers
 from tuner.space import Config, Node, walk
-from tuner.views.snapshot import measured, shown_url
+from tuner.views.snapshot import shown_url
 from tuner.views.trials import better
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
         UsageError: it has no trial yet.
     """
     from tuner.reports.importances import importances
+    from tuner.storage import measured
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)

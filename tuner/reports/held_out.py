@@ -7,7 +7,7 @@ from statistics import fmean, pstdev
 from tuner.reports.facts import Facts
 from tuner.reports.outcomes import Outcome
 from tuner.reports.parts import Chart, Grid, Part, Words
-from tuner.reports.verdict import interval
+from tuner.views.answers import interval
 from tuner.views.format import number, several
 
 

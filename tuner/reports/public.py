@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tuner.errors import StorageError, UsageError, nearest
+from tuner.errors import UsageError, nearest
 from tuner.reports.compare import Comparison, compare_studies
 from tuner.reports.report import Report, build
 
@@ -29,9 +29,9 @@ def report(study: str | Study, options: RunOptions) -> Report:
         StorageError: there is no such database.
         UsageError: it holds no such study, or one without a trial.
     """
-    from tuner.storage import redact
+    from tuner.storage import opened, redact
 
-    storage = existing(options.storage)
+    storage = opened(options.storage)
     url = options.storage
     option = "" if url == DEFAULT_STORAGE else f"--storage {quote(redact(url))}"
     return build(storage, *stored(storage, study), option)
@@ -43,19 +43,10 @@ def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
     Raises:
         StorageError, UsageError: as ``report`` does; also for fewer than two studies.
     """
-    storage = existing(options.storage)
+    from tuner.storage import opened
+
+    storage = opened(options.storage)
     return compare_studies(storage, [stored(storage, study) for study in studies])
-
-
-def existing(url: str) -> Storage:
-    """The storage; StorageError where there is none."""
-    from tuner.storage import open_existing, redact
-
-    storage = open_existing(url)
-    if storage is None:
-        hint = "tuner.optimize(…) makes it"
-        raise StorageError("there is no such database", where=redact(url), hint=hint)
-    return storage
 
 
 def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:

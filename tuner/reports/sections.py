@@ -10,7 +10,8 @@ from tuner.reports.make import make
 from tuner.reports.parts import Chart, Grid, Part, Section, Words
 from tuner.reports.space_figures import MOST_SLICES, ranked
 from tuner.reports.time_spent import time_spent
-from tuner.reports.verdict import failures, interval, verdict
+from tuner.reports.verdict import failures, verdict
+from tuner.views.answers import interval
 from tuner.views.format import difference, number
 
 

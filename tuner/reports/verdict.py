@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
+from tuner.answers.estimate import over_seeds
 from tuner.reports.answers import Confirmation, Estimate, tested
-from tuner.reports.effects import paired
 from tuner.reports.facts import Entry, Facts
 from tuner.space import format_value
+from tuner.views.answers import interval
 from tuner.views.format import difference, number, several
 
 
@@ -17,17 +17,6 @@ def verdict(facts: Facts) -> tuple[str, ...]:
     found = facts.answers.confirmation
     first = _confirmed(facts, found) if found is not None else _searched(facts)
     return (*first, *_differs(facts), _counts(facts))
-
-
-def interval(estimate: Estimate) -> str:
-    """A mean and its interval, where there is one.
-
-    >>> interval(Estimate(0.98, 0.01, 0.97, 0.99, (0.97, 0.99)))
-    '0.9800 (0.9700 to 0.9900)'
-    """
-    if not math.isfinite(estimate.low):
-        return number(estimate.mean)
-    return f"{number(estimate.mean)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
 def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
@@ -53,15 +42,12 @@ def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
     gain = facts.gain(mine.mean, other.mean)
     if len(mine.values) != len(other.values) or len(mine.values) < 2:
         return f"The gain over the baseline is {_signed(gain)}."
-    sign = 1 if facts.direction == "maximize" else -1
-    mean, low, high = paired(
-        tuple(sign * v for v in mine.values), tuple(sign * v for v in other.values)
-    )
-    text = f"Seed by seed it gains {_signed(mean)} ({_signed(low)} to {_signed(high)})"
-    if low > 0:
-        return f"{text}: better than the baseline."
-    if high < 0:
-        return f"{text}: worse than the baseline."
+    pairs = zip(mine.values, other.values, strict=True)
+    found = over_seeds([facts.gain(a, b) for a, b in pairs])
+    low, high = _signed(found.low), _signed(found.high)
+    text = f"Seed by seed it gains {_signed(found.mean)} ({low} to {high})"
+    if found.clear:
+        return f"{text}: {'better' if found.mean > 0 else 'worse'} than the baseline."
     return f"{text}: no difference from the baseline that so many seeds could show."
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
 from tuner.errors import StudyFileError, UsageError, nearest
-from tuner.storage import OPEN, Storage, open_storage
+from tuner.storage import OPEN, Storage, open_existing, open_storage
 from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
@@ -54,9 +54,9 @@ def find_study(name: str | Study, url: str, seed: int | None = None) -> Study:
     if isinstance(name, Study):
         study = name
     elif find(name) is None:
-        storage = open_storage(url)
-        known = stored_studies(storage)
-        if name not in known:
+        storage = open_existing(url)
+        known = {} if storage is None else stored_studies(storage)
+        if storage is None or name not in known:
             everything = {**shipped(), **local(), **known}
             raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, everything))
         study = stored_study(storage, name)[0]

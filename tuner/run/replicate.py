@@ -14,11 +14,11 @@ from tuner.answers.ablate import PATH, TAKEN_APART, VIEWS, Ablation
 from tuner.answers.confirm import Confirmation, candidates
 from tuner.answers.mixture import Mixture, mixture
 from tuner.answers.replicas import Replica, enqueue, results
-from tuner.errors import StorageError, TrainingError, UsageError, nearest
+from tuner.errors import TrainingError, UsageError, nearest
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.prepare import load_job, stored_study
-from tuner.storage import Storage, open_existing, redact
+from tuner.storage import OPEN, opened
 from tuner.views.snapshot import Snapshot
 
 Watch = Callable[[Snapshot], None]
@@ -105,7 +105,7 @@ class Held:
 
     def __init__(self, name: str, options: RunOptions, watch: Watch) -> None:
         self.options, self.watch = options, watch
-        self.storage = _existing(options.storage)
+        self.storage = opened(options.storage)
         study, study_id = stored_study(self.storage, name)
         with allowing(of_person(options.allow)):
             self.job = load_job(study, study_id)
@@ -118,6 +118,10 @@ class Held:
         """Trains what is not trained yet; whether all of it came to an end."""
         metric = self.job.metric
         study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
+        state = self.storage.progress(study_id).state
+        if state != OPEN:
+            hint = f"tuner resume --study {study.name} opens it again"
+            raise UsageError(f"the study is {state}", where=study.name, hint=hint)
         if what == taking_apart.WHAT:
             self.storage.set_study_user_attr(study_id, TAKEN_APART, self.taken_apart)
         job = replace(self.job, study=study, study_id=study_id)
@@ -150,11 +154,3 @@ class Held:
             what = f"trial {number} has the techniques of the baseline: there is nothing to ablate"
             raise UsageError(what, where=study.name)
         return mixed
-
-
-def _existing(url: str) -> Storage:
-    storage = open_existing(url)
-    if storage is None:
-        hint = "tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another"
-        raise StorageError("there is no such database", where=redact(url), hint=hint)
-    return storage

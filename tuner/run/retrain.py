@@ -12,7 +12,7 @@ from tuner.errors import UsageError
 from tuner.run.again import call_again
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
-from tuner.storage import open_storage
+from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
 from tuner.worker import Job
 from tuner.worker.building import build_trainer
@@ -50,7 +50,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
         UsageError: no such trial, or one without a value.
     """
     torch.set_num_threads(1)  # the number of threads changes the order of sums
-    storage = open_storage(options.storage)
+    storage = opened(options.storage)
     study, study_id = stored_study(storage, study_name)
     trials = storage.get_all_trials(study_id, deepcopy=False)
     if not 0 <= number < len(trials):

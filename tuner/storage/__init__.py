@@ -2,7 +2,8 @@
 
 from tuner.storage.database import OutageError
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Progress, Propose, Update, Worker
-from tuner.storage.opening import open_existing, open_storage
+from tuner.storage.metric import measured
+from tuner.storage.opening import open_existing, open_storage, opened
 from tuner.storage.outbox import Outbox
 from tuner.storage.storage import Storage
 from tuner.storage.urls import redact
@@ -19,7 +20,9 @@ __all__ = [
     "Storage",
     "Update",
     "Worker",
+    "measured",
     "open_existing",
     "open_storage",
+    "opened",
     "redact",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from optuna.trial import FrozenTrial
 
 from tuner.storage import claims, rows
@@ -43,8 +45,7 @@ class Claiming(TrialMethods):
             proposal = None
             if found.kind != claims.RESUME and not late:
                 proposal = self._propose(found, propose)
-            again = None if _learns(propose) else propose  # asked now: it may differ by number
-            lease = self._take(study_id, holder, found, proposal, again)
+            lease = self._take(study_id, holder, found, proposal, propose)
             if lease is not None and not lease.trial.state.is_finished():
                 return lease
             found, late = None, False
@@ -73,14 +74,9 @@ class Claiming(TrialMethods):
         holder: str,
         expected: claims.Plan,
         proposal: FrozenTrial | None,
-        again: Propose | None,
+        propose: Propose,
     ) -> Lease | None:
-        """Hold what was expected; None if something else is next by now.
-
-        Args:
-            again: makes the trial where there is none yet, or where it belongs to its number and
-                that is another by now.
-        """
+        """Hold what was expected; None if something else is next by now."""
         ttl = self.lease_seconds
         with self._lock:
             mirror = self._mirror(study_id)
@@ -89,8 +85,8 @@ class Claiming(TrialMethods):
                 if found is None or not _still(expected, found):
                     return None
                 other = proposal is None or found.head.number != expected.head.number
-                if again is not None and found.kind == claims.NEW and other:
-                    proposal = self._from_memory(found.head.number, again)
+                if found.kind == claims.NEW and other:
+                    proposal = self._renumbered(proposal, found.head.number, propose)
                 if proposal is None:
                     lease = claims.resume(connection, study_id, found, holder, ttl)
                     head = found.head
@@ -112,8 +108,17 @@ class Claiming(TrialMethods):
         if not mirror.stale and not mirror.growing():
             mirror.look.took(0.0)  # the claim has seen all there is
 
-    def _from_memory(self, number: int, propose: Propose) -> FrozenTrial:
-        """Within a transaction nothing is read: others wait, and there may be no connection."""
+    def _renumbered(
+        self, proposal: FrozenTrial | None, number: int, propose: Propose
+    ) -> FrozenTrial:
+        """The trial of a number that was not known, or that another worker has taken since.
+
+        Within a transaction nothing is read: others wait, and there may be no connection.
+        """
+        if proposal is not None and _learns(propose):  # asked now: it may differ by number
+            renumber: Callable[[FrozenTrial, int], FrozenTrial] | None
+            renumber = getattr(propose, "renumber", None)
+            return proposal if renumber is None else renumber(proposal, number)
         self._reads = False
         try:
             return propose(number, None)

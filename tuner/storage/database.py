@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 import weakref
 from collections.abc import Iterator
@@ -69,7 +68,7 @@ class Database:
         """Turn the driver's errors into ours; an IntegrityError passes as it is."""
         try:
             yield
-        except (*_FAILURES, sqlite3.OperationalError) as error:
+        except _FAILURES as error:
             raise self._explain(error) from error
         except exc.DBAPIError as error:
             # A connection that breaks inside a result shows up as any kind of error.
@@ -151,8 +150,9 @@ def _on_connect(connection: Any, _: Any) -> None:
 
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("tuner_write"):
-        driver: Any = connection.connection.dbapi_connection
-        driver.execute("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
+        # By SQLAlchemy, which knows the errors of a server that is gone.
+        sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN")
 
 
 def _after_fork() -> None:

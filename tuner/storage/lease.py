@@ -97,7 +97,8 @@ class Propose(Protocol):
 
     The trial's parameters, attributes and (if it is finished already) state and values are used.
     A function whose attribute `learns` is false gives each number its own configuration: it is
-    asked again when another worker took the number in the meantime.
+    asked again when another worker took the number in the meantime. Otherwise its method
+    `renumber(trial, number)`, if it has one, gives the trial what belongs to the other number.
     """
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial: ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuner.errors import StorageError
 from tuner.storage import urls
 from tuner.storage.claiming import LEASE_SECONDS
 from tuner.storage.storage import Storage
@@ -40,3 +41,19 @@ def open_existing(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
         return None
     return open_storage(url, engine_kwargs=engine_kwargs)
+
+
+def opened(url: str) -> Storage:
+    """The storage of a database that has to be there: looking makes none.
+
+    Raises:
+        StorageError: there is none, or as `open_storage` does.
+    """
+    storage = open_existing(url)
+    if storage is None:
+        raise StorageError(
+            "there is no such database",
+            where=urls.redact(url),
+            hint="tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another",
+        )
+    return storage

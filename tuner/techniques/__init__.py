@@ -37,4 +37,8 @@ TECHNIQUES: tuple[Technique, ...] = (
     EARLY_STOPPING,
 )
 
-__all__ = ["TECHNIQUES", "Draw", "Noise", "State", "Technique"]
+ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
+"""What ends a trial by the rows that it is measured on, and its value where it does not: neither
+test rows nor one fold of several may do that."""
+
+__all__ = ["ENDING", "TECHNIQUES", "Draw", "Noise", "State", "Technique"]

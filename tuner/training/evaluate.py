@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,14 @@ CHUNK = 2**20
 @torch.inference_mode()
 def predict(network: nn.Module, x: Tensor) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]`` in evaluation mode; leaves the network in that mode."""
-    network.eval()
+    return in_chunks(network.eval(), x)
+
+
+def in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Outputs ``[N, O]`` of ``x [N, …]``, of so many rows at a time that memory lasts."""
     rows = 256 if not x.is_floating_point() else max(256, CHUNK // max(1, math.prod(x.shape[1:])))
     if len(x) <= rows:
-        return network(x)  # type: ignore[no-any-return]
+        return network(x)
     return torch.cat([network(part) for part in torch.split(x, rows)])
 
 

@@ -15,14 +15,11 @@ from tuner.data import DataSet
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
-from tuner.techniques import TECHNIQUES
+from tuner.techniques import ENDING
 from tuner.training.course import Course
 from tuner.training.epoch import Epoch
 from tuner.training.plain import Trainer
 from tuner.training.plan import plan
-
-NEVER_ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
-"""What a fold does not decide for itself."""
 
 
 class Folds(Course):
@@ -48,7 +45,7 @@ class Folds(Course):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.config, self.plan, self.metric, self.seed = dict(config), plan(config), metric, seed
-        alone = {**config, **NEVER_ENDING}
+        alone = {**config, **ENDING}
         self.parts = tuple(
             Trainer(alone, fold, metric, derive(seed, "fold", i), device, dtype)
             for i, fold in enumerate(data.folds)

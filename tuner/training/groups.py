@@ -7,7 +7,7 @@ import math
 import torch
 from torch.func import functional_call
 
-from tuner.training.evaluate import in_units, predict
+from tuner.training.evaluate import in_chunks, in_units
 from tuner.training.folds import Folds
 from tuner.training.plain import Trainer
 
@@ -45,18 +45,7 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
         return functional_call(network, weights, (x,))  # type: ignore[no-any-return]
 
     rows, target = trainer.data.validation, trainer.data.target
-    outputs, y = predict(Weighted(forward), rows.x), rows.y
+    outputs, y = in_chunks(forward, rows.x), rows.y
     if target.task == "regression":
         return in_units(outputs.squeeze(1), target), in_units(y, target)
     return outputs, y
-
-
-class Weighted(torch.nn.Module):
-    """A function as a module, which is what `predict` takes."""
-
-    def __init__(self, function: object) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x)  # type: ignore[operator,no-any-return]

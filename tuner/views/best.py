@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from tuner.space import Config
 from tuner.views.answers import verdict
 from tuner.views.format import difference, duration, number
-from tuner.views.snapshot import measured
 from tuner.views.trials import Best, baseline_of, best_trial
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validati
 
 def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
     """The best complete trial and its numbers; None if no trial is complete."""
+    from tuner.storage import measured
+
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     trial = best_trial(trials, direction)

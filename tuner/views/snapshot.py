@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuner.storage import Progress, Storage
     from tuner.study import Study
 
-__all__ = ["Best", "Ended", "Running", "Snapshot", "measured", "shown_url", "snapshot", "time_left"]
+__all__ = ["Best", "Ended", "Running", "Snapshot", "shown_url", "snapshot", "time_left"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def snapshot(
         started: when this run began, of ``time.monotonic()``.
         finished_before: complete and pruned trials at that time.
     """
+    from tuner.storage import measured
+
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     progress = storage.progress(study_id)
@@ -80,12 +82,6 @@ def snapshot(
         measured_on=study.measured_on,
         ended=tuple(ended(trials, direction, finished_before, study.step)),
     )
-
-
-def measured(storage: Storage, study_id: int) -> tuple[str, str]:
-    """The study's metric and its direction, as the database has them."""
-    names = storage.get_study_system_attrs(study_id).get("study:metric_names", ["value"])
-    return names[0], storage.get_study_directions(study_id)[0].name.lower()
 
 
 def shown_url(url: str) -> str:

@@ -47,6 +47,12 @@ class Proposer:
             trial = self._propose(number, fixed)
             return trial if self.job.study.search.duplicates else self._told(trial)
 
+    def renumber(self, trial: FrozenTrial, number: int) -> FrozenTrial:
+        """The same parameters under another number, whose seed is another one."""
+        if DUPLICATE not in trial.user_attrs:
+            trial.set_user_attr("seed", self.job.seed(number))
+        return trial
+
     def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         study = self.job.study
         again = self._again(number) if fixed is None else None
