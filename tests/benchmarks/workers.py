@@ -24,13 +24,14 @@ from typing import Any
 
 import sklearn.datasets
 import torch
+from optuna.trial import FrozenTrial
 from server import started
 
 from tuner.run.prepare import load_job, stored_study, submit
 from tuner.run.process import REFRESH_SECONDS
 from tuner.storage import open_storage
 from tuner.training.plain import Epoch
-from tuner.worker import Worker
+from tuner.worker import Job, Worker
 from tuner.worker import trial as trial_module
 from tuner.worker.signals import Leaving
 
@@ -66,7 +67,8 @@ class Sleeper:
 
     begin, seconds = 0.0, 0.0
 
-    def __init__(self, config: dict[str, Any], *_: Any) -> None:
+    def __init__(self, job: Job, trial: FrozenTrial, _: Any) -> None:
+        config = job.study.config(trial.params)
         self.epoch, self.params = 0, torch.zeros(1)
         self.rate = float(config["learning_rate"])
         self.past: list[Epoch] = []
@@ -95,7 +97,7 @@ class Sleeper:
 def work(url: str, threads: int, begin: float, seconds: float, results: Any) -> None:
     """Some workers of this process; the share that each was busy once all had started."""
     Sleeper.begin, Sleeper.seconds = begin, seconds
-    trial_module.Trainer = Sleeper  # type: ignore[misc, assignment]
+    trial_module.build_trainer = Sleeper  # type: ignore[assignment]
     trial_module.CHECKPOINT_SECONDS = float("inf")  # no network, no weights
     shares: list[tuple[float, int]] = []
     job = load_job(*stored_study(open_storage(url), "sleep"))
@@ -144,6 +146,7 @@ def busy(server: Any, folder: Path, sampler: str, workers: int, options: Any) ->
     for process in processes:
         process.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert any(share for share, _ in shares), "nobody slept: trials were trained"
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
         "cpu ms a trial": round(1000 * spent / sum(trials for _, trials in shares), 1),
