@@ -1,5 +1,6 @@
 """Where trials are kept: Optuna's schema on SQLite or PostgreSQL, shared by many workers."""
 
+from tuner.storage.artifacts import Artifacts, artifact_store
 from tuner.storage.database import OutageError
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Progress, Propose, Update, Worker
 from tuner.storage.metric import measured
@@ -12,6 +13,7 @@ __all__ = [
     "OPEN",
     "PAUSED",
     "STOPPED",
+    "Artifacts",
     "Lease",
     "OutageError",
     "Outbox",
@@ -20,6 +22,7 @@ __all__ = [
     "Storage",
     "Update",
     "Worker",
+    "artifact_store",
     "measured",
     "open_existing",
     "open_storage",

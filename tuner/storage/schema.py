@@ -27,7 +27,7 @@ from tuner.errors import StorageError
 from tuner.storage.database import Database, OutageError
 from tuner.storage.filelock import file_lock
 
-VERSION = 1
+VERSION = 2
 _LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made
 
 metadata = MetaData()
@@ -87,6 +87,15 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("device", String(64), nullable=False),
     Column("renewed", Float(53), nullable=False),
+)
+# Of an artifact, in rows that a reader takes one by one; `written` is of the database's clock.
+artifacts = Table(
+    "tuner_artifacts",
+    metadata,
+    Column("artifact_id", String(64), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("written", Float(53), nullable=False),
 )
 
 # SQLite enforces no foreign keys here (nor with plain Optuna) and gives a deleted row's number
