@@ -92,6 +92,12 @@ class PostgresServer:
                     raise
                 time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """The server's process, whose children are the connections'."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._process is not None:

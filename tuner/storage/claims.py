@@ -91,7 +91,8 @@ def unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan
 
 def see(connection: Connection, study_id: int, mirror: Mirror) -> None:
     """Read the rows that changed; a study that was deleted and made anew is read from scratch."""
-    heads = rows.read_changed(connection, study_id, mirror.last, mirror.unfinished)
+    unfinished = (mirror.heads[trial_id] for trial_id in mirror.unfinished)
+    heads = rows.read_changed(connection, study_id, mirror.last, unfinished)
     if not mirror.fits(heads):
         mirror.clear()
         heads = rows.read_changed(connection, study_id, 0, ())

@@ -60,15 +60,13 @@ class Mirror:
 
     def fits(self, heads: Sequence[Head]) -> bool:
         """Whether rows just read continue what is known, and not a study made anew."""
-        found = {head.trial_id: head for head in heads}
-        if self.heads:
-            last = self.heads[self.last]
-            again = found.get(last.trial_id)
-            if again is None or again.number != last.number:
-                return False
-            if last.state != TrialState.WAITING and again.start != last.start:
-                return False
-        return self.unfinished <= found.keys()
+        if not self.heads:
+            return True
+        last = self.heads[self.last]
+        again = next((head for head in heads if head.trial_id == last.trial_id), None)
+        if again is None or again.number != last.number:
+            return False
+        return last.state == TrialState.WAITING or again.start == last.start
 
     def see(self, heads: Iterable[Head]) -> None:
         """Take in rows, in the order of their trial ids."""
@@ -132,7 +130,8 @@ class Mirror:
 
     def growing(self) -> dict[int, int]:
         """The floors of running trials that others may have added to."""
-        return {i: f for i, f in self.floors.items() if i not in self.pending | self.own}
+        own = self.pending | self.own
+        return {i: floor for i, floor in self.floors.items() if i not in own}
 
     def suggesting(self) -> set[int]:
         """Running trials of others whose parameters are still being drawn."""
