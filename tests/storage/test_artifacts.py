@@ -13,7 +13,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from tuner.errors import StorageError
 from tuner.storage import Artifacts, Storage, artifact_store
-from tuner.storage.artifacts import PART
+from tuner.storage.parts import PART
 
 LONG = bytes(range(256)) * (PART // 100)
 

@@ -53,9 +53,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, update: Update
     assert "TUNER_SPOOL" in str(e.value)
 
 
-def test_parameters_come_back_as_they_were(tmp_path: Path, update: Update) -> None:
+def test_parameters_and_artifacts_come_back_as_they_were(tmp_path: Path, update: Update) -> None:
     spool = Spool(tmp_path, "sqlite:///a.db")
     drawn = {"x": (0.5, FloatDistribution(0.0, 1.0)), "k": (1.0, CategoricalDistribution("ab"))}
-    spool.save(replace(update, params=drawn))
+    spool.save(replace(update, params=drawn, artifacts={"a-1": bytes(range(256))}))
     (loaded,) = spool.load()
+    assert loaded.artifacts == {"a-1": bytes(range(256))}
     assert loaded.params == drawn

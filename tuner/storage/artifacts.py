@@ -12,11 +12,10 @@ from sqlalchemy import func, select
 
 from tuner.storage import schema, sql
 from tuner.storage.database import Database
+from tuner.storage.parts import PART, parts
 from tuner.storage.storage import Storage
 
 ARTIFACTS_VARIABLE = "TUNER_ARTIFACTS"
-PART = 2**20
-"""Bytes of a row: a reader holds one at a time."""
 
 
 class Artifacts(Protocol):
@@ -36,6 +35,9 @@ class Artifacts(Protocol):
 
     def remove(self, artifact_id: str) -> None:
         """Forget it; ArtifactNotFound if there is none."""
+
+    def stage(self, artifact_id: str, data: bytes) -> Mapping[str, bytes]:
+        """Keep it now; or what an ``Update`` has to bring along, so that a lease fences it."""
 
     def ages(self) -> dict[str, float]:
         """All identifiers, also of what an interrupted write left, each with its age in seconds."""
@@ -73,18 +75,15 @@ class DatabaseArtifacts:
         if not done.rowcount:
             raise ArtifactNotFound(f"there is no artifact {artifact_id}")
 
+    def stage(self, artifact_id: str, data: bytes) -> Mapping[str, bytes]:
+        return {artifact_id: data}
+
     def ages(self) -> dict[str, float]:
         table, now = schema.artifacts, sql.now(self._database.dialect)
         found = select(table.c.artifact_id, now - func.max(table.c.written))
         with self._database.read() as connection:
             rows = connection.execute(found.group_by(table.c.artifact_id)).all()
         return {row[0]: float(row[1]) for row in rows}
-
-
-def parts(artifact_id: str, body: BinaryIO) -> list[Mapping[str, object]]:
-    """An artifact's rows; one of nothing has one too."""
-    pieces = list(iter(lambda: body.read(PART), b"")) or [b""]
-    return [{"artifact_id": artifact_id, "part": i, "data": data} for i, data in enumerate(pieces)]
 
 
 class _Parts(io.RawIOBase):

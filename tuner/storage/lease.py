@@ -45,6 +45,7 @@ class Update:
         age: seconds since `state` was reached (an update may have to wait for its writing).
         params: Optuna's internal number and the distribution by name, of a trial whose parameters
             are suggested while it runs; one that is there already stays.
+        artifacts: by identifier, to be kept in the database; their metadata are system attributes.
     """
 
     lease: Lease
@@ -56,6 +57,7 @@ class Update:
     value: float | None = None
     age: float = 0.0
     params: Mapping[str, tuple[float, BaseDistribution]] = field(default_factory=dict)
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from tuner.storage import puts
 from tuner.storage.lease import Update
+from tuner.storage.parts import all_parts
 from tuner.storage.puts import Put, Shape
 from tuner.storage.rows import Head
 
@@ -35,6 +36,12 @@ _SAVED = f"""
     INSERT INTO tuner_checkpoints (trial_id, data)
     SELECT * FROM unnest(CAST(%(saved)s AS int[]), CAST(%(data)s AS bytea[])) AS r (trial_id, data)
     WHERE r.{_IF_HELD} ON CONFLICT (trial_id) DO UPDATE SET data = excluded.data"""
+_ATTACHED = f"""
+    INSERT INTO tuner_artifacts (artifact_id, part, data, written)
+    SELECT r.artifact_id, r.part, r.data, extract(epoch FROM clock_timestamp())
+    FROM unnest(CAST(%(artifact)s AS text[]), CAST(%(part)s AS int[]), CAST(%(piece)s AS bytea[]),
+                CAST(%(owner)s AS int[])) AS r (artifact_id, part, data, trial_id)
+    WHERE r.{_IF_HELD} ON CONFLICT (artifact_id, part) DO NOTHING"""
 # The condition on the ids, which says nothing new, lets the planner expect few rows.
 _ENDED = f"""
     UPDATE trials t SET state = CAST(e.state AS trialstate), datetime_complete =
@@ -85,7 +92,8 @@ def write(
     """
     found = [each for each in content if each.values]
     bound = _bound(updates) | puts.documents(found)
-    statement = _write(puts.shapes(found), "ended" in bound, "saved" in bound, durable)
+    kinds = tuple(name for name in ("ended", "saved", "artifact") if name in bound)
+    statement = _write(puts.shapes(found), kinds, durable)
     return {row[0]: row[1] for row in connection.exec_driver_sql(statement, bound)}
 
 
@@ -103,19 +111,33 @@ def _bound(updates: Mapping[int, Update]) -> dict[str, Any]:
         bound["ended"] = json.dumps(ended)
     if saved:
         bound |= {"saved": list(saved), "data": list(saved.values())}
-    return bound
+    return bound | _artifacts(updates)
+
+
+def _artifacts(updates: Mapping[int, Update]) -> dict[str, Any]:
+    made = [(row, i) for i, u in updates.items() for row in all_parts(u.artifacts)]
+    if not made:
+        return {}
+    return {
+        "artifact": [row["artifact_id"] for row, _ in made],
+        "part": [row["part"] for row, _ in made],
+        "piece": [row["data"] for row, _ in made],
+        "owner": [owner for _, owner in made],
+    }
 
 
 @cache
-def _write(shapes: tuple[Shape, ...], ends: bool, saves: bool, durable: bool) -> str:
+def _write(shapes: tuple[Shape, ...], kinds: tuple[str, ...], durable: bool) -> str:
     statements = {"held": _HELD, **puts.insertions(shapes, given=f"WHERE r.{_IF_HELD}")}
-    if saves:
+    if "artifact" in kinds:
+        statements["attached"] = _ATTACHED
+    if "saved" in kinds:
         statements["saved"] = _SAVED
     answer = "SELECT trial_id, NULL"
-    if ends:
+    if "ended" in kinds:
         statements |= {"ended": _ENDED, **_REMOVED}
         answer = "SELECT trial_id, datetime_complete"
     if not durable:
         answer += ", set_config('synchronous_commit', 'off', true)"
-    answer += " FROM held" + (" LEFT JOIN ended USING (trial_id)" if ends else "")
+    answer += " FROM held" + (" LEFT JOIN ended USING (trial_id)" if "ended" in kinds else "")
     return puts.together(statements, answer)

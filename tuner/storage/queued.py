@@ -19,6 +19,7 @@ class Queued:
         self.user_attrs: dict[str, Any] = {}
         self.system_attrs: dict[str, Any] = {}
         self.params: dict[str, tuple[float, BaseDistribution]] = {}
+        self.artifacts: dict[str, bytes] = {}
         self.checkpoint: bytes | None = None
         self.state: TrialState | None = None
         self.value: float | None = None
@@ -30,6 +31,7 @@ class Queued:
         self.reports.update(update.reports)
         self.user_attrs.update(update.user_attrs)
         self.system_attrs.update(update.system_attrs)
+        self.artifacts.update(update.artifacts)
         self.params = {**update.params, **self.params}  # the first stays
         if update.checkpoint is not None:
             self.checkpoint = update.checkpoint
@@ -49,6 +51,7 @@ class Queued:
             user_attrs=self.user_attrs,
             system_attrs=self.system_attrs,
             params=self.params,
+            artifacts=self.artifacts,
             checkpoint=self.checkpoint,
             state=self.state,
             value=self.value,

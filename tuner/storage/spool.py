@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def _to_json(update: Update) -> dict[str, Any]:
             name: [value, distribution_to_json(kind)]
             for name, (value, kind) in update.params.items()
         },
+        "artifacts": {i: b64encode(data).decode() for i, data in update.artifacts.items()},
         "state": None if state is None else state.name,
         "value": update.value,
         "finished": time.time() - update.age,
@@ -102,6 +104,7 @@ def _from_json(found: dict[str, Any]) -> Update:
         params={
             name: (value, json_to_distribution(kind)) for name, (value, kind) in params.items()
         },
+        artifacts={i: b64decode(text) for i, text in found.get("artifacts", {}).items()},
         state=TrialState[found["state"]],
         value=found["value"],
         age=max(0.0, time.time() - found["finished"]),

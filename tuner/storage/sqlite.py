@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, exists, insert, sel
 
 from tuner.storage import puts, rows, schema, sql, times
 from tuner.storage.lease import Update
+from tuner.storage.parts import all_parts
 from tuner.storage.puts import Put
 
 
@@ -61,6 +62,7 @@ def write(
     puts.put(connection, content(held))
     data = {i: u.checkpoint for i, u in held.items() if u.checkpoint and u.state is None}
     _save(connection, data)
+    _attach(connection, held, found[0].now)
     ended = {
         i: (u.state, times.from_clock(found[0].now - u.age))
         for i, u in held.items()
@@ -91,6 +93,14 @@ def _save(connection: Connection, data: Mapping[int, bytes | None]) -> None:
     if data:
         statement = puts.upsert("sqlite", schema.checkpoints, ("trial_id",))
         connection.execute(statement, [{"trial_id": i, "data": each} for i, each in data.items()])
+
+
+def _attach(connection: Connection, held: Mapping[int, Update], now: float) -> None:
+    made = [row for update in held.values() for row in all_parts(update.artifacts)]
+    if made:
+        keys = ("artifact_id", "part")
+        statement = puts.upsert("sqlite", schema.artifacts, keys, replace=False)
+        connection.execute(statement, [{**row, "written": now} for row in made])
 
 
 def _end(

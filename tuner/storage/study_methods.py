@@ -12,7 +12,7 @@ from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 
-from tuner.storage import studies
+from tuner.storage import attached, studies
 from tuner.storage.database import Database
 from tuner.storage.mirror import Mirror
 
@@ -40,6 +40,7 @@ class StudyMethods(BaseStorage):
 
     def delete_study(self, study_id: int) -> None:
         with self.database.write() as connection:
+            attached.forget(connection, study_id)
             studies.delete(connection, study_id)
         with self._lock:
             self._mirrors.pop(study_id, None)
