@@ -33,7 +33,7 @@ from storage_cost import claim, fill, join, losses
 from tuner.storage import Storage, Update, open_storage
 
 EPOCHS, TRIALS, RUNNING = 30, 300, 1000
-FLUSH, RENEW = 0.5, 20.0
+FLUSH, RENEW = 0.5, 10.0
 """Seconds between two writes of a worker's reports, and two renewals of its leases."""
 
 
