@@ -17,7 +17,7 @@ from tuner.errors import StudyFileError, TrainingError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
 CONTROL = ["best", "status", "pause", "resume", "stop"]
-COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques"]
+COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques", "db"]
 HEAVY = {"torch", "optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}
 
 
@@ -50,7 +50,8 @@ def test_every_command_helps(tuner: Callable[..., Any]) -> None:
 def test_every_option_has_an_environment_variable() -> None:
     command = typer.main.get_command(app)
     without = {"--schema"}  # a question, not a setting
-    for name, each in command.commands.items():  # type: ignore[attr-defined]  # it is a group
+    named = command.commands  # type: ignore[attr-defined]  # it is a group
+    for name, each in {**named, **named["db"].commands}.items():
         for option in each.params:
             if not without & {"--help", *option.opts} and option.name != "help":
                 variable = f"TUNER_{option.opts[0].removeprefix('--').replace('-', '_').upper()}"

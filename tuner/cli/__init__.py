@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import answering, catalogue, control, exporting, reporting, running, start
+from tuner.cli import answering, catalogue, control, exporting, operating, reporting, running, start
 from tuner.errors import TunerError
 
 INTERRUPTED = 130
@@ -80,6 +80,7 @@ for command in (
     control.stop,
 ):
     app.command()(command)
+app.add_typer(operating.db)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Select, bindparam, func, select
 
-from tuner.storage import puts, rows, schema, sql, studies, times, writes
+from tuner.storage import events, puts, rows, schema, sql, terms, times, writes
 from tuner.storage.lease import OPEN, Lease
 from tuner.storage.mirror import Mirror
 from tuner.storage.puts import Put
@@ -19,18 +19,23 @@ RESUME, WAITING, NEW = "resume", "waiting", "new"
 
 
 class Plan(NamedTuple):
-    """What a claim would hand out; `head` is the trial's row, or a new row's number."""
+    """What a claim would hand out; `head` is the trial's row, or a new row's number.
+
+    `token` and `holder` are those of the lease that is to be taken over; whoever gave it back
+    is not its holder any more.
+    """
 
     kind: str
     head: rows.Head
     now: float
     token: int = 0
+    holder: str = ""
 
 
 @cache
 def _lease(dialect: str) -> Select[Any]:
     held = schema.leases
-    found = select(held.c.token).where(held.c.trial_id == bindparam("trial_id"))
+    found = select(held.c.token, held.c.holder).where(held.c.trial_id == bindparam("trial_id"))
     # Looked at again now that the study is locked: another worker may just have taken it. And a
     # lease that somebody is writing with at this moment is not one that ran out.
     return found.where(held.c.expires <= sql.now(dialect)).with_for_update(skip_locked=True)
@@ -38,22 +43,22 @@ def _lease(dialect: str) -> Select[Any]:
 
 def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> Plan | None:
     """What there is to hand out; with `lock` it stays so until the transaction ends."""
-    terms = studies.terms(connection, study_id, lock)
-    mirror.budget = terms.budget if terms.state == OPEN else 0
-    if terms.state != OPEN:
+    agreed = terms.read(connection, study_id, lock)
+    mirror.budget = agreed.budget if agreed.state == OPEN else 0
+    if agreed.state != OPEN:
         return None
     see(connection, study_id, mirror)
-    if terms.expired is not None:
+    if agreed.expired is not None:
         if not lock:
-            return Plan(RESUME, mirror.heads[terms.expired], terms.now)
-        token = connection.execute(
-            _lease(connection.dialect.name), {"trial_id": terms.expired}
-        ).scalar()
-        if token is not None:
-            return Plan(RESUME, mirror.heads[terms.expired], terms.now, token)
-    found = unstarted(mirror, terms.budget, terms.now)
+            return Plan(RESUME, mirror.heads[agreed.expired], agreed.now)
+        lease = connection.execute(
+            _lease(connection.dialect.name), {"trial_id": agreed.expired}
+        ).one_or_none()
+        if lease is not None:
+            return Plan(RESUME, mirror.heads[agreed.expired], agreed.now, *lease)
+    found = unstarted(mirror, agreed.budget, agreed.now)
     if found is None and mirror.counts[TrialState.RUNNING]:
-        return unstarted(mirror, terms.budget, terms.now, _foreign(connection, study_id, mirror))
+        return unstarted(mirror, agreed.budget, agreed.now, _foreign(connection, study_id, mirror))
     return found
 
 
@@ -106,6 +111,7 @@ def resume(connection: Connection, study_id: int, found: Plan, holder: str, ttl:
     expires = sql.now(connection.dialect.name) + ttl
     values = {"holder": holder, "token": token, "expires": expires}
     connection.execute(held.update().where(held.c.trial_id == trial_id).values(values))
+    events.add(connection, *events.taken_over(study_id, trial_id, found.holder, holder))
     data = connection.execute(select(saved.c.data).where(saved.c.trial_id == trial_id)).scalar()
     trial = rows.read_trials(connection, [found.head])[0].trial
     number = found.head.number
@@ -125,7 +131,8 @@ def start(
         head = head._replace(state=trial.state, complete=now)
 
     def content(trial_id: int) -> list[Put]:
-        made = writes.content(trial_id, trial)
+        told = {**events.begun(study_id, trial, holder), "trial_id": trial_id}
+        made = [*writes.content(trial_id, trial), events.put(found.now, told)]
         if trial.state.is_finished():
             return made
         row = {"trial_id": trial_id, "study_id": study_id, "holder": holder, "token": 1}

@@ -16,6 +16,7 @@ from tuner.errors import StorageError
 from tuner.storage import urls
 
 STUCK_SECONDS = 10  # a transaction of which the server hears nothing for so long is rolled back
+OUTAGE_SECONDS = 1.0  # a connection that breaks is no outage
 PING_SECONDS = 1.0  # a connection that was used more recently is not asked whether it lives
 
 
@@ -37,6 +38,9 @@ class Database:
         url: as `urls.parse` returns it.
         options: overrides of `urls.engine_options`.
         shown: the URL in messages, without its password.
+
+    Attributes:
+        outages: for how many seconds each the database did not answer, until somebody tells it.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class Database:
         merged["connect_args"] = urls.engine_options(url)["connect_args"] | merged["connect_args"]
         self.engine = create_engine(url, **merged)
         self._reader, self._writer = _split(self.engine, self.dialect)
+        self.outages: tuple[float, ...] = ()
+        self._away_since: float | None = None
         _databases.add(self)
 
     @contextmanager
@@ -61,6 +67,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction; on SQLite it holds the write lock from its start."""
         with self.translated(), self._writer.begin() as connection:
+            self._answers()
             yield connection
 
     @contextmanager
@@ -75,6 +82,14 @@ class Database:
             if error.connection_invalidated or "not a database" in str(error.orig):
                 raise self._explain(error) from error
             raise
+        self._answers()
+
+    def _answers(self) -> None:
+        if self._away_since is None:
+            return
+        away, self._away_since = time.monotonic() - self._away_since, None
+        if away >= OUTAGE_SECONDS:
+            self.outages += (away,)
 
     def _explain(self, error: Exception) -> StorageError:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
@@ -84,12 +99,15 @@ class Database:
             if text in cause:
                 return StorageError(f"{what} ({cause})", where=self.shown, hint=hint)
         hint = "is the server running, and are host, user, password and database name right?"
+        if self._away_since is None and "no such table" not in cause:
+            self._away_since = time.monotonic()
         return OutageError(f"cannot be reached ({cause})", where=self.shown, hint=hint)
 
     def after_fork(self) -> None:
         """Forget the parent's connections without closing them: the parent still uses them."""
         _inherited.append(self.engine.pool)
         self.engine.dispose(close=False)
+        self.outages, self._away_since = (), None  # the parent tells its own
         self._reader, self._writer = _split(self.engine, self.dialect)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Float, bindparam, cast, select, tuple_
 
-from tuner.storage import postgres, puts, rows, schema, sql, sqlite, writes
+from tuner.storage import events, postgres, puts, rows, schema, sql, sqlite, writes
 from tuner.storage.database import Database
 from tuner.storage.lease import Lease, Update
 from tuner.storage.puts import Put
@@ -94,12 +94,25 @@ def _renewals(dialect: str) -> tuple[Any, Any]:
     )
 
 
+def tell_outages(connection: Connection, holder: str, seconds: Sequence[float]) -> None:
+    """Keep for how long the database did not answer a worker."""
+    told = (events.row(events.OUTAGE, worker=holder, seconds=round(each, 3)) for each in seconds)
+    events.add(connection, *told)
+
+
 def release(connection: Connection, leases: Sequence[Lease]) -> None:
     """Give leases back: whoever claims next goes on with these trials."""
     held = schema.leases
     given = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
     mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(given)
-    connection.execute(held.update().where(mine).values(holder="", expires=0.0))
+    freed = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
+    back = set(connection.execute(freed).scalars())
+    told = [
+        events.row(events.RELEASED, lease.study_id, lease.trial_id, lease.holder)
+        for lease in leases
+        if lease.trial_id in back
+    ]
+    events.add(connection, *told)
 
 
 def register(connection: Connection, holder: str, host: str, pid: int, device: str) -> None:
@@ -108,9 +121,15 @@ def register(connection: Connection, holder: str, host: str, pid: int, device: s
     now = connection.execute(select(sql.now(dialect))).scalar_one()
     row = {"holder": holder, "host": host, "pid": pid, "device": device, "renewed": now}
     connection.execute(puts.upsert(dialect, schema.workers, ("holder",)), row)
+    events.forget_workers(connection, now)
+    events.add(
+        connection, events.row(events.STARTED, worker=holder, host=host, pid=pid, device=device)
+    )
 
 
 def unregister(connection: Connection, holder: str) -> None:
     """Remove a worker's row when it leaves."""
     table = schema.workers
-    connection.execute(table.delete().where(table.c.holder == holder))
+    gone = connection.execute(table.delete().where(table.c.holder == holder)).rowcount
+    if gone:
+        events.add(connection, events.row(events.LEFT, worker=holder))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import StorageError
-from tuner.storage import urls
+from tuner.storage import urls, versions
 from tuner.storage.claiming import LEASE_SECONDS
+from tuner.storage.database import Database
 from tuner.storage.storage import Storage
 
 
@@ -51,9 +52,31 @@ def opened(url: str) -> Storage:
     """
     storage = open_existing(url)
     if storage is None:
-        raise StorageError(
-            "there is no such database",
-            where=urls.redact(url),
-            hint="tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another",
-        )
+        raise _missing(url)
     return storage
+
+
+def upgrade(url: str) -> versions.Upgrade:
+    """Bring the tables of a database that has to be there to this version.
+
+    Raises:
+        StorageError: there is none, it cannot be reached or written, or is of a newer version.
+    """
+    parsed = urls.parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        urls.check_file(parsed)
+        if not Path(str(parsed.database)).exists():
+            raise _missing(url)
+    database = Database(parsed, shown=urls.redact(url))
+    try:
+        return versions.upgrade(database)
+    finally:
+        database.close()
+
+
+def _missing(url: str) -> StorageError:
+    return StorageError(
+        "there is no such database",
+        where=urls.redact(url),
+        hint="tuner optimize --study NAME makes it; --storage or TUNER_STORAGE names another",
+    )

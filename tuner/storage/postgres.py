@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tuner.storage import puts
+from tuner.storage import events, puts
 from tuner.storage.lease import Update
 from tuner.storage.parts import all_parts
 from tuner.storage.puts import Put, Shape
@@ -50,6 +50,11 @@ _ENDED = f"""
     WHERE t.trial_id = e.trial_id AND t.trial_id = ANY(CAST(%(ids)s AS int[]))
     AND t.state = 'RUNNING' AND t.{_IF_HELD}
     RETURNING t.trial_id, t.datetime_complete"""
+_TOLD = """
+    INSERT INTO tuner_events (time, study_id, trial_id, worker, kind, detail)
+    SELECT extract(epoch FROM clock_timestamp()), r.study_id, r.trial_id, r.worker, r.kind, r.detail
+    FROM json_populate_recordset(CAST(NULL AS tuner_events), CAST(%(told)s AS json)) AS r
+    JOIN ended USING (trial_id)"""
 _REMOVED = {
     name: f"DELETE FROM {table} WHERE trial_id IN (SELECT trial_id FROM ended)"
     for name, table in (("unleased", "tuner_leases"), ("unsaved", "tuner_checkpoints"))
@@ -108,7 +113,7 @@ def _bound(updates: Mapping[int, Update]) -> dict[str, Any]:
     saved = {i: u.checkpoint for i, u in updates.items() if u.checkpoint and u.state is None}
     bound: dict[str, Any] = {"mine": json.dumps(mine), "ids": f"{{{','.join(map(str, updates))}}}"}
     if ended:
-        bound["ended"] = json.dumps(ended)
+        bound |= {"ended": json.dumps(ended), "told": json.dumps(events.ended(updates))}
     if saved:
         bound |= {"saved": list(saved), "data": list(saved.values())}
     return bound | _artifacts(updates)
@@ -135,7 +140,7 @@ def _write(shapes: tuple[Shape, ...], kinds: tuple[str, ...], durable: bool) -> 
         statements["saved"] = _SAVED
     answer = "SELECT trial_id, NULL"
     if "ended" in kinds:
-        statements |= {"ended": _ENDED, **_REMOVED}
+        statements |= {"ended": _ENDED, "told": _TOLD, **_REMOVED}
         answer = "SELECT trial_id, datetime_complete"
     if not durable:
         answer += ", set_config('synchronous_commit', 'off', true)"

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Select, bindparam, func, select
 
-from tuner.storage import rows, schema, sql, studies
+from tuner.storage import rows, schema, sql, studies, terms
 from tuner.storage.lease import OPEN, Progress, Worker
 
 RECENT = 20  # the pace is that of so many trials that ended last
@@ -23,17 +23,17 @@ def _counts() -> Select[Any]:
 
 def progress(connection: Connection, study_id: int) -> Progress:
     """Counts of a study's trials by state; KeyError if there is no such study."""
-    terms = studies.terms(connection, study_id)
+    agreed = terms.read(connection, study_id)
     found = connection.execute(_counts(), {"study_id": study_id})
     counts: dict[TrialState, int] = {state: int(n) for state, n in found}
     return Progress(
-        budget=terms.budget,
+        budget=agreed.budget,
         complete=counts.get(TrialState.COMPLETE, 0),
         pruned=counts.get(TrialState.PRUNED, 0),
         failed=counts.get(TrialState.FAIL, 0),
         running=counts.get(TrialState.RUNNING, 0),
         waiting=counts.get(TrialState.WAITING, 0),
-        state=terms.state,
+        state=agreed.state,
     )
 
 

@@ -16,7 +16,7 @@ class Put(NamedTuple):
     """Rows to insert, whose values have to be JSON.
 
     Attributes:
-        keys: the columns by which a row may be there already.
+        keys: the columns by which a row may be there already; none if it cannot.
         replace: whether such a row is replaced; otherwise it stays.
     """
 
@@ -56,6 +56,8 @@ def _named(shape: Shape) -> str:
 
 
 def _conflict(shape: Shape) -> str:
+    if not shape.keys:
+        return ""
     others = ", ".join(f"{n} = excluded.{n}" for n in _others(shape.table, shape.keys))
     done = f"UPDATE SET {others}" if shape.replace else "NOTHING"
     return f"ON CONFLICT ({', '.join(shape.keys)}) DO {done}"

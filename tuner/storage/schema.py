@@ -1,34 +1,25 @@
-"""Tables of our own beside Optuna's, and their creation by many processes at once."""
+"""Tables of our own beside Optuna's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import optuna
 from optuna.storages._rdb import models
 from sqlalchemy import (
     Column,
     Connection,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
-    exc,
+    Text,
     text,
 )
-from sqlalchemy.pool import NullPool
 
-from tuner.errors import StorageError
-from tuner.storage.database import Database, OutageError
-from tuner.storage.filelock import file_lock
-
-VERSION = 2
-_LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made
+VERSION = 3  # of these tables; tuner/storage/versions.py has the steps from one to the next
+LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made
 
 metadata = MetaData()
 
@@ -98,100 +89,54 @@ artifacts = Table(
     Column("written", Float(53), nullable=False),
 )
 
+# What happened, for people. No foreign key: a worker that tells a result would wait for whoever
+# holds the study to claim the next trial. `study_id` is null where it concerns a worker alone.
+events = Table(
+    "tuner_events",
+    metadata,
+    Column("event_id", Integer, primary_key=True),
+    Column("time", Float(53), nullable=False),
+    Column("study_id", Integer),
+    Column("trial_id", Integer),
+    Column("worker", String(255), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+Index("ix_tuner_events_study", events.c.study_id, events.c.event_id)
+
 # SQLite enforces no foreign keys here (nor with plain Optuna) and gives a deleted row's number
 # to the next one, which must not inherit a lease or a budget.
-_TRIGGERS = (
-    "CREATE TRIGGER IF NOT EXISTS tuner_trial_deleted AFTER DELETE ON trials BEGIN "
-    "DELETE FROM tuner_leases WHERE trial_id = OLD.trial_id; "
-    "DELETE FROM tuner_checkpoints WHERE trial_id = OLD.trial_id; END",
-    "CREATE TRIGGER IF NOT EXISTS tuner_study_deleted AFTER DELETE ON studies BEGIN "
-    "DELETE FROM tuner_studies WHERE study_id = OLD.study_id; END",
-)
-_CURRENT = text(
-    "SELECT v.version FROM tuner_versions v, alembic_version a "
-    "WHERE v.optuna = :optuna AND v.revision = a.version_num"
-)
+_OF_TRIAL = (leases, checkpoints)
+_OF_STUDY = (studies, events)
 
 
-def ensure(database: Database) -> None:
-    """Make or check all tables; safe in any number of processes at once.
-
-    Raises:
-        StorageError: the database was made by another version of Optuna or of ours.
-    """
-    if _is_current(database):
-        return
-    with _locked(database):
-        if _is_current(database):
-            return
-        _optuna(database)
-        if database.dialect == "sqlite":
-            with database.read() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        with database.write() as connection:
-            _create(connection, database.dialect)
-
-
-def _is_current(database: Database) -> bool:
-    try:
-        with database.read() as connection:
-            version = connection.execute(_CURRENT, {"optuna": optuna.__version__}).scalar()
-            if database.dialect == "sqlite" and version is not None:
-                mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-                version = version if mode == "wal" else None
-    except exc.ProgrammingError:  # PostgreSQL: no such table
-        return False
-    except OutageError as error:
-        if "no such table" in str(error):
-            return False
-        raise
-    if version is not None and version > VERSION:
-        raise StorageError(
-            "was made by a newer tuner", where=database.shown, hint="pip install -U tuner"
-        )
-    return version == VERSION
-
-
-@contextmanager
-def _locked(database: Database) -> Iterator[None]:
-    if database.dialect == "postgresql":
-        with database.read() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-            try:
-                yield
-            finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-        return
-    with file_lock(Path(f"{database.url.database}-making")):
-        yield
-
-
-def _optuna(database: Database) -> None:
-    url = database.url.render_as_string(hide_password=False)
-    escaped = url.replace("{", "{{").replace("}", "}}")  # Optuna fills a template in the URL
-    with database.translated():
-        try:
-            optuna.storages.RDBStorage(escaped, engine_kwargs={"poolclass": NullPool})
-        except RuntimeError as error:
-            raise StorageError(
-                "its tables were made by another version of Optuna",
-                where=database.shown,
-                hint=str(error),
-            ) from error
-
-
-def _create(connection: Connection, dialect: str) -> None:
-    metadata.create_all(connection)
+def place_triggers(connection: Connection, dialect: str) -> None:
+    """What is ours goes with Optuna's row, whoever deletes that."""
     if dialect == "sqlite":
-        for trigger in _TRIGGERS:
-            connection.exec_driver_sql(trigger)
-    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    connection.execute(versions.delete().where(versions.c.optuna == optuna.__version__))
-    row = {"optuna": optuna.__version__, "revision": revision, "version": VERSION}
-    connection.execute(versions.insert(), row)
+        _place(connection, "tuner_trial_deleted", "trials", "trial_id", _OF_TRIAL)
+        _place(connection, "tuner_study_deleted", "studies", "study_id", _OF_STUDY)
+        return
+    gone = "DELETE FROM tuner_events WHERE study_id = OLD.study_id; RETURN NULL;"
+    connection.exec_driver_sql(
+        "CREATE OR REPLACE FUNCTION tuner_study_deleted() RETURNS trigger LANGUAGE plpgsql "
+        f"AS $$ BEGIN {gone} END $$"
+    )
+    connection.exec_driver_sql("DROP TRIGGER IF EXISTS tuner_study_deleted ON studies")
+    connection.exec_driver_sql(
+        "CREATE TRIGGER tuner_study_deleted AFTER DELETE ON studies "
+        "FOR EACH ROW EXECUTE FUNCTION tuner_study_deleted()"
+    )
+
+
+def _place(
+    connection: Connection, name: str, owner: str, key: str, tables: tuple[Table, ...]
+) -> None:
+    gone = " ".join(f"DELETE FROM {table.name} WHERE {key} = OLD.{key};" for table in tables)
+    connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+    connection.exec_driver_sql(f"CREATE TRIGGER {name} AFTER DELETE ON {owner} BEGIN {gone} END")
 
 
 def lock_names(connection: Connection, dialect: str) -> None:
     """Let one transaction at a time create studies; on SQLite a write transaction already does."""
     if dialect == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Select, Table, bindparam, exists, insert, select
 
-from tuner.storage import puts, rows, schema, sql, times
+from tuner.storage import events, puts, rows, schema, sql, times
 from tuner.storage.lease import Update
 from tuner.storage.parts import all_parts
 from tuner.storage.puts import Put
@@ -59,7 +59,8 @@ def write(
     }
     if not held:
         return {}
-    puts.put(connection, content(held))
+    told = events.put(found[0].now, *events.ended(held))
+    puts.put(connection, [*content(held), told])
     data = {i: u.checkpoint for i, u in held.items() if u.checkpoint and u.state is None}
     _save(connection, data)
     _attach(connection, held, found[0].now)

@@ -10,14 +10,15 @@ from typing import Any
 
 from optuna.study import StudyDirection
 
-from tuner.storage import fences, progress, schema, studies, urls
-from tuner.storage.claiming import LEASE_SECONDS, Claiming
+from tuner.storage import fences, history, progress, studies, terms, urls, versions
+from tuner.storage.claiming import LEASE_SECONDS
 from tuner.storage.database import Database
-from tuner.storage.lease import Lease, Progress, Update, Worker
-from tuner.storage.mirror import Mirror
+from tuner.storage.history import Event
+from tuner.storage.lease import Lease, Progress, Update
+from tuner.storage.leasing import Leasing
 
 
-class Storage(Claiming):
+class Storage(Leasing):
     """Trials in an SQL database that Optuna and its dashboard read and write too.
 
     May be used by several threads, pickled (it connects anew), and used in forked children.
@@ -39,7 +40,7 @@ class Storage(Claiming):
         super().__init__(Database(parsed, dict(engine_kwargs or {}), shown=urls.redact(url)))
         self._arguments = {"url": url, "engine_kwargs": engine_kwargs}
         self.lease_seconds = lease_seconds
-        schema.ensure(self.database)
+        versions.ensure(self.database)
         _storages.add(self)
 
     @property
@@ -89,12 +90,12 @@ class Storage(Claiming):
 
     def set_budget(self, study_id: int, budget: int) -> None:
         with self.database.write() as connection:
-            studies.set_budget(connection, study_id, budget)
+            terms.set_budget(connection, study_id, budget)
 
     def set_study_state(self, study_id: int, state: str) -> None:
         """`open` hands out trials, `paused` and `stopped` do not."""
         with self.database.write() as connection:
-            studies.set_state(connection, study_id, state)
+            terms.set_state(connection, study_id, state)
 
     def progress(self, study_id: int) -> Progress:
         with self.database.read() as connection:
@@ -109,6 +110,13 @@ class Storage(Claiming):
         """Ids of the studies that are open and short of their budget, by name, oldest first."""
         with self.database.read() as connection:
             return progress.open_studies(connection)
+
+    def events(
+        self, study_id: int | None = None, number: int | None = None, after: int = 0
+    ) -> list[Event]:
+        """What happened: to everything, to a study, or to a trial of it, as ``history.read``."""
+        with self.database.read() as connection:
+            return history.read(connection, study_id, number, after)
 
     def write(self, updates: Sequence[Update], *, durable: bool = True) -> list[Lease]:
         """Write all updates in one transaction; the leases that were lost, whose updates were not.
@@ -142,39 +150,10 @@ class Storage(Claiming):
         with self._lock:
             self._mirror_of(lease).pending.discard(lease.trial_id)
 
-    def _mirror_of(self, lease: Lease) -> Mirror:
-        return self._mirror(lease.study_id)
-
     def rank(self, study_id: int, step: int, value: float) -> tuple[int, int]:
         """Among complete trials: how many were below `value` at `step`, and how many got there."""
         with self._lock:
             return self._current(study_id).rank(step, value)
-
-    def renew(self, holder: str) -> None:
-        """Extend all leases of a worker, and tell that it is alive."""
-        with self.database.write() as connection:
-            fences.renew(connection, holder, self.lease_seconds)
-
-    def release(self, leases: Sequence[Lease]) -> None:
-        """Give leases back, so that another worker can go on with these trials at once."""
-        if leases:
-            with self.database.write() as connection:
-                fences.release(connection, leases)
-        with self._lock:
-            for lease in leases:
-                self._mirror_of(lease).own.discard(lease.trial_id)
-
-    def register_worker(self, holder: str, host: str, pid: int, device: str) -> None:
-        with self.database.write() as connection:
-            fences.register(connection, holder, host, pid, device)
-
-    def unregister_worker(self, holder: str) -> None:
-        with self.database.write() as connection:
-            fences.unregister(connection, holder)
-
-    def workers(self) -> list[Worker]:
-        with self.database.read() as connection:
-            return progress.workers(connection)
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

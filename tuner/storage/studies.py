@@ -1,23 +1,20 @@
-"""Studies: Optuna's rows, and the budget and state that workers go by."""
+"""Studies: Optuna's rows, and that ours come with them."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
-from optuna.trial import TrialState
-from sqlalchemy import Connection, Select, Table, bindparam, exc, func, insert, select
+from sqlalchemy import Connection, Table, exc, insert, select
 
-from tuner.errors import StorageError
-from tuner.storage import puts, rows, schema, sql, writes
-from tuner.storage.lease import OPEN, STATES
+from tuner.storage import events, puts, rows, schema, writes
+from tuner.storage.lease import OPEN
 
 STUDIES: Table = models.StudyModel.__table__
 DIRECTIONS: Table = models.StudyDirectionModel.__table__
@@ -51,7 +48,8 @@ def delete(connection: Connection, study_id: int) -> None:
     # The leases first: no worker can write to these trials any more.
     for table in (schema.leases, schema.checkpoints, *children, HEARTBEATS):
         connection.execute(table.delete().where(table.c.trial_id.in_(mine)))
-    for table in (rows.TRIALS, DIRECTIONS, USER_ATTRS, SYSTEM_ATTRS, schema.studies, STUDIES):
+    ours = (schema.studies, schema.events)
+    for table in (rows.TRIALS, DIRECTIONS, USER_ATTRS, SYSTEM_ATTRS, *ours, STUDIES):
         connection.execute(table.delete().where(table.c.study_id == study_id))
 
 
@@ -127,7 +125,10 @@ def join(
     _keep(connection, USER_ATTRS, study_id, user_attrs.items())
     _keep(connection, SYSTEM_ATTRS, study_id, [(METRIC_NAMES, [metric])])
     statement = puts.upsert(dialect, schema.studies, ("study_id",), replace=False)
-    connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
+    returning = statement.returning(schema.studies.c.study_id)
+    new = connection.execute(returning, {"study_id": study_id, "budget": budget, "state": OPEN})
+    if new.scalar() is not None:
+        events.add(connection, events.row(events.SUBMITTED, study_id, budget=budget))
     return study_id
 
 
@@ -138,61 +139,3 @@ def _keep(
     for key, value in found:
         row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
         connection.execute(statement, row)
-
-
-def set_budget(connection: Connection, study_id: int, budget: int) -> None:
-    require(connection, study_id)
-    table = schema.studies
-    statement = puts.upsert(connection.dialect.name, table, ("study_id",), replace=False)
-    connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
-    connection.execute(table.update().where(table.c.study_id == study_id).values(budget=budget))
-
-
-def set_state(connection: Connection, study_id: int, state: str) -> None:
-    if state not in STATES:
-        raise StorageError(f"a study cannot be {state!r}", hint=f"known: {', '.join(STATES)}")
-    require(connection, study_id)
-    table = schema.studies
-    statement = puts.upsert(connection.dialect.name, table, ("study_id",), replace=False)
-    connection.execute(statement, {"study_id": study_id, "budget": 0, "state": state})
-    connection.execute(table.update().where(table.c.study_id == study_id).values(state=state))
-
-
-class Terms(NamedTuple):
-    """What decides whether a study hands out trials, and the database's clock."""
-
-    budget: int
-    state: str
-    now: float
-    expired: int | None
-
-
-@cache
-def _terms(dialect: str, lock: bool) -> Select[Any]:
-    table, held, trials = schema.studies, schema.leases, rows.TRIALS
-    now = sql.now(dialect)
-    expired = (
-        select(func.min(held.c.trial_id))
-        .join(trials, trials.c.trial_id == held.c.trial_id)
-        .where(held.c.study_id == bindparam("study_id"), held.c.expires <= now)
-        .where(trials.c.state == TrialState.RUNNING)
-        .scalar_subquery()
-    )
-    found = (
-        select(table.c.budget, table.c.state, now, expired)
-        .select_from(STUDIES.outerjoin(table, table.c.study_id == STUDIES.c.study_id))
-        .where(STUDIES.c.study_id == bindparam("study_id"))
-    )
-    return found.with_for_update(of=STUDIES) if lock else found
-
-
-def terms(connection: Connection, study_id: int, lock: bool = False) -> Terms:
-    """A study's budget (0 if nobody set one), its state, and a trial whose lease ran out.
-
-    `lock` keeps others from creating trials, as Optuna does it.
-    """
-    statement = _terms(connection.dialect.name, lock)
-    row = connection.execute(statement, {"study_id": study_id}).one_or_none()
-    if row is None:
-        raise KeyError(MISSING)
-    return Terms(row[0] or 0, row[1] or OPEN, row[2], row[3])

@@ -1,0 +1,172 @@
+"""Making our tables, and bringing older ones up to date, by many processes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import optuna
+from sqlalchemy import Connection, exc, func, select, text
+
+from tuner.errors import StorageError
+from tuner.storage import optunas, schema
+from tuner.storage.database import Database, OutageError
+from tuner.storage.filelock import file_lock
+
+Step = Callable[[Connection, str], None]
+
+
+def _artifacts(connection: Connection, dialect: str) -> None:
+    """1 to 2: files of studies and trials."""
+    schema.artifacts.create(connection, checkfirst=True)
+
+
+def _events(connection: Connection, dialect: str) -> None:
+    """2 to 3: what happened is kept."""
+    schema.events.create(connection, checkfirst=True)
+    schema.place_triggers(connection, dialect)
+
+
+STEPS: tuple[Step, ...] = (_artifacts, _events)
+"""Each brings the tables from one version to the next, the first from 1 to 2; given a connection
+within a transaction and the name of the SQL dialect. One that was released is never changed."""
+
+
+class Found(NamedTuple):
+    """What a database holds.
+
+    Attributes:
+        version: of our tables; None if there are none.
+        known: whether this Optuna found its own tables current.
+        wal: SQLite's way of writing is ours; always true of a server.
+    """
+
+    version: int | None
+    known: bool
+    wal: bool
+
+    @property
+    def current(self) -> bool:
+        return self.version == schema.VERSION and self.known and self.wal
+
+
+class Upgrade(NamedTuple):
+    """Versions before and after; `before` is None where there were no tables of ours."""
+
+    before: int | None
+    after: int
+    optuna_before: str | None
+    optuna_after: str
+
+    @property
+    def changed(self) -> bool:
+        return (self.before, self.optuna_before) != (self.after, self.optuna_after)
+
+    def __str__(self) -> str:
+        was = f" (was {self.before or 'none'}, {self.optuna_before or 'none'})"
+        now = f"tables of tuner {self.after}, of Optuna {self.optuna_after}"
+        return now + (was if self.changed else "")
+
+
+def ensure(database: Database) -> None:
+    """Make or check all tables; safe in any number of processes at once.
+
+    Raises:
+        StorageError: the database was made by another version of Optuna or of ours.
+    """
+    if _checked(database).current:
+        return
+    with _locked(database):
+        if _checked(database).current:
+            return
+        optunas.make(database)
+        _make(database)
+
+
+def upgrade(database: Database) -> Upgrade:
+    """Bring older tables, Optuna's too, to this version; safe while others do it, or work.
+
+    Raises:
+        StorageError: the database was made by a newer version of Optuna or of ours.
+    """
+    with _locked(database):
+        before, revision = look(database).version, optunas.revision(database)
+        if before is not None and before > schema.VERSION:
+            raise _newer(database)
+        optunas.upgrade(database)
+        for version in range(before or schema.VERSION, schema.VERSION):
+            with database.write() as connection:
+                STEPS[version - 1](connection, database.dialect)
+                connection.execute(schema.versions.update().values(version=version + 1))
+        _make(database)
+        return Upgrade(before, schema.VERSION, revision, str(optunas.revision(database)))
+
+
+def look(database: Database) -> Found:
+    """What a database holds; nothing is changed."""
+    try:
+        with database.read() as connection:
+            version = connection.execute(select(func.max(schema.versions.c.version))).scalar()
+            known = connection.execute(_KNOWN, {"optuna": optuna.__version__}).scalar() is not None
+            wal = True
+            if database.dialect == "sqlite":
+                wal = connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            return Found(version, known, wal)
+    except exc.ProgrammingError:  # PostgreSQL: no such table
+        return Found(None, False, False)
+    except OutageError as error:
+        if "no such table" in str(error):
+            return Found(None, False, False)
+        raise
+
+
+_KNOWN = text(
+    "SELECT v.version FROM tuner_versions v, alembic_version a "
+    "WHERE v.optuna = :optuna AND v.revision = a.version_num"
+)
+
+
+def _checked(database: Database) -> Found:
+    found = look(database)
+    if found.version is None or found.version == schema.VERSION:
+        return found
+    if found.version > schema.VERSION:
+        raise _newer(database)
+    what = f"was made by an older tuner: its tables have version {found.version}"
+    raise StorageError(f"{what}, not {schema.VERSION}", where=database.shown, hint=optunas.UPGRADE)
+
+
+def _newer(database: Database) -> StorageError:
+    what = "was made by a newer tuner"
+    return StorageError(what, where=database.shown, hint="pip install -U tuner")
+
+
+@contextmanager
+def _locked(database: Database) -> Iterator[None]:
+    if database.dialect == "postgresql":
+        with database.read() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": schema.LOCK})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": schema.LOCK})
+        return
+    with file_lock(Path(f"{database.url.database}-making")):
+        yield
+
+
+def _make(database: Database) -> None:
+    """Our tables where Optuna's are current, and that they are."""
+    if database.dialect == "sqlite":
+        with database.read() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    with database.write() as connection:
+        schema.metadata.create_all(connection)
+        schema.place_triggers(connection, database.dialect)
+        revision = connection.execute(optunas.REVISION).scalar_one()
+        table = schema.versions
+        connection.execute(table.delete().where(table.c.optuna == optuna.__version__))
+        row = {"optuna": optuna.__version__, "revision": revision, "version": schema.VERSION}
+        connection.execute(table.insert(), row)
