@@ -8,6 +8,7 @@ waiting for the device. Classification: `outputs` are logits [N, C], `targets` i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +33,7 @@ class Metric:
         direction: whether more or less is better.
         function: (outputs, targets) -> 0-d tensor; see the module for shapes.
         source: its definition, range, and where that comes from.
+        low, high: the least and the largest value that it can take.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Metric:
     direction: Direction
     function: Callable[[Tensor, Tensor], Tensor]
     source: str
+    low: float = 0.0
+    high: float = math.inf
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -126,6 +130,12 @@ def lookup(name: str) -> Metric:
     return METRICS[name]
 
 
+def limits(name: str) -> tuple[float, float]:
+    """The least and the largest value of a metric; of one that is not in the catalogue, any."""
+    found = METRICS.get(name)
+    return (-math.inf, math.inf) if found is None else (found.low, found.high)
+
+
 def _precision(tensor: Tensor) -> torch.dtype:
     return torch.float32 if tensor.device.type == "mps" else torch.float64
 
@@ -151,16 +161,21 @@ _RANKS = "Mann-Whitney U over pairs, in [0, 1]; Hanley and McNeil 1982; Fawcett 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "classification", "maximize", accuracy, "share right, in [0, 1]"),
-        Metric("balanced_accuracy", "classification", "maximize", balanced_accuracy, _RECALLS),
+        Metric(
+            "accuracy", "classification", "maximize", accuracy, "share right, in [0, 1]", 0.0, 1.0
+        ),
+        Metric(
+            "balanced_accuracy", "classification", "maximize", balanced_accuracy, _RECALLS, 0.0, 1.0
+        ),
         Metric(
             "f1_macro",
             "classification",
             "maximize",
             f1_macro,
             "mean of the classes' F1, in [0, 1]; van Rijsbergen 1979, Information Retrieval",
+            high=1.0,
         ),
-        Metric("roc_auc", "classification", "maximize", roc_auc, _RANKS),
+        Metric("roc_auc", "classification", "maximize", roc_auc, _RANKS, 0.0, 1.0),
         Metric(
             "cross_entropy",
             "classification",
@@ -177,6 +192,8 @@ METRICS: Mapping[str, Metric] = {
             "maximize",
             r2,
             "1 - residual / total sum of squares, in (-inf, 1]; Wright 1921",
+            low=-math.inf,
+            high=1.0,
         ),
     )
 }

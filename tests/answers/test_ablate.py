@@ -20,6 +20,7 @@ def test_every_view_of_every_technique(searched: Any) -> None:
     assert found.confirmed
     assert found.rows == "test"
     assert found.seeds == 2
+    assert found.pooled.trials == 8
     storage = open_storage(searched.url)
     study, study_id = stored_study(storage, "small")
     trials = storage.get_all_trials(study_id)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuner.answers.estimate import over_seeds, over_seeds_and_rows
+from tuner.answers.estimate import of_differences, over_seeds, over_seeds_and_rows
+from tuner.metrics import limits
 
 
 def test_over_seeds_is_students_interval() -> None:
@@ -66,3 +67,21 @@ def test_its_negative_is_the_mirror_image() -> None:
     found = -over_seeds([1.0, 2.0, 4.0])
     assert found.low < found.mean < found.high
     assert found.values == (-1.0, -2.0, -4.0)
+
+
+def test_an_interval_ends_where_the_metric_does() -> None:
+    values = [0.99, 1.0, 0.95]
+    free, found = over_seeds(values), over_seeds(values, limits("accuracy"))
+    assert free.high > 1
+    assert (found.low, found.high, found.mean) == (free.low, 1.0, free.mean)
+    assert over_seeds([-3.0, 1.0], limits("r2")).high == 1.0
+    assert over_seeds([54.0, 55.0], limits("rmse")) == over_seeds([54.0, 55.0])
+    assert over_seeds([0.001, 0.2], limits("cross_entropy")).low == 0.0
+    assert over_seeds([90.0, 99.0], limits("of my own")).high > 100
+
+
+def test_a_difference_of_shares_is_at_most_one() -> None:
+    found = over_seeds_and_rows([0.9, -0.5], (), of_differences(limits("accuracy")))
+    assert (found.low, found.high) == (-1.0, 1.0)
+    assert math.isnan(over_seeds([0.9], limits("accuracy")).high)
+    assert of_differences(limits("rmse")) == (-math.inf, math.inf)

@@ -21,6 +21,17 @@ def test_confirm_and_ablate_say_what_is_true(tuner, place) -> None:
     assert json.loads(tuner("best", "--study", "small", "--json").stdout)["confirmed"]["seeds"] == 2
 
 
+def test_ablate_shows_the_pooled_results_of_the_search_beside_its_own(tuner, place) -> None:
+    options = ("--study", "small", "--seeds", "2", "--view", "off", "--workers", "1")
+    done = tuner("ablate", *options)
+    assert done.code == 0, done.stderr
+    assert "switched off alone in trial" in done.stdout
+    assert "pooled from 4 complete trials of the search" in done.stdout
+    assert "a hint, no experiment" in done.stdout
+    document = json.loads(tuner("ablate", *options, "--json").stdout)
+    assert document["pooled"]["trials"] == 4
+
+
 def test_a_study_that_is_not_there_or_has_no_trial(tuner, place) -> None:
     for command in ("confirm", "ablate"):
         missing = tuner(command, "--study", "smal")

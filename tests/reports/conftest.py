@@ -57,7 +57,7 @@ def answers(best: float = 0.95, tested: bool = True) -> Answers:
     effects = tuple(Effect("dropout", view, gain, f"dropout: {view}") for view in VIEWS)
     found = ("made", "accuracy")
     confirmation = Confirmation(*found, "maximize", (winner, first), winner, first, 3)
-    return Answers(confirmation, Ablation(*found, "test", 3, True, 3, effects))
+    return Answers(confirmation, Ablation(*found, "maximize", "test", 3, True, 3, effects))
 
 
 def params_of(number: int) -> dict[str, Any]:

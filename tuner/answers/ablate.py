@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuner.answers.estimate import Estimate, over_seeds_and_rows
+from tuner.answers.estimate import Estimate, of_differences, over_seeds_and_rows
 from tuner.answers.mixture import Mixture, mixture
+from tuner.answers.pooled import Pooled, pooled
 from tuner.answers.replicas import Replica, Result, find, replica_name, results
 from tuner.answers.words import sentence
+from tuner.metrics import limits
 from tuner.storage import Storage, measured
 from tuner.study import Study
 
@@ -47,24 +49,28 @@ class Ablation:
     """What each technique contributed.
 
     Attributes:
-        study, metric: whose differences these are.
+        study, metric, direction: whose differences these are; above zero is better, whether more
+            or less of the metric is.
         rows: "test" or "validation": where they were measured.
         number: the trial whose configuration was taken apart.
         confirmed: whether it was chosen by `confirm`; otherwise by the search alone.
         seeds: trainings of each configuration.
         effects: by view, as far as they are known.
+        pooled: what the trials of the search say beside it, which is no experiment.
     """
 
     study: str
     metric: str
+    direction: str
     rows: str
     number: int
     confirmed: bool
     seeds: int
     effects: tuple[Effect, ...]
+    pooled: Pooled = field(default_factory=Pooled)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each technique and view."""
+        """A row for each technique and view; ``pooled`` has its own."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -122,10 +128,11 @@ def _values(
 
 
 def effects(
-    mixture: Mixture, found: Results, final: bool, sign: int, metric: str
+    mixture: Mixture, found: Results, final: bool, metric: str, direction: str
 ) -> Iterator[Effect]:
     """Every effect that the results tell of."""
     seeds = 1 + max((key[1] for key in found if key[2] == final), default=-1)
+    sign = 1 if direction == "maximize" else -1
     everything, nothing = mixture.everything, frozenset[str]()
     pairs = [(name, OFF, everything, everything - {name}) for name in mixture.techniques]
     pairs += [(name, ON, frozenset({name}), nothing) for name in mixture.techniques]
@@ -137,31 +144,31 @@ def effects(
     if before != everything:
         pairs = [pair for pair in pairs if pair[1] != PATH]  # half a path answers nothing
     for name, view, having, lacking in pairs:
-        difference = _difference(mixture, found, (having, lacking), seeds, final, sign)
-        if difference is not None:
-            words = sentence(name, difference, metric)
-            yield Effect(name, view, difference, words)
+        pair = _pair(mixture, found, (having, lacking), seeds, final)
+        if pair:
+            difference = _difference(pair, sign, metric)
+            yield Effect(name, view, difference, sentence(name, difference, metric, direction))
 
 
-def _difference(
+def _pair(
     mixture: Mixture,
     found: Results,
     states: tuple[frozenset[str], frozenset[str]],
     seeds: int,
     final: bool,
-    sign: int,
-) -> Estimate | None:
-    """The mean difference over the seeds that both have."""
+) -> list[tuple[Result, Result]]:
+    """The results with and without, of the seeds that both have."""
     having, lacking = (mixture.label(state) for state in states)
     keys = [((having, seed, final), (lacking, seed, final)) for seed in range(seeds)]
-    pairs = [(found[a], found[b]) for a, b in keys if a in found and b in found]
-    if not pairs:
-        return None
+    return [(found[a], found[b]) for a, b in keys if a in found and b in found]
+
+
+def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Estimate:
     values = [sign * (a.value - b.value) for a, b in pairs]
     parted = [
         [sign * (x - y) for x, y in zip(a.left_out, b.left_out, strict=False)] for a, b in pairs
     ]
-    return over_seeds_and_rows(values, parted)
+    return over_seeds_and_rows(values, parted, of_differences(limits(metric)))
 
 
 def read(storage: Storage, study: Study) -> Ablation | None:
@@ -172,16 +179,17 @@ def read(storage: Storage, study: Study) -> Ablation | None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    sign = 1 if direction == "maximize" else -1
     mixed = mixture(study, trials[0], trials[said["number"]])
     final = bool(said["final"])
     found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}
     return Ablation(
         study=study.name,
         metric=metric,
+        direction=direction,
         rows="test" if final else "validation",
         number=said["number"],
         confirmed=said["confirmed"],
         seeds=len({key[1] for key in found}),
-        effects=tuple(effects(mixed, found, final, sign, metric)),
+        effects=tuple(effects(mixed, found, final, metric, direction)),
+        pooled=pooled(storage, study, study_id),
     )

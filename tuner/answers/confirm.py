@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.answers.estimate import Estimate, over_seeds
+from tuner.answers.estimate import Estimate, Limits, over_seeds
 from tuner.answers.replicas import Replica, Result, find, finished, results
 from tuner.errors import UsageError
+from tuner.metrics import limits
 from tuner.space import Config
 from tuner.storage import Storage, measured
 from tuner.study import Study
@@ -154,7 +155,7 @@ def read(storage: Storage, study: Study) -> Confirmation | None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    rows = _measured(study, trials, found)
+    rows = _measured(study, trials, found, limits(metric))
     if not rows:
         return None
     sign = -1 if direction == "maximize" else 1
@@ -165,22 +166,24 @@ def read(storage: Storage, study: Study) -> Confirmation | None:
 
 
 def _measured(
-    study: Study, trials: Sequence[FrozenTrial], found: dict[Key, Result]
+    study: Study, trials: Sequence[FrozenTrial], found: dict[Key, Result], bounds: Limits
 ) -> list[Measured]:
     rows = []
     for label in dict.fromkeys(key[0] for key in found):
         number = 0 if label == BASELINE else int(label.removeprefix("trial "))
-        validation, test = (_over_seeds(found, label, final) for final in (False, True))
+        validation, test = (_over_seeds(found, label, f, bounds) for f in (False, True))
         if validation is not None:
             config = study.config(trials[number].params)
             rows.append(Measured(label, number, config, validation, test))
     return rows
 
 
-def _over_seeds(found: dict[Key, Result], label: str, final: bool) -> Estimate | None:
+def _over_seeds(
+    found: dict[Key, Result], label: str, final: bool, bounds: Limits
+) -> Estimate | None:
     mine = sorted(
         (key[1], result.value)
         for key, result in found.items()
         if key[0] == label and key[2] == final
     )
-    return over_seeds([value for _, value in mine]) if mine else None
+    return over_seeds([value for _, value in mine], bounds) if mine else None

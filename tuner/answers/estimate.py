@@ -10,6 +10,8 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+Limits = tuple[float, float]
+ANY: Limits = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,28 @@ class Estimate:
         return Estimate(-self.mean, self.sd, -self.high, -self.low, flipped)
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
+def of_differences(limits: Limits) -> Limits:
+    """What a difference of two values within these limits can be."""
+    width = limits[1] - limits[0]
+    return -width, width
+
+
+def over_seeds(values: Sequence[float], limits: Limits = ANY) -> Estimate:
     """The mean over seeds with Student's interval (Student 1908).
 
     It says what further seeds would give on the same rows, and nothing about other rows.
+
+    Args:
+        limits: what the true mean can be; the interval ends there, which takes nothing from its
+            coverage.
     """
-    return _estimate(values, 0.0, 0)
+    return _estimate(values, 0.0, 0, limits)
 
 
 def over_seeds_and_rows(
-    values: Sequence[float], left_out: Sequence[Sequence[float]] = ()
+    values: Sequence[float],
+    left_out: Sequence[Sequence[float]] = (),
+    limits: Limits = ANY,
 ) -> Estimate:
     """The mean over seeds with an interval that allows for other rows as well.
 
@@ -56,24 +70,31 @@ def over_seeds_and_rows(
         left_out: for each seed the same without each of G groups of rows. The variance over rows
             is that of the delete-a-group jackknife (Kott 2001), added to that over seeds, with
             the degrees of freedom of Satterthwaite (1946).
+        limits: as in ``over_seeds``.
     """
     table = np.array(left_out, dtype=float)
     if table.ndim != 2 or len(table) != len(values) or table.shape[1] < 2:
-        return over_seeds(values)
+        return over_seeds(values, limits)
     without = table.mean(axis=0)
     groups = len(without)
     variance = (groups - 1) / groups * float(((without - without.mean()) ** 2).sum())
-    return _estimate(values, variance, groups - 1)
+    return _estimate(values, variance, groups - 1, limits)
 
 
-def _estimate(values: Sequence[float], rows: float, freedom: int) -> Estimate:
+def _estimate(values: Sequence[float], rows: float, freedom: int, limits: Limits) -> Estimate:
     found = np.array(values, dtype=float)
     mean, count = float(found.mean()), len(found)
     sd = float(found.std(ddof=1)) if count > 1 else math.nan
     half = math.nan
     if count > 1:
         half = _half_width(sd**2 / count, count - 1, rows, freedom)
-    return Estimate(mean, sd, mean - half, mean + half, tuple(map(float, found)))
+    return Estimate(mean, sd, *within(mean, half, limits), tuple(map(float, found)))
+
+
+def within(mean: float, half: float, limits: Limits) -> tuple[float, float]:
+    """The interval around a mean, cut off where nothing can be; NaN stays NaN."""
+    low, high = (float(np.clip(mean + side, *limits)) for side in (-half, half))
+    return low, high
 
 
 def _half_width(seeds: float, seed_freedom: int, rows: float, row_freedom: int) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tuner.answers.main_effects import MainEffect
+from tuner.answers.pooled import METHOD
 from tuner.reports.effect_figures import VIEWS
-from tuner.reports.effects import MainEffect, main_effects
 from tuner.reports.facts import Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
 from tuner.views.format import difference, number
@@ -11,13 +12,13 @@ from tuner.views.format import difference, number
 
 def contributions(facts: Facts) -> tuple[Part, ...]:
     """The ablation, then raw main effects and importances, each marked as what it is."""
-    effects = main_effects(facts)
+    effects = facts.pooled.effects
     parts: list[Part] = list(_ablation(facts))
     if effects:
         parts += _mains(facts, effects)
     else:
         parts.append(Words("The study searches no technique, so there is none to compare."))
-    if facts.importances:
+    if facts.pooled.importances:
         parts += _importances(facts)
     return tuple(parts)
 
@@ -75,13 +76,13 @@ def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
 
 
 def _importances(facts: Facts) -> list[Part]:
-    rows = tuple((name, f"{share:.1%}") for name, share in facts.importances.items())
+    rows = tuple((name, f"{share:.1%}") for name, share in facts.pooled.importances.items())
     text = (
-        "Importances by PED-ANOVA, which Optuna computes from the complete trials of the search: "
+        f"Importances by {METHOD}, which Optuna computes from the complete trials of the search: "
         "how much of what tells good trials from the rest each parameter explains, not in which "
         "direction. A parameter that only some trials have counts among those "
         "(conditional PED-ANOVA); name.on is a switch."
     )
-    caption = "Importances (PED-ANOVA)"
+    caption = f"Importances ({METHOD})"
     chart = Chart("importances", f"{caption}, from the search.", "see the table")
     return [Words(text), chart, Grid(caption, ("parameter", "share"), rows, folded=True)]

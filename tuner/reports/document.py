@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from tuner.reports.effects import main_effects
+from tuner.answers.pooled import METHOD
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.make import commands, versions
 from tuner.reports.verdict import chosen_of, verdict
@@ -28,8 +28,8 @@ def document(facts: Facts) -> dict[str, Any]:
         "confirmation": _plain(facts.answers.confirmation),
         "ablation": _plain(facts.answers.ablation),
         "outcome": _plain(facts.answers.outcome),
-        "main_effects": [asdict(effect) for effect in main_effects(facts)],
-        "importances": {"method": "PED-ANOVA", "shares": dict(facts.importances)},
+        "main_effects": [asdict(effect) for effect in facts.pooled.effects],
+        "importances": {"method": METHOD, "shares": dict(facts.pooled.importances)},
         "commands": commands(facts),
         "versions": versions(),
         "spec": facts.study.document,

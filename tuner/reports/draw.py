@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 
 from tuner.reports import effect_figures, figures, outcome_figures, space_figures
-from tuner.reports.effects import main_effects
 from tuner.reports.facts import Facts
 
 SLICE = "slice-"
@@ -17,7 +16,7 @@ FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
     "curves": figures.curves,
     "time": figures.time_spent,
     "parallel": space_figures.parallel,
-    "mains": lambda facts: effect_figures.mains(facts, main_effects(facts)),
+    "mains": effect_figures.mains,
     "importances": effect_figures.importance,
     "confirmed": effect_figures.confirmed,
     "ablation": effect_figures.ablation,

@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from tuner.reports.answers import Estimate
 from tuner.reports.axes import apart, shortened
-from tuner.reports.effects import MainEffect
 from tuner.reports.facts import Facts
 from tuner.reports.style import BEST, COMPLETE, FADED, PRUNED, blank
 
@@ -38,9 +37,9 @@ def ablation(facts: Facts) -> go.Figure:
     return _named(figure, names)
 
 
-def mains(facts: Facts, effects: tuple[MainEffect, ...]) -> go.Figure:
+def mains(facts: Facts) -> go.Figure:
     """Raw main effects with their intervals."""
-    mine = [e for e in effects if e.gain is not None]
+    mine = [e for e in facts.pooled.effects if e.gain is not None]
     figure = blank(f"gain in {facts.metric}", "", _height(len(mine)))
     figure.add_scatter(
         x=[e.gain for e in mine],
@@ -48,6 +47,7 @@ def mains(facts: Facts, effects: tuple[MainEffect, ...]) -> go.Figure:
         error_x={
             "type": "data",
             "array": [0 if e.high is None else e.high - (e.gain or 0) for e in mine],
+            "arrayminus": [0 if e.low is None else (e.gain or 0) - e.low for e in mine],
         },
         mode="markers",
         marker={"color": COMPLETE, "size": 9},
@@ -58,7 +58,7 @@ def mains(facts: Facts, effects: tuple[MainEffect, ...]) -> go.Figure:
 
 def importance(facts: Facts) -> go.Figure:
     """Importances by PED-ANOVA, the largest on top."""
-    shares = list(facts.importances.items())[:20]
+    shares = list(facts.pooled.importances.items())[:20]
     figure = blank("share", "", _height(len(shares), 26))
     figure.add_bar(
         x=[share for _, share in shares],

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tuner.answers.pooled import Pooled, pooled, techniques
 from tuner.errors import TunerError, UsageError
 from tuner.reports.answers import Answers, read_answers
 from tuner.space import Config, Node, walk
@@ -69,7 +70,7 @@ class Facts:
         entries: all trials, in the order of their numbers.
         storage: the database's URL without a password.
         option: what commands need besides ``--study``: ``--storage URL``, or nothing.
-        importances: share of the variation that Optuna gives each parameter, largest first.
+        pooled: what the complete trials say about parameters; no experiment.
     """
 
     study: Study
@@ -80,7 +81,7 @@ class Facts:
     storage: str
     option: str = ""
     answers: Answers = field(default_factory=Answers)
-    importances: Mapping[str, float] = field(default_factory=dict)
+    pooled: Pooled = field(default_factory=Pooled)
 
     @cached_property
     def complete(self) -> tuple[Entry, ...]:
@@ -114,7 +115,7 @@ class Facts:
     @property
     def techniques(self) -> tuple[Node, ...]:
         """The searched leaves that can be switched off."""
-        return tuple(node for node in self.searched if node.leaf.off is not None)
+        return techniques(self.study)
 
     def gain(self, value: float, over: float) -> float:
         """How much better a value is than another one; positive is better."""
@@ -142,11 +143,12 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
     Raises:
         UsageError: it has no trial yet.
     """
-    from tuner.reports.importances import importances
     from tuner.storage import measured
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
+    answers = read_answers(storage, study)
+    ablation = answers.ablation
     facts = Facts(
         study=study,
         metric=metric,
@@ -155,8 +157,8 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
         progress=storage.progress(study_id),
         storage=shown_url(storage.url),
         option=option,
-        answers=read_answers(storage, study),
-        importances=importances(storage, study.name),
+        answers=answers,
+        pooled=pooled(storage, study, study_id) if ablation is None else ablation.pooled,
     )
     if not trials:
         raise UsageError(

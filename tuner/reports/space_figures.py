@@ -19,8 +19,7 @@ def ranked(facts: Facts) -> list[Node]:
     """Searched leaves, the most important first; those without an importance in their order."""
 
     def weight(node: Node) -> float:
-        names = (node.name, f"{node.name}.on")
-        return -max(facts.importances.get(name, 0.0) for name in names)
+        return -(facts.pooled.importance(node.name) or 0.0)
 
     return sorted(facts.searched, key=weight)
 

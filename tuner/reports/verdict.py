@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tuner.answers.estimate import over_seeds
+from tuner.answers.estimate import of_differences, over_seeds
+from tuner.metrics import limits
 from tuner.reports.answers import Confirmation, Estimate, tested
 from tuner.reports.facts import Entry, Facts
 from tuner.space import format_value
@@ -43,7 +44,8 @@ def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
     if len(mine.values) != len(other.values) or len(mine.values) < 2:
         return f"The gain over the baseline is {_signed(gain)}."
     pairs = zip(mine.values, other.values, strict=True)
-    found = over_seeds([facts.gain(a, b) for a, b in pairs])
+    possible = of_differences(limits(facts.metric))
+    found = over_seeds([facts.gain(a, b) for a, b in pairs], possible)
     low, high = _signed(found.low), _signed(found.high)
     text = f"Seed by seed it gains {_signed(found.mean)} ({low} to {high})"
     if found.clear:

@@ -10,12 +10,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tuner.answers.importances import FEWEST
+from tuner.answers.pooled import METHOD
+from tuner.answers.words import amount
 from tuner.views.format import number, several
+from tuner.views.tables import plain_table
 
 if TYPE_CHECKING:
     from tuner.answers.ablate import Ablation
     from tuner.answers.confirm import Confirmation, Measured
     from tuner.answers.estimate import Estimate
+    from tuner.answers.main_effects import MainEffect
 
 VIEWS = {
     "off": "switched off alone in trial {number}",
@@ -64,7 +69,7 @@ def _of(measured: Measured) -> Estimate:
 
 
 def ablated(found: Ablation) -> RenderableType:
-    """A sentence for each technique, by view."""
+    """A sentence for each technique, by view, and what the search's trials say beside it."""
     chosen = "confirmed" if found.confirmed else "not confirmed: `tuner confirm` comes first"
     parts: list[RenderableType] = [
         Text(
@@ -77,7 +82,37 @@ def ablated(found: Ablation) -> RenderableType:
         if words:
             parts += [Text(), Text(title.format(number=found.number), style="bold")]
             parts += [Text(f"  {each}") for each in words]
-    return Group(*parts)
+    return Group(*parts, *_pooled(found))
+
+
+def _pooled(found: Ablation) -> list[RenderableType]:
+    """Main effects and importances, marked as what they are."""
+    pooled = found.pooled
+    if not pooled.effects:
+        return []
+    trials = several(pooled.trials, "complete trial")
+    title = f"pooled from {trials} of the search, which the sampler chose: a hint, no experiment"
+    importance = f"importance ({METHOD})" if pooled.importances else ""
+    table = plain_table("  technique", "main effect", "with : without", importance)
+    for each in pooled.effects:
+        share = pooled.importance(each.technique)
+        table.add_row(
+            "  " + each.technique.replace("_", " "),
+            _main(each, found),
+            f"{each.with_it:,} : {each.without:,}",
+            "" if share is None else f"{share:.0%}",
+        )
+    parts: list[RenderableType] = [Text(), Text(title, style="bold"), table]
+    if not pooled.importances:
+        parts.append(Text(f"  importances need {FEWEST} complete trials that differ"))
+    return parts
+
+
+def _main(effect: MainEffect, found: Ablation) -> str:
+    if effect.gain is None:
+        return "\N{EN DASH}"
+    interval = None if effect.low is None or effect.high is None else (effect.low, effect.high)
+    return amount(effect.gain, interval, found.metric, found.direction)
 
 
 def document(found: Confirmation | Ablation) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
+from typing import Any
 
-from tuner.reports.facts import Facts
-from tuner.space import Node
+from tuner.answers.estimate import ANY, LEVEL, Limits, within
+from tuner.space import Config
+
+Trained = tuple[Config, float]
+"""A configuration and the value that it reached."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +38,28 @@ class MainEffect:
     high: float | None = None
 
 
-def main_effects(facts: Facts) -> tuple[MainEffect, ...]:
-    """One for each technique that the study searches, in the study's order."""
-    return tuple(_effect(facts, node) for node in facts.techniques)
+def main_effect(
+    name: str, off_value: Any, trained: Sequence[Trained], sign: int, limits: Limits = ANY
+) -> MainEffect:
+    """Of one technique.
 
-
-def _effect(facts: Facts, node: Node) -> MainEffect:
+    Args:
+        off_value: what its leaf is where it is off.
+        sign: 1 where more is better, else -1.
+        limits: what a difference of two values can be.
+    """
     on: list[float] = []
     off: list[float] = []
-    for entry in facts.complete:
-        if entry.value is not None and node.name in entry.config:
-            (off if entry.config[node.name] == node.leaf.off else on).append(entry.value)
-    counts = (node.name, _mean(on), _mean(off), len(on), len(off))
+    for config, value in trained:
+        if name in config:
+            (off if config[name] == off_value else on).append(value)
+    counts = (name, _mean(on), _mean(off), len(on), len(off))
     if not on or not off:
         return MainEffect(*counts)
-    gain = facts.gain(fmean(on), fmean(off))
+    gain = sign * (fmean(on) - fmean(off))
     half = _half(on, off)
     return MainEffect(
-        *counts, gain, *((None, None) if half is None else (gain - half, gain + half))
+        *counts, gain, *((None, None) if half is None else within(gain, half, limits))
     )
 
 
@@ -69,4 +78,4 @@ def _half(a: list[float], b: list[float]) -> float | None:
     if total == 0:
         return 0.0
     freedom = total**2 / (first**2 / (len(a) - 1) + second**2 / (len(b) - 1))
-    return float(t.ppf(0.975, freedom)) * math.sqrt(total)
+    return float(t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(total)

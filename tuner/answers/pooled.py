@@ -1,0 +1,89 @@
+"""What the trials of the search say about parameters: no experiment, and marked as such."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.answers.estimate import of_differences
+from tuner.answers.importances import importances
+from tuner.answers.main_effects import MainEffect, Trained, main_effect
+from tuner.errors import TunerError
+from tuner.metrics import limits
+from tuner.space import Node, walk
+from tuner.storage import Storage, measured
+from tuner.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHOD = "PED-ANOVA"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Over the complete trials of a search, which the sampler chose.
+
+    Attributes:
+        trials: so many complete ones.
+        effects: of each technique that the study searches, in its order.
+        importances: share in [0, 1] of each parameter by PED-ANOVA, the largest first; empty where
+            there are too few trials to say.
+    """
+
+    trials: int = 0
+    effects: tuple[MainEffect, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each technique; its importance with that of its switch."""
+        import pandas as pd
+
+        rows = [
+            {**vars(each), "importance": self.importance(each.technique)} for each in self.effects
+        ]
+        return pd.DataFrame(rows)
+
+    def importance(self, leaf: str) -> float | None:
+        """That of a leaf or of its switch, whichever is larger; None where it has none."""
+        known = [self.importances.get(name) for name in (leaf, f"{leaf}.on")]
+        return max((share for share in known if share is not None), default=None)
+
+
+def techniques(study: Study) -> tuple[Node, ...]:
+    """The leaves that the study searches and that can be switched off."""
+    return tuple(n for n in walk(study.nodes) if n.searched and n.leaf.off is not None)
+
+
+def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
+    """Reads the trials of a search."""
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    trained = _trained(study, trials)
+    sign = 1 if direction == "maximize" else -1
+    possible = of_differences(limits(metric))
+    return Pooled(
+        trials=len(trained),
+        effects=tuple(
+            main_effect(node.name, node.leaf.off, trained, sign, possible)
+            for node in techniques(study)
+        ),
+        importances=importances(storage, study.name),
+    )
+
+
+def _trained(study: Study, trials: Sequence[FrozenTrial]) -> list[Trained]:
+    """Complete trials with a finite value; one that tuner did not make has no leaves."""
+    found: list[Trained] = []
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE and trial.values and math.isfinite(trial.values[0]):
+            try:
+                config = study.config(trial.params)
+            except TunerError:
+                config = dict(trial.params)
+            found.append((config, trial.values[0]))
+    return found
