@@ -51,9 +51,11 @@ def build_gp(request: Request) -> BaseSampler:
 
 
 def build_cmaes(request: Request) -> BaseSampler:
-    from optuna.samplers import CmaEsSampler
+    from tuner.search.cmaes import NumbersCmaEsSampler
 
-    return CmaEsSampler(seed=request.seed, warn_independent_sampling=False, **request.options)
+    return NumbersCmaEsSampler(
+        seed=request.seed, warn_independent_sampling=False, **request.options
+    )
 
 
 def build_qmc(request: Request) -> BaseSampler:
