@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from tuner.cli import app
 from tuner.run import submit
 
 PLANTED = """\
@@ -82,17 +84,21 @@ def test_a_library_has_to_be_allowed_even_by_a_person(
     make: Any, sqlite_url: str, command: str
 ) -> None:
     shared = make(sqlite_url, "library").write(source="sklearn.utils:shuffle")
-    said = shared.command(command, "--study", str(shared.path))
-    assert "the module 'sklearn.utils' is not allowed here" in said.communicate(timeout=60)[1]
-    assert said.returncode == 2
-    said = shared.command(command, "--study", str(shared.path), "--allow", "sklearn")
-    assert "sklearn.utils:shuffle: returned nothing" in said.communicate(timeout=60)[1]
-    assert said.returncode == 2
+    words = [command, "--study", str(shared.path)]
+    assert "the module 'sklearn.utils' is not allowed here" in refused(shared, *words)
+    words += ["--allow", "sklearn"]
+    assert "sklearn.utils:shuffle: returned nothing" in refused(shared, *words)
 
 
 def test_an_allowance_that_is_no_package_is_refused(make: Any, sqlite_url: str) -> None:
     shared = make(sqlite_url).submit()
     for command in (["worker", "--idle-exit"], ["optimize", "--study", "small"]):
-        said = shared.command(*command, "--allow", "os:system")
-        assert "'os:system' is not the name of a package" in said.communicate(timeout=60)[1]
-        assert said.returncode == 2
+        said = refused(shared, *command, "--allow", "os:system")
+        assert "'os:system' is not the name of a package" in said
+
+
+def refused(shared: Any, *words: str) -> str:
+    """What a command, run in this process, says on stderr before it ends with 2."""
+    found = CliRunner().invoke(app, list(words), env=shared.environment)
+    assert found.exit_code == 2, found.output
+    return found.stderr
