@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -134,3 +135,18 @@ def _unbound(technique: Technique, value: Any, draw: Draw) -> list[Noise]:
     """A technique's noise, step by step."""
     assert technique.draw is not None
     return list(zip(*(part.unbind() for part in technique.draw(value, draw)), strict=True))
+
+
+@contextmanager
+def drawing(own: bool, seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Within it torch's generators are a function of a trial's seed and epoch, for an own network.
+
+    A layer such as ``nn.Dropout`` draws from them; tuner's layers do not.
+    """
+    if not own:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive(seed, epoch, "network"))
+        yield

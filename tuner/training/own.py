@@ -1,36 +1,16 @@
-"""What somebody's own network needs beside tuner's: randomness, and a look before any trial."""
+"""A look at somebody's own network before any trial."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 
 from tuner.data import DataSet
 from tuner.errors import StudyFileError
 from tuner.metrics import Metric
 from tuner.models.factory import factory, is_factory
 from tuner.sampling import baseline_value, params_of
-from tuner.seeds import derive
 from tuner.space import Choice, Option, label, walk
 from tuner.study import Study
 from tuner.techniques import TECHNIQUES
-
-
-@contextmanager
-def drawing(own: bool, seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Within it torch's generators are a function of a trial's seed and epoch, for an own network.
-
-    A layer such as ``nn.Dropout`` draws from them; tuner's layers do not.
-    """
-    if not own:
-        yield
-        return
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive(seed, epoch, "network"))
-        yield
+from tuner.training.plain import Trainer
 
 
 def families(study: Study) -> list[str]:
@@ -47,8 +27,6 @@ def check_factories(study: Study, data: DataSet, metric: Metric) -> None:
         StudyFileError: it cannot be made, its output does not fit, or a technique that the study
             names would have no effect.
     """
-    from tuner.training.plain import Trainer
-
     names = families(study)
     _check_inside(study, names)
     for name in names:

@@ -16,8 +16,7 @@ from tuner.training.course import Course
 from tuner.training.epoch import Epoch
 from tuner.training.evaluate import evaluate
 from tuner.training.flat import flatten, give_gradients, kept
-from tuner.training.noise import Batch, Streams, batches, drawing_layers, steps_of
-from tuner.training.own import drawing
+from tuner.training.noise import Batch, Streams, batches, drawing, drawing_layers, steps_of
 from tuner.training.plan import build_network, plan
 from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
 from tuner.training.tensors import in_precision, training_targets
