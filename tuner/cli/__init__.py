@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import answering, catalogue, control, exporting, operating, reporting, running, start
+from tuner.cli import (
+    answering,
+    catalogue,
+    control,
+    exporting,
+    operating,
+    reporting,
+    running,
+    serving,
+    start,
+)
 from tuner.errors import TunerError
 
 INTERRUPTED = 130
@@ -74,6 +84,7 @@ for command in (
     exporting.predict,
     running.worker,
     running.submit,
+    serving.dashboard,
     control.status,
     control.pause,
     control.resume,

@@ -44,13 +44,13 @@ def open_existing(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -
     return open_storage(url, engine_kwargs=engine_kwargs)
 
 
-def opened(url: str) -> Storage:
+def opened(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -> Storage:
     """The storage of a database that has to be there: looking makes none.
 
     Raises:
         StorageError: there is none, or as `open_storage` does.
     """
-    storage = open_existing(url)
+    storage = open_existing(url, engine_kwargs=engine_kwargs)
     if storage is None:
         raise _missing(url)
     return storage

@@ -1,0 +1,96 @@
+"""``dashboard``: optuna-dashboard on the database, for one person or for a team."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuner.cli.options import DEFAULT_STORAGE, StorageUrl
+
+Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]
+Port = Annotated[
+    int,
+    typer.Option(
+        "--port", envvar="TUNER_PORT", min=0, max=65535, help="0 takes a port that is free."
+    ),
+]
+ReadOnly = Annotated[
+    bool,
+    typer.Option("--read-only", envvar="TUNER_READ_ONLY", help="Let nobody change anything."),
+]
+NoAuth = Annotated[
+    bool,
+    typer.Option("--no-auth", envvar="TUNER_NO_AUTH", help="Ask nobody for a password."),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        envvar="TUNER_PASSWORD_FILE",
+        metavar="FILE",
+        help="The password to ask for; it may be in TUNER_PASSWORD too.",
+    ),
+]
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        envvar="TUNER_ALLOWED_HOST",
+        metavar="NAME",
+        help="A name, such as a proxy's, under which the dashboard is reached.",
+    ),
+]
+TrustedProxy = Annotated[
+    str | None,
+    typer.Option(
+        "--trusted-proxy",
+        envvar="TUNER_TRUSTED_PROXY",
+        metavar="ADDRESS",
+        help="A proxy whose X-Forwarded-For is believed.",
+    ),
+]
+NoOpen = Annotated[bool, typer.Option("--no-open", envvar="TUNER_NO_OPEN", help="Open no browser.")]
+
+
+def dashboard(
+    storage: StorageUrl = DEFAULT_STORAGE,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    read_only: ReadOnly = False,
+    no_auth: NoAuth = False,
+    password_file: PasswordFile = None,
+    allowed_host: AllowedHost = None,
+    trusted_proxy: TrustedProxy = None,
+    no_open: NoOpen = False,
+) -> None:
+    """Serve optuna-dashboard, with curves and trials as they happen, until Ctrl-C."""
+    from tuner.dashboard import Options, serve
+    from tuner.dashboard.login import read_password
+    from tuner.dashboard.serve import require_password
+
+    password = read_password(password_file, os.environ.get("TUNER_PASSWORD"))
+    names = tuple(allowed_host or ())
+    options = Options(host, port, password, read_only, names, trusted_proxy)
+    require_password(options, no_auth)
+    browser = not no_open and on_desktop(os.environ, sys.platform, sys.stdout.isatty())
+
+    def ready(address: str) -> None:
+        typer.echo(f"the dashboard is at {address}")
+        if browser:
+            typer.launch(address)
+
+    serve(storage, options, ready)
+
+
+def on_desktop(environment: Mapping[str, str], platform: str, terminal: bool) -> bool:
+    """Whether somebody sits before a screen on which a browser would appear."""
+    remote = {"SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "CI"} & set(environment)
+    if remote or not terminal:
+        return False
+    screen = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    return platform in ("darwin", "win32") or bool(screen)

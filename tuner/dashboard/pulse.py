@@ -1,0 +1,115 @@
+"""Whether the database answers: asked seldom, told to many, and counted when it does not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from sqlalchemy import text
+
+from tuner.dashboard.wsgi import (
+    SAFE,
+    TEXT,
+    Application,
+    Environ,
+    Headers,
+    Refusal,
+    answer,
+    path_of,
+    refuse,
+)
+from tuner.errors import StorageError
+from tuner.storage.database import Database
+
+FRESH_SECONDS = 1.0
+_AWAY = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "the database does not answer; this page goes on when it does",
+    (("Retry-After", "5"),),
+)
+
+
+class Pulse:
+    """Asks the database whether it is there; many threads may want to know.
+
+    Attributes:
+        away_seconds: how long it was away, as far as anybody asked.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._asked = float("-inf")
+        self._away: float | None = None
+        self.away_seconds = 0.0
+
+    def answers(self, fresh: float = FRESH_SECONDS) -> bool:
+        """Whether it answers, or did at most `fresh` seconds ago."""
+        with self._lock:
+            if time.monotonic() - self._asked > fresh:
+                self._ask()
+            return self._away is None
+
+    def _ask(self) -> None:
+        begun = time.monotonic()
+        try:
+            with self._database.read() as connection:
+                connection.execute(text("SELECT 1"))
+            away = None
+        except StorageError:
+            away = begun
+        self._asked = now = time.monotonic()
+        if self._away is not None:
+            self.away_seconds += now - self._away
+        self._away = None if away is None else now
+
+
+def healthz(pulse: Pulse, application: Application) -> Application:
+    """Answers ``/healthz``: 200 if the database answers, else 503."""
+
+    def health(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        if path_of(environ) != "/healthz":
+            return application(environ, start)
+        if pulse.answers():
+            headers = (("Content-Type", TEXT), ("Cache-Control", "no-store"))
+            return answer(environ, start, HTTPStatus.OK, "ok\n", headers)
+        return refuse(environ, start, _AWAY)
+
+    return health
+
+
+def patient(pulse: Pulse, application: Application) -> Application:
+    """An application whose failures are 503 while the database is away.
+
+    A connection may have died with an earlier server, so that what only reads is asked again.
+    """
+
+    def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        held: list[Any] = []
+
+        def hold(status: str, headers: Headers, *error: Any) -> None:
+            held[:] = [status, headers, *error]
+
+        for last in (False, True):
+            body = application(environ, hold)
+            if not held or not held[0].startswith("500"):
+                break
+            if not pulse.answers(fresh=0.0):
+                _close(body)
+                return refuse(environ, start, _AWAY)
+            if last or environ["REQUEST_METHOD"] not in SAFE:
+                break
+            _close(body)
+        start(*held)
+        return body
+
+    return asked
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()

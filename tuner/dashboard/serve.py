@@ -1,0 +1,142 @@
+"""The dashboard's server: optuna-dashboard behind the guard, on waitress."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.dashboard.guard import guarded
+from tuner.dashboard.login import Login
+from tuner.dashboard.metrics import metrics
+from tuner.dashboard.names import (
+    host_check,
+    is_loopback,
+    names_of,
+    origin_check,
+    read_only_check,
+)
+from tuner.dashboard.pulse import Pulse, healthz, patient
+from tuner.dashboard.wsgi import Application, Check
+from tuner.errors import UsageError
+from tuner.storage import Storage, artifact_store, opened
+
+THREADS = 8
+CONNECTIONS = {"pool_size": 2, "max_overflow": 6}
+BODY_BYTES = 16 * 2**20
+"""The longest request: an uploaded artifact arrives as one, a third longer than it is."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the dashboard is served.
+
+    Attributes:
+        host: the address to listen at.
+        port: 0 takes one that is free.
+        password: what every request has to bring along; None asks nobody.
+        allowed_hosts: names, beside its own, under which it is reached.
+        trusted_proxy: the address of a proxy whose word on the client's address is taken.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    password: str | None = None
+    read_only: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxy: str | None = None
+
+
+def require_password(options: Options, no_auth: bool) -> None:
+    """UsageError if others could reach a dashboard that asks nobody for a password."""
+    if no_auth and options.password is not None:
+        raise UsageError("there is a password, and --no-auth says to ask for none", hint="drop one")
+    if options.password is None and not no_auth and not is_loopback(options.host):
+        raise UsageError(
+            f"whoever reaches {options.host} could read and delete every study",
+            where="--host",
+            hint="set a password by --password-file or TUNER_PASSWORD, or say --no-auth",
+        )
+
+
+def checks(options: Options) -> list[Check]:
+    """What every request has to pass, in this order."""
+    names = names_of(options.host, options.allowed_hosts)
+    found = [host_check(names), origin_check(options.allowed_hosts)]
+    if options.read_only:
+        found.append(read_only_check)
+    if options.password is not None:
+        found.append(Login(options.password))
+    return found
+
+
+def application(storage: Storage, options: Options) -> Application:
+    """The whole WSGI application: guard, health, metrics, and optuna-dashboard's own."""
+    import optuna_dashboard
+
+    pulse = Pulse(storage.database)
+    pages = patient(pulse, optuna_dashboard.wsgi(storage, artifact_store=artifact_store(storage)))
+    inner = healthz(pulse, metrics(storage.database, pulse, pages))
+    return guarded(inner, checks(options))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; UsageError if the address is not ours or the port is taken."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        hint = "--port 0 takes a port that is free; --host names another address"
+        why = error.strerror or str(error)
+        what = f"cannot be listened at: {why}"
+        raise UsageError(what, where=f"{host}:{port}", hint=hint) from None
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a browser on this machine finds the server."""
+    host, port = listening.getsockname()[:2]
+    own = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{own}:{port}/"
+
+
+def create(app: Application, listening: socket.socket, trusted_proxy: str | None = None) -> Any:
+    """A waitress server; it closes the socket with itself."""
+    import waitress
+
+    proxy: dict[str, Any] = {}
+    if trusted_proxy is not None:
+        headers = {"x-forwarded-for", "x-forwarded-proto"}
+        proxy = {"trusted_proxy": trusted_proxy, "trusted_proxy_headers": headers}
+    return waitress.create_server(
+        app,
+        sockets=[listening],
+        threads=THREADS,
+        max_request_body_size=BODY_BYTES,
+        clear_untrusted_proxy_headers=True,
+        ident="",
+        **proxy,
+    )
+
+
+def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        ready: is told the address, once somebody may ask.
+
+    Raises:
+        StorageError: there is no such database, or it does not answer.
+        UsageError: the address cannot be listened at.
+    """
+    storage = opened(url, engine_kwargs=CONNECTIONS)
+    listening = listen(options.host, options.port)
+    server = create(application(storage, options), listening, options.trusted_proxy)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ready(address_of(listening))
+    server.run()
+    server.close()
+    storage.close()
