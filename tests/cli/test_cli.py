@@ -16,7 +16,7 @@ from tuner.cli import Commands, app, main
 from tuner.errors import StudyFileError, TrainingError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
-CONTROL = ["best", "status", "pause", "resume", "stop"]
+CONTROL = ["best", "dashboard", "status", "pause", "resume", "stop"]
 COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques", "db"]
 HEAVY = {"torch", "optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}
 

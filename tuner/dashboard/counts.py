@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import Connection, func, select
 
-from tuner.storage import progress, rows, schema, studies
+from tuner.storage import events, progress, rows, schema, studies
 from tuner.storage.claiming import LEASE_SECONDS
 
 FOREIGN = "foreign"
@@ -26,6 +27,8 @@ class Counts:
         epochs: reported intermediate values by study.
         best: the best value of a complete trial by study, of those with one objective.
         workers: registered ones that renewed within the length of a lease.
+        lost: leases that ran out and were taken over by another worker, by study.
+        waited: seconds that workers waited for the database, together, in the last 30 days.
     """
 
     studies: Mapping[str, int]
@@ -33,16 +36,20 @@ class Counts:
     epochs: Mapping[str, int]
     best: Mapping[str, float]
     workers: int
+    lost: Mapping[str, int]
+    waited: float
 
 
 def read(connection: Connection) -> Counts:
-    """Count everything; five statements, however much there is."""
+    """Count everything; seven statements, however much there is."""
     return Counts(
         studies=_studies(connection),
         trials=_trials(connection),
         epochs=_epochs(connection),
         best=_best(connection),
         workers=sum(each.age <= LEASE_SECONDS for each in progress.workers(connection)),
+        lost=_lost(connection),
+        waited=_waited(connection),
     )
 
 
@@ -94,3 +101,17 @@ def _best(connection: Connection) -> dict[str, float]:
         name: float(high if direction == StudyDirection.MAXIMIZE else low)
         for name, direction, low, high in connection.execute(found)
     }
+
+
+def _lost(connection: Connection) -> dict[str, int]:
+    told = schema.events.c
+    lost = (told.study_id == _ID) & (told.kind == events.LOST)
+    joined = studies.STUDIES.outerjoin(schema.events, lost)
+    found = select(_NAME, func.count(told.event_id)).select_from(joined).group_by(_NAME)
+    return {name: int(n) for name, n in connection.execute(found)}
+
+
+def _waited(connection: Connection) -> float:
+    told = schema.events.c
+    found = select(told.detail).where(told.study_id.is_(None), told.kind == events.OUTAGE)
+    return sum((float(json.loads(each)["seconds"]) for each in connection.scalars(found)), 0.0)

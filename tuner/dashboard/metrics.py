@@ -101,6 +101,14 @@ def _families(found: Counts, rates: Mapping[str, float]) -> list[Metric]:
             by_study,
             rates,
         ),
+        _family(CounterMetricFamily, "leases_lost", "Leases that ran out.", by_study, found.lost),
+        _family(
+            GaugeMetricFamily,
+            "workers_outage_seconds",
+            "Seconds that workers waited for the database, together, in the last 30 days.",
+            [],
+            {(): found.waited},
+        ),
         _family(GaugeMetricFamily, "best_value", "The best trial's value.", by_study, found.best),
     ]
 

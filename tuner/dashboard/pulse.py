@@ -46,25 +46,29 @@ class Pulse:
         self._away: float | None = None
         self.away_seconds = 0.0
 
-    def answers(self, fresh: float = FRESH_SECONDS) -> bool:
-        """Whether it answers, or did at most `fresh` seconds ago."""
+    def answers(self, fresh: float | None = None) -> bool:
+        """Whether it answers, or did at most `fresh` seconds ago (by default FRESH_SECONDS)."""
+        limit = FRESH_SECONDS if fresh is None else fresh
         with self._lock:
-            if time.monotonic() - self._asked > fresh:
+            if time.monotonic() - self._asked > limit:
                 self._ask()
             return self._away is None
 
     def _ask(self) -> None:
-        begun = time.monotonic()
-        try:
-            with self._database.read() as connection:
-                connection.execute(text("SELECT 1"))
-            away = None
-        except StorageError:
-            away = begun
+        # The first connection may have died with an earlier server: the second is a new one.
+        there = self._reached() or self._reached()
         self._asked = now = time.monotonic()
         if self._away is not None:
             self.away_seconds += now - self._away
-        self._away = None if away is None else now
+        self._away = None if there else now
+
+    def _reached(self) -> bool:
+        try:
+            with self._database.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except StorageError:
+            return False
+        return True
 
 
 def healthz(pulse: Pulse, application: Application) -> Application:

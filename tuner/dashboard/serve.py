@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import sys
@@ -135,8 +136,15 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
     storage = opened(url, engine_kwargs=CONNECTIONS)
     listening = listen(options.host, options.port)
     server = create(application(storage, options), listening, options.trusted_proxy)
+    logging.getLogger("optuna_dashboard._bottle_util").addFilter(_one_line)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ready(address_of(listening))
     server.run()
     server.close()
     storage.close()
+
+
+def _one_line(record: logging.LogRecord) -> bool:
+    """What went wrong without where: during an outage every page that is open asks on."""
+    record.msg, record.args = record.getMessage().split("\n", 1)[0], ()
+    return True
