@@ -53,6 +53,24 @@ def test_init_writes_a_study_that_optimize_runs(tuner, customers: Path) -> None:
     assert "churn: 2 of 2 trials" in outcome.stdout
 
 
+def test_long_columns_may_become_vectors(tuner, empty: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"few": rng.choice(list("abc"), 200), "town": rng.choice(list("pqrstu"), 200)}
+    )
+    frame["y"] = rng.choice(["no", "yes"], 200)
+    frame.to_csv(empty / "towns.csv", index=False)
+    found = {}
+    for name, drop in (("long", []), ("short", ["town"])):
+        frame.drop(columns=drop).to_csv(empty / "towns.csv", index=False)
+        assert tuner("init", name, "--data", "towns.csv", "--target", "y").code == 0
+        text = (empty / "studies" / f"{name}.toml").read_text()
+        found[name] = tomllib.loads(text)["model"].get("categories")
+    size = {"name": "embedding", "size": {"low": 2, "high": 3}}
+    assert found == {"long": {"choices": ["one-hot", size]}, "short": None}
+    assert "embedding.size" in tuner("check", "--study", "long").stdout
+
+
 def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     found = json.loads(tuner(*INIT, "--json").stdout)
     assert found["rows"] == 300

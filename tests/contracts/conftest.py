@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn import functional
 
 from tuner.data.dataset import DataSet, Split, Target
+from tuner.data.encoders import Number, OneHot
+from tuner.data.recipe import Feature, OfColumns
 from tuner.data.vocabulary import Vocabulary
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
@@ -55,13 +58,38 @@ def _text() -> DataSet:
     return DataSet(*parts, (6,), Target("classification", tuple("xyz")), vocabulary=words)
 
 
+def _table() -> DataSet:
+    """Two numbers, a column of four categories between them, and one of three at the end."""
+    generator = torch.Generator().manual_seed(9)
+    rows = TRAIN + VALIDATION
+    x = torch.randn(rows, 9, generator=generator, dtype=torch.float64)
+    for column in (range(1, 5), range(6, 9)):
+        drawn = torch.randint(len(column), (rows,), generator=generator)
+        x[:, column.start : column.stop] = functional.one_hot(drawn, len(column)).double()
+    y = x[:, 1:4].argmax(1) * x[:, 6].long()
+    hot = [("few", OneHot(tuple("abcd"))), ("last", OneHot(tuple("ab"), missing=True))]
+    few, last = (
+        Feature(name, "categorical", tuple("xyzw"[: len(e.categories) + e.missing]), e, None)
+        for name, e in hot
+    )
+    number = Feature("number", "numeric", ("number",), Number(), None)
+    made = OfColumns((9,), (number, few, number, last))
+    parts = Split(x[:TRAIN], y[:TRAIN]), Split(x[TRAIN:], y[TRAIN:])
+    return DataSet(*parts, (9,), Target("classification", tuple("xyz")), recipe=made)
+
+
 ROWS, IMAGES, NUMBERS = _data((5,), 3), _data((2, 6, 5), 3), _data((5,), 0)
-TEXT = _text()
+TEXT, TABLE = _text(), _table()
 
 
 @pytest.fixture
 def rows() -> DataSet:
     return ROWS
+
+
+@pytest.fixture
+def table() -> DataSet:
+    return TABLE
 
 
 @pytest.fixture

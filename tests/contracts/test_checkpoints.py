@@ -47,6 +47,10 @@ def test_every_optimizer(
     check(of, data_for(family))
 
 
+def test_vectors_of_categories(check: Any, config: Any, table: DataSet) -> None:
+    check(config(categories="embedding", embedding__size=2, ema=0.5), table)
+
+
 @pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda t: t.name)
 def test_every_technique(
     technique: Any, check: Any, config: Any, images: DataSet, values: Any

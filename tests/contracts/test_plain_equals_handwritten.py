@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,30 @@ class Recurrent(Reading):
         return self.norm(torch.stack(found))  # type: ignore[no-any-return]
 
 
+class LookedUp(nn.Module):
+    """Each category's vector is looked up by its number, and stands between the other numbers."""
+
+    def __init__(self, first: int, second: int, config: Config, data: DataSet) -> None:
+        super().__init__()
+        self.few = nn.Parameter(torch.empty(first, 4))
+        self.last = nn.Parameter(torch.empty(second, 3))
+        self.rest = NETWORKS[config["family"]](
+            config, replace(data, shape=(2 + first + second,), recipe=None)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        few = functional.embedding(x[:, 1:5].argmax(1), self.few.T)
+        last = functional.embedding(x[:, 6:9].argmax(1), self.last.T)
+        return self.rest(torch.cat((x[:, :1], few, x[:, 5:6], last), 1))  # type: ignore[no-any-return]
+
+
+def network(config: Config, data: DataSet) -> nn.Module:
+    if config["categories"] == "one-hot":
+        return NETWORKS[config["family"]](config, data)
+    size = config["embedding.size"]
+    return LookedUp(min(size, 2), min(size, 2), config, data)  # of 4 and of 3 numbers at most 2
+
+
 NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
     "mlp": mlp,
     "cnn": cnn,
@@ -195,7 +219,7 @@ class HandWritten:
 
     def __post_init__(self) -> None:
         config = self.config
-        self.network = NETWORKS[config["family"]](config, self.data).double()
+        self.network = network(config, self.data).double()
         ours = self.fresh.network.parameters()
         for mine, theirs in zip(self.network.parameters(), ours, strict=True):
             mine.data.copy_(theirs.detach())
@@ -437,3 +461,11 @@ def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) 
 def test_regression(optimizer: str, family: str, check: Any, numbers: DataSet) -> None:
     check(numbers, family=family, optimizer=optimizer, learning_rate=_rate(optimizer))
     check(numbers, family=family, optimizer=optimizer, **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("family", ["mlp", "linear"])
+def test_vectors_of_categories(family: str, size: int, check: Any, table: DataSet) -> None:
+    within = {"batch_norm": True, "dropout": 0.3} if family == "mlp" else {}
+    chosen = {"categories": "embedding", "embedding.size": size}
+    check(table, family=family, ema=0.5, **within, **chosen, **PENALTIES["all"])

@@ -26,6 +26,7 @@ NETWORKS = [
     for name, family in FAMILIES.items()
     for on in ([False, True] if family.leaves else [False])
 ]
+TABLES = [(n, on) for n, on in NETWORKS if not (FAMILIES[n].images or FAMILIES[n].text)]
 CASES = [
     (t, name, on)
     for t in STEPPED
@@ -95,6 +96,19 @@ def test_all_techniques_at_once(
         for i, t in enumerate(t for t, name, on in CASES if (name, on) == (family, batch_norm))
     }
     check(data_for(family), many, family=family, batch_norm=batch_norm)
+
+
+@pytest.mark.parametrize(("family", "batch_norm"), TABLES)
+def test_vectors_of_categories(
+    family: str, batch_norm: bool, check: Any, table: DataSet, values: Any
+) -> None:
+    """With every technique on, in some trial, as columns of a table allow it."""
+    many = {
+        t.name: [*values(t.leaf), t.leaf.off][i % 2 :]
+        for i, t in enumerate(t for t, name, on in CASES if (name, on) == (family, batch_norm))
+    }
+    size = {"categories": "embedding", "embedding__size": 2}
+    check(table, many, family=family, batch_norm=batch_norm, **size)
 
 
 @pytest.mark.parametrize("sampling", ["shuffled", "balanced"])

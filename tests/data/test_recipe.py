@@ -71,6 +71,15 @@ def test_rows_that_are_not_like_those_of_the_training(spec: DataSpec) -> None:
     assert (first["on = False"], first["on = True"]) == (0, 0)
 
 
+def test_where_categories_stand_in_a_row(spec: DataSpec) -> None:
+    data = load(spec)
+    found = [data.features[column.start : column.stop] for column in data.categories]
+    kinds = tuple(f"kind = {text}" for text in "2xy")
+    assert found == [(*kinds, "kind is missing"), ("on = False", "on = True")]
+    assert _again(data.recipe).categories == data.categories
+    assert load(DataSpec(source="sklearn.datasets:load_wine")).categories == ()
+
+
 def test_a_column_that_is_not_there_or_holds_text(mixed: pd.DataFrame, spec: DataSpec) -> None:
     known = _again(load(spec).recipe)
     with pytest.raises(DataError, match=r"no column 'count'\n.*known: kind, label, on, size"):

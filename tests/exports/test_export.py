@@ -39,18 +39,24 @@ def alone(folder: Path, rows: torch.Tensor, work: Path) -> np.ndarray[Any, Any]:
     return np.load(work / "outputs.npy")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+VECTORS = {"name": "embedding", "size": 2}
+
+
+@pytest.mark.parametrize(
+    ("family", "more"), [*((name, {}) for name in FAMILIES), ("mlp", {"categories": VECTORS})]
+)
 def test_every_family_says_the_same_without_tuner(
-    family: str, data: Any, trained: Any, again: Any, tmp_path: Path
+    family: str, more: Any, data: Any, trained: Any, again: Any, tmp_path: Path
 ) -> None:
     within = TECHNIQUES if family != "linear" else {"ema": 0.9}
-    model = {"family": family, **({"residual": True} if family in ("mlp", "cnn") else {})}
+    model = {"family": family, **({"residual": True} if family in ("mlp", "cnn") else {}), **more}
     training = {"epochs": 2, "batch_size": 32}
+    name = f"of-{family}{len(more)}"
     options = trained(
-        f"of-{family}", data=data(family), model=model, regularization=within, training=training
+        name, data=data(family), model=model, regularization=within, training=training
     )
-    made = tuner.export(f"of-{family}", tmp_path / "model", options, onnx=True)
-    trainer = again(options, f"of-{family}")
+    made = tuner.export(name, tmp_path / "model", options, onnx=True)
+    trainer = again(options, name)
     assert made.value == made.recorded == trainer.result.value
     rows = trainer.data.validation.x
     expected = outputs_of(trainer.network, rows).numpy()

@@ -87,6 +87,7 @@ def test_catalogue_holds_everything_with_its_source() -> None:
     assert [o["name"] for o in found["optimizers"]] == list(OPTIMIZERS)
     assert [s["name"] for s in found["schedules"]] == list(SCHEDULES)
     assert [f["name"] for f in found["families"]] == list(FAMILIES)
+    assert [c["name"] for c in found["categories"]] == ["one-hot", "embedding"]
     for entries in found.values():
         assert all(entry["source"] for entry in entries)
     for technique in found["techniques"]:

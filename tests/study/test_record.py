@@ -7,6 +7,8 @@ import torch
 
 from tuner.data import DataSet
 from tuner.data.dataset import Split, Target
+from tuner.data.encoders import OneHot
+from tuner.data.recipe import Feature, OfColumns
 from tuner.data.vocabulary import Vocabulary
 from tuner.errors import StudyFileError
 from tuner.sampling import Recorded
@@ -22,6 +24,15 @@ IMAGES = data_set("classification", (1, 8, 8))
 ROWS = data_set("classification", (30,))
 NUMBERS = data_set("regression", (10,))
 TEXT = dataclasses.replace(ROWS, vocabulary=Vocabulary(("good", "bad"), 30))
+
+MADE = {
+    name: OfColumns(
+        (30,), (Feature("kind", "categorical", tuple(texts), OneHot(tuple(texts)), None),)
+    )
+    for name, texts in {"three": "abc", "two": "ab"}.items()
+}
+THREE, TWO = (dataclasses.replace(ROWS, recipe=MADE[name]) for name in ("three", "two"))
+VECTORS = '[model]\ncategories = { choices = ["one-hot", "embedding"] }'
 
 SEARCH = """
 [regularization]
@@ -88,6 +99,9 @@ def test_metric_by_task_unless_said(read):
         ("[regularization]\ncutout = 0.0", NUMBERS),
         ('[model]\nfamily = { choices = ["rnn", "text-cnn"] }', TEXT),
         ('[training]\nclass_weights = "none"\nsampling = "shuffled"', NUMBERS),
+        (VECTORS, THREE),
+        (VECTORS, dataclasses.replace(TWO, rest=(THREE,))),
+        ('[model]\ncategories = "one-hot"', TWO),
     ],
 )
 def test_a_study_that_fits_its_data(read, text, data):
@@ -127,6 +141,12 @@ def test_a_study_that_fits_its_data(read, text, data):
             TEXT,
             r"^x: regularization\.shift: needs images .*\n  leave it out",
         ),
+        (
+            VECTORS,
+            TWO,
+            r"^x: model\.categories: needs a column of more than two .*\n  leave it out",
+        ),
+        ('[model]\ncategories = "embedding"', NUMBERS, r"^x: model\.categories: needs a column"),
         ('[training]\nsampling = "balanced"', NUMBERS, r"^x: training\.sampling: needs classes"),
     ],
 )

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
+from torch import nn
 
 from tuner.layers import BatchNorm, Dropout
+from tuner.models.categories import Categories
 from tuner.training.plan import build_network, plan
 
 
@@ -69,3 +72,32 @@ def test_initial_weights_are_a_function_of_the_seed(config: Any) -> None:
     assert torch.equal(weights(1), one)
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(weights(2), one)
+
+
+COLUMNS = (range(5), range(6, 8), range(8, 17))
+"""Of five, two and nine categories; number 5 is a quantity."""
+
+
+@pytest.mark.parametrize("family", ["mlp", "linear"])
+def test_columns_of_two_stay_as_they_are(config: Any, family: str) -> None:
+    own = {"categories": "embedding", "embedding.size": 3}
+    of = plan(config(family=family, **own))
+    network = build_network(of, (17,), 2, seed=1, categories=COLUMNS)
+    assert [type(layer) for layer in network] == [Categories, nn.Sequential]
+    assert network[0].width == 3 + 1 + 2 + 3
+    assert network(torch.randn(4, 17)).shape == (4, 2)
+    kinds = {type(layer) for layer in network.modules()} - {Categories}
+    assert all(kind.__module__.startswith("torch.nn.") for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("categories", "columns"), [("one-hot", COLUMNS), ("embedding", (range(2),))]
+)
+def test_the_network_is_the_usual_one_without_vectors(
+    config: Any, categories: str, columns: tuple[range, ...]
+) -> None:
+    """Not a weight differs, so that the numbers of a baseline are those of a study without."""
+    usual = build_network(plan(config()), (17,), 2, seed=1)
+    found = build_network(plan(config(categories=categories)), (17,), 2, 1, categories=columns)
+    assert found.state_dict().keys() == usual.state_dict().keys()
+    assert all(map(torch.equal, found.state_dict().values(), usual.state_dict().values()))

@@ -90,6 +90,11 @@ class DataSet:
         return (*self.rest, self)
 
     @property
+    def categories(self) -> tuple[range, ...]:
+        """Where the numbers of each categorical column stand in a row; empty where none is one."""
+        return () if self.recipe is None else self.recipe.categories
+
+    @property
     def outputs(self) -> int:
         """How many numbers a network gives for a row: one per class, or one."""
         return len(self.target.classes) or 1

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data import encoders, preprocessing
-from tuner.data.encoders import Encoder
+from tuner.data.encoders import Encoder, OneHot
 from tuner.data.preprocessing import Transform
 from tuner.data.raw import RawColumn
 from tuner.data.table import Table
@@ -82,6 +83,16 @@ class OfColumns:
     shape: tuple[int, ...]
     features: tuple[Feature, ...]
 
+    @property
+    def categories(self) -> tuple[range, ...]:
+        """Where the numbers of each categorical column stand in a row."""
+        ends = list(accumulate(len(feature.names) for feature in self.features))
+        return tuple(
+            range(end - len(feature.names), end)
+            for feature, end in zip(self.features, ends, strict=True)
+            if isinstance(feature.encoder, OneHot)
+        )
+
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError where a column is missing or holds text."""
         known = {raw.name: raw for raw in table.columns}
@@ -110,6 +121,7 @@ class OfArray:
     """An array of numbers; its columns may have names."""
 
     kind: ClassVar[str] = "array"
+    categories: ClassVar[tuple[range, ...]] = ()
     shape: tuple[int, ...]
     names: tuple[str, ...]
     transform: Transform
@@ -141,6 +153,7 @@ class OfText:
     """A column of text as words' numbers."""
 
     kind: ClassVar[str] = "text"
+    categories: ClassVar[tuple[range, ...]] = ()
     name: str
     vocabulary: Vocabulary
 

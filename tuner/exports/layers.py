@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,13 +27,23 @@ NORMS: dict[int, Callable[..., nn.Module]] = {
 """By the dimensions of a batch."""
 
 
-def network_of(config: Config, shape: Shape, outputs: int, words: Words | None = None) -> nn.Module:
+def network_of(
+    config: Config,
+    shape: Shape,
+    outputs: int,
+    words: Words | None = None,
+    categories: Sequence[range] = (),
+) -> nn.Module:
     """The network of a configuration in evaluation mode, with torch's own dropout and batch norm.
+
+    Args:
+        words: of a text.
+        categories: where the numbers of each categorical column stand in a row.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
     """
-    network = build_network(plan(config), shape, outputs, 0, words).eval()
+    network = build_network(plan(config), shape, outputs, 0, words, categories).eval()
     dims = _dimensions(network, example(shape, words is not None))
     return _replaced(network, dims).eval()
 

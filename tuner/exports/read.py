@@ -56,7 +56,8 @@ def load(folder: str | Path) -> nn.Module:
     outputs = len(model.target.classes) or 1
     with allowing(of_person((), study.folder)):
         config = study.config({})
-        network = network_of(config, model.recipe.shape, outputs, model.words)
+        told = model.words, model.recipe.categories
+        network = network_of(config, model.recipe.shape, outputs, *told)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
         network.load_state_dict(weights)

@@ -122,7 +122,8 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
         if epoch.number >= last:
             break
     value = trainer.result.value if trainer.done else trainer.history[-1]
-    network = network_of(config, data.shape, data.outputs, data.vocabulary)
+    told = data.vocabulary, data.categories
+    network = network_of(config, data.shape, data.outputs, *told)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
     return Trained(job, picked, config, data, network, seed, trainer.epoch, value, final)

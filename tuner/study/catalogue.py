@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tuner.data.preprocessing import STATISTICS
 from tuner.models import FAMILIES
+from tuner.models.categories import CATEGORIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.space import Leaf, Range
@@ -84,7 +85,7 @@ def _techniques(section: str) -> tuple[Leaf, ...]:
 
 
 SECTIONS: dict[str, tuple[Leaf, ...]] = {
-    "model": (FAMILY,),
+    "model": (FAMILY, CATEGORIES),
     "regularization": _techniques("regularization"),
     "training": (
         *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP),

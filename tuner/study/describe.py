@@ -13,6 +13,7 @@ import torch
 from tuner.data import DataSet
 from tuner.errors import TunerError
 from tuner.models import FAMILIES
+from tuner.models.categories import CATEGORIES, SOURCES
 from tuner.optimizers import OPTIMIZERS
 from tuner.sampling import size
 from tuner.schedules import SCHEDULES, WARMUP
@@ -130,11 +131,14 @@ def catalogue() -> dict[str, list[Record]]:
         for o in OPTIMIZERS.values()
     ]
     schedules = [_named(s.name, s.source, s.leaves) for s in SCHEDULES.values()]
+    options = CATEGORIES.options or {}
+    categories = [_named(name, SOURCES[name], own) for name, own in options.items()]
     return {
         "techniques": [*techniques, {**leaf(WARMUP), "images": False, "classes": False}],
         "optimizers": optimizers,
         "schedules": schedules,
         "families": families,
+        "categories": categories,
     }
 
 

@@ -7,6 +7,11 @@ from typing import Any
 
 from tuner.study.survey import Survey
 
+MANY = 6
+"""With so many categories a column may be better off as a vector."""
+LONGEST = 16
+"""Numbers of such a vector to begin with."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -46,7 +51,18 @@ def model(found: Survey, widths: tuple[int, ...]) -> list[Line]:
         Line("model", "family", '"mlp"'),
         Line("model", "depth", "{ low = 1, high = 3 }"),
         Line("model", "width", f"{{ choices = {list(widths)} }}", why),
+        *_categories(found),
     ]
+
+
+def _categories(found: Survey) -> list[Line]:
+    """Vectors as rivals of one-hot columns, where a column is long."""
+    most = max(map(len, found.data.categories), default=0)
+    if most < MANY:
+        return []
+    size = f"{{ low = 2, high = {min(LONGEST, -(-most // 2))} }}"
+    value = f'{{ choices = ["one-hot", {{ name = "embedding", size = {size} }}] }}'
+    return [Line("model", "categories", value, f"a column has {most} of them")]
 
 
 def regularization(found: Survey) -> list[Line]:

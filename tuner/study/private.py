@@ -32,6 +32,7 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
     said = list(_said(table.get(leaf.name)))
     known = [FAMILIES[name] for name, _ in said if isinstance(name, str) and name in FAMILIES]
     taken = {each.name for family in known for each in family.leaves}
+    taken |= {name for name, home in others.items() if home == "[model]"}
     beside = {k: raw for k, raw in table.items() if k != leaf.name and k not in taken}
     options = dict(leaf.options or {})
     for name, own in said:

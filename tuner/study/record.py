@@ -12,9 +12,11 @@ from tuner.errors import StudyFileError
 from tuner.metrics import METRICS, Metric
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
+from tuner.models.categories import CATEGORIES
 from tuner.models.factory import factory, is_factory
 from tuner.sampling import baseline_value, config_of, params_of, sample
 from tuner.space import Choice, Config, Node, Option, Range, Suggest, label, walk
+from tuner.study.needs import needs_categories, needs_shape, needs_text
 from tuner.techniques import TECHNIQUES
 
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
@@ -146,45 +148,19 @@ class Study:
             node = wanted[technique.name]
             if node.searched or label(node.value) != technique.leaf.off:  # type: ignore[arg-type]
                 where = f"{self.name}: {technique.section}.{technique.name}"
-                _check_text(where, False, technique.numbers, data)
-                _check_needs(where, technique.images, technique.classes, data)
+                needs_text(where, False, technique.numbers, data)
+                needs_shape(where, technique.images, technique.classes, data)
+        if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:
+            needs_categories(f"{self.name}: model.{CATEGORIES.name}", data)
         for name in _names(wanted["family"]):
             own = is_factory(name)
             family = factory(name, self.folder).family if own else FAMILIES[name]
             where = f"{self.name}: model.family {name}"
-            _check_text(where, family.text, not family.text, data)
-            _check_needs(where, family.images, False, data)
+            needs_text(where, family.text, not family.text, data)
+            needs_shape(where, family.images, False, data)
 
 
 def _names(node: Node) -> list[str]:
     value = node.value
     options = value.options if isinstance(value, Choice) else (value,)
     return [option.name for option in options if isinstance(option, Option)]
-
-
-def _check_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
-    if text and data.vocabulary is None:
-        raise StudyFileError(
-            f"needs text, but a row is numbers of shape {list(data.shape)}",
-            where=where,
-            hint='name the column of text: [data] text = "review"',
-        )
-    if numbers and data.vocabulary is not None:
-        fitting = ", ".join(family.name for family in FAMILIES.values() if family.text)
-        raise StudyFileError(
-            "needs numbers that can be added and scaled, but a row is text",
-            where=where,
-            hint=f"families for text: {fitting}" if "family" in where else "leave it out",
-        )
-
-
-def _check_needs(where: str, images: bool, classes: bool, data: DataSet) -> None:
-    if images and len(data.shape) != 3:
-        words = data.vocabulary is not None
-        raise StudyFileError(
-            f"needs images of shape [C, H, W], but a row has shape {list(data.shape)}",
-            where=where,
-            hint="leave it out" if words else "say the shape: [data] shape = [1, 8, 8]",
-        )
-    if classes and data.target.task != "classification":
-        raise StudyFileError("needs classes, but the data is for regression", where=where)

@@ -57,7 +57,8 @@ class Trainer(Course):
         self.device = torch.device(device)
         self.data = in_precision(data.to(self.device), dtype)
         seeded = derive(seed, "network")
-        network = build_network(self.plan, data.shape, data.outputs, seeded, data.vocabulary)
+        told = data.vocabulary, data.categories
+        network = build_network(self.plan, data.shape, data.outputs, seeded, *told)
         self.network = network.to(self.device, dtype)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from torch import nn
 
 from tuner.layers import Shape
 from tuner.models import FAMILIES, Family, Inside, Words
+from tuner.models.categories import CATEGORIES, FEWEST, Categories
 from tuner.models.factory import factory, is_factory
 from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
@@ -31,6 +32,7 @@ class Plan:
         techniques: those that are not off (or kept), in the order of a step.
         values: each active technique's value by its name.
         family, optimizer, schedule: with the values of their own leaves beside them.
+        embedding: the most numbers of a category's vector; none where categories are one-hot.
         warmup: fraction of all steps.
     """
 
@@ -38,6 +40,7 @@ class Plan:
     values: Mapping[str, Any]
     family: Family
     family_values: Mapping[str, Any]
+    embedding: int | None
     optimizer: Optimizer
     optimizer_values: Mapping[str, Any]
     schedule: Schedule
@@ -81,6 +84,7 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
         values={t.name: values[t.name] for t in active},
         family=family,
         family_values=family_values,
+        embedding=_embedding(config),
         optimizer=optimizer,
         optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
         schedule=schedule,
@@ -101,10 +105,25 @@ def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
     return FAMILIES[name], own_values(FAMILIES[name].leaves, config, name)
 
 
+def _embedding(config: Config) -> int | None:
+    chosen = config[CATEGORIES.name]
+    own = nested_values((CATEGORIES.options or {})[chosen], config, chosen)
+    return own.get("size")
+
+
 def build_network(
-    of: Plan, shape: Shape, outputs: int, seed: int, words: Words | None = None
+    of: Plan,
+    shape: Shape,
+    outputs: int,
+    seed: int,
+    words: Words | None = None,
+    categories: Sequence[range] = (),
 ) -> nn.Module:
     """The network with its techniques' layers, initialized as a function of the seed.
+
+    Args:
+        words: of a text.
+        categories: where the numbers of each categorical column stand in a row.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
@@ -122,7 +141,13 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
         told = {"words": words} if of.family.text else {}
-        return of.family.build(shape, outputs, of.family_values, inside, **told)
+        columns = [column for column in categories if len(column) >= FEWEST]
+        if of.embedding is None or not columns:
+            return of.family.build(shape, outputs, of.family_values, inside, **told)
+        (width,) = shape
+        first = Categories(width, columns, of.embedding)
+        rest = of.family.build((first.width,), outputs, of.family_values, inside, **told)
+        return nn.Sequential(first, rest)
 
 
 def _layer(technique: Technique, value: Any, shape: Shape) -> nn.Module:

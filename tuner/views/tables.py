@@ -119,6 +119,8 @@ def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
         _named("schedule", found["schedules"]),
         Text(),
         _named("family", found["families"]),
+        Text(),
+        _named("categories", found["categories"]),
     )
 
 
