@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from tuner.answers.estimate import Estimate
     from tuner.errors import TunerError
     from tuner.exports import Exported, export, load, predict
-    from tuner.reports import Comparison, Report, compare, report
+    from tuner.reports import Comparison, Report, best, compare, report
     from tuner.run import Retrained, RunOptions, ablate, confirm, objective, optimize, retrain
     from tuner.space import Choice, Option, Range
     from tuner.storage import open_storage
     from tuner.study import Study, define_study, load_study
     from tuner.training.plain import Epoch, Trainer
+    from tuner.views.recommended import Recommendation
 
 _HOME = {
     "Ablation": "tuner.answers.ablate",
@@ -33,6 +34,7 @@ _HOME = {
     "Measured": "tuner.answers.confirm",
     "Option": "tuner.space",
     "Range": "tuner.space",
+    "Recommendation": "tuner.views.recommended",
     "Report": "tuner.reports",
     "Retrained": "tuner.run",
     "RunOptions": "tuner.run",
@@ -40,6 +42,7 @@ _HOME = {
     "Trainer": "tuner.training.plain",
     "TunerError": "tuner.errors",
     "ablate": "tuner.run",
+    "best": "tuner.reports",
     "compare": "tuner.reports",
     "confirm": "tuner.run",
     "define_study": "tuner.study",
@@ -66,6 +69,7 @@ __all__ = [
     "Measured",
     "Option",
     "Range",
+    "Recommendation",
     "Report",
     "Retrained",
     "RunOptions",
@@ -73,6 +77,7 @@ __all__ = [
     "Trainer",
     "TunerError",
     "ablate",
+    "best",
     "compare",
     "confirm",
     "define_study",

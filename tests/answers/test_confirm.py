@@ -9,6 +9,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+import tuner
 from tuner.answers import confirm as confirming
 from tuner.data import load
 from tuner.errors import UsageError
@@ -16,6 +17,7 @@ from tuner.run import RunOptions, confirm, submit
 from tuner.run.prepare import stored_study
 from tuner.storage import open_storage
 from tuner.training.plain import Trainer
+from tuner.views.best import record, view
 from tuner.worker.building import REPLICA
 
 
@@ -33,6 +35,18 @@ def test_the_best_few_and_the_baseline_over_seeds(searched: Any) -> None:
     assert list(found.to_frame()["label"]) == [each.label for each in found.rows]
     storage = open_storage(searched.url)
     assert confirming.read(storage, stored_study(storage, "small")[0]) == found
+
+
+def test_a_trial_like_the_baseline_is_no_candidate(searched: Any) -> None:
+    storage = open_storage(searched.url)
+    study, study_id = stored_study(storage, "small")
+    trials = storage.get_all_trials(study_id)
+    best = confirming.candidates(study, trials, "maximize", 1)[0]
+    best.params = trials[0].params
+    best.values = [2.0]
+    found = confirming.candidates(study, trials, "maximize", 10)
+    assert best.number not in [trial.number for trial in found]
+    assert all(trial.params != trials[0].params for trial in found)
 
 
 def test_what_was_trained_is_kept_and_more_seeds_add_to_it(searched: Any) -> None:
@@ -67,6 +81,29 @@ def test_a_final_number_is_that_of_a_training_by_hand(searched: Any) -> None:
     epochs = [epoch.value for epoch in trainer.epochs()]
     assert trial.value == epochs[trial.user_attrs[REPLICA]["stop_after"] - 1]
     assert len(trial.intermediate_values) == trial.user_attrs[REPLICA]["stop_after"]
+
+
+def test_the_best_is_then_the_winner_by_the_validation_rows(searched: Any) -> None:
+    first = tuner.best("small", searched.options)
+    assert first.confirmed is None
+    assert first.number == first.first
+    found = confirm(searched.name, searched.options, top=2, seeds=2)
+    best = tuner.best("small", searched.options)
+    assert best.confirmed == found
+    assert best.number == found.winner.number == max(found.rows, key=_validated).number
+    assert best.first == first.number
+    assert best.configuration == found.winner.config
+    frame = best.to_frame()
+    assert dict(frame["value"]) == best.configuration
+    storage = open_storage(searched.url)
+    stored = record(storage, *stored_study(storage, "small"))
+    assert stored is not None
+    assert (stored["number"], stored["chosen_by"]) == (best.number, "confirm")
+    assert f"# trial            {best.number}, chosen by confirm" in view(stored)
+
+
+def _validated(row: Any) -> float:
+    return float(row.validation.mean)
 
 
 def test_a_training_that_failed_is_tried_again(searched: Any) -> None:

@@ -52,8 +52,9 @@ def test_a_view_that_does_not_exist(tuner, place) -> None:
 
 
 def test_a_time_limit_leaves_what_the_same_command_goes_on_with(tuner, place) -> None:
-    words = ("--top", "1", "--seeds", "400", "--workers", "1", "--timeout", "1s")
-    limited = tuner("confirm", "--study", "small", *words)
+    first = ("confirm", "--study", "small", "--top", "1", "--workers", "1")
+    assert tuner(*first, "--seeds", "1").code == 0
+    limited = tuner(*first, "--seeds", "400", "--timeout", "1s")
     assert limited.code == 0
     assert "not all trainings are done" in limited.stderr
     assert "the same command goes on" in limited.stderr

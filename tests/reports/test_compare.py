@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_other_metrics_and_other_data_are_not_ranked(
     assert found.best is None
     assert found.notes[0].startswith("The metrics differ")
     assert "a accuracy, b rmse" in found.notes[0]
-    assert "[data]" in found.notes[1]
+    assert "source of [data]" in found.notes[2]
 
 
 def test_confirmed_beside_not_confirmed_is_not_ranked(
@@ -79,3 +80,29 @@ def test_what_cannot_be_compared(
     place.study(make_trial(0), name="a")
     with pytest.raises(UsageError, match=words):
         compare(names, tuner.RunOptions(storage=place.url))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"seed": 3}, "seed"), ({"validation": {"folds": 3}}, "folds")]
+)
+def test_other_rows_of_the_same_source_are_not_ranked(
+    place: Any, make_trial: Trial, change: dict[str, Any], named: str
+) -> None:
+    document = copy(place.facts(make_trial(0), name="a").study.document)
+    other = place.facts(
+        make_trial(0),
+        name="b",
+        document={**document, "data": {**document["data"], **change}},
+    )
+    found = comparison([place.facts(make_trial(0), name="c"), other])
+    assert found.best is None
+    assert f"The rows differ, so nothing is ranked: {named}" in found.notes[0]
+
+
+def test_other_features_of_the_same_rows_and_defaults_that_are_written_down_are_ranked(
+    place: Any, make_trial: Trial
+) -> None:
+    document = copy(place.facts(make_trial(0), name="a").study.document)
+    data = {**document["data"], "test": 0.2, "preprocessing": "quantile"}
+    other = place.facts(make_trial(0, value=0.99), name="b", document={**document, "data": data})
+    assert comparison([place.facts(make_trial(0), name="c"), other]).best == "b"

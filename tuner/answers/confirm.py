@@ -100,11 +100,11 @@ def candidates(
             hint=f"tuner optimize --study {study.name} trains some",
         )
     sign = -1 if direction == "maximize" else 1
-    chosen: list[FrozenTrial] = []
+    found = [trial for trial in trials if trial.number == 0]  # others like it are the baseline too
     for trial in sorted(done, key=lambda t: (sign * t.values[0], t.number)):
-        if trial.number > 0 and all(trial.params != other.params for other in chosen):
-            chosen.append(trial)
-    return chosen[:top]
+        if all(trial.params != other.params for other in found):
+            found.append(trial)
+    return [trial for trial in found if trial.number > 0][:top]
 
 
 def wanted(

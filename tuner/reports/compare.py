@@ -28,6 +28,7 @@ class Side:
     Attributes:
         measured: what the numbers are: "test" or "validation" over seeds, after `confirm`;
             "search" is one training on the validation split, which chose it.
+        split: what the search measures on, in words.
         value, low, high: of the best configuration; the 95% interval where there are seeds.
         baseline, baseline_low, baseline_high: the same of the baseline.
         gain: how much better than the baseline; positive is better.
@@ -38,6 +39,7 @@ class Side:
     metric: str
     direction: str
     measured: str
+    split: str
     number: int | None
     value: float | None
     low: float | None
@@ -119,6 +121,7 @@ def _side(facts: Facts) -> Side:
         study=facts.study.name,
         metric=facts.metric,
         direction=facts.direction,
+        split=facts.study.measured_on,
         number=None if chosen is None else chosen.number,
         **_numbers(facts),
         seconds=round(sum(entry.seconds for entry in facts.entries), 3),
@@ -165,12 +168,31 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
     if len({side.metric for side in sides}) > 1:
         each = ", ".join(f"{side.study} {side.metric}" for side in sides)
         notes.append(f"The metrics differ, so nothing is ranked: {each}.")
-    if len({repr(sorted(facts.study.document.get("data", {}).items())) for facts in found}) > 1:
-        notes.append("The [data] of the studies differs, so nothing is ranked.")
+    if len({side.direction for side in sides}) > 1:
+        notes.append("One is to be maximized and another minimized, so nothing is ranked.")
+    rows = [_rows(facts) for facts in found]
+    keys = rows[0].keys() | set[str]().union(*rows)
+    if differ := sorted(k for k in keys if len({repr(each.get(k)) for each in rows}) > 1):
+        notes.append(f"The rows differ, so nothing is ranked: {', '.join(differ)} of [data].")
     if len({side.measured for side in sides if side.value is not None}) > 1:
         missing = ", ".join(side.study for side in sides if side.measured == "search")
         notes.append(f"Some are confirmed and some are not: `tuner confirm` first for {missing}.")
     return tuple(notes)
+
+
+ROWS = (
+    *("source", "path", "target", "task", "validation", "folds", "test", "seed"),
+    *("group", "time", "split", "test_path"),
+)
+"""What decides about rows and where they belong. Which features are taken, and how they are
+prepared, may differ: that is what studies are compared for."""
+
+
+def _rows(facts: Facts) -> dict[str, Any]:
+    data = facts.study.data
+    if data is None:
+        return {"objective": facts.study.document.get("objective")}
+    return {name: getattr(data, name) for name in ROWS}
 
 
 def _cautions(sides: Sequence[Side]) -> tuple[str, ...]:

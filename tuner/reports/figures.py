@@ -164,7 +164,7 @@ def _lines(
 
 def time_spent(facts: Facts) -> go.Figure:
     """Seconds of training by how the trial ended."""
-    figure = blank("seconds of training, all workers together", "")
+    figure = blank("seconds of training", "")
     colours = {"complete": COMPLETE, "pruned": PRUNED, "failed": FAILED}
     for state, colour in colours.items():
         seconds = sum(e.seconds for e in facts.entries if e.state == state)

@@ -41,8 +41,10 @@ def commands(facts: Facts) -> list[str]:
     chosen = chosen_of(facts)
     if chosen is not None:
         found.append(facts.command("retrain", f"--trial {chosen.number}"))
-    if facts.answers.confirmation is not None:
-        found.append(facts.command("confirm", f"--seeds {facts.answers.confirmation.seeds}"))
+    confirmed = facts.answers.confirmation
+    if confirmed is not None:
+        top = sum(row is not confirmed.baseline for row in confirmed.rows)
+        found.append(facts.command("confirm", f"--top {max(1, top)} --seeds {confirmed.seeds}"))
     if facts.answers.ablation is not None:
         found.append(facts.command("ablate", f"--seeds {facts.answers.ablation.seeds}"))
     return found

@@ -44,12 +44,15 @@ summary { cursor: pointer; color: var(--soft); font-size: .92rem }
 .across { overflow-x: auto }
 .parcoords .axis .domain, .parcoords .axis line { stroke: var(--soft) !important }
 .parcoords text { text-shadow: none !important }
+@page { margin: 15mm 14mm }
 @media print {
   :root { --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --box: #f6f6f6;
     --link: #000; --mark: #d9691e }
   body { font-size: 11pt; max-width: none; padding: 0 }
   nav { display: none }
-  figure, tr, pre { break-inside: avoid }
+  figure, tr { break-inside: avoid }
+  figure:has(pre) { break-inside: auto }
+  .scroll:not(:has(tr:nth-child(20))) { break-inside: avoid }
   h2 { break-after: avoid }
   pre { white-space: pre-wrap; overflow-wrap: anywhere }
 }

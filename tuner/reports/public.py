@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tuner.run import RunOptions
     from tuner.storage import Storage
     from tuner.study import Study
+    from tuner.views.recommended import Recommendation
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"
 
@@ -47,6 +48,24 @@ def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
 
     storage = opened(options.storage)
     return compare_studies(storage, [stored(storage, study) for study in studies])
+
+
+def best(study: str | Study, options: RunOptions) -> Recommendation:
+    """The configuration to take: the winner of ``confirm``, else the best of the search.
+
+    Raises:
+        StorageError, UsageError: as ``report`` does; also where no trial is complete.
+    """
+    from tuner.storage import opened
+    from tuner.views.recommended import recommended
+
+    storage = opened(options.storage)
+    known, study_id = stored(storage, study)
+    found = recommended(storage, known, study_id)
+    if found is None:
+        hint = f"tuner optimize --study {known.name} trains some"
+        raise UsageError(f"no trial of {known.name!r} is complete yet", hint=hint)
+    return found
 
 
 def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:

@@ -21,9 +21,9 @@ def view(found: Comparison) -> RenderableType:
 
 
 def _lines(side: Side) -> list[tuple[str, str]]:
-    measured = f"{side.measured} split, {several(side.seeds, 'seed')}"
-    if side.measured == "search":
-        measured = "validation split, one training *"
+    split = "test split" if side.measured == "test" else side.split
+    search = side.measured == "search"
+    measured = f"{split}, {'one training *' if search else several(side.seeds, 'seed')}"
     gain = "–" if side.gain is None else difference(side.gain, 0.0)
     counts = f"{side.complete} complete, {side.pruned} pruned, {side.failed} failed"
     return [

@@ -25,7 +25,7 @@ def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     split, mine, other = tested(found)
     rows = {
         "test": "rows of the test split, which the search never saw",
-        "validation": "validation split",
+        "validation": facts.study.measured_on,
     }[split]
     first = (
         f"Confirmed over {several(len(mine.values), 'seed')}: {found.winner.label} reaches "

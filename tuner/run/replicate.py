@@ -19,13 +19,14 @@ from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import OPEN, opened
+from tuner.study import Study
 from tuner.views.snapshot import Snapshot
 
 Watch = Callable[[Snapshot], None]
 
 
 def confirm(
-    study: str,
+    study: str | Study,
     options: RunOptions,
     *,
     top: int = 5,
@@ -35,7 +36,7 @@ def confirm(
     """Trains the best configurations and the baseline over seeds; what was trained is kept.
 
     Args:
-        study: the name of one that the database holds.
+        study: one that the database holds, or its name.
         top: so many configurations.
         seeds: trainings of each on the training rows, and again on all rows of the search.
         watch: called about twice a second with how far it is.
@@ -44,7 +45,8 @@ def confirm(
         UsageError: no trial is complete, or numbers that cannot be.
     """
     _check_counts(top=top, seeds=seeds)
-    held = Held(study, options, watch)
+    name = study if isinstance(study, str) else study.name
+    held = Held(name, options, watch)
     with allowing(of_person(options.allow)):
         wanted = confirming.wanted(held.job.study, held.trials, held.direction, top, seeds)
         if held.train(confirming.WHAT, wanted) and held.tests:
@@ -52,12 +54,12 @@ def confirm(
             held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs))
     found = confirming.read(held.storage, held.job.study)
     if found is None:
-        raise TrainingError("no training came to an end", where=study)
+        raise TrainingError("no training came to an end", where=name)
     return found
 
 
 def ablate(
-    study: str,
+    study: str | Study,
     options: RunOptions,
     *,
     seeds: int = 5,
@@ -67,7 +69,7 @@ def ablate(
     """Trains the confirmed configuration with each technique changed alone, over seeds.
 
     Args:
-        study: the name of one that the database holds.
+        study: one that the database holds, or its name.
         seeds: trainings of each configuration.
         views: of "off", "on" and "path".
         watch: called about twice a second with how far it is.
@@ -79,7 +81,8 @@ def ablate(
     for view in views:
         if view not in VIEWS:
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
-    held = Held(study, options, watch)
+    name = study if isinstance(study, str) else study.name
+    held = Held(name, options, watch)
     with allowing(of_person(options.allow)):
         mixed = held.mixture()
         held.train(taking_apart.WHAT, taking_apart.alone(mixed, views, seeds, held.tests))
@@ -90,7 +93,7 @@ def ablate(
                 break
     made = taking_apart.read(held.storage, held.job.study)
     if made is None:
-        raise TrainingError("no training came to an end", where=study)
+        raise TrainingError("no training came to an end", where=name)
     return made
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tuner.space import Config
 from tuner.views.answers import verdict
 from tuner.views.format import difference, duration, number
-from tuner.views.trials import Best, baseline_of, best_trial
+from tuner.views.recommended import recommended
+from tuner.views.trials import Best
 
 if TYPE_CHECKING:
     from tuner.storage import Storage
@@ -23,41 +24,29 @@ ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validati
 
 
 def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
-    """The best complete trial and its numbers; None if no trial is complete."""
-    from tuner.storage import measured
-
-    trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
-    trial = best_trial(trials, direction)
-    if trial is None or not trial.values:
+    """The recommended configuration and its numbers; None if no trial is complete."""
+    found = recommended(storage, study, study_id)
+    if found is None:
         return None
-    config = study.config(trial.params)
+    confirmed = found.confirmed
     return {
         "study": study.name,
-        "metric": metric,
-        "direction": direction,
-        "number": trial.number,
-        "value": trial.values[0],
-        "baseline": _baseline(baseline_of(study, trials)),
-        "confirmed": _confirmed(storage, study),
-        **{key: trial.user_attrs.get(key) for key in ATTRIBUTES},
-        "configuration": config,
+        "metric": found.metric,
+        "direction": found.direction,
+        "number": found.number,
+        "chosen_by": "search" if confirmed is None else "confirm",
+        "best_of_search": found.first,
+        "value": found.value,
+        "baseline": None if found.baseline is None else _baseline(found.baseline),
+        "confirmed": confirmed and {**asdict(confirmed), "verdict": verdict(confirmed)},
+        **{key: found.facts.get(key) for key in ATTRIBUTES},
+        "configuration": found.configuration,
         "measured_on": study.measured_on,
-        "toml": pasted(study, config),
+        "toml": pasted(study, found.configuration),
     }
 
 
-def _confirmed(storage: Storage, study: Study) -> dict[str, Any] | None:
-    """What `confirm` measured, where it ran."""
-    from tuner.answers.confirm import read
-
-    found = read(storage, study)
-    return None if found is None else {**asdict(found), "verdict": verdict(found)}
-
-
-def _baseline(found: Best | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
+def _baseline(found: Best) -> dict[str, Any]:
     return {"number": found.number, "value": found.value, "configuration": found.config}
 
 
@@ -74,7 +63,7 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
     place = best.get("measured_on", "validation split")
     found = [
         ("study", str(best["study"])),
-        ("trial", str(best["number"])),
+        ("trial", _trial(best)),
         (
             best["metric"],
             f"{number(best['value'])} on the {place}",
@@ -88,6 +77,14 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("confirmed", best["confirmed"]["verdict"]))
     known = [(key, best[key]) for key in ATTRIBUTES if best[key] is not None]
     return found + [(key.replace("_", " "), _attribute(key, value)) for key, value in known]
+
+
+def _trial(best: Mapping[str, Any]) -> str:
+    if best.get("chosen_by") != "confirm":
+        return str(best["number"])
+    first = best["best_of_search"]
+    other = "" if first == best["number"] else f"; trial {first} was the best of the search"
+    return f"{best['number']}, chosen by confirm{other}"
 
 
 def _attribute(key: str, value: Any) -> str:
