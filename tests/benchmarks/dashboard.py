@@ -81,7 +81,9 @@ def measured(url: str, study_id: int, trials: int) -> dict[str, Any]:
     storage = open_storage(url, engine_kwargs=CONNECTIONS)
     served = Served(application(storage, Options()))
     study = f"api/studies/{study_id}"
+    cpu = time.process_time()
     opening, size = served.seconds(f"{study}?after=0")
+    cpu = time.process_time() - cpu
     polls = []
     for _ in range(10):
         polls.append(served.seconds(f"{study}?after={trials - RUNNING}")[0])
@@ -92,6 +94,7 @@ def measured(url: str, study_id: int, trials: int) -> dict[str, Any]:
         count += 1
     return {
         "opening a study, seconds": opening,
+        "of them on a core": round(cpu, 3),
         "bytes": size,
         "again, seconds": served.seconds(f"{study}?after=0")[0],
         "poll, seconds": max(polls),

@@ -19,6 +19,7 @@ import pytest
 import waitress
 from optuna.artifacts import upload_artifact
 from optuna.study import StudyDirection, load_study
+from waitress import wasyncore
 
 from tuner.dashboard.serve import Options, address_of, application, create, listen
 from tuner.storage import Storage, artifact_store, open_storage
@@ -85,7 +86,8 @@ def running(server: Any, address: str) -> Iterator[Site]:
     try:
         yield Site(address)
     finally:
-        server.trigger.pull_trigger(server.close)  # in its own thread, which it ends
+        # In its own thread, which ends when nothing is left; a browser keeps connections.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(10)
         server.task_dispatcher.shutdown()
 
