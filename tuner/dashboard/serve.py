@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.dashboard.files import Files
 from tuner.dashboard.guard import guarded
 from tuner.dashboard.login import Login
 from tuner.dashboard.metrics import metrics
@@ -79,7 +80,9 @@ def application(storage: Storage, options: Options) -> Application:
     import optuna_dashboard
 
     pulse = Pulse(storage.database)
-    pages = patient(pulse, optuna_dashboard.wsgi(storage, artifact_store=artifact_store(storage)))
+    pages = patient(
+        pulse, optuna_dashboard.wsgi(storage, artifact_store=Files(artifact_store(storage)))
+    )
     inner = healthz(pulse, metrics(storage.database, pulse, pages))
     return guarded(inner, checks(options))
 
