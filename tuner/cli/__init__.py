@@ -22,6 +22,7 @@ from tuner.cli import (
     start,
 )
 from tuner.errors import TunerError
+from tuner.hidden import hide
 
 INTERRUPTED = 130
 
@@ -33,7 +34,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except TunerError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(hide(f"error: {error}"), err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as interrupt:
             typer.echo(str(interrupt) or "interrupted", err=True)
@@ -89,6 +90,7 @@ for command in (
     control.pause,
     control.resume,
     control.stop,
+    operating.logs,
 ):
     app.command()(command)
 app.add_typer(operating.db)

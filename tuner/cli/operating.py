@@ -1,15 +1,60 @@
-"""``db upgrade``: the service as its operator sees it."""
+"""``logs``, ``db upgrade``: the service as its operator sees it."""
 
 from __future__ import annotations
 
+import json
+import time
+from typing import Annotated
+
 import typer
 
+from tuner.cli.control import OneStudy
 from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl
 from tuner.cli.output import show_json
+from tuner.errors import UsageError
+
+FOLLOW_SECONDS = 1.0
+OneTrial = Annotated[
+    int | None,
+    typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="Only this trial of the study."),
+]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", envvar="TUNER_FOLLOW", help="Go on until interrupted."),
+]
 
 db = typer.Typer(
     name="db", no_args_is_help=True, help="Look after the database.", rich_markup_mode=None
 )
+
+
+def logs(
+    study: OneStudy = None,
+    trial: OneTrial = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    follow: Follow = False,
+    as_json: Json = False,
+) -> None:
+    """Print what happened to a study or trial and who did it, one line an event."""
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.views.happened import record, view
+
+    if trial is not None and study is None:
+        raise UsageError("--trial is a trial of a study", hint="give --study NAME too")
+    database = opened(storage)
+    study_id = None if study is None else stored_id(database, study)[1]
+    if as_json and not follow:
+        return show_json([record(event) for event in database.events(study_id, trial)])
+    known = 0
+    while True:
+        found = database.events(study_id, trial, after=known)
+        known = found[-1].event_id if found else known
+        lines = [json.dumps(record(each)) for each in found] if as_json else view(found)
+        for line in lines:
+            typer.echo(line)
+        if not follow:
+            return None
+        time.sleep(FOLLOW_SECONDS)
 
 
 @db.callback()

@@ -108,6 +108,41 @@ Json = Annotated[
 ]
 
 
+def _log(form: str) -> str:
+    from tuner.logs import FORMATS, configure
+
+    if form not in FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMATS)}")
+    configure(form)
+    return form
+
+
+def _log_json(form: str) -> str:
+    return _log(form) if form != "text" else form
+
+
+LogFormat = Annotated[
+    str,
+    typer.Option(
+        "--log-format",
+        envvar="TUNER_LOG_FORMAT",
+        metavar="text|json",
+        callback=_log,
+        help="How stderr tells what happens, one line an event.",
+    ),
+]
+ProgressFormat = Annotated[
+    str,
+    typer.Option(
+        "--log-format",
+        envvar="TUNER_LOG_FORMAT",
+        metavar="text|json",
+        callback=_log_json,
+        help="json: stderr tells what happens, one line an event, instead of progress.",
+    ),
+]
+
+
 def count_of(workers: str) -> int | str:
     """The number of workers as one, or "auto"."""
     return workers if workers == "auto" else int(workers)

@@ -15,6 +15,8 @@ from tuner.cli.options import (
     Allow,
     Device,
     Json,
+    LogFormat,
+    ProgressFormat,
     Seed,
     StorageUrl,
     StudyName,
@@ -59,6 +61,7 @@ def optimize(
     device: Device = "auto",
     seed: Seed = None,
     allow: Allow = None,
+    log_format: ProgressFormat = "text",
     as_json: Json = False,
 ) -> None:
     """Create or continue a study until its budget is met."""
@@ -135,16 +138,16 @@ def worker(
     workers: Workers = "1",
     device: Device = "auto",
     allow: Allow = None,
+    log_format: LogFormat = "text",
     idle_exit: IdleExit = False,
 ) -> None:
     """Serve every open study in the database until stopped."""
-    from functools import partial
-
     from tuner import run
     from tuner.cli.lookup import served
+    from tuner.logs import note
     from tuner.run.options import worker_devices
 
-    say, packages = partial(typer.echo, err=True), tuple(allow or ())
+    say, packages = note, tuple(allow or ())
     names = served(storage, study or (), idle_exit, say)
     devices = worker_devices(run_options(storage, None, None, workers, device, None, allow))
     if len(devices) > 1:

@@ -20,6 +20,7 @@ import torch
 
 from tuner.allowed import Allowed, allowing
 from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.logs import note
 from tuner.storage import open_storage
 from tuner.storage.claiming import LEASE_SECONDS
 from tuner.worker import AnyJob, Worker
@@ -83,7 +84,7 @@ def quiet() -> None:
 
 
 def open_worker(
-    url: str, device: str, leaving: Leaving, say: Callable[[str], None] = lambda _: None
+    url: str, device: str, leaving: Leaving, say: Callable[[str], None] = note
 ) -> Worker:
     """A worker with connections of its own, registered in the database."""
     quiet()
@@ -136,7 +137,7 @@ def telling(said: Connection) -> Iterator[None]:
 def _work(
     url: str, device: str, job: AnyJob, deadline: float | None, leaving: Leaving, said: Connection
 ) -> None:
-    patiently = Patience(leaving, lambda _: None)
+    patiently = Patience(leaving, note)
     worker = patiently(lambda: open_worker(url, device, leaving))
     try:
         worker.work(job, deadline)

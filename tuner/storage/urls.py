@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from tuner.errors import StorageError, nearest
+from tuner.hidden import SECRETS, redact, remember
 
+__all__ = ["check_file", "engine_options", "parse", "redact"]
 SCHEMES = ("sqlite", "postgresql")
 _ALIASES = {"postgres": "postgresql"}
 _EXAMPLES = "for example sqlite:///tuner.db or postgresql://user@host/name"
-_SECRETS = ("password", "passwd", "sslpassword")
 BUSY_SECONDS = 60
-
-
-def redact(url: str) -> str:
-    """The URL with every password replaced by `***`, safe to print and to log."""
-    # Up to the last @: a password that was not escaped may hold any character.
-    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(rf"([?&](?:{'|'.join(_SECRETS)})=)[^&]*", r"\1***", shown, flags=re.I)
 
 
 def parse(url: str) -> URL:
@@ -38,6 +31,9 @@ def parse(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise StorageError("is not a database URL", where=redact(url), hint=_EXAMPLES) from None
+    remember(parsed.password)
+    for name in SECRETS:
+        remember(str(parsed.query.get(name, "")))
     scheme = parsed.drivername.split("+")[0]
     scheme = _ALIASES.get(scheme, scheme)
     if scheme == "sqlite":

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tuner.logs import as_json
 from tuner.views.lines import Lines
 from tuner.views.live import live_view
 from tuner.views.snapshot import Snapshot
@@ -23,6 +24,9 @@ def watching(console: Console) -> Iterator[Watch]:
     It is drawn only when it is called: a thread that draws would be in the way of workers that
     are forked.
     """
+    if as_json():  # the workers' lines say it all
+        yield lambda _: None
+        return
     if not console.file.isatty() or console.is_dumb_terminal:
         yield _plain(console)
         return

@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from optuna.pruners import BasePruner, NopPruner
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError
+from tuner.logs import note, tell
 from tuner.search.prune import PruningStudy
 from tuner.search.pruners import build_pruner
 from tuner.search.view import StudyView
 from tuner.storage import OPEN, STOPPED, Lease, OutageError, Outbox, Propose, Storage
 from tuner.worker.clock import Clock
+from tuner.worker.explain import outcome
 from tuner.worker.job import AnyJob, Job, ObjectiveJob
 from tuner.worker.objective import Blank, Caller
 from tuner.worker.patience import Patience
@@ -61,8 +64,9 @@ class Worker:
         device: torch.device,
         leaving: Leaving,
         spool: Path | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        say: Callable[[str], None] = note,
     ) -> None:
+        tell("started", worker=holder, device=str(device))
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
         self.patiently = Patience(leaving, say)
@@ -128,9 +132,13 @@ class Worker:
         lease = self._claim(bench)
         if lease is None:
             return False
+        told = partial(tell, study=bench.job.study.name, trial=lease.number, worker=self.holder)
+        told("claimed", resumed=lease.resumed or None)
         with self.clock.measure("training"):
             bench.run(lease)
-        self._check_failures(bench.job, lease.trial_id)
+        trial = self.storage.get_trial(lease.trial_id)
+        told(*outcome(trial, self.outbox.lost(lease)))
+        self._check_failures(bench.job, trial)
         return True
 
     def _claim(self, bench: Bench) -> Lease | None:
@@ -157,6 +165,7 @@ class Worker:
             with suppress(OutageError):  # its row says when it was last alive
                 self.storage.unregister_worker(self.holder)
         finally:
+            tell("left", worker=self.holder)
             self.storage.close()
 
     def _nothing_left(self, job: AnyJob) -> bool:
@@ -165,8 +174,7 @@ class Worker:
             progress = self.patiently(lambda: self.storage.progress(job.study_id))
         return progress.met or progress.state != OPEN
 
-    def _check_failures(self, job: AnyJob, trial_id: int) -> None:
-        trial = self.storage.get_trial(trial_id)
+    def _check_failures(self, job: AnyJob, trial: FrozenTrial) -> None:
         if trial.state != TrialState.FAIL:
             return
         self.patiently(self.outbox.flush)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from tuner.search.view import StudyView
 from tuner.space import shown
 from tuner.storage import Lease, OutageError, Update
 from tuner.storage.frozen import GROWS, blank
-from tuner.worker.explain import explain
+from tuner.worker.explain import explain, traced
 from tuner.worker.job import ObjectiveJob
 from tuner.worker.patience import Patience
 from tuner.worker.signals import StopRequested
@@ -110,7 +109,7 @@ class ObjectiveRun:
         except TrainingError as error:
             self._tell(TrialState.FAIL, "failed", error=str(error))
         except (Exception, SystemExit) as error:
-            trace = traceback.format_exc()
+            trace = traced()
             self._tell(TrialState.FAIL, "failed", error=explain(error), traceback=trace)
         return None
 

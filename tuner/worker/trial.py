@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from tuner.training.folds import Folds
 from tuner.training.plain import Trainer
 from tuner.worker.building import build_trainer, last_epoch, replica_facts
 from tuner.worker.clock import Clock
-from tuner.worker.explain import explain
+from tuner.worker.explain import explain, traced
 from tuner.worker.job import Job
 from tuner.worker.signals import Leaving, StopRequested
 
@@ -179,7 +178,7 @@ class TrialRun:
         return facts
 
     def _fail(self, message: str) -> None:
-        facts = self._facts("failed") | {"error": message, "traceback": traceback.format_exc()}
+        facts = self._facts("failed") | {"error": message, "traceback": traced()}
         self._put(state=TrialState.FAIL, user_attrs=facts)
 
     def _leave(self) -> None:

@@ -1,0 +1,63 @@
+"""``logs`` and ``db upgrade`` over a real run."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+
+
+def test_logs_tell_what_happened_to_a_study(place: Any, tuner: Run) -> None:
+    lines = tuner("logs", "--study", "small").stdout.splitlines()
+    kinds = [line.split()[1] for line in lines]
+    assert kinds[0] == "submitted"
+    assert kinds.count("claimed") == kinds.count("ended") == 4
+    assert {"started", "left"} <= set(kinds)
+    assert tuner("logs").stdout.splitlines() == lines
+    one = tuner("logs", "--study", "small", "--trial", "0").stdout.splitlines()
+    assert [line.split()[1:5] for line in one] == [
+        [kind, "small", "trial", "0"] for kind in ("claimed", "ended")
+    ]
+    assert 'why="all epochs"' in one[1]
+
+
+def test_logs_as_json(place: Any, tuner: Run) -> None:
+    found = json.loads(tuner("logs", "--study", "small", "--trial", "1", "--json").stdout)
+    assert [event["kind"] for event in found] == ["claimed", "ended"]
+    assert (found[1]["study"], found[1]["trial"], found[1]["state"]) == ("small", 1, "complete")
+
+
+def test_a_trial_wants_its_study(place: Any, tuner: Run) -> None:
+    outcome = tuner("logs", "--trial", "1")
+    assert outcome.code == 2
+    assert "--study" in outcome.stderr
+
+
+def test_an_older_database_is_refused_by_every_command(place: Any, tuner: Run) -> None:
+    with closing(sqlite3.connect("tuner.db")) as connection, connection:
+        connection.execute("UPDATE tuner_versions SET version = 1")
+    small = ("--study", "small")
+    for command in (["status"], ["logs"], ["best", *small], ["pause", *small], ["worker"]):
+        outcome = tuner(*command)
+        assert outcome.code == 2
+        assert "sqlite:///tuner.db: was made by an older tuner" in outcome.stderr
+        assert "tuner db upgrade" in outcome.stderr
+    upgraded = tuner("db", "upgrade")
+    assert upgraded.code == 0
+    assert upgraded.stdout.startswith("upgraded: tables of tuner ")
+    again = json.loads(tuner("db", "upgrade", "--json").stdout)
+    assert again["before"] == again["after"]
+    assert tuner("db", "upgrade").stdout.startswith("nothing to do: ")
+    assert tuner("status").code == 0
+
+
+def test_an_upgrade_makes_no_database(empty: Path, tuner: Run) -> None:
+    outcome = tuner("db", "upgrade")
+    assert outcome.code == 2
+    assert "no such database" in outcome.stderr
+    assert list(empty.iterdir()) == []

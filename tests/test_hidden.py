@@ -1,0 +1,40 @@
+"""Passwords in any text."""
+
+from __future__ import annotations
+
+import pytest
+
+from tuner import hidden
+from tuner.hidden import hide, remember
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hidden, "_known", set())
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no secret: 1:2@3", "no secret: 1:2@3"),
+        ("at postgresql://me:s3cret@host/x, and", "at postgresql://me:***@host/x, and"),
+        ("(postgresql://h/x?password=s3cret)", "(postgresql://h/x?password=***"),
+        ("two http://a:b@c http://d:e@f", "two http://a:***@c http://d:***@f"),
+    ],
+)
+def test_urls_in_a_text_lose_their_passwords(text: str, shown: str) -> None:
+    assert hide(text).startswith(shown)
+
+
+def test_what_is_known_is_hidden_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember("gr8 s/cret")
+    monkeypatch.setenv("PGPASSWORD", "from-the-environment")
+    assert hide("'gr8 s/cret' gr8%20s%2Fcret from-the-environment") == "'***' *** ***"
+
+
+def test_what_would_turn_up_in_words_is_not_known() -> None:
+    remember("a")
+    remember("")
+    remember(None)
+    assert hide("a bad day") == "a bad day"
