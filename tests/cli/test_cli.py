@@ -17,7 +17,7 @@ from tuner.errors import StudyFileError, TrainingError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
 CONTROL = ["best", "dashboard", "status", "pause", "resume", "stop"]
-COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques", "logs", "db"]
+COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques", "logs", "copy", "db"]
 HEAVY = {"torch", "optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}
 
 

@@ -47,7 +47,7 @@ def test_a_password_turns_up_nowhere(
             time.sleep(0.05)
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, err
-        said += out + err + "".join(lines)
+        said += "\n".join([out, err, *lines, ""])
 
     study = ("--study", "loud.toml")
     run("submit", *study, code=0)

@@ -91,6 +91,7 @@ for command in (
     control.resume,
     control.stop,
     operating.logs,
+    operating.copy,
 ):
     app.command()(command)
 app.add_typer(operating.db)

@@ -1,4 +1,4 @@
-"""``logs``, ``db upgrade``: the service as its operator sees it."""
+"""``logs``, ``copy``, ``db upgrade``: the service as its operator sees it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ FOLLOW_SECONDS = 1.0
 OneTrial = Annotated[
     int | None,
     typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="Only this trial of the study."),
+]
+Source = Annotated[
+    str,
+    typer.Option("--from", envvar="TUNER_FROM", metavar="URL", help="The database they are in."),
+]
+Target = Annotated[
+    str, typer.Option("--to", envvar="TUNER_TO", metavar="URL", help="The database they go to.")
 ]
 Follow = Annotated[
     bool,
@@ -55,6 +62,25 @@ def logs(
         if not follow:
             return None
         time.sleep(FOLLOW_SECONDS)
+
+
+def copy(
+    source: Source,
+    target: Target,
+    study: OneStudy = None,
+    as_json: Json = False,
+) -> None:
+    """Copy studies to another database, where they can go on."""
+    from tuner.cli.lookup import opened
+    from tuner.operation.copy import copy as transfer
+    from tuner.storage import open_storage
+
+    done = transfer(opened(source), open_storage(target), study)
+    if as_json:
+        return show_json([each._asdict() for each in done])
+    for name, trials, new in done:
+        typer.echo(f"{name}: {trials} trials {'copied' if new else 'are there already'}")
+    return None
 
 
 @db.callback()

@@ -95,13 +95,17 @@ def _is_metadata(table: Table) -> Any:
     return or_(*(table.c.key.startswith(p, autoescape=True) for p in (PREFIX, OLD_PREFIX)))
 
 
-def forget(connection: Connection, study_id: int) -> None:
-    """Remove from the database the artifacts of a study and its trials."""
+def artifact_ids(connection: Connection, study_id: int) -> list[str]:
+    """The artifacts of a study and its trials."""
     owned, mine = studies.SYSTEM_ATTRS, select(studies.SYSTEM_ATTRS.c.value_json)
     values = connection.execute(mine.where(owned.c.study_id == study_id, _is_metadata(owned)))
     metas = [_read(value) for (value,) in values]
     ids = [each.artifact_id for each in attached(connection, study_id)]
-    ids += [meta["artifact_id"] for meta in metas if meta]
-    for artifact_id in ids:
+    return ids + [meta["artifact_id"] for meta in metas if meta]
+
+
+def forget(connection: Connection, study_id: int) -> None:
+    """Remove from the database the artifacts of a study and its trials."""
+    for artifact_id in artifact_ids(connection, study_id):
         table = schema.artifacts
         connection.execute(table.delete().where(table.c.artifact_id == artifact_id))

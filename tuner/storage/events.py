@@ -14,11 +14,11 @@ from tuner.storage import schema, sql
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Update
 from tuner.storage.puts import Put
 
-SUBMITTED, BUDGET = "submitted", "budget"
+SUBMITTED, BUDGET, COPIED = "submitted", "budget", "copied"
 CLAIMED, LOST, RELEASED, ENDED = "claimed", "lost", "released", "ended"
 STARTED, LEFT, OUTAGE = "started", "left", "outage"
 OF_STATE = {OPEN: "resumed", PAUSED: "paused", STOPPED: "stopped"}
-KINDS = (SUBMITTED, BUDGET, CLAIMED, LOST, RELEASED, ENDED, STARTED, LEFT, OUTAGE)
+KINDS = (SUBMITTED, BUDGET, COPIED, CLAIMED, LOST, RELEASED, ENDED, STARTED, LEFT, OUTAGE)
 """And those of ``OF_STATE``. LOST names the earlier holder as its worker and the next in `by`;
 OUTAGE has the `seconds` that the database did not answer a worker, told once it did again."""
 

@@ -1,0 +1,150 @@
+"""Studies move between SQLite and PostgreSQL whole, and go on there."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+from optuna.artifacts import upload_artifact
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from tuner.errors import UsageError
+from tuner.operation.copy import copy
+from tuner.storage import Storage, Update
+from tuner.storage.artifacts import DatabaseArtifacts
+
+Make = Callable[..., int]
+
+
+def _shown(storage: Storage, study_id: int) -> list[str]:
+    """Trials without their ids; as words, in which NaN is like NaN."""
+    trials = storage.get_all_trials(study_id)
+    for trial in trials:
+        trial._trial_id = 0
+        trial.user_attrs = dict(sorted(trial.user_attrs.items()))
+        trial.system_attrs = dict(sorted(trial.system_attrs.items()))
+    return [repr(trial) for trial in trials]
+
+
+def test_a_study_moves_and_goes_on_with_its_exact_budget(
+    pair: tuple[Storage, Storage], make: Make, claim: Any, train: Any
+) -> None:
+    source, target = pair
+    make(target, "other", 2)  # so that ids differ
+    study_id = make(source, trials=7)
+    optuna.load_study(study_name="study", storage=source).enqueue_trial({"x": 0.5})
+    lease = claim(source, study_id)  # the enqueued one
+    source.write([Update(lease, {1: 0.7}, {"mine": [1, None]}, checkpoint=b"state\0")])
+    source.release([lease])
+    source.set_study_user_attr(study_id, "note", "what it is")
+
+    [copied] = copy(source, target)
+    assert copied == ("study", 8, True)
+    there = target.get_study_id_from_name("study")
+    assert _shown(target, there) == _shown(source, study_id)
+    assert target.get_study_user_attrs(there) == source.get_study_user_attrs(study_id)
+    assert target.get_study_system_attrs(there) == source.get_study_system_attrs(study_id)
+    assert target.get_study_directions(there) == source.get_study_directions(study_id)
+    assert target.progress(there) == source.progress(study_id)
+    kinds = [event.kind for event in source.events(study_id)]
+    assert [event.kind for event in target.events(there)] == [*kinds, "copied"]
+    assert len(target.events(there, 7)) == 2  # claimed, released
+
+    assert copy(source, target) == [("study", 8, False)]
+    again = claim(target, there)
+    assert (again.number, again.resumed, again.checkpoint) == (7, True, b"state\0")
+    assert again.trial.params["x"] == 0.5
+    target.write([Update(again, {2: 0.6}, state=TrialState.COMPLETE, value=0.6)])
+    train(target, there, 4)
+    assert target.claim(there, "me", lambda *_: pytest.fail("the budget is met")) is None
+    assert target.progress(there).finished == 12
+
+    with pytest.raises(UsageError, match="other trials") as caught:
+        copy(source, target)
+    assert caught.value.exit_code == 2
+    assert target.progress(there).finished == 12
+
+
+def test_artifacts_move_along(pair: tuple[Storage, Storage], make: Make, tmp_path: Any) -> None:
+    source, target = pair
+    make(source, trials=1)
+    make(source, "not-this")
+    path = tmp_path / "weights.bin"
+    path.write_bytes(bytes(range(256)) * 8192)
+    ids = []
+    for name in ("study", "not-this"):
+        study = optuna.load_study(study_name=name, storage=source)
+        store = DatabaseArtifacts(source.database)
+        ids += [
+            upload_artifact(
+                artifact_store=store, file_path=str(path), study_or_trial=each, storage=source
+            )
+            for each in (study, study.ask())
+        ]
+    copy(source, target, "study")
+    kept = DatabaseArtifacts(target.database)
+    assert sorted(kept.ages()) == sorted(ids[:2])
+    for artifact_id in ids[:2]:
+        with kept.open_reader(artifact_id) as file:
+            assert isinstance(file, io.BufferedReader)
+            assert file.read() == path.read_bytes()
+
+
+def test_replicas_go_along_and_others_stay(pair: tuple[Storage, Storage], make: Make) -> None:
+    source, target = pair
+    for name in ("study", "study:confirm", "study:ablate", "study2", "other"):
+        make(source, name, 1)
+    assert {each.study for each in copy(source, target, "study")} == {
+        "study",
+        "study:confirm",
+        "study:ablate",
+    }
+    assert len(copy(source, target)) == 5
+    with pytest.raises(UsageError, match="'stud'"):
+        copy(source, target, "stud")
+
+
+def test_two_studies_are_never_mixed_and_nothing_is_written(
+    pair: tuple[Storage, Storage], make: Make
+) -> None:
+    source, target = pair
+    make(source, "fine", 1)
+    make(source, "study", 3)
+    make(target, "study", 2)
+    with pytest.raises(UsageError, match="other trials"):
+        copy(source, target)
+    assert [study.study_name for study in target.get_all_studies()] == ["study"]
+    assert target.progress(1).finished == 2
+
+
+def test_what_a_worker_is_at_is_not_copied(
+    pair: tuple[Storage, Storage], make: Make, claim: Any
+) -> None:
+    source, target = pair
+    study_id = make(source, trials=1)
+    claim(source, study_id)
+    with pytest.raises(UsageError, match="workers are at 1 of its trials") as caught:
+        copy(source, target)
+    assert "tuner pause --study study" in str(caught.value)
+    assert target.get_all_studies() == []
+    with source.database.write() as connection:  # its worker died
+        connection.execute(text("UPDATE tuner_leases SET expires = 1"))
+    copy(source, target)
+    assert claim(target, 1).number == 1
+
+
+def test_a_study_arrives_whole_or_not_at_all(
+    pair: tuple[Storage, Storage], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = pair
+    make(source, trials=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("tuner.storage.events.add", lambda *_: 1 / 0)  # the last that is written
+        with pytest.raises(ZeroDivisionError):
+            copy(source, target)
+    assert target.get_all_studies() == []
+    assert copy(source, target) == [("study", 2, True)]

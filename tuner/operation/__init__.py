@@ -1,0 +1,1 @@
+"""What an operator does with a database: copy, delete, collect garbage."""
