@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.options import DEFAULT_STORAGE, StorageUrl
+from tuner.cli.options import DEFAULT_STORAGE, LogFormat, StorageUrl
 
 Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]
 Port = Annotated[
@@ -67,6 +67,7 @@ def dashboard(
     allowed_host: AllowedHost = None,
     trusted_proxy: TrustedProxy = None,
     no_open: NoOpen = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Serve optuna-dashboard, with curves and trials as they happen, until Ctrl-C."""
     from tuner.dashboard import Options, serve

@@ -24,6 +24,8 @@ from tuner.dashboard.names import (
 from tuner.dashboard.pulse import Pulse, healthz, patient
 from tuner.dashboard.wsgi import Application, Check
 from tuner.errors import UsageError
+from tuner.hidden import remember
+from tuner.logs import tell
 from tuner.storage import Storage, artifact_store, opened
 
 THREADS = 8
@@ -136,13 +138,16 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
         StorageError: there is no such database, or it does not answer.
         UsageError: the address cannot be listened at.
     """
+    remember(options.password)
     storage = opened(url, engine_kwargs=CONNECTIONS)
     listening = listen(options.host, options.port)
     server = create(application(storage, options), listening, options.trusted_proxy)
     logging.getLogger("optuna_dashboard._bottle_util").addFilter(_one_line)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    tell("started", "dashboard", host=options.host, port=listening.getsockname()[1])
     ready(address_of(listening))
     server.run()
+    tell("left", "dashboard")
     server.close()
     storage.close()
 
