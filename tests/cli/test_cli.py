@@ -17,7 +17,18 @@ from tuner.errors import StudyFileError, TrainingError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
 CONTROL = ["best", "dashboard", "status", "pause", "resume", "stop"]
-COMMANDS = [*RUNNING, *CONTROL, "check", "studies", "techniques", "logs", "copy", "db"]
+COMMANDS = [
+    *RUNNING,
+    *CONTROL,
+    "check",
+    "studies",
+    "techniques",
+    "logs",
+    "copy",
+    "delete",
+    "gc",
+    "db",
+]
 HEAVY = {"torch", "optuna", "sqlalchemy", "pandas", "sklearn", "scipy", "numpy"}
 
 

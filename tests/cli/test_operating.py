@@ -61,3 +61,35 @@ def test_an_upgrade_makes_no_database(empty: Path, tuner: Run) -> None:
     assert outcome.code == 2
     assert "no such database" in outcome.stderr
     assert list(empty.iterdir()) == []
+
+
+def test_a_study_is_copied_and_deleted(place: Any, tuner: Run) -> None:
+    first = tuner("copy", "--from", "sqlite:///tuner.db", "--to", "sqlite:///team.db")
+    assert (first.code, first.stdout) == (0, "small: 4 trials copied\n")
+    again = tuner("copy", TUNER_FROM="sqlite:///tuner.db", TUNER_TO="sqlite:///team.db")
+    assert again.stdout == "small: 4 trials are there already\n"
+    kept = tuner("delete", "--study", "small")  # and nobody answers
+    assert kept.code == 1
+    assert "Delete small with 4 trials?" in kept.stderr
+    assert tuner("status", "--study", "small").code == 0
+    gone = tuner("delete", "--study", "small", "--yes")
+    assert (gone.code, gone.stdout) == (0, "deleted small: 4 trials\n")
+    assert tuner("best", "--study", "small").code == 2
+    assert tuner("best", "--study", "small", "--storage", "sqlite:///team.db").code == 0
+
+
+def test_gc_says_what_it_would_do(place: Any, tuner: Run, tmp_path: Path) -> None:
+    spool = {"TUNER_SPOOL": str(tmp_path / "spool")}
+    assert tuner("gc", "--dry-run", **spool).stdout == (
+        "would remove 0 checkpoints, 0 leases, 0 artifacts, 0 workers, 0 events, 0 results\n"
+    )
+    found = json.loads(tuner("gc", "--json", "--older-than", "1s", **spool).stdout)
+    assert found.keys() == {
+        "checkpoints",
+        "leases",
+        "artifacts",
+        "workers",
+        "events",
+        "results",
+    }
+    assert tuner("gc", "--older-than", "soon", **spool).code == 2

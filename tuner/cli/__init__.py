@@ -92,6 +92,8 @@ for command in (
     control.stop,
     operating.logs,
     operating.copy,
+    operating.delete,
+    operating.gc,
 ):
     app.command()(command)
 app.add_typer(operating.db)

@@ -1,4 +1,4 @@
-"""``logs``, ``copy``, ``db upgrade``: the service as its operator sees it."""
+"""``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: the service as its operator sees it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tuner.cli.control import OneStudy
-from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl
+from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
 from tuner.cli.output import show_json
 from tuner.errors import UsageError
 
@@ -24,6 +24,22 @@ Source = Annotated[
 ]
 Target = Annotated[
     str, typer.Option("--to", envvar="TUNER_TO", metavar="URL", help="The database they go to.")
+]
+Yes = Annotated[bool, typer.Option("--yes", envvar="TUNER_YES", help="Do not ask.")]
+Force = Annotated[
+    bool, typer.Option("--force", envvar="TUNER_FORCE", help="Even while workers are at it.")
+]
+OlderThan = Annotated[
+    str,
+    typer.Option(
+        "--older-than",
+        envvar="TUNER_OLDER_THAN",
+        metavar="DURATION",
+        help="What is younger stays, except checkpoints of ended trials.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", envvar="TUNER_DRY_RUN", help="Only say what would be removed.")
 ]
 Follow = Annotated[
     bool,
@@ -81,6 +97,49 @@ def copy(
     for name, trials, new in done:
         typer.echo(f"{name}: {trials} trials {'copied' if new else 'are there already'}")
     return None
+
+
+def delete(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    yes: Yes = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a study, with what `confirm` and `ablate` made for it."""
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.operation.delete import delete as remove
+    from tuner.operation.delete import doomed
+
+    database = opened(storage)
+    found = doomed(database, stored_id(database, study)[0], force)
+    names = ", ".join(found.studies)
+    if not yes:
+        typer.confirm(f"Delete {names} with {found.trials} trials?", abort=True, err=True)
+    remove(database, found)
+    if as_json:
+        return show_json({"studies": list(found.studies), "trials": found.trials})
+    return typer.echo(f"deleted {names}: {found.trials} trials")
+
+
+def gc(
+    storage: StorageUrl = DEFAULT_STORAGE,
+    older_than: OlderThan = "7d",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what nobody needs: of ended trials, dead workers, and artifacts without an owner."""
+    from tuner.cli.lookup import opened
+    from tuner.operation.garbage import collect
+    from tuner.run.process import spool_folder
+    from tuner.study.settings import seconds
+
+    older = seconds("--older-than", older_than)
+    found = collect(opened(storage), spool_folder(), older, dry_run)
+    if as_json:
+        return show_json(found._asdict())
+    counted = ", ".join(f"{count} {name}" for name, count in found._asdict().items())
+    return typer.echo(f"{'would remove' if dry_run else 'removed'} {counted}")
 
 
 @db.callback()

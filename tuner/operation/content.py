@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import TrialState
 from sqlalchemy import Connection, Enum, String, Table, insert, select, text, type_coerce
 
-from tuner.storage import events, puts, rows, schema, sql, studies
+from tuner.operation.live import live
+from tuner.storage import events, puts, rows, schema, studies
 from tuner.storage.attached import artifact_ids
 from tuner.storage.database import Database
 from tuner.storage.puts import Put
@@ -70,9 +70,6 @@ def read(connection: Connection, study_id: int, name: str) -> Content:
     """All rows of a study."""
     trials, held, saved, told = rows.TRIALS, schema.leases, schema.checkpoints, schema.events
     mine = select(trials.c.trial_id).where(trials.c.study_id == study_id)
-    live = select(held.c.trial_id).join(trials, trials.c.trial_id == held.c.trial_id)
-    live = live.where(held.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
-    live = live.where(held.c.holder != "", held.c.expires > sql.now(connection.dialect.name))
     known = artifact_ids(connection, study_id)
     kept = schema.artifacts
     return Content(
@@ -87,7 +84,7 @@ def read(connection: Connection, study_id: int, name: str) -> Content:
         checkpoints=_rows(connection, saved, saved.c.trial_id.in_(mine)),
         events=_rows(connection, told, told.c.study_id == study_id, "study_id", "event_id"),
         artifacts=_rows(connection, kept, kept.c.artifact_id.in_(known)),
-        held=len(connection.execute(live).all()),
+        held=live(connection, study_id),
     )
 
 

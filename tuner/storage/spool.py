@@ -23,8 +23,13 @@ class Spool:
     """A folder of JSON files, one for each result; one sub-folder for each database."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
+        self._folder = self.folder(folder, url)
         self._folder.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def folder(folder: Path, url: str) -> Path:
+        """The sub-folder of a database."""
+        return folder / hashlib.sha256(url.encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         return str(self._folder)

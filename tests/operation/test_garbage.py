@@ -1,0 +1,52 @@
+"""What nobody needs goes; what somebody may need stays."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from sqlalchemy import text
+
+from tuner.operation.garbage import Garbage, collect
+from tuner.storage import Storage, Update
+from tuner.storage.artifacts import DatabaseArtifacts
+from tuner.storage.spool import Spool
+
+NOTHING = Garbage(0, 0, 0, 0, 0, 0)
+
+
+def test_what_nobody_needs_goes(
+    storage: Storage, make: Callable[..., int], claim: Any, spool: Path
+) -> None:
+    study_id = make(storage, trials=1)
+    ended, goes_on = claim(storage, study_id), claim(storage, study_id)
+    storage.write([Update(lease, checkpoint=b"state") for lease in (ended, goes_on)])
+    results = Spool(spool, str(storage.database.url))
+    results.keep([Update(lease, state=TrialState.PRUNED) for lease in (ended, goes_on)])
+    optuna.load_study(study_name="study", storage=storage)._storage.set_trial_state_values(
+        ended.trial_id, TrialState.COMPLETE, [1.0]
+    )
+    storage.register_worker("died", "host", 1, "cpu")
+    DatabaseArtifacts(storage.database).write("orphan", io.BytesIO(b"x"))
+    assert collect(storage, spool, 3600.0) == Garbage(1, 1, 0, 0, 0, 0)
+
+    for table, column in (("workers", "renewed"), ("artifacts", "written"), ("events", "time")):
+        with storage.database.write() as connection:
+            connection.execute(text(f"UPDATE tuner_{table} SET {column} = {column} - 7200"))
+    for path in spool.rglob("*.json"):
+        os.utime(path, (1, 1))
+    found = Garbage(0, 0, 1, 1, 1, 1)
+    assert collect(storage, spool, 3600.0, dry=True) == found
+    assert collect(storage, spool, 3600.0) == found
+    assert collect(storage, spool, 3600.0) == NOTHING
+    assert storage.workers() == []
+    assert [path.name for path in spool.rglob("*.json")] == [f"{goes_on.trial_id}-1.json"]
+    storage.release([goes_on])
+    assert claim(storage, study_id).checkpoint == b"state"
+    kinds = [event.kind for event in storage.events()]
+    assert kinds[:2] == ["submitted", "claimed"]  # a study's events stay with it

@@ -1,0 +1,91 @@
+"""What nobody needs any more: ``tuner gc``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Table, func, select
+
+from tuner.storage import Storage, artifact_store, rows, schema, sql, studies
+from tuner.storage.spool import Spool
+from tuner.storage.tidying import orphans, remove
+
+
+class Garbage(NamedTuple):
+    """How many of each were, or would be, removed.
+
+    Attributes:
+        checkpoints, leases: of trials that ended.
+        artifacts: of which no study and no trial knows.
+        workers: rows of those that died.
+        events: of workers alone, and of studies that are gone.
+        results: on this machine's disk, of trials that ended or are gone.
+    """
+
+    checkpoints: int
+    leases: int
+    artifacts: int
+    workers: int
+    events: int
+    results: int
+
+
+def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> Garbage:
+    """Remove what nobody needs.
+
+    Args:
+        spool: where this machine's workers keep results that have to wait.
+        older: seconds; what is younger stays, except checkpoints and leases.
+        dry: count only.
+    """
+    store = artifact_store(storage)
+    lost = orphans(storage, store, older)
+    if not dry:
+        remove(store, lost)
+    with storage.database.write() as connection:
+        counts = [_remove(connection, *each, dry) for each in _useless(connection, older)]
+        results = _results(connection, storage, spool, older)
+    for path in () if dry else results:
+        path.unlink(missing_ok=True)
+    checkpoints, leases, workers, events = counts
+    return Garbage(checkpoints, leases, len(lost), workers, events, len(results))
+
+
+def _useless(connection: Connection, older: float) -> list[tuple[Table, Any]]:
+    saved, held, alive, told = schema.checkpoints, schema.leases, schema.workers, schema.events
+    unfinished = select(rows.TRIALS.c.trial_id).where(
+        rows.TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+    )
+    before = sql.now(connection.dialect.name) - older
+    known = select(studies.STUDIES.c.study_id)
+    gone = told.c.study_id.is_not(None) & told.c.study_id.not_in(known)
+    return [
+        (saved, saved.c.trial_id.not_in(unfinished)),
+        (held, held.c.trial_id.not_in(unfinished)),
+        (alive, alive.c.renewed < before),
+        (told, (told.c.study_id.is_(None) & (told.c.time < before)) | gone),
+    ]
+
+
+def _remove(connection: Connection, table: Table, useless: Any, dry: bool) -> int:
+    count = select(func.count()).select_from(table).where(useless)
+    found = int(connection.execute(count).scalar_one())
+    if found and not dry:
+        connection.execute(table.delete().where(useless))
+    return found
+
+
+def _results(connection: Connection, storage: Storage, folder: Path, older: float) -> list[Path]:
+    """Files of results that can be told no more: somebody else told how their trials ended."""
+    found = []
+    for path in Spool.folder(folder, str(storage.database.url)).glob("*"):
+        number = path.name.split("-")[0]
+        if not number.isdigit() or time.time() - path.stat().st_mtime < older:
+            continue
+        head = rows.read_head(connection, int(number))
+        if head is None or head[1].state.is_finished():
+            found.append(path)
+    return found
