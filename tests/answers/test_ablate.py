@@ -64,6 +64,7 @@ def test_without_confirm_it_takes_the_best_of_the_search(searched: Any) -> None:
     found = ablate(searched.name, searched.options, seeds=1, views=["off"])
     assert not found.confirmed
     assert {e.view for e in found.effects} == {"off"}
+    assert set(found.to_frame()["view"]) == {"off"}
     assert all("one seed" in e.words for e in found.effects)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -182,3 +183,39 @@ def test_a_study_of_trainings_that_was_stopped_says_so(searched: Any) -> None:
     storage.set_study_state(stored_study(storage, "small:confirm")[1], "stopped")
     with pytest.raises(UsageError, match="the study is stopped"):
         confirm(searched.name, searched.options, top=1, seeds=2)
+
+
+CATEGORIES = """
+[data]
+path = "{table}"
+target = "label"
+split = "part"
+[model]
+family = "mlp"
+depth = 1
+width = 8
+categories = {{ choices = ["one-hot", {{ name = "embedding", size = 2 }}] }}
+[training]
+epochs = 1
+[search]
+trials = 2
+pruner = "none"
+enqueue = [{{ categories = "embedding" }}]
+"""
+
+
+def test_a_category_that_only_the_final_rows_have(tmp_path: Path) -> None:
+    """What is learned about columns is learned anew: of one among the validation rows the final
+    network has a vector, and one among the test rows is unknown."""
+    towns = ["Ghent", "Lima", "Oslo"] * 20 + ["Quito"] * 15 + ["Riga"] * 15
+    part = ["train"] * 60 + ["validation"] * 15 + ["test"] * 15
+    frame = pd.DataFrame({"town": towns, "part": part, "x": range(90)})
+    frame.assign(label=frame["x"] % 2).to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "towns.toml").write_text(CATEGORIES.format(table=tmp_path / "table.csv"))
+    options = RunOptions(f"sqlite:///{tmp_path}/tuner.db", workers=1, device="cpu")
+    tuner.optimize(tuner.load_study(str(tmp_path / "towns.toml")), options)
+    found = confirm("towns", options, top=1, seeds=1)
+    assert {row.config["categories"] for row in found.rows} == {"one-hot", "embedding"}
+    assert all(row.test is not None and len(row.test.values) == 1 for row in found.rows)
+    spec = stored_study(open_storage(options.storage), "towns")[0].data
+    assert len(load(spec).features) + 1 == len(load(spec, final=True).features)

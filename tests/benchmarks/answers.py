@@ -6,7 +6,9 @@
   how many of the 95% intervals of each view cover zero.
 - `confirm` on digits: how many of 20 intervals from five seeds each cover the mean of 30 others.
 
-    python tests/benchmarks/answers.py [--repetitions 40] [--workers 2]
+    python tests/benchmarks/answers.py [planted] [nothing] [digits] [--repetitions 40] [--workers 2]
+
+Each of the three by itself or, if none is named, all.
 """
 
 from __future__ import annotations
@@ -78,24 +80,39 @@ def taken_apart(folder: Path, frame: pd.DataFrame, seeds: int, workers: int, **f
     return ablate("made", options, seeds=seeds, views=["off", "on"])
 
 
+def planted_truth(folder: Path, workers: int) -> dict[str, Any]:
+    """What is said of both techniques, switched off alone; whether it is what was planted."""
+    file = {"metric": "cross_entropy", "width": 8, "epochs": 120, "decay": 0.5, "dropout": 0.4}
+    frame = planted(np.random.default_rng(0))
+    effects = taken_apart(folder / "planted", frame, 5, workers, **file).effects
+    off = {each.technique: each.difference for each in effects if each.view == "off"}
+    return {
+        "said": [f"{each.view}: {each.words}" for each in effects],
+        "weight decay helps": off["weight_decay"].low > 0,
+        "dropout hurts": off["dropout"].high < 0,
+    }
+
+
 def covered(folder: Path, repetitions: int, workers: int) -> dict[str, Any]:
-    """Shares of the null case's intervals that cover zero, by view and technique."""
+    """Shares of the null case's intervals that cover zero, by view and technique, and of all."""
     counts: dict[str, int] = {}
+    file = {"metric": "accuracy", "width": 16, "epochs": 5, "decay": 0.1, "dropout": 0.5}
     for i in range(repetitions):
         frame = nothing(np.random.default_rng(i))
-        file = {"metric": "accuracy", "width": 16, "epochs": 5, "decay": 0.1, "dropout": 0.5}
         for effect in taken_apart(folder / f"null{i}", frame, 5, workers, **file).effects:
             key = f"{effect.technique} {effect.view}"
             counts[key] = counts.get(key, 0) + (not effect.difference.clear)
-    return {key: round(count / repetitions, 3) for key, count in counts.items()}
+    found = {key: round(count / repetitions, 3) for key, count in counts.items()}
+    every = sum(counts.values()) / (repetitions * len(counts))
+    return {"repetitions": repetitions, **found, "all": round(every, 3)}
 
 
-def confirmed(folder: Path, workers: int) -> dict[str, Any]:
-    """Of 20 intervals over five seeds each, how many hold the mean of 30 others."""
+def confirmed(folder: Path, repetitions: int, workers: int) -> dict[str, Any]:
+    """Of intervals over five seeds each, how many hold the mean of 30 others."""
     folder.mkdir()
     options = RunOptions(f"sqlite:///{folder}/tuner.db", workers=workers, device="cpu")
     optimize("digits", RunOptions(**{**vars(options), "trials": 10}))
-    row = confirm("digits", options, top=1, seeds=130).winner
+    row = confirm("digits", options, top=1, seeds=30 + 5 * repetitions).winner
     assert row.test is not None
     further, rest = row.test.values[:30], row.test.values[30:]
     mean = float(np.mean(further))
@@ -104,26 +121,31 @@ def confirmed(folder: Path, workers: int) -> dict[str, Any]:
     return {"repetitions": len(inside), "covered": sum(inside) / len(inside), "mean": mean}
 
 
+PARTS = ("planted", "nothing", "digits")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--repetitions", type=int, default=40, help="on digits half as many")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    begun = time.monotonic()
+    parts = options.parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no part {unknown}: {', '.join(PARTS)}")
+    count, workers = options.repetitions, options.workers
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="answers") as name:
         folder = Path(name)
-        frame = planted(np.random.default_rng(0))
-        file = {"metric": "cross_entropy", "width": 8, "epochs": 120, "decay": 0.5, "dropout": 0.4}
-        truth = taken_apart(folder / "planted", frame, 5, options.workers, **file)
-        found = {
-            "planted": [f"{each.view}: {each.words}" for each in truth.effects],
-            "nothing matters, share covering zero": covered(
-                folder, options.repetitions, options.workers
-            ),
-            "repetitions": options.repetitions,
-            "confirm on digits": confirmed(folder / "digits", options.workers),
+        runs = {
+            "planted": lambda: planted_truth(folder, workers),
+            "nothing": lambda: covered(folder, count, workers),
+            "digits": lambda: confirmed(folder / "digits", max(1, count // 2), workers),
         }
-    print(json.dumps(found | {"seconds": round(time.monotonic() - begun, 1)}))
+        for part in parts:
+            begun = time.monotonic()
+            found[part] = runs[part]() | {"seconds": round(time.monotonic() - begun, 1)}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

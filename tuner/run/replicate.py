@@ -94,7 +94,7 @@ def ablate(
     made = taking_apart.read(held.storage, held.job.study)
     if made is None:
         raise TrainingError("no training came to an end", where=name)
-    return made
+    return replace(made, effects=tuple(each for each in made.effects if each.view in views))
 
 
 def _check_counts(**counts: int) -> None:
