@@ -55,7 +55,7 @@ def shapes(text: str) -> set[str]:
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
     shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
-    assert found == [*shell, "python", "toml", "python", "toml", "python"]
+    assert found == [*shell, "python", "toml", "python", "toml", "python", "bash"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -90,6 +90,14 @@ def test_the_network_is_used(tmp_path: Path) -> None:
     assert lines[0].startswith("class,probability class_0,")
     assert len(lines) == 1 + 178
     assert "# wine" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_for_operators_run(tmp_path: Path) -> None:
+    said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[6], folder=tmp_path)
+    for words in ("claimed wine trial 0", "wine: 3 trials copied", "would remove 0 checkpoints"):
+        assert words in said
+    assert "deleted wine: 3 trials" in said
+    assert "nothing to do: tables of tuner" in said
 
 
 def test_the_study_file_runs(tmp_path: Path) -> None:
@@ -171,6 +179,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
     assert set(re.findall(r"(?<![\w-])--[a-z-]+", README)) <= known
     variables = {option.envvar for each in COMMANDS.values() for option in each.params}
     variables.add("TUNER_PASSWORD")  # no option: it would be in the list of processes
+    variables |= {"TUNER_LEASE", "TUNER_SPOOL", "TUNER_ARTIFACTS"}  # of a machine, not of a command
     assert set(re.findall(r"TUNER_[A-Z_]+", README)) <= variables
 
 
