@@ -98,7 +98,9 @@ def test_a_configuration_that_is_finished_is_not_trained_again(
         assert "worker" in third.user_attrs
         return
     assert third.user_attrs["duplicate_of"] == 1
-    assert "worker" not in third.user_attrs
+    assert (third.user_attrs["ended"], third.user_attrs["seconds"]) == ("same as trial 1", 0.0)
+    same = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch", "device")
+    assert all(third.user_attrs[key] == first.user_attrs[key] for key in same)
     assert (third.value, third.intermediate_values) == (first.value, first.intermediate_values)
     assert third.user_attrs["seed"] == first.user_attrs["seed"]
     assert retrain("small", 3, RunOptions(shared.url, device="cpu")).equal

@@ -100,6 +100,31 @@ Allow = Annotated[
         help="A package that a study may import its data, network or objective from.",
     ),
 ]
+Studies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--study",
+        envvar="TUNER_STUDY",
+        metavar="NAME",
+        help="Serve only this study; may be given several times.  [default: every open one]",
+    ),
+]
+IdleExit = Annotated[
+    bool,
+    typer.Option(
+        "--idle-exit", envvar="TUNER_IDLE_EXIT", help="Leave when there is nothing to train."
+    ),
+]
+Artifacts = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts",
+        envvar="TUNER_ARTIFACTS",
+        metavar="URL",
+        help="Where the best trials' weights and pictures go: a folder, or a URL such as "
+        "s3://BUCKET/FOLDER.  [default: the database]",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from tuner.cli.options import (
     DEFAULT_STORAGE,
     Allow,
+    Artifacts,
     Device,
+    IdleExit,
     Json,
     LogFormat,
     ProgressFormat,
     Seed,
     StorageUrl,
+    Studies,
     StudyName,
     Timeout,
     Trial,
@@ -32,24 +36,9 @@ if TYPE_CHECKING:
     from tuner.run import RunOptions
     from tuner.views.snapshot import Snapshot
 
-Given = tuple[int | None, str | None, str, str, int | None, list[str] | None]
-"""``--trials``, ``--timeout``, ``--workers``, ``--device``, ``--seed`` and ``--allow``."""
-
-Studies = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--study",
-        envvar="TUNER_STUDY",
-        metavar="NAME",
-        help="Serve only this study; may be given several times.  [default: every open one]",
-    ),
-]
-IdleExit = Annotated[
-    bool,
-    typer.Option(
-        "--idle-exit", envvar="TUNER_IDLE_EXIT", help="Leave when there is nothing to train."
-    ),
-]
+Given = tuple[int | None, str | None, str, str, int | None, list[str] | None, str | None]
+"""``--trials``, ``--timeout``, ``--workers``, ``--device``, ``--seed``, ``--allow``, and
+``--artifacts``."""
 
 
 def optimize(
@@ -61,11 +50,12 @@ def optimize(
     device: Device = "auto",
     seed: Seed = None,
     allow: Allow = None,
+    artifacts: Artifacts = None,
     log_format: ProgressFormat = "text",
     as_json: Json = False,
 ) -> None:
     """Create or continue a study until its budget is met."""
-    last = _watched(study, storage, (trials, timeout, workers, device, seed, allow))
+    last = _watched(study, storage, (trials, timeout, workers, device, seed, allow, artifacts))
     from tuner.views.summary import as_document, summary, what_next
 
     if as_json:
@@ -138,6 +128,7 @@ def worker(
     workers: Workers = "1",
     device: Device = "auto",
     allow: Allow = None,
+    artifacts: Artifacts = None,
     log_format: LogFormat = "text",
     idle_exit: IdleExit = False,
 ) -> None:
@@ -151,9 +142,10 @@ def worker(
     names = served(storage, study or (), idle_exit, say)
     devices = worker_devices(run_options(storage, None, None, workers, device, None, allow))
     if len(devices) > 1:
-        run.serve_with(storage, devices, names, allow=packages, idle_exit=idle_exit, say=say)
+        start = partial(run.serve_with, storage, devices, names)
     else:
-        run.serve(storage, names, device=devices[0], allow=packages, idle_exit=idle_exit, say=say)
+        start = partial(run.serve, storage, names, device=devices[0])
+    start(allow=packages, idle_exit=idle_exit, say=say, artifacts=artifacts)
 
 
 def submit(
@@ -183,13 +175,14 @@ def run_options(
     device: str,
     seed: int | None,
     allow: list[str] | None,
+    artifacts: str | None = None,
 ) -> RunOptions:
     from tuner.run import RunOptions
     from tuner.study.settings import seconds
 
     packages = tuple(allow or ())
     limit = None if timeout is None else seconds("--timeout", timeout)
-    return RunOptions(storage, trials, limit, count_of(workers), device, seed, packages)
+    return RunOptions(storage, trials, limit, count_of(workers), device, seed, packages, artifacts)
 
 
 def needed_url(storage: str) -> str:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
-
-SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+from tuner.views.markup import plain, table
 
 
 def markdown(title: str, description: str, found: Sequence[Section]) -> str:
@@ -34,11 +33,8 @@ def _part(part: Part) -> str:
 
 
 def _grid(grid: Grid) -> str:
-    marks = [":--" if i < grid.first_number else "--:" for i in range(len(grid.columns))]
-    rows = [grid.columns, *grid.rows]
-    lines = ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows]
-    lines.insert(1, "| " + " | ".join(marks) + " |")
-    return "\n".join([f"{plain(grid.caption)}:", "", *lines])
+    rows = table(grid.columns, grid.rows, grid.first_number)
+    return f"{plain(grid.caption)}:\n\n{rows}"
 
 
 def words(text: str) -> str:
@@ -47,12 +43,3 @@ def words(text: str) -> str:
     if len(pieces) % 2 == 0:
         return plain(text)
     return "".join(f"`{each}`" if i % 2 else plain(each) for i, each in enumerate(pieces))
-
-
-def plain(text: str) -> str:
-    """Text that means nothing to Markdown, on one line; blanks at its ends stay.
-
-    >>> plain("a_b | <script>")
-    'a\\\\_b \\\\| \\\\<script\\\\>'
-    """
-    return SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))

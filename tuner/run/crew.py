@@ -29,12 +29,13 @@ def serve_with(
     idle_exit: bool = False,
     allow: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
+    artifacts: str | None = None,
 ) -> None:
     """Serves open studies with a process for each device; one that dies is replaced.
 
     Args:
         devices: of each worker; ``tuner.run.options.worker_devices`` gives them.
-        studies, idle_exit, allow, say: as for ``serve``.
+        studies, idle_exit, allow, say, artifacts: as for ``serve``.
 
     Raises:
         TunerError: what a worker could not deal with, or too many died one after the other.
@@ -43,7 +44,9 @@ def serve_with(
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     leaving = Leaving()
     leaving.install()
-    pool = Pool(partial(_serve, url, studies, idle_exit, of_operator(allow), say), devices)
+    pool = Pool(
+        partial(_serve, url, studies, idle_exit, of_operator(allow), say, artifacts), devices
+    )
     forgiven = time.monotonic()
     try:
         while not leaving() and pool.wait(WAIT_SECONDS):
@@ -63,8 +66,9 @@ def _serve(
     idle_exit: bool,
     allowed: Allowed,
     say: Callable[[str], None],
+    artifacts: str | None,
     device: str,
     said: Connection,
 ) -> None:
     with telling(said), allowing(allowed):
-        serve_until(child_leaving(), url, studies, device, idle_exit, say)
+        serve_until(child_leaving(), url, studies, device, idle_exit, say, artifacts)

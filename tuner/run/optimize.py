@@ -17,7 +17,8 @@ from tuner.run.options import RunOptions, worker_devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import find_study, join, prepared
 from tuner.run.process import deadline_of, quiet, run_worker
-from tuner.storage import OutageError, Storage, open_storage
+from tuner.run.publish import Publisher
+from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob
@@ -53,6 +54,7 @@ def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], Non
     job = prepared(study)
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
+    artifact_store(storage, options.artifacts)  # a place that cannot be is named first
     return train(join(storage, job, options.trials), storage, options, watch, spent)
 
 
@@ -76,10 +78,12 @@ def train(
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
         needed = devices[: progress.budget - progress.finished]
-        main = partial(run_worker, options.storage, job, deadline_of(limit), allowed())
+        arguments = options.storage, job, deadline_of(limit), allowed()
+        main = partial(run_worker, *arguments, artifacts=options.artifacts)
         pool = Pool(main, needed)
         _follow(pool, storage, job, watch, (started, before))
         spent = {**spent, **pool.spent}
+    Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
     last = snapshot(storage, job.study, job.study_id, started, before)
     last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)

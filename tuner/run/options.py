@@ -23,6 +23,8 @@ class RunOptions:
         seed: a seed in place of the study file's.
         allow: packages that the study may import besides what lies in the working directory and
             beside its file; none is what ``TUNER_ALLOW`` names.
+        artifacts: a folder or fsspec URL for the best trials' weights and pictures; none is what
+            ``TUNER_ARTIFACTS`` says, else the database.
     """
 
     storage: str
@@ -32,6 +34,7 @@ class RunOptions:
     device: str = "auto"
     seed: int | None = None
     allow: tuple[str, ...] = ()
+    artifacts: str | None = None
 
 
 def devices(wanted: str) -> list[str]:

@@ -12,6 +12,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -21,7 +22,8 @@ import torch
 from tuner.allowed import Allowed, allowing
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.logs import note
-from tuner.storage import open_storage
+from tuner.run.publish import Publisher
+from tuner.storage import artifact_store, open_storage
 from tuner.storage.claiming import LEASE_SECONDS
 from tuner.worker import AnyJob, Worker
 from tuner.worker.patience import Patience
@@ -84,7 +86,11 @@ def quiet() -> None:
 
 
 def open_worker(
-    url: str, device: str, leaving: Leaving, say: Callable[[str], None] = note
+    url: str,
+    device: str,
+    leaving: Leaving,
+    say: Callable[[str], None] = note,
+    artifacts: str | None = None,
 ) -> Worker:
     """A worker with connections of its own, registered in the database."""
     quiet()
@@ -95,11 +101,19 @@ def open_worker(
     storage.refresh_interval = REFRESH_SECONDS if storage.remote else LOCAL_REFRESH_SECONDS
     holder = new_holder()
     storage.register_worker(holder, socket.gethostname(), os.getpid(), device)
-    return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say)
+    store = artifact_store(storage, artifacts)
+    told = Publisher(storage, store)
+    return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say, store, told)
 
 
 def run_worker(
-    url: str, job: AnyJob, deadline: float | None, allowed: Allowed, device: str, said: Connection
+    url: str,
+    job: AnyJob,
+    deadline: float | None,
+    allowed: Allowed,
+    device: str,
+    said: Connection,
+    artifacts: str | None = None,
 ) -> None:
     """The main function of a worker's process that trains one job.
 
@@ -107,9 +121,12 @@ def run_worker(
         deadline: ``time.monotonic()`` after which to leave.
         allowed: what the parent may import, and so this too.
         said: where its time went, and what went wrong.
+        artifacts: as for ``RunOptions``.
     """
     with telling(said), allowing(allowed):
-        _work(url, device, job, deadline, child_leaving(), said)
+        leaving = child_leaving()
+        opening = partial(open_worker, url, device, leaving, artifacts=artifacts)
+        _work(opening, job, deadline, leaving, said)
 
 
 def child_leaving() -> Leaving:
@@ -135,10 +152,13 @@ def telling(said: Connection) -> Iterator[None]:
 
 
 def _work(
-    url: str, device: str, job: AnyJob, deadline: float | None, leaving: Leaving, said: Connection
+    opening: Callable[[], Worker],
+    job: AnyJob,
+    deadline: float | None,
+    leaving: Leaving,
+    said: Connection,
 ) -> None:
-    patiently = Patience(leaving, note)
-    worker = patiently(lambda: open_worker(url, device, leaving))
+    worker = Patience(leaving, note)(opening)
     try:
         worker.work(job, deadline)
     finally:

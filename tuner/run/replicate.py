@@ -18,7 +18,8 @@ from tuner.errors import TrainingError, UsageError, nearest
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.prepare import load_job, stored_study
-from tuner.storage import OPEN, opened
+from tuner.run.publish import Publisher
+from tuner.storage import OPEN, artifact_store, opened
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot
 
@@ -55,6 +56,8 @@ def confirm(
     found = confirming.read(held.storage, held.job.study)
     if found is None:
         raise TrainingError("no training came to an end", where=name)
+    store = artifact_store(held.storage, options.artifacts)
+    Publisher(held.storage, store).finish(held.job)
     return found
 
 

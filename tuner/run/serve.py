@@ -27,6 +27,7 @@ def serve(
     idle_exit: bool = False,
     allow: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
+    artifacts: str | None = None,
 ) -> None:
     """Serves open studies, the oldest first, until it is asked to leave.
 
@@ -38,6 +39,7 @@ def serve(
         allow: packages that studies may import; none is what ``TUNER_ALLOW`` names.
         idle_exit: leave when no open study has anything left to do.
         say: called with a line for people.
+        artifacts: as for ``RunOptions``.
 
     Raises:
         StorageError: the database cannot be used.
@@ -47,7 +49,7 @@ def serve(
     leaving = Leaving()
     leaving.install()
     with allowing(rules):
-        serve_until(leaving, url, studies, devices(device)[0], idle_exit, say)
+        serve_until(leaving, url, studies, devices(device)[0], idle_exit, say, artifacts)
     if leaving.asked == signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -59,9 +61,10 @@ def serve_until(
     device: str,
     idle_exit: bool,
     say: Callable[[str], None],
+    artifacts: str | None = None,
 ) -> None:
     """Serves on one device until it is time to leave; StorageError as ``serve``."""
-    worker = open_worker(url, device, leaving, say)
+    worker = open_worker(url, device, leaving, say, artifacts)
     try:
         with suppress(StopRequested):
             Service(worker, studies, say).run(idle_exit)
@@ -107,7 +110,9 @@ class Service:
             self.seen = {n: i for n, i in found.items() if not self.studies or n in self.studies}
             self.seen_at = time.monotonic()
             for gone in self.benches.keys() - found.values():
-                del self.benches[gone]
+                bench = self.benches.pop(gone)
+                if bench is not None:
+                    self.worker.milestones.finish(bench.job)
         return self.seen
 
     def _step(self, name: str, study_id: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tuner.training.folds import Folds
 from tuner.training.groups import outputs_of
 from tuner.training.plain import Trainer
 
@@ -34,6 +35,22 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
         found["confusion"] = cells.reshape(count, count).tolist()
         found["classes"] = [str(name) for name in target.classes]
     return found
+
+
+def outcomes(trainer: Trainer | Folds) -> dict[str, Any]:
+    """``confusion`` and ``classes``, or ``actual`` and ``predicted``, on the validation rows; of
+    folds, those of all of them together."""
+    if isinstance(trainer, Trainer):
+        return outcome(trainer)
+    found = [outcome(part) for part in trainer.parts]
+    if all("actual" in each for each in found):
+        return {key: [v for each in found for v in each[key]] for key in ("actual", "predicted")}
+    if any(each.get("classes") != found[0].get("classes") for each in found):
+        return {}
+    if "confusion" not in found[0]:
+        return {}
+    tables = torch.tensor([each["confusion"] for each in found])
+    return {"classes": found[0]["classes"], "confusion": tables.sum(0).tolist()}
 
 
 def _calibration(outputs: Tensor, y: Tensor) -> list[list[float]]:

@@ -11,25 +11,26 @@ from pathlib import Path
 
 import torch
 from optuna.pruners import BasePruner, NopPruner
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from tuner.errors import TrainingError
 from tuner.logs import note, tell
 from tuner.search.prune import PruningStudy
 from tuner.search.pruners import build_pruner
 from tuner.search.view import StudyView
-from tuner.storage import OPEN, STOPPED, Lease, OutageError, Outbox, Propose, Storage
+from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
 from tuner.worker.clock import Clock
 from tuner.worker.explain import outcome
+from tuner.worker.failures import check_failures
 from tuner.worker.job import AnyJob, Job, ObjectiveJob
+from tuner.worker.keep import Keeper
+from tuner.worker.milestones import Milestones, Unseen
 from tuner.worker.objective import Blank, Caller
 from tuner.worker.patience import Patience
 from tuner.worker.proposer import Proposer
 from tuner.worker.signals import Leaving, StopRequested
 from tuner.worker.trial import Desk, TrialRun
 
-TOO_MANY_FAILURES = 10
-"""A study stops when so many more trials failed than finished."""
 IDLE_SECONDS, FLUSH_SECONDS = 0.2, 0.5
 CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0
 
@@ -55,6 +56,8 @@ class Worker:
         leaving: tells when to stop.
         spool: a folder for results that cannot be written for now.
         say: called with a line for people.
+        store: where the best trials' weights are kept; None keeps none.
+        milestones: told when work on a study begins and when a trial of it ended.
     """
 
     def __init__(
@@ -65,8 +68,11 @@ class Worker:
         leaving: Leaving,
         spool: Path | None = None,
         say: Callable[[str], None] = note,
+        store: Artifacts | None = None,
+        milestones: Milestones | None = None,
     ) -> None:
         tell("started", worker=holder, device=str(device))
+        self.store, self.milestones = store, milestones or Unseen()
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
         self.patiently = Patience(leaving, say)
@@ -86,6 +92,7 @@ class Worker:
         pruner = build_pruner(name, options, epochs=job.study.max_epochs)
         view = self.patiently(lambda: StudyView(self.storage, job.study.name))
         desk = Desk(self.storage, self.outbox, None, self.device, self.leaving, self.clock)
+        self._publish(job)
         if isinstance(job, ObjectiveJob):
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
         return self._trains(job, view, pruner, desk)
@@ -95,7 +102,10 @@ class Worker:
         if not never:
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
         here = job.to(self.device)  # once, not for each trial
-        propose = Proposer(view, here, pruner, self.clock)
+        propose = Proposer(view, here, pruner, self.clock, self.holder, self.device)
+        if self.store is not None and not propose.replicates:
+            maximize = job.metric.direction == "maximize"
+            desk = replace(desk, keeper=Keeper(self.store, view, job.study_id, maximize))
         return Bench(here, propose, lambda lease: TrialRun(desk, here, lease).run())
 
     def work(self, job: AnyJob, deadline: float | None = None) -> None:
@@ -136,10 +146,23 @@ class Worker:
         told("claimed", resumed=lease.resumed or None)
         with self.clock.measure("training"):
             bench.run(lease)
-        trial = self.storage.get_trial(lease.trial_id)
-        told(*outcome(trial, self.outbox.lost(lease)))
-        self._check_failures(bench.job, trial)
+        self._ended(bench.job, lease, told)
         return True
+
+    def _ended(self, job: AnyJob, lease: Lease, told: Callable[[str, str], None]) -> None:
+        try:
+            trial = self.storage.get_trial(lease.trial_id)
+        except KeyError:  # deleted, as the next claim says
+            return
+        told(*outcome(trial, self.outbox.lost(lease)))
+        if trial.state == TrialState.FAIL:
+            self.patiently(self.outbox.flush)
+            check_failures(self.storage, self.patiently, job, trial)
+        self._publish(job)
+
+    def _publish(self, job: AnyJob) -> None:
+        with self.clock.measure("publishing"):
+            self.milestones(job)
 
     def _claim(self, bench: Bench) -> Lease | None:
         study_id, name = bench.job.study_id, bench.job.study.name
@@ -173,17 +196,3 @@ class Worker:
             self.patiently(self.outbox.flush)
             progress = self.patiently(lambda: self.storage.progress(job.study_id))
         return progress.met or progress.state != OPEN
-
-    def _check_failures(self, job: AnyJob, trial: FrozenTrial) -> None:
-        if trial.state != TrialState.FAIL:
-            return
-        self.patiently(self.outbox.flush)
-        progress = self.patiently(lambda: self.storage.progress(job.study_id))
-        if progress.failed < TOO_MANY_FAILURES + progress.finished:
-            return
-        self.patiently(lambda: self.storage.set_study_state(job.study_id, STOPPED))
-        raise TrainingError(
-            f"{progress.failed} trials failed, the last with: {trial.user_attrs.get('error')}",
-            where=job.study.name,
-            hint="the study is stopped; `tuner resume` opens it again",
-        )

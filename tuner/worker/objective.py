@@ -20,6 +20,7 @@ from tuner.space import shown
 from tuner.storage import Lease, OutageError, Update
 from tuner.storage.frozen import GROWS, blank
 from tuner.worker.explain import explain, traced
+from tuner.worker.facts import ending
 from tuner.worker.job import ObjectiveJob
 from tuner.worker.patience import Patience
 from tuner.worker.signals import StopRequested
@@ -139,12 +140,7 @@ class ObjectiveRun:
     def _tell(
         self, state: TrialState, ended: str, value: float | None = None, **facts: Any
     ) -> None:
-        facts |= {
-            "ended": ended,
-            "seconds": self._seconds(),
-            "worker": self.lease.holder,
-            "device": str(self.desk.device),
-        }
+        facts |= ending(ended, self._seconds(), self.lease.holder, self.desk.device)
         own = self.view.told - {"error", "traceback"}
         facts = {key: each for key, each in facts.items() if key not in own}
         self.desk.outbox.put(Update(self.lease, state=state, value=value, user_attrs=facts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -15,6 +16,7 @@ from tuner.search.samplers import SAMPLERS, build_sampler
 from tuner.search.tpe import Past
 from tuner.worker.building import REPLICA, REPLICATES, repeated
 from tuner.worker.clock import Clock
+from tuner.worker.facts import repeated_facts
 from tuner.worker.job import Job
 
 DUPLICATE = "duplicate_of"
@@ -27,7 +29,16 @@ class Proposer:
     once, with the same reports and the same value.
     """
 
-    def __init__(self, storage: BaseStorage, job: Job, pruner: BasePruner, clock: Clock) -> None:
+    def __init__(
+        self,
+        storage: BaseStorage,
+        job: Job,
+        pruner: BasePruner,
+        clock: Clock,
+        worker: str,
+        device: torch.device,
+    ) -> None:
+        self.worker, self.device = worker, device
         self.storage, self.job, self.pruner, self.clock = storage, job, pruner, clock
         self.name, self.options = job.study.search.sampler
         self.past = Past()
@@ -99,8 +110,11 @@ class Proposer:
             return trial
         trial.state, trial.values = first.state, first.values
         trial.intermediate_values = dict(first.intermediate_values)
-        trial.set_user_attr(DUPLICATE, first.user_attrs.get(DUPLICATE, first.number))
+        number = first.user_attrs.get(DUPLICATE, first.number)
+        trial.set_user_attr(DUPLICATE, number)
         trial.set_user_attr("seed", first.user_attrs.get("seed"))
+        for key, value in repeated_facts(first, number, self.worker, self.device).items():
+            trial.set_user_attr(key, value)
         return trial
 
 

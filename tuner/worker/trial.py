@@ -21,7 +21,9 @@ from tuner.training.plain import Trainer
 from tuner.worker.building import build_trainer, last_epoch, replica_facts
 from tuner.worker.clock import Clock
 from tuner.worker.explain import explain, traced
+from tuner.worker.facts import ending, training_facts
 from tuner.worker.job import Job
+from tuner.worker.keep import Keeper, Kept
 from tuner.worker.signals import Leaving, StopRequested
 
 CHECKPOINT_SECONDS = 2.0
@@ -41,6 +43,7 @@ class Desk:
     device: torch.device
     leaving: Leaving
     clock: Clock
+    keeper: Keeper | None = None
 
 
 class TrialRun:
@@ -160,22 +163,19 @@ class TrialRun:
     def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
         facts = self._facts(ended, result) | replica_facts(self.trainer, self.lease.trial)
-        self._put(state=state, value=value, user_attrs=facts)
+        kept = self._kept(value) if state == TrialState.COMPLETE else Kept()
+        attrs = {"user_attrs": facts | kept.user_attrs, "system_attrs": kept.system_attrs}
+        self._put(state=state, value=value, artifacts=kept.artifacts, **attrs)
+
+    def _kept(self, value: float | None) -> Kept:
+        if self.desk.keeper is None or self.trainer is None or value is None:
+            return Kept()
+        with self.desk.clock.measure("artifacts"):
+            return self.desk.keeper.kept(self.trainer, self.lease.trial, value)
 
     def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
-        facts: dict[str, Any] = {
-            "ended": ended,
-            "seconds": round(self.seconds, 3),
-            "worker": self.lease.holder,
-            "device": str(self.desk.device),
-        }
-        if self.trainer is not None:
-            facts |= {"epochs": self.trainer.epoch, "parameters": len(self.trainer.params)}
-        if result is not None:
-            losses = {"train_loss": result.train_loss, "validation_loss": result.validation_loss}
-            facts |= {key: loss for key, loss in losses.items() if math.isfinite(loss)}
-            facts["best_epoch"] = result.number
-        return facts
+        told = ending(ended, self.seconds, self.lease.holder, self.desk.device)
+        return told | training_facts(self.trainer, result)
 
     def _fail(self, message: str) -> None:
         facts = self._facts("failed") | {"error": message, "traceback": traced()}

@@ -1,0 +1,91 @@
+"""How predictions fall out, as a picture: SVG, which a browser shows as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+SIDE, LEFT, TOP = 480, 110, 60
+INK, FADED, FILL = "#1f2933", "#9aa5b1", "#2f7fc1"
+NUMBERED = 15
+"""Classes up to which the cells show their counts."""
+LONGEST = 14
+"""Characters of a class' name."""
+
+
+def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: str) -> str:
+    """Rows of actual by columns of predicted class; darker is a larger share of the row."""
+    size, cell = len(classes), SIDE / max(len(classes), 1)
+    parts = [_text(LEFT + (i + 0.5) * cell, TOP - 8, _short(n)) for i, n in enumerate(classes)]
+    if size > NUMBERED:
+        parts = [_text(LEFT + SIDE / 2, TOP - 8, f"{size} classes, in the order of the rows")]
+    for i, row in enumerate(counts):
+        total, y = max(sum(row), 1), TOP + i * cell
+        if cell >= 11:
+            parts.append(_text(LEFT - 6, y + cell / 2 + 4, _short(classes[i]), "end"))
+        for j, count in enumerate(row):
+            if count:
+                parts += _cell(LEFT + j * cell, y, cell, count, count / total, size <= NUMBERED)
+    return _page([*parts, _frame()], title, "predicted", "actual")
+
+
+def _cell(x: float, y: float, side: float, count: int, share: float, numbered: bool) -> list[str]:
+    found = [
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" '
+        f'fill="{FILL}" fill-opacity="{0.04 + 0.96 * share:.2f}"/>'
+    ]
+    if numbered:
+        fill = "#fff" if share > 0.55 else INK
+        found.append(_text(x + side / 2, y + side / 2 + 4, str(count), fill=fill))
+    return found
+
+
+def residuals(actual: Sequence[float], predicted: Sequence[float], title: str) -> str:
+    """What was predicted over what is, in the target's unit, with the line where both are equal."""
+    ends = [*actual, *predicted] or [0.0]
+    low, high = min(ends), max(ends)
+    span = (high - low) or 1.0
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return LEFT + SIDE * (x - low) / span, TOP + SIDE * (high - y) / span
+
+    (x1, y1), (x2, y2) = at(low, low), at(high, high)
+    line = f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{FADED}" stroke-dasharray="6"/>'
+    points = (at(a, p) for a, p in zip(actual, predicted, strict=True))
+    dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
+    group = [f'<g fill="{FILL}" fill-opacity="0.45">', *dots, "</g>"]
+    marks = [
+        _text(LEFT, TOP + SIDE + 16, f"{low:.4g}", "start"),
+        _text(LEFT + SIDE, TOP + SIDE + 16, f"{high:.4g}", "end"),
+        _text(LEFT - 6, TOP + SIDE, f"{low:.4g}", "end"),
+        _text(LEFT - 6, TOP + 12, f"{high:.4g}", "end"),
+    ]
+    return _page([_frame(), line, *group, *marks], title, "actual", "predicted")
+
+
+def _page(parts: Sequence[str], title: str, across: str, down: str) -> str:
+    width, height = LEFT + SIDE + 20, TOP + SIDE + 40
+    middle = TOP + SIDE / 2
+    axis = f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, down)}</g>'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="sans-serif" font-size="12">'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>'
+    )
+    around = [_text(LEFT, 22, title, "start"), _text(LEFT + SIDE / 2, height - 10, across), axis]
+    return "\n".join([head, *around, *parts, "</svg>\n"])
+
+
+def _frame() -> str:
+    place = f'x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}"'
+    return f'<rect {place} fill="none" stroke="{FADED}"/>'
+
+
+def _text(x: float, y: float, words: str, anchor: str = "middle", fill: str = INK) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escape(words)}</text>'
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

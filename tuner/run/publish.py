@@ -1,0 +1,99 @@
+"""What people see of a study without doing anything: its note, brought up to date at milestones."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner.answers.confirm import read
+from tuner.storage import Artifacts, Storage
+from tuner.storage.notes import save, stamp
+from tuner.storage.tidying import tidy
+from tuner.views.note import note, note_of_replicas
+from tuner.views.snapshot import Snapshot, snapshot
+from tuner.worker import AnyJob
+from tuner.worker.building import REPLICATES
+from tuner.worker.keep import KEEP, WEIGHTS
+
+SECONDS, LONGEST_SECONDS = 30.0, 240.0
+"""A note is so old before another worker writes it again; each looks the less often, the more
+there are."""
+
+
+@dataclass
+class _Seen:
+    """When to look at a study's note again, and how long to wait after that."""
+
+    at: float = float("-inf")
+    wait: float = SECONDS
+
+
+@dataclass
+class Publisher:
+    """Keeps studies' notes up to date, and artifacts of theirs that are no longer needed away.
+
+    Call it with a study as often as you like: mostly it looks at the time and returns. What goes
+    wrong is no trial's business: it is tried again later.
+    """
+
+    storage: Storage
+    store: Artifacts
+    _seen: dict[int, _Seen] = field(default_factory=dict)
+
+    def __call__(self, job: AnyJob) -> None:
+        seen = self._seen.setdefault(job.study_id, _Seen())
+        now = time.monotonic()
+        if now < seen.at:
+            return
+        with suppress(Exception):
+            _, age = stamp(self.storage, job.study_id)
+            mine = age >= SECONDS
+            seen.wait = SECONDS if mine else min(2 * seen.wait, LONGEST_SECONDS)
+            if mine:
+                publish(self.storage, self.store, job)
+        seen.at = now + seen.wait
+
+    def finish(self, job: AnyJob) -> None:
+        """The study ends, or this run of it."""
+        self._seen.pop(job.study_id, None)
+        with suppress(Exception):
+            publish(self.storage, self.store, job)
+
+
+def publish(storage: Storage, store: Artifacts, job: AnyJob) -> bool:
+    """Write a study's note if it says something new; whether it did.
+
+    Raises:
+        StorageError: the database cannot be used.
+        KeyError: there is no such study.
+    """
+    study, study_id = job.study, job.study_id
+    of = storage.get_study_user_attrs(study_id).get(REPLICATES)
+    known, _ = stamp(storage, study_id)
+    if of is not None:
+        said = {"replicates": of}
+        return not _same(known, said) and save(
+            storage, study_id, note_of_replicas(study.name, of), said
+        )
+    now = snapshot(storage, study, study_id, time.monotonic(), 0)
+    confirmed = None if study.data is None else read(storage, study)
+    said = {**_said(now), "confirmed": None if confirmed is None else confirmed.winner.label}
+    if confirmed is not None:
+        said["seeds"] = confirmed.seeds
+    if _same(known, said):
+        return False
+    maximize = now.direction == "maximize"
+    tidy(storage, store, study_id, WEIGHTS, maximize=maximize, keep=KEEP)
+    return save(storage, study_id, note(now, study, confirmed), said)
+
+
+def _said(now: Snapshot) -> dict[str, Any]:
+    progress = now.progress
+    counts = {name: getattr(progress, name) for name in ("budget", "state", "complete", "pruned")}
+    return {**counts, "failed": progress.failed, "best": now.best and now.best.number}
+
+
+def _same(known: dict[str, Any], said: dict[str, Any]) -> bool:
+    return {key: value for key, value in known.items() if key != "at"} == said

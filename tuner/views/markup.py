@@ -1,0 +1,28 @@
+"""Text for Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+
+
+def plain(text: str) -> str:
+    """Text that means nothing to Markdown, on one line; blanks at its ends stay.
+
+    >>> plain("a_b | <script>")
+    'a\\\\_b \\\\| \\\\<script\\\\>'
+    """
+    return SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
+    """Rows of plain text below their titles.
+
+    Args:
+        numbers: the first column of numbers, which stand at the right.
+    """
+    marks = [":--" if i < numbers else "--:" for i in range(len(columns))]
+    lines = ["| " + " | ".join(map(plain, row)) + " |" for row in (columns, *rows)]
+    return "\n".join([lines[0], "| " + " | ".join(marks) + " |", *lines[1:]])

@@ -1,0 +1,113 @@
+"""The best trials' weights, and how their predictions on the validation rows fall out."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import save
+
+from tuner.pictures import confusion, residuals
+from tuner.storage import Artifacts, OutageError
+from tuner.storage.attached import metadata
+from tuner.training.folds import Folds
+from tuner.training.outcome import outcomes
+from tuner.training.plain import Trainer
+
+KEEP = 3
+"""So many trials keep their weights."""
+WEIGHTS, CONFUSION, RESIDUALS = "weights.safetensors", "confusion.svg", "residuals.svg"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the result of a trial brings along, as the keywords of an ``Update``."""
+
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+
+
+class Keeper:
+    """Attaches the weights and a picture to those trials that are among the best when they end.
+
+    Pictures stay; weights go when better trials have come (``tuner.storage.tidying``).
+
+    Args:
+        store: where artifacts are kept.
+        view: where to read the other trials.
+        study_id: the study's.
+        maximize: whether a larger value is better.
+    """
+
+    def __init__(self, store: Artifacts, view: BaseStorage, study_id: int, maximize: bool) -> None:
+        self._store, self._view = store, view
+        self._study_id, self._sign = study_id, 1 if maximize else -1
+
+    def kept(self, trainer: Trainer | Folds, trial: FrozenTrial, value: float) -> Kept:
+        """What to tell of a complete trial besides its result; nothing of one of many.
+
+        What cannot be kept is said in the attribute ``not_kept``, and never fails the trial.
+        """
+        if not self._among_best(value):
+            return Kept()
+        made, limit = Kept(), self._store.limit
+        try:
+            for name, data in _files(trainer, trial, value):
+                if limit is not None and len(data) > limit:
+                    made.user_attrs["not_kept"] = _too_large(name, len(data), limit)
+                    continue
+                artifact_id = str(uuid.uuid4())
+                made.artifacts.update(self._store.stage(artifact_id, data))
+                made.system_attrs.update(metadata(artifact_id, name))
+        except Exception as error:  # a bucket that is away, memory, a class without a name
+            made.user_attrs["not_kept"] = f"{type(error).__name__}: {error}"
+        return made
+
+    def _among_best(self, value: float) -> bool:
+        try:
+            complete = self._view.get_all_trials(
+                self._study_id, deepcopy=False, states=(TrialState.COMPLETE,)
+            )
+        except OutageError:  # kept while nobody knows
+            return True
+        better = (t for t in complete if t.values and self._sign * (t.values[0] - value) >= 0)
+        return sum(1 for _ in better) < KEEP
+
+
+def _too_large(name: str, size: int, limit: int) -> str:
+    return (
+        f"{name} has {size / 2**20:.1f} MiB, and the database takes {limit / 2**20:.0f} MiB; "
+        "TUNER_ARTIFACTS names a place for larger ones"
+    )
+
+
+def _files(trainer: Trainer | Folds, trial: FrozenTrial, value: float) -> list[tuple[str, bytes]]:
+    """Names and contents."""
+    facts = {"trial": trial.number, "seed": trainer.seed, trainer.metric.name: value}
+    said = json.dumps({**facts, "configuration": trainer.config}, sort_keys=True)
+    files = [(WEIGHTS, save(_weights(trainer), {"tuner": said}))]
+    found = outcomes(trainer)
+    title = f"trial {trial.number}, validation rows"
+    if "confusion" in found:
+        drawn = confusion(found["classes"], found["confusion"], title)
+        files.append((CONFUSION, drawn.encode()))
+    elif "actual" in found:
+        drawn = residuals(found["actual"], found["predicted"], title)
+        files.append((RESIDUALS, drawn.encode()))
+    return files
+
+
+def _weights(trainer: Trainer | Folds) -> dict[str, Any]:
+    """As the value was measured with them; of folds, each fold's under its number."""
+    if isinstance(trainer, Trainer):
+        return {name: tensor.cpu().contiguous() for name, tensor in trainer.weights().items()}
+    return {
+        f"fold{i}.{name}": tensor
+        for i, part in enumerate(trainer.parts)
+        for name, tensor in _weights(part).items()
+    }
