@@ -75,6 +75,8 @@ class Keeper:
             )
         except OutageError:  # kept while nobody knows
             return True
+        except KeyError:  # the study was deleted
+            return False
         better = (t for t in complete if t.values and self._sign * (t.values[0] - value) >= 0)
         return sum(1 for _ in better) < KEEP
 
