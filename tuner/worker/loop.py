@@ -98,8 +98,7 @@ class Worker:
         return self._trains(job, view, pruner, desk)
 
     def _trains(self, job: Job, view: StudyView, pruner: BasePruner, desk: Desk) -> Bench:
-        never = isinstance(pruner, NopPruner)  # then nothing has to be read
-        if not never:
+        if not isinstance(pruner, NopPruner):  # for that nothing has to be read
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
         here = job.to(self.device)  # once, not for each trial
         propose = Proposer(view, here, pruner, self.clock, self.holder, self.device)
