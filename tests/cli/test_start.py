@@ -82,6 +82,7 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     assert said["data"]["preprocessing"] == "quantile"
     suggested = {each["key"]: each["value"] for each in found["decided"] if each["suggested"]}
     assert suggested == {
+        "data.validation": "{ folds = 5 }",
         "data.keep": '["customer_id"]',
         "data.group": '"shop_id"',
         "data.time": '"since"',
@@ -89,6 +90,7 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     }
     why = {each["key"]: each["why"] for each in found["decided"]}
     assert "yes is " in why["metric"]
+    assert "60 rows decide little" in why["data.validation"]
     assert "spend" in why["data.preprocessing"]
 
 

@@ -89,6 +89,9 @@ def _data(found: Survey, path: str) -> list[Line]:
     if spec.text is not None:
         lines.append(Line("data", "text", _quoted(spec.text), "the only feature: its words"))
     lines.append(Line("data", "validation", say(spec.validation), "the search sees these rows"))
+    if len(found.data.train) <= SIZES[0][0]:
+        why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
+        lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
     if found.data.test is not None:
         lines.append(Line("data", "test", say(spec.test), "kept for the final number"))
     if found.dropped:
