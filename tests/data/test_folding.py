@@ -118,7 +118,7 @@ def test_everything_is_learned_from_the_training_rows_of_each_fold(tmp_path: Pat
         train, validation = (x[rows] for rows in fold.positions)
         for part, values in ((fold.train, train), (fold.validation, validation)):
             wanted = (values - train.mean()) / train.std()
-            np.testing.assert_allclose(part.x[:, 0], wanted, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(part.x[:][:, 0], wanted, rtol=1e-4, atol=1e-5)
     final = load(spec, final=True)
     assert (len(final.folds), len(final.train), len(final.validation)) == (1, 80, 20)
     plain = load(DataSpec(path=spec.path, target="y"), final=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data.columns import Column
+from tuner.data.gathered import Features
 from tuner.data.recipe import Recipe
 from tuner.data.spec import Task
 from tuner.data.vocabulary import Vocabulary
@@ -20,11 +21,12 @@ class Split:
     """Rows of one kind.
 
     Attributes:
-        x: float32 [N, *shape]; of a text int32 [N, L], filled up with 0 at the end.
+        x: float32 [N, *shape]; of a text int32 [N, L], filled up with 0 at the end. Folds may share
+            them; then rows are copied as they are taken, ``x[rows]``.
         y: int64 [N], the index of the class; or float32 [N], standardised.
     """
 
-    x: Tensor
+    x: Features
     y: Tensor
 
     def __len__(self) -> int:

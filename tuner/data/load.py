@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from tuner.data import files, preprocessing, sources, vectors
+from tuner.data.affine import relative
 from tuner.data.columns import Column
 from tuner.data.dataset import DataSet, Split, Target
+from tuner.data.features import Features as Learned
 from tuner.data.features import learn
 from tuner.data.folding import divisions
+from tuner.data.gathered import Features, Gathered, Pool
 from tuner.data.held import append, final_rows, without_test
 from tuner.data.labels import Labels, encode
 from tuner.data.narrow import give_back
@@ -39,7 +44,8 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
             rows for training and validation, and `validation` is the test rows. All is learned
             from `train`.
 
-    With folds there is a data set for each, with statistics of its own: as many copies of the rows.
+    With folds there is a data set for each, with statistics of its own. They share one copy of the
+    rows where their numbers differ by a shift and a scale alone; else each has a copy.
 
     Raises:
         DataError: the data does not exist, cannot be read, or does not fit; with `final`, there
@@ -60,7 +66,10 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     used = without_test(columns, folds) if columns and spec.path is not None else folds
     table = replace(table, columns=tuple(columns))
     source = _Source(table, labels, spec, folder, table.held and not final)
-    *rest, last = (_prepared(source, *each) for each in zip(folds, used, strict=True))
+    learned = [learn(table, spec, each.train, each.validation) for each in used]
+    give_back()  # before there are the tensors as well
+    rows_of = _rows(table, learned, used)
+    *rest, last = map(partial(_prepared, source), folds, learned, rows_of)
     return replace(last, rest=tuple(rest))
 
 
@@ -75,24 +84,44 @@ class _Source:
     elsewhere: bool
 
 
-def _prepared(source: _Source, rows: Rows, used: Rows) -> DataSet:
-    """A division's data set; `used` are its rows where the test rows are taken out."""
+Pair = tuple[Features, Features]
+"""Rows for training and for validation."""
+
+
+def _rows(table: Table, learned: list[Learned], used: tuple[Rows, ...]) -> Iterable[Pair]:
+    """Each division's rows; of folds that may, without a copy for each."""
+    base = learned[-1].recipe
+    maps = [relative(each.recipe, base, table) for each in learned[:-1]]
+    if not maps or None in maps:
+        for each, rows in zip(learned, used, strict=True):
+            made = (each.recipe.rows(table, kind) for kind in (rows.train, rows.validation))
+            train, validation = map(torch.from_numpy, made)
+            yield train, validation
+        return
+    every = np.sort(np.concatenate((used[-1].train, used[-1].validation)))
+    pool = Pool(torch.from_numpy(base.rows(table, every)))
+    for rows, map_of in zip(used, (*maps, None), strict=True):
+        places = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
+        train, validation = (torch.from_numpy(place.astype(np.int32)) for place in places)
+        yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))
+
+
+def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
+    """A division's data set."""
     table, spec = source.table, source.spec
-    features = learn(table, spec, used.train, used.validation)
-    give_back()  # before there are the tensors as well
     target, y = _target(source.labels, rows)
-    recipe = features.recipe
+    train, validation = of
     return DataSet(
-        train=_split(recipe.rows(table, used.train), y[rows.train]),
-        validation=_split(recipe.rows(table, used.validation), y[rows.validation]),
-        shape=recipe.shape,
+        train=Split(train, torch.from_numpy(y[rows.train])),
+        validation=Split(validation, torch.from_numpy(y[rows.validation])),
+        shape=features.recipe.shape,
         target=target,
         features=features.names,
         columns=(*features.columns, *_set_aside(table, spec)),
         vocabulary=_with_vectors(features.vocabulary, spec, source.folder),
         positions=(rows.train, rows.validation),
         test=None if source.elsewhere else len(rows.test),
-        recipe=recipe,
+        recipe=features.recipe,
     )
 
 
@@ -150,7 +179,3 @@ def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
     mean, scale = float(train.mean()), float(train.std()) or 1.0
     y = ((labels.values - mean) / scale).astype(np.float32)
     return Target("regression", (), mean, scale), y
-
-
-def _split(x: NDArray[Any], y: NDArray[Any]) -> Split:
-    return Split(torch.from_numpy(x), torch.from_numpy(y))

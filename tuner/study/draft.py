@@ -124,7 +124,7 @@ def _preprocessing(found: Survey) -> list[Line]:
     if len(data.shape) > 1 or not data.features:
         why = "mean 0 and deviation 1, by the training rows"
         return [Line("data", "preprocessing", '"standard"', why)]
-    far = data.train.x.abs().amax(0)
+    far = data.train.x[:].abs().amax(0)
     heavy = [name for name, most in zip(data.features, far.tolist(), strict=True) if most > HEAVY]
     if not heavy:
         why = "mean 0 and deviation 1: no column has a long tail"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.data import DataSet, Split, Target
+from tuner.data.gathered import Features
 from tuner.metrics import METRICS, Metric
 
 CHUNK = 2**20
@@ -16,17 +17,17 @@ CHUNK = 2**20
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, x: Tensor) -> Tensor:
+def predict(network: nn.Module, x: Features) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]`` in evaluation mode; leaves the network in that mode."""
     return in_chunks(network.eval(), x)
 
 
-def in_chunks(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def in_chunks(network: Callable[[Tensor], Tensor], x: Features) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]``, of so many rows at a time that memory lasts."""
     rows = 256 if not x.is_floating_point() else max(256, CHUNK // max(1, math.prod(x.shape[1:])))
-    if len(x) <= rows:
-        return network(x)
-    return torch.cat([network(part) for part in torch.split(x, rows)])
+    starts = range(0, max(1, len(x)), rows)
+    parts = [network(x[start : start + rows]) for start in starts]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def in_units(values: Tensor, target: Target) -> Tensor:
