@@ -61,8 +61,9 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mine.toml").write_text(STUDY)
-    assert "5 folds" in run("check", "--study", "mine")
-    assert json.loads(run("check", "--study", "mine", "--json"))["data"]["folds"] == 5
+    assert "4 trials of 3 epochs on each of 5 folds" in run("check", "--study", "mine")
+    checked = json.loads(run("check", "--study", "mine", "--json"))
+    assert (checked["data"]["folds"], checked["extent"]["epochs"]) == (5, 5 * 4 * 3)
     run("optimize", "--study", "mine", "--workers", "2")
     found = optuna.load_study(study_name="mine", storage="sqlite:///tuner.db").trials
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 4
@@ -72,6 +73,9 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert again.equal
         assert again.epochs == 3
     assert "mean over 5 folds" in run("best", "--study", "mine")
+    page = run("report", "--study", "mine", "--format", "md", "--out", "-")
+    assert "accuracy on the mean over 5 folds, one training each" in page
+    assert "validation split" not in page
 
 
 def test_a_pruned_trial_reported_the_mean(sqlite_url: str) -> None:

@@ -57,6 +57,7 @@ class Ablation:
         seeds: trainings of each configuration.
         effects: by view, as far as they are known.
         pooled: what the trials of the search say beside it, which is no experiment.
+        folds: as in a ``Confirmation``.
     """
 
     study: str
@@ -68,6 +69,7 @@ class Ablation:
     seeds: int
     effects: tuple[Effect, ...]
     pooled: Pooled = field(default_factory=Pooled)
+    folds: int | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each technique and view; ``pooled`` has its own."""
@@ -187,6 +189,7 @@ def read(storage: Storage, study: Study) -> Ablation | None:
         metric=metric,
         direction=direction,
         rows="test" if final else "validation",
+        folds=study.folds,
         number=said["number"],
         confirmed=said["confirmed"],
         seeds=len({key[1] for key in found}),

@@ -56,6 +56,8 @@ class Confirmation:
         winner: the first of them, which may be the baseline; never chosen by the test rows.
         baseline: none where it has no result.
         seeds: trainings of each.
+        folds: over which a number on the validation rows is the mean, with a network of each; the
+            test rows have one network, trained on all others.
     """
 
     study: str
@@ -65,6 +67,7 @@ class Confirmation:
     winner: Measured
     baseline: Measured | None
     seeds: int
+    folds: int | None = None
 
     @property
     def best_but_baseline(self) -> Measured | None:
@@ -162,7 +165,8 @@ def read(storage: Storage, study: Study) -> Confirmation | None:
     rows.sort(key=lambda each: sign * each.validation.mean)
     baseline = next((each for each in rows if each.label == BASELINE), None)
     seeds = max(len(each.validation.values) for each in rows)
-    return Confirmation(study.name, metric, direction, tuple(rows), rows[0], baseline, seeds)
+    said = study.name, metric, direction
+    return Confirmation(*said, tuple(rows), rows[0], baseline, seeds, study.folds)
 
 
 def _measured(

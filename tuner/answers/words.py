@@ -11,6 +11,15 @@ SHARE = (0.0, 1.0)
 """Limits of metrics whose differences are said in points: hundredths."""
 
 
+def rows_of(split: str, folds: int | None) -> str:
+    """Where something was measured.
+
+    >>> rows_of("validation", 5), rows_of("test", 5)
+    ('validation rows of 5 folds', 'test rows')
+    """
+    return f"{split} rows" + (f" of {folds} folds" if folds and split == "validation" else "")
+
+
 def sentence(technique: str, difference: Estimate, metric: str, direction: str = "maximize") -> str:
     """What a technique does, in words.
 

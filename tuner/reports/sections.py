@@ -40,7 +40,7 @@ def _verdict(facts: Facts) -> tuple[Part, ...]:
             (row.label, interval(row.validation), interval(row.test) if row.test else "–")
             for row in found.rows
         )
-        columns = ("configuration", "validation split", "test split")
+        columns = ("configuration", facts.study.measured_on, "test split")
         caption = f"{facts.metric} over seeds, mean and 95% interval"
         parts.append(Grid(caption, columns, rows))
         text = f"{len(rows)} configurations; the table above has the means and intervals"
@@ -63,7 +63,7 @@ def _two(facts: Facts) -> Grid:
     if facts.own:
         best = tuple(row[:3] for row in rows[1:])
         return Grid(f"{facts.metric} of the best trial", ("", "trial", facts.metric), best)
-    caption = f"{facts.metric} on the validation split, one training each"
+    caption = f"{facts.metric} on the {facts.study.measured_on}, one training each"
     return Grid(caption, ("", "trial", facts.metric, "against the baseline"), tuple(rows))
 
 

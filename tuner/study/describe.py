@@ -62,7 +62,7 @@ def extent(study: Study) -> Record:
     """How large a search is.
 
     ``configurations`` is None where a range is continuous; ``dimensions`` counts searched leaves;
-    ``epochs`` is what the budget costs where nothing is pruned.
+    ``epochs`` is what the budget costs where nothing is pruned, over all folds.
     """
     count = size(study.nodes)
     settings = study.search
@@ -71,7 +71,8 @@ def extent(study: Study) -> Record:
         "configurations": None if math.isinf(count) else round(count),
         "trials": settings.trials,
         "epochs_per_trial": study.max_epochs,
-        "epochs": settings.trials * study.max_epochs,
+        "folds": study.folds,
+        "epochs": settings.trials * study.max_epochs * (study.folds or 1),
         "sampler": settings.sampler[0],
         "sampler_learns": SAMPLERS[settings.sampler[0]].learns,
         "pruner": settings.pruner[0],

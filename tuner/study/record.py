@@ -74,10 +74,14 @@ class Study:
     """What a report is of, in words."""
 
     @property
+    def folds(self) -> int | None:
+        """Over how many folds a trial is the mean; None without them."""
+        return None if self.data is None else self.data.folds
+
+    @property
     def measured_on(self) -> str:
         """What a trial's value was measured on, in words."""
-        folds = None if self.data is None else self.data.folds
-        return "validation split" if folds is None else f"mean over {folds} folds"
+        return "validation split" if self.folds is None else f"mean over {self.folds} folds"
 
     def sample(self, suggest: Suggest) -> Config:
         """Asks for every searched leaf; gives the value of every leaf by name."""

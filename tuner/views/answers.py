@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tuner.answers.importances import FEWEST
 from tuner.answers.pooled import METHOD
-from tuner.answers.words import amount
+from tuner.answers.words import amount, rows_of
 from tuner.views.format import number, several
 from tuner.views.tables import plain_table
 
@@ -56,7 +56,7 @@ def verdict(found: Confirmation) -> str:
     winner, seeds = found.winner, several(found.seeds, "seed")
     rows = "test" if winner.test else "validation"
     said = f"{found.study}: {winner.label} has {found.metric} {interval(_of(winner))}"
-    said += f" on the {rows} rows over {seeds}"
+    said += f" on the {rows_of(rows, found.folds)} over {seeds}"
     if winner is found.baseline:
         return f"{said}; nothing that was confirmed is better on the validation rows"
     if found.baseline is None:
@@ -70,10 +70,11 @@ def _of(measured: Measured) -> Estimate:
 
 def ablated(found: Ablation) -> RenderableType:
     """A sentence for each technique, by view, and what the search's trials say beside it."""
+    where = rows_of(found.rows, found.folds)
     chosen = "confirmed" if found.confirmed else "not confirmed: `tuner confirm` comes first"
     parts: list[RenderableType] = [
         Text(
-            f"{found.study}: what each technique adds to {found.metric} on the {found.rows} rows, "
+            f"{found.study}: what each technique adds to {found.metric} on the {where}, "
             f"over {several(found.seeds, 'seed')} (trial {found.number}, {chosen})"
         )
     ]

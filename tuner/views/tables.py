@@ -97,6 +97,8 @@ def extent_lines(extent: Record) -> list[str]:
     size = f"size      {several(extent['dimensions'], 'dimension')}, {many}"
     trials, each = several(extent["trials"], "trial"), several(extent["epochs_per_trial"], "epoch")
     cost = f"cost      at most {several(extent['epochs'], 'epoch')}: {trials} of {each}"
+    if extent["folds"]:
+        cost += f" on each of {extent['folds']} folds"
     if extent["pruner"] != "none":
         cost += f", less what {extent['pruner']} prunes"
     return [size, cost, f"search    {extent['sampler']}, seed {extent['seed']}"]
