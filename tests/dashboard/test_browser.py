@@ -106,6 +106,7 @@ def test_a_study_is_seen_while_two_workers_train(
         http_credentials={"username": "me", "password": PASSWORD},
         viewport={"width": 1200, "height": 900},
     )
+    context.set_default_timeout(90_000)  # where much else runs
     context.add_init_script(WATCH)
     page, errors = context.new_page(), []
     page.on("console", lambda message: errors.append(message.text) if _bad(message) else None)
@@ -118,7 +119,7 @@ def test_a_study_is_seen_while_two_workers_train(
     before = page.evaluate(TRIALS)
     assert len(storage.workers()) == 2
     storage.set_budget(study_id, 24)
-    page.wait_for_function(f"{TRIALS} > {before}", timeout=90_000)  # the page asks by itself
+    page.wait_for_function(f"{TRIALS} > {before}")  # the page asks by itself
     page.wait_for_function(f"{CURVES} >= 5")
     assert all(worker.poll() is None for worker in workers)
     assert page.evaluate("window.violations") == []
