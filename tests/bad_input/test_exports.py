@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.exports.folder import PREPROCESSING, STUDY, VERSIONS, WEIGHTS
+from tuner.errors import UsageError
+from tuner.exports.folder import PREPROCESSING, STUDY, VERSIONS, WEIGHTS, write
 
 Run = Callable[..., str]
 EXPORT = ("export", "--study", "mine")
@@ -55,11 +57,65 @@ def test_a_folder_that_is_there(model: Path, refused: Run) -> None:
     refused(*EXPORT, "--out", "table.csv", "--force", words=words)
     refused(*EXPORT, "--out", "table.csv/model", words=("cannot be written: ",))
     (model / WEIGHTS).write_bytes(b"")
-    (model / "notes.txt").write_text("of the one before")
+    (model / "notes.txt").write_text("somebody's own")
+    words = ("model: holds notes.txt, which no export made", "move these away")
+    refused(*EXPORT, "--out", "model", "--force", words=words)
+    (model / "notes.txt").unlink()
     done = CliRunner().invoke(app, [*EXPORT, "--out", "model", "--force"])
     assert done.exit_code == 0, done.stderr
     assert (model / WEIGHTS).stat().st_size > 0
-    assert not (model / "notes.txt").exists()
+    before = sorted(path.name for path in model.parent.iterdir())
+    refused(*EXPORT, "--out", ".", "--force", words=("was not made by an export",))
+    os.chdir(model)
+    done = CliRunner().invoke(
+        app, [*EXPORT, "--out", ".", "--force", "--storage", "sqlite:///../tuner.db"]
+    )
+    assert done.exit_code == 0, done.stderr
+    assert sorted(path.name for path in model.parent.iterdir()) == before
+
+
+def test_what_was_there_comes_back_where_a_folder_cannot_be_replaced(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, rename = {path: path.read_bytes() for path in model.iterdir()}, Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == "made":
+            raise OSError("no room")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UsageError, match="no room"):
+        write(model, {WEIGHTS: b""}, force=True)
+    assert {path: path.read_bytes() for path in model.iterdir()} == before
+    assert not list(model.parent.glob(".model.*"))
+
+
+def test_a_folder_makes_predict_import_nothing(model: Path, refused: Run) -> None:
+    for place in (model, model.parent):
+        (place / "evil_of_a_test.py").write_text("open('ran', 'w').close()\n")
+    study = model / STUDY
+    text = study.read_text().replace('"linear"', '{ choices = ["evil_of_a_test:net"] }')
+    study.write_text(text.replace("sklearn.datasets", "evil_of_a_test"))
+    words = ("evil_of_a_test",)
+    refused("predict", "--model", "model", "--input", "rows.csv", words=words)
+    assert "evil_of_a_test" not in sys.modules
+
+
+def test_columns_to_keep_and_names_of_outputs(model: Path, refused: Run) -> None:
+    predict = ("predict", "--model", "model", "--input", "rows.csv")
+    words = ("rows.csv: --keep: no column 'knd'", "kind")
+    refused(*predict, "--keep", "knd", words=words)
+    (model.parent / "rows.csv").write_text("a,b,class\n3,4,one\n")
+    words = ("the predictions have a column 'class' too", "rename")
+    refused(*predict, "--keep", "class", words=words)
+    words = ("out.parquet: predictions are written as CSV", ".csv or .csv.gz")
+    refused(*predict, "--output", "out.parquet", words=words)
+    # The second piece of a table is bad: nothing of the first is shown or left.
+    rows = "a,b\n" + "3,4\n" * 2**16 + "3,many\n"
+    (model.parent / "rows.csv").write_text(rows)
+    for more in ((), ("--output", "out.csv")):
+        refused(*predict, *more, words=("column 'b' has",))
 
 
 def test_a_folder_that_may_not_be_written(trained: Path, refused_process: Run) -> None:

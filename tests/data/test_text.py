@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tuner.data import text
-from tuner.data.text import encoding_of, read_text
+from tuner.data import layout
+from tuner.data.layout import encoding_of
+from tuner.data.text import parts, read_text
 from tuner.errors import DataError
 
 TEXT = 'a,"b, c",größe\n1,2.5,"x\ny"\n3,4.5,naïve – „q“\n'
@@ -46,7 +47,7 @@ def test_no_encoding(tmp_path: Path, content: bytes, tried: str) -> None:
         read_text(_file(tmp_path, content))
 
 
-@pytest.mark.parametrize("delimiter", text.DELIMITERS)
+@pytest.mark.parametrize("delimiter", layout.DELIMITERS)
 def test_every_delimiter(tmp_path: Path, delimiter: str) -> None:
     rows = [["a", "b", "c"], ["1", "2.5", '"x, y; z | w"'], ["3", "4", "v"]]
     content = "\r\n".join(delimiter.join(row) for row in rows).encode()
@@ -84,7 +85,7 @@ def test_what_is_no_table(tmp_path: Path, content: str, says: str) -> None:
 
 @pytest.mark.parametrize("bad", ["1", "1,2,3,4"])
 def test_a_ragged_row_far_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
-    monkeypatch.setattr(text, "SAMPLE", 50)
+    monkeypatch.setattr(layout, "SAMPLE", 50)
     lines = ["a,b,c", *["1,2,3"] * 200, bad, "1,2,3"]
     with pytest.raises(DataError, match=rf"line 202 has {bad.count(',') + 1} fields"):
         read_text(_file(tmp_path, "\n".join(lines).encode()))
@@ -103,3 +104,21 @@ def test_a_quote_that_never_ends(tmp_path: Path) -> None:
 def test_a_broken_archive(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as a table"):
         read_text(_file(tmp_path, gzip.compress(TEXT.encode() * 99)[:-20]))
+
+
+def test_parts_of_a_table_keep_text_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.data.pieces.CELLS", 4)
+    file = _file(tmp_path, b"zip;x\n007;1,5\n9;2,5\n12,5;\n;3,0\n1e3;4,0\n")
+    first, second, third = parts(file, {"zip", "none"})
+    assert first["zip"].tolist() == ["007", "9"]
+    assert first["x"].tolist() == [1.5, 2.5]
+    assert second["zip"].isna().tolist() == [False, True]
+    assert second["zip"].iloc[0] == "12,5"
+    assert third["zip"].tolist() == ["1e3"]
+    ragged = _file(tmp_path, b"zip;x\n" + b"1;2\n" * 9 + b"1\n")
+    with pytest.raises(DataError, match="line 11 has 1 fields"):
+        list(parts(ragged, ()))
+    (alone,) = parts(_file(tmp_path, b"a\n1\n"), ())
+    assert alone["a"].tolist() == [1]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 from typer.testing import CliRunner
 
@@ -165,6 +166,10 @@ def test_a_network_of_ones_own_predicts_without_its_code(tmp_path: Path) -> None
     wine.to_csv(tmp_path / "rows.csv", index=False)
     (tmp_path / "elsewhere").mkdir()
     show = "import tuner; print(tuner.load('model'))"
+    alone = (
+        "import sys; sys.modules['tuner'] = None; import torch\n"
+        "print(torch.export.load('model/program.pt2').module()(torch.zeros(3, 13)).shape)"
+    )
     for command, folder in (
         (["optimize", "--study", "own.toml", "--workers", "1"], tmp_path),
         (["export", "--study", "own", "--out", "model"], tmp_path),
@@ -182,3 +187,76 @@ def test_a_network_of_ones_own_predicts_without_its_code(tmp_path: Path) -> None
         [sys.executable, "-c", show], cwd=tmp_path, capture_output=True, text=True
     )
     assert "BatchNorm1d(8" in shown.stdout, shown.stderr
+    (tmp_path / "networks_of_a_test.py").unlink()
+    shown = subprocess.run(
+        [sys.executable, "-c", alone], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "torch.Size([3, 3])" in shown.stdout, shown.stderr
+
+
+def test_a_row_gets_the_same_prediction_in_any_company(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"zip": rng.choice(["007", "7", "A1", "1e3"], 60), "x": rng.random(60)})
+    rows["y"] = np.where(rows["zip"] == "007", "yes", "no")
+    rows.insert(0, "id", [f"{i:03}" for i in range(60)])
+    rows.to_csv(tmp_path / "rows.csv.gz", index=False)
+    options = trained(
+        "zips",
+        data={"path": str(tmp_path / "rows.csv.gz"), "target": "y", "drop": ["id"]},
+        model={"family": "linear"},
+        training={"epochs": 2},
+    )
+    tuner.export("zips", tmp_path / "model", options)
+    expected = tuner.predict(tmp_path / "model", rows)
+    monkeypatch.setattr("tuner.exports.inputs.CELLS", 4)
+    monkeypatch.setattr("tuner.data.pieces.CELLS", 4)  # a row at a time: all are 007, or numbers
+    more = ("--keep", "id", "--output", str(tmp_path / "out.csv.gz"))
+    command = ["predict", "--model", str(tmp_path / "model"), "--input"]
+    done = CliRunner().invoke(app, [*command, str(tmp_path / "rows.csv.gz"), *more])
+    assert done.exit_code == 0, done.stderr
+    found = pd.read_csv(tmp_path / "out.csv.gz", dtype={"id": str})
+    assert found.pop("id").tolist() == rows["id"].tolist()
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-6)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    found = predicted(tmp_path / "model", tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-6)
+
+
+def test_images_in_every_form(trained: Any, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 4, 6), dtype=np.uint8)
+    labels = (pictures.mean((1, 2, 3)) > 127).astype(int)
+    np.savez(tmp_path / "all.npz", pictures=pictures, labels=labels)
+    data = {"path": str(tmp_path / "all.npz"), "features": "pictures", "target": "labels"}
+    training = {"epochs": 1}
+    options = trained("pictures", data=data, model={"family": "linear"}, training=training)
+    model = tmp_path / "model"
+    tuner.export("pictures", model, options)
+    expected = tuner.predict(model, pictures)
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    for i, picture in enumerate(pictures):
+        name = f"deep/{i:02}.png" if i else "00.png"
+        Image.fromarray(picture[0]).save(tmp_path / "folder" / name)
+    header = b"\0\0\x08\x03" + np.array(pictures[:, 0].shape, dtype=">i4").tobytes()
+    (tmp_path / "some-idx3-ubyte").write_bytes(header + pictures.tobytes())
+    for name in ("all.npz", "some-idx3-ubyte", "folder"):
+        found = predicted(model, tmp_path / name)
+        if name == "folder":
+            assert found.pop("file").tolist()[:2] == ["00.png", "deep/01.png"]
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-6)
+    alone = predicted(model, tmp_path / "folder" / "deep" / "01.png")
+    assert alone["file"].tolist() == ["01.png"]
+    assert alone["class"].tolist() == expected["class"].tolist()[1:2]
+    (tmp_path / "nothing").mkdir()
+    Image.fromarray(pictures[0, 0].T).save(tmp_path / "turned.png")
+    Image.new("RGB", (6, 4)).save(tmp_path / "red.png")
+    command = ["predict", "--model", str(model), "--input"]
+    for name, words in (
+        ("nothing", "the folder holds no images"),
+        ("turned.png", "4 x 6 pixels, and a row has shape [1, 4, 6]"),
+        ("red.png", "6 x 4 pixels in colour, and a row has shape [1, 4, 6]"),
+    ):
+        done = CliRunner().invoke(app, [*command, str(tmp_path / name)])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert words in done.stderr

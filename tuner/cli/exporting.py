@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tuner.cli.options import DEFAULT_STORAGE, Allow, Device, Json, StorageUrl, StudyName
 from tuner.cli.output import show_json
-from tuner.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ExportTrial = Annotated[
     int | None,
@@ -48,7 +44,7 @@ Input = Annotated[
         "--input",
         envvar="TUNER_INPUT",
         metavar="FILE",
-        help="Raw rows: CSV, TSV, Parquet, or an archive of arrays.",
+        help="Raw rows: CSV, TSV, Parquet, NPZ, IDX, an image or a folder of images.",
     ),
 ]
 Output = Annotated[
@@ -58,6 +54,15 @@ Output = Annotated[
         envvar="TUNER_OUTPUT",
         metavar="FILE",
         help="The CSV file to write.  [default: stdout]",
+    ),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        envvar="TUNER_KEEP",
+        metavar="COLUMN",
+        help="A column of the input to write before the predictions; may be repeated.",
     ),
 ]
 
@@ -95,26 +100,13 @@ def export(
     return typer.echo(f"tuner predict --model {out} --input FILE uses it")
 
 
-def predict(model: ModelFolder, file: Input, output: Output = None) -> None:
+def predict(model: ModelFolder, file: Input, output: Output = None, keep: Keep = None) -> None:
     """Use an exported network: raw rows in, classes with probabilities or values out."""
+    from tuner.exports import output as csv
     from tuner.exports.predict import predict_file
 
-    if output is not None and output.resolve() == file.resolve():
-        raise UsageError("is the input too", where=str(output), hint="name another --output")
-    found = predict_file(model, file)
     if output is None:
-        typer.echo(found.to_csv(index=False), nl=False)
-    else:
-        _write(found, output)
-        typer.echo(f"{len(found)} rows in {output}", err=True)
-
-
-def _write(found: pd.DataFrame, output: Path) -> None:
-    """At once, or not at all."""
-    part = output.with_name(f".{output.name}.part")
-    try:
-        found.to_csv(part, index=False)
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"cannot be written: {error}", where=str(output)) from error
+        return csv.to_stdout(predict_file(model, file, keep or ()))
+    csv.check(output, file)
+    rows = csv.to_file(predict_file(model, file, keep or ()), output)
+    return typer.echo(f"{rows} rows in {output}", err=True)

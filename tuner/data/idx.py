@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.layout import opened
 from tuner.data.spec import DataSpec
 from tuner.data.table import Table, from_arrays
-from tuner.data.text import opened
 from tuner.errors import DataError
 
 NAMES = (

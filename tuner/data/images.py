@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +30,7 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
         DataError: no Pillow, an image that cannot be read, images of several sizes.
     """
     classes = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
-    files = [
-        (file, label)
-        for label, place in enumerate(classes)
-        for file in sorted(place.rglob("*"))
-        if file.suffix.lower() in ENDINGS and file.name[0] != "."
-    ]
+    files = [(file, label) for label, place in enumerate(classes) for file in listed(place)]
     if not files:
         return None
     mode, (width, height) = _common([file for file, _ in files])
@@ -43,6 +40,39 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
     y = np.array([label for _, label in files])
     names = [place.name for place in classes]
     return from_arrays(x.transpose(0, 3, 1, 2), y, str(folder), classes=names)
+
+
+def listed(folder: Path) -> list[Path]:
+    """The images at any depth in a folder, in the order of their names."""
+    found = sorted(folder.rglob("*"))
+    return [file for file in found if file.suffix.lower() in ENDINGS and file.name[0] != "."]
+
+
+def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """uint8 [N, C, H, W] of images that all have the shape [C, H, W], or as many numbers as it.
+
+    Raises:
+        DataError: no Pillow, an image that cannot be read, one of another size or in colour where
+            C = 1.
+    """
+    found = []
+    for file in files:
+        with _opened(file) as image:
+            width, height = image.size
+            grey = image.mode in GREY
+        channels = next((c for c in (1, 3) if _alike((c, height, width), shape)), None)
+        if channels is None or (channels == 1 and not grey):
+            what = f"{width} x {height} pixels{'' if grey else ' in colour'}"
+            hint = "make it like the images of the training"
+            said = f"{what}, and a row has shape {list(shape)}"
+            raise DataError(said, where=str(file), hint=hint)
+        pixels = _pixels(file, "L" if channels == 1 else "RGB").reshape(height, width, channels)
+        found.append(pixels.transpose(2, 0, 1))
+    return np.stack(found)
+
+
+def _alike(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return shape == other if len(other) == 3 else math.prod(shape) == math.prod(other)
 
 
 def _common(files: list[Path]) -> tuple[str, tuple[int, int]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.text import opened
+from tuner.data.layout import opened
 from tuner.errors import DataError
 
 FORMAT = "each line is a word and its numbers, with a space between; the binary format is not read"

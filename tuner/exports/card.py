@@ -1,13 +1,14 @@
-"""What goes with an export for people: a model card, and the study file with every leaf fixed."""
+"""What goes with an export for people: a model card."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tuner.data.recipe import OfColumns, OfText, Recipe
 from tuner.exports.folder import ONNX, PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
 from tuner.models import FAMILIES
-from tuner.study.catalogue import DATA_LEAVES
-from tuner.views.best import snippet, toml, with_leaves
+from tuner.models.factory import is_factory
+from tuner.views.best import snippet
 from tuner.views.format import number
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ outputs = network(rows)
 
 {outputs}
 
+Use a folder only as far as you trust whoever made it. {trust}
+
 ## Files
 | file | holds |
 | :-- | :-- |
@@ -50,34 +53,11 @@ outputs = network(rows)
 | `{versions}` | the versions it was made with, and the seed |
 """
 
-
-def study_file(made: Trained) -> str:
-    """The study with one configuration in place of its ranges."""
-    study, trial = made.job.study, made.chosen.trial.number
-    leaves = [leaf.name for leaf in DATA_LEAVES]
-    lines = [
-        f"# Trial {trial} of {study.name!r}, trained with the seed {made.seed}.",
-        f"description = {toml(study.description)}",
-        f"metric = {toml(made.job.metric.name)}",
-        "",
-        "[data]",
-        *(f"{key} = {toml(value)}" for key, value in _fixed_data(made).items()),
-        "",
-        snippet({k: v for k, v in made.config.items() if k not in leaves}),
-        "[search]",
-        "trials = 1",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _fixed_data(made: Trained) -> dict[str, Any]:
-    """``[data]`` with the configuration's values at its leaves."""
-    config = made.config
-    leaves = {
-        leaf.name: with_leaves(config, config[leaf.name]) if leaf.options else config[leaf.name]
-        for leaf in DATA_LEAVES
-    }
-    return {**made.job.study.document["data"], **leaves}
+VALUES = """Of this one tuner reads values alone: JSON, TOML and \
+safetensors. `torch.export.load` may run code that a program brings."""
+OWN = """Its network is not of tuner's own families: `tuner predict` \
+runs the program, and `torch.export.load` may run code that a program brings; `tuner.load` imports \
+the module that makes the network, from this folder or the working directory."""
 
 
 def card(made: Trained, onnx: bool = False) -> str:
@@ -99,6 +79,7 @@ def card(made: Trained, onnx: bool = False) -> str:
             *(title, *about, "## What it is", *facts, ""),
             *("## How good it is", *_numbers(made), ""),
             *("## Intended use", *_intended(made), ""),
+            *("## Limits", *_limits(made), ""),
             *("## Configuration", "```toml", snippet(made.config).rstrip(), "```", ""),
             _use(made, onnx),
         ]
@@ -117,6 +98,7 @@ def _use(made: Trained, onnx: bool) -> str:
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
         outputs=outputs,
+        trust=OWN if is_factory(made.config["family"]) else VALUES,
         onnx=f"| `{ONNX}` | the same for ONNX runtimes: `rows` to `outputs` |\n" if onnx else "",
         weights=WEIGHTS,
         program=PROGRAM,
@@ -185,7 +167,28 @@ def _estimate(found: Estimate) -> str:
 
 def _intended(made: Trained) -> list[str]:
     what = "classes" if made.data.target.classes else "values"
+    return [f"To predict {what} of rows that come from where its training rows came from."]
+
+
+def _limits(made: Trained) -> list[str]:
     return [
-        f"To predict {what} of rows that come from where its training rows came from. What it says "
-        "of other rows, and how it treats groups of people, was not measured."
+        "- What it says of rows from elsewhere, and how it treats groups of people, was not "
+        "measured.",
+        *(f"- {each}" for each in _of_rows(made.data.recipe)),
     ]
+
+
+def _of_rows(recipe: Recipe | None) -> list[str]:
+    """What becomes of rows that are not like those of the training."""
+    if isinstance(recipe, OfText):
+        return [
+            f"It reads the first {recipe.vocabulary.length} words and signs of a text, and knows "
+            f"{len(recipe.vocabulary.words):,} words; all others are one unknown word."
+        ]
+    if isinstance(recipe, OfColumns) and len(recipe.shape) == 1:  # else nothing is filled
+        return [
+            "A number that is missing becomes the median of the training rows, and a category that "
+            "they did not have is none of theirs.",
+            "A column that is missing, and a number that is not finite, is refused.",
+        ]
+    return ["Numbers that are missing or not finite are refused, and so are rows of another size."]

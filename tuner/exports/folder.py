@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,9 @@ PREPROCESSING, STUDY, VERSIONS, CARD = (
     "versions.json",
     "README.md",
 )
+
+NAMES = frozenset((WEIGHTS, PROGRAM, ONNX, PREPROCESSING, STUDY, VERSIONS, CARD))
+"""What an export may hold; nothing else is ever removed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def is_export(folder: Path) -> bool:
 def check(out: Path, force: bool) -> None:
     """Raises UsageError where nothing may be written there."""
     if not os.path.lexists(out):
-        return
+        return _check_writable(out.resolve().parent, out)
     if not force:
         raise UsageError("there is something already", where=str(out), hint="--force replaces it")
     if not is_export(out) or out.is_symlink():
@@ -70,6 +72,23 @@ def check(out: Path, force: bool) -> None:
             where=str(out),
             hint="name another folder, or remove it yourself",
         )
+    others = sorted({path.name for path in out.iterdir()} - NAMES)
+    if others:
+        raise UsageError(
+            f"holds {', '.join(others[:5])}, which no export made, and is not replaced",
+            where=str(out),
+            hint="name another folder, or move these away",
+        )
+    return _check_writable(out.resolve().parent, out)
+
+
+def _check_writable(parent: Path, out: Path) -> None:
+    """Before a training: a folder can be made where the first that is there may be written."""
+    there = next(folder for folder in (parent, *parent.parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise UsageError(f"cannot be written: {there} is no folder", where=str(out))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot be written: permission denied in {there}", where=str(out))
 
 
 def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
@@ -78,6 +97,7 @@ def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
     Raises:
         UsageError: there is something already, or nothing can be written there.
     """
+    out = out.resolve()  # `.` has a name, too
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
@@ -88,7 +108,11 @@ def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
             check(out, force)  # once more: training took its time
             if out.exists():
                 out.rename(before)
-            made.rename(out)
-            shutil.rmtree(before, ignore_errors=True)
+            try:
+                made.rename(out)
+            except BaseException:
+                if before.exists():
+                    before.rename(out)
+                raise
     except OSError as error:
         raise UsageError(f"cannot be written: {error}", where=str(out)) from error

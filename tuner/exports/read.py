@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tuner.allowed import allowing, of_person
+from tuner.allowed import Allowed, allowing, of_person
 from tuner.data import Target, recipe
 from tuner.data.recipe import Recipe
 from tuner.data.vocabulary import Vocabulary
@@ -32,18 +32,22 @@ class Model:
         recipe: from raw rows to the network's input.
         target: what its outputs mean.
         words: of a text, with vectors of the right size; none otherwise.
+        features: the array's name in an archive that the network learned from.
     """
 
     folder: Path
     recipe: Recipe
     target: Target
     words: Vocabulary | None
+    features: str | None = None
 
 
 def load(folder: str | Path) -> nn.Module:
     """The network of an export, of plain layers, with its weights, in evaluation mode.
 
     No database and no data are needed. It takes rows that are prepared as preprocessing.json says.
+    For a network of somebody's own the module that makes it is imported, if it lies in the working
+    directory or in the folder, or `TUNER_ALLOW` names it; of other folders no code is run.
 
     Raises:
         UsageError: the folder is no export, or a file in it is damaged.
@@ -52,19 +56,24 @@ def load(folder: str | Path) -> nn.Module:
         ``[B, *shape]`` to ``[B, outputs]``.
     """
     model = read(Path(folder))
+    return network(model, of_person((), model.folder))
+
+
+def network(model: Model, allowed: Allowed) -> nn.Module:
+    """The network of an export that was read, which may import what is allowed."""
     study = load_study(str(model.folder / files.STUDY))
     outputs = len(model.target.classes) or 1
-    with allowing(of_person((), study.folder)):
+    with allowing(allowed):
         config = study.config({})
         told = model.words, model.recipe.categories
-        network = network_of(config, model.recipe.shape, outputs, *told)
+        found = network_of(config, model.recipe.shape, outputs, *told)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
-        network.load_state_dict(weights)
+        found.load_state_dict(weights)
     except RuntimeError as error:
         what = f"does not fit the network of {files.STUDY}: {error}"
         raise UsageError(what, where=str(model.folder / files.WEIGHTS), hint=AGAIN) from error
-    return network
+    return found
 
 
 def read(folder: Path) -> Model:
@@ -89,10 +98,11 @@ def read(folder: Path) -> Model:
         learned, about = recipe.from_json(document["input"]), document["target"]
         target = Target(about["task"], tuple(about["classes"]), about["mean"], about["scale"])
         words = _words(learned, document["word_vectors"])
+        features = document["features"]
     except (KeyError, TypeError, ValueError) as error:
         what = f"is damaged: {type(error).__name__}: {error}"
         raise UsageError(what, where=str(file), hint=AGAIN) from error
-    return Model(folder, learned, target, words)
+    return Model(folder, learned, target, words, features)
 
 
 def _words(learned: Recipe, size: int | None) -> Vocabulary | None:

@@ -1,63 +1,22 @@
-"""Raw rows for a prediction: from a file, a frame or an array to what a recipe takes."""
+"""Raw rows for a prediction: from a frame or an array to what a recipe takes."""
 
 from __future__ import annotations
 
 import math
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.files import FRAMES
 from tuner.data.raw import raw_columns
 from tuner.data.recipe import OfArray, OfColumns, Recipe
 from tuner.data.table import Table, Text, check_unique, is_frame, strings
-from tuner.data.text import read_text
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING: NDArray[Any] = np.empty(0)
-ARCHIVE = ".npz"
-
-
-def read_rows(file: Path) -> pd.DataFrame | NDArray[Any]:
-    """The frame or array in a file.
-
-    Raises:
-        DataError: there is no such file, its format is unknown, or it cannot be read.
-    """
-    if not file.is_file():
-        raise DataError("no such file", where=str(file), hint="--input names a file of raw rows")
-    name = file.name.lower()
-    if name.endswith(ARCHIVE):
-        return _array(file)
-    for ending, reader in FRAMES.items():
-        if name.endswith(ending):
-            # One column is nothing to learn from, but it may be all that a network needs.
-            return read_text(file, lone=True) if reader is read_text else reader(file)
-    raise DataError(
-        f"unknown format {file.suffix or file.name!r}",
-        where=str(file),
-        hint=f"known: {', '.join([*FRAMES, ARCHIVE])}",
-    )
-
-
-def _array(file: Path) -> NDArray[Any]:
-    """The array `x` of an archive, or its only one."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            names = list(getattr(archive, "files", []))
-            name = "x" if "x" in names or len(names) != 1 else names[0]
-            if name not in names:
-                hint = f"it holds {', '.join(names) or 'no names'}"
-                raise DataError("no array 'x'", where=str(file), hint=hint)
-            return np.asarray(archive[name])
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot be read as arrays: {error}", where=str(file)) from error
 
 
 def as_table(recipe: Recipe, rows: Any, where: str) -> Table:

@@ -11,14 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tuner.allowed import Allowed
 from tuner.errors import UsageError
 from tuner.exports.folder import PROGRAM, STUDY
-from tuner.exports.read import AGAIN, load
+from tuner.exports.read import AGAIN, Model, network
 from tuner.models.factory import is_factory
 
 
-def runnable(folder: Path) -> nn.Module:
+def runnable(model: Model) -> nn.Module:
     """The network; where it is somebody's own, the program, for which its code is not needed.
+
+    Nothing of a folder is imported. Of a network of tuner's only values are read; torch may run
+    code of a program as it loads it.
 
     Raises:
         UsageError: a file is damaged.
@@ -26,9 +30,9 @@ def runnable(folder: Path) -> nn.Module:
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
     """
-    if not is_factory(_family(folder / STUDY)):
-        return load(folder)
-    file = folder / PROGRAM
+    if not is_factory(_family(model.folder / STUDY)):
+        return network(model, Allowed())
+    file = model.folder / PROGRAM
     try:
         return Program(torch.export.load(file).module())
     except Exception as error:  # of many kinds: it is an archive of several formats
@@ -48,7 +52,7 @@ class Program(nn.Module):
 
 
 def _family(file: Path) -> Any:
-    """The name of the family; none where `load` will say what is wrong with the file."""
+    """The name of the family; none where `network` will say what is wrong with the file."""
     try:
         family = tomllib.loads(file.read_text(encoding="utf-8"))["model"]["family"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import nn
 
@@ -17,8 +16,9 @@ from tuner.allowed import allowing, of_person
 from tuner.data import DataSet
 from tuner.errors import UsageError
 from tuner.exports import folder
-from tuner.exports.card import card, study_file
+from tuner.exports.card import card
 from tuner.exports.chosen import Chosen, chosen
+from tuner.exports.fixed import study_file
 from tuner.exports.folder import Exported
 from tuner.exports.layers import example, network_of
 from tuner.exports.onnx_file import check_installed, onnx_file
@@ -29,6 +29,7 @@ from tuner.space import Config
 from tuner.storage import opened
 from tuner.techniques import ENDING
 from tuner.training.plain import Trainer
+from tuner.training.threads import one_thread
 from tuner.worker import Job
 
 PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
@@ -82,11 +83,10 @@ def export(
     folder.check(out, force)
     if onnx:
         check_installed()
-    torch.set_num_threads(1)  # the number of threads changes the order of sums
     storage = opened(options.storage)
     found, study_id = stored_study(storage, study)
     picked = chosen(storage, found, study_id, trial)
-    with allowing(of_person(options.allow)):
+    with allowing(of_person(options.allow)), one_thread():
         made = train(load_job(found, study_id), picked, devices(options.device)[0], final)
         files = contents(made, onnx)
     folder.write(out, files, force)
@@ -162,7 +162,12 @@ def _preprocessing(made: Trained) -> dict[str, Any]:
         "mean": data.target.mean,
         "scale": data.target.scale,
     }
-    return {"input": data.recipe.to_json(), "word_vectors": vectors, "target": target}
+    return {
+        "input": data.recipe.to_json(),
+        "features": made.job.spec.features,
+        "word_vectors": vectors,
+        "target": target,
+    }
 
 
 def _versions(made: Trained) -> dict[str, Any]:

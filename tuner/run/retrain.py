@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from optuna.trial import FrozenTrial
 
 from tuner.allowed import allowing, of_person
@@ -14,6 +13,7 @@ from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
+from tuner.training.threads import one_thread
 from tuner.worker import Job
 from tuner.worker.building import build_trainer
 
@@ -49,7 +49,6 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     Raises:
         UsageError: no such trial, or one without a value.
     """
-    torch.set_num_threads(1)  # the number of threads changes the order of sums
     storage = opened(options.storage)
     study, study_id = stored_study(storage, study_name)
     trials = storage.get_all_trials(study_id, deepcopy=False)
@@ -64,7 +63,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
             where=study_name,
             hint=f"`tuner best --study {study_name}` names one that has",
         )
-    with allowing(of_person(options.allow)):
+    with allowing(of_person(options.allow)), one_thread():
         if isinstance(study, ObjectiveStudy):
             return _called(study, trial)
         return _train(load_job(study, study_id), trial, devices(options.device)[0])
