@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tuner.cli import app
 from tuner.errors import UsageError
-from tuner.exports.folder import PREPROCESSING, STUDY, VERSIONS, WEIGHTS, write
+from tuner.exports.folder import PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS, write
 
 Run = Callable[..., str]
 EXPORT = ("export", "--study", "mine")
@@ -67,10 +67,8 @@ def test_a_folder_that_is_there(model: Path, refused: Run) -> None:
     before = sorted(path.name for path in model.parent.iterdir())
     refused(*EXPORT, "--out", ".", "--force", words=("was not made by an export",))
     os.chdir(model)
-    done = CliRunner().invoke(
-        app, [*EXPORT, "--out", ".", "--force", "--storage", "sqlite:///../tuner.db"]
-    )
-    assert done.exit_code == 0, done.stderr
+    write(Path(), {WEIGHTS: b"of another"}, force=True)
+    assert [path.name for path in model.iterdir()] == [WEIGHTS]
     assert sorted(path.name for path in model.parent.iterdir()) == before
 
 
@@ -95,9 +93,18 @@ def test_a_folder_makes_predict_import_nothing(model: Path, refused: Run) -> Non
     for place in (model, model.parent):
         (place / "evil_of_a_test.py").write_text("open('ran', 'w').close()\n")
     study = model / STUDY
-    text = study.read_text().replace('"linear"', '{ choices = ["evil_of_a_test:net"] }')
-    study.write_text(text.replace("sklearn.datasets", "evil_of_a_test"))
-    words = ("evil_of_a_test",)
+    text = study.read_text()
+    words = ("study.toml: is not a study of one configuration", "export it again")
+    for said in (
+        text.replace('"linear"', '{ choices = ["evil_of_a_test:net"] }'),
+        'objective = "evil_of_a_test:net"\ndirection = "maximize"\n',
+    ):
+        study.write_text(said)
+        refused("predict", "--model", "model", "--input", "rows.csv", words=words)
+        assert "evil_of_a_test" not in sys.modules
+    study.write_text(text.replace('"linear"', '{ name = "evil_of_a_test:net" }'))
+    (model / PROGRAM).write_bytes(b"none")
+    words = ("program.pt2: is damaged",)
     refused("predict", "--model", "model", "--input", "rows.csv", words=words)
     assert "evil_of_a_test" not in sys.modules
 

@@ -19,6 +19,7 @@ from tuner.data.vocabulary import Vocabulary
 from tuner.errors import UsageError
 from tuner.exports import folder as files
 from tuner.exports.layers import network_of
+from tuner.space import walk
 from tuner.study import load as load_study
 
 AGAIN = "export it again: tuner export --study NAME --out DIR --force"
@@ -62,6 +63,9 @@ def load(folder: str | Path) -> nn.Module:
 def network(model: Model, allowed: Allowed) -> nn.Module:
     """The network of an export that was read, which may import what is allowed."""
     study = load_study(str(model.folder / files.STUDY))
+    if study.data is None or any(node.searched for node in walk(study.nodes)):
+        where = str(model.folder / files.STUDY)
+        raise UsageError("is not a study of one configuration", where=where, hint=AGAIN)
     outputs = len(model.target.classes) or 1
     with allowing(allowed):
         config = study.config({})
