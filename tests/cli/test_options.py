@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 
-from tuner.cli.options import count_of, parse_device, parse_workers
+from tuner.cli.options import (
+    count_of,
+    parse_device,
+    parse_workers,
+)
+from tuner.cli.where import DEFAULT_STORAGE, STORAGE_FILE, parse_storage
+from tuner.errors import UsageError
 
 
 @pytest.mark.parametrize("text", ["1", "12", "auto"])
@@ -33,3 +41,17 @@ def test_device(text: str) -> None:
 def test_wrong_device(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is none of"):
         parse_device(text)
+
+
+def test_the_url_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(STORAGE_FILE, raising=False)
+    assert parse_storage(DEFAULT_STORAGE) == DEFAULT_STORAGE
+    monkeypatch.setenv(STORAGE_FILE, str(tmp_path / "url"))
+    assert parse_storage("sqlite:///given.db") == "sqlite:///given.db"
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse_storage(DEFAULT_STORAGE)
+    (tmp_path / "url").write_text("\n")
+    with pytest.raises(UsageError, match="is empty"):
+        parse_storage(DEFAULT_STORAGE)
+    (tmp_path / "url").write_text("postgresql://a:b@c/d\n")
+    assert parse_storage(DEFAULT_STORAGE) == "postgresql://a:b@c/d"

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_STORAGE = "sqlite:///tuner.db"
+from tuner.cli.where import DEFAULT_STORAGE as DEFAULT_STORAGE
+from tuner.cli.where import parse_storage
 
 
 def parse_workers(text: str) -> str:
@@ -38,6 +39,7 @@ StorageUrl = Annotated[
         "--storage",
         envvar="TUNER_STORAGE",
         metavar="URL",
+        callback=parse_storage,
         help="The database: sqlite:///FILE or postgresql://USER@HOST/NAME.",
     ),
 ]
@@ -79,6 +81,24 @@ Device = Annotated[
         help="Where to train; auto takes a GPU where there is one.",
     ),
 ]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        envvar="TUNER_ON",
+        metavar="here|ray[:ADDRESS]",
+        help="Where workers run: this machine, or a Ray cluster.",
+    ),
+]
+GpusPerWorker = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-worker",
+        envvar="TUNER_GPUS_PER_WORKER",
+        min=0.0,
+        help="With --on ray: how much of a GPU each worker gets, such as 0.25.",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(
@@ -86,18 +106,6 @@ Seed = Annotated[
         envvar="TUNER_SEED",
         min=0,
         help="Everything random derives from it.  [default: the study's]",
-    ),
-]
-Trial = Annotated[
-    int, typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="The trial's number.")
-]
-Allow = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow",
-        envvar="TUNER_ALLOW",
-        metavar="PACKAGE",
-        help="A package that a study may import its data, network or objective from.",
     ),
 ]
 Studies = Annotated[
@@ -113,6 +121,18 @@ IdleExit = Annotated[
     bool,
     typer.Option(
         "--idle-exit", envvar="TUNER_IDLE_EXIT", help="Leave when there is nothing to train."
+    ),
+]
+Trial = Annotated[
+    int, typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="The trial's number.")
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        envvar="TUNER_ALLOW",
+        metavar="PACKAGE",
+        help="A package that a study may import its data, network or objective from.",
     ),
 ]
 Artifacts = Annotated[

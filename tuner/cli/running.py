@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from shlex import quote
@@ -16,9 +16,11 @@ from tuner.cli.options import (
     Allow,
     Artifacts,
     Device,
+    GpusPerWorker,
     IdleExit,
     Json,
     LogFormat,
+    On,
     ProgressFormat,
     Seed,
     StorageUrl,
@@ -31,14 +33,11 @@ from tuner.cli.options import (
     count_of,
 )
 from tuner.cli.output import console, show, show_json
+from tuner.cli.where import needed_url as needed_url
 
 if TYPE_CHECKING:
     from tuner.run import RunOptions
     from tuner.views.snapshot import Snapshot
-
-Given = tuple[int | None, str | None, str, str, int | None, list[str] | None, str | None]
-"""``--trials``, ``--timeout``, ``--workers``, ``--device``, ``--seed``, ``--allow``, and
-``--artifacts``."""
 
 
 def optimize(
@@ -49,13 +48,20 @@ def optimize(
     workers: Workers = "auto",
     device: Device = "auto",
     seed: Seed = None,
+    on: On = "here",
+    gpus_per_worker: GpusPerWorker = 0.0,
     allow: Allow = None,
     artifacts: Artifacts = None,
     log_format: ProgressFormat = "text",
     as_json: Json = False,
 ) -> None:
     """Create or continue a study until its budget is met."""
-    last = _watched(study, storage, (trials, timeout, workers, device, seed, allow, artifacts))
+
+    def options() -> RunOptions:
+        given = run_options(storage, trials, timeout, workers, device, seed, allow, artifacts)
+        return replace(given, on=on, gpus_per_worker=gpus_per_worker)
+
+    last = _watched(study, storage, options)
     from tuner.views.summary import as_document, summary, what_next
 
     if as_json:
@@ -64,11 +70,12 @@ def optimize(
     return typer.echo("\n".join(what_next(last, needed_url(storage))))
 
 
-def _watched(study: str, storage: str, given: Given) -> Snapshot:
+def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:
     """Runs a study under the eyes of whoever sits there."""
     from tuner.views.watch import watching
 
-    with watching(console(stderr=True)) as watch:
+    eyes = console(stderr=True)
+    with watching(eyes) as watch:
         begun = time.monotonic()
         from tuner import run
         from tuner.cli.lookup import any_study
@@ -76,7 +83,7 @@ def _watched(study: str, storage: str, given: Given) -> Snapshot:
         imports = round(time.monotonic() - begun, 3)
         found = any_study(study, storage)  # a name that nobody knows makes no database
         try:
-            last = run.optimize(found, run_options(storage, *given), watch)
+            last = run.optimize(found, options(), watch, eyes.print)
         except KeyboardInterrupt:
             raise _Interrupted(study, storage) from None
         return replace(last, spent={"imports": imports, **last.spent})
@@ -183,11 +190,3 @@ def run_options(
     packages = tuple(allow or ())
     limit = None if timeout is None else seconds("--timeout", timeout)
     return RunOptions(storage, trials, limit, count_of(workers), device, seed, packages, artifacts)
-
-
-def needed_url(storage: str) -> str:
-    """What the next command needs as ``--storage``, without a password; empty if nothing."""
-    from tuner.storage import redact
-
-    known = os.environ.get("TUNER_STORAGE") or DEFAULT_STORAGE
-    return "" if storage == known else redact(storage)

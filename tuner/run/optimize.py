@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from types import FrameType
 
 import torch
 
-from tuner.allowed import allowed, allowing, of_person
-from tuner.run.options import RunOptions, worker_devices
-from tuner.run.pool import Pool
+from tuner.allowed import allowing, of_person
+from tuner.run.options import RunOptions
+from tuner.run.places import Crew, Order, Place, Say, place_of
 from tuner.run.prepare import find_study, join, prepared
-from tuner.run.process import deadline_of, quiet, run_worker
+from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
@@ -27,13 +26,17 @@ WATCH_SECONDS = 0.5
 
 
 def optimize(
-    study: str | Study, options: RunOptions, watch: Callable[[Snapshot], None] = lambda _: None
+    study: str | Study,
+    options: RunOptions,
+    watch: Callable[[Snapshot], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Snapshot:
     """Runs a study until its budget is met or its time is over.
 
     Args:
         study: a study, or a name, a path, or the name of one that the database holds.
         watch: called about twice a second with how far it is, and at the end.
+        say: called with a line for people, where something is not as they asked.
 
     Returns:
         How far it is at the end.
@@ -43,46 +46,46 @@ def optimize(
         KeyboardInterrupt: after the workers gave their trials back.
     """
     found = find_study(study, options.storage, options.seed)
-    with allowing(of_person(options.allow, found.folder)):
-        return _optimize(found, options, watch)
+    with allowing(of_person(options.allow, found.folder)), place_of(options, say) as place:
+        return _optimize(found, options, place, watch)
 
 
-def _optimize(study: Study, options: RunOptions, watch: Callable[[Snapshot], None]) -> Snapshot:
+def _optimize(
+    study: Study, options: RunOptions, place: Place, watch: Callable[[Snapshot], None]
+) -> Snapshot:
     quiet()
-    worker_devices(options)  # what cannot be is said before anything is read
     begun = time.monotonic()
     job = prepared(study)
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     artifact_store(storage, options.artifacts)  # a place that cannot be is named first
-    return train(join(storage, job, options.trials), storage, options, watch, spent)
+    return train(join(storage, job, options.trials), storage, options, place, watch, spent)
 
 
 def train(
     job: AnyJob,
     storage: Storage,
     options: RunOptions,
+    place: Place,
     watch: Callable[[Snapshot], None],
     spent: Mapping[str, float],
 ) -> Snapshot:
     """Runs workers on a job until the budget is met or the time is over.
 
     Args:
+        place: where they run.
         spent: seconds of this run so far, by what they went into.
     """
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
-    devices = worker_devices(options)
     progress = storage.progress(job.study_id)
     started, before = time.monotonic(), progress.finished
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
-        needed = devices[: progress.budget - progress.finished]
-        arguments = options.storage, job, deadline_of(limit), allowed()
-        main = partial(run_worker, *arguments, artifacts=options.artifacts)
-        pool = Pool(main, needed)
-        _follow(pool, storage, job, watch, (started, before))
-        spent = {**spent, **pool.spent}
+        order = Order(options.storage, job, limit, progress.budget - progress.finished)
+        crew = place.start(order)
+        _follow(crew, storage, job, watch, (started, before))
+        spent = {**spent, **crew.spent}
     Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
     last = snapshot(storage, job.study, job.study_id, started, before)
     last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
@@ -91,7 +94,7 @@ def train(
 
 
 def _follow(
-    pool: Pool,
+    crew: Crew,
     storage: Storage,
     job: AnyJob,
     watch: Callable[[Snapshot], None],
@@ -101,15 +104,17 @@ def _follow(
     previous = signal.signal(signal.SIGTERM, _interrupt)
     ended = 0
     try:
-        while pool.wait(WATCH_SECONDS):
+        while crew.wait(WATCH_SECONDS):
             with suppress(OutageError):  # the workers wait for the database, and so does this
                 now = snapshot(storage, job.study, job.study_id, *since)
                 if now.progress.finished + now.progress.failed > ended:
                     ended = now.progress.finished + now.progress.failed
-                    pool.progressed()
+                    crew.progressed()
+                if now.progress.met:
+                    crew.met()
                 watch(now)
     finally:
-        pool.leave()
+        crew.leave()
         signal.signal(signal.SIGTERM, previous)
 
 

@@ -25,6 +25,9 @@ class RunOptions:
             beside its file; none is what ``TUNER_ALLOW`` names.
         artifacts: a folder or fsspec URL for the best trials' weights and pictures; none is what
             ``TUNER_ARTIFACTS`` says, else the database.
+        on: where workers run: ``here``, ``ray`` or ``ray:ADDRESS``.
+        gpus_per_worker: GPUs that an engine gives a worker, such as 0.25; a worker here takes a
+            GPU of its own accord.
     """
 
     storage: str
@@ -35,6 +38,8 @@ class RunOptions:
     seed: int | None = None
     allow: tuple[str, ...] = ()
     artifacts: str | None = None
+    on: str = "here"
+    gpus_per_worker: float = 0.0
 
 
 def devices(wanted: str) -> list[str]:

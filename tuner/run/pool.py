@@ -5,19 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-from tuner.errors import TrainingError, TunerError
 from tuner.run.process import signals_held_back
+from tuner.run.toll import Toll
 
 LEAVE_SECONDS = 10.0
-DEATHS = 5
-"""So many deaths per worker, and no trial that ended in between, end the run."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,6 @@ class Pool:
     Args:
         main: what runs in each: called with its device, and where to say how it went.
         devices: one for each worker.
-
-    Attributes:
-        spent: seconds of the workers that ended, by what they went into.
     """
 
     def __init__(self, main: Callable[[str, Connection], None], devices: Sequence[str]) -> None:
@@ -52,10 +46,13 @@ class Pool:
             multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         )
         self._main = main
-        self.spent: dict[str, float] = defaultdict(float)
-        self._errors: list[TunerError] = []
-        self._deaths, self._most = 0, DEATHS * len(devices)
+        self._toll = Toll(len(devices))
         self._running = [self._start(device) for device in devices]
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds of the workers that ended, by what they went into."""
+        return self._toll.spent
 
     def _start(self, device: str) -> Child:
         ours, theirs = self._context.Pipe(duplex=False)
@@ -75,39 +72,27 @@ class Pool:
         for child in [child for child in self._running if child.process.exitcode is not None]:
             self._running.remove(child)
             self._listen(child)
-            if child.process.exitcode != 0 and not self._errors:
-                self._replace(child)
-        if self._errors:
-            raise self._errors[0]
+            if child.process.exitcode != 0 and self._toll.error is None:
+                self._toll.died(f"exit code {child.process.exitcode}")
+                self._running.append(self._start(child.device))
+        self._toll.check()
         return bool(self._running)
 
     def progressed(self) -> None:
         """A trial ended: whatever kills workers, the study gets on."""
-        self._deaths = 0
+        self._toll.forgive()
+
+    def met(self) -> None:
+        """The study needs no more trials: they see that themselves, and leave."""
 
     def _listen(self, child: Child) -> None:
         """Takes in what a worker said before it ended."""
         with child.said as said:
             try:
                 while True:
-                    found = said.recv()
-                    if isinstance(found, TunerError):
-                        self._errors.append(found)
-                        continue
-                    for name, seconds in found.items():
-                        self.spent[name] += seconds
+                    self._toll.hear(said.recv())
             except (EOFError, OSError):  # it said all, or was killed while it said something
                 return
-
-    def _replace(self, child: Child) -> None:
-        self._deaths += 1
-        if self._deaths > self._most:
-            raise TrainingError(
-                f"workers died {self._deaths} times and no trial ended, "
-                f"the last with exit code {child.process.exitcode}",
-                hint="is there enough memory? try fewer --workers",
-            )
-        self._running.append(self._start(child.device))
 
     def leave(self) -> None:
         """Asks all workers to give their trials back and leave, and waits for them."""

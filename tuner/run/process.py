@@ -126,7 +126,7 @@ def run_worker(
     with telling(said), allowing(allowed):
         leaving = child_leaving()
         opening = partial(open_worker, url, device, leaving, artifacts=artifacts)
-        _work(opening, job, deadline, leaving, said)
+        work(opening, job, deadline, leaving, said)
 
 
 def child_leaving() -> Leaving:
@@ -151,13 +151,14 @@ def telling(said: Connection) -> Iterator[None]:
         said.send(TrainingError(what, hint=traceback.format_exc()))
 
 
-def _work(
+def work(
     opening: Callable[[], Worker],
     job: AnyJob,
     deadline: float | None,
     leaving: Leaving,
     said: Connection,
 ) -> None:
+    """Trains a job until nothing is left to do, or it is time to leave."""
     worker = Patience(leaving, note)(opening)
     try:
         worker.work(job, deadline)

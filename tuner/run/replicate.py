@@ -17,6 +17,7 @@ from tuner.answers.replicas import Replica, enqueue, results
 from tuner.errors import TrainingError, UsageError, nearest
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
+from tuner.run.places import place_of
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.publish import Publisher
 from tuner.storage import OPEN, artifact_store, opened
@@ -133,7 +134,9 @@ class Held:
         job = replace(self.job, study=study, study_id=study_id)
         if self.tests:
             _ = job.finals  # before workers are forked, which share it
-        return train(job, self.storage, self.options, self.watch, {}).progress.met
+        with place_of(self.options) as place:
+            last = train(job, self.storage, self.options, place, self.watch, {})
+        return last.progress.met
 
     def mixture(self) -> Mixture:
         """Between the baseline and the confirmed configuration, or else the best of the search."""

@@ -1,0 +1,110 @@
+"""A worker that an engine started on some machine: it needs only a word of what to do.
+
+The process that the engine runs starts another one for the worker and hands the errand over a
+pipe: so signals are the worker's own, and the database's password stands in no list of processes
+and in no environment.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from threading import Event
+from types import FrameType
+from typing import Any
+
+from tuner.run.pool import LEAVE_SECONDS
+
+CHILD = "tuner.run.places.child"
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a worker is to do.
+
+    Args:
+        url: the database, which the worker's machine reaches too.
+        study: a study in it.
+        seconds: after which to leave; none is never.
+        allow: packages that the study may import; none is what the machine's TUNER_ALLOW names.
+        device: ``cpu``, or ``cuda`` for the first GPU that the engine lets it see.
+        artifacts: where the best trials' files go, as in ``RunOptions``.
+    """
+
+    url: str = field(repr=False)
+    study: str
+    seconds: float | None
+    allow: tuple[str, ...]
+    device: str
+    artifacts: str | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it went.
+
+    Args:
+        host: where.
+        code: the exit code; a signal's number below 0.
+        said: errors, and where the time went.
+    """
+
+    host: str
+    code: int
+    said: tuple[Any, ...]
+
+
+def run(errand: Errand) -> Ended:
+    """Runs a worker in a process of its own, until it ends or Ctrl-C is heard."""
+    with _asked() as asked:
+        ours, theirs = Pipe()
+        command = [sys.executable, "-P", "-m", CHILD, str(theirs.fileno())]
+        with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as child:
+            theirs.close()
+            try:
+                with suppress(OSError):  # it died before it listened
+                    ours.send(errand)
+                while child.poll() is None and not asked.is_set():
+                    time.sleep(LOOK_SECONDS)
+            finally:
+                _end(child)
+        with ours:
+            return Ended(socket.gethostname(), child.returncode, tuple(_heard(ours)))
+
+
+@contextmanager
+def _asked() -> Iterator[Event]:
+    """Set when Ctrl-C is heard, which interrupts nothing."""
+    asked = Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(LEAVE_SECONDS)
+        child.kill()
+
+
+def _heard(said: Connection) -> Iterator[Any]:
+    with suppress(EOFError, OSError):
+        while True:
+            yield said.recv()
