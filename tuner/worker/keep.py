@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -78,7 +79,7 @@ class Keeper:
         except KeyError:  # the study was deleted
             return False
         better = (t for t in complete if t.values and self._sign * (t.values[0] - value) >= 0)
-        return sum(1 for _ in better) < KEEP
+        return len(list(islice(better, KEEP))) < KEEP
 
 
 def _too_large(name: str, size: int, limit: int) -> str:
