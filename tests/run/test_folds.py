@@ -123,3 +123,44 @@ def test_an_answer_and_an_export(sqlite_url: str, tmp_path: Path) -> None:
     made = export("folded", tmp_path / "out", options, final=True)
     assert made.final
     assert "on the mean over 3 folds" in (tmp_path / "out" / "README.md").read_text()
+
+
+NET = """\
+from torch import nn
+
+
+def net(shape, outputs, hidden=4):
+    return nn.Sequential(nn.Linear(shape[0], hidden), nn.Dropout(0.2), nn.Linear(hidden, outputs))
+"""
+
+
+@pytest.mark.parametrize("what", ["rnn", "text-cnn", "own"])
+def test_texts_a_test_file_and_an_own_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("good fine best", "bad poor worst")
+    rows = [f"{words[i % 2].split()[i % 3]} word{i % 5} thing,{i % 7},{i % 2}" for i in range(60)]
+    for name, some in (("train", rows[:45]), ("test", rows[45:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(("said,n,y", *some)) + "\n")
+    (tmp_path / "folds_net.py").write_text(NET)
+    text, family = ("", "folds_net:net") if what == "own" else ('text = "said"\n', what)
+    drop = 'drop = ["said"]' if what == "own" else 'drop = ["n"]'
+    (tmp_path / "mine.toml").write_text(
+        f'[data]\npath = "train.csv"\ntest_path = "test.csv"\ntarget = "y"\n{text}{drop}\n'
+        f'validation = {{ folds = 3 }}\n[model]\nfamily = "{family}"\n'
+        "[training]\nepochs = 2\nlearning_rate = { low = 1e-3, high = 1e-1, log = true }\n"
+        '[search]\ntrials = 2\nsampler = "random"\npruner = "none"\n'
+    )
+    run("optimize", "--study", "mine.toml", "--workers", "1", "--device", "cpu")
+    options = tuner.RunOptions(storage="sqlite:///tuner.db", workers=1, device="cpu")
+    assert retrain("mine", 1, options).equal
+    job = load_job(tuner.load_study("mine.toml"))
+    assert [len(fold.validation) for fold in job.data.folds] == [15, 15, 15]
+    if what != "own":  # the words of each fold's training rows alone
+        for fold in job.data.folds:
+            assert fold.vocabulary is not None
+            held = {rows[i].split(",")[0] for i in fold.positions[0]}
+            assert set(fold.vocabulary.words) == {w for said in held for w in said.split()}
+    said = run(*["confirm", "--study", "mine", "--top", "1", "--seeds", "1", "--device", "cpu"])
+    assert "on the test rows over 1 seed" in said
