@@ -6,23 +6,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from tuner.storage import Propose, Storage, Update, rows
-
-
-def test_only_the_last_the_new_and_those_of_another_state_are_read(
-    storage: Storage, study_id: int
-) -> None:
-    ids = [storage.create_new_trial(study_id) for _ in range(5)]
-    states = [TrialState.RUNNING, TrialState.WAITING, TrialState.PRUNED]
-    known = [rows.Head(i, 0, state, None, None) for i, state in zip(ids, states, strict=False)]
-    other = storage.create_new_study([storage.get_study_directions(study_id)[0]], "other")
-    foreign = storage.create_new_trial(other)
-    with storage.database.read() as connection:
-        known.append(known[1]._replace(trial_id=foreign))
-        found = rows.read_changed(connection, study_id, ids[3], known)
-        assert [head.trial_id for head in found] == [ids[1], ids[2], ids[3], ids[4]]
-        assert [head.number for head in found] == [1, 2, 3, 4]
-        assert {head.state for head in found} == {TrialState.RUNNING}
-        assert [h.trial_id for h in rows.read_changed(connection, other, 0, ())] == [foreign]
+from tuner.storage.changed import read_changed
 
 
 def test_whole_trials_come_in_the_order_of_their_rows(
@@ -33,7 +17,7 @@ def test_whole_trials_come_in_the_order_of_their_rows(
         assert lease is not None
         storage.write([Update(lease, {1: float(lease.number), 0: 0.5})])
     with storage.database.read() as connection:
-        heads = rows.read_changed(connection, study_id, 0, ())
+        heads = read_changed(connection, study_id, 0, ())
         found = rows.read_trials(connection, heads[::-1])
         assert rows.read_trials(connection, []) == []
         assert rows.read_trial(connection, 10**6) is None

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Select, bindparam, func, select
 
 from tuner.storage import events, puts, rows, schema, sql, terms, times, writes
+from tuner.storage.changed import read_changed
 from tuner.storage.lease import OPEN, Lease
 from tuner.storage.mirror import Mirror
 from tuner.storage.puts import Put
@@ -97,10 +98,10 @@ def unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan
 def see(connection: Connection, study_id: int, mirror: Mirror) -> None:
     """Read the rows that changed; a study that was deleted and made anew is read from scratch."""
     unfinished = (mirror.heads[trial_id] for trial_id in mirror.unfinished)
-    heads = rows.read_changed(connection, study_id, mirror.last, unfinished)
+    heads = read_changed(connection, study_id, mirror.last, unfinished)
     if not mirror.fits(heads):
         mirror.clear()
-        heads = rows.read_changed(connection, study_id, 0, ())
+        heads = read_changed(connection, study_id, 0, ())
     mirror.see(heads)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -13,16 +13,13 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
-    CompoundSelect,
     Connection,
     Select,
     String,
     Table,
     bindparam,
     select,
-    true,
     type_coerce,
-    union_all,
 )
 
 from tuner.storage import frozen, sql, times
@@ -48,7 +45,7 @@ class Head(NamedTuple):
     complete: datetime | None
 
 
-_HEAD = (
+HEAD = (
     TRIALS.c.trial_id,
     TRIALS.c.number,
     TRIALS.c.state,
@@ -58,46 +55,8 @@ _HEAD = (
 
 
 @cache
-def _changed(dialect: str) -> CompoundSelect[Any]:
-    mine = select(*_HEAD).where(TRIALS.c.study_id == bindparam("study_id"))
-    parts = [mine.where(TRIALS.c.trial_id >= bindparam("last"))]
-    before = mine.where(TRIALS.c.trial_id < bindparam("last"))
-    for name, condition in _KNOWN.items():
-        parts.append(before.where(sql.within(dialect, TRIALS.c.trial_id, name), condition))
-    return union_all(*parts).order_by("trial_id")
-
-
-_KNOWN = {
-    "running": TRIALS.c.state != TrialState.RUNNING,
-    "waiting": TRIALS.c.state != TrialState.WAITING,
-    "finished": true(),
-}
-"""By what is known of a trial, when it has to be read again. One that another worker took over may
-be known as finished."""
-
-
-def read_changed(
-    connection: Connection, study_id: int, last: int, unfinished: Iterable[Head]
-) -> list[Head]:
-    """The trial `last`, those after it, and of the `unfinished` ones those that another state has.
-
-    With a thousand running trials, of which hardly any changed, sending and comparing them all
-    took most of a claim's time.
-    """
-    dialect = connection.dialect.name
-    known: dict[str, list[int]] = {name: [] for name in _KNOWN}
-    for head in unfinished:
-        known["finished" if head.state.is_finished() else head.state.name.lower()].append(
-            head.trial_id
-        )
-    ids = {name: sql.numbers(dialect, found) for name, found in known.items()}
-    found = connection.execute(_changed(dialect), {"study_id": study_id, "last": last, **ids})
-    return [Head(*row) for row in found.all()]
-
-
-@cache
 def _one(lock: bool) -> Select[Any]:
-    found = select(TRIALS.c.study_id, *_HEAD).where(TRIALS.c.trial_id == bindparam("trial_id"))
+    found = select(TRIALS.c.study_id, *HEAD).where(TRIALS.c.trial_id == bindparam("trial_id"))
     return found.with_for_update() if lock else found
 
 
