@@ -104,7 +104,8 @@ def chosen_of(facts: Facts) -> Entry | None:
 
 def _counts(facts: Facts) -> str:
     progress = facts.progress
-    text = f"{progress.finished:,} of {several(progress.budget, 'trial')} have ended: "
+    have = "has" if progress.budget == 1 else "have"
+    text = f"{progress.finished:,} of {several(progress.budget, 'trial')} {have} ended: "
     text += f"{progress.complete:,} complete, {progress.pruned:,} pruned"
     text += f"; {progress.failed:,} failed" if progress.failed else ""
     if progress.running:
