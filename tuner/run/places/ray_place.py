@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ def on_ray(options: RunOptions, address: str, say: Say) -> Iterator[OnRay]:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         check_shared(options.storage, [node["NodeManagerHostname"] for node in nodes])
         has = [node["Resources"] for node in nodes]
-        yield OnRay(ray, options, workers_of(options, has, say))
+        with redirect_stdout(sys.stderr):  # Ray prints that a node died
+            yield OnRay(ray, options, workers_of(options, has, say))
     finally:
         if ours:
             ray.shutdown()
