@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import UsageError
-from tuner.reports.answers import tested
 from tuner.reports.facts import Facts, read_facts
+from tuner.reports.numbers import numbers
 from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import chosen_of
 from tuner.space import Config
@@ -123,7 +122,7 @@ def _side(facts: Facts) -> Side:
         direction=facts.direction,
         split=facts.study.measured_on,
         number=None if chosen is None else chosen.number,
-        **_numbers(facts),
+        **numbers(facts),
         seconds=round(sum(entry.seconds for entry in facts.entries), 3),
         wall=round(wall_seconds(facts), 3),
         parameters=None if chosen is None else chosen.facts.get("parameters"),
@@ -134,32 +133,6 @@ def _side(facts: Facts) -> Side:
         running=progress.running,
         configuration={} if chosen is None else dict(chosen.config),
     )
-
-
-def _numbers(facts: Facts) -> dict[str, Any]:
-    """The confirmed numbers where there are any, else those of the search."""
-    found = facts.answers.confirmation
-    if found is None:
-        value = None if facts.best is None else facts.best.value
-        base = None if facts.baseline is None else facts.baseline.value
-        mine = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
-        other = {"baseline": base, "baseline_low": None, "baseline_high": None}
-    else:
-        measured, best, first = tested(found)
-        mine = {"measured": measured, "seeds": len(best.values), "value": best.mean}
-        mine |= {"low": _known(best.low), "high": _known(best.high)}
-        other = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))
-        if first is not None:
-            other = {"baseline": first.mean}
-            other |= {"baseline_low": _known(first.low), "baseline_high": _known(first.high)}
-    a, b = mine["value"], other["baseline"]
-    gain = None if not isinstance(a, float) or not isinstance(b, float) else facts.gain(a, b)
-    return {**mine, **other, "gain": gain}
-
-
-def _known(value: float) -> float | None:
-    """One seed has no interval."""
-    return value if math.isfinite(value) else None
 
 
 def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
