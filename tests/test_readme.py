@@ -87,7 +87,7 @@ def test_the_commands_for_answers_run(tmp_path: Path) -> None:
 def test_the_network_is_used(tmp_path: Path) -> None:
     run("bash", "-euxo", "pipefail", "-c", blocks("bash")[5], folder=tmp_path)
     lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("class,probability class_0,")
+    assert lines[0].startswith("alcohol,class,probability class_0,")
     assert len(lines) == 1 + 178
     assert "# wine" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
