@@ -176,7 +176,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
     named += re.findall(r"^tuner ([\w-]+)()()", "".join(blocks("bash")), re.M)
     assert {name for found in named for name in found if name} <= set(COMMANDS)
     known = {word for each in COMMANDS.values() for option in each.params for word in option.opts}
-    known.add("--splits")  # of a benchmark
+    known |= {"--splits", "--folds", "--scale"}  # of benchmarks, and of docker compose
     assert set(re.findall(r"(?<![\w-])--[a-z-]+", README)) <= known
     variables = {option.envvar for each in COMMANDS.values() for option in each.params}
     variables.add("TUNER_PASSWORD")  # no option: it would be in the list of processes

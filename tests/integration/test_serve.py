@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tuner.run import serve
+import pytest
+
+from tuner.run import serve, submit
 from tuner.storage import OPEN, PAUSED, STOPPED
 
 
@@ -46,8 +48,6 @@ def test_a_study_whose_data_is_not_here_is_skipped_with_a_word(make: Any, sqlite
     data = f'path = "{table}"\ntarget = "label"'
     text = missing.path.read_text().replace('source = "sklearn.datasets:load_iris"', data)
     missing.path.write_text(text)
-    from tuner.run import submit
-
     submit(str(missing.path), sqlite_url)
     table.unlink()
     here.submit()
@@ -154,3 +154,52 @@ def test_ctrl_c_ends_all_workers_of_one_command(
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(10) == 130
     assert {holder for _, holder, _ in shared.tokens()} == {""}
+
+
+COUNTED = """\
+import os
+from sklearn.datasets import load_iris
+def load():
+    with open("read", "a") as file:
+        print(os.getpid(), file=file)
+    return load_iris(return_X_y=True)
+"""
+
+
+def test_workers_of_one_command_share_what_their_parent_read(
+    make: Any, until: Callable[..., None], sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make(sqlite_url, "first"), make(sqlite_url, "second")
+    monkeypatch.chdir(first.folder)
+    (first.folder / "counted.py").write_text(COUNTED)
+    first.submit(source="counted:load", trials=8)
+    words = ("--workers", "2", "--device", "cpu", "--allow", "counted")
+    parent = first.command("worker", *words)
+    until(lambda: first.progress.met)
+    second.submit(source="counted:load", trials=8)  # while they run
+    until(lambda: second.progress.met)
+    parent.terminate()
+    assert parent.wait(10) == 0
+    readers = [int(line) for line in (first.folder / "read").read_text().split()]
+    assert [pid for pid in readers if pid != os.getpid()] == [parent.pid] * 2
+    trained = {trial.user_attrs["worker"].split(":")[1] for trial in second.trials()}
+    assert str(parent.pid) not in trained
+    assert first.progress.complete == second.progress.complete == 8
+
+
+def test_a_study_that_the_parent_cannot_read_is_left_to_others(make: Any, sqlite_url: str) -> None:
+    first, second = make(sqlite_url, "first").submit(), make(sqlite_url, "second")
+    table = second.folder / "table.csv"
+    table.write_text("a,b,label\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(60)))
+    text = second.write().path.read_text()
+    data = f'path = "{table}"\ntarget = "label"'
+    second.path.write_text(text.replace('source = "sklearn.datasets:load_iris"', data))
+    submit(str(second.path), sqlite_url)
+    table.unlink()
+    words = ("--workers", "2", "--device", "cpu", "--idle-exit")
+    command = first.command("worker", *words)
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 0, said
+    assert first.progress.complete == 4
+    assert "cannot serve second: " in said
+    assert "table.csv" in said

@@ -1,10 +1,16 @@
-"""Several workers of one machine that serve a database's studies: ``tuner worker --workers N``."""
+"""Several workers of one machine that serve a database's studies: ``tuner worker --workers N``.
+
+The parent reads each study's data once, and its workers are forked with it. One that meets a study
+which was handed in since gives back nothing, leaves between two trials, and is forked anew.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -14,7 +20,8 @@ from tuner.allowed import Allowed, allowing, of_operator
 from tuner.run.pool import Pool
 from tuner.run.process import child_leaving, telling
 from tuner.run.serve import serve_until
-from tuner.worker.signals import Leaving
+from tuner.run.shelf import RENEWED, RenewalError, Shelf
+from tuner.worker.signals import Leaving, StopRequested
 
 WAIT_SECONDS = 0.2
 FORGIVEN_SECONDS = 60.0
@@ -42,11 +49,26 @@ def serve_with(
         KeyboardInterrupt: Ctrl-C, after the trials were given back.
     """
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
-    leaving = Leaving()
+    leaving, allowed, shelf = Leaving(), of_operator(allow), Shelf(url, studies)
     leaving.install()
-    pool = Pool(
-        partial(_serve, url, studies, idle_exit, of_operator(allow), say, artifacts), devices
-    )
+
+    def fill() -> None:
+        with allowing(allowed), leaving.interruptible():
+            shelf.fill()
+
+    try:
+        with suppress(StopRequested):
+            fill()
+            main = partial(_serve, url, studies, idle_exit, allowed, say, artifacts, shelf)
+            _watch(Pool(main, devices, {RENEWED: fill}), leaving)
+    finally:
+        leaving.gone()
+    if leaving.asked == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _watch(pool: Pool, leaving: Leaving) -> None:
+    """Keeps the workers alive until it is time to leave, or all have left."""
     forgiven = time.monotonic()
     try:
         while not leaving() and pool.wait(WAIT_SECONDS):
@@ -55,9 +77,6 @@ def serve_with(
                 forgiven = time.monotonic()
     finally:
         pool.leave()
-        leaving.gone()
-    if leaving.asked == signal.SIGINT:
-        raise KeyboardInterrupt
 
 
 def _serve(
@@ -67,8 +86,12 @@ def _serve(
     allowed: Allowed,
     say: Callable[[str], None],
     artifacts: str | None,
+    shelf: Shelf,
     device: str,
     said: Connection,
 ) -> None:
     with telling(said), allowing(allowed):
-        serve_until(child_leaving(), url, studies, device, idle_exit, say, artifacts)
+        try:
+            serve_until(child_leaving(), url, studies, device, idle_exit, say, artifacts, shelf.job)
+        except RenewalError:
+            sys.exit(RENEWED)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from types import MappingProxyType
 
 from tuner.run.process import signals_held_back
 from tuner.run.toll import Toll
@@ -38,14 +39,21 @@ class Pool:
     Args:
         main: what runs in each: called with its device, and where to say how it went.
         devices: one for each worker.
+        again: what to do before a worker that ended with an exit code is started again, which
+            is then no death.
     """
 
-    def __init__(self, main: Callable[[str, Connection], None], devices: Sequence[str]) -> None:
+    def __init__(
+        self,
+        main: Callable[[str, Connection], None],
+        devices: Sequence[str],
+        again: Mapping[int, Callable[[], None]] = MappingProxyType({}),
+    ) -> None:
         linux = sys.platform == "linux"
         self._context: ForkContext | SpawnContext = (
             multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         )
-        self._main = main
+        self._main, self._again = main, again
         self._toll = Toll(len(devices))
         self._running = [self._start(device) for device in devices]
 
@@ -72,9 +80,14 @@ class Pool:
         for child in [child for child in self._running if child.process.exitcode is not None]:
             self._running.remove(child)
             self._listen(child)
-            if child.process.exitcode != 0 and self._toll.error is None:
-                self._toll.died(f"exit code {child.process.exitcode}")
-                self._running.append(self._start(child.device))
+            code = child.process.exitcode or 0
+            if code == 0 or self._toll.error is not None:
+                continue
+            if code in self._again:
+                self._again[code]()
+            else:
+                self._toll.died(f"exit code {code}")
+            self._running.append(self._start(child.device))
         self._toll.check()
         return bool(self._running)
 

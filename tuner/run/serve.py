@@ -12,11 +12,13 @@ from tuner.errors import StorageError, TunerError
 from tuner.run.options import devices
 from tuner.run.prepare import prepared, stored_study
 from tuner.run.process import open_worker
-from tuner.worker import Worker
+from tuner.study import Study
+from tuner.worker import AnyJob, Worker
 from tuner.worker.loop import Bench
 from tuner.worker.signals import Leaving, StopRequested
 
 POLL_SECONDS = 1.0
+Read = Callable[[Study, int], AnyJob]
 
 
 def serve(
@@ -62,12 +64,16 @@ def serve_until(
     idle_exit: bool,
     say: Callable[[str], None],
     artifacts: str | None = None,
+    read: Read = prepared,
 ) -> None:
-    """Serves on one device until it is time to leave; StorageError as ``serve``."""
+    """Serves on one device until it is time to leave; StorageError as ``serve``.
+
+    What `read` raises, if it is no TunerError, passes once the worker is closed.
+    """
     worker = open_worker(url, device, leaving, say, artifacts)
     try:
         with suppress(StopRequested):
-            Service(worker, studies, say).run(idle_exit)
+            Service(worker, studies, say, read).run(idle_exit)
     finally:
         worker.close()
         leaving.gone()
@@ -78,10 +84,13 @@ class Service:
 
     Args:
         studies: names; empty is all.
+        read: makes a study's job, with its data.
     """
 
-    def __init__(self, worker: Worker, studies: Sequence[str], say: Callable[[str], None]) -> None:
-        self.worker, self.studies, self.say = worker, frozenset(studies), say
+    def __init__(
+        self, worker: Worker, studies: Sequence[str], say: Callable[[str], None], read: Read
+    ) -> None:
+        self.worker, self.studies, self.say, self.read = worker, frozenset(studies), say, read
         self.benches: dict[int, Bench | None] = {}
         self.seen: dict[str, int] = {}
         self.seen_at = float("-inf")
@@ -135,7 +144,7 @@ class Service:
 
     def _bench(self, name: str) -> Bench:
         study, study_id = self.worker.patiently(lambda: stored_study(self.worker.storage, name))
-        bench = self.worker.bench(prepared(study, study_id))
+        bench = self.worker.bench(self.read(study, study_id))
         self.say(f"serving {name}")
         return bench
 
