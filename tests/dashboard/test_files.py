@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tuner.storage import Storage, artifact_store
@@ -29,3 +30,10 @@ def test_a_file_is_uploaded_read_and_removed(guard: Callable[..., Any]) -> None:
     assert served.ask(path).body == b"hello"
     assert served.ask(f"/api{path}", "DELETE").status == 204
     assert served.ask(path).status == 404
+
+
+def test_files_may_lie_in_a_folder(guard: Callable[..., Any], tmp_path: Path) -> None:
+    served = guard(artifacts=str(tmp_path / "files"))
+    body = {"file": "data:text/plain;base64,aGVsbG8=", "filename": "hello.txt"}
+    made = served.ask("/api/artifacts/1", "POST", body)
+    assert (tmp_path / "files" / made.json["artifact_id"]).read_bytes() == b"hello"

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.options import DEFAULT_STORAGE, LogFormat, StorageUrl
+from tuner.cli.options import DEFAULT_STORAGE, Artifacts, LogFormat, StorageUrl
 
 Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]
 Port = Annotated[
@@ -67,6 +67,7 @@ def dashboard(
     allowed_host: AllowedHost = None,
     trusted_proxy: TrustedProxy = None,
     no_open: NoOpen = False,
+    artifacts: Artifacts = None,
     log_format: LogFormat = "text",
 ) -> None:
     """Serve optuna-dashboard, with curves and trials as they happen, until Ctrl-C."""
@@ -76,7 +77,7 @@ def dashboard(
 
     password = read_password(password_file, os.environ.get("TUNER_PASSWORD"))
     names = tuple(allowed_host or ())
-    options = Options(host, port, password, read_only, names, trusted_proxy)
+    options = Options(host, port, password, read_only, names, trusted_proxy, artifacts)
     require_password(options, no_auth)
     browser = not no_open and on_desktop(os.environ, sys.platform, sys.stdout.isatty())
 

@@ -44,6 +44,7 @@ class Options:
         password: what every request has to bring along; None asks nobody.
         allowed_hosts: names, beside its own, under which it is reached.
         trusted_proxy: the address of a proxy whose word on the client's address is taken.
+        artifacts: where they are, as for ``artifact_store``.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class Options:
     read_only: bool = False
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxy: str | None = None
+    artifacts: str | None = None
 
 
 def require_password(options: Options, no_auth: bool) -> None:
@@ -81,10 +83,8 @@ def application(storage: Storage, options: Options) -> Application:
     """The whole WSGI application: guard, health, metrics, and optuna-dashboard's own."""
     import optuna_dashboard
 
-    pulse = Pulse(storage.database)
-    pages = patient(
-        pulse, optuna_dashboard.wsgi(storage, artifact_store=Files(artifact_store(storage)))
-    )
+    pulse, files = Pulse(storage.database), Files(artifact_store(storage, options.artifacts))
+    pages = patient(pulse, optuna_dashboard.wsgi(storage, artifact_store=files))
     inner = healthz(pulse, metrics(storage.database, pulse, pages))
     return guarded(inner, checks(options))
 
