@@ -42,7 +42,7 @@ def note(message: str) -> None:
 
 def configure(form: str) -> None:
     """One line an event on stderr from now on: `text` or `json`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Formatter(form == "json"))
     LOGGER.handlers = [handler]
     LOGGER.setLevel(logging.INFO)
@@ -77,6 +77,17 @@ def line(time: float, told: Mapping[str, Any]) -> str:
 def _word(value: Any) -> str:
     text = str(value)
     return json.dumps(text) if " " in text or "\n" in text else text
+
+
+class _Stderr(logging.StreamHandler[Any]):
+    """What stderr is when something is said: a forked child may have another."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
 
 
 class _Formatter(logging.Formatter):

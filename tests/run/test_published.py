@@ -19,6 +19,7 @@ from safetensors.torch import load
 import tuner
 from tuner.run import RunOptions
 from tuner.run.optimize import train
+from tuner.run.places import place_of
 from tuner.run.prepare import join, load_job, stored_study
 from tuner.storage import Storage, artifact_store, open_storage
 from tuner.storage.tidying import orphans
@@ -215,8 +216,10 @@ def test_pruned_and_failed_trials_say_why(sqlite_url: str, monkeypatch: pytest.M
         assert trial.user_attrs.keys() >= KNOWN
     monkeypatch.setattr("tuner.training.plain.Trainer.evaluate", _fails_later())
     job = join(storage, load_job(study("failing", search={"trials": 1})), None)
-    with pytest.raises(tuner.TunerError, match="10 trials failed"):
-        train(job, storage, RunOptions(sqlite_url, workers=1, device="cpu"), lambda _: None, {})
+    options = RunOptions(sqlite_url, workers=1, device="cpu")
+    failing = pytest.raises(tuner.TunerError, match="10 trials failed")
+    with failing, place_of(options, lambda _: None) as place:
+        train(job, storage, options, place, lambda _: None, {})
     for trial in storage.get_all_trials(job.study_id):
         facts = trial.user_attrs
         assert facts.keys() >= KNOWN | {"train_loss", "error", "traceback"}
