@@ -24,7 +24,8 @@ def test_a_server_that_stays_away_costs_no_result(
     until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
     before = {trial.number: len(trial.intermediate_values) for trial in shared.trials()}
     postgres.kill()
-    until(said.exists)  # the first trial is over, and the next cannot be claimed
+    # The first trial is over, and the next cannot be claimed.
+    until(lambda: "waiting for the database" in said.read_text(), seconds=60)
     postgres.start()
     worker.join(60)
     assert worker.exitcode == 0, shared.said()
