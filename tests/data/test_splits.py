@@ -103,3 +103,12 @@ def test_the_suggested_shares_are_enough() -> None:
     assert len(_split(_classes(*[20] * 10), 0.05).validation) == 10
     assert len(_split(_numbers(50), 0.04).validation) == 2
     assert len(_split(_classes(50, 2), test=0.0).validation) == 11  # one of the rare class
+
+
+def test_places_are_small_where_they_fit() -> None:
+    fits, large = np.array([0, 2**31 - 1]), np.array([0, 2**31])
+    none = np.empty(0, dtype=np.int64)
+    found = Rows(fits, none, none).small()
+    assert all(part.dtype == np.int32 for part in (found.train, found.validation, found.test))
+    assert found.train.tolist() == fits.tolist()
+    assert Rows(none, large, none).small().validation.tolist() == large.tolist()

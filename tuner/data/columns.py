@@ -16,7 +16,7 @@ from tuner.data.encoders import Encoder, Number, OneHot
 from tuner.data.raw import RawColumn
 from tuner.errors import DataError
 
-Index = NDArray[np.int64]
+Index = NDArray[np.signedinteger[Any]]
 IDENTIFIER = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|index|key|row|nr|no|number))$|[a-z]I[Dd]$")
 CATEGORIES = 1000
 """A column with more is refused: each would be an input of the network."""

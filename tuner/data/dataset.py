@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data.columns import Column
 from tuner.data.gathered import Features
 from tuner.data.recipe import Recipe
 from tuner.data.spec import Task
+from tuner.data.splits import Places
 from tuner.data.vocabulary import Vocabulary
 
 
@@ -81,7 +80,7 @@ class DataSet:
     features: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     vocabulary: Vocabulary | None = None
-    positions: tuple[NDArray[np.int64], ...] = ()
+    positions: tuple[Places, ...] = ()
     test: int | None = None
     recipe: Recipe | None = None
     rest: tuple[DataSet, ...] = ()

@@ -19,7 +19,7 @@ from tuner.data.table import Table, Text
 from tuner.data.vocabulary import Vocabulary
 from tuner.errors import DataError
 
-Index = NDArray[np.int64]
+Index = NDArray[np.signedinteger[Any]]
 LARGEST = np.finfo(np.float32).max
 
 

@@ -59,7 +59,7 @@ def _rows(fold: Index, labels: Labels, key: str, spec: DataSpec, where: str) -> 
         train = (fold != TEST) & ((fold < kind) if timed else (fold != kind))
         rows = Rows(np.flatnonzero(train), np.flatnonzero(fold == kind), test)
         check(rows, labels, key, spec, f"{where}, fold {len(made) + 1}")
-        made.append(rows)
+        made.append(rows.small())
     return tuple(made)
 
 

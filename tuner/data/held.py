@@ -46,7 +46,9 @@ def without_test(columns: list[RawColumn], folds: tuple[Rows, ...]) -> tuple[Row
         columns[at] = replace(raw, values=values)
     none = np.empty(0, dtype=np.int64)
     return tuple(
-        Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
+        Rows(
+            np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none
+        ).small()
         for rows in folds
     )
 

@@ -65,19 +65,21 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
     used = without_test(columns, folds) if columns and spec.path is not None else folds
     table = replace(table, columns=tuple(columns))
-    source = _Source(table, labels, spec, folder, table.held and not final)
+    source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
     learned = [learn(table, spec, each.train, each.validation) for each in used]
     give_back()  # before there are the tensors as well
     rows_of = _rows(table, learned, used)
+    del table, columns  # _rows has them, and lets go of them first
     *rest, last = map(partial(_prepared, source), folds, learned, rows_of)
     return replace(last, rest=tuple(rest))
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What is divided, and whether the test rows are in a file of their own."""
+    """What all divisions have in common, but the rows; and whether the test rows are in a file of
+    their own."""
 
-    table: Table
+    aside: tuple[Column, ...]
     labels: Labels
     spec: DataSpec
     folder: Path
@@ -100,6 +102,7 @@ def _rows(table: Table, learned: list[Learned], used: tuple[Rows, ...]) -> Itera
         return
     every = np.sort(np.concatenate((used[-1].train, used[-1].validation)))
     pool = Pool(torch.from_numpy(base.rows(table, every)))
+    del table  # in memory no longer when there are the labels of each fold
     for rows, map_of in zip(used, (*maps, None), strict=True):
         places = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
         train, validation = (torch.from_numpy(place.astype(np.int32)) for place in places)
@@ -108,7 +111,6 @@ def _rows(table: Table, learned: list[Learned], used: tuple[Rows, ...]) -> Itera
 
 def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
-    table, spec = source.table, source.spec
     target, y = _target(source.labels, rows)
     train, validation = of
     return DataSet(
@@ -117,8 +119,8 @@ def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
         shape=features.recipe.shape,
         target=target,
         features=features.names,
-        columns=(*features.columns, *_set_aside(table, spec)),
-        vocabulary=_with_vectors(features.vocabulary, spec, source.folder),
+        columns=(*features.columns, *source.aside),
+        vocabulary=_with_vectors(features.vocabulary, source.spec, source.folder),
         positions=(rows.train, rows.validation),
         test=None if source.elsewhere else len(rows.test),
         recipe=features.recipe,

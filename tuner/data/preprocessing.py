@@ -16,7 +16,7 @@ from tuner.data.mapped import let_go
 from tuner.errors import DataError, nearest
 
 Array = NDArray[Any]
-Index = NDArray[np.int64]
+Index = NDArray[np.signedinteger[Any]]
 
 CHUNK = 2**19
 """Numbers that are worked on at a time."""

@@ -22,7 +22,7 @@ from tuner.data.table import Table
 from tuner.data.vocabulary import Vocabulary
 from tuner.errors import DataError, nearest
 
-Index = NDArray[np.int64]
+Index = NDArray[np.signedinteger[Any]]
 WRITTEN = 2**16
 """Rows of a column that are written at a time."""
 

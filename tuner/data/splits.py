@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,23 @@ from tuner.data.spec import DataSpec
 from tuner.errors import DataError
 
 Index = NDArray[np.int64]
+Places = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
 class Rows:
     """Positions of the rows of each kind, ascending: disjoint, and together all rows."""
 
-    train: Index
-    validation: Index
-    test: Index
+    train: Places
+    validation: Places
+    test: Places
+
+    def small(self) -> Rows:
+        """The same in half the memory, where there are fewer than 2**31 rows: folds have many."""
+        parts = (self.train, self.validation, self.test)
+        if any(len(part) and part[-1] >= 2**31 for part in parts):
+            return self
+        return Rows(*(part.astype(np.int32, copy=False) for part in parts))
 
 
 def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
