@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tuner.data.labels import Labels, encode_like
 from tuner.data.narrow import fresh
 from tuner.data.raw import RawColumn, coded, numbers
-from tuner.data.splits import Rows
+from tuner.data.splits import Places, Rows
 from tuner.data.table import Table, Text
 from tuner.errors import DataError, nearest
 
@@ -32,25 +32,22 @@ def final_rows(rows: Rows) -> Rows:
             hint='give a share (test = 0.2), a second file (test_path = "test.csv") or a column '
             "(split), and search again: other rows are then for training",
         )
-    train = np.sort(np.concatenate((rows.train, rows.validation)))
-    return Rows(train, rows.test, np.empty(0, dtype=np.int64))
+    return Rows(rows.searched, rows.test, np.empty(0, dtype=np.int64))
 
 
-def without_test(columns: list[RawColumn], folds: tuple[Rows, ...]) -> tuple[Rows, ...]:
-    """Takes the test rows out of columns, one after the other, so that a copy of one is made at a
-    time; the rows of each fold that are left, counted anew. The last fold has all of them."""
-    kept = np.sort(np.concatenate((folds[-1].train, folds[-1].validation)))
+def without_test(columns: list[RawColumn], kept: Places) -> None:
+    """Leaves only the rows to keep in columns, one after the other, so that a copy of one is made
+    at a time."""
     for at, raw in enumerate(columns):
         values = fresh(len(kept), raw.values.dtype)
         np.take(raw.values, kept, out=values, mode="clip")  # the default mode makes a copy
         columns[at] = replace(raw, values=values)
+
+
+def among(kept: Places, rows: Rows) -> Rows:
+    """The same rows for training and validation, counted among those that are kept."""
     none = np.empty(0, dtype=np.int64)
-    return tuple(
-        Rows(
-            np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none
-        ).small()
-        for rows in folds
-    )
+    return Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
 
 
 def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:

@@ -20,11 +20,11 @@ from tuner.data.features import Features as Learned
 from tuner.data.features import learn
 from tuner.data.folding import divisions
 from tuner.data.gathered import Features, Gathered, Pool
-from tuner.data.held import append, final_rows, without_test
+from tuner.data.held import among, append, final_rows, without_test
 from tuner.data.labels import Labels, encode
 from tuner.data.narrow import give_back
 from tuner.data.spec import DataSpec
-from tuner.data.splits import Rows
+from tuner.data.splits import Places, Rows
 from tuner.data.table import Table
 from tuner.data.vocabulary import SPECIAL, Vocabulary
 from tuner.errors import DataError, nearest
@@ -63,12 +63,15 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
             table, labels, rows = append(table, labels, rows, test)
         folds = (final_rows(rows),)
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
-    used = without_test(columns, folds) if columns and spec.path is not None else folds
+    kept: Places = np.arange(len(labels.values))
+    if columns and spec.path is not None:
+        kept = folds[-1].searched
+        without_test(columns, kept)
     table = replace(table, columns=tuple(columns))
     source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
-    learned = [learn(table, spec, each.train, each.validation) for each in used]
+    learned = [learn(table, spec, each.train, each.validation) for each in _counted(folds, kept)]
     give_back()  # before there are the tensors as well
-    rows_of = _rows(table, learned, used)
+    rows_of = _rows(table, learned, folds, kept)
     del table, columns  # _rows has them, and lets go of them first
     *rest, last = map(partial(_prepared, source), folds, learned, rows_of)
     return replace(last, rest=tuple(rest))
@@ -90,20 +93,27 @@ Pair = tuple[Features, Features]
 """Rows for training and for validation."""
 
 
-def _rows(table: Table, learned: list[Learned], used: tuple[Rows, ...]) -> Iterable[Pair]:
+def _counted(folds: tuple[Rows, ...], kept: Places) -> Iterable[Rows]:
+    """Each division's rows among those that the table keeps; only one at a time is in memory."""
+    return (among(kept, rows) for rows in folds)
+
+
+def _rows(
+    table: Table, learned: list[Learned], folds: tuple[Rows, ...], kept: Places
+) -> Iterable[Pair]:
     """Each division's rows; of folds that may, without a copy for each."""
     base = learned[-1].recipe
     maps = [relative(each.recipe, base, table) for each in learned[:-1]]
     if not maps or None in maps:
-        for each, rows in zip(learned, used, strict=True):
+        for each, rows in zip(learned, _counted(folds, kept), strict=True):
             made = (each.recipe.rows(table, kind) for kind in (rows.train, rows.validation))
             train, validation = map(torch.from_numpy, made)
             yield train, validation
         return
-    every = np.sort(np.concatenate((used[-1].train, used[-1].validation)))
-    pool = Pool(torch.from_numpy(base.rows(table, every)))
+    every = folds[-1].searched
+    pool = Pool(torch.from_numpy(base.rows(table, np.searchsorted(kept, every))))
     del table  # in memory no longer when there are the labels of each fold
-    for rows, map_of in zip(used, (*maps, None), strict=True):
+    for rows, map_of in zip(folds, (*maps, None), strict=True):
         places = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
         train, validation = (torch.from_numpy(place.astype(np.int32)) for place in places)
         yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))

@@ -31,6 +31,11 @@ class Rows:
     validation: Places
     test: Places
 
+    @property
+    def searched(self) -> Places:
+        """Those for training and validation, ascending."""
+        return np.sort(np.concatenate((self.train, self.validation)))
+
     def small(self) -> Rows:
         """The same in half the memory, where there are fewer than 2**31 rows: folds have many."""
         parts = (self.train, self.validation, self.test)
