@@ -55,6 +55,7 @@ def test_pods_may_do_little_and_have_time_to_leave(pod: Any, name: str) -> None:
     found = pod(name)
     (container,) = found["containers"]
     assert found["securityContext"]["runAsNonRoot"]
+    assert found["enableServiceLinks"] is False  # a service called tuner would set TUNER_PORT
     assert not container["securityContext"]["allowPrivilegeEscalation"]
     assert found["terminationGracePeriodSeconds"] > GRACE_SECONDS
     assert set(container["resources"]) == {"requests", "limits"}
