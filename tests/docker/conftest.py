@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from tuner.storage import Storage, open_storage
 
 DOCKER = Path(__file__).parents[2] / "docker"
 BIN = Path(sys.executable).parent
+HOME = "/home/tuner"
 PASSWORD = "planted-secret"
 STUDY = """\
 [data]
@@ -37,21 +42,48 @@ sampler = "random"
 
 @dataclass(frozen=True)
 class Container:
-    """What an engine would run: arguments of the image's entry point, and its environment."""
+    """What an engine would run.
+
+    Attributes:
+        args: of the image's entry point.
+        user: uid and gid.
+        places: the folders in which it may write; the root file system is read-only.
+    """
 
     args: tuple[str, ...]
     environment: Mapping[str, str]
+    user: tuple[int, int]
+    places: tuple[str, ...]
+
+
+def dockerfile() -> DockerfileParser:
+    return DockerfileParser(fileobj=(DOCKER / "Dockerfile").open("rb"))
+
+
+def last(instruction: str) -> str:
+    """What the image's last instruction of a kind says."""
+    found = [each for each in dockerfile().structure if each["instruction"] == instruction]
+    return str(found[-1]["value"])
 
 
 def compose(service: str) -> Container:
     found = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"][service]
-    return Container(tuple(found["command"]), found["environment"])
+    assert found["read_only"]
+    uid, gid = str(found.get("user", last("USER"))).split(":")
+    volumes = [each.split(":")[1] for each in found.get("volumes", ())]
+    places = (found["tmpfs"], last("VOLUME"), *volumes)
+    return Container(tuple(found["command"]), found["environment"], (int(uid), int(gid)), places)
 
 
 def kubernetes(file: str) -> Container:
-    (found,) = pod(file)["containers"]
-    environment = {each["name"]: each["value"] for each in found["env"]}
-    return Container(tuple(found["args"]), environment)
+    found = pod(file)
+    (inside,) = found["containers"]
+    assert inside["securityContext"]["readOnlyRootFilesystem"]
+    environment = {each["name"]: each["value"] for each in inside["env"]}
+    user = (found["securityContext"]["runAsUser"], found["securityContext"]["runAsGroup"])
+    mounts = [each for each in inside["volumeMounts"] if not each.get("readOnly")]
+    places = tuple(each["mountPath"] for each in mounts)
+    return Container(tuple(inside["args"]), environment, user, places)
 
 
 def pod(file: str) -> Any:
@@ -63,33 +95,84 @@ def documents(file: str) -> list[Any]:
     return list(yaml.safe_load_all((DOCKER / "kubernetes" / file).read_text()))
 
 
+@cache
+def becoming(user: tuple[int, int]) -> tuple[str, ...]:
+    """The words before a command that run it as a user; none where only oneself is possible.
+
+    Such a process may read what root may, since the interpreter can lie under /root, and writes
+    only where the user may.
+    """
+    uid, gid = map(str, user)
+    plain = ("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "--no-new-privs")
+    reads = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    bounded = "--bounding-set=-all,+dac_read_search"
+    if os.geteuid() == 0 and shutil.which("setpriv"):
+        for words in ((*plain, *reads, bounded), plain):
+            tried = [*words, sys.executable, "-c", "import yaml"]
+            if subprocess.run(tried, capture_output=True, check=False).returncode == 0:
+                return words
+    warnings.warn(f"the commands of docker/ run as oneself, not as {uid}:{gid}", stacklevel=2)
+    return ()
+
+
 class Image:
-    """The image's entry point, run on this machine: its paths are folders of a test."""
+    """The image, run on this machine: its root is a folder of a test."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url.replace("tuner@", f"tuner:{PASSWORD}@")
-        self.secrets = folder / "secrets"
-        self.secrets.mkdir()
-        (self.secrets / "storage").write_text(f"{self.url}\n")
-        for name in ("dashboard-password", "dashboard_password"):
-            (self.secrets / name).write_text("let me in\n")
-        dockerfile = DockerfileParser(fileobj=(DOCKER / "Dockerfile").open("rb"))
-        entry = [each for each in dockerfile.structure if each["instruction"] == "ENTRYPOINT"]
-        self.entry = json.loads(entry[-1]["value"])
+        self.root = folder / "root"
+        for name in (HOME, last("WORKDIR"), "/run/secrets/tuner"):
+            self.at(name).mkdir(parents=True)
+        for secrets in (self.at("/run/secrets"), self.at("/run/secrets/tuner")):
+            (secrets / "storage").write_text(f"{self.url}\n")
+            for name in ("dashboard-password", "dashboard_password"):
+                (secrets / name).write_text("let me in\n")
+            for path in filter(Path.is_file, secrets.iterdir()):
+                path.chmod(0o400)
+        self.environment = {**dockerfile().envs, "PATH": f"{BIN}:{os.environ['PATH']}"}
         self.processes: list[subprocess.Popen[str]] = []
         self._storage: Storage | None = None
 
-    def run(self, container: Container, *more: str) -> subprocess.Popen[str]:
-        return self.start([*self.entry, *container.args, *more], container.environment)
+    @property
+    def health(self) -> str:
+        """The command of the image's health check, in JSON."""
+        return last("HEALTHCHECK").partition(" CMD ")[2]
 
-    def start(self, words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-        """A process with this environment and none of the tests', but for where programs are."""
-        here = {name: self._here(value) for name, value in environment.items()}
+    def at(self, path: str) -> Path:
+        """Where a path of the container is here."""
+        return self.root / path.lstrip("/")
+
+    def run(self, container: Container, *more: str) -> subprocess.Popen[str]:
+        """The image's entry point with the container's arguments."""
+        return self.execute(container, [*json.loads(last("ENTRYPOINT")), *container.args, *more])
+
+    def execute(self, container: Container, words: Sequence[str]) -> subprocess.Popen[str]:
+        """A command in a container, as its user, with its root and its environment."""
+        as_user = becoming(container.user)
+        for name in container.places:
+            self.at(name).mkdir(parents=True, exist_ok=True)
+        theirs = [self.at(name) for name in container.places]
+        for path in (*theirs, *filter(Path.is_file, self.at("/run/secrets").rglob("*"))):
+            if as_user:
+                os.chown(path, *container.user)
+        for folder in (self.root, *(each for each in self.root.rglob("*") if each.is_dir())):
+            inside = any(folder.is_relative_to(self.at(name)) for name in container.places)
+            folder.chmod(0o755 if inside else 0o555)
+        environment = {"HOME": HOME, "TMPDIR": "/tmp", **self.environment, **container.environment}
+        here = {
+            name: str(self.at(value)) if value.startswith("/") and name != "PATH" else value
+            for name, value in environment.items()
+        }
+        return self.start([*as_user, *words], here, self.at(last("WORKDIR")))
+
+    def start(
+        self, words: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> subprocess.Popen[str]:
+        """A process with this environment and none of the tests'."""
         process = subprocess.Popen(
             words,
-            cwd=self.folder,
-            env={"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.folder)}
-            | {"TUNER_SPOOL": str(self.folder / "spool"), **here},
+            cwd=folder,
+            env={"PATH": self.environment["PATH"], **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -97,10 +180,15 @@ class Image:
         self.processes.append(process)
         return process
 
-    def _here(self, value: str) -> str:
-        for place in ("/run/secrets/tuner/", "/run/secrets/"):
-            value = value.replace(place, f"{self.secrets}/")
-        return value
+    def files(self, container: Container) -> dict[Path, int]:
+        """What lies outside the places where a container may write, and when it was changed."""
+        places = [self.at(name) for name in container.places]
+        return {
+            path: path.stat().st_mtime_ns
+            for path in self.root.rglob("*")
+            if not any(path.is_relative_to(place) for place in places)
+            if not (path.is_dir() and any(place.is_relative_to(path) for place in places))
+        }
 
     def submit(self, name: str, epochs: int) -> None:
         path = self.folder / f"{name}.toml"
@@ -123,13 +211,24 @@ class Image:
 
 
 @pytest.fixture
-def image(tmp_path: Path, postgres_url: str) -> Iterator[Image]:
-    made = Image(tmp_path, postgres_url)
-    yield made
-    for process in made.processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+def image(postgres_url: str) -> Iterator[Image]:
+    # Not tmp_path, which lies in a folder where nobody else may look.
+    with tempfile.TemporaryDirectory(prefix="image", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        made = Image(Path(name), postgres_url)
+        yield made
+        for process in made.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def uids() -> Callable[[Container], tuple[int, int]]:
+    """The uid and gid that a container's process is to have here."""
+    return lambda container: (
+        container.user if becoming(container.user) else (os.getuid(), os.getgid())
+    )
 
 
 @pytest.fixture
