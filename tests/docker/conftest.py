@@ -25,7 +25,7 @@ from tuner.storage import Storage, open_storage
 
 DOCKER = Path(__file__).parents[2] / "docker"
 BIN = Path(sys.executable).parent
-HOME = "/home/tuner"
+HOME = str(Path("/home", "tuner"))  # where useradd makes it in the image
 PASSWORD = "planted-secret"
 STUDY = """\
 [data]
