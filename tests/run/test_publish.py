@@ -7,11 +7,13 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from optuna_dashboard import get_note
+from optuna_dashboard import get_note, save_note
 
+from tuner.run import publish as publish_module
 from tuner.run.prepare import join
 from tuner.run.publish import Publisher, publish
 from tuner.storage import Storage, Update, artifact_store, open_storage
+from tuner.storage.notes import TURN
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.worker import ObjectiveJob
@@ -65,10 +67,24 @@ def version(storage: Storage) -> int:
     return int(storage.get_study_system_attrs(1).get("dashboard:note_ver", 0))
 
 
+@pytest.fixture
+def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The studies that a publisher read whole, one entry each time."""
+    found: list[int] = []
+    original = publish_module.snapshot
+
+    def counting(storage: Storage, study: Any, study_id: int, *rest: Any) -> Any:
+        found.append(study_id)
+        return original(storage, study, study_id, *rest)
+
+    monkeypatch.setattr(publish_module, "snapshot", counting)
+    return found
+
+
 def age(storage: Storage, seconds: float) -> None:
-    """Let the last note be so much older."""
-    attr = storage.get_study_system_attrs(1)["tuner:note"]
-    storage.set_study_system_attr(1, "tuner:note", {**attr, "at": attr["at"] - seconds})
+    """Let the last look at the note be so long ago."""
+    last = storage.get_study_system_attrs(1)[TURN]
+    storage.set_study_system_attr(1, TURN, last - seconds)
 
 
 def test_a_note_at_the_beginning_now_and_then_and_at_the_end(
@@ -80,7 +96,7 @@ def test_a_note_at_the_beginning_now_and_then_and_at_the_end(
     for i in range(5):
         told(storage, job, float(i))
         tell(job)
-    assert version(storage) == 1  # all of that within a moment
+    assert "**0 of 10 trials**" in note_of(storage)  # all of that within a moment
     clock.now += 31
     age(storage, 31)
     tell(job)
@@ -101,19 +117,49 @@ def test_what_says_nothing_new_is_not_written(storage: Storage, job: ObjectiveJo
 
 
 def test_of_many_workers_one_writes_and_the_others_look_less_often(
-    storage: Storage, job: ObjectiveJob, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    storage: Storage,
+    job: ObjectiveJob,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    snapshots: list[int],
 ) -> None:
     workers = [Publisher(storage, artifact_store(storage)) for _ in range(50)]
     for tell in workers:
         tell(job)
-    assert version(storage) == 1
+    assert len(snapshots) == 1
     looks: list[int] = []
-    monkeypatch.setattr("tuner.run.publish.stamp", lambda s, i: looks.append(i) or ({}, 1.0))
+    monkeypatch.setattr("tuner.run.publish.turn", lambda s, i, _: bool(looks.append(i)))
     for _ in range(240):
         clock.now += 1
         for tell in workers:
             tell(job)
     assert len(looks) <= 50 * 4  # in four minutes, fifty workers
+
+
+@pytest.mark.parametrize("trouble", ["taken over", "broken"])
+def test_where_nothing_is_written_no_more_look(
+    storage: Storage,
+    job: ObjectiveJob,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    snapshots: list[int],
+    trouble: str,
+) -> None:
+    workers = [Publisher(storage, artifact_store(storage)) for _ in range(20)]
+    workers[0](job)
+    if trouble == "taken over":
+        save_note(optuna.load_study(study_name="small", storage=storage), "all mine")
+    else:
+        monkeypatch.setattr(publish_module, "note", lambda *_: 1 / 0)
+    snapshots.clear()
+    for i in range(4):
+        told(storage, job, float(i))
+        clock.now += 300
+        age(storage, 300)
+        for tell in workers:
+            tell(job)
+    assert len(snapshots) == 4
+    assert trouble == "broken" or note_of(storage) == "all mine"
 
 
 def test_nothing_that_goes_wrong_reaches_the_worker(

@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.answers.confirm import read
 from tuner.storage import Artifacts, Storage
-from tuner.storage.notes import save, stamp
+from tuner.storage.notes import save, stamp, turn
 from tuner.storage.tidying import tidy
 from tuner.views.note import note, note_of_replicas
 from tuner.views.snapshot import Snapshot, snapshot
@@ -18,8 +18,8 @@ from tuner.worker.building import REPLICATES
 from tuner.worker.keep import KEEP, WEIGHTS
 
 SECONDS, LONGEST_SECONDS = 30.0, 240.0
-"""A note is so old before another worker writes it again; each looks the less often, the more
-there are."""
+"""So long after one worker has looked whether a note says what is, another may; each asks the less
+often, the more there are."""
 
 
 @dataclass
@@ -48,8 +48,7 @@ class Publisher:
         if now < seen.at:
             return
         with suppress(Exception):
-            _, age = stamp(self.storage, job.study_id)
-            mine = age >= SECONDS
+            mine = turn(self.storage, job.study_id, SECONDS)
             seen.wait = SECONDS if mine else min(2 * seen.wait, LONGEST_SECONDS)
             if mine:
                 publish(self.storage, self.store, job)
@@ -71,29 +70,23 @@ def publish(storage: Storage, store: Artifacts, job: AnyJob) -> bool:
     """
     study, study_id = job.study, job.study_id
     of = storage.get_study_user_attrs(study_id).get(REPLICATES)
-    known, _ = stamp(storage, study_id)
+    known = stamp(storage, study_id)
     if of is not None:
-        said = {"replicates": of}
-        return not _same(known, said) and save(
-            storage, study_id, note_of_replicas(study.name, of), said
-        )
+        new = {"replicates": of}
+        return known != new and save(storage, study_id, note_of_replicas(study.name, of), new)
     now = snapshot(storage, study, study_id, time.monotonic(), 0)
     confirmed = None if study.data is None else read(storage, study)
-    said = {**_said(now), "confirmed": None if confirmed is None else confirmed.winner.label}
+    new = {**_of(now), "confirmed": None if confirmed is None else confirmed.winner.label}
     if confirmed is not None:
-        said["seeds"] = confirmed.seeds
-    if _same(known, said):
+        new["seeds"] = confirmed.seeds
+    if known == new:
         return False
     maximize = now.direction == "maximize"
     tidy(storage, store, study_id, WEIGHTS, maximize=maximize, keep=KEEP)
-    return save(storage, study_id, note(now, study, confirmed), said)
+    return save(storage, study_id, note(now, study, confirmed), new)
 
 
-def _said(now: Snapshot) -> dict[str, Any]:
+def _of(now: Snapshot) -> dict[str, Any]:
     progress = now.progress
     counts = {name: getattr(progress, name) for name in ("budget", "state", "complete", "pruned")}
     return {**counts, "failed": progress.failed, "best": now.best and now.best.number}
-
-
-def _same(known: dict[str, Any], said: dict[str, Any]) -> bool:
-    return {key: value for key, value in known.items() if key != "at"} == said

@@ -5,33 +5,60 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from tuner.storage import puts, sql, studies, writes
 from tuner.storage.storage import Storage
 
-VERSION, TEXT, STAMP = "dashboard:note_ver", "dashboard:note_str:", "tuner:note"
+VERSION, TEXT = "dashboard:note_ver", "dashboard:note_str:"
+STAMP, TURN = "tuner:note", "tuner:note_turn"
 LENGTH = 2045
 """Characters of an attribute, as the dashboard has it."""
 YOURS = "*tuner writes what stands above; what you write below this line stays.*"
 
 
-def stamp(storage: Storage, study_id: int) -> tuple[dict[str, Any], float]:
-    """What the last note said of itself, and how many seconds ago; nothing where there is none.
+def turn(storage: Storage, study_id: int, seconds: float) -> bool:
+    """Whether to look at a study's note: one of many may, at most so often.
 
     Raises:
         KeyError: there is no such study.
     """
     with storage.database.read() as connection:
-        known = studies.attrs(connection, studies.SYSTEM_ATTRS, study_id).get(STAMP, {})
+        if not _due(connection, study_id, seconds):
+            return False
+    with storage.database.write() as connection:
+        studies.require(connection, study_id, lock=True)
+        if not _due(connection, study_id, seconds):
+            return False
         now = connection.execute(select(sql.now(storage.database.dialect))).scalar_one()
-    return known, now - known.get("at", float("-inf"))
+        studies.set_attr(connection, studies.SYSTEM_ATTRS, study_id, TURN, now)
+    return True
+
+
+def _due(connection: Connection, study_id: int, seconds: float) -> bool:
+    last = studies.attrs(connection, studies.SYSTEM_ATTRS, study_id).get(TURN, float("-inf"))
+    now = connection.execute(select(sql.now(connection.dialect.name))).scalar_one()
+    return bool(now - last >= seconds)
+
+
+def stamp(storage: Storage, study_id: int) -> dict[str, Any]:
+    """What the note says of itself; nothing where there is none, or people saved it since.
+
+    Raises:
+        KeyError: there is no such study.
+    """
+    with storage.database.read() as connection:
+        known = studies.attrs(connection, studies.SYSTEM_ATTRS, study_id)
+    said = dict(known.get(STAMP, {}))
+    return said if said.pop(VERSION, None) == known.get(VERSION) else {}
 
 
 def save(storage: Storage, study_id: int, text: str, said: Mapping[str, Any]) -> bool:
     """Replace what tuner wrote into the note; what people wrote below it stays.
 
-    Whoever removes the line that divides the two has the note alone: then it stays as it is.
+    Whoever removes the line that divides the two has the note alone: then it stays as it is. The
+    version, by which the dashboard refuses to save what somebody began to edit before, is raised
+    only where the line is new.
 
     Args:
         said: what the note says of itself, for `stamp`.
@@ -52,8 +79,8 @@ def save(storage: Storage, study_id: int, text: str, said: Mapping[str, Any]) ->
                 return False
             tail = "\n\n" + body
         new = f"{text}\n\n---\n\n{YOURS}{tail.rstrip()}\n"
-        now = connection.execute(select(sql.now(storage.database.dialect))).scalar_one()
-        attrs = _attrs(new, known) | {STAMP: {**said, "at": now}}
+        version = known.get(VERSION, 0) + (not line)
+        attrs = {VERSION: version, STAMP: {**said, VERSION: version}, **_texts(new, known)}
         rows = [(study_id, key, value) for key, value in attrs.items()]
         puts.put(connection, [writes.attrs(studies.SYSTEM_ATTRS, rows, "study_id")])
     return True
@@ -64,9 +91,8 @@ def _body(known: Mapping[str, Any]) -> str:
     return "".join(piece for piece in pieces if piece is not None)
 
 
-def _attrs(body: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _texts(body: str, known: Mapping[str, Any]) -> dict[str, str]:
     pieces = [body[at : at + LENGTH] for at in range(0, len(body), LENGTH)]
     before = sum(key.startswith(TEXT) for key in known)
     pieces += [""] * (before - len(pieces))
-    texts = {f"{TEXT}{i}": piece for i, piece in enumerate(pieces)}
-    return {VERSION: known.get(VERSION, 0) + 1, **texts}
+    return {f"{TEXT}{i}": piece for i, piece in enumerate(pieces)}
