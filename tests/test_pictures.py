@@ -45,16 +45,38 @@ def test_many_classes_are_small() -> None:
     assert any("40 classes" in word for word in words(read(picture)))
 
 
+def points(page: ElementTree.Element) -> list[tuple[float, float]]:
+    found = page.iter(f"{SVG}circle")
+    return [(float(each.get("cx")), float(each.get("cy"))) for each in found]  # type: ignore[arg-type]
+
+
+def test_characters_that_xml_has_not_are_replaced() -> None:
+    said = words(read(confusion(["a\x00b", "c\x1b\ud800\uffff"], [[1, 0], [0, 1]], "t\x0b")))
+    assert {"a\ufffdb", "c\ufffd\ufffd\ufffd", "t\ufffd"} <= set(said)
+
+
 def test_residuals_lie_where_their_values_say() -> None:
-    page = read(residuals([0.0, 10.0, 5.0], [0.0, 10.0, 10.0], "trial 1"))
-    points = [
-        (float(each.get("cx")), float(each.get("cy")))  # type: ignore[arg-type]
-        for each in page.iter(f"{SVG}circle")
-    ]
-    assert points == [(LEFT, TOP + SIDE), (LEFT + SIDE, TOP), (LEFT + SIDE / 2, TOP)]
-    assert {"actual", "predicted", "10"} <= set(words(page))
+    page = read(residuals([4.0, 10.0, 25.0], [0.0, 10.0, 20.0], "trial 1"))
+    # Actual less predicted: 4, 0 and 5, the first at the left end and the last at the right.
+    fifth = SIDE / 5
+    expected = [(LEFT, TOP + fifth), (LEFT + SIDE / 2, TOP + SIDE), (LEFT + SIDE, TOP)]
+    assert points(page) == expected
+    assert {"predicted", "residual (actual − predicted)", "20", "5"} <= set(words(page))
+    (zero,) = page.iter(f"{SVG}path")
+    assert str(zero.get("d")).startswith(f"M{LEFT} {TOP + SIDE:.1f}h")
 
 
 def test_equal_and_no_residuals_are_drawn_too() -> None:
-    assert len(list(read(residuals([2.0, 2.0], [2.0, 2.0], "")).iter(f"{SVG}circle"))) == 2
-    assert not list(read(residuals([], [], "")).iter(f"{SVG}circle"))
+    for value in (2.0, 1e17):
+        middle = (LEFT + SIDE / 2, TOP + SIDE / 2)
+        assert points(read(residuals([value] * 2, [value] * 2, ""))) == [middle] * 2
+    assert points(read(residuals([], [], ""))) == []
+
+
+def test_what_is_no_number_is_left_out_and_counted() -> None:
+    nan, inf = float("nan"), float("inf")
+    picture = residuals([1.0, 2.0, 3.0, 4.0], [1.0, nan, inf, 4.0], "trial 1")
+    assert len(points(read(picture))) == 2
+    assert "nan" not in picture
+    assert "inf" not in picture
+    assert "trial 1, 2 of 4 rows without a finite residual" in words(read(picture))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 from html import escape
 
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no way to write."""
 SIDE, LEFT, TOP = 480, 110, 60
 INK, FADED, FILL = "#1f2933", "#9aa5b1", "#2f7fc1"
 NUMBERED = 15
@@ -41,26 +45,38 @@ def _cell(x: float, y: float, side: float, count: int, share: float, numbered: b
 
 
 def residuals(actual: Sequence[float], predicted: Sequence[float], title: str) -> str:
-    """What was predicted over what is, in the target's unit, with the line where both are equal."""
-    ends = [*actual, *predicted] or [0.0]
-    low, high = min(ends), max(ends)
-    span = (high - low) or 1.0
+    """Actual less predicted value over the predicted one, in the target's unit, and where it is 0.
+
+    A row of which either is no finite number has no place there; the title says how many.
+    """
+    pairs = [(p, a - p) for a, p in zip(actual, predicted, strict=True) if math.isfinite(a - p)]
+    missing = len(actual) - len(pairs)
+    title += f", {missing} of {len(actual)} rows without a finite residual" if missing else ""
+    (left, right), (low, high) = _ends(p for p, _ in pairs), _ends((0.0, *(r for _, r in pairs)))
 
     def at(x: float, y: float) -> tuple[float, float]:
-        return LEFT + SIDE * (x - low) / span, TOP + SIDE * (high - y) / span
+        return LEFT + SIDE * (x - left) / (right - left), TOP + SIDE * (high - y) / (high - low)
 
-    (x1, y1), (x2, y2) = at(low, low), at(high, high)
-    line = f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{FADED}" stroke-dasharray="6"/>'
-    points = (at(a, p) for a, p in zip(actual, predicted, strict=True))
+    zero = f'd="M{LEFT} {at(left, 0.0)[1]:.1f}h{SIDE}"'
+    points = (at(*pair) for pair in pairs)
     dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
     group = [f'<g fill="{FILL}" fill-opacity="0.45">', *dots, "</g>"]
     marks = [
-        _text(LEFT, TOP + SIDE + 16, f"{low:.4g}", "start"),
-        _text(LEFT + SIDE, TOP + SIDE + 16, f"{high:.4g}", "end"),
+        f'<path {zero} stroke="{FADED}" stroke-dasharray="6"/>',
+        _text(LEFT, TOP + SIDE + 16, f"{left:.4g}", "start"),
+        _text(LEFT + SIDE, TOP + SIDE + 16, f"{right:.4g}", "end"),
         _text(LEFT - 6, TOP + SIDE, f"{low:.4g}", "end"),
         _text(LEFT - 6, TOP + 12, f"{high:.4g}", "end"),
     ]
-    return _page([_frame(), line, *group, *marks], title, "actual", "predicted")
+    return _page([_frame(), *marks, *group], title, "predicted", "residual (actual − predicted)")
+
+
+def _ends(values: Iterable[float]) -> tuple[float, float]:
+    """The least and the largest, apart."""
+    known = list(values) or [0.0]
+    low, high = min(known), max(known)
+    around = max(0.5, abs(low) / 2)
+    return (low, high) if low < high else (low - around, high + around)
 
 
 def _page(parts: Sequence[str], title: str, across: str, down: str) -> str:
@@ -82,9 +98,8 @@ def _frame() -> str:
 
 
 def _text(x: float, y: float, words: str, anchor: str = "middle", fill: str = INK) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escape(words)}</text>'
-    )
+    said = escape(NO_XML.sub("\N{REPLACEMENT CHARACTER}", words))
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{said}</text>'
 
 
 def _short(name: str) -> str:

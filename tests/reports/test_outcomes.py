@@ -47,7 +47,10 @@ def test_the_page_shows_residuals_of_a_quantity(
     report = report_of(replace(searched, answers=replace(make_answers(), outcome=kept)))
     assert "residuals" in report.figures
     assert "confusion" not in report.figures
-    assert "residuals have mean 0.5000 and deviation 0.0000" in report.html()
+    assert "residuals have mean -0.5000 and deviation 0.0000" in report.html()
+    (dots,) = report.figures["residuals"].data
+    assert (list(dots.x), list(dots.y)) == ([1.5, 2.5], [-0.5, -0.5])
+    assert report.figures["residuals"].layout.yaxis.title.text == "residual (actual − predicted)"
 
 
 def test_an_older_confirmation_says_what_is_missing(

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import optuna
 import pytest
+from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note, wsgi
 from safetensors import safe_open
 from safetensors.torch import load
@@ -26,6 +27,7 @@ from tuner.storage.tidying import orphans
 from tuner.training.evaluate import evaluate
 from tuner.worker import keep
 from tuner.worker.building import build_trainer
+from tuner.worker.trial import ATTEMPTS
 
 KNOWN = {"seed", "seconds", "epochs", "worker", "device", "parameters", "ended"}
 LOSSES = {"train_loss", "validation_loss", "best_epoch"}
@@ -147,8 +149,13 @@ def test_a_quantity_has_a_plot_of_its_residuals(sqlite_url: str) -> None:
     data = {"source": "sklearn.datasets:load_diabetes"}
     search = {"trials": 1, "sampler": "random", "pruner": "none"}
     storage = searched(sqlite_url, study(data=data, search=search))
-    (trial,) = Dashboard(storage).study(1)["trials"]
-    assert names(trial) == {keep.WEIGHTS, keep.RESIDUALS}
+    dashboard = Dashboard(storage)
+    (trial,) = dashboard.study(1)["trials"]
+    files = {meta["filename"]: dashboard.file(1, trial, meta) for meta in trial["artifacts"]}
+    assert files.keys() == {keep.WEIGHTS, keep.RESIDUALS}
+    page = ElementTree.fromstring(files[keep.RESIDUALS])
+    said = [each.text for each in page.iter("{http://www.w3.org/2000/svg}text")]
+    assert "residual (actual − predicted)" in said
 
 
 def test_weights_that_are_too_large_are_named(
@@ -224,6 +231,23 @@ def test_pruned_and_failed_trials_say_why(sqlite_url: str, monkeypatch: pytest.M
         facts = trial.user_attrs
         assert facts.keys() >= KNOWN | {"train_loss", "error", "traceback"}
         assert (facts["ended"], facts["epochs"]) == ("failed", 1)
+
+
+def test_a_trial_on_which_ten_workers_died_says_why(sqlite_url: str) -> None:
+    made = study(search={"trials": 1, "sampler": "random", "pruner": "none"})
+    storage = open_storage(sqlite_url)
+    study_id = join(storage, load_job(made), None).study_id
+    running = create_trial(state=TrialState.RUNNING, user_attrs={"seed": 7})
+    for i in range(ATTEMPTS):
+        assert storage.claim(study_id, f"worker {i}", lambda *_: running) is not None
+        with storage.database.write() as connection:  # it dies, and its lease runs out
+            connection.exec_driver_sql("UPDATE tuner_leases SET expires = 0")
+    shown = Dashboard(searched(sqlite_url, made)).study(study_id)["trials"]
+    assert [trial["state"] for trial in shown] == ["Fail", "Complete"]
+    attrs = {attr["key"]: attr["value"] for attr in shown[0]["user_attrs"]}
+    assert attrs.keys() == {"seed", "seconds", "worker", "device", "ended", "error"}
+    assert attrs["ended"] == "failed"
+    assert attrs["error"] == "10 workers left or died before its first epoch ended"
 
 
 def _fails_later() -> Any:

@@ -36,7 +36,7 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
 
 
 def _pictures(found: Outcome, winner: str) -> tuple[Part, ...]:
-    """Confusion and calibration of classes, or predicted against actual values."""
+    """Confusion and calibration of classes, or residuals of values."""
     whose = f"{winner}, {several(found.seeds, 'seed')} together"
     parts: list[Part] = []
     if found.confusion:
@@ -50,9 +50,10 @@ def _pictures(found: Outcome, winner: str) -> tuple[Part, ...]:
         )
         parts.append(Chart("calibration", caption, f"of {whose}"))
     if found.actual:
-        left = [p - a for a, p in zip(found.actual, found.predicted, strict=True)]
-        about = f"residuals have mean {number(fmean(left))} and deviation {number(pstdev(left))}"
-        parts.append(Chart("residuals", f"Predicted and actual values, {whose}; {about}.", about))
+        mean, deviation = fmean(found.residuals), pstdev(found.residuals)
+        about = f"residuals have mean {number(mean)} and deviation {number(deviation)}"
+        caption = f"Residuals on the test rows by predicted value: {whose}; {about}."
+        parts.append(Chart("residuals", caption, about))
     return tuple(parts)
 
 

@@ -60,19 +60,17 @@ def calibration(facts: Facts) -> go.Figure:
 
 
 def residuals(facts: Facts) -> go.Figure:
-    """Predicted over actual, with the line on which they are equal."""
+    """Actual less predicted value over the predicted one, with the line on which it is 0."""
     found = _of(facts)
-    figure = blank("actual", "predicted")
-    ends = (*found.actual, *found.predicted)
-    if ends:
-        _diagonal(figure, min(ends), max(ends), "equal")
+    figure = blank("predicted", "residual (actual − predicted)")
+    figure.add_hline(y=0, line={"color": FADED, "dash": "dash", "width": 1.5})
     figure.add_scatter(
-        x=np.array(found.actual, "f4"),
-        y=np.array(found.predicted, "f4"),
+        x=np.array(found.predicted, "f4"),
+        y=np.array(found.residuals, "f4"),
         mode="markers",
         name="test rows",
         marker={"color": COMPLETE, "opacity": 0.45, "size": 6},
-        hovertemplate="actual %{x:.4g}, predicted %{y:.4g}<extra></extra>",
+        hovertemplate="predicted %{x:.4g}, residual %{y:.4g}<extra></extra>",
     )
     return figure
 

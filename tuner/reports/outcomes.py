@@ -33,6 +33,11 @@ class Outcome:
         total = sum(count for count, _, _ in self.calibration)
         return sum(n * abs(sure - right) for n, sure, right in self.calibration) / max(total, 1)
 
+    @property
+    def residuals(self) -> tuple[float, ...]:
+        """Actual less predicted value, in the target's unit."""
+        return tuple(a - p for a, p in zip(self.actual, self.predicted, strict=True))
+
 
 def pooled(kept: Sequence[Mapping[str, Any]]) -> Outcome | None:
     """What the seeds of one configuration say together; None where nothing was stored."""

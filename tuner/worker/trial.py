@@ -69,7 +69,7 @@ class TrialRun:
         except StorageError:
             raise
         except Exception as error:
-            self._fail(explain(error))
+            self._fail(explain(error), traceback=traced())
         if self.desk.pruning is not None:
             self.desk.pruning.forget(self.lease.trial_id)
 
@@ -177,8 +177,8 @@ class TrialRun:
         told = ending(ended, self.seconds, self.lease.holder, self.desk.device)
         return told | training_facts(self.trainer, result)
 
-    def _fail(self, message: str) -> None:
-        facts = self._facts("failed") | {"error": message, "traceback": traced()}
+    def _fail(self, error: str, **more: str) -> None:
+        facts = self._facts("failed") | {"error": error, **more}
         self._put(state=TrialState.FAIL, user_attrs=facts)
 
     def _leave(self) -> None:
