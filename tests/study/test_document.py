@@ -6,7 +6,7 @@ import math
 import pytest
 
 from tuner.errors import StudyFileError
-from tuner.study import Choice, Option, Range, load
+from tuner.study import Choice, Option, Range, load, parse
 from tuner.study.document import LARGEST, plain
 
 
@@ -65,3 +65,14 @@ def test_what_holds_itself_is_refused():
     endless.append(endless)
     with pytest.raises(StudyFileError, match="nested too deeply"):
         plain({"a": endless})
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r", "\x1b[2J", "a\x00", "a\u2028b", "a\x85", "\ud800"])
+def test_a_name_is_one_line_of_text(name):
+    with pytest.raises(StudyFileError, match="a line break or a control character"):
+        parse(name, {"data": {"source": "a:b"}})
+
+
+@pytest.mark.parametrize("name", ["my study", "digits:confirm", "Größe-2 ``x``", "نمی\u200cخواهم"])
+def test_any_other_name_is_taken(name):
+    assert parse(name, {"data": {"source": "a:b"}}).name == name

@@ -38,6 +38,13 @@ def test_before_the_first_result_and_at_the_end(snapshot) -> None:
     assert "**60 of 60 trials** (finished)" in text
 
 
+def test_no_name_ends_the_block_of_commands(snapshot) -> None:
+    text = note(snapshot(study="a ```` b"), digits())
+    fence, *inside, last = text[text.index("`````bash") :].split("\n")
+    assert (fence, last) == ("`````bash", "`````")
+    assert all(line.startswith("tuner ") for line in inside)
+
+
 def test_what_was_confirmed(snapshot) -> None:
     best = Measured("trial 17", 17, {}, over_seeds([0.97, 0.98]), over_seeds([0.96, 0.97]))
     base = Measured("baseline", 0, {}, over_seeds([0.95, 0.95]), over_seeds([0.94, 0.94]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -11,8 +12,17 @@ from tuner.errors import StudyFileError
 from tuner.space import Choice, Option, Range, shown
 
 DEPTH = 32
+UNFIT = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of characters that no study's name holds: control, halves of one, breaks."""
 LARGEST = 2**53
 """Whole numbers beyond it are not the same as a float, which is how a database keeps them."""
+
+
+def check_name(name: str) -> None:
+    """Raises StudyFileError for a study's name that is not one line of text."""
+    if any(unicodedata.category(letter) in UNFIT for letter in name):
+        what = f"found {shown(name)}, which holds a line break or a control character"
+        raise StudyFileError(what, where="the study's name", hint="rename it")
 
 
 def plain(value: Any, path: str = "", depth: int = 0) -> Any:

@@ -23,7 +23,7 @@ from tuner.study.catalogue import (
     TEXT_FAMILY,
     model_leaves,
 )
-from tuner.study.document import plain
+from tuner.study.document import check_name, plain
 from tuner.study.objective import read_objective
 from tuner.study.private import with_factories
 from tuner.study.record import Study
@@ -54,6 +54,7 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
     Raises:
         StudyFileError, DataError: with the dotted path, what was found and what is allowed.
     """
+    check_name(name)
     document = plain(document)
     check_type("", document, dict)
     _check_places("", document, TOP)

@@ -17,6 +17,19 @@ def plain(text: str) -> str:
     return SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))
 
 
+def fenced(text: str, language: str) -> str:
+    """Text as a block of code, which nothing in it ends.
+
+    >>> print(fenced("echo '```'", "bash"))
+    ````bash
+    echo '```'
+    ````
+    """
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
     """Rows of plain text below their titles.
 

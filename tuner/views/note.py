@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuner.space import format_value
 from tuner.views.answers import verdict
 from tuner.views.format import difference, number, several
-from tuner.views.markup import plain, table
+from tuner.views.markup import fenced, plain, table
 from tuner.views.snapshot import Snapshot
 from tuner.views.summary import next_commands
 
@@ -96,4 +96,4 @@ def _commands(snapshot: Snapshot) -> list[str]:
     commands = next_commands(snapshot)
     width = max(len(command) for command, _ in commands)
     lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
-    return ["where `TUNER_STORAGE` is this database:", "```bash\n" + "\n".join(lines) + "\n```"]
+    return ["where `TUNER_STORAGE` is this database:", fenced("\n".join(lines), "bash")]

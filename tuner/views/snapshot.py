@@ -51,14 +51,12 @@ class Snapshot:
     spent: Mapping[str, float] = field(default_factory=dict)
 
 
-def snapshot(
-    storage: Storage, study: Study, study_id: int, started: float, finished_before: int
-) -> Snapshot:
+def snapshot(storage: Storage, study: Study, study_id: int, since: float, before: int) -> Snapshot:
     """Read a study's state.
 
     Args:
-        started: when this run began, of ``time.monotonic()``.
-        finished_before: complete and pruned trials at that time.
+        since: when this run began, of ``time.monotonic()``.
+        before: complete and pruned trials at that time.
     """
     from tuner.storage import measured
 
@@ -66,7 +64,7 @@ def snapshot(
     metric, direction = measured(storage, study_id)
     progress = storage.progress(study_id)
     best = best_of(study, trials, direction)
-    elapsed = time.monotonic() - started
+    elapsed = time.monotonic() - since
     return Snapshot(
         study=study.name,
         metric=metric,
@@ -77,10 +75,10 @@ def snapshot(
         best=best,
         running=tuple(running(study, trials)),
         elapsed=elapsed,
-        left=time_left(progress, elapsed, progress.finished - finished_before),
+        left=time_left(progress, elapsed, progress.finished - before),
         searched=study.shown({} if best is None else best.config),
         measured_on=study.measured_on,
-        ended=tuple(ended(trials, direction, finished_before, study.step)),
+        ended=tuple(ended(trials, direction, before, study.step)),
     )
 
 
