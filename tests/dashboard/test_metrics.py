@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tuner.dashboard.metrics import Metrics, Rate
 from tuner.dashboard.pulse import Pulse
-from tuner.storage import Storage, Update, events, fences, open_storage
+from tuner.storage import STOPPED, Storage, Update, events, fences, open_storage
 
 
 def read(reply: Any) -> dict[tuple[str, ...], float]:
@@ -77,17 +79,81 @@ def test_the_best_of_each_direction_and_none_of_two_objectives(
     assert ("tuner_best_value", "two") not in found
 
 
-def test_counts_are_the_same_on_postgresql(postgres_url: str) -> None:
+def test_counts_are_the_same_on_postgresql(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = open_storage(postgres_url)
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE], "small")
     steps = {1: 0.5, 2: float("nan")}
     storage.create_new_trial(study_id, create_trial(value=1.0, intermediate_values=steps))
-    found = list(Metrics(storage.database, Pulse(storage.database)).collect())
-    values = {(s.name, *s.labels.values()): s.value for f in found for s in f.samples}
-    assert values["tuner_epochs_total", "small"] == 2
+    monkeypatch.setattr("tuner.dashboard.metrics.INTERVAL", 0.0)
+    served = Metrics(storage.database, Pulse(storage.database))
+
+    def collected() -> dict[tuple[str, ...], float]:
+        found = served.collect()
+        return {(s.name, *s.labels.values()): s.value for f in found for s in f.samples}
+
+    assert collected()["tuner_epochs_total", "small"] == 2
+    storage.set_trial_intermediate_value(storage.create_new_trial(study_id), 1, 0.5)
+    values = collected()
+    assert values["tuner_epochs_total", "small"] == 3
     assert values["tuner_best_value", "small"] == 1
     assert values["tuner_trials", "small", "complete"] == 1
     storage.close()
+
+
+def test_a_study_without_trials_has_none_in_each_state(guard: Callable[..., Any]) -> None:
+    found = read(guard().ask("/metrics"))
+    assert [found["tuner_trials", state.name.lower(), "small"] for state in TrialState] == [0] * 5
+    assert found["tuner_epochs_total", "small"] == 0
+
+
+def ended(days: float, **changes: Any) -> FrozenTrial:
+    """A trial that ended so many days ago, after two reports."""
+    trial = create_trial(**{"value": 1.0, "intermediate_values": {1: 0.5, 2: 0.6}, **changes})
+    at = datetime.now() - timedelta(days=days)
+    trial.datetime_start = at
+    trial.datetime_complete = at if trial.state.is_finished() else None
+    return trial
+
+
+def test_studies_that_ended_long_ago_are_only_counted(
+    storage: Storage, guard: Callable[..., Any]
+) -> None:
+    arguments = {"direction": "minimize", "metric": "loss", "spec": "", "fingerprint": ""}
+    budgets = {"met": 1, "short": 2, "stopped": 2}
+    ids = {name: storage.join(name, budget=n, **arguments) for name, n in budgets.items()}
+    storage.set_study_state(ids["stopped"], STOPPED)
+    for name in ("theirs", "recent", "running"):
+        ids[name] = storage.create_new_study([StudyDirection.MINIMIZE], name)
+    for study_id in ids.values():
+        storage.create_new_trial(study_id, ended(31))
+    storage.create_new_trial(ids["recent"], ended(29))
+    storage.create_new_trial(ids["running"], ended(31, state=TrialState.RUNNING, value=None))
+    found = read(guard().ask("/metrics"))
+    shown = {key[1] for key in found if key[0] == "tuner_epochs_total"}
+    assert shown == {"short", "recent", "running", "small"}
+    assert {key[-1] for key in found if key[0] == "tuner_trials"} == shown
+    assert found[("tuner_studies_left_out",)] == 3
+    assert sum(n for key, n in found.items() if key[0] == "tuner_studies") == 7
+
+
+def test_the_rate_over_http(
+    storage: Storage, guard: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("tuner.dashboard.metrics.time", clock)
+    monkeypatch.setattr("tuner.dashboard.metrics.INTERVAL", 0.0)
+    storage.create_new_study([StudyDirection.MINIMIZE], "idle")
+    site = guard()
+    trial_id = storage.create_new_trial(1)
+    assert ("tuner_epochs_per_second", "small") not in read(site.ask("/metrics"))
+    for step in range(10):
+        storage.set_trial_intermediate_value(trial_id, step, 0.5)
+    clock.now = 4.0
+    found = read(site.ask("/metrics"))
+    assert found["tuner_epochs_per_second", "small"] == 2.5
+    assert found["tuner_epochs_per_second", "idle"] == 0
 
 
 def test_a_tight_loop_counts_seldom(
@@ -98,9 +164,9 @@ def test_a_tight_loop_counts_seldom(
     counted: list[int] = []
     original = counts.read
 
-    def counting(connection: Any) -> Any:
+    def counting(*arguments: Any) -> Any:
         counted.append(1)
-        return original(connection)
+        return original(*arguments)
 
     monkeypatch.setattr(counts, "read", counting)
     monkeypatch.setattr("tuner.dashboard.metrics.INTERVAL", 3600.0)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import Connection, func, select
 
-from tuner.storage import events, progress, rows, schema, studies
+from tuner.dashboard.epochs import OVER, Epochs, Trials, unfinished
+from tuner.storage import events, progress, rows, schema, sql, studies, times
 from tuner.storage.claiming import LEASE_SECONDS
+from tuner.storage.lease import STOPPED
 
 FOREIGN = "foreign"
 """The state of a study that other programs made."""
+SHOWN_SECONDS = 30 * 86400.0
+"""A study that ended is counted by name for so long, and then only among all."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class Counts:
 
     Attributes:
         studies: how many there are, by state.
+        left_out: how many of them ended so long ago that what follows says nothing of them.
         trials: how many there are, by study and state.
         epochs: reported intermediate values by study.
         best: the best value of a complete trial by study, of those with one objective.
@@ -32,6 +40,7 @@ class Counts:
     """
 
     studies: Mapping[str, int]
+    left_out: int
     trials: Mapping[tuple[str, str], int]
     epochs: Mapping[str, int]
     best: Mapping[str, float]
@@ -40,75 +49,110 @@ class Counts:
     waited: float
 
 
-def read(connection: Connection) -> Counts:
-    """Count everything; seven statements, however much there is."""
+@dataclass(frozen=True)
+class _Study:
+    """A study, how many trials of it there are by state, and when the first began and the last
+    ended."""
+
+    name: str
+    state: str
+    budget: int
+    trials: Mapping[TrialState, int]
+    begun: datetime | None
+    ended: datetime | None
+
+    @property
+    def over(self) -> int:
+        return sum(self.trials.get(state, 0) for state in OVER)
+
+    def goes_on(self, since: datetime) -> bool:
+        """Whether it may still change, or did since; also where nobody knows."""
+        if self.over < sum(self.trials.values()) or self.ended is None or self.ended >= since:
+            return True
+        done = self.over - self.trials.get(TrialState.FAIL, 0)
+        return self.state not in (FOREIGN, STOPPED) and done < self.budget
+
+
+def read(connection: Connection, epochs: Epochs) -> Counts:
+    """Count everything; a few statements, however much there is."""
+    running = unfinished(connection)
+    found = _studies(connection)
+    now = connection.execute(select(sql.now(connection.dialect.name))).scalar_one()
+    since = times.from_clock(now - SHOWN_SECONDS)
+    shown = {i: each for i, each in found.items() if each.goes_on(since)}
+    trials = {i: Trials(each.over, each.begun) for i, each in shown.items()}
+    reports, lost = epochs(connection, trials, running), _lost(connection, shown)
     return Counts(
-        studies=_studies(connection),
-        trials=_trials(connection),
-        epochs=_epochs(connection),
-        best=_best(connection),
+        studies=Counter(each.state for each in found.values()),
+        left_out=len(found) - len(shown),
+        # A state that no trial is in is 0, not absent: an alert can be written for it.
+        trials={
+            (each.name, state.name.lower()): each.trials.get(state, 0)
+            for each in shown.values()
+            for state in TrialState
+        },
+        epochs={shown[i].name: count for i, count in reports.items()},
+        best={shown[i].name: value for i, value in _best(connection, shown).items()},
         workers=sum(each.age <= LEASE_SECONDS for each in progress.workers(connection)),
-        lost=_lost(connection),
+        lost={each.name: lost[i] for i, each in shown.items()},
         waited=_waited(connection),
     )
 
 
-_ID, _NAME = studies.STUDIES.c.study_id, studies.STUDIES.c.study_name
-_OF_STUDY = studies.STUDIES.join(rows.TRIALS, rows.TRIALS.c.study_id == _ID)
+_ID = studies.STUDIES.c.study_id
 
 
-def _studies(connection: Connection) -> dict[str, int]:
-    ours = studies.STUDIES.outerjoin(schema.studies, schema.studies.c.study_id == _ID)
-    state = func.coalesce(schema.studies.c.state, FOREIGN)
-    found = connection.execute(select(state, func.count()).select_from(ours).group_by(state))
-    return {str(name): int(n) for name, n in found}
+def _studies(connection: Connection) -> dict[int, _Study]:
+    """All of them by id, with the numbers of their trials."""
+    ours = schema.studies.c
+    joined = studies.STUDIES.outerjoin(schema.studies, ours.study_id == _ID)
+    columns = studies.STUDIES.c.study_name, ours.state, ours.budget
+    of, state = rows.TRIALS.c.study_id, rows.TRIALS.c.state
+    ends = func.min(rows.TRIALS.c.datetime_start), func.max(rows.TRIALS.c.datetime_complete)
+    counted: dict[int, list[Any]] = defaultdict(list)
+    for i, *each in connection.execute(select(of, state, func.count(), *ends).group_by(of, state)):
+        counted[i].append(each)
+    found = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
+    return {i: _study(name, kind, most, counted[i]) for i, name, kind, most in found}
 
 
-def _trials(connection: Connection) -> dict[tuple[str, str], int]:
-    state = rows.TRIALS.c.state
-    grouped = select(_NAME, state, func.count()).select_from(_OF_STUDY).group_by(_NAME, state)
-    found = {(name, kind.name): int(n) for name, kind, n in connection.execute(grouped)}
-    names = {name for name, _ in found}
-    # A state that no trial is in is 0, not absent: an alert can be written for it.
-    return {
-        (name, state.name.lower()): found.get((name, state.name), 0)
-        for name in sorted(names)
-        for state in TrialState
-    }
+def _study(name: str, state: str | None, budget: int | None, trials: Sequence[Any]) -> _Study:
+    counts = {state: int(count) for state, count, _, _ in trials}
+    begun = min((first for *_, first, _ in trials if first is not None), default=None)
+    ended = max((last for *_, last in trials if last is not None), default=None)
+    return _Study(name, state or FOREIGN, budget or 0, counts, begun, ended)
 
 
-def _epochs(connection: Connection) -> dict[str, int]:
-    of_trial = rows.REPORTS.c.trial_id == rows.TRIALS.c.trial_id
-    joined = _OF_STUDY.join(rows.REPORTS, of_trial)
-    found = select(_NAME, func.count()).select_from(joined).group_by(_NAME)
-    return {name: int(n) for name, n in connection.execute(found)}
-
-
-def _best(connection: Connection) -> dict[str, float]:
-    toward, value = studies.DIRECTIONS, rows.VALUES
-    joined = _OF_STUDY.join(value, value.c.trial_id == rows.TRIALS.c.trial_id)
-    joined = joined.join(toward, toward.c.study_id == _ID)
+def _best(connection: Connection, among: Iterable[int]) -> dict[int, float]:
+    toward, value, trials = studies.DIRECTIONS, rows.VALUES, rows.TRIALS
+    joined = trials.join(value, value.c.trial_id == trials.c.trial_id)
+    joined = joined.join(toward, toward.c.study_id == trials.c.study_id)
     found = (
         select(
-            _NAME, func.max(toward.c.direction), func.min(value.c.value), func.max(value.c.value)
+            trials.c.study_id,
+            func.max(toward.c.direction),
+            func.min(value.c.value),
+            func.max(value.c.value),
         )
         .select_from(joined)
-        .where(rows.TRIALS.c.state == TrialState.COMPLETE, value.c.value.is_not(None))
-        .group_by(_NAME)
+        .where(trials.c.state == TrialState.COMPLETE, value.c.value.is_not(None))
+        .where(sql.within(connection.dialect.name, trials.c.study_id, "ids"))
+        .group_by(trials.c.study_id)
         .having(func.max(toward.c.objective) == 0)
     )
+    bound = sql.numbers(connection.dialect.name, among)
     return {
-        name: float(high if direction == StudyDirection.MAXIMIZE else low)
-        for name, direction, low, high in connection.execute(found)
+        int(i): float(high if direction == StudyDirection.MAXIMIZE else low)
+        for i, direction, low, high in connection.execute(found, {"ids": bound})
     }
 
 
-def _lost(connection: Connection) -> dict[str, int]:
+def _lost(connection: Connection, among: Iterable[int]) -> Counter[int]:
     told = schema.events.c
-    lost = (told.study_id == _ID) & (told.kind == events.LOST)
-    joined = studies.STUDIES.outerjoin(schema.events, lost)
-    found = select(_NAME, func.count(told.event_id)).select_from(joined).group_by(_NAME)
-    return {name: int(n) for name, n in connection.execute(found)}
+    mine = sql.within(connection.dialect.name, told.study_id, "ids"), told.kind == events.LOST
+    found = select(told.study_id, func.count()).where(*mine).group_by(told.study_id)
+    bound = sql.numbers(connection.dialect.name, among)
+    return Counter({int(i): int(n) for i, n in connection.execute(found, {"ids": bound})})
 
 
 def _waited(connection: Connection) -> float:

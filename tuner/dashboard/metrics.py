@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from tuner.dashboard import counts
 from tuner.dashboard.counts import Counts
+from tuner.dashboard.epochs import Epochs
 from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.wsgi import Application, Environ, answer, path_of
 from tuner.errors import StorageError
@@ -58,7 +60,7 @@ class Metrics(Collector):
     def __init__(self, database: Database, pulse: Pulse) -> None:
         self._database, self._pulse = database, pulse
         self._lock = threading.Lock()
-        self._rate = Rate()
+        self._epochs, self._rate = Epochs(), Rate()
         self._look = Look()
         self._families: list[Metric] = []
 
@@ -73,7 +75,7 @@ class Metrics(Collector):
     def _read(self, now: float) -> list[Metric]:
         try:
             with self._database.read() as connection:
-                found = counts.read(connection)
+                found = counts.read(connection, self._epochs)
             families = _families(found, self._rate(now, found.epochs))
         except StorageError:
             families = []
@@ -88,28 +90,20 @@ class Metrics(Collector):
 
 
 def _families(found: Counts, rates: Mapping[str, float]) -> list[Metric]:
-    by_study = ["study"]
+    gauge, counter = partial(_family, GaugeMetricFamily), partial(_family, CounterMetricFamily)
+    left_out = "Studies that ended more than 30 days ago and have no series of their own."
+    pace = f"Epochs a second in the last {RECENT:.0f} s in which this was read."
+    waited = "Seconds that workers waited for the database, together, in the last 30 days."
     return [
-        _family(GaugeMetricFamily, "studies", "Studies.", ["state"], found.studies),
-        _family(GaugeMetricFamily, "trials", "Trials.", ["study", "state"], found.trials),
-        _family(GaugeMetricFamily, "workers", "Workers alive.", [], {(): found.workers}),
-        _family(CounterMetricFamily, "epochs", "Epochs reported.", by_study, found.epochs),
-        _family(
-            GaugeMetricFamily,
-            "epochs_per_second",
-            f"Epochs a second in the last {RECENT:.0f} s in which this was read.",
-            by_study,
-            rates,
-        ),
-        _family(CounterMetricFamily, "leases_lost", "Leases that ran out.", by_study, found.lost),
-        _family(
-            GaugeMetricFamily,
-            "workers_outage_seconds",
-            "Seconds that workers waited for the database, together, in the last 30 days.",
-            [],
-            {(): found.waited},
-        ),
-        _family(GaugeMetricFamily, "best_value", "The best trial's value.", by_study, found.best),
+        gauge("studies", "Studies.", ["state"], found.studies),
+        gauge("studies_left_out", left_out, [], {(): found.left_out}),
+        gauge("trials", "Trials.", ["study", "state"], found.trials),
+        gauge("workers", "Workers alive.", [], {(): found.workers}),
+        counter("epochs", "Epochs reported.", ["study"], found.epochs),
+        gauge("epochs_per_second", pace, ["study"], rates),
+        counter("leases_lost", "Leases that ran out.", ["study"], found.lost),
+        gauge("workers_outage_seconds", waited, [], {(): found.waited}),
+        gauge("best_value", "The best trial's value.", ["study"], found.best),
     ]
 
 
