@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tuner import hidden
-from tuner.hidden import hide, remember
+from tuner.hidden import hide, redact, remember
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +40,17 @@ def test_what_would_turn_up_in_words_is_not_known() -> None:
     remember("")
     remember(None)
     assert hide("a bad day") == "a bad day"
+
+
+@pytest.mark.parametrize("password", ['pä"5\\5', 'it\'s "5"\\n'])
+def test_what_is_known_is_hidden_however_it_is_written(password: str) -> None:
+    remember(password)
+    written = [password, repr(password), repr({"a": password})]
+    written += [json.dumps(password), json.dumps(password, ensure_ascii=False)]
+    for text in written:
+        assert hide(text).count("***") == 1
+        assert "5" not in hide(text)
+
+
+def test_a_password_with_quotes_is_hidden_to_its_end() -> None:
+    assert redact("postgresql://h/x?password=a\"b'c)d&sslmode=x").endswith("=***&sslmode=x")

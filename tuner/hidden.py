@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from urllib.parse import quote
@@ -17,13 +18,21 @@ def redact(url: str) -> str:
     """The URL with every password replaced by `***`, safe to print and to log."""
     # Up to the last @: a password that was not escaped may hold any character.
     shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    # Quotes and brackets too, for the same reason: better none of a text's than some of a password.
     return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&]*", r"\1***", shown, flags=re.I)
 
 
 def remember(password: str | None) -> None:
     """From now on `hide` knows this one."""
     if password is not None and len(password) >= _SHORTEST:
-        _known.update((password, quote(password, safe="")))
+        _known.update(_written(password))
+
+
+def _written(password: str) -> set[str]:
+    """As it is, and as it stands in a URL, in Python, and in JSON."""
+    found = {repr(password)[1:-1], quote(password, safe="")}
+    found |= {json.dumps(password, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+    return {password, *found}
 
 
 def hide(text: str) -> str:

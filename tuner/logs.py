@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +28,7 @@ def tell(
     """Something happened; silent unless `configure`, or the program's own logging, wants it.
 
     Args:
-        kind: as in the database, or `note`.
+        kind: as in the database, or `note`, or `error`.
         message: for people.
         trial: its number.
     """
@@ -41,24 +42,75 @@ def note(message: str) -> None:
 
 
 def configure(form: str) -> None:
-    """One line an event on stderr from now on: `text` or `json`."""
-    handler = _Stderr()
+    """One line an event on stderr from now on, `text` or `json`; other libraries' lines too.
+
+    Of a process whose lines are JSON, warnings are such lines, and errors that nobody caught.
+    """
+    root, handler = logging.getLogger(), _Stderr()
     handler.setFormatter(_Formatter(form == "json"))
-    LOGGER.handlers = [handler]
+    for earlier in _ours():
+        root.removeHandler(earlier)
+    root.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
+    logging.captureWarnings(True)
+    if form == "json":
+        sys.excepthook = _uncaught
+        threading.excepthook = _in_thread
+
+
+def gather() -> None:
+    """Libraries with a handler of their own for stderr leave their lines to that of `configure`.
+
+    To be called once they are imported; nothing happens where `configure` was not.
+    """
+    if not _ours():
+        return
+    known: list[Any] = list(logging.Logger.manager.loggerDict.values())
+    for found in known:
+        for each in list(getattr(found, "handlers", ())):
+            if getattr(each, "stream", None) in (sys.stderr, sys.__stderr__):
+                found.removeHandler(each)
+                found.propagate = True
 
 
 def as_json() -> bool:
     """Whether this process' lines are for programs."""
-    return any(getattr(each.formatter, "json", False) for each in LOGGER.handlers)
+    return any(getattr(each.formatter, "json", False) for each in _ours())
+
+
+def _ours() -> list[logging.Handler]:
+    return [each for each in logging.getLogger().handlers if isinstance(each, _Stderr)]
+
+
+def _uncaught(kind: type[BaseException], error: Any, trace: Any) -> None:
+    told = {"kind": "error", "message": f"{kind.__name__}: {error}"}
+    LOGGER.critical("%s", kind.__name__, exc_info=(kind, error, trace), extra={"event": told})
+
+
+def _in_thread(found: Any) -> None:
+    if found.exc_type is not SystemExit:  # with which a thread may end
+        _uncaught(found.exc_type, found.exc_value, found.exc_traceback)
 
 
 def document(time: float, told: Mapping[str, Any]) -> dict[str, Any]:
-    """An event without what it lacks, its time (seconds since 1970) first, in UTC."""
+    """An event without what it lacks and without passwords.
+
+    Its time (seconds since 1970) comes first, in UTC.
+    """
     shown = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
-    found = {name: value for name, value in told.items() if value not in (None, "")}
+    found = {name: _plain(value) for name, value in told.items() if value not in (None, "")}
     return {"time": shown.replace("+00:00", "Z"), **found}
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has, without passwords: once quoted and escaped, some would be known no more."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return hide(str(value))
 
 
 def line(time: float, told: Mapping[str, Any]) -> str:
@@ -96,9 +148,14 @@ class _Formatter(logging.Formatter):
         self.json = json
 
     def format(self, record: logging.LogRecord) -> str:
-        told = getattr(record, "event", None) or {"kind": "note", "message": record.getMessage()}
+        told = getattr(record, "event", None) or _note(record)
         if record.exc_info:
             told = {**told, "traceback": self.formatException(record.exc_info)}
         if not self.json:
-            return hide(line(record.created, told))
-        return hide(json.dumps(document(record.created, told), default=str))
+            return line(record.created, told)
+        return json.dumps(document(record.created, told))
+
+
+def _note(record: logging.LogRecord) -> dict[str, Any]:
+    """What a library that knows of no events logged."""
+    return {"kind": "note", "message": record.getMessage(), "logger": record.name}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,41 @@ def test_wrong_usage_exits_2(tuner: Callable[..., Any], arguments: list[str]) ->
     outcome = tuner(*arguments)
     assert outcome.code == 2
     assert outcome.stdout == ""
+
+
+def test_wrong_usage_shows_no_password(tuner: Callable[..., Any]) -> None:
+    said = tuner("status", "postgresql://me:s3cret@host/x").stderr
+    assert "(postgresql://me:***@host/x)" in said
+
+
+@pytest.fixture
+def log_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for where in (sys, threading):
+        monkeypatch.setattr(where, "excepthook", where.excepthook)
+    before = list(logging.getLogger().handlers)
+    yield
+    logging.captureWarnings(False)
+    logging.getLogger().handlers = before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["optimize", "--nonsense", "--log-format", "json"], {}),
+        (["optimize", "--log-format=json"], {}),  # without --study
+        (["worker", "--workers", "x"], {"TUNER_LOG_FORMAT": "json"}),
+        (["dashboard", "--nonsense"], {"TUNER_LOG_FORMAT": "json"}),
+        (["worker", "--log-format", "json"], {"TUNER_STORAGE_FILE": "absent"}),
+    ],
+)
+@pytest.mark.usefixtures("log_as_before", "empty")
+def test_wrong_usage_is_json_where_lines_are(
+    tuner: Callable[..., Any], arguments: list[str], environment: dict[str, str]
+) -> None:
+    outcome = tuner(*arguments, **environment)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    error = json.loads(outcome.stderr)
+    assert (error["kind"], bool(error["message"]), bool(error["hint"])) == ("error", True, True)
 
 
 @pytest.mark.parametrize(

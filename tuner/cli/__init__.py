@@ -5,6 +5,8 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,22 +25,60 @@ from tuner.cli import (
 )
 from tuner.errors import TunerError
 from tuner.hidden import hide
+from tuner.logs import as_json, configure, note, tell
 
 INTERRUPTED = 130
+_Misused: type[Exception] = typer.BadParameter.__mro__[1]
+"""Click's UsageError, of whichever click typer has."""
 
 
 class Commands(TyperGroup):
     """Turns errors into a line on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        words = tuple(ctx.args)
         try:
             return super().invoke(ctx)
+        except _Misused as error:
+            raise _told(error, words) from None
         except TunerError as error:
-            typer.echo(hide(f"error: {error}"), err=True)
+            _tell(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as interrupt:
-            typer.echo(str(interrupt) or "interrupted", err=True)
+            _tell_interrupted(str(interrupt) or "interrupted")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _tell(error: TunerError) -> None:
+    if as_json():
+        return tell("error", error.what, where=error.where, hint=error.hint)
+    return typer.echo(hide(f"error: {error}"), err=True)
+
+
+def _tell_interrupted(said: str) -> None:
+    if as_json():
+        return note(said)
+    return typer.echo(said, err=True)
+
+
+def _told(error: Any, words: Sequence[str]) -> Any:
+    """Of words that cannot be: what to raise, so that it is said once and without a password."""
+    error.message = hide(error.message)
+    if not _wants_json(error.ctx, words):
+        return error
+    configure("json")
+    tell("error", error.format_message(), hint=f"{error.ctx.command_path} --help")
+    return typer.Exit(error.exit_code)
+
+
+def _wants_json(ctx: Any, words: Sequence[str]) -> bool:
+    """Also of a command whose words could not be taken apart."""
+    if as_json():
+        return True
+    if ctx is None or all(each.name != "log_format" for each in ctx.command.params):
+        return False
+    said = " ".join(words).replace("=", " ")
+    return "--log-format json" in said or os.environ.get("TUNER_LOG_FORMAT") == "json"
 
 
 app = typer.Typer(

@@ -173,6 +173,7 @@ LogFormat = Annotated[
         envvar="TUNER_LOG_FORMAT",
         metavar="text|json",
         callback=_log,
+        is_eager=True,  # what is wrong with another option is a line too
         help="How stderr tells what happens, one line an event.",
     ),
 ]
@@ -183,6 +184,7 @@ ProgressFormat = Annotated[
         envvar="TUNER_LOG_FORMAT",
         metavar="text|json",
         callback=_log_json,
+        is_eager=True,
         help="json: stderr tells what happens, one line an event, instead of progress.",
     ),
 ]

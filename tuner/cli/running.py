@@ -79,11 +79,13 @@ def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Sna
         begun = time.monotonic()
         from tuner import run
         from tuner.cli.lookup import any_study
+        from tuner.logs import as_json, note
 
         imports = round(time.monotonic() - begun, 3)
         found = any_study(study, storage)  # a name that nobody knows makes no database
         try:
-            last = run.optimize(found, options(), watch, eyes.print)
+            say = note if as_json() else eyes.print
+            last = run.optimize(found, options(), watch, say)
         except KeyboardInterrupt:
             raise _Interrupted(study, storage) from None
         return replace(last, spent={"imports": imports, **last.spent})

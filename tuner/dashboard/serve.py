@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.dashboard.complaints import complaining
 from tuner.dashboard.files import Files
 from tuner.dashboard.guard import guarded
 from tuner.dashboard.login import Login
@@ -25,7 +26,7 @@ from tuner.dashboard.pulse import Pulse, healthz, patient
 from tuner.dashboard.wsgi import Application, Check
 from tuner.errors import UsageError
 from tuner.hidden import remember
-from tuner.logs import tell
+from tuner.logs import gather, tell
 from tuner.storage import Storage, artifact_store, opened
 
 THREADS = 8
@@ -86,7 +87,7 @@ def application(storage: Storage, options: Options) -> Application:
     pulse, files = Pulse(storage.database), Files(artifact_store(storage, options.artifacts))
     pages = patient(pulse, optuna_dashboard.wsgi(storage, artifact_store=files))
     inner = healthz(pulse, metrics(storage.database, pulse, pages))
-    return guarded(inner, checks(options))
+    return guarded(complaining(inner), checks(options))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -143,6 +144,7 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
     listening = listen(options.host, options.port)
     server = create(application(storage, options), listening, options.trusted_proxy)
     logging.getLogger("optuna_dashboard._bottle_util").addFilter(_one_line)
+    gather()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     tell("started", "dashboard", host=options.host, port=listening.getsockname()[1])
     ready(address_of(listening))

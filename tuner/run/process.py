@@ -21,7 +21,7 @@ import torch
 
 from tuner.allowed import Allowed, allowing
 from tuner.errors import TrainingError, TunerError, UsageError
-from tuner.logs import note
+from tuner.logs import gather, note
 from tuner.run.publish import Publisher
 from tuner.storage import artifact_store, open_storage
 from tuner.storage.claiming import LEASE_SECONDS
@@ -83,6 +83,7 @@ def quiet() -> None:
     """Other libraries' chatter: Optuna's, and what a pool has to say of connections that broke."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    gather()
 
 
 def open_worker(

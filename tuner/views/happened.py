@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tuner.hidden import hide
 from tuner.logs import document, line
 from tuner.storage.history import Event
 
@@ -17,7 +16,7 @@ def record(event: Event) -> dict[str, Any]:
 
 def view(events: Iterable[Event]) -> list[str]:
     """A line an event, for people."""
-    return [hide(line(event.time, _told(event))) for event in events]
+    return [line(event.time, _told(event)) for event in events]
 
 
 def _told(event: Event) -> dict[str, Any]:
