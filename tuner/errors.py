@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-USAGE, FAILED = 2, 1
+USAGE, FAILED, TERMINATED = 2, 1, 143
 
 
 class TunerError(Exception):
@@ -51,6 +51,12 @@ class StorageError(UsageError):
 
 class TrainingError(TunerError):
     """A trial cannot be trained."""
+
+
+class TerminatedError(TunerError):
+    """SIGTERM came before everything was done; its exit code is that of a process it kills."""
+
+    exit_code = TERMINATED
 
 
 class LeaseLostError(TunerError):

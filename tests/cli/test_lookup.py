@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tuner.cli.lookup import any_study, opened, stored_id, stored_ids, stored_study
+from tuner.cli.lookup import any_study, opened, served, stored_id, stored_ids, stored_study
 from tuner.errors import StorageError, StudyFileError, UsageError
 from tuner.storage import open_existing
 
@@ -37,6 +37,14 @@ def test_stored_studies(place) -> None:
     assert (study.name, study_id, study.description) == ("small", 1, "Flowers by a line")
     with pytest.raises(UsageError, match="did you mean 'small'"):
         stored_id(storage, "smal")
+
+
+def test_a_worker_serves_by_names_what_was_named_by_files(place) -> None:
+    said: list[str] = []
+    files = ["studies/small.toml", "studies/later.toml"]
+    assert served(URL, files, False, said.append) == ("small", "later")
+    assert said == ["waiting for later: the database holds no such study yet"]
+    assert served(URL, files[:1], True, said.append) == ("small",)
 
 
 def test_a_database_without_studies(empty: Path) -> None:

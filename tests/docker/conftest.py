@@ -1,17 +1,10 @@
-"""What the files in ``docker/`` say, and how it is run here, where no engine runs containers."""
+"""What the files in ``docker/`` say."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +12,7 @@ import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 
-from tuner.run import submit
-from tuner.run.prepare import stored_study
-from tuner.storage import Storage, open_storage
-
 DOCKER = Path(__file__).parents[2] / "docker"
-BIN = Path(sys.executable).parent
-HOME = str(Path("/home", "tuner"))  # where useradd makes it in the image
-PASSWORD = "planted-secret"
-STUDY = """\
-[data]
-source = "sklearn.datasets:load_iris"
-[model]
-family = "linear"
-[training]
-epochs = {epochs}
-[search]
-trials = 2
-sampler = "random"
-"""
 
 
 @dataclass(frozen=True)
@@ -56,19 +31,36 @@ class Container:
     places: tuple[str, ...]
 
 
-def dockerfile() -> DockerfileParser:
-    return DockerfileParser(fileobj=(DOCKER / "Dockerfile").open("rb"))
+class Dockerfile:
+    """The image's own words."""
 
+    def __init__(self) -> None:
+        self._parser = DockerfileParser(fileobj=(DOCKER / "Dockerfile").open("rb"))
 
-def last(instruction: str) -> str:
-    """What the image's last instruction of a kind says."""
-    found = [each for each in dockerfile().structure if each["instruction"] == instruction]
-    return str(found[-1]["value"])
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(self._parser.envs)
+
+    @property
+    def build(self) -> list[tuple[str, str]]:
+        """The instructions of the first stage, and what they say."""
+        found = [(each["instruction"], each["value"]) for each in self._parser.structure]
+        _, end = [i for i, (instruction, _) in enumerate(found) if instruction == "FROM"]
+        return found[:end]
+
+    def every(self, instruction: str) -> list[str]:
+        """What the instructions of a kind say, in all stages."""
+        found = self._parser.structure
+        return [str(each["value"]) for each in found if each["instruction"] == instruction]
+
+    def last(self, instruction: str) -> str:
+        return self.every(instruction)[-1]
 
 
 def compose(service: str) -> Container:
     found = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"][service]
     assert found["read_only"]
+    last = Dockerfile().last
     uid, gid = str(found.get("user", last("USER"))).split(":")
     volumes = [each.split(":")[1] for each in found.get("volumes", ())]
     places = (found["tmpfs"], last("VOLUME"), *volumes)
@@ -95,142 +87,6 @@ def documents(file: str) -> list[Any]:
     return list(yaml.safe_load_all((DOCKER / "kubernetes" / file).read_text()))
 
 
-@cache
-def becoming(user: tuple[int, int]) -> tuple[str, ...]:
-    """The words before a command that run it as a user; none where only oneself is possible.
-
-    Such a process may read what root may, since the interpreter can lie under /root, and writes
-    only where the user may.
-    """
-    uid, gid = map(str, user)
-    plain = ("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "--no-new-privs")
-    reads = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    bounded = "--bounding-set=-all,+dac_read_search"
-    if os.geteuid() == 0 and shutil.which("setpriv"):
-        for words in ((*plain, *reads, bounded), plain):
-            tried = [*words, sys.executable, "-c", "import yaml"]
-            if subprocess.run(tried, capture_output=True, check=False).returncode == 0:
-                return words
-    warnings.warn(f"the commands of docker/ run as oneself, not as {uid}:{gid}", stacklevel=2)
-    return ()
-
-
-class Image:
-    """The image, run on this machine: its root is a folder of a test."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url.replace("tuner@", f"tuner:{PASSWORD}@")
-        self.root = folder / "root"
-        for name in (HOME, last("WORKDIR"), "/run/secrets/tuner"):
-            self.at(name).mkdir(parents=True)
-        for secrets in (self.at("/run/secrets"), self.at("/run/secrets/tuner")):
-            (secrets / "storage").write_text(f"{self.url}\n")
-            for name in ("dashboard-password", "dashboard_password"):
-                (secrets / name).write_text("let me in\n")
-            for path in filter(Path.is_file, secrets.iterdir()):
-                path.chmod(0o400)
-        self.environment = {**dockerfile().envs, "PATH": f"{BIN}:{os.environ['PATH']}"}
-        self.processes: list[subprocess.Popen[str]] = []
-        self._storage: Storage | None = None
-
-    @property
-    def health(self) -> str:
-        """The command of the image's health check, in JSON."""
-        return last("HEALTHCHECK").partition(" CMD ")[2]
-
-    def at(self, path: str) -> Path:
-        """Where a path of the container is here."""
-        return self.root / path.lstrip("/")
-
-    def run(self, container: Container, *more: str) -> subprocess.Popen[str]:
-        """The image's entry point with the container's arguments."""
-        return self.execute(container, [*json.loads(last("ENTRYPOINT")), *container.args, *more])
-
-    def execute(self, container: Container, words: Sequence[str]) -> subprocess.Popen[str]:
-        """A command in a container, as its user, with its root and its environment."""
-        as_user = becoming(container.user)
-        for name in container.places:
-            self.at(name).mkdir(parents=True, exist_ok=True)
-        theirs = [self.at(name) for name in container.places]
-        for path in (*theirs, *filter(Path.is_file, self.at("/run/secrets").rglob("*"))):
-            if as_user:
-                os.chown(path, *container.user)
-        for folder in (self.root, *(each for each in self.root.rglob("*") if each.is_dir())):
-            inside = any(folder.is_relative_to(self.at(name)) for name in container.places)
-            folder.chmod(0o755 if inside else 0o555)
-        environment = {"HOME": HOME, "TMPDIR": "/tmp", **self.environment, **container.environment}
-        here = {
-            name: str(self.at(value)) if value.startswith("/") and name != "PATH" else value
-            for name, value in environment.items()
-        }
-        return self.start([*as_user, *words], here, self.at(last("WORKDIR")))
-
-    def start(
-        self, words: Sequence[str], environment: Mapping[str, str], folder: Path
-    ) -> subprocess.Popen[str]:
-        """A process with this environment and none of the tests'."""
-        process = subprocess.Popen(
-            words,
-            cwd=folder,
-            env={"PATH": self.environment["PATH"], **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def files(self, container: Container) -> dict[Path, int]:
-        """What lies outside the places where a container may write, and when it was changed."""
-        places = [self.at(name) for name in container.places]
-        return {
-            path: path.stat().st_mtime_ns
-            for path in self.root.rglob("*")
-            if not any(path.is_relative_to(place) for place in places)
-            if not (path.is_dir() and any(place.is_relative_to(path) for place in places))
-        }
-
-    def submit(self, name: str, epochs: int) -> None:
-        path = self.folder / f"{name}.toml"
-        path.write_text(STUDY.format(epochs=epochs))
-        submit(str(path), self.url)
-        path.unlink()
-
-    @property
-    def storage(self) -> Storage:
-        self._storage = self._storage or open_storage(self.url)
-        return self._storage
-
-    def progress(self, name: str) -> Any:
-        return self.storage.progress(stored_study(self.storage, name)[1])
-
-    def holders(self) -> list[str]:
-        with self.storage.database.read() as connection:
-            found = connection.exec_driver_sql("SELECT holder FROM tuner_leases")
-            return [row[0] for row in found]
-
-
-@pytest.fixture
-def image(postgres_url: str) -> Iterator[Image]:
-    # Not tmp_path, which lies in a folder where nobody else may look.
-    with tempfile.TemporaryDirectory(prefix="image", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o755)
-        made = Image(Path(name), postgres_url)
-        yield made
-        for process in made.processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-
-@pytest.fixture
-def uids() -> Callable[[Container], tuple[int, int]]:
-    """The uid and gid that a container's process is to have here."""
-    return lambda container: (
-        container.user if becoming(container.user) else (os.getuid(), os.getgid())
-    )
-
-
 @pytest.fixture
 def containers() -> Callable[[str, str], Container]:
     """The container of a service of compose, or of a manifest."""
@@ -245,3 +101,21 @@ def _documents() -> Callable[[str], list[Any]]:
 @pytest.fixture(name="pod")
 def _pod() -> Callable[[str], Any]:
     return pod
+
+
+@pytest.fixture
+def needed() -> Callable[..., None]:
+    """What a package needs, and what that needs, as the benchmark of the image's size finds it."""
+    path = Path(__file__).parents[1] / "benchmarks" / "image_size.py"
+    spec = importlib.util.spec_from_file_location("image_size", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[..., None] = module.needed
+    return found
+
+
+@pytest.fixture
+def dockerfile() -> Dockerfile:
+    return Dockerfile()

@@ -43,7 +43,7 @@ def test_a_worker_refuses_a_planted_module_and_serves_the_other_studies(
     shared, other = planted(make, sqlite_url), make(sqlite_url, "other").submit()
     worker = shared.command("worker", "--idle-exit", "--device", "cpu")
     _, said = worker.communicate(timeout=60)
-    assert worker.returncode == 0, said
+    assert worker.returncode == 1, said
     assert "cannot serve planted: planted_module:load: the module 'planted_module'" in said
     assert "not allowed here, and was not imported" in said
     assert "--allow planted_module" in said

@@ -261,7 +261,7 @@ def test_a_trial_and_a_run_end_at_their_times(make: Any, sqlite_url: str) -> Non
 
 def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_url: str) -> None:
     shared = submitted(make, sqlite_url, "bowl", 2)
-    said = ran(shared, "worker", "--idle-exit", "--device", "cpu")
+    said = ran(shared, "worker", "--idle-exit", "--device", "cpu", code=1)
     assert f"cannot serve bowl: {MODULE}:bowl: the module {MODULE!r} is not allowed here" in said
     assert shared.trials() == []
     ran(shared, "worker", "--idle-exit", "--device", "cpu", "--allow", MODULE)

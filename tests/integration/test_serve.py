@@ -54,12 +54,59 @@ def test_a_study_whose_data_is_not_here_is_skipped_with_a_word(make: Any, sqlite
     said = here.folder / "said"
     worker = here.worker(say=lambda line: print(line, file=said.open("a")))
     worker.join(60)
-    assert worker.exitcode == 0, here.said()
+    assert worker.exitcode == 1, here.said()
+    assert "error: missing: needs more trials, which could not be trained here" in here.said()
     lines = said.read_text()
     assert lines.count("cannot serve missing: ") == 1
     assert "table.csv" in lines
     assert here.progress.complete == 4
     assert missing.progress.finished == 0
+
+
+def test_a_paused_study_is_waited_for_by_its_name_alone(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    shared = make(sqlite_url).submit(trials=2)
+    shared.storage.set_study_state(shared.study_id, PAUSED)
+
+    def work() -> None:
+        serve(sqlite_url, [shared.name], device="cpu", idle_exit=True)
+
+    named = shared.fork(work)
+    until(shared.storage.workers)
+    for_all = shared.worker()
+    for_all.join(20)
+    assert (for_all.exitcode, named.is_alive()) == (0, True), shared.said()
+    shared.storage.set_study_state(shared.study_id, OPEN)
+    named.join(20)
+    assert (named.exitcode, shared.progress.complete) == (0, 2), shared.said()
+
+
+FAILING = """\
+objective = "failing:value"
+direction = "minimize"
+[search]
+trials = 20
+"""
+
+
+def test_a_study_that_fails_is_not_done(
+    make: Any, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = make(sqlite_url)
+    monkeypatch.chdir(shared.folder)
+    (shared.folder / "failing.py").write_text("def value(trial):\n    raise ValueError\n")
+    shared.path.write_text(FAILING)
+    submit(str(shared.path), sqlite_url)
+
+    def work() -> None:
+        serve(sqlite_url, [shared.name], device="cpu", idle_exit=True, allow=["failing"])
+
+    for code in (1, 0):  # the next one finds it stopped
+        worker = shared.fork(work)
+        worker.join(20)
+        assert worker.exitcode == code, shared.said()
+    assert (shared.progress.failed, shared.progress.state) == (10, STOPPED)
 
 
 def test_pause_resume_and_stop_are_heard_within_seconds(
@@ -134,14 +181,16 @@ def test_several_workers_of_one_command_are_replaced_when_they_die(
     make: Any, until: Callable[..., None], database_url: str
 ) -> None:
     shared = make(database_url).submit(trials=2, epochs=100_000)  # none but these two to take
-    parent = shared.command("worker", "--workers", "2", "--device", "cpu")
+    parent = shared.command("worker", "--workers", "2", "--device", "cpu", "--idle-exit")
     until(lambda: len({holder for _, holder, _ in shared.tokens()}) == 2)
     victim = int(shared.tokens()[0][1].split(":")[1])
     os.kill(victim, signal.SIGKILL)
     until(lambda: len(shared.storage.workers()) == 3)  # the dead one's row, until it is forgotten
     until(lambda: shared.tokens()[0][2] == 2)
     parent.terminate()
-    assert parent.wait(10) == 0
+    _, said = parent.communicate(timeout=10)
+    assert parent.returncode == 143, said  # it was to stay until the end
+    assert "error: asked to leave before everything was trained" in said
     assert {holder for _, holder, _ in shared.tokens()} == {""}
 
 
@@ -199,7 +248,8 @@ def test_a_study_that_the_parent_cannot_read_is_left_to_others(make: Any, sqlite
     words = ("--workers", "2", "--device", "cpu", "--idle-exit")
     command = first.command("worker", *words)
     _, said = command.communicate(timeout=60)
-    assert command.returncode == 0, said
+    assert command.returncode == 1, said
     assert first.progress.complete == 4
     assert "cannot serve second: " in said
+    assert said.count("error: second: needs more trials, which could not be trained here") == 1
     assert "table.csv" in said

@@ -140,7 +140,7 @@ app.add_typer(operating.db)
 
 
 def main() -> int:
-    """Runs the command line; the exit code: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    """Runs the command line; the exit code is one of those that the README names."""
     try:
         app()
     except SystemExit as done:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,16 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
         name: the study's, or the path of its file.
     """
     known = stored_ids(storage)
-    name = Path(name).stem if name.endswith(".toml") and name not in known else name
+    name = _plain(name, known)
     if name not in known:
         hint = nearest(name, known) if known else "it holds none: tuner optimize --study NAME"
         what = f"no study in this database is called {name!r}"
         raise UsageError(what, where=_shown(storage), hint=hint)
     return name, known[name]
+
+
+def _plain(name: str, known: Mapping[str, int]) -> str:
+    return Path(name).stem if name.endswith(".toml") and name not in known else name
 
 
 def _shown(storage: Storage) -> str:
@@ -49,20 +53,25 @@ def _shown(storage: Storage) -> str:
 def served(
     url: str, names: Sequence[str], idle_exit: bool, say: Callable[[str], None]
 ) -> tuple[str, ...]:
-    """The studies that a worker serves; it may wait for those that nobody submitted yet.
+    """The names of what a worker serves; it may wait for studies that nobody submitted yet.
+
+    Args:
+        names: the studies', or the paths of their files.
 
     Raises:
         StorageError: there is no such database.
         UsageError: one is not there, and the worker is not to wait.
     """
     storage = opened(url)
-    for name in names:
+    known = stored_ids(storage)
+    found = tuple(_plain(name, known) for name in names)
+    for name in found:
         if idle_exit:
             stored_id(storage, name)
-        elif name not in stored_ids(storage):
+        elif name not in known:
             say(f"waiting for {name}: the database holds no such study yet")
     storage.close()
-    return tuple(names)
+    return found
 
 
 def stored_study(storage: Storage, name: str) -> tuple[Study, int]:

@@ -6,7 +6,6 @@ which was handed in since gives back nothing, leaves between two trials, and is 
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ import torch
 from tuner.allowed import Allowed, allowing, of_operator
 from tuner.run.pool import Pool
 from tuner.run.process import child_leaving, telling
-from tuner.run.serve import serve_until
+from tuner.run.serve import check_asked, serve_until
 from tuner.run.shelf import RENEWED, RenewalError, Shelf
 from tuner.worker.signals import Leaving, StopRequested
 
@@ -47,6 +46,7 @@ def serve_with(
     Raises:
         TunerError: what a worker could not deal with, or too many died one after the other.
         KeyboardInterrupt: Ctrl-C, after the trials were given back.
+        TerminatedError: with `idle_exit` the same after SIGTERM.
     """
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     leaving, allowed, shelf = Leaving(), of_operator(allow), Shelf(url, studies)
@@ -63,8 +63,7 @@ def serve_with(
             _watch(Pool(main, devices, {RENEWED: fill}), leaving)
     finally:
         leaving.gone()
-    if leaving.asked == signal.SIGINT:
-        raise KeyboardInterrupt
+    check_asked(leaving.asked, idle_exit)
 
 
 def _watch(pool: Pool, leaving: Leaving) -> None:

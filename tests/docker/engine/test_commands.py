@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-DOCKER = Path(__file__).parents[2] / "docker"
+DOCKER = Path(__file__).parents[3] / "docker"
 GRACE_SECONDS = 30
 PASSWORD = "planted-secret"
 RUNS = [("worker", "worker-deployment.yaml"), ("dashboard", "dashboard.yaml")]
@@ -36,14 +36,22 @@ def is_user(process: Any, expected: tuple[int, int]) -> None:
     assert set(known.gids()) == {expected[1]}
 
 
-def leaves_in_time(image: Any, process: Any) -> None:
-    """SIGTERM: it is gone within the time it has, and nobody holds its trial."""
+def leaves_in_time(
+    image: Any, process: Any, code: int, number: int = signal.SIGTERM, group: bool = False
+) -> None:
+    """A signal: it is gone within the time it has, and nobody holds its trial.
+
+    Args:
+        group: whether all that it started gets the signal as well.
+    """
     until(lambda: process.poll() is not None or any(image.holders()))
-    known = psutil.Process(process.pid)
-    assert PASSWORD not in f"{known.cmdline()}{known.environ()}"
-    process.send_signal(signal.SIGTERM)
+    known = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+    for each in known:
+        assert PASSWORD not in f"{each.cmdline()}{each.environ()}"
+    for each in known if group else known[:1]:
+        each.send_signal(number)
     _, said = process.communicate(timeout=GRACE_SECONDS)
-    assert process.returncode == 0, said
+    assert process.returncode == code, said
     assert image.holders() == [""]
     assert PASSWORD not in said
 
@@ -94,7 +102,7 @@ def test_a_worker_serves_until_it_is_to_leave(image: Any, containers: Any, uids:
     until(lambda: process.poll() is not None or any(image.holders()))
     before = image.files(container)
     is_user(process, uids(container))
-    leaves_in_time(image, process)
+    leaves_in_time(image, process, code=0)
     assert list(image.at("/var/lib/tuner/spool").iterdir())
     assert image.files(container) == before
 
@@ -109,6 +117,19 @@ def test_the_job_ends_with_its_study(image: Any, containers: Any) -> None:
     assert process.returncode == 0, said
     assert image.progress("digits").finished == 2
     assert image.files(container) == before
+
+
+def test_the_job_takes_a_worker_that_had_to_leave_for_no_failure_and_no_end(
+    image: Any, containers: Any, documents: Any
+) -> None:
+    image.submit("digits", epochs=1_000_000)
+    leaves_in_time(image, image.run(containers("kubernetes", "study-job.yaml")), code=143)
+    (job,) = documents("study-job.yaml")
+    rules = job["spec"]["podFailurePolicy"]["rules"]
+    codes = [rule for rule in rules if "onExitCodes" in rule]
+    (name,) = [each["name"] for each in job["spec"]["template"]["spec"]["containers"]]
+    expected = {"containerName": name, "operator": "In", "values": [143]}
+    assert codes == [{"action": "Ignore", "onExitCodes": expected}]
 
 
 def test_a_study_is_handed_in_from_a_container(image: Any, containers: Any) -> None:
@@ -127,15 +148,27 @@ def test_a_study_is_handed_in_from_a_container(image: Any, containers: Any) -> N
     assert image.files(worker) == before
 
 
-def test_the_array_task_is_the_worker_itself(image: Any) -> None:
+@pytest.mark.parametrize(
+    ("number", "asked"),
+    [(signal.SIGUSR1, "requeue 77\n"), (signal.SIGTERM, "")],
+    ids=["the time is over", "scancel"],
+)
+def test_an_array_task_comes_back_until_it_is_cancelled(
+    image: Any, number: int, asked: str
+) -> None:
     """A cluster's user runs it as himself, in a folder of his own."""
     image.submit("mine", epochs=1_000_000)
     script = DOCKER / "slurm" / "workers.sbatch"
-    slurm = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "1", "STUDY": "mine"}
-    home = {"HOME": str(image.folder)}
+    slurm = {"SLURM_JOB_ID": "77", "SLURM_CPUS_PER_TASK": "1", "STUDY": "mine"}
+    home = {"HOME": str(image.folder), "PATH": f"{image.folder}:{image.environment['PATH']}"}
     (image.folder / ".tuner-storage").write_text(image.url)
+    told, scontrol = image.folder / "told", image.folder / "scontrol"
+    told.touch()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
+    scontrol.chmod(0o755)
     process = image.start(["bash", str(script)], slurm | home, image.folder)
-    leaves_in_time(image, process)
+    leaves_in_time(image, process, 143, number, group=number == signal.SIGTERM)
+    assert told.read_text() == asked
     assert (image.folder / "spool").is_dir()
 
 
