@@ -71,7 +71,7 @@ def test_it_says_where_it_is_and_serves_until_asked_to_end(
     process = subprocess.Popen(
         [TUNER, "dashboard", "--port", "0"],
         cwd=place.folder,
-        env={**os.environ, **secret},
+        env={**os.environ, **secret, "TUNER_LOG_FORMAT": "json"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -93,6 +93,8 @@ def test_it_says_where_it_is_and_serves_until_asked_to_end(
         process.send_signal(number)
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 0
+        told = [json.loads(line) for line in errors.splitlines()]
+        assert [(each["kind"], each["message"]) for each in told[:1]] == [("started", "dashboard")]
         assert "Traceback" not in errors
     finally:
         process.kill()
