@@ -59,7 +59,7 @@ def test_a_password_turns_up_nowhere(
 
     study, as_json = ("--study", "loud.toml"), {"TUNER_LOG_FORMAT": "json"}
     run("submit", *study, code=0)
-    events = _events(run("worker", "--idle-exit", "--allow", "loud", code=0, **as_json))
+    events = _events(run("worker", "--idle-exit", "--allow", "loud", code=1, **as_json))
     assert {"started", "claimed", "ended", "left"} <= {event["kind"] for event in events}
     notes = [event for event in events if event.get("logger") == "another"]
     assert notes[0]["message"].startswith("'postgresql://tuner:***@")
