@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import torch
@@ -18,6 +19,7 @@ from tuner.run.prepare import find_study, join, prepared
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
+from tuner.storage.claiming import LEASE_SECONDS
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob
@@ -82,7 +84,8 @@ def train(
     started, before = time.monotonic(), progress.finished
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
-        order = Order(options.storage, job, limit, progress.budget - progress.finished)
+        most = progress.budget - progress.finished
+        order = Order(options.storage, job, limit, most, partial(_alive, storage))
         crew = place.start(order)
         _follow(crew, storage, job, watch, (started, before))
         spent = {**spent, **crew.spent}
@@ -91,6 +94,14 @@ def train(
     last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)
     return last
+
+
+def _alive(storage: Storage) -> bool:
+    """Whether there are workers; while the database is away they wait for it."""
+    try:
+        return any(worker.age <= LEASE_SECONDS for worker in storage.workers())
+    except OutageError:
+        return True
 
 
 def _follow(

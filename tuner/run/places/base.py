@@ -20,12 +20,14 @@ class Order:
         job: the study, in that database.
         seconds: after which they leave; none is never.
         most: more of them would have nothing to do.
+        alive: whether a worker is alive, by what the database knows.
     """
 
     url: str
     job: AnyJob
     seconds: float | None
     most: int
+    alive: Callable[[], bool]
 
 
 class Crew(Protocol):

@@ -19,9 +19,10 @@ from tuner.worker.patience import Patience
 
 def main(said: Connection) -> None:
     """Trains the errand's study, which it reads from the database, until nothing is left to do."""
-    errand: Errand = said.recv()
-    deadline = deadline_of(errand.seconds)
     with telling(said):
+        errand: Errand = said.recv()  # which another version of tuner may not be able to read
+        errand.check()
+        deadline = deadline_of(errand.seconds)
         leaving = child_leaving()
         with allowing(of_operator(errand.allow)):
             device = devices(errand.device)[0]

@@ -15,12 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Event
 from types import FrameType
 from typing import Any
 
+from tuner.errors import UsageError
 from tuner.run.pool import LEAVE_SECONDS
 
 CHILD = "tuner.run.places.child"
@@ -38,6 +41,7 @@ class Errand:
         allow: packages that the study may import; none is what the machine's TUNER_ALLOW names.
         device: ``cpu``, or ``cuda`` for the first GPU that the engine lets it see.
         artifacts: where the best trials' files go, as in ``RunOptions``.
+        version: of the tuner that wrote it.
     """
 
     url: str = field(repr=False)
@@ -46,6 +50,21 @@ class Errand:
     allow: tuple[str, ...]
     device: str
     artifacts: str | None = None
+    version: str = field(default_factory=partial(version, "tuner"))
+
+    def check(self) -> None:
+        """Whether this machine's tuner wrote it too.
+
+        Raises:
+            UsageError: it may mean something else here.
+        """
+        here = version("tuner")
+        if self.version != here:
+            raise UsageError(
+                f"tuner is {here} on this machine, and {self.version} where the run was started",
+                where=socket.gethostname(),
+                hint="the same version of tuner has to be installed on all machines",
+            )
 
 
 @dataclass(frozen=True)

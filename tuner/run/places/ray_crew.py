@@ -8,6 +8,7 @@ from typing import Any
 
 from tuner.errors import TrainingError
 from tuner.run.places.errand import Ended, Errand, run
+from tuner.run.places.silence import Silence
 from tuner.run.pool import LEAVE_SECONDS
 from tuner.run.toll import Toll
 
@@ -23,10 +24,13 @@ class RayCrew:
         errand: what they do; it lies in Ray's memory, and none of its words in a log.
         count: how many.
         cpus, gpus: what Ray reserves for each.
+        silence: says a word while none runs.
     """
 
-    def __init__(self, ray: Any, errand: Errand, count: int, cpus: float, gpus: float) -> None:
-        self._ray = ray
+    def __init__(
+        self, ray: Any, errand: Errand, count: int, cpus: float, gpus: float, silence: Silence
+    ) -> None:
+        self._ray, self._silence = ray, silence
         self._toll = Toll(count)
         self._until: float | None = None
         self._errand = ray.put(errand)
@@ -51,6 +55,7 @@ class RayCrew:
             TunerError: what a worker could not deal with, or too many died.
         """
         self._ray.wait(self._running, timeout=seconds)
+        self._silence.look()
         every = len(self._running)
         ended, self._running = self._ray.wait(self._running, num_returns=every, timeout=0)
         for task in ended:

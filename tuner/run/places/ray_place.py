@@ -19,12 +19,14 @@ from tuner.run.options import RunOptions
 from tuner.run.places.base import Order, Say
 from tuner.run.places.errand import Errand
 from tuner.run.places.ray_crew import RayCrew
+from tuner.run.places.silence import Silence
 from tuner.storage import redact
 from tuner.storage.urls import parse
 
 ANSWER_SECONDS = 20
 CPUS = 1.0
 """What each worker takes of a node's CPUs."""
+HINT = "`ray status` shows whether there is room; every machine has to reach the database"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class OnRay:
         ray: the module.
         options: of the run.
         workers: to start.
+        say: called with a line for people.
     """
 
     ray: Any
     options: RunOptions
     workers: int
+    say: Say
 
     def start(self, order: Order) -> RayCrew:
         given = self.options
@@ -48,7 +52,8 @@ class OnRay:
         name, url = order.job.study.name, absolute(order.url)
         errand = Errand(url, name, order.seconds, given.allow, device, given.artifacts)
         count = min(self.workers, order.most)
-        return RayCrew(self.ray, errand, count, CPUS, given.gpus_per_worker)
+        silence = Silence(order.alive, self.say, HINT)
+        return RayCrew(self.ray, errand, count, CPUS, given.gpus_per_worker, silence)
 
 
 @contextmanager
@@ -69,7 +74,7 @@ def on_ray(options: RunOptions, address: str, say: Say) -> Iterator[OnRay]:
         check_shared(options.storage, [node["NodeManagerHostname"] for node in nodes])
         has = [node["Resources"] for node in nodes]
         with redirect_stdout(sys.stderr):  # Ray prints that a node died
-            yield OnRay(ray, options, workers_of(options, has, say))
+            yield OnRay(ray, options, workers_of(options, has, say), say)
     finally:
         if ours:
             ray.shutdown()
