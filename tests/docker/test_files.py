@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 DOCKER = Path(__file__).parents[2] / "docker"
 MANIFESTS = sorted(path.name for path in (DOCKER / "kubernetes").glob("*.yaml"))
-PODS = [name for name in MANIFESTS if "secret" not in name]
+PODS = [name for name in MANIFESTS if not {"secret", "policy"} & set(re.split(r"[-.]", name))]
 BIN = Path(sys.executable).parent
 GRACE_SECONDS = 30
 
@@ -77,6 +77,28 @@ def test_pods_may_do_little_and_have_time_to_leave(pod: Any, name: str) -> None:
     assert not container["securityContext"]["allowPrivilegeEscalation"]
     assert found["terminationGracePeriodSeconds"] > GRACE_SECONDS
     assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_policies_are_for_the_pods_that_there_are(documents: Any) -> None:
+    found = [each for name in MANIFESTS for each in documents(name)]
+    templates = [each["spec"]["template"] for each in found if "template" in each.get("spec", {})]
+    roles = {each["metadata"]["labels"]["role"]: each["metadata"]["labels"] for each in templates}
+    assert set(roles) == {"worker", "study", "dashboard"}
+
+    def meant(kind: str, selector: str) -> list[set[str]]:
+        """The roles of the pods that each document of a kind is for."""
+        every = [each["spec"][selector]["matchLabels"] for each in found if each["kind"] == kind]
+        return [
+            {role for role in roles if wanted.items() <= roles[role].items()} for wanted in every
+        ]
+
+    assert meant("PodDisruptionBudget", "selector") == [{"worker"}]
+    assert meant("NetworkPolicy", "podSelector") == [set(roles), {"dashboard"}]
+    none, dashboard = documents("network-policy.yaml")
+    (opened,) = dashboard["spec"]["ingress"]
+    assert "ingress" not in none["spec"]
+    (inside,) = documents("dashboard.yaml")[0]["spec"]["template"]["spec"]["containers"]
+    assert [each["port"] for each in opened["ports"]] == [each["name"] for each in inside["ports"]]
 
 
 def test_the_image_is_built_from_what_it_copies(dockerfile: Any, tmp_path: Path) -> None:
