@@ -55,15 +55,17 @@ class Site:
         method: str = "GET",
         body: Any = None,
         password: str | None = None,
+        user: str = "anybody",
+        timeout: float = 30,
         **headers: str | None,
     ) -> Reply:
         """Headers are spelt with `_` for `-`; None leaves one out that would be sent."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if password is not None:
-            given = base64.b64encode(f"anybody:{password}".encode()).decode()
+            given = base64.b64encode(f"{user}:{password}".encode()).decode()
             sent["Authorization"] = f"Basic {given}"
         parts = urlsplit(self.address)
-        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=timeout)
         try:
             connection.putrequest(method, path, skip_host="Host" in sent)
             data = b"" if body is None else json.dumps(body).encode()
@@ -138,7 +140,7 @@ def guard(storage: Storage) -> Iterator[Callable[..., Site]]:
 
     def served(**options: Any) -> Site:
         made, socket = Options(**options), listen("127.0.0.1", 0)
-        server = create(application(storage, made), socket, made.trusted_proxy)
+        server = create(application(storage, made), socket)
         entered = running(server, address_of(socket))
         open_ones.append(entered)
         return entered.__enter__()

@@ -7,13 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from tuner.dashboard.login import ADDRESSES, Limit, Login, network, password_in, read_password
+from tuner.dashboard.login import (
+    ADDRESSES,
+    Known,
+    Limit,
+    Login,
+    credentials,
+    network,
+    read_password,
+)
 from tuner.errors import UsageError
 
 
 def test_a_password_is_read_without_the_end_of_its_line(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("correct horse\n", encoding="utf-8")
+    assert read_password(file, None) == "correct horse"
+    file.write_bytes("\ufeffcorrect horse\r\n".encode())  # as an editor of Windows writes it
     assert read_password(file, None) == "correct horse"
     assert read_password(None, " kept as it is ") == " kept as it is "
     assert read_password(None, None) is None
@@ -27,6 +37,9 @@ def test_a_password_is_read_without_the_end_of_its_line(tmp_path: Path) -> None:
         (b"seven77\n", None, "at least 8"),
         (None, "seven77", "TUNER_PASSWORD: a password has at least 8"),
         (b"\xff" * 9, None, "it is not UTF-8"),
+        (None, "\udcff" * 9, "TUNER_PASSWORD: it is not UTF-8"),
+        (b" " * 9, None, "at least 8"),
+        (None, "\t seven77 ", "at least 8"),
         (b"correct horse", "correct horse", "not both"),
     ],
 )
@@ -70,14 +83,24 @@ def test_a_client_of_ipv6_is_its_network() -> None:
     assert network("2001:db8::1") == network("2001:db8::ffff:2%eth0")
     assert network("2001:db8::1") != network("2001:db8:0:1::1")
     assert network("10.0.0.1") != network("10.0.0.2")
-    assert network("somewhere") == "somewhere"
+    assert network("[2001:db8::1]:4711") == network("[2001:db8::1]:4712")
+    assert network("::ffff:10.0.0.1") == network("10.0.0.1:4711") == network("10.0.0.1")
+    assert network("::ffff:10.0.0.1") != network("::ffff:10.0.0.2")
+    assert network("somewhere") == network("elsewhere")  # all that are none are one client
+
+
+def test_no_more_users_are_known_than_so_many() -> None:
+    known = Known()
+    for i in range(ADDRESSES + 1):
+        known.add("10.0.0.1", str(i))
+    assert known.client("10.0.0.1", "0") == network("10.0.0.1") != known.client("10.0.0.1", "1")
 
 
 @pytest.mark.parametrize(
     "header", ["", "Basic", "Basic !", "Bearer YTpi", "Basic /w==", "Basic YWI=", "Basic YTpi YTpi"]
 )
 def test_a_header_that_says_nothing_has_no_password(header: str) -> None:
-    assert password_in(header) == ""
+    assert credentials(header)[1] == ""
     refused = Login("correct horse")({"HTTP_AUTHORIZATION": header, "REMOTE_ADDR": "10.0.0.1"})
     assert refused is not None
     assert refused.status == 401
@@ -87,5 +110,5 @@ def test_a_header_that_says_nothing_has_no_password(header: str) -> None:
 def test_any_user_with_the_password_is_let_in(password: str) -> None:
     for user in ("", "me"):
         header = "bASIC " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        assert password_in(header) == password
+        assert credentials(header) == (user, password)
         assert Login(password)({"HTTP_AUTHORIZATION": header, "REMOTE_ADDR": "::1"}) is None

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tuner.dashboard.metrics import Metrics, Rate
 from tuner.dashboard.pulse import Pulse
-from tuner.storage import STOPPED, Storage, Update, events, fences, open_storage
+from tuner.storage import STOPPED, Storage, Update, events, fences, open_storage, schema
 
 
 def read(reply: Any) -> dict[tuple[str, ...], float]:
@@ -154,6 +154,19 @@ def test_the_rate_over_http(
     found = read(site.ask("/metrics"))
     assert found["tuner_epochs_per_second", "small"] == 2.5
     assert found["tuner_epochs_per_second", "idle"] == 0
+
+
+def test_a_row_that_makes_no_sense_is_told_and_the_rest_goes_on(
+    storage: Storage, guard: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with storage.database.write() as connection:
+        outage = {"kind": events.OUTAGE, "worker": "me", "detail": "nonsense"}
+        connection.execute(schema.events.insert().values(time=0.0, **outage))
+    with caplog.at_level("INFO", "tuner"):
+        found = read(guard().ask("/metrics"))
+    assert found[("tuner_database_up",)] == 1
+    assert ("tuner_workers",) not in found
+    assert [record for record in caplog.records if "/metrics lacks counts" in record.getMessage()]
 
 
 def test_a_tight_loop_counts_seldom(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
+from tuner.dashboard.pulse import Pulse
 from tuner.storage import Storage, open_storage
 
 
@@ -69,3 +71,45 @@ def test_what_others_write_is_seen(storage: Storage, guard: Any, postgres_url: s
 def test_a_failure_that_is_not_the_database_s_stays_one(guard: Any) -> None:
     refused = guard().ask("/api/studies/1/note", "PUT", None)
     assert refused.status == 500
+
+
+class Counting:
+    """A lock that knows how many came to it."""
+
+    def __init__(self) -> None:
+        self.came, self._lock = threading.Semaphore(0), threading.Lock()
+
+    def __enter__(self) -> None:
+        self.came.release()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def test_who_waits_for_an_answer_does_not_ask_again(sqlite_url: str) -> None:
+    """In an outage each question lasts as long as a connection is tried for."""
+    storage, asked = open_storage(sqlite_url), []
+
+    class Away(Pulse):
+        def _reached(self) -> bool:
+            asked.append(1)
+            if len(asked) == 1:
+                for _ in range(8):
+                    assert self._lock.came.acquire(timeout=30)
+            return False
+
+    pulse, found = Away(storage.database), []
+    pulse._lock = Counting()  # type: ignore[assignment]  # what a thread waits at
+    threads = [
+        threading.Thread(target=lambda: found.append(pulse.answers(fresh=0.0))) for _ in range(8)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert found == [False] * 8
+    assert len(asked) == 2  # the second connection is tried where there was a server before
+    assert not pulse.answers(fresh=0.0)
+    assert len(asked) == 3
+    storage.close()

@@ -51,7 +51,7 @@ TrustedProxy = Annotated[
         "--trusted-proxy",
         envvar="TUNER_TRUSTED_PROXY",
         metavar="ADDRESS",
-        help="A proxy whose X-Forwarded-For is believed.",
+        help="A proxy, or its network, whose X-Forwarded-For and -Proto are believed.",
     ),
 ]
 NoOpen = Annotated[bool, typer.Option("--no-open", envvar="TUNER_NO_OPEN", help="Open no browser.")]

@@ -21,6 +21,7 @@ from tuner.dashboard.epochs import Epochs
 from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.wsgi import Application, Environ, answer, path_of
 from tuner.errors import StorageError
+from tuner.logs import tell
 from tuner.storage.database import Database
 from tuner.storage.look import Look
 
@@ -78,6 +79,9 @@ class Metrics(Collector):
                 found = counts.read(connection, self._epochs)
             families = _families(found, self._rate(now, found.epochs))
         except StorageError:
+            families = []
+        except Exception as error:  # such as a row that makes no sense: monitoring goes on
+            tell("error", f"/metrics lacks counts: {type(error).__name__}: {error}")
             families = []
         up = GaugeMetricFamily("tuner_database_up", "1 if the database answers, else 0.")
         up.add_metric([], float(self._pulse.answers(fresh=0.0)))

@@ -48,15 +48,16 @@ class Pulse:
 
     def answers(self, fresh: float | None = None) -> bool:
         """Whether it answers, or did at most `fresh` seconds ago (by default FRESH_SECONDS)."""
-        limit = FRESH_SECONDS if fresh is None else fresh
+        since = time.monotonic() - (FRESH_SECONDS if fresh is None else fresh)
         with self._lock:
-            if time.monotonic() - self._asked > limit:
+            # What another thread asked while this one waited for it is news as well.
+            if self._asked < since:
                 self._ask()
             return self._away is None
 
     def _ask(self) -> None:
-        # The first connection may have died with an earlier server: the second is a new one.
-        there = self._reached() or self._reached()
+        # A connection may have died with a server that was there: the second is a new one.
+        there = self._reached() or (self._away is None and self._reached())
         self._asked = now = time.monotonic()
         if self._away is not None:
             self.away_seconds += now - self._away

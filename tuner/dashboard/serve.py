@@ -12,6 +12,7 @@ from typing import Any
 
 from tuner.dashboard.complaints import complaining
 from tuner.dashboard.files import Files
+from tuner.dashboard.forwarded import believing, proxies
 from tuner.dashboard.guard import guarded
 from tuner.dashboard.login import Login
 from tuner.dashboard.metrics import metrics
@@ -21,8 +22,10 @@ from tuner.dashboard.names import (
     names_of,
     origin_check,
     read_only_check,
+    require_names,
 )
 from tuner.dashboard.pulse import Pulse, healthz, patient
+from tuner.dashboard.studies import sparing
 from tuner.dashboard.wsgi import Application, Check
 from tuner.errors import UsageError
 from tuner.hidden import remember
@@ -33,6 +36,13 @@ THREADS = 8
 CONNECTIONS = {"pool_size": 2, "max_overflow": 6}
 BODY_BYTES = 16 * 2**20
 """The longest request: an uploaded artifact arrives as one, a third longer than it is."""
+SOCKETS = {
+    "connection_limit": 800,  # of the 1,024 files that a process usually may have open
+    "channel_timeout": 30,
+    "cleanup_interval": 5,
+    "asyncore_use_poll": True,
+}
+"""How many may be connected, and for how long without a word, so that nobody has them all."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,11 @@ class Options:
         port: 0 takes one that is free.
         password: what every request has to bring along; None asks nobody.
         allowed_hosts: names, beside its own, under which it is reached.
-        trusted_proxy: the address of a proxy whose word on the client's address is taken.
+        trusted_proxy: the address of a proxy whose word on the client is taken, or its network.
         artifacts: where they are, as for ``artifact_store``.
+
+    Raises:
+        UsageError: a name that no browser sends, or a proxy that is no address.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +68,11 @@ class Options:
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxy: str | None = None
     artifacts: str | None = None
+
+    def __post_init__(self) -> None:
+        require_names(self.allowed_hosts)
+        if self.trusted_proxy is not None:
+            proxies(self.trusted_proxy)
 
 
 def require_password(options: Options, no_auth: bool) -> None:
@@ -85,9 +103,10 @@ def application(storage: Storage, options: Options) -> Application:
     import optuna_dashboard
 
     pulse, files = Pulse(storage.database), Files(artifact_store(storage, options.artifacts))
-    pages = patient(pulse, optuna_dashboard.wsgi(storage, artifact_store=files))
-    inner = healthz(pulse, metrics(storage.database, pulse, pages))
-    return guarded(complaining(inner), checks(options))
+    pages = sparing(storage.database, optuna_dashboard.wsgi(storage, artifact_store=files))
+    inner = healthz(pulse, metrics(storage.database, pulse, patient(pulse, pages)))
+    trusted = None if options.trusted_proxy is None else proxies(options.trusted_proxy)
+    return believing(trusted, guarded(complaining(inner), checks(options)))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -96,9 +115,9 @@ def listen(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=128)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         hint = "--port 0 takes a port that is free; --host names another address"
-        why = error.strerror or str(error)
+        why = getattr(error, "strerror", None) or str(error)
         what = f"cannot be listened at: {why}"
         raise UsageError(what, where=f"{host}:{port}", hint=hint) from None
 
@@ -110,22 +129,18 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{own}:{port}/"
 
 
-def create(app: Application, listening: socket.socket, trusted_proxy: str | None = None) -> Any:
+def create(app: Application, listening: socket.socket) -> Any:
     """A waitress server; it closes the socket with itself."""
     import waitress
 
-    proxy: dict[str, Any] = {}
-    if trusted_proxy is not None:
-        headers = {"x-forwarded-for", "x-forwarded-proto"}
-        proxy = {"trusted_proxy": trusted_proxy, "trusted_proxy_headers": headers}
     return waitress.create_server(
         app,
         sockets=[listening],
         threads=THREADS,
         max_request_body_size=BODY_BYTES,
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=False,  # `believing` reads and clears them
         ident="",
-        **proxy,
+        **SOCKETS,
     )
 
 
@@ -142,7 +157,7 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
     remember(options.password)
     storage = opened(url, engine_kwargs=CONNECTIONS)
     listening = listen(options.host, options.port)
-    server = create(application(storage, options), listening, options.trusted_proxy)
+    server = create(application(storage, options), listening)
     logging.getLogger("optuna_dashboard._bottle_util").addFilter(_one_line)
     gather()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
