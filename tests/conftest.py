@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a session, a new database for each test."""
+"""For all tests: a real PostgreSQL with new databases, and a `tuner` that needs no imports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -158,3 +159,18 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, once of each kind."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(name))
+
+
+@pytest.fixture(scope="session")
+def warm_tuner() -> Iterator[Path]:
+    """A `tuner` that has done its imports; see `warm.py` for what it is not for."""
+    with tempfile.TemporaryDirectory(prefix="warm", dir="/tmp", ignore_cleanup_errors=True) as name:
+        command = [sys.executable, "-P", str(Path(__file__).with_name("warm.py")), name]
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
+        server = subprocess.Popen(command, env=bare, stdout=subprocess.PIPE, text=True)
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield Path(name) / "tuner"
+        server.kill()
+        server.wait()
+        server.stdout.close()

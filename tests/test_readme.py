@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("TUNER_")},
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
 }
+Warm = Callable[..., str]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 LAYERS = re.compile(r"^\| ((?:`[\w/]+`(?:, )?)+) \|", re.M)
 PATH = re.compile(r"`((?:tuner|tests|studies|\.ci)/[\w./]*|[\w-]+\.(?:toml|txt|md))`")
@@ -30,12 +33,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
-def run(*command: str, folder: Path) -> str:
-    """What a command that has to succeed says on both streams."""
+def run(*command: str, folder: Path, tuner: Path | None = None) -> str:
+    """What a command that has to succeed says on both streams; `tuner` is the installed one."""
+    path = ENVIRONMENT["PATH"] if tuner is None else f"{tuner.parent}:{ENVIRONMENT['PATH']}"
     done = subprocess.run(
         command,
         cwd=folder,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, "PATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -45,6 +49,12 @@ def run(*command: str, folder: Path) -> str:
     assert done.returncode == 0, done.stdout
     assert "Traceback" not in done.stdout
     return done.stdout
+
+
+@pytest.fixture
+def warm(tmp_path: Path, warm_tuner: Path) -> Warm:
+    """The same, with a `tuner` that has done its imports: most of these commands' seconds."""
+    return partial(run, folder=tmp_path, tuner=warm_tuner)
 
 
 def shapes(text: str) -> set[str]:
@@ -59,8 +69,8 @@ def test_the_blocks_are_those_that_are_tested_here() -> None:
     assert README.count("```") == 2 * len(found)
 
 
-def test_the_commands_run_and_the_picture_is_what_they_print(tmp_path: Path) -> None:
-    said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[2], folder=tmp_path)
+def test_the_commands_run_and_the_picture_is_what_they_print(tmp_path: Path, warm: Warm) -> None:
+    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[2])
     (picture,) = blocks("text")
     drawn = {line for line in shapes(picture) if line[:1] not in ("", "$", "…")}
     assert len(drawn) == 6
@@ -77,35 +87,35 @@ def test_the_commands_for_workers_run(tmp_path: Path) -> None:
     assert not (tmp_path / "tuner.db").exists()
 
 
-def test_the_commands_for_answers_run(tmp_path: Path) -> None:
-    said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[4], folder=tmp_path)
+def test_the_commands_for_answers_run(tmp_path: Path, warm: Warm) -> None:
+    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[4])
     said = " ".join(said.split())  # lines are as long as COLUMNS says
     assert "on the test rows over 2 seeds" in said
     assert "what each technique adds" in said
 
 
-def test_the_network_is_used(tmp_path: Path) -> None:
-    run("bash", "-euxo", "pipefail", "-c", blocks("bash")[5], folder=tmp_path)
+def test_the_network_is_used(tmp_path: Path, warm: Warm) -> None:
+    warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[5])
     lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("alcohol,class,probability class_0,")
     assert len(lines) == 1 + 178
     assert "# wine" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_commands_for_operators_run(tmp_path: Path) -> None:
-    said = run("bash", "-euxo", "pipefail", "-c", blocks("bash")[6], folder=tmp_path)
+def test_the_commands_for_operators_run(tmp_path: Path, warm: Warm) -> None:
+    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[6])
     for words in ("claimed wine trial 0", "wine: 3 trials copied", "would remove 0 checkpoints"):
         assert words in said
     assert "deleted wine: 3 trials" in said
     assert "nothing to do: tables of tuner" in said
 
 
-def test_the_study_file_runs(tmp_path: Path) -> None:
+def test_the_study_file_runs(tmp_path: Path, warm: Warm) -> None:
     text = blocks("toml")[0]
     assert len(text.splitlines()) == 15
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mine.toml").write_text(text, encoding="utf-8")
-    said = run("tuner", "optimize", "--study", "mine", "--trials", "2", folder=tmp_path)
+    said = warm("tuner", "optimize", "--study", "mine", "--trials", "2")
     assert "mine: 2 of 2 trials" in said
 
 
@@ -119,23 +129,23 @@ def test_the_python_script_runs(tmp_path: Path) -> None:
     assert (tmp_path / "wine.db").exists()
 
 
-def test_the_network_of_ones_own_runs(tmp_path: Path) -> None:
+def test_the_network_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
     (tmp_path / "networks.py").write_text(blocks("python")[0], encoding="utf-8")
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "own.toml").write_text(blocks("toml")[1], encoding="utf-8")
-    said = run("tuner", "check", "--study", "own", folder=tmp_path)
+    said = warm("tuner", "check", "--study", "own")
     assert "networks:net" in said
-    said = run("tuner", "optimize", "--study", "own", "--trials", "2", folder=tmp_path)
+    said = warm("tuner", "optimize", "--study", "own", "--trials", "2")
     assert "own: 2 of 2 trials" in said
 
 
-def test_the_objective_of_ones_own_runs(tmp_path: Path) -> None:
+def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
     (tmp_path / "forests.py").write_text(blocks("python")[1], encoding="utf-8")
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "forest.toml").write_text(blocks("toml")[2], encoding="utf-8")
-    said = run("tuner", "optimize", "--study", "forest", folder=tmp_path)
+    said = warm("tuner", "optimize", "--study", "forest")
     assert "forest: 12 of 12 trials" in said
-    said = run("tuner", "retrain", "--study", "forest", "--trial", "0", folder=tmp_path)
+    said = warm("tuner", "retrain", "--study", "forest", "--trial", "0")
     assert "after 5 steps: the same" in said
 
 

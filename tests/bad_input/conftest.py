@@ -122,11 +122,20 @@ def refused(folder: Path) -> Refused:
 @pytest.fixture
 def refused_process(folder: Path) -> Refused:
     """The same with the console script in a process of its own."""
+    return _refused_by(folder, sys.executable, "-c", WITHOUT_OVERRIDE, str(TUNER))
 
+
+@pytest.fixture
+def refused_warm(folder: Path, warm_tuner: Path) -> Refused:
+    """The same without the seconds of its imports."""
+    return _refused_by(folder, str(warm_tuner))
+
+
+def _refused_by(folder: Path, *command: str) -> Refused:
     def run(*arguments: str, words: tuple[str, ...], **environment: str) -> str:
         before = contents(folder)
         done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_OVERRIDE, TUNER, *arguments],
+            [*command, *arguments],
             env={**BARE, **environment},
             capture_output=True,
             text=True,
@@ -140,12 +149,12 @@ def refused_process(folder: Path) -> Refused:
 
 
 @pytest.fixture(scope="session")
-def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _trained(tmp_path_factory: pytest.TempPathFactory, warm_tuner: Path) -> Path:
     here = tmp_path_factory.mktemp("trained")
     (here / "studies").mkdir()
     (here / "studies" / "mine.toml").write_text(STUDY)
     (here / "table.csv").write_text(TABLE)
-    command = [TUNER, "optimize", "--study", "mine", "--workers", "1"]
+    command = [warm_tuner, "optimize", "--study", "mine", "--workers", "1"]
     subprocess.run(command, cwd=here, env=BARE, check=True, capture_output=True, timeout=120)
     return here / "tuner.db"
 

@@ -226,7 +226,7 @@ def test_a_metric_of_classes_for_a_quantity(
 
 
 def test_what_the_console_script_says(
-    folder: Path, edit: Callable[..., None], refused_process: Run
+    folder: Path, edit: Callable[..., None], refused_warm: Run
 ) -> None:
     edit("table.csv", "tabel.csv")
-    refused_process(*OPTIMIZE, words=("no such file 'tabel.csv'", str(folder / "tabel.csv")))
+    refused_warm(*OPTIMIZE, words=("no such file 'tabel.csv'", str(folder / "tabel.csv")))

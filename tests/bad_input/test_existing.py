@@ -41,10 +41,10 @@ def test_a_study_that_has_changed(
 
 
 def test_what_the_console_script_says_of_a_changed_study(
-    trained: Path, edit: Callable[..., None], refused_process: Run
+    trained: Path, edit: Callable[..., None], refused_warm: Run
 ) -> None:
     edit("epochs = 2", "epochs = 3")
-    refused_process("optimize", "--study", "mine", words=("began: training.epochs\n",))
+    refused_warm("optimize", "--study", "mine", words=("began: training.epochs\n",))
 
 
 def test_another_seed_is_another_study(trained: Path, refused: Run) -> None:
@@ -52,12 +52,12 @@ def test_another_seed_is_another_study(trained: Path, refused: Run) -> None:
     refused("optimize", "--study", "mine", "--seed", "7", words=words)
 
 
-def test_no_such_study_in_the_database(trained: Path, refused_process: Run, refused: Run) -> None:
+def test_no_such_study_in_the_database(trained: Path, refused_warm: Run, refused: Run) -> None:
     words = ("'mien'", "did you mean 'mine'? known: mine")
     for command in ("status", "pause", "resume", "stop", "best"):
         refused(command, "--study", "mien", words=words)
     refused("retrain", "--study", "mien", "--trial", "0", words=words)
-    refused_process("best", "--study", "mien", words=words)
+    refused_warm("best", "--study", "mien", words=words)
 
 
 def test_retrain_of_a_trial_without_a_value(trained: Path, refused: Run) -> None:

@@ -41,6 +41,6 @@ def test_an_unknown_command(refused: Run) -> None:
     refused("optimise", words=("No such command 'optimise'", "optimize"))
 
 
-def test_what_the_console_script_says(refused_process: Run) -> None:
+def test_what_the_console_script_says(refused_warm: Run) -> None:
     words = ("--workers", "'none' is neither a number of at least 1 nor 'auto'")
-    refused_process("optimize", "--study", "mine", "--workers", "none", words=words)
+    refused_warm("optimize", "--study", "mine", "--workers", "none", words=words)

@@ -47,12 +47,12 @@ def test_looking_into_a_database_makes_none(refused: Run, arguments: tuple[str, 
     refused(*arguments, words=("sqlite:///tuner.db: there is no such database",))
 
 
-def test_a_server_that_does_not_answer(refused_process: Run) -> None:
+def test_a_server_that_does_not_answer(refused_warm: Run) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     url = f"postgresql://me:{SECRET}@127.0.0.1:{port}/name"
     words = ("cannot be reached", f"me:***@127.0.0.1:{port}/name", "is the server running")
-    said = refused_process("optimize", "--study", "mine", words=words, TUNER_STORAGE=url)
+    said = refused_warm("optimize", "--study", "mine", words=words, TUNER_STORAGE=url)
     assert SECRET not in said
 
 
@@ -75,10 +75,10 @@ def test_a_read_only_folder(folder: Path, refused_process: Run) -> None:
         folder.chmod(0o755)
 
 
-def test_a_file_that_is_not_a_database(folder: Path, refused_process: Run) -> None:
+def test_a_file_that_is_not_a_database(folder: Path, refused_warm: Run) -> None:
     (folder / "tuner.db").write_text("accuracy,loss\n" * 500)
     words = ("sqlite:///tuner.db: is not a database", "another file")
-    refused_process("optimize", "--study", "mine", words=words)
+    refused_warm("optimize", "--study", "mine", words=words)
 
 
 def _stamp(path: Path, statement: str) -> None:
@@ -87,12 +87,12 @@ def _stamp(path: Path, statement: str) -> None:
         connection.commit()
 
 
-def test_a_database_of_a_newer_optuna(folder: Path, refused_process: Run) -> None:
+def test_a_database_of_a_newer_optuna(folder: Path, refused_warm: Run) -> None:
     storage = optuna.storages.RDBStorage("sqlite:///tuner.db")
     storage.engine.dispose()
     _stamp(folder / "tuner.db", "UPDATE alembic_version SET version_num = 'v99.0.0.a'")
     words = ("sqlite:///tuner.db: ", "another version of Optuna")
-    refused_process("optimize", "--study", "mine", words=words)
+    refused_warm("optimize", "--study", "mine", words=words)
 
 
 def test_a_database_of_tuner_that_a_newer_optuna_took_over(trained: Path, refused: Run) -> None:

@@ -105,10 +105,10 @@ def test_no_such_study(refused: Run) -> None:
 
 
 def test_what_the_console_script_says(
-    folder: Path, edit: Callable[..., None], refused_process: Run
+    folder: Path, edit: Callable[..., None], refused_warm: Run
 ) -> None:
     edit("epochs = 2", "epoch = 2")
-    said = refused_process("optimize", "--study", "mine", words=())
+    said = refused_warm("optimize", "--study", "mine", words=())
     lines = said.splitlines()
     assert lines[0] == "error: studies/mine.toml: training.epoch: unknown key"
     assert lines[1].startswith("  did you mean 'epochs'? known: ")

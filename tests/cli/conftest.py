@@ -6,7 +6,6 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,6 @@ sampler = "random"
 """
 
 BARE = {k: v for k, v in os.environ.items() if not k.startswith(("TUNER_", "COLUMNS", "LINES"))}
-TUNER = Path(sys.executable).with_name("tuner")
 Run = Callable[..., "Outcome"]
 
 
@@ -63,10 +61,10 @@ class Place:
     first: Outcome
 
 
-def spawn(folder: Path, *arguments: str, **environment: str) -> Outcome:
-    """The console script in a process of its own, without a terminal."""
+def spawn(tuner: Path, folder: Path, *arguments: str, **environment: str) -> Outcome:
+    """The command line in a process of its own, without a terminal."""
     done = subprocess.run(
-        [TUNER, *arguments],
+        [tuner, *arguments],
         cwd=folder,
         env={**BARE, **environment},
         capture_output=True,
@@ -78,11 +76,12 @@ def spawn(folder: Path, *arguments: str, **environment: str) -> Outcome:
 
 
 @pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def original(tmp_path_factory: pytest.TempPathFactory, warm_tuner: Path) -> Place:
     folder = tmp_path_factory.mktemp("original")
     (folder / "studies").mkdir()
     (folder / "studies" / "small.toml").write_text(SMALL, encoding="utf-8")
-    return Place(folder, spawn(folder, "optimize", "--study", "small", "--workers", "1"))
+    words = ("optimize", "--study", "small", "--workers", "1")
+    return Place(folder, spawn(warm_tuner, folder, *words))
 
 
 @pytest.fixture

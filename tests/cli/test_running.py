@@ -23,7 +23,7 @@ URL = "sqlite:///tuner.db"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-def on_terminal(folder: Path, *arguments: str) -> tuple[int, str]:
+def on_terminal(tuner: Path, folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and everything that a terminal of 100 columns would have been sent."""
     pid, terminal = pty.fork()
     if pid == 0:
@@ -31,7 +31,7 @@ def on_terminal(folder: Path, *arguments: str) -> tuple[int, str]:
         os.environ["TERM"] = "xterm"
         for name in ("COLUMNS", "LINES", "NO_COLOR"):
             os.environ.pop(name, None)
-        os.execv(TUNER, [str(TUNER), *arguments])
+        os.execv(tuner, [str(tuner), *arguments])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     received = b""
     while True:
@@ -66,8 +66,9 @@ def test_the_summary_compares_with_the_baseline_and_says_what_next(original) -> 
     assert "tuner optimize --study small --trials 10 " in text
 
 
-def test_a_terminal_shows_a_live_view_and_then_the_summary(place) -> None:
-    code, sent = on_terminal(place.folder, "optimize", "--study", "small", "--trials", "6")
+def test_a_terminal_shows_a_live_view_and_then_the_summary(place, warm_tuner: Path) -> None:
+    words = ("optimize", "--study", "small", "--trials", "6")
+    code, sent = on_terminal(warm_tuner, place.folder, *words)
     assert code == 0
     assert "\x1b[?25l" in sent  # the cursor is hidden while the view lives
     assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")
@@ -189,13 +190,13 @@ def test_retrain_fails_where_the_number_differs(tuner, place) -> None:
     assert "not the same" in outcome.stdout
 
 
-def test_a_worker_trains_what_was_submitted(tuner, place) -> None:
+def test_a_worker_trains_what_was_submitted(tuner, place, warm_tuner: Path) -> None:
     path = Path("studies/other.toml")
     path.write_text(Path("studies/small.toml").read_text())
     submitted = tuner("submit", "--study", "other", "--trials", "2")
     assert submitted.stdout == "other waits for workers: 2 trials\n"
     worked = subprocess.run(
-        [TUNER, "worker", "--idle-exit"],
+        [warm_tuner, "worker", "--idle-exit"],
         env={**os.environ, "TUNER_STUDY": "other"},
         capture_output=True,
         text=True,

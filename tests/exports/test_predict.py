@@ -155,7 +155,7 @@ def net(shape, outputs, width=8, inside=None):
 """
 
 
-def test_a_network_of_ones_own_predicts_without_its_code(tmp_path: Path) -> None:
+def test_a_network_of_ones_own_predicts_without_its_code(tmp_path: Path, warm_tuner: Path) -> None:
     (tmp_path / "networks_of_a_test.py").write_text(OWN)
     (tmp_path / "own.toml").write_text(
         '[data]\nsource = "sklearn.datasets:load_wine"\n[model]\n'
@@ -176,10 +176,7 @@ def test_a_network_of_ones_own_predicts_without_its_code(tmp_path: Path) -> None
         (["predict", "--model", "model", "--input", "rows.csv", "--output", "one.csv"], tmp_path),
         (["predict", "--model", "../model", "--input", "../rows.csv"], tmp_path / "elsewhere"),
     ):
-        code = "import sys, tuner.cli; sys.exit(tuner.cli.main())"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *command], cwd=folder, capture_output=True, text=True
-        )
+        done = subprocess.run([warm_tuner, *command], cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     other = pd.read_csv(io.StringIO(done.stdout))
     pd.testing.assert_frame_equal(other, pd.read_csv(tmp_path / "one.csv"))

@@ -48,8 +48,9 @@ TUNER = Path(sys.executable).with_name("tuner")
 class Shared:
     """A study in a database, and the processes that work on it."""
 
-    def __init__(self, folder: Path, url: str, name: str) -> None:
+    def __init__(self, folder: Path, url: str, name: str, tuner: Path) -> None:
         self.folder, self.url, self.name = folder, url, name
+        self._warm_tuner = tuner
         self.environment = {
             "TUNER_LEASE": "1.0",
             "TUNER_SPOOL": str(folder / "spool"),
@@ -132,8 +133,17 @@ class Shared:
 
     def command(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """The command line in a session of its own."""
+        return self._start(TUNER, words, environment)
+
+    def warm(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """The same without the seconds of its imports, where its process does not matter."""
+        return self._start(self._warm_tuner, words, environment)
+
+    def _start(
+        self, tuner: Path, words: tuple[str, ...], environment: dict[str, str]
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [str(TUNER), *words],
+            [str(tuner), *words],
             cwd=self.folder,
             env={**os.environ, **self.environment, **environment},
             stdout=subprocess.PIPE,
@@ -159,12 +169,12 @@ class Shared:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Shared]]:
+def make(tmp_path: Path, warm_tuner: Path) -> Iterator[Callable[..., Shared]]:
     """A study of a name in a database; its processes end with the test."""
     made: list[Shared] = []
 
     def shared(url: str, name: str = "small") -> Shared:
-        made.append(Shared(tmp_path, url, name))
+        made.append(Shared(tmp_path, url, name, warm_tuner))
         return made[-1]
 
     yield shared

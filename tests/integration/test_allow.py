@@ -41,7 +41,7 @@ def test_a_worker_refuses_a_planted_module_and_serves_the_other_studies(
     make: Any, sqlite_url: str
 ) -> None:
     shared, other = planted(make, sqlite_url), make(sqlite_url, "other").submit()
-    worker = shared.command("worker", "--idle-exit", "--device", "cpu")
+    worker = shared.warm("worker", "--idle-exit", "--device", "cpu")
     _, said = worker.communicate(timeout=60)
     assert worker.returncode == 1, said
     assert "cannot serve planted: planted_module:load: the module 'planted_module'" in said
@@ -60,7 +60,7 @@ def test_a_worker_that_was_allowed_the_module_serves_it(
     shared = planted(make, sqlite_url)
     words = ["--allow", "planted_module"] if how == "option" else []
     variable = {} if how == "option" else {"TUNER_ALLOW": "json,planted_module"}
-    worker = shared.command("worker", "--idle-exit", "--device", "cpu", *words, **variable)
+    worker = shared.warm("worker", "--idle-exit", "--device", "cpu", *words, **variable)
     _, said = worker.communicate(timeout=60)
     assert worker.returncode == 0, said
     assert shared.progress.complete == 4
@@ -71,11 +71,11 @@ def test_optimize_and_its_workers_may_use_the_folder_they_run_in(
 ) -> None:
     shared = planted(make, sqlite_url)
     shared.path.unlink()  # from the database alone
-    command = shared.command("optimize", "--study", "planted", "--workers", "2", "--json")
+    command = shared.warm("optimize", "--study", "planted", "--workers", "2", "--json")
     out, said = command.communicate(timeout=60)
     assert command.returncode == 0, said
     assert json.loads(out)["complete"] == 4
-    command = shared.command("retrain", "--study", "planted", "--trial", "0")
+    command = shared.warm("retrain", "--study", "planted", "--trial", "0")
     assert "the same" in command.communicate(timeout=60)[0]
 
 

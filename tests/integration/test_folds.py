@@ -20,7 +20,7 @@ def test_another_worker_finishes_it_with_the_same_value(
     shared = make(sqlite_url).write(epochs=200, trials=1)
     shared.path.write_text(shared.path.read_text().replace("[model]", FOLDS))
     words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
-    run = shared.command(*words)
+    run = shared.warm(*words)
 
     def reported() -> int:
         try:

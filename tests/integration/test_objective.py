@@ -110,7 +110,7 @@ def submitted(make: Any, url: str, *arguments: Any, **named: Any) -> Any:
 
 def ran(shared: Any, *words: str, code: int = 0) -> str:
     """What a command says on both streams."""
-    command = shared.command(*words)
+    command = shared.warm(*words)
     out, said = command.communicate(timeout=60)
     assert command.returncode == code, said
     assert "Traceback" not in said
@@ -184,7 +184,7 @@ def test_a_worker_that_is_killed_costs_no_trial_and_doubles_no_step(
 ) -> None:
     shared = written(make, database_url, "slow", 2, 'pruner = "none"')
     words = ["optimize", "--study", str(shared.path), "--workers", "2", "--device", "cpu"]
-    run = shared.command(*words)
+    run = shared.warm(*words)
 
     def reported() -> list[Any]:
         try:
@@ -217,7 +217,7 @@ def test_sigterm_gives_an_objective_back_that_hears_nothing(
     make: Any, until: Callable[..., None], sqlite_url: str
 ) -> None:
     shared = submitted(make, sqlite_url, "deaf", 1)
-    worker = shared.command("worker", "--device", "cpu", "--allow", MODULE)
+    worker = shared.warm("worker", "--device", "cpu", "--allow", MODULE)
     until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
     worker.terminate()
     until(lambda: shared.tokens()[0][1] == "", seconds=2)

@@ -91,7 +91,7 @@ def test_a_worker_that_starts_while_the_server_is_away_says_so(
     url = postgres_url.replace("tuner@", "tuner:pa55word@")
     shared = make(url).submit()
     postgres.kill()
-    worker = shared.command("worker", TUNER_STORAGE=url)
+    worker = shared.warm("worker", TUNER_STORAGE=url)
     _, said = worker.communicate(timeout=60)
     assert worker.returncode == 2
     assert "cannot be reached" in said

@@ -113,12 +113,24 @@ def _answers(address: str) -> bool:
     """Asks in a process that can be ended: some of Ray waits for minutes, or ends the process."""
     if "://" in address:  # Ray's client has a limit of its own
         return True
+    if not _listens(address):  # Ray would ask again and again
+        return False
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         done = subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
+
+
+def _listens(address: str) -> bool:
+    """Whether a connection to ``HOST:PORT`` is possible at all."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def check_gpus(gpus: float) -> None:
