@@ -5,6 +5,7 @@ With the variable SCREENSHOT, a picture of the study's page is written there: th
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.study import StudyDirection
 
 from tuner.run import submit
-from tuner.storage import open_storage
+from tuner.storage import Storage, open_storage
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -154,16 +156,38 @@ def _picture(page: Any, folder: Path) -> None:
 
 
 def test_a_page_that_was_uploaded_runs_nothing(
-    chromium: Any, bare: Any, guard: Any, artifact: str
+    chromium: Any, storage: Storage, bare: Any, guard: Any, artifact: str
 ) -> None:
     """It deletes the study where it is shown, with the rights of whoever looks at it."""
-    served, page = guard(), chromium.new_page()
-    with page.expect_download() as download:
-        page.evaluate("address => { location = address }", served.address.rstrip("/") + artifact)
-    assert "<script>" in Path(download.value.path()).read_text(encoding="utf-8")
-    assert served.ask("/api/studies").json["study_summaries"]
+    html, page = bare.ask(artifact).body, chromium.new_page()
     page.goto(bare.address.rstrip("/") + artifact)
     until(lambda: not bare.ask("/api/studies").json["study_summaries"], 20)
+    assert storage.create_new_study([StudyDirection.MAXIMIZE], "small") == 1
+    body = {"file": "data:text/html;base64," + base64.b64encode(html).decode()}
+    number = bare.ask("/api/artifacts/1", "POST", body | {"filename": "page.html"}).json
+    served = guard()
+    address = f"{served.address}artifacts/1/{number['artifact_id']}"
+    with page.expect_download() as download:
+        page.evaluate("address => { location = address }", address)
+    assert "<script>" in Path(download.value.path()).read_text(encoding="utf-8")
+    assert served.ask("/api/studies").json["study_summaries"]
+
+
+def test_text_that_was_uploaded_is_no_script(chromium: Any, bare: Any, guard: Any) -> None:
+    """Pages may run what comes from their own server, where uploads come from too."""
+    script = base64.b64encode(b"window.ran = true").decode()
+    body = {"file": f"data:text/plain;base64,{script}", "filename": "notes.txt"}
+    number = bare.ask("/api/artifacts/1", "POST", body).json["artifact_id"]
+    insert = """path => new Promise(done => {
+        const script = document.createElement("script");
+        script.onload = script.onerror = () => done(Boolean(window.ran));
+        script.src = path;
+        document.head.append(script);
+    })"""
+    page = chromium.new_page()
+    for site, ran in ((bare, True), (guard(), False)):
+        page.goto(f"{site.address}dashboard")
+        assert page.evaluate(insert, f"/artifacts/1/{number}") is ran
 
 
 def test_the_page_is_shown_in_no_frame_of_others(chromium: Any, bare: Any, guard: Any) -> None:
