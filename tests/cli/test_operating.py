@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 Run = Callable[..., Any]
+TUNER = Path(sys.executable).with_name("tuner")
 
 
 def test_logs_tell_what_happened_to_a_study(place: Any, tuner: Run) -> None:
@@ -36,6 +40,23 @@ def test_a_trial_wants_its_study(place: Any, tuner: Run) -> None:
     outcome = tuner("logs", "--trial", "1")
     assert outcome.code == 2
     assert "--study" in outcome.stderr
+    missing = tuner("logs", "--study", "small", "--trial", "9")
+    assert (missing.code, missing.stdout) == (2, "")
+    assert "small has no trial 9" in missing.stderr
+    assert "known: 0 to 3" in missing.stderr
+
+
+def test_logs_follow_until_interrupted(place: Any, tuner: Run) -> None:
+    command = [TUNER, "logs", "--study", "small", "--follow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().split()[1] == "submitted"
+        tuner("pause", "--study", "small")
+        kinds = (line.split()[1] for line in process.stdout)
+        assert next(kind for kind in kinds if kind == "paused")
+        process.send_signal(signal.SIGINT)
+        assert list(kinds) == []
+    assert process.returncode == 130
 
 
 def test_an_older_database_is_refused_by_every_command(place: Any, tuner: Run) -> None:
@@ -66,6 +87,9 @@ def test_an_upgrade_makes_no_database(empty: Path, tuner: Run) -> None:
 def test_a_study_is_copied_and_deleted(place: Any, tuner: Run) -> None:
     first = tuner("copy", "--from", "sqlite:///tuner.db", "--to", "sqlite:///team.db")
     assert (first.code, first.stdout) == (0, "small: 4 trials copied\n")
+    tuner("pause", "--study", "small")
+    paused = tuner("copy", "--from", "sqlite:///tuner.db", "--to", "sqlite:///next.db")
+    assert "tuner resume --study small --storage sqlite:///next.db" in paused.stdout
     again = tuner("copy", TUNER_FROM="sqlite:///tuner.db", TUNER_TO="sqlite:///team.db")
     assert again.stdout == "small: 4 trials are there already\n"
     kept = tuner("delete", "--study", "small")  # and nobody answers

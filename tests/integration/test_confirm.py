@@ -41,7 +41,7 @@ def test_a_confirmation_that_is_killed_goes_on(
     searched: Any, make: Any, until: Callable[..., None]
 ) -> None:
     other = f"sqlite:///{searched.folder}/other.db"
-    copy(searched.storage, open_storage(other))
+    list(copy(searched.storage, open_storage(other)))
     words = f"confirm --study small --top {TOP} --seeds {SEEDS} --workers 1 --device cpu --json"
     killed = searched.fork(stuck, *words.split())
     held = make(searched.url, "small:confirm")

@@ -13,11 +13,17 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import UsageError
-from tuner.operation.copy import copy
-from tuner.storage import Storage, Update
+from tuner.operation.copy import COPIED, THERE, WENT_ON, Copied
+from tuner.operation.copy import copy as copies
+from tuner.operation.delete import delete, doomed
+from tuner.storage import Storage, Update, artifact_store, open_storage
 from tuner.storage.artifacts import DatabaseArtifacts
 
 Make = Callable[..., int]
+
+
+def copy(source: Storage, target: Storage, *arguments: Any) -> list[Copied]:
+    return list(copies(source, target, *arguments))
 
 
 def _shown(storage: Storage, study_id: int) -> list[str]:
@@ -43,7 +49,7 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     source.set_study_user_attr(study_id, "note", "what it is")
 
     [copied] = copy(source, target)
-    assert copied == ("study", 8, True)
+    assert copied == ("study", 8, COPIED, False)
     there = target.get_study_id_from_name("study")
     assert _shown(target, there) == _shown(source, study_id)
     assert target.get_study_user_attrs(there) == source.get_study_user_attrs(study_id)
@@ -54,7 +60,7 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     assert [event.kind for event in target.events(there)] == [*kinds, "copied"]
     assert len(target.events(there, 7)) == 2  # claimed, released
 
-    assert copy(source, target) == [("study", 8, False)]
+    assert copy(source, target) == [("study", 8, THERE, False)]
     again = claim(target, there)
     assert (again.number, again.resumed, again.checkpoint) == (7, True, b"state\0")
     assert again.trial.params["x"] == 0.5
@@ -63,6 +69,8 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     assert target.claim(there, "me", lambda *_: pytest.fail("the budget is met")) is None
     assert target.progress(there).finished == 12
 
+    assert copy(source, target) == [("study", 8, WENT_ON, False)]
+    train(source, study_id, 1)  # and went on here too
     with pytest.raises(UsageError, match="other trials") as caught:
         copy(source, target)
     assert caught.value.exit_code == 2
@@ -108,17 +116,72 @@ def test_replicas_go_along_and_others_stay(pair: tuple[Storage, Storage], make: 
         copy(source, target, "stud")
 
 
-def test_two_studies_are_never_mixed_and_nothing_is_written(
+def test_two_studies_are_never_mixed_and_do_not_stop_others(
     pair: tuple[Storage, Storage], make: Make
 ) -> None:
     source, target = pair
-    make(source, "fine", 1)
     make(source, "study", 3)
+    make(source, "fine", 1)
     make(target, "study", 2)
-    with pytest.raises(UsageError, match="other trials"):
+    with pytest.raises(UsageError, match="other trials") as caught:
         copy(source, target)
-    assert [study.study_name for study in target.get_all_studies()] == ["study"]
+    assert caught.value.where == "study"
+    assert [study.study_name for study in target.get_all_studies()] == ["study", "fine"]
     assert target.progress(1).finished == 2
+    make(source, "more", 1)
+    make(target, "more", 2)
+    with pytest.raises(UsageError, match=r"2 studies were not copied: study: .*; more: "):
+        copy(source, target)
+
+
+@pytest.mark.parametrize("other", [{"direction": "maximize"}, {"fingerprint": "g"}])
+def test_a_study_made_otherwise_is_another(
+    sqlite_url: str, tmp_path: Any, make: Make, other: dict[str, str]
+) -> None:
+    source, target = open_storage(sqlite_url), open_storage(f"sqlite:///{tmp_path}/target.db")
+    make(source)
+    of = {"direction": "minimize", "fingerprint": "f"} | other
+    target.join("study", metric="loss", spec="{}", budget=12, **of)
+    with pytest.raises(UsageError, match="is another"):
+        copy(source, target)
+
+
+def test_a_copied_study_that_went_on_is_left_and_others_come(
+    pair: tuple[Storage, Storage], make: Make, train: Any
+) -> None:
+    source, target = pair
+    make(source, trials=2)
+    copy(source, target)
+    train(target, 1, 1)
+    source.set_study_state(make(source, "next", 1), "paused")
+    assert copy(source, target) == [("study", 2, WENT_ON, False), ("next", 1, COPIED, True)]
+    assert target.progress(1).finished == 3
+    assert target.progress(2).state == "paused"
+
+
+def test_artifacts_outside_are_duplicated(
+    sqlite_url: str, tmp_path: Any, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNER_ARTIFACTS", str(tmp_path / "first"))
+    source, target = open_storage(sqlite_url), open_storage(f"sqlite:///{tmp_path}/target.db")
+    make(source)
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"weights")
+    study = optuna.load_study(study_name="study", storage=source)
+    kept = artifact_store(source)
+    artifact_id = upload_artifact(
+        artifact_store=kept, file_path=str(path), study_or_trial=study, storage=source
+    )
+    for place in (None, str(tmp_path / "first"), str(tmp_path / "first" / "within")):
+        with pytest.raises(UsageError, match="where the source's artifacts lie"):
+            copy(source, target, None, place)
+    assert target.get_all_studies() == []
+    copy(source, target, None, str(tmp_path / "second"))
+    delete(source, doomed(source, "study"))
+    assert kept.ages() == {}
+    assert artifact_store(target, str(tmp_path / "second")).open_reader(artifact_id).read() == (
+        b"weights"
+    )
 
 
 def test_what_a_worker_is_at_is_not_copied(
@@ -147,4 +210,4 @@ def test_a_study_arrives_whole_or_not_at_all(
         with pytest.raises(ZeroDivisionError):
             copy(source, target)
     assert target.get_all_studies() == []
-    assert copy(source, target) == [("study", 2, True)]
+    assert copy(source, target) == [("study", 2, COPIED, False)]

@@ -37,7 +37,7 @@ def test_what_nobody_needs_goes(
 
     for table, column in (("workers", "renewed"), ("artifacts", "written"), ("events", "time")):
         with storage.database.write() as connection:
-            connection.execute(text(f"UPDATE tuner_{table} SET {column} = {column} - 7200"))
+            connection.execute(text(f"UPDATE tuner_{table} SET {column} = {column} - 90000"))
     for path in spool.rglob("*.json"):
         os.utime(path, (1, 1))
     found = Garbage(0, 0, 1, 1, 1, 1)
@@ -50,3 +50,13 @@ def test_what_nobody_needs_goes(
     assert claim(storage, study_id).checkpoint == b"state"
     kinds = [event.kind for event in storage.events()]
     assert kinds[:2] == ["submitted", "claimed"]  # a study's events stay with it
+
+
+def test_what_may_live_or_be_waited_for_stays(storage: Storage, spool: Path) -> None:
+    storage.register_worker("stopped", "host", 1, "cpu")
+    DatabaseArtifacts(storage.database).write("waited-for", io.BytesIO(b"x"))
+    with storage.database.write() as connection:
+        connection.execute(text("UPDATE tuner_workers SET renewed = renewed - 300"))
+        connection.execute(text("UPDATE tuner_artifacts SET written = written - 7200"))
+    found = collect(storage, spool, 1.0)
+    assert (found.workers, found.artifacts) == (0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Annotated
 
 import typer
@@ -13,7 +12,6 @@ from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
 from tuner.cli.output import show_json
 from tuner.errors import UsageError
 
-FOLLOW_SECONDS = 1.0
 OneTrial = Annotated[
     int | None,
     typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="Only this trial of the study."),
@@ -24,6 +22,16 @@ Source = Annotated[
 ]
 Target = Annotated[
     str, typer.Option("--to", envvar="TUNER_TO", metavar="URL", help="The database they go to.")
+]
+ToArtifacts = Annotated[
+    str | None,
+    typer.Option(
+        "--to-artifacts",
+        envvar="TUNER_TO_ARTIFACTS",
+        metavar="URL",
+        help="Where the target's artifacts go, if not into the database; not TUNER_ARTIFACTS, "
+        "where the source's are.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", envvar="TUNER_YES", help="Do not ask.")]
 Force = Annotated[
@@ -60,42 +68,52 @@ def logs(
 ) -> None:
     """Print what happened to a study or trial and who did it, one line an event."""
     from tuner.cli.lookup import opened, stored_id
+    from tuner.operation.follow import followed
     from tuner.views.happened import record, view
 
     if trial is not None and study is None:
         raise UsageError("--trial is a trial of a study", hint="give --study NAME too")
     database = opened(storage)
     study_id = None if study is None else stored_id(database, study)[1]
+    if study_id is not None and trial is not None:
+        _check_trial(study, trial, database.get_n_trials(study_id))
     if as_json and not follow:
         return show_json([record(event) for event in database.events(study_id, trial)])
-    known = 0
-    while True:
-        found = database.events(study_id, trial, after=known)
-        known = found[-1].event_id if found else known
-        lines = [json.dumps(record(each)) for each in found] if as_json else view(found)
-        for line in lines:
+    looks = followed(database, study_id, trial) if follow else [database.events(study_id, trial)]
+    for found in looks:
+        for line in [json.dumps(record(each)) for each in found] if as_json else view(found):
             typer.echo(line)
-        if not follow:
-            return None
-        time.sleep(FOLLOW_SECONDS)
+    return None
+
+
+def _check_trial(study: str | None, trial: int, count: int) -> None:
+    if trial >= count:
+        hint = f"known: 0 to {count - 1}" if count else "it has none yet"
+        raise UsageError(f"{study} has no trial {trial}", hint=hint)
 
 
 def copy(
     source: Source,
     target: Target,
     study: OneStudy = None,
+    artifacts: ToArtifacts = None,
     as_json: Json = False,
 ) -> None:
     """Copy studies to another database, where they can go on."""
     from tuner.cli.lookup import opened
+    from tuner.operation.copy import COPIED
     from tuner.operation.copy import copy as transfer
     from tuner.storage import open_storage
 
-    done = transfer(opened(source), open_storage(target), study)
+    there = open_storage(target)
+    done = transfer(opened(source), there, study, artifacts)
     if as_json:
         return show_json([each._asdict() for each in done])
-    for name, trials, new in done:
-        typer.echo(f"{name}: {trials} trials {'copied' if new else 'are there already'}")
+    for name, trials, outcome, paused in done:
+        typer.echo(f"{name}: {trials} trials {outcome}")
+        if paused and outcome == COPIED:
+            where = f"--study {name} --storage {there.url}"
+            typer.echo(f"  paused, as it was; to go on: tuner resume {where}")
     return None
 
 
@@ -116,7 +134,7 @@ def delete(
     names = ", ".join(found.studies)
     if not yes:
         typer.confirm(f"Delete {names} with {found.trials} trials?", abort=True, err=True)
-    remove(database, found)
+    remove(database, found, force)
     if as_json:
         return show_json({"studies": list(found.studies), "trials": found.trials})
     return typer.echo(f"deleted {names}: {found.trials} trials")

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Enum, String, Table, insert, select, text, type_coerce
 
-from tuner.operation.live import live
 from tuner.storage import events, puts, rows, schema, studies
 from tuner.storage.attached import artifact_ids
 from tuner.storage.database import Database
@@ -29,7 +28,7 @@ class Content:
 
     Attributes:
         trials: by number.
-        held: trials that a worker is at.
+        artifacts: their identifiers.
     """
 
     name: str
@@ -39,18 +38,28 @@ class Content:
     leases: Rows
     checkpoints: Rows
     events: Rows
-    artifacts: Rows
-    held: int
+    artifacts: list[str]
 
-    def results(self) -> Any:
-        """Trials and what they are made of, the same wherever they are kept."""
-        numbers = {row["trial_id"]: row["number"] for row in self.trials}
-        found = [tuple(v for k, v in row.items() if k != "trial_id") for row in self.trials]
-        made = []
-        for table in RESULTS:
-            named = ((numbers[row["trial_id"]], *_rest(row)) for row in self.children[table])
-            made.append(sorted(named, key=repr))
-        return found, made
+
+@dataclass(frozen=True)
+class Results:
+    """What makes a study this one, the same wherever it is kept.
+
+    Attributes:
+        made_as: its directions, and the fingerprint of its study file.
+        finished, unfinished: trials and what they are made of, by number.
+    """
+
+    made_as: tuple[Any, ...]
+    finished: Mapping[int, Any]
+    unfinished: Mapping[int, Any]
+
+    def within(self, later: Results) -> bool:
+        """Whether a later state has all of this: what is unfinished may have gone on."""
+        known = later.finished.items()
+        return self.made_as == later.made_as and all(
+            each in known for each in self.finished.items()
+        )
 
 
 def _rest(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -70,8 +79,6 @@ def read(connection: Connection, study_id: int, name: str) -> Content:
     """All rows of a study."""
     trials, held, saved, told = rows.TRIALS, schema.leases, schema.checkpoints, schema.events
     mine = select(trials.c.trial_id).where(trials.c.study_id == study_id)
-    known = artifact_ids(connection, study_id)
-    kept = schema.artifacts
     return Content(
         name=name,
         of_study={t: _rows(connection, t, t.c.study_id == study_id, "study_id") for t in OF_STUDY},
@@ -83,9 +90,26 @@ def read(connection: Connection, study_id: int, name: str) -> Content:
         leases=_rows(connection, held, held.c.study_id == study_id, "study_id"),
         checkpoints=_rows(connection, saved, saved.c.trial_id.in_(mine)),
         events=_rows(connection, told, told.c.study_id == study_id, "study_id", "event_id"),
-        artifacts=_rows(connection, kept, kept.c.artifact_id.in_(known)),
-        held=live(connection, study_id),
+        artifacts=artifact_ids(connection, study_id),
     )
+
+
+def results(connection: Connection, study_id: int) -> Results:
+    """What is compared of a study."""
+    trials = rows.TRIALS
+    mine = select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    found = _rows(connection, trials, trials.c.study_id == study_id, "study_id")
+    made: dict[int, list[Any]] = {row["trial_id"]: [] for row in found}
+    for table in RESULTS:
+        for row in _children(connection, table, table.c.trial_id.in_(mine)):
+            made.setdefault(row["trial_id"], []).append((table.name, *_rest(row)))
+    of_state: dict[bool, dict[int, Any]] = {True: {}, False: {}}
+    for row in found:
+        content = _rest(row), sorted(made[row["trial_id"]], key=repr)
+        of_state[row["state"].is_finished()][row["number"]] = content
+    attrs = studies.attrs(connection, studies.USER_ATTRS, study_id)
+    made_as = (*studies.directions(connection, study_id), attrs.get(studies.FINGERPRINT))
+    return Results(made_as, of_state[True], of_state[False])
 
 
 def _rows(connection: Connection, table: Table, mine: Any, *without: str) -> Rows:
@@ -124,10 +148,6 @@ def write(connection: Connection, content: Content, origin: str) -> int:
     _insert(connection, schema.checkpoints, saved)
     told = [{**row, "trial_id": ids.get(row["trial_id"])} for row in content.events]
     _insert(connection, schema.events, _owned(told, study_id, ()))
-    keys = ("artifact_id", "part")
-    there = puts.upsert(connection.dialect.name, schema.artifacts, keys, replace=False)
-    for artifact in content.artifacts:
-        connection.execute(there, artifact)
     events.add(connection, events.row(events.COPIED, study_id, origin=origin))
     return study_id
 

@@ -13,6 +13,11 @@ from tuner.storage import Storage, artifact_store, rows, schema, sql, studies
 from tuner.storage.spool import Spool
 from tuner.storage.tidying import orphans, remove
 
+DEAD_SECONDS = 600.0
+"""A worker that is silent for less may live: it may be stopped, or its database away."""
+ORPHAN_SECONDS = 86400.0
+"""For so long a result that names an artifact may wait on some worker's disk."""
+
 
 class Garbage(NamedTuple):
     """How many of each were, or would be, removed.
@@ -38,11 +43,12 @@ def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> G
 
     Args:
         spool: where this machine's workers keep results that have to wait.
-        older: seconds; what is younger stays, except checkpoints and leases.
+        older: seconds; what is younger stays, except checkpoints and leases. Workers stay for
+            DEAD_SECONDS at least, and artifacts for ORPHAN_SECONDS.
         dry: count only.
     """
     store = artifact_store(storage)
-    lost = orphans(storage, store, older)
+    lost = orphans(storage, store, max(older, ORPHAN_SECONDS))
     if not dry:
         remove(store, lost)
     with storage.database.write() as connection:
@@ -59,13 +65,14 @@ def _useless(connection: Connection, older: float) -> list[tuple[Table, Any]]:
     unfinished = select(rows.TRIALS.c.trial_id).where(
         rows.TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
     )
-    before = sql.now(connection.dialect.name) - older
+    now = sql.now(connection.dialect.name)
+    before = now - older
     known = select(studies.STUDIES.c.study_id)
     gone = told.c.study_id.is_not(None) & told.c.study_id.not_in(known)
     return [
         (saved, saved.c.trial_id.not_in(unfinished)),
         (held, held.c.trial_id.not_in(unfinished)),
-        (alive, alive.c.renewed < before),
+        (alive, alive.c.renewed < now - max(older, DEAD_SECONDS)),
         (told, (told.c.study_id.is_(None) & (told.c.time < before)) | gone),
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
 from tuner.errors import StudyFileError, UsageError, nearest
-from tuner.storage import OPEN, Storage, open_existing, open_storage
+from tuner.storage import OPEN, Storage, open_existing, open_storage, studies
 from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
@@ -18,7 +18,7 @@ from tuner.study.private import resolved
 from tuner.training.own import check_factories
 from tuner.worker.job import AnyJob, Job, ObjectiveJob
 
-SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
+SPEC, FINGERPRINT = studies.SPEC, studies.FINGERPRINT
 
 
 def stored_studies(storage: Storage) -> dict[str, int]:

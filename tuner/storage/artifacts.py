@@ -23,9 +23,13 @@ class Artifacts(Protocol):
 
     Attributes:
         limit: the largest artifact in bytes that workers put there; None is any.
+        root: the URL of the folder in which they lie as files; None is the database.
     """
 
     limit: int | None
+
+    @property
+    def root(self) -> str | None: ...
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         """The artifact's bytes; ArtifactNotFound if there is none."""
@@ -47,6 +51,7 @@ class DatabaseArtifacts:
     """Artifacts as rows of the database that holds the trials."""
 
     limit: int | None = 32 * 2**20
+    root = None
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL
 
 from tuner.errors import StorageError
-from tuner.storage import urls
+from tuner.storage import causes, urls
 
 STUCK_SECONDS = 10  # a transaction of which the server hears nothing for so long is rolled back
 OUTAGE_SECONDS = 1.0  # a connection that breaks is no outage
@@ -81,6 +82,10 @@ class Database:
             # A connection that breaks inside a result shows up as any kind of error.
             if error.connection_invalidated or "not a database" in str(error.orig):
                 raise self._explain(error) from error
+            self._refuse(error)
+            raise
+        except StorageInternalError as error:  # what Optuna makes of any
+            self._refuse(error.__cause__)
             raise
         self._answers()
 
@@ -91,13 +96,22 @@ class Database:
         if away >= OUTAGE_SECONDS:
             self.outages += (away,)
 
+    def _refuse(self, error: BaseException | None) -> None:
+        found = causes.refusal(error)
+        if found is not None:
+            what, hint = found
+            cause = self._first_line(getattr(error, "orig", error))
+            raise StorageError(f"{what} ({cause})", where=self.shown, hint=hint) from error
+
+    def _first_line(self, error: object) -> str:
+        cause = str(error).strip().splitlines()[0]
+        return cause.replace(str(self.url.password), "***") if self.url.password else cause
+
     def _explain(self, error: Exception) -> StorageError:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        if self.url.password:
-            cause = cause.replace(str(self.url.password), "***")
-        for text, what, hint in _CAUSES:
-            if text in cause:
-                return StorageError(f"{what} ({cause})", where=self.shown, hint=hint)
+        cause = self._first_line(getattr(error, "orig", None) or error)
+        found = causes.failure(cause)
+        if found is not None:
+            return StorageError(f"{found[0]} ({cause})", where=self.shown, hint=found[1])
         hint = "is the server running, and are host, user, password and database name right?"
         if self._away_since is None and "no such table" not in cause:
             self._away_since = time.monotonic()
@@ -115,17 +129,6 @@ class Database:
 
 
 _FAILURES = exc.OperationalError, exc.InterfaceError, exc.TimeoutError
-_CAUSES = (
-    ("database is locked", "is locked by another program", "end that program, then go on"),
-    ("is full", "the disk is full", "free some space, then go on"),
-    ("could not extend file", "the server's disk is full", "free some space, then go on"),
-    ("No space left", "the disk is full", "free some space, then go on"),
-    ("disk I/O error", "the disk cannot be read or written", "check the disk, then go on"),
-    ("readonly", "cannot be written", "change its permissions, or move it"),
-    ("unable to open", "cannot be opened", "check its path and permissions"),
-    ("not a database", "is not a database", "give the path of another file"),
-    ("malformed", "is damaged", "restore a backup, or give another file"),
-)
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _inherited: list[Any] = []
 

@@ -41,6 +41,11 @@ class FileArtifacts:
             what = f"is no place for artifacts: {redact(str(error))}"
             raise StorageError(what, where=redact(url), hint=hint) from None
 
+    @property
+    def root(self) -> str:
+        """The URL of the folder, however it was spelled, without a password."""
+        return redact(self._files.unstrip_protocol(self._root))
+
     def open_reader(self, artifact_id: str) -> BinaryIO:
         try:
             return self._files.open(self._path(artifact_id), "rb")  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, or_, select
 
-from tuner.storage import rows, schema, studies
+from tuner.storage import events, rows, schema, studies
 
 
 class Event(NamedTuple):
@@ -65,3 +65,12 @@ def read(
         Event(*row[:-1], json.loads(row[-1]) if row[-1] else {})
         for row in connection.execute(found)
     ]
+
+
+def origin(connection: Connection, study_id: int) -> str | None:
+    """The database, without its password, from which a study was copied last."""
+    told = schema.events
+    copied = told.c.study_id == study_id, told.c.kind == events.COPIED
+    last = select(told.c.detail).where(*copied).order_by(told.c.event_id.desc()).limit(1)
+    detail = connection.execute(last).scalar()
+    return str(json.loads(detail)["origin"]) if detail else None

@@ -10,6 +10,7 @@ from tuner.errors import StorageError
 from tuner.storage.database import Database, OutageError
 
 UPGRADE = "make a backup, then: tuner db upgrade --storage URL"
+UNDEFINED_TABLE = "42P01"
 REVISION = text("SELECT version_num FROM alembic_version")
 
 
@@ -48,8 +49,17 @@ def revision(database: Database) -> str | None:
     try:
         with database.read() as connection:
             return connection.execute(REVISION).scalar()
-    except (exc.ProgrammingError, OutageError):
-        return None
+    except (exc.ProgrammingError, OutageError) as error:
+        if no_table(error):
+            return None
+        raise
+
+
+def no_table(error: Exception) -> bool:
+    """Whether an error says that there is no such table, and not that nobody may read it."""
+    if isinstance(error, OutageError):  # which is what SQLite's is taken for
+        return "no such table" in str(error)
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE
 
 
 def _storage(

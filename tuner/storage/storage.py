@@ -83,7 +83,7 @@ class Storage(Leasing):
             direction: "minimize" or "maximize".
             budget: complete and pruned trials that make the study finished.
         """
-        attrs = {"tuner:spec": spec, "tuner:fingerprint": fingerprint}
+        attrs = {studies.SPEC: spec, studies.FINGERPRINT: fingerprint}
         toward = StudyDirection[direction.upper()]
         with self.database.write() as connection:
             return studies.join(connection, name, toward, metric, attrs, budget)

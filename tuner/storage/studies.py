@@ -22,6 +22,8 @@ USER_ATTRS: Table = models.StudyUserAttributeModel.__table__
 SYSTEM_ATTRS: Table = models.StudySystemAttributeModel.__table__
 HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
 METRIC_NAMES = "study:metric_names"
+SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
+"""User attributes: the study file in full, and what tells apart studies of one name."""
 MISSING = "Record does not exist."
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
+from sqlalchemy import Connection
 
 from tuner.storage import attached, studies
 from tuner.storage.database import Database
@@ -38,8 +39,12 @@ class StudyMethods(BaseStorage):
             self._mirrors.pop(study_id, None)
         return study_id
 
-    def delete_study(self, study_id: int) -> None:
+    def delete_study(self, study_id: int, look: Callable[[Connection], None] | None = None) -> None:
+        """Remove a study; `look` sees it while no worker can take a trial, and may raise."""
         with self.database.write() as connection:
+            studies.require(connection, study_id, lock=True)
+            if look is not None:
+                look(connection)
             attached.forget(connection, study_id)
             studies.delete(connection, study_id)
         with self._lock:

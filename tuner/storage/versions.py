@@ -114,10 +114,8 @@ def look(database: Database) -> Found:
             if database.dialect == "sqlite":
                 wal = connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
             return Found(version, known, wal)
-    except exc.ProgrammingError:  # PostgreSQL: no such table
-        return Found(None, False, False)
-    except OutageError as error:
-        if "no such table" in str(error):
+    except (exc.ProgrammingError, OutageError) as error:
+        if optunas.no_table(error):
             return Found(None, False, False)
         raise
 

@@ -1,0 +1,33 @@
+"""Events as they come: ``tuner logs --follow``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from tuner.logs import note
+from tuner.storage import OutageError, Storage
+from tuner.storage.history import Event
+
+LOOK_SECONDS = 1.0
+OVERLAP = 1000
+"""Numbers below the highest known one that are read again: a longer transaction commits late."""
+
+
+def followed(storage: Storage, study_id: int | None, number: int | None) -> Iterator[list[Event]]:
+    """What is new at every look, each event once; an outage of the database is waited out."""
+    known: set[int] = set()
+    away = False
+    while True:
+        after = max(known, default=0) - OVERLAP
+        try:
+            found = storage.events(study_id, number, after=max(after, 0))
+        except OutageError as error:
+            if not away:
+                note(f"waiting: {error}")
+            found, away = [], True
+        else:
+            away = False
+        yield [event for event in found if event.event_id not in known]
+        known = {event.event_id for event in found} | {i for i in known if i > after}
+        time.sleep(LOOK_SECONDS)
