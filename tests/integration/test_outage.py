@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 def test_a_server_that_stays_away_costs_no_result(
     make: Any, until: Callable[..., None], postgres: Any, postgres_url: str
 ) -> None:
-    shared = make(postgres_url).submit(epochs=2000, trials=2, search="duplicates = true")
+    shared = make(postgres_url).submit(epochs=1000, trials=2, search="duplicates = true")
     said = shared.folder / "said"
     worker = shared.worker(say=lambda line: print(line, file=said.open("a")))
     until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
@@ -32,8 +32,8 @@ def test_a_server_that_stays_away_costs_no_result(
     progress = shared.progress
     assert (progress.complete, progress.running, progress.failed) == (2, 0, 0)
     for trial in shared.trials():
-        assert list(trial.intermediate_values) == list(range(1, 2001))
-    assert before[0] < 2000  # it was in the middle of it, and went on: a trial takes seconds
+        assert list(trial.intermediate_values) == list(range(1, 1001))
+    assert before[0] < 1000  # it was in the middle of it, and went on: a trial takes seconds
     lines = said.read_text().splitlines()
     assert sum("waiting for the database" in line for line in lines) == 1
     assert lines[-1] == "the database answers again"
@@ -65,7 +65,7 @@ def test_a_run_rides_out_an_outage_and_replaces_a_dead_worker(
 def test_a_worker_told_to_leave_during_an_outage_keeps_its_results(
     make: Any, until: Callable[..., None], postgres: Any, postgres_url: str
 ) -> None:
-    shared = make(postgres_url).submit(epochs=1500, trials=2)
+    shared = make(postgres_url).submit(epochs=800, trials=2)
     worker = shared.worker(TUNER_LEASE="30")
     until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
     postgres.kill()
@@ -81,7 +81,7 @@ def test_a_worker_told_to_leave_during_an_outage_keeps_its_results(
     shared.finish()  # the lease of 30 s has not run out: the result was told by this worker
     first = shared.trials()[0]
     assert (first.state, first.datetime_start) == (TrialState.COMPLETE, started)
-    assert list(first.intermediate_values) == list(range(1, 1501))
+    assert list(first.intermediate_values) == list(range(1, 801))
     assert list(kept.rglob("*.json")) == []
 
 
