@@ -167,10 +167,9 @@ def warm_tuner() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="warm", dir="/tmp", ignore_cleanup_errors=True) as name:
         command = [sys.executable, "-P", str(Path(__file__).with_name("warm.py")), name]
         bare = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
-        server = subprocess.Popen(command, env=bare, stdout=subprocess.PIPE, text=True)
-        assert server.stdout is not None
-        assert server.stdout.readline() == "ready\n"
-        yield Path(name) / "tuner"
-        server.kill()
-        server.wait()
-        server.stdout.close()
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=bare, stdin=pipe, stdout=pipe, text=True) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            yield Path(name) / "tuner"
+            server.kill()

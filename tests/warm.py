@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -39,7 +40,8 @@ os._exit(os.WEXITSTATUS(status))
 
 
 def serve(folder: Path) -> Callable[[], None]:
-    """Forks for each call of the script; returns, in a child, what to run there."""
+    """Forks for each call of the script, until stdin ends; returns what is to be done then, which
+    is in a child its command."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(folder / "socket"))
     server.listen(64)
@@ -49,13 +51,14 @@ def serve(folder: Path) -> Callable[[], None]:
     gc.freeze()
     print("ready", flush=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a keeper
-    while True:
+    while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
         connection, _ = server.accept()
         if os.fork() == 0:
             server.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             return keep(connection)
         connection.close()
+    return lambda: None
 
 
 def keep(connection: socket.socket) -> Callable[[], None]:
