@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -79,8 +80,10 @@ def logs(
         _check_trial(study, trial, database.get_n_trials(study_id))
     if as_json and not follow:
         return show_json([record(event) for event in database.events(study_id, trial)])
-    looks = followed(database, study_id, trial) if follow else [database.events(study_id, trial)]
-    for found in looks:
+    say = partial(typer.echo, err=True)
+    for found in (
+        followed(database, study_id, trial, say) if follow else [database.events(study_id, trial)]
+    ):
         for line in [json.dumps(record(each)) for each in found] if as_json else view(found):
             typer.echo(line)
     return None

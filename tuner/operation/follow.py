@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tuner.logs import note
 from tuner.storage import OutageError, Storage
 from tuner.storage.history import Event
 
@@ -14,8 +13,14 @@ OVERLAP = 1000
 """Numbers below the highest known one that are read again: a longer transaction commits late."""
 
 
-def followed(storage: Storage, study_id: int | None, number: int | None) -> Iterator[list[Event]]:
-    """What is new at every look, each event once; an outage of the database is waited out."""
+def followed(
+    storage: Storage, study_id: int | None, number: int | None, say: Callable[[str], None]
+) -> Iterator[list[Event]]:
+    """What is new at every look, each event once; an outage of the database is said and waited out.
+
+    Args:
+        study_id, number: as for `Storage.events`.
+    """
     known: set[int] = set()
     away = False
     while True:
@@ -24,7 +29,7 @@ def followed(storage: Storage, study_id: int | None, number: int | None) -> Iter
             found = storage.events(study_id, number, after=max(after, 0))
         except OutageError as error:
             if not away:
-                note(f"waiting: {error}")
+                say(f"waiting: {error}")
             found, away = [], True
         else:
             away = False
