@@ -63,6 +63,7 @@ class Service:
                 bench = self.benches.pop(gone)
                 if bench is not None:
                     self.worker.milestones.finish(bench.job)
+                storage.forget(gone)
         return self.seen
 
     def _step(self, name: str, study_id: int) -> bool:

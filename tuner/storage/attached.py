@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, or_, select
 
 from tuner.storage import rows, schema, studies
+from tuner.storage.checkpoints import checkpoint_ids
 
 PREFIX, OLD_PREFIX = "artifacts:", "dashboard:artifacts:"
 """Of the attributes that hold metadata; optuna-dashboard once used the second in studies."""
@@ -96,12 +97,13 @@ def _is_metadata(table: Table) -> Any:
 
 
 def artifact_ids(connection: Connection, study_id: int) -> list[str]:
-    """The artifacts of a study and its trials."""
+    """The artifacts of a study and its trials, checkpoints among them."""
     owned, mine = studies.SYSTEM_ATTRS, select(studies.SYSTEM_ATTRS.c.value_json)
     values = connection.execute(mine.where(owned.c.study_id == study_id, _is_metadata(owned)))
     metas = [_read(value) for (value,) in values]
     ids = [each.artifact_id for each in attached(connection, study_id)]
-    return ids + [meta["artifact_id"] for meta in metas if meta]
+    ids += [meta["artifact_id"] for meta in metas if meta]
+    return ids + list(checkpoint_ids(connection, study_id))
 
 
 def forget(connection: Connection, study_id: int) -> None:

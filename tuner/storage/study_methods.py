@@ -47,6 +47,10 @@ class StudyMethods(BaseStorage):
                 look(connection)
             attached.forget(connection, study_id)
             studies.delete(connection, study_id)
+        self.forget(study_id)
+
+    def forget(self, study_id: int) -> None:
+        """Keep nothing of a study in memory; what is asked of it later is read again."""
         with self._lock:
             self._mirrors.pop(study_id, None)
             self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from tuner.storage import rows
 from tuner.storage.artifacts import Artifacts
 from tuner.storage.attached import PREFIX, attached, best_ids, referenced
+from tuner.storage.checkpoints import checkpoint_ids
 from tuner.storage.storage import Storage
 
 
@@ -53,5 +54,5 @@ def orphans(storage: Storage, store: Artifacts, older: float = 24 * 3600.0) -> l
     """
     found = [name for name, age in store.ages().items() if age >= older]
     with storage.database.read() as connection:
-        known = set(referenced(connection))
+        known = {*referenced(connection), *checkpoint_ids(connection)}
     return sorted(name for name in found if name not in known)

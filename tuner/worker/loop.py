@@ -28,6 +28,7 @@ from tuner.worker.milestones import Milestones, Unseen
 from tuner.worker.objective import Blank, Caller
 from tuner.worker.patience import Patience
 from tuner.worker.proposer import Proposer
+from tuner.worker.saved import Saved
 from tuner.worker.signals import Leaving, StopRequested
 from tuner.worker.trial import Desk, TrialRun
 
@@ -78,6 +79,7 @@ class Worker:
         self.patiently = Patience(leaving, say)
         flush = storage.refresh_interval or FLUSH_SECONDS  # told as often as asked
         self.outbox = Outbox(storage, spool, flush, holder)
+        self.saved = Saved(store, self.outbox)
         if self.outbox.pending():  # before anything is claimed: these may still be ours to tell
             with suppress(StopRequested):
                 self.patiently(self.outbox.flush)
@@ -91,7 +93,8 @@ class Worker:
         name, options = job.study.search.pruner
         pruner = build_pruner(name, options, epochs=job.study.max_epochs)
         view = self.patiently(lambda: StudyView(self.storage, job.study.name))
-        desk = Desk(self.storage, self.outbox, None, self.device, self.leaving, self.clock)
+        parts = self.storage, self.outbox, None, self.device, self.leaving, self.clock
+        desk = Desk(*parts, self.saved)
         self._publish(job)
         if isinstance(job, ObjectiveJob):
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
@@ -184,6 +187,7 @@ class Worker:
         try:
             with self.clock.measure("storage"):
                 self.outbox.close(HURRIED_CLOSE_SECONDS if self.leaving() else CLOSE_SECONDS)
+                self.saved.tidy()
             with suppress(OutageError):  # its row says when it was last alive
                 self.storage.unregister_worker(self.holder)
         finally:

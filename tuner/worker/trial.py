@@ -24,11 +24,14 @@ from tuner.worker.explain import explain, traced
 from tuner.worker.facts import ending, training_facts
 from tuner.worker.job import Job
 from tuner.worker.keep import Keeper, Kept
+from tuner.worker.saved import Saved
 from tuner.worker.signals import Leaving, StopRequested
 
 CHECKPOINT_SECONDS = 2.0
 """At most so often, and several times while a lease lasts."""
 CHECKPOINTS_PER_LEASE = 5
+CHECKPOINT_SHARE = 0.1
+"""Of the time at most, however large they are."""
 ATTEMPTS = 10
 """So many holders may die on a trial before its first epoch is over."""
 
@@ -43,6 +46,7 @@ class Desk:
     device: torch.device
     leaving: Leaving
     clock: Clock
+    saved: Saved
     keeper: Keeper | None = None
 
 
@@ -52,6 +56,7 @@ class TrialRun:
     def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
         self.desk, self.job, self.lease = desk, job, lease
         self.started = self.saved = time.monotonic()
+        self.took = 0.0
         self.spent = float(lease.trial.user_attrs.get("seconds", 0.0))
         self.told = max(lease.trial.intermediate_values, default=0)
         self.trainer: Trainer | Folds | None = None
@@ -69,7 +74,12 @@ class TrialRun:
         except StorageError:
             raise
         except Exception as error:
+<<<<<<< HEAD
             self._fail(explain(error), traceback=traced())
+=======
+            self._fail(explain(error))
+        self.desk.saved.left(self.lease)
+>>>>>>> 695e70b (Checkpoints over 1 MiB are files where artifacts are; a worker forgets the studies that ended)
         if self.desk.pruning is not None:
             self.desk.pruning.forget(self.lease.trial_id)
 
@@ -99,10 +109,11 @@ class TrialRun:
     def _prepared(self) -> tuple[Trainer | Folds, str]:
         """A trainer where the last checkpoint was taken, or at the start and what is damaged."""
         trainer = self._trainer()
-        if self.lease.checkpoint is None:
+        stored = self.lease.checkpoint
+        if stored is None:
             return trainer, ""
         try:
-            restore(trainer, self.lease.checkpoint)
+            restore(trainer, self.desk.saved.get(self.lease, stored))
         except Exception as error:  # whatever damage does, a trial can start over
             return self._trainer(), f"{type(error).__name__}: {error}"
         return trainer, ""
@@ -151,14 +162,19 @@ class TrialRun:
     def _put(self, **what: Any) -> None:
         with self.desk.clock.measure("storage"):
             self.desk.outbox.put(Update(self.lease, **what))
+        if "state" in what:
+            self.desk.saved.ended(self.lease)
 
     def _checkpoint(self, *, now: bool = False) -> bytes | None:
         lasting = self.desk.storage.lease_seconds / CHECKPOINTS_PER_LEASE
-        due = time.monotonic() - self.saved > min(CHECKPOINT_SECONDS, lasting)
-        if self.trainer is None or not (now or due):
+        wait = max(min(CHECKPOINT_SECONDS, lasting), self.took / CHECKPOINT_SHARE)
+        begun = time.monotonic()
+        if self.trainer is None or not (now or begun - self.saved > wait):
             return None
+        stored = self.desk.saved.put(self.lease, to_bytes(self.trainer))
         self.saved = time.monotonic()
-        return to_bytes(self.trainer)
+        self.took = self.saved - begun
+        return stored
 
     def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
