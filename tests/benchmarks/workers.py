@@ -32,6 +32,7 @@ from tuner.run.process import REFRESH_SECONDS
 from tuner.storage import open_storage
 from tuner.training.plain import Epoch
 from tuner.worker import Job, Worker
+from tuner.worker import saved as saved_module
 from tuner.worker import trial as trial_module
 from tuner.worker.signals import Leaving
 
@@ -98,7 +99,7 @@ def work(url: str, threads: int, begin: float, seconds: float, results: Any) -> 
     """Some workers of this process; the share that each was busy once all had started."""
     Sleeper.begin, Sleeper.seconds = begin, seconds
     trial_module.build_trainer = Sleeper  # type: ignore[assignment]
-    trial_module.CHECKPOINT_SECONDS = float("inf")  # no network, no weights
+    saved_module.CHECKPOINT_SECONDS = float("inf")  # no network, no weights
     shares: list[tuple[float, int]] = []
     job = load_job(*stored_study(open_storage(url), "sleep"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from tuner.errors import TrainingError
 from tuner.operation.delete import delete, doomed
 from tuner.storage import Lease, Outbox, Storage, Update, artifact_store, open_storage
 from tuner.storage.tidying import orphans
-from tuner.worker.saved import LARGE, Saved
+from tuner.worker import saved as saved_module
+from tuner.worker.saved import LARGE, Pace, Saved
 
 SMALL = b"s" * LARGE
 FIRST, SECOND = b"1" * (LARGE + 1), b"2" * (LARGE + 1)
@@ -136,5 +138,21 @@ def test_a_study_that_is_deleted_takes_them_along(
     outbox.put(Update(lease, checkpoint=saved.put(lease, FIRST)))
     outbox.flush()
     assert len(place.files) == 1
-    delete(place.storage, doomed(place.storage, "study", force=True))
+    delete(place.storage, doomed(place.storage, "study", force=True), force=True)
     assert place.files == set()
+
+
+def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(saved_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    pace, seen = Pace(lease_seconds=60), []
+    for second in (2, 3, 10, 32, 34):
+        now[0] = second
+        seen.append(pace.due)
+        if second == 3:
+            with pace:
+                now[0] = 6  # 3 seconds, so that 30 have to pass
+    assert seen == [False, True, False, False, False]
+    now[0] = 37
+    assert pace.due
+    assert not Pace(lease_seconds=60).due

@@ -90,8 +90,7 @@ class Worker:
         Raises:
             StopRequested: it is time to leave, and the database did not answer.
         """
-        name, options = job.study.search.pruner
-        pruner = build_pruner(name, options, epochs=job.study.max_epochs)
+        pruner = build_pruner(*job.study.search.pruner, epochs=job.study.max_epochs)
         view = self.patiently(lambda: StudyView(self.storage, job.study.name))
         parts = self.storage, self.outbox, None, self.device, self.leaving, self.clock
         desk = Desk(*parts, self.saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from contextlib import suppress
 
@@ -11,6 +12,36 @@ from tuner.storage.checkpoints import reference, referred
 
 LARGE = 2**20
 """Bytes of which more go into a file, where artifacts are files."""
+
+CHECKPOINT_SECONDS = 2.0
+"""At most so often, and several times while a lease lasts."""
+CHECKPOINTS_PER_LEASE = 5
+CHECKPOINT_SHARE = 0.1
+"""Of a trial's time at most, however large they are."""
+
+
+class Pace:
+    """When a trial's next checkpoint is due; the context in which one is taken.
+
+    Args:
+        lease_seconds: how long a lease lasts.
+    """
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._shortest = min(CHECKPOINT_SECONDS, lease_seconds / CHECKPOINTS_PER_LEASE)
+        self._begun = self._taken = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether to take one now."""
+        wait = max(self._shortest, (self._taken - self._begun) / CHECKPOINT_SHARE)
+        return time.monotonic() - self._taken > wait
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._taken = time.monotonic()
 
 
 class Saved:

@@ -24,14 +24,9 @@ from tuner.worker.explain import explain, traced
 from tuner.worker.facts import ending, training_facts
 from tuner.worker.job import Job
 from tuner.worker.keep import Keeper, Kept
-from tuner.worker.saved import Saved
+from tuner.worker.saved import Pace, Saved
 from tuner.worker.signals import Leaving, StopRequested
 
-CHECKPOINT_SECONDS = 2.0
-"""At most so often, and several times while a lease lasts."""
-CHECKPOINTS_PER_LEASE = 5
-CHECKPOINT_SHARE = 0.1
-"""Of the time at most, however large they are."""
 ATTEMPTS = 10
 """So many holders may die on a trial before its first epoch is over."""
 
@@ -55,8 +50,8 @@ class TrialRun:
 
     def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
         self.desk, self.job, self.lease = desk, job, lease
-        self.started = self.saved = time.monotonic()
-        self.took = 0.0
+        self.started = time.monotonic()
+        self.pace = Pace(desk.storage.lease_seconds)
         self.spent = float(lease.trial.user_attrs.get("seconds", 0.0))
         self.told = max(lease.trial.intermediate_values, default=0)
         self.trainer: Trainer | Folds | None = None
@@ -74,12 +69,8 @@ class TrialRun:
         except StorageError:
             raise
         except Exception as error:
-<<<<<<< HEAD
             self._fail(explain(error), traceback=traced())
-=======
-            self._fail(explain(error))
         self.desk.saved.left(self.lease)
->>>>>>> 695e70b (Checkpoints over 1 MiB are files where artifacts are; a worker forgets the studies that ended)
         if self.desk.pruning is not None:
             self.desk.pruning.forget(self.lease.trial_id)
 
@@ -166,15 +157,10 @@ class TrialRun:
             self.desk.saved.ended(self.lease)
 
     def _checkpoint(self, *, now: bool = False) -> bytes | None:
-        lasting = self.desk.storage.lease_seconds / CHECKPOINTS_PER_LEASE
-        wait = max(min(CHECKPOINT_SECONDS, lasting), self.took / CHECKPOINT_SHARE)
-        begun = time.monotonic()
-        if self.trainer is None or not (now or begun - self.saved > wait):
+        if self.trainer is None or not (now or self.pace.due):
             return None
-        stored = self.desk.saved.put(self.lease, to_bytes(self.trainer))
-        self.saved = time.monotonic()
-        self.took = self.saved - begun
-        return stored
+        with self.pace:
+            return self.desk.saved.put(self.lease, to_bytes(self.trainer))
 
     def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None

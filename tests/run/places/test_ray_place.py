@@ -19,7 +19,8 @@ import pytest
 from tuner.errors import StorageError, UsageError
 from tuner.run import RunOptions, optimize
 from tuner.run.places import place_of, ray_place
-from tuner.run.places.ray_place import absolute, check_shared, places, workers_of
+from tuner.run.places.ray_place import absolute, check_shared
+from tuner.run.places.room import places, workers_of
 from tuner.run.prepare import stored_study
 from tuner.storage import open_storage
 

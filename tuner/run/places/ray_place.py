@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,12 @@ from tuner.run.options import RunOptions
 from tuner.run.places.base import Order, Say
 from tuner.run.places.errand import Errand
 from tuner.run.places.ray_crew import RayCrew
+from tuner.run.places.room import CPUS, check_gpus, workers_of
 from tuner.run.places.silence import Silence
 from tuner.storage import redact
 from tuner.storage.urls import parse
 
 ANSWER_SECONDS = 20
-CPUS = 1.0
-"""What each worker takes of a node's CPUs."""
 HINT = "`ray status` shows whether there is room; every machine has to reach the database"
 
 
@@ -133,16 +131,6 @@ def _listens(address: str) -> bool:
     return True
 
 
-def check_gpus(gpus: float) -> None:
-    """A part of one GPU, or whole ones."""
-    if gpus < 0 or not math.isfinite(gpus) or (gpus > 1 and gpus != int(gpus)):
-        raise UsageError(
-            f"{gpus:g} GPUs cannot be",
-            where="--gpus-per-worker",
-            hint="a part of one, such as 0.25, or a whole number",
-        )
-
-
 def check_shared(url: str, hosts: Sequence[str]) -> None:
     """Every machine of the cluster has to reach the database.
 
@@ -165,40 +153,3 @@ def absolute(url: str) -> str:
         return url
     path = str(Path(str(parsed.database)).absolute())
     return parsed.set(drivername="sqlite", database=path).render_as_string(hide_password=False)
-
-
-def workers_of(options: RunOptions, has: Sequence[Mapping[str, float]], say: Say) -> int:
-    """How many workers to start; says a word if not all of them have a place yet.
-
-    Args:
-        has: the resources of each node.
-
-    Raises:
-        UsageError: there is no place for one, or a number of workers that cannot be.
-    """
-    gpus = options.gpus_per_worker
-    room = sum(places(node, gpus) for node in has)
-    total = {kind: sum(node.get(kind, 0) for node in has) for kind in ("CPU", "GPU")}
-    cluster = f"the cluster has {total['CPU']:g} CPUs and {total['GPU']:g} GPUs"
-    if room == 0:
-        each = f"{CPUS:g} CPU" + (f" and {gpus:g} GPUs" if gpus else "")
-        where = "--gpus-per-worker" if gpus else "--on ray"
-        raise UsageError(f"no node has room for a worker with {each}", where=where, hint=cluster)
-    if options.workers == "auto":
-        return room
-    count = int(options.workers)
-    if count < 1:
-        raise UsageError(f"{count} workers cannot be", where="--workers", hint="a number, or auto")
-    if count > room:
-        say(f"{room} of {count} workers can run now, the others when there is room: {cluster}")
-    return count
-
-
-def places(node: Mapping[str, float], gpus: float) -> int:
-    """How many workers have room on a node with these resources; an idle one's."""
-    room = node.get("CPU", 0.0) / CPUS
-    if gpus >= 1:
-        room = min(room, node.get("GPU", 0.0) // gpus)
-    elif gpus > 0:  # each GPU is divided for itself
-        room = min(room, node.get("GPU", 0.0) * math.floor(1 / gpus + 1e-9))
-    return math.floor(room + 1e-9)
