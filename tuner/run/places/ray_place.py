@@ -65,17 +65,17 @@ def on_ray(options: RunOptions, address: str, say: Say) -> Iterator[OnRay]:
     check_gpus(options.gpus_per_worker)
     ray = module()
     ours = not ray.is_initialized()  # or else a script has connected
-    if ours:
-        connect(ray, address or os.environ.get("RAY_ADDRESS", ""))
-    try:
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        check_shared(options.storage, [node["NodeManagerHostname"] for node in nodes])
-        has = [node["Resources"] for node in nodes]
-        with redirect_stdout(sys.stderr):  # Ray prints that a node died
-            yield OnRay(ray, options, workers_of(options, has, say), say)
-    finally:
+    with redirect_stdout(sys.stderr):  # Ray prints that a node died, until it is shut down
         if ours:
-            ray.shutdown()
+            connect(ray, address or os.environ.get("RAY_ADDRESS", ""))
+        try:
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+            check_shared(options.storage, [node["NodeManagerHostname"] for node in nodes])
+            has = [node["Resources"] for node in nodes]
+            yield OnRay(ray, options, workers_of(options, has, say), say)
+        finally:
+            if ours:
+                ray.shutdown()
 
 
 def module() -> Any:
