@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "tuner").rglob("*.py"))
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
-MODULE_LINES, FUNCTION_LINES = 200, 29
 SPEAKS = ("cli", "views")
 HOME = re.compile(r"(?<![\w.])/(?:home|root|work|mnt|Users)/\w")
 
@@ -66,24 +64,6 @@ def test_an_installation_finds_its_studies_from_any_folder(wheel: Path, tmp_path
     assert set(STUDIES) <= set(listed)
     assert "digits: " in done.stdout
     assert not list(elsewhere.iterdir())
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_and_functions_are_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MODULE_LINES
-    long = {name: lines for name, lines in functions(text) if lines > FUNCTION_LINES}
-    assert not long
-
-
-def functions(text: str) -> Iterator[tuple[str, int]]:
-    """Every function and the lines of its body, without its docstring."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0]
-            documented = ast.get_docstring(node) is not None
-            before = first.end_lineno if documented else first.lineno - 1
-            yield node.name, (node.end_lineno or 0) - (before or 0)
 
 
 def test_only_the_command_line_prints() -> None:
