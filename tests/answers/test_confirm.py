@@ -154,8 +154,8 @@ def test_a_study_without_a_finished_trial(tmp_path: Path, once: Any) -> None:
 
 
 @pytest.mark.parametrize("counts", [{"top": 0}, {"seeds": 0}])
-def test_numbers_that_cannot_be(searched: Any, counts: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="0 cannot be"):
+def test_counts_below_one(searched: Any, counts: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="found 0"):
         confirm(searched.name, searched.options, **counts)
 
 

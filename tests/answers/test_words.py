@@ -27,13 +27,13 @@ def around(mean: float, half: float) -> Estimate:
             around(0.001, 0.004),
             "accuracy",
             "maximize",
-            "no effect that 5 seeds could show (-0.3 to 0.5 points)",
+            "no significant effect, 5 seeds (-0.3 to 0.5 points)",
         ),
         (
             around(-1.0, 3.0),
             "mae",
             "minimize",
-            "no effect that 5 seeds could show (worse by 4.0 to better by 2.0)",
+            "no significant effect, 5 seeds (worse by 4.0 to better by 2.0)",
         ),
     ],
 )

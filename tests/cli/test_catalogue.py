@@ -59,7 +59,7 @@ def test_check_says_how_large_the_search_is(tuner, place) -> None:
     assert "size      4 dimensions, infinitely many configurations" in text
     assert "cost      at most 12 epochs: 4 trials of 3 epochs" in text
     assert "search    random, seed 0" in text
-    assert "90 rows to train on, 30 to validate, each of 4 numbers; classification" in text
+    assert "90 rows to train on, 30 to validate; 4 features; classification" in text
     line = next(line for line in text.splitlines() if line.startswith("l2_lambda"))
     assert "0, or 0.0001 to 0.1, log" in line
 

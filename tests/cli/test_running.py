@@ -95,7 +95,7 @@ def test_json_is_alone_on_stdout(tuner, place) -> None:
 def test_a_budget_that_was_met_is_said_to_be(tuner, place) -> None:
     outcome = tuner("optimize", "--study", "small")
     assert outcome.code == 0
-    assert "small: the budget was met already: 4 of 4 trials" in outcome.stdout
+    assert "small: already complete: 4 trials, budget 4" in outcome.stdout
     assert "tuner optimize --study small --trials 10  # goes on to 10 trials" in outcome.stdout
     assert outcome.stderr == ""
 

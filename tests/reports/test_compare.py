@@ -23,7 +23,7 @@ def test_the_better_of_two_studies_on_the_same_data(place: Any, make_trial: Tria
     found = compare(["a", "b"], tuner.RunOptions(storage=place.url))
     assert found.best == "b"
     assert [side.measured for side in found.sides] == ["search", "search"]
-    assert "flatter" in found.notes[-1]
+    assert "optimistic" in found.notes[-1]
     second = found.sides[1]
     assert (second.value, second.complete, second.pruned, second.failed) == (0.99, 2, 1, 0)
     assert second.gain == pytest.approx(0.19)

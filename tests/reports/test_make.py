@@ -1,12 +1,13 @@
-"""How to make it again: the study file, seeds and commands."""
+"""How to reproduce it: the study file, seeds and commands."""
 
 from __future__ import annotations
 
 import tomllib
 
 from tuner.reports.facts import Facts
-from tuner.reports.make import commands, seeds, study_file, toml_key, versions
+from tuner.reports.make import commands, seeds, study_file, versions
 from tuner.study import parse
+from tuner.views.best import key
 
 
 def test_the_study_file_is_the_study(searched: Facts) -> None:
@@ -16,7 +17,7 @@ def test_the_study_file_is_the_study(searched: Facts) -> None:
 
 
 def test_keys_are_quoted_where_they_must_be() -> None:
-    assert [toml_key(key) for key in ("a_b-1", "sgd.momentum", "é")] == [
+    assert [key(name) for name in ("a_b-1", "sgd.momentum", "é")] == [
         "a_b-1",
         '"sgd.momentum"',
         '"é"',

@@ -36,7 +36,7 @@ def test_the_page_shows_confusion_and_calibration(
     report = report_of(replace(searched, answers=answers))
     assert {"confusion", "calibration"} <= set(report.figures)
     text = report.html()
-    assert "Most often b is taken for &lt;script&gt;: 1 time." in text
+    assert "Most frequent error: b predicted as &lt;script&gt;, 1 time." in text
     assert report.figures["confusion"].layout.xaxis.ticktext[0] == "&lt;script&gt;"
 
 
@@ -57,4 +57,4 @@ def test_an_older_confirmation_says_what_is_missing(
     searched: Facts, make_answers: Callable[..., Any]
 ) -> None:
     text = report_of(replace(searched, answers=make_answers())).markdown()
-    assert "was not stored with these trainings" in text
+    assert "These trainings did not store their predictions" in text

@@ -18,14 +18,14 @@ def test_before_confirm_it_warns(searched: Facts) -> None:
     assert "the baseline has 0.8000, so the gain is +0.0590" in first
     assert "`tuner confirm --study made`" in caution
     assert "dropout 0.4" in differs
-    assert "31 complete, 7 pruned; 1 failed; 1 in training" in counts
+    assert "31 complete, 7 pruned; 1 more failed; 1 still running" in counts
 
 
 @pytest.mark.parametrize(
     ("best", "words"),
     [
         (0.95, "Seed by seed it gains +0.0500 (+0.0500 to +0.0500): better than the baseline."),
-        (0.90, "no difference from the baseline that so many seeds could show."),
+        (0.90, "no significant difference from the baseline."),
         (0.85, "worse than the baseline."),
     ],
 )

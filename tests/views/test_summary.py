@@ -31,7 +31,7 @@ def test_a_smaller_error_is_better_and_the_difference_says_by_how_much(shown, sn
 
 def test_budget_met_already(shown, snapshot) -> None:
     text = shown(summary(snapshot(complete=56, ended=())))
-    assert "digits: the budget was met already: 60 of 60 trials" in text
+    assert "digits: already complete: 60 trials, budget 60; " in text
 
 
 def test_without_a_result(shown, snapshot) -> None:

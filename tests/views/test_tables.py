@@ -40,14 +40,14 @@ def test_check(shown) -> None:
 
 def test_data_in_words() -> None:
     assert data_lines(DATA) == [
-        "data      1,079 rows to train on, 359 to validate, each of 1 x 8 x 8 numbers; "
+        "data      1,079 rows to train on, 359 to validate; 1 x 8 x 8 features; "
         "classification, 2 classes",
         "test      359 rows set aside",
         "classes   a 69.5%, b 30.5%",
     ]
     regression = {**DATA, "task": "regression", "classes": [], "shape": [10], "balance": {}}
     first, *others = data_lines({**regression, "test": None})
-    assert first.endswith("each of 10 numbers; regression")
+    assert first.endswith("10 features; regression")
     assert others == ["test      in a file of its own"]
     text = {**DATA, "shape": [69], "words": 13789}
     assert "each of at most 69 words (13,789 are known); classification" in data_lines(text)[0]

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from tuner.answers.estimate import Estimate, of_differences, over_seeds_and_rows
 from tuner.answers.mixture import Mixture, mixture
 from tuner.answers.pooled import Pooled, pooled
-from tuner.answers.replicas import Replica, Result, find, replica_name, results
+from tuner.answers.replicas import (
+    Key,
+    Replica,
+    Result,
+    Standing,
+    comparable,
+    enqueued,
+    find,
+    replica_name,
+    results,
+    standing,
+)
 from tuner.answers.words import sentence
 from tuner.metrics import limits
 from tuner.storage import Storage, measured
@@ -23,8 +35,30 @@ OFF, ON, PATH = VIEWS = ("off", "on", "path")
 """Switched off alone in the confirmed configuration; switched on alone over the baseline; and the
 greedy path from the baseline to it."""
 TAKEN_APART = "tuner:ablated"
-"""The attribute of its study that says which trial, on which rows, and whether it is confirmed."""
-Results = dict[tuple[str, int, bool], Result]
+"""The attribute of its study that says what the last request was, which trial it took, on which
+rows, and whether it is confirmed."""
+Results = dict[Key, Result]
+Pair = tuple[str, str, frozenset[str], frozenset[str]]
+"""A technique, a view, and the items of the best configuration with the technique and without."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an `ablate` was asked for.
+
+    Attributes:
+        number: of the trial whose configuration is taken apart.
+        final: measured on the test rows.
+        confirmed: whether a finished `confirm` chose the trial.
+        seeds: trainings of each configuration.
+        views: of "off", "on" and "path".
+    """
+
+    number: int
+    final: bool
+    confirmed: bool
+    seeds: int
+    views: tuple[str, ...] = VIEWS
 
 
 @dataclass(frozen=True)
@@ -32,7 +66,7 @@ class Effect:
     """What one technique does.
 
     Attributes:
-        technique: its leaf; "the rest" is all that is no technique.
+        technique: its name; "the rest" is all that is no technique.
         view: "off", "on" or "path".
         difference: of pairs with the same seed; above zero the technique helps.
         words: the same as a sentence.
@@ -53,11 +87,12 @@ class Ablation:
             or less of the metric is.
         rows: "test" or "validation": where they were measured.
         number: the trial whose configuration was taken apart.
-        confirmed: whether it was chosen by `confirm`; otherwise by the search alone.
-        seeds: trainings of each configuration.
-        effects: by view, as far as they are known.
+        confirmed: whether a finished `confirm` chose it.
+        seeds: trainings of each configuration; while `ablate` is unfinished, the seeds that the
+            effects share.
+        effects: by view, as far as they are known; all over the same seeds.
         pooled: what the trials of the search say beside it, which is no experiment.
-        folds: as in a ``Confirmation``.
+        folds, asked: as in a ``Confirmation``.
     """
 
     study: str
@@ -70,6 +105,12 @@ class Ablation:
     effects: tuple[Effect, ...]
     pooled: Pooled = field(default_factory=Pooled)
     folds: int | None = None
+    asked: Standing | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything that was asked for is trained."""
+        return self.asked is None or self.asked.finished
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each technique and view; ``pooled`` has its own."""
@@ -82,6 +123,7 @@ class Ablation:
                 "difference": each.difference.mean,
                 "low": each.difference.low,
                 "high": each.difference.high,
+                "seeds": len(each.difference.values),
                 "words": each.words,
             }
             for each in self.effects
@@ -102,9 +144,30 @@ def next_steps(
     mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
 ) -> list[Replica]:
     """The trainings that the path's next step needs; none when it has arrived."""
-    state = [frozenset[str](), *path(mixture, found, seeds, final, sign)][-1]
+    *_, state = _states(mixture, found, seeds, final, sign)
+    return _steps(mixture, state, seeds, final)
+
+
+def _states(
+    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+) -> list[frozenset[str]]:
+    return [frozenset[str](), *path(mixture, found, seeds, final, sign)]
+
+
+def _steps(mixture: Mixture, state: frozenset[str], seeds: int, final: bool) -> list[Replica]:
     steps = [state | {name} for name in mixture.items if name not in state]
     return [mixture.replica(step, seed, final) for seed in range(seeds) for step in steps]
+
+
+def _wanted(
+    mixture: Mixture, found: Results, asked: Asked, views: Sequence[str], sign: int
+) -> frozenset[Key]:
+    """The trainings that views need; of the path, as far as its steps are known."""
+    replicas = alone(mixture, views, asked.seeds, asked.final)
+    if PATH in views:
+        for state in _states(mixture, found, asked.seeds, asked.final, sign):
+            replicas += _steps(mixture, state, asked.seeds, asked.final)
+    return frozenset(each.key for each in replicas)
 
 
 def path(
@@ -129,40 +192,50 @@ def _values(
     return [found[key].value for key in keys if key in found]
 
 
-def effects(
-    mixture: Mixture, found: Results, final: bool, metric: str, direction: str
-) -> Iterator[Effect]:
-    """Every effect that the results tell of."""
-    seeds = 1 + max((key[1] for key in found if key[2] == final), default=-1)
-    sign = 1 if direction == "maximize" else -1
+def _pairs(mixture: Mixture, found: Results, asked: Asked, sign: int) -> Iterator[Pair]:
+    """What is compared in each view; of the path nothing before it has arrived."""
     everything, nothing = mixture.everything, frozenset[str]()
-    pairs = [(name, OFF, everything, everything - {name}) for name in mixture.techniques]
-    pairs += [(name, ON, frozenset({name}), nothing) for name in mixture.techniques]
-    before = nothing
-    for state in path(mixture, found, seeds, final, sign):
-        (name,) = state - before
-        pairs.append((name, PATH, state, before))
-        before = state
-    if before != everything:
-        pairs = [pair for pair in pairs if pair[1] != PATH]  # half a path answers nothing
-    for name, view, having, lacking in pairs:
-        pair = _pair(mixture, found, (having, lacking), seeds, final)
-        if pair:
-            difference = _difference(pair, sign, metric)
-            yield Effect(name, view, difference, sentence(name, difference, metric, direction))
+    for name in mixture.techniques:
+        yield name, OFF, everything, everything - {name}
+    for name in mixture.techniques:
+        yield name, ON, frozenset({name}), nothing
+    states = _states(mixture, found, asked.seeds, asked.final, sign)
+    if states[-1] == everything:
+        for before, state in pairwise(states):
+            (name,) = state - before
+            yield name, PATH, state, before
 
 
-def _pair(
-    mixture: Mixture,
-    found: Results,
-    states: tuple[frozenset[str], frozenset[str]],
-    seeds: int,
-    final: bool,
+def effects(
+    mixture: Mixture, found: Results, asked: Asked, metric: str, direction: str
+) -> Iterator[Effect]:
+    """Every effect that the results tell of, over the seeds that all of them have."""
+    sign = 1 if direction == "maximize" else -1
+    pairs = [each for each in _pairs(mixture, found, asked, sign) if each[1] in asked.views]
+    have = {pair: _seeds(mixture, found, pair, asked) for pair in pairs}
+    compared, seeds = comparable(have)
+    for pair in compared:
+        name, view, *_ = pair
+        difference = _difference(_results(mixture, found, pair, asked, seeds), sign, metric)
+        yield Effect(name, view, difference, sentence(name, difference, metric, direction))
+
+
+def _seeds(mixture: Mixture, found: Results, pair: Pair, asked: Asked) -> frozenset[int]:
+    """The seeds that both sides of a comparison have."""
+    labels = [mixture.label(state) for state in pair[2:]]
+    return frozenset(
+        seed
+        for seed in range(asked.seeds)
+        if all((label, seed, asked.final) in found for label in labels)
+    )
+
+
+def _results(
+    mixture: Mixture, found: Results, pair: Pair, asked: Asked, seeds: Sequence[int]
 ) -> list[tuple[Result, Result]]:
-    """The results with and without, of the seeds that both have."""
-    having, lacking = (mixture.label(state) for state in states)
-    keys = [((having, seed, final), (lacking, seed, final)) for seed in range(seeds)]
-    return [(found[a], found[b]) for a, b in keys if a in found and b in found]
+    """The results with a technique and without it, seed by seed."""
+    having, lacking = (mixture.label(state) for state in pair[2:])
+    return [(found[having, s, asked.final], found[lacking, s, asked.final]) for s in seeds]
 
 
 def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Estimate:
@@ -173,26 +246,65 @@ def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) 
     return over_seeds_and_rows(values, parted, of_differences(limits(metric)))
 
 
-def read(storage: Storage, study: Study) -> Ablation | None:
-    """What has been found so far; none where nothing was begun."""
+def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+    """Keeps a request with the study of its trainings: what everybody reads from then on."""
+    storage.set_study_user_attr(study_id, TAKEN_APART, asdict(asked))
+
+
+def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation | None:
+    """What has been found so far; none where nothing was begun.
+
+    Args:
+        asked: the request to answer; by default the last one, and with it the views of earlier
+            ones that are trained over as many seeds.
+    """
     study_id, held = (find(storage, n) for n in (study.name, replica_name(study.name, WHAT)))
     said = None if held is None else storage.get_study_user_attrs(held).get(TAKEN_APART)
     if study_id is None or said is None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    mixed = mixture(study, trials[0], trials[said["number"]])
-    final = bool(said["final"])
+    sign = 1 if direction == "maximize" else -1
+    mixed = mixture(study, trials[0], trials[said["number"] if asked is None else asked.number])
     found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}
+    if asked is not None:
+        wanted = _wanted(mixed, found, asked, asked.views, sign)
+    else:
+        asked, wanted = _last(storage, study, mixed, found, said, sign)
+    shown = tuple(effects(mixed, found, asked, metric, direction))
+    options = " ".join(f"--view {view}" for view in asked.views if asked.views != VIEWS)
     return Ablation(
         study=study.name,
         metric=metric,
         direction=direction,
-        rows="test" if final else "validation",
+        rows="test" if asked.final else "validation",
         folds=study.folds,
-        number=said["number"],
-        confirmed=said["confirmed"],
-        seeds=len({key[1] for key in found}),
-        effects=tuple(effects(mixed, found, final, metric, direction)),
+        number=asked.number,
+        confirmed=asked.confirmed,
+        seeds=len(shown[0].difference.values) if shown else 0,
+        effects=shown,
         pooled=pooled(storage, study, study_id),
+        asked=standing(study.name, WHAT, options, asked.seeds, wanted, found),
     )
+
+
+def _last(
+    storage: Storage,
+    study: Study,
+    mixed: Mixture,
+    found: Results,
+    said: Mapping[str, Any],
+    sign: int,
+) -> tuple[Asked, frozenset[Key]]:
+    """The last request, and the trainings that it needs.
+
+    Where seeds and views were not kept, it is every training that was ever asked for.
+    """
+    if "views" not in said:
+        keys = frozenset(k for k in enqueued(storage, study, WHAT) if mixed.has(k[0]))
+        return Asked(**said, seeds=1 + max((seed for _, seed, _ in keys), default=0)), keys
+    asked = Asked(**{**said, "views": tuple(said["views"])})
+    wanted = _wanted(mixed, found, asked, asked.views, sign)
+    more = (v for v in VIEWS if _wanted(mixed, found, asked, [v], sign) <= found.keys())
+    views = {*asked.views, *more}
+    return replace(asked, views=tuple(view for view in VIEWS if view in views)), wanted

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.answers.estimate import Estimate, Limits, over_seeds
-from tuner.answers.replicas import Replica, Result, find, finished, results
+from tuner.answers.replicas import (
+    ASKED,
+    Key,
+    Replica,
+    Result,
+    Standing,
+    comparable,
+    enqueued,
+    find,
+    finished,
+    replica_name,
+    results,
+    standing,
+)
 from tuner.errors import UsageError
 from tuner.metrics import limits
 from tuner.space import Config
@@ -24,7 +37,33 @@ if TYPE_CHECKING:
 
 WHAT = "confirm"
 BASELINE = "baseline"
-Key = tuple[str, int, bool]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a `confirm` was asked for.
+
+    Attributes:
+        labels: of the configurations.
+        seeds: trainings of each.
+        top: so many configurations of the search, if it has them.
+        tests: whether the study has test rows, on which each is measured as well.
+    """
+
+    labels: tuple[str, ...]
+    seeds: int
+    top: int
+    tests: bool
+
+    @property
+    def wanted(self) -> frozenset[Key]:
+        splits = (False, True) if self.tests else (False,)
+        return frozenset(
+            (label, seed, final)
+            for label in self.labels
+            for seed in range(self.seeds)
+            for final in splits
+        )
 
 
 @dataclass(frozen=True)
@@ -34,9 +73,11 @@ class Measured:
     Attributes:
         label: "baseline", or "trial N".
         number: of the trial in the search.
-        config: the value of every leaf.
+        config: the value of every parameter.
         validation: trained on the training rows, measured on the validation rows.
-        test: trained on both, measured on the test rows; none where there are none.
+        test: trained on both, measured on the test rows; none where there are none, or not yet.
+            All configurations have the same seeds here, which may be fewer than on the
+            validation rows while `confirm` is unfinished.
     """
 
     label: str
@@ -52,12 +93,17 @@ class Confirmation:
 
     Attributes:
         study, metric, direction: "maximize" or "minimize".
-        rows: the configurations, the best by the mean on the validation rows first.
+        rows: the configurations that are compared, the best by the mean on the validation rows
+            first; all over the same seeds.
         winner: the first of them, which may be the baseline; never chosen by the test rows.
-        baseline: none where it has no result.
-        seeds: trainings of each.
+        baseline: none where it is not among them.
+        seeds: trainings of each on the validation rows. While `confirm` is unfinished these are
+            the seeds that the compared configurations share.
         folds: over which a number on the validation rows is the mean, with a network of each; the
             test rows have one network, trained on all others.
+        asked: the seeds that were asked for, how many trainings are done, and the command that
+            trains the rest.
+        left_out: configurations that have too few seeds to be compared yet, and how many.
     """
 
     study: str
@@ -68,6 +114,13 @@ class Confirmation:
     baseline: Measured | None
     seeds: int
     folds: int | None = None
+    asked: Standing | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything that was asked for is trained."""
+        return self.asked is None or self.asked.finished
 
     @property
     def best_but_baseline(self) -> Measured | None:
@@ -84,6 +137,7 @@ class Confirmation:
             for name, found in (("validation", each.validation), ("test", each.test)):
                 for key in ("mean", "sd", "low", "high"):
                     row[f"{name} {key}"] = None if found is None else asdict(found)[key]
+                row[f"{name} seeds"] = 0 if found is None else len(found.values)
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -150,44 +204,92 @@ def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
     return {label: median_high(epochs) for label, epochs in found.items()}
 
 
-def read(storage: Storage, study: Study) -> Confirmation | None:
-    """What has been confirmed so far; none where nothing was."""
-    study_id = find(storage, study.name)
+def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+    """Keeps a request with the study of its trainings: what everybody reads from then on."""
+    storage.set_study_user_attr(study_id, ASKED, asdict(asked))
+
+
+def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirmation | None:
+    """What has been confirmed so far; none where nothing can be compared.
+
+    Args:
+        asked: the request to answer; by default the last one.
+    """
+    study_id, held = (find(storage, n) for n in (study.name, replica_name(study.name, WHAT)))
     found = results(storage, study, WHAT)
-    if study_id is None or not found:
+    if study_id is None or held is None or not found:
         return None
+    asked, wanted = _asked(storage, study, held) if asked is None else (asked, asked.wanted)
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    rows = _measured(study, trials, found, limits(metric))
-    if not rows:
-        return None
+    validation = _validated(asked, found, limits(metric))
     sign = -1 if direction == "maximize" else 1
-    rows.sort(key=lambda each: sign * each.validation.mean)
-    baseline = next((each for each in rows if each.label == BASELINE), None)
-    seeds = max(len(each.validation.values) for each in rows)
-    said = study.name, metric, direction
-    return Confirmation(*said, tuple(rows), rows[0], baseline, seeds, study.folds)
-
-
-def _measured(
-    study: Study, trials: Sequence[FrozenTrial], found: dict[Key, Result], bounds: Limits
-) -> list[Measured]:
-    rows = []
-    for label in dict.fromkeys(key[0] for key in found):
-        number = 0 if label == BASELINE else int(label.removeprefix("trial "))
-        validation, test = (_over_seeds(found, label, f, bounds) for f in (False, True))
-        if validation is not None:
-            config = study.config(trials[number].params)
-            rows.append(Measured(label, number, config, validation, test))
-    return rows
-
-
-def _over_seeds(
-    found: dict[Key, Result], label: str, final: bool, bounds: Limits
-) -> Estimate | None:
-    mine = sorted(
-        (key[1], result.value)
-        for key, result in found.items()
-        if key[0] == label and key[2] == final
+    ordered = sorted(validation, key=lambda label: sign * validation[label].mean)
+    if not ordered:
+        return None
+    test = _tested(asked, found, ordered, limits(metric))
+    rows = tuple(
+        Measured(label, n, study.config(trials[n].params), validation[label], test.get(label))
+        for label in ordered
+        for n in [_number(label)]
     )
-    return over_seeds([value for _, value in mine], bounds) if mine else None
+    counts = {label: len(_values(asked, found, label, False)) for label in asked.labels}
+    return Confirmation(
+        study=study.name,
+        metric=metric,
+        direction=direction,
+        rows=rows,
+        winner=rows[0],
+        baseline=next((each for each in rows if each.label == BASELINE), None),
+        seeds=len(rows[0].validation.values),
+        folds=study.folds,
+        asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, found),
+        left_out={label: n for label, n in counts.items() if label not in validation},
+    )
+
+
+def _asked(storage: Storage, study: Study, held: int) -> tuple[Asked, frozenset[Key]]:
+    """The last request; where none was kept, every training that was ever asked for."""
+    said = storage.get_study_user_attrs(held).get(ASKED)
+    if said is not None:
+        asked = Asked(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
+        return asked, asked.wanted
+    keys = enqueued(storage, study, WHAT)
+    labels = tuple(dict.fromkeys(label for label, _, _ in keys))
+    seeds, top = 1 + max(seed for _, seed, _ in keys), sum(label != BASELINE for label in labels)
+    return Asked(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
+
+
+def _number(label: str) -> int:
+    return 0 if label == BASELINE else int(label.removeprefix("trial "))
+
+
+def _values(asked: Asked, found: Mapping[Key, Result], label: str, final: bool) -> dict[int, float]:
+    """The metric of a configuration by seed, of the seeds that were asked for."""
+    keys = {seed: (label, seed, final) for seed in range(asked.seeds)}
+    return {seed: found[key].value for seed, key in keys.items() if key in found}
+
+
+def _validated(asked: Asked, found: Mapping[Key, Result], bounds: Limits) -> dict[str, Estimate]:
+    """The configurations that can be compared, on the validation rows, over the same seeds.
+
+    One alone is compared with nothing, unless it has all of its seeds and is not the baseline.
+    """
+    values = {label: _values(asked, found, label, False) for label in asked.labels}
+    labels, seeds = comparable({k: set(v) for k, v in values.items()}, min(2, len(values)))
+    if not labels:
+        whole = (label for label in asked.labels if len(values[label]) == asked.seeds)
+        labels = tuple(label for label in whole if label != BASELINE)
+        seeds = tuple(range(asked.seeds))
+    return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
+
+
+def _tested(
+    asked: Asked, found: Mapping[Key, Result], ordered: Sequence[str], bounds: Limits
+) -> dict[str, Estimate]:
+    """Those of them that are measured on the test rows as well, over the same seeds; none unless
+    the winner and the baseline are."""
+    values = {label: _values(asked, found, label, True) for label in ordered}
+    must = {label for label in values if label in (ordered[0], BASELINE)}
+    labels, seeds = comparable({k: set(v) for k, v in values.items()}, must=must)
+    return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}

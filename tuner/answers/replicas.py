@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from math import isfinite
+from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -15,6 +18,12 @@ from tuner.storage import Storage
 from tuner.study import Study, parse
 from tuner.study.fingerprint import canonical, fingerprint
 from tuner.worker.building import REPLICA, REPLICATES
+
+ASKED = "tuner:asked"
+"""The attribute of a study of replicas that says what the last request asked for."""
+Key = tuple[str, int, bool]
+"""A configuration's label, a seed, and whether it is measured on the test rows."""
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Replica:
     override: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[str, int, bool]:
+    def key(self) -> Key:
         return self.label, self.seed, self.final
 
 
@@ -54,6 +63,71 @@ class Result:
 
     value: float
     left_out: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How much of what was asked for is trained.
+
+    Attributes:
+        seeds: trainings of each configuration that were asked for.
+        trained, wanted: trainings that have a result, of those that are needed.
+        finished: whether none is left.
+        command: the request as a command, which trains what is left.
+    """
+
+    seeds: int
+    trained: int
+    wanted: int
+    finished: bool
+    command: str
+
+    def left(self, option: str = "") -> str:
+        """What is left and what to do about it; empty if nothing is left.
+
+        Args:
+            option: what the command needs besides.
+        """
+        if self.finished:
+            return ""
+        done = f"{self.trained:,} of {self.wanted:,} trainings are done"
+        return f"unfinished: {done}; `{f'{self.command} {option}'.strip()}` trains the rest"
+
+
+def standing(
+    study: str, what: str, options: str, seeds: int, wanted: frozenset[Key], found: Iterable[Key]
+) -> Standing:
+    """Of a request.
+
+    Args:
+        options: of the command, besides the study and the seeds.
+        wanted: the trainings that it needs.
+        found: those that have a result.
+    """
+    trained = len(wanted.intersection(found))
+    words = ("tuner", what, "--study", shlex.quote(study), options, f"--seeds {seeds}")
+    command = " ".join(word for word in words if word)
+    return Standing(seeds, trained, len(wanted), trained == len(wanted), command)
+
+
+def comparable(
+    seeds: Mapping[Row, AbstractSet[int]], least: int = 1, must: AbstractSet[Row] = frozenset()
+) -> tuple[tuple[Row, ...], tuple[int, ...]]:
+    """The rows to compare and the seeds that all of them have: the largest full table.
+
+    Args:
+        seeds: of each row.
+        least: rows below which there is no comparison.
+        must: rows that have to be in it.
+    """
+    best: tuple[tuple[Row, ...], tuple[int, ...]] = ((), ())
+    common = frozenset[int]().union(*seeds.values()).intersection(*seeds.values())
+    for mine in dict.fromkeys([common, *map(frozenset, seeds.values())]):
+        rows = tuple(row for row, have in seeds.items() if have >= mine)
+        if mine and len(rows) >= least and must <= set(rows):
+            found = rows, tuple(sorted(mine))
+            best = max(best, found, key=lambda each: (len(each[0]) * len(each[1]), len(each[1])))
+    return best
 
 
 def replica_name(study: str, what: str) -> str:
@@ -92,24 +166,28 @@ def _budget(replicas: Sequence[FrozenTrial]) -> int:
     return sum(max(1, count) for count in counts.values())
 
 
-def results(storage: Storage, study: Study, what: str) -> dict[tuple[str, int, bool], Result]:
+def results(storage: Storage, study: Study, what: str) -> dict[Key, Result]:
     """What the finished replicas gave, by label, seed and whether on the test rows."""
     return {key: result for key, (result, _) in finished(storage, study, what).items()}
 
 
-def finished(
-    storage: Storage, study: Study, what: str
-) -> dict[tuple[str, int, bool], tuple[Result, FrozenTrial]]:
+def finished(storage: Storage, study: Study, what: str) -> dict[Key, tuple[Result, FrozenTrial]]:
     """The finished replicas that have a value, with their trials."""
     study_id = find(storage, replica_name(study.name, what))
     if study_id is None:
         return {}
-    found: dict[tuple[str, int, bool], tuple[Result, FrozenTrial]] = {}
+    found: dict[Key, tuple[Result, FrozenTrial]] = {}
     for trial in _replicas(storage, study_id):
-        if trial.state == TrialState.COMPLETE and trial.values:
+        if trial.state == TrialState.COMPLETE and trial.values and isfinite(trial.values[0]):
             result = Result(trial.values[0], tuple(trial.user_attrs.get("left_out", ())))
             found.setdefault(_key(trial), (result, trial))
     return found
+
+
+def enqueued(storage: Storage, study: Study, what: str) -> dict[Key, None]:
+    """Every training that was ever asked for, in the order of the requests."""
+    study_id = find(storage, replica_name(study.name, what))
+    return {} if study_id is None else dict.fromkeys(map(_key, _replicas(storage, study_id)))
 
 
 def find(storage: Storage, name: str) -> int | None:
@@ -131,7 +209,7 @@ def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:
     return [trial for trial in trials if REPLICA in trial.user_attrs]
 
 
-def _key(trial: FrozenTrial) -> tuple[str, int, bool]:
+def _key(trial: FrozenTrial) -> Key:
     said = trial.user_attrs[REPLICA]
     return said["label"], said["seed"], said["final"]
 

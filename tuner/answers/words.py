@@ -1,4 +1,4 @@
-"""Numbers as people say them."""
+"""Estimates in words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sentence(technique: str, difference: Estimate, metric: str, direction: str =
     >>> sentence("batch_norm", Estimate(0.013, 0.002, 0.009, 0.017, (0.012, 0.014)), "accuracy")
     'batch norm: +1.3 points (0.9 to 1.7)'
     >>> sentence("dropout", Estimate(0.001, 0.004, -0.003, 0.005, (0.0,) * 5), "accuracy")
-    'dropout: no effect that 5 seeds could show (-0.3 to 0.5 points)'
+    'dropout: no significant effect, 5 seeds (-0.3 to 0.5 points)'
     >>> sentence("dropout", Estimate(-2.5, 0.4, -3.1, -1.9, (-2.2, -2.8)), "rmse", "minimize")
     'dropout: worse by 2.5 (1.9 to 3.1)'
     """
@@ -41,7 +41,7 @@ def sentence(technique: str, difference: Estimate, metric: str, direction: str =
     if difference.clear:
         return f"{name}: {amount(difference.mean, interval, metric, direction)}"
     said = _span(*interval, metric, direction)
-    return f"{name}: no effect that {seeds} seeds could show ({said})"
+    return f"{name}: no significant effect, {seeds} seeds ({said})"
 
 
 def amount(

@@ -10,6 +10,7 @@ from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
 from tuner.views.best import snippet
 from tuner.views.format import number
+from tuner.views.markup import code, fenced, plain
 
 if TYPE_CHECKING:
     from tuner.answers.estimate import Estimate
@@ -63,10 +64,10 @@ the module that makes the network, from this folder or the working directory."""
 def card(made: Trained, onnx: bool = False) -> str:
     """README.md."""
     study = made.job.study
-    title = f"# {study.name}\n"
-    about = [study.description + "\n"] if study.description else []
+    title = f"# {plain(study.name)}\n"
+    about = [plain(study.description) + "\n"] if study.description else []
     family = FAMILIES.get(made.config["family"])
-    network = made.config["family"] + (f", {family.doc}" if family else "")
+    network = plain(made.config["family"]) + (f", {family.doc}" if family else "")
     facts = [
         f"- Network: {network}; {_parameters(made):,} parameters.",
         f"- Task: {_task(made)}.",
@@ -80,7 +81,7 @@ def card(made: Trained, onnx: bool = False) -> str:
             *("## How good it is", *_numbers(made), ""),
             *("## Intended use", *_intended(made), ""),
             *("## Limits", *_limits(made), ""),
-            *("## Configuration", "```toml", snippet(made.config).rstrip(), "```", ""),
+            *("## Configuration", fenced(snippet(made.config).rstrip(), "toml"), ""),
             _use(made, onnx),
         ]
     )
@@ -116,7 +117,7 @@ def _task(made: Trained) -> str:
     target = made.data.target
     if not target.classes:
         return "regression"
-    shown = ", ".join(f"`{name}`" for name in target.classes[:20])
+    shown = ", ".join(code(str(name)) for name in target.classes[:20])
     return f"classification into {len(target.classes)} classes: {shown}" + (
         ", …" if len(target.classes) > 20 else ""
     )
@@ -124,8 +125,8 @@ def _task(made: Trained) -> str:
 
 def _data(made: Trained) -> str:
     data = made.job.spec
-    column = f", target `{data.target}`" if data.target else ""
-    return f"`{data.source or data.path}`{column}; rows of shape {list(made.data.shape)}"
+    column = f", target {code(data.target)}" if data.target else ""
+    return f"{code(str(data.source or data.path))}{column}; rows of shape {list(made.data.shape)}"
 
 
 def _rows(made: Trained) -> str:
@@ -150,8 +151,12 @@ def _numbers(made: Trained) -> list[str]:
         found.append(f"- {_estimate(measured.validation)} on the validation rows")
         if measured.test is not None:
             found.append(f"- {_estimate(measured.test)} on the test rows")
+        if made.chosen.unfinished:
+            found.append(f"- `tuner confirm` is {made.chosen.unfinished}.")
     else:
-        found.append("- The search chose by the validation rows, so that their number flatters.")
+        found.append(
+            "- The search chose by the validation rows, so that this number is optimistic."
+        )
     return found
 
 

@@ -11,6 +11,7 @@ from tuner.answers.confirm import Measured
 from tuner.errors import UsageError
 from tuner.storage import Storage, measured
 from tuner.study import Study
+from tuner.views.answers import unfinished
 from tuner.views.trials import best_trial
 
 
@@ -21,11 +22,13 @@ class Chosen:
     Attributes:
         why: it and not another.
         confirmed: its numbers over seeds, where it was confirmed.
+        unfinished: what `confirm` has left to train, and how; empty if nothing is left.
     """
 
     trial: FrozenTrial
     why: str
     confirmed: Measured | None = None
+    unfinished: str = ""
 
 
 def chosen(storage: Storage, study: Study, study_id: int, number: int | None) -> Chosen:
@@ -45,11 +48,13 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         )
     found = confirm.read(storage, study)
     confirmed = {each.number: each for each in found.rows} if found else {}
+    left = "" if found is None else unfinished(found)
     if number is not None:
-        return Chosen(trials[number], "the one that was asked for", confirmed.get(number))
+        return Chosen(trials[number], "the one that was asked for", confirmed.get(number), left)
     if found is not None:
         winner = found.winner.number
-        return Chosen(trials[winner], "the winner of `tuner confirm`", confirmed[winner])
+        why = f"the winner of {'an unfinished ' if left else ''}`tuner confirm`"
+        return Chosen(trials[winner], why, confirmed[winner], left)
     best = best_trial(complete, measured(storage, study_id)[1])
     assert best is not None
     return Chosen(best, "the best of the search, not confirmed")

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import UsageError
-from tuner.reports.facts import Facts, read_facts
+from tuner.reports.facts import Entry, Facts, read_facts
 from tuner.reports.numbers import numbers
 from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import chosen_of
 from tuner.space import Config
+from tuner.views.answers import unfinished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,8 @@ class Side:
         value, low, high: of the best configuration; the 95% interval where there are seeds.
         baseline, baseline_low, baseline_high: the same of the baseline.
         gain: how much better than the baseline; positive is better.
-        seconds: of training, all workers together; ``wall`` is by the clock.
+        seconds: of training, added up over all workers; ``wall`` is the wall-clock time in which
+            trials ran, without pauses between runs.
     """
 
     study: str
@@ -110,7 +112,7 @@ def comparison(found: Sequence[Facts]) -> Comparison:
     if not notes and ranked:
         sign = 1 if sides[0].direction == "maximize" else -1
         best = max(ranked, key=lambda side: sign * (side.value or 0.0)).study
-    return Comparison(sides, best, (*notes, *_cautions(sides)))
+    return Comparison(sides, best, (*notes, *_cautions(found, sides)))
 
 
 def _side(facts: Facts) -> Side:
@@ -125,7 +127,7 @@ def _side(facts: Facts) -> Side:
         **numbers(facts),
         seconds=round(sum(entry.seconds for entry in facts.entries), 3),
         wall=round(wall_seconds(facts), 3),
-        parameters=None if chosen is None else chosen.facts.get("parameters"),
+        parameters=_parameters(chosen),
         trials=len(facts.entries),
         complete=progress.complete,
         pruned=progress.pruned,
@@ -135,6 +137,12 @@ def _side(facts: Facts) -> Side:
     )
 
 
+def _parameters(chosen: Entry | None) -> int | None:
+    """Of the network; an own objective may have an attribute of that name that is no count."""
+    said = None if chosen is None else chosen.facts.get("parameters")
+    return said if isinstance(said, int) and not isinstance(said, bool) else None
+
+
 def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
     """Why the values cannot be ranked."""
     notes = []
@@ -142,7 +150,7 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
         each = ", ".join(f"{side.study} {side.metric}" for side in sides)
         notes.append(f"The metrics differ, so nothing is ranked: {each}.")
     if len({side.direction for side in sides}) > 1:
-        notes.append("One is to be maximized and another minimized, so nothing is ranked.")
+        notes.append("The directions differ (maximize, minimize), so nothing is ranked.")
     rows = [_rows(facts) for facts in found]
     keys = rows[0].keys() | set[str]().union(*rows)
     if differ := sorted(k for k in keys if len({repr(each.get(k)) for each in rows}) > 1):
@@ -168,8 +176,16 @@ def _rows(facts: Facts) -> dict[str, Any]:
     return {name: getattr(data, name) for name in ROWS}
 
 
-def _cautions(sides: Sequence[Side]) -> tuple[str, ...]:
+def _cautions(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
+    cautions = []
+    for facts in found:
+        confirmation = facts.answers.confirmation
+        if left := "" if confirmation is None else unfinished(confirmation, facts.option):
+            cautions.append(f"The confirmation of {facts.study.name} is {left}.")
+    if len({side.seeds for side in sides if side.measured != "search"}) > 1:
+        each = ", ".join(f"{s.study} {s.seeds}" for s in sides if s.measured != "search")
+        cautions.append(f"The numbers of seeds differ: {each}.")
     if any(side.measured == "search" for side in sides):
-        text = "* One training, measured on the rows that chose it, flatters: "
-        return (f"{text}`tuner confirm` says how good they really are.",)
-    return ()
+        text = "* A single training, measured on the rows that selected it, is optimistic: "
+        cautions.append(f"{text}`tuner confirm` measures over seeds.")
+    return tuple(cautions)

@@ -7,8 +7,10 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from tuner.answers.pooled import METHOD
+from tuner.reports.answers import Ablation, Confirmation
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.make import commands, versions
+from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import chosen_of, verdict
 
 
@@ -25,9 +27,13 @@ def document(facts: Facts) -> dict[str, Any]:
         "baseline": _trial(facts.baseline),
         "best": _trial(facts.best),
         "chosen": _trial(chosen_of(facts)),
-        "confirmation": _plain(facts.answers.confirmation),
-        "ablation": _plain(facts.answers.ablation),
+        "confirmation": _answer(facts.answers.confirmation),
+        "ablation": _answer(facts.answers.ablation),
         "outcome": _plain(facts.answers.outcome),
+        "time": {
+            "seconds": sum(entry.seconds for entry in facts.entries),
+            "wall": wall_seconds(facts),
+        },
         "main_effects": [asdict(effect) for effect in facts.pooled.effects],
         "importances": {"method": METHOD, "shares": dict(facts.pooled.importances)},
         "commands": commands(facts),
@@ -51,6 +57,10 @@ def _trial(entry: Entry | None) -> dict[str, Any] | None:
         "error": entry.facts.get("error"),
         "configuration": entry.config,
     }
+
+
+def _answer(found: Confirmation | Ablation | None) -> Any:
+    return None if found is None else {**_plain(found), "finished": found.finished}
 
 
 def _plain(found: Any) -> Any:

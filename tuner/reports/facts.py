@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,9 @@ class Entry:
         value: the metric on the validation split; of a pruned or running one its last; None if
             there is none that is finite.
         curve: the metric after each epoch, finite values only.
-        config: every leaf by name; of a trial that tuner did not make, its parameters.
-        facts: what the worker said: seconds, epochs, seed, device, error, …
+        config: every parameter by name; of a trial that tuner did not make, those that it has.
+        facts: the trial's user attributes: seconds, epochs, seed, device, error, …; of an own
+            objective they may be anything.
     """
 
     number: int
@@ -54,12 +55,33 @@ class Entry:
 
     @property
     def seconds(self) -> float:
-        """Spent on it by all workers; 0 where nobody said."""
-        return float(self.facts.get("seconds", 0.0))
+        """Spent on it by all workers; from start to end where they did not record it."""
+        known = _amount(self.facts.get("seconds"))
+        if known is not None:
+            return known
+        if self.started is None or self.ended is None:
+            return 0.0
+        return max(0.0, (self.ended - self.started).total_seconds())
 
     @property
     def epochs(self) -> int:
-        return int(self.facts.get("epochs", max(self.curve, default=0)))
+        known = _amount(self.facts.get("epochs"))
+        return max(self.curve, default=0) if known is None else int(known)
+
+    @property
+    def interval(self) -> tuple[datetime, datetime] | None:
+        """When it was in training, as far as is known.
+
+        A trial that was released, or whose worker died, was started long before its last worker
+        took it over: the time in between is no training. So it is as long as its seconds, up to
+        its end.
+        """
+        if self.started is None:
+            return None
+        spent = timedelta(seconds=self.seconds)
+        if self.ended is None:
+            return self.started, self.started + spent
+        return min(max(self.started, self.ended - spent), self.ended), self.ended
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,8 @@ class Facts:
 
     @property
     def own(self) -> bool:
-        """Whether the objective is somebody's own: no baseline, no leaves, no test rows."""
+        """Whether the objective is somebody's own: no baseline, no parameters that are known
+        beforehand, no test rows."""
         return self.study.data is None
 
     @property
@@ -114,7 +137,7 @@ class Facts:
 
     @property
     def techniques(self) -> tuple[Node, ...]:
-        """The searched leaves that can be switched off."""
+        """The searched parameters that can be switched off."""
         return techniques(self.study)
 
     def gain(self, value: float, over: float) -> float:
@@ -130,6 +153,13 @@ class Facts:
 
         words = ("tuner", name, f"--study {quote(self.study.name)}", self.option, rest)
         return " ".join(word for word in words if word)
+
+
+def _amount(said: Any) -> float | None:
+    """A number of seconds or epochs; None for anything else that a user attribute may be."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    return float(said) if math.isfinite(said) and said >= 0 else None
 
 
 def _of(entry: Entry) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,15 +11,19 @@ import plotly.graph_objects as go
 from tuner.reports.axes import in_view, spread
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.style import BEST, COMPLETE, FADED, FAILED, PRUNED, blank
+from tuner.reports.time_spent import ended_in_order
 from tuner.views.trials import better
 
 CURVES, POINTS = 200, 60
 """Learning curves at most, and epochs of each."""
+MARKED = {"pruned": (PRUNED, 0.6), "complete": (COMPLETE, 0.8)}
+CURVED = {"pruned": (PRUNED, 0.45), "complete": (COMPLETE, 0.55), "running": (FAILED, 0.6)}
+"""States whose values are marked, and whose curves are drawn: with their colours and opacity."""
 Series = list[tuple[float, float, int]]
 
 
 def best_so_far(entries: Sequence[Entry], direction: str) -> list[Entry]:
-    """Those that were better than all before them, in the order given."""
+    """The new best trials: each better than all before it, in the order given."""
     found: list[Entry] = []
     for entry in entries:
         value = entry.value
@@ -42,30 +45,16 @@ def history(facts: Facts) -> go.Figure:
 
 
 def over_seconds(facts: Facts) -> go.Figure:
-    """Value over the seconds since the first trial began, and the best so far."""
+    """Value over the wall-clock time in which trials ran, and the best so far."""
     timed = ended_in_order(facts)
-    figure = blank("seconds since the first trial began", facts.metric)
+    figure = blank("wall-clock seconds, without pauses between runs", facts.metric)
     _marks(figure, facts, timed)
     _steps(figure, facts, timed, timed[-1][0] if timed else 0.0)
     return _framed(figure, facts)
 
 
-def ended_in_order(facts: Facts) -> list[tuple[float, Entry]]:
-    """Trials with a value that have ended, each with the seconds by then."""
-    begun = first_start(facts)
-    over = [e for e in facts.entries if e.ended and e.value is not None]
-    if begun is None:
-        return []
-    timed = [((e.ended - begun).total_seconds(), e) for e in over if e.ended is not None]
-    return sorted(timed, key=lambda pair: (pair[0], pair[1].number))
-
-
-def first_start(facts: Facts) -> datetime | None:
-    return min((e.started for e in facts.entries if e.started is not None), default=None)
-
-
 def _marks(figure: go.Figure, facts: Facts, placed: Sequence[tuple[float, Entry]]) -> None:
-    for state, colour, opacity in (("pruned", PRUNED, 0.6), ("complete", COMPLETE, 0.8)):
+    for state, (colour, opacity) in MARKED.items():
         mine = [(x, e) for x, e in placed if e.state == state]
         if mine:
             figure.add_scatter(
@@ -115,13 +104,9 @@ def _framed(figure: go.Figure, facts: Facts) -> go.Figure:
 
 def curves(facts: Facts) -> go.Figure:
     """The metric after each epoch: pruned trials faded, the best and the baseline on top."""
-    figure = blank("epoch", facts.metric)
+    figure = blank(facts.study.step, facts.metric)
     special = {e.number: e for e in (facts.baseline, facts.best) if e is not None}
-    for state, colour, opacity in (
-        ("pruned", PRUNED, 0.45),
-        ("complete", COMPLETE, 0.55),
-        ("running", FAILED, 0.6),
-    ):
+    for state, (colour, opacity) in CURVED.items():
         mine = [e for e in facts.entries if e.state == state and e.number not in special]
         _lines(figure, [e for e in spread(mine, CURVES) if e.curve], state, colour, opacity)
     if facts.baseline is not None:
@@ -158,7 +143,7 @@ def _lines(
         name=name,
         opacity=opacity,
         line={"color": colour, "width": width, "dash": dash},
-        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>",
+        hovertemplate="trial %{customdata}, at %{x}: %{y:.4g}<extra></extra>",
     )
 
 

@@ -15,10 +15,10 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
     """The numbers of `confirm`, or which command gives them."""
     found = facts.answers.confirmation
     if facts.own:
-        return (Words("An objective of one's own has no test rows that tuner knows of."),)
+        return (Words("The objective is your own: tuner knows of no test rows."),)
     if found is None or all(row.test is None for row in found.rows):
         text = (
-            "Nothing has read the test rows yet, and a report does not either: "
+            "Nothing has been measured on the test rows yet, and a report does not read them: "
             f"`{facts.command('confirm')}` measures the best few and the baseline on them."
         )
         return (Words(text),)
@@ -31,7 +31,7 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
     grid = Grid(f"{facts.metric} on the test split", columns, rows)
     outcome = facts.answers.outcome
     if outcome is None:
-        return grid, Words("How the predictions fell out was not stored with these trainings.")
+        return grid, Words("These trainings did not store their predictions on the test rows.")
     return grid, *_pictures(outcome, found.winner.label)
 
 
@@ -45,8 +45,8 @@ def _pictures(found: Outcome, winner: str) -> tuple[Part, ...]:
     if found.calibration:
         error = f"{found.calibration_error:.1%}"
         caption = (
-            "Calibration on the test rows: how often an answer is right by the probability that "
-            f"the network gave it; they are {error} apart on average. Larger marks are more rows."
+            "Calibration on the test rows: observed accuracy over predicted probability; "
+            f"the expected calibration error is {error}. Larger marks are more rows."
         )
         parts.append(Chart("calibration", caption, f"of {whose}"))
     if found.actual:
@@ -69,4 +69,4 @@ def _worst(found: Outcome) -> str:
         return "Every row is right."
     count, i, j = max(cells)
     names = found.classes
-    return f"Most often {names[i]} is taken for {names[j]}: {several(count, 'time')}."
+    return f"Most frequent error: {names[i]} predicted as {names[j]}, {several(count, 'time')}."

@@ -1,8 +1,7 @@
-"""How to make it again: the configuration, versions, seeds and commands."""
+"""How to reproduce it: the configuration, versions, seeds and commands."""
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,7 @@ from typing import Any
 from tuner.reports.facts import Facts
 from tuner.reports.parts import Code, Grid, Part, Words
 from tuner.reports.verdict import chosen_of
-from tuner.views.best import pasted
+from tuner.views.best import key, pasted, toml
 
 PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
 
@@ -21,12 +20,12 @@ def make(facts: Facts) -> tuple[Part, ...]:
     parts: list[Part] = []
     chosen = chosen_of(facts)
     if chosen is None:
-        parts.append(Words("No trial is complete, so there is no configuration to show."))
+        parts.append(Words("No trial is complete yet, so there is no configuration to show."))
     else:
         caption = f"Trial {chosen.number} as sections of a study file; what is off is left out"
         parts.append(Code(pasted(facts.study, chosen.config), "toml", caption))
     parts.append(Code(study_file(facts), "toml", "The study file"))
-    parts.append(Code("\n".join(commands(facts)), "bash", "To make it again"))
+    parts.append(Code("\n".join(commands(facts)), "bash", "To reproduce"))
     rows = tuple(versions().items())
     parts.append(Grid("Versions where this report was written", ("", "version"), rows, 2))
     rows = tuple(seeds(facts).items())
@@ -35,18 +34,15 @@ def make(facts: Facts) -> tuple[Part, ...]:
 
 
 def commands(facts: Facts) -> list[str]:
-    """The search again, and one trial again from the database alone."""
+    """The search, one trial from the database alone, and what `confirm` and `ablate` were asked."""
     seed = facts.study.search.seed
     found = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
     chosen = chosen_of(facts)
     if chosen is not None:
         found.append(facts.command("retrain", f"--trial {chosen.number}"))
-    confirmed = facts.answers.confirmation
-    if confirmed is not None:
-        top = sum(row is not confirmed.baseline for row in confirmed.rows)
-        found.append(facts.command("confirm", f"--top {max(1, top)} --seeds {confirmed.seeds}"))
-    if facts.answers.ablation is not None:
-        found.append(facts.command("ablate", f"--seeds {facts.answers.ablation.seeds}"))
+    for answer in (facts.answers.confirmation, facts.answers.ablation):
+        if answer is not None and answer.asked is not None:
+            found.append(f"{answer.asked.command} {facts.option}".strip())
     return found
 
 
@@ -79,32 +75,11 @@ def versions() -> dict[str, str]:
 def study_file(facts: Facts) -> str:
     """The study's document as TOML."""
     document = facts.study.document
-    top = [f"{toml_key(k)} = {value(v)}" for k, v in document.items() if not isinstance(v, Mapping)]
+    top = [f"{key(k)} = {toml(v)}" for k, v in document.items() if not isinstance(v, Mapping)]
     tables = [_table(name, table) for name, table in document.items() if isinstance(table, Mapping)]
     return "\n\n".join(["\n".join(top), *tables] if top else tables)
 
 
 def _table(name: str, table: Mapping[str, Any]) -> str:
-    rows = [f"{toml_key(key)} = {value(each)}" for key, each in table.items()]
-    return "\n".join([f"[{toml_key(name)}]", *rows])
-
-
-def toml_key(key: str) -> str:
-    """Bare where it may be."""
-    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else value(key)
-
-
-def value(found: Any) -> str:
-    """A value of a study file on one line.
-
-    >>> value([{"name": "sgd", "momentum": 0.9}, "é"])
-    '[{ name = "sgd", momentum = 0.9 }, "é"]'
-    """
-    if isinstance(found, Mapping):
-        rows = [f"{toml_key(key)} = {value(each)}" for key, each in found.items()]
-        return "{ " + ", ".join(rows) + " }" if rows else "{}"
-    if isinstance(found, list | tuple):
-        return "[" + ", ".join(map(value, found)) + "]"
-    # JSON's strings are TOML's, but for pairs of surrogates and one control character.
-    return json.dumps(found, ensure_ascii=False).replace("\x7f", "\\u007f")
+    rows = [f"{key(each)} = {toml(value)}" for each, value in table.items()]
+    return "\n".join([f"[{key(name)}]", *rows])

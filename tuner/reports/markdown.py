@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
-from tuner.views.markup import plain, table
+from tuner.views.markup import code, fenced, plain, table
 
 
 def markdown(title: str, description: str, found: Sequence[Section]) -> str:
@@ -14,7 +13,8 @@ def markdown(title: str, description: str, found: Sequence[Section]) -> str:
     blocks = [f"# {plain(title)}", *([plain(description)] if description else [])]
     for section in found:
         blocks.append(f"## {section.title}")
-        blocks += [text for part in section.parts if (text := _part(part))]
+        written = [text for part in section.parts if (text := _part(part))]
+        blocks += written or [plain(_alternative(section))]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -25,11 +25,16 @@ def _part(part: Part) -> str:
     if isinstance(part, Grid):
         return _grid(part)
     if isinstance(part, Code):
-        fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", part.text)), default=0))
         caption = f"{plain(part.caption)}:\n\n" if part.caption else ""
-        return f"{caption}{fence}{part.language}\n{part.text.rstrip()}\n{fence}"
+        return caption + fenced(part.text.rstrip(), part.language)
     assert isinstance(part, Chart)
     return ""
+
+
+def _alternative(section: Section) -> str:
+    """What the figures say, for a section that has nothing else."""
+    said = (f"{part.caption} {part.alternative}" for part in section.parts if type(part) is Chart)
+    return " ".join(said) or "Nothing to show."
 
 
 def _grid(grid: Grid) -> str:
@@ -42,4 +47,4 @@ def words(text: str) -> str:
     pieces = text.split("`")
     if len(pieces) % 2 == 0:
         return plain(text)
-    return "".join(f"`{each}`" if i % 2 else plain(each) for i, each in enumerate(pieces))
+    return "".join(code(each) if i % 2 else plain(each) for i, each in enumerate(pieces))

@@ -41,10 +41,10 @@ def confusion(facts: Facts) -> go.Figure:
 
 
 def calibration(facts: Facts) -> go.Figure:
-    """Share right over the probability that the network gave its answer."""
+    """Observed accuracy over the predicted probability."""
     bins = _of(facts).calibration
     most = max((count for count, _, _ in bins), default=1)
-    figure = blank("probability that the network gave", "share right")
+    figure = blank("predicted probability", "observed accuracy")
     _diagonal(figure, 0.0, 1.0, "perfectly calibrated")
     figure.add_scatter(
         x=[sure for _, sure, _ in bins],
@@ -54,7 +54,7 @@ def calibration(facts: Facts) -> go.Figure:
         name="test rows",
         line={"color": BEST},
         marker={"size": [6 + 14 * math.sqrt(count / most) for count, _, _ in bins]},
-        hovertemplate="%{customdata} rows: gave %{x:.1%}, right %{y:.1%}<extra></extra>",
+        hovertemplate="%{customdata} rows: predicted %{x:.1%}, observed %{y:.1%}<extra></extra>",
     )
     return figure.update_layout(xaxis_range=[0, 1.03], yaxis_range=[-0.03, 1.05])
 

@@ -15,8 +15,8 @@ class Outcome:
         seeds: trainings that are in it.
         classes: names, in the order of ``confusion``; empty for a quantity.
         confusion: rows of actual by columns of predicted class, added up over seeds.
-        calibration: ``(rows, mean probability, share right)`` for each tenth of the probability
-            that the network gave its answer, where there are rows.
+        calibration: ``(rows, mean probability, observed accuracy)`` for each tenth of the
+            predicted probability, where there are rows.
         actual, predicted: of a quantity, in its own unit; of every seed.
     """
 
@@ -29,7 +29,7 @@ class Outcome:
 
     @property
     def calibration_error(self) -> float:
-        """Mean distance of probability and share right, weighted by rows (Guo et al. 2017)."""
+        """The expected calibration error (Guo et al. 2017)."""
         total = sum(count for count, _, _ in self.calibration)
         return sum(n * abs(sure - right) for n, sure, right in self.calibration) / max(total, 1)
 

@@ -36,7 +36,7 @@ def _lines(side: Side) -> list[tuple[str, str]]:
         ("parameters", "–" if side.parameters is None else f"{side.parameters:,}"),
         ("trials", counts + (f", {side.running} running" if side.running else "")),
         ("training", duration(side.seconds)),
-        ("by the clock", duration(side.wall)),
+        ("wall-clock time", duration(side.wall)),
     ]
 
 

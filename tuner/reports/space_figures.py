@@ -1,7 +1,10 @@
-"""The space of the search: parallel coordinates, and one slice for each leaf."""
+"""The search space: which values the best trials have, parallel coordinates, and slices."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +12,18 @@ import plotly.graph_objects as go
 
 from tuner.reports.axes import DRAWN, apart, axis, in_view, shortened, spread
 from tuner.reports.facts import Entry, Facts
+from tuner.reports.parts import Grid
 from tuner.reports.style import BEST, COMPLETE, PRUNED, SHADES, blank
-from tuner.space import Node
+from tuner.space import Node, format_value
 
 MOST_AXES, MOST_SLICES = 12, 24
+BEST_SHARE = 0.25
+MOST_PARAMETERS, MOST_VALUES, LETTERS = 40, 3, 40
+"""Of the table of the best regions: rows, values of a choice, and letters of a value."""
 
 
 def ranked(facts: Facts) -> list[Node]:
-    """Searched leaves, the most important first; those without an importance in their order."""
+    """Searched parameters, the most important first; those without an importance in their order."""
 
     def weight(node: Node) -> float:
         return -(facts.pooled.importance(node.name) or 0.0)
@@ -25,7 +32,7 @@ def ranked(facts: Facts) -> list[Node]:
 
 
 def drawn(facts: Facts) -> list[Entry]:
-    """The complete trials that are drawn: all, or an even choice with the best among them."""
+    """The complete trials that are drawn: all, or an even sample with the best among them."""
     found = spread(facts.complete, DRAWN - 1)
     if facts.best is not None and facts.best not in found:
         found.append(facts.best)
@@ -33,12 +40,12 @@ def drawn(facts: Facts) -> list[Entry]:
 
 
 def parallel(facts: Facts) -> go.Figure:
-    """A line for each complete trial through the values of its leaves, coloured by its value."""
+    """A line for each complete trial through its parameters, coloured by its value."""
     entries = drawn(facts)
     values = np.array([e.value for e in entries], "f4")
     nodes = [n for n in ranked(facts) if all(n.name in e.config for e in entries)]
     dimensions = [_dimension(node, entries) for node in nodes[:MOST_AXES]]
-    dimensions.append({"label": facts.metric, "values": values})
+    dimensions.append({"label": shortened(facts.metric, 18), "values": values})
     low, high = in_view(values.tolist(), facts.direction) or (values.min(), values.max())
     figure = blank("", "", height=460)
     figure.add_parcoords(
@@ -68,8 +75,8 @@ def _dimension(node: Node, entries: list[Entry]) -> dict[str, Any]:
 
 
 def slice_of(facts: Facts, node: Node) -> go.Figure:
-    """The values over a leaf's range."""
-    figure = blank(shortened(node.name), facts.metric, height=300)
+    """The values over a parameter's range."""
+    figure = blank(node.name, facts.metric, height=300)
     pruned = [e for e in facts.entries if e.state == "pruned" and e.value is not None]
     _dots(figure, node, spread(pruned, DRAWN // 3), "pruned", PRUNED, 0.35, 5)
     _dots(figure, node, drawn(facts), "complete", COMPLETE, 0.7, 6)
@@ -113,3 +120,61 @@ def _dots(
         marker={"color": colour, "opacity": opacity, "size": size},
         hovertemplate="trial %{customdata}: %{y:.4g}<extra></extra>",
     )
+
+
+def best_regions(facts: Facts) -> Grid | None:
+    """The values of each parameter in the best quarter of the complete trials, beside those in
+    all of them; None where they have no parameter."""
+    names = _names(facts)
+    if not names:
+        return None
+    trials = sorted(facts.complete, key=_best_first(facts))
+    best = trials[: max(1, math.ceil(BEST_SHARE * len(trials)))]
+    groups = {f"all {len(trials):,} complete trials": trials}
+    if len(best) > 1:
+        groups[f"best {len(best):,}"] = best
+    groups["best trial"] = trials[:1]
+    rows = tuple(
+        (name, *(_values(group, name) for group in groups.values()))
+        for name in names[:MOST_PARAMETERS]
+    )
+    columns = ("parameter", *groups)
+    return Grid("Values in the best complete trials", columns, rows, len(columns))
+
+
+def _best_first(facts: Facts) -> Callable[[Entry], tuple[float, int]]:
+    sign = -1 if facts.direction == "maximize" else 1
+    return lambda entry: (sign * (entry.value or 0.0), entry.number)
+
+
+def _names(facts: Facts) -> list[str]:
+    """The searched parameters by importance; of an own objective, or where no trial has one of
+    them, those that the trials have."""
+    found = [n.name for n in ranked(facts) if any(n.name in e.config for e in facts.complete)]
+    return found or list(dict.fromkeys(name for e in facts.complete for name in e.config))
+
+
+def _values(entries: Sequence[Entry], name: str) -> str:
+    """A range of numbers, or the most frequent values with their counts."""
+    values = [entry.config[name] for entry in entries if name in entry.config]
+    if not values:
+        return "–"
+    if all(_is_number(value) for value in values):
+        low, high = min(values), max(values)
+        return _shown(low) if low == high else f"{_shown(low)} to {_shown(high)}"
+    counts = Counter(_shown(value) for value in values).most_common()
+    if len(counts) == 1:
+        return counts[0][0]
+    more = len(counts) - MOST_VALUES
+    said = ", ".join(f"{value} ({count:,})" for value, count in counts[:MOST_VALUES])
+    return f"{said} and {more} more" if more > 0 else said
+
+
+def _is_number(value: Any) -> bool:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return known and math.isfinite(value)
+
+
+def _shown(value: Any) -> str:
+    text = format_value(float(f"{value:.4g}") if isinstance(value, float) else value)
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"

@@ -1,45 +1,109 @@
-"""Where the time went."""
+"""Where the time went: training time of all workers, and the wall-clock time in which they ran."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import accumulate
 from statistics import median
 
-from tuner.reports.facts import Facts
-from tuner.reports.figures import ended_in_order
+from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
 from tuner.views.format import duration, several
+
+ENDED = ("complete", "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Wall-clock time that stands still while no trial runs: pauses between runs do not count.
+
+    Attributes:
+        spans: the times in which trials ran, in order and apart.
+    """
+
+    spans: tuple[tuple[datetime, datetime], ...]
+
+    @cached_property
+    def _by_then(self) -> tuple[float, ...]:
+        """Seconds before each span, and after the last."""
+        lengths = ((end - begin).total_seconds() for begin, end in self.spans)
+        return tuple(accumulate(lengths, initial=0.0))
+
+    @property
+    def seconds(self) -> float:
+        """In which trials ran."""
+        return self._by_then[-1]
+
+    def at(self, moment: datetime) -> float:
+        """Seconds in which trials ran before a moment."""
+        last = bisect_right(self.spans, moment, key=lambda span: span[0]) - 1
+        if last < 0:
+            return 0.0
+        begin, end = self.spans[last]
+        return self._by_then[last] + (min(moment, end) - begin).total_seconds()
+
+
+def clock(entries: Iterable[Entry]) -> Clock:
+    """The union of the times in which trials ran."""
+    found = sorted(each for entry in entries if (each := entry.interval) is not None)
+    spans: list[tuple[datetime, datetime]] = []
+    for begin, end in found:
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(end, spans[-1][1])
+        else:
+            spans.append((begin, end))
+    return Clock(tuple(spans))
+
+
+def ended_in_order(facts: Facts) -> list[tuple[float, Entry]]:
+    """Trials with a value that have ended, each with the wall-clock seconds by then."""
+    running = clock(facts.entries)
+    timed = [
+        (running.at(e.ended), e)
+        for e in facts.entries
+        if e.ended is not None and e.interval is not None and e.value is not None
+    ]
+    return sorted(timed, key=lambda pair: (pair[0], pair[1].number))
 
 
 def time_spent(facts: Facts) -> tuple[Part, ...]:
     """Seconds and epochs by how trials ended, and how much pruning left out."""
     total = sum(entry.seconds for entry in facts.entries)
     if total == 0:
-        return (Words("No trial has told yet how long it took."),)
-    wall = wall_seconds(facts)
-    text = f"Training took {duration(total)}, all workers together"
-    text += f", within {duration(wall)} by the clock." if wall else "."
-    trained = sum(entry.epochs for entry in facts.entries)
-    planned = sum(
-        int(e.config.get("epochs", e.epochs)) for e in facts.entries if e.state != "waiting"
-    )
+        return (Words("No training time is recorded yet."),)
+    text = f"Training took {duration(total)}, added up over all workers, within "
+    text += f"{duration(wall_seconds(facts))} of wall-clock time in which trials ran."
+    ended = [entry for entry in facts.entries if entry.state in ENDED]
+    trained, planned = sum(e.epochs for e in ended), sum(_planned(e) for e in ended)
     if trained < planned:
-        text += f" Of {several(planned, 'planned epoch')} {trained:,} were trained: "
-        text += f"pruning and early stopping left out {1 - trained / planned:.0%}."
-    chart = Chart("time", "Seconds of training by how the trial ended.", "see the table")
+        text += f" Of {several(planned, 'planned epoch')}, {trained:,} were trained: "
+        text += f"pruning and early stopping saved {1 - trained / planned:.0%}."
     columns = ("ended", "trials", "seconds", "share", "median trial", "epochs")
-    grid = Grid("Where the seconds of training went", columns, tuple(_rows(facts, total)))
+    grid = Grid("Training time by outcome", columns, tuple(_rows(facts, total)))
+    if not any(entry.seconds for entry in ended):
+        return Words(text), grid
+    chart = Chart("time", "Seconds of training by outcome.", "see the table")
     return Words(text), chart, grid
 
 
+def _planned(entry: Entry) -> int:
+    """Epochs of its configuration; those it had where it has no such parameter."""
+    said = entry.config.get("epochs")
+    return said if isinstance(said, int) else entry.epochs
+
+
 def wall_seconds(facts: Facts) -> float:
-    """From the first trial's start to the last one's end."""
-    ordered = ended_in_order(facts)
-    return ordered[-1][0] if ordered else 0.0
+    """The wall-clock time in which trials ran; pauses between runs do not count."""
+    return clock(facts.entries).seconds
 
 
 def _rows(facts: Facts, total: float) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for state in ("complete", "pruned", "failed", "running"):
+    for state in (*ENDED, "running"):
         mine = [entry for entry in facts.entries if entry.state == state]
         if mine:
             seconds = sum(entry.seconds for entry in mine)

@@ -9,7 +9,7 @@ from tuner.metrics import limits
 from tuner.reports.answers import Confirmation, Estimate, tested
 from tuner.reports.facts import Entry, Facts
 from tuner.space import format_value
-from tuner.views.answers import interval
+from tuner.views.answers import interval, unfinished
 from tuner.views.format import difference, number, several
 
 
@@ -31,12 +31,21 @@ def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
         f"Confirmed over {several(len(mine.values), 'seed')}: {found.winner.label} reaches "
         f"{facts.metric} {interval(mine)} on the {rows}"
     )
+    left = _left(facts, found)
     if other is None:
-        return (f"{first}. There is nothing to compare with: the baseline has no result.",)
+        return (f"{first}. There is nothing to compare with: the baseline has no result.", *left)
     if found.baseline is not None and found.winner.label == found.baseline.label:
-        return (f"{first}. Nothing that was confirmed is better on the validation rows.",)
+        return (f"{first}. Nothing that was confirmed is better on the validation rows.", *left)
     text = f"{first}; the baseline reaches {interval(other)}."
-    return text, _difference(facts, mine, other)
+    return text, _difference(facts, mine, other), *left
+
+
+def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
+    """What of the confirmation is not trained yet."""
+    left = unfinished(found, facts.option)
+    waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.left_out.items())
+    compared = f"Not compared yet: {waiting}."
+    return (f"The confirmation is {left}.", *([compared] if waiting else [])) if left else ()
 
 
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
@@ -50,7 +59,7 @@ def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
     text = f"Seed by seed it gains {_signed(found.mean)} ({low} to {high})"
     if found.clear:
         return f"{text}: {'better' if found.mean > 0 else 'worse'} than the baseline."
-    return f"{text}: no difference from the baseline that so many seeds could show."
+    return f"{text}: no significant difference from the baseline."
 
 
 def _signed(value: float) -> str:
@@ -61,8 +70,8 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     best, baseline = facts.best, facts.baseline
     if best is None or best.value is None:
         return ("No trial is complete yet, so there is nothing to recommend.",)
-    where = f"trial {best.number}, {facts.metric} {number(best.value)} on the "
-    where += facts.study.measured_on
+    where = f"trial {best.number}, {facts.metric} {number(best.value)}"
+    where += "" if facts.own else f" on the {facts.study.measured_on}"
     if baseline is None or baseline.value is None:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
         if facts.own:
@@ -75,14 +84,14 @@ def _searched(facts: Facts) -> tuple[str, ...]:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}; "
         first += f"the baseline has {number(baseline.value)}, so the gain is {_signed(gain)}."
     caution = (
-        "This is one training on the rows that chose it, and the best of many noisy numbers "
-        f"flatters itself: `{facts.command('confirm')}` says how good it really is."
+        "This is a single training, measured on the rows that selected it, so the number is "
+        f"optimistic: `{facts.command('confirm')}` measures it over seeds and on the test rows."
     )
     return first, caution
 
 
 def _differs(facts: Facts) -> tuple[str, ...]:
-    """The leaves in which the chosen configuration is not the baseline."""
+    """The parameters in which the chosen configuration differs from the baseline."""
     chosen, baseline = chosen_of(facts), facts.study.config(facts.study.baseline())
     if chosen is None or chosen.number == 0 or facts.own:
         return ()
@@ -91,7 +100,7 @@ def _differs(facts: Facts) -> tuple[str, ...]:
         for name, value in chosen.config.items()
         if baseline.get(name) != value
     ]
-    return (f"Other than in the baseline: {', '.join(changed)}.",) if changed else ()
+    return (f"It differs from the baseline in: {', '.join(changed)}.",) if changed else ()
 
 
 def chosen_of(facts: Facts) -> Entry | None:
@@ -104,18 +113,17 @@ def chosen_of(facts: Facts) -> Entry | None:
 
 def _counts(facts: Facts) -> str:
     progress = facts.progress
-    have = "has" if progress.budget == 1 else "have"
-    text = f"{progress.finished:,} of {several(progress.budget, 'trial')} {have} ended: "
+    text = f"{progress.finished:,} of {several(progress.budget, 'trial')} finished: "
     text += f"{progress.complete:,} complete, {progress.pruned:,} pruned"
-    text += f"; {progress.failed:,} failed" if progress.failed else ""
+    text += f"; {progress.failed:,} more failed" if progress.failed else ""
     if progress.running:
-        text += f"; {progress.running:,} in training, so this report is of a moment"
+        text += f"; {progress.running:,} still running"
     elif not progress.met:
-        text += f"; `{facts.command('optimize')}` goes on"
+        text += f"; `{facts.command('optimize')}` continues the search"
     return f"{text}."
 
 
 def failures(facts: Facts) -> list[tuple[str, int]]:
-    """What failed trials said, the most frequent first, and how many said so."""
+    """The errors of failed trials, the most frequent first, and how many had each."""
     said = (str(e.facts.get("error", "unknown")) for e in facts.entries if e.state == "failed")
-    return Counter(said).most_common(5)
+    return Counter((each.splitlines() or [""])[0][:300] for each in said).most_common(5)

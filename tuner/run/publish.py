@@ -11,6 +11,7 @@ from tuner.answers.confirm import read
 from tuner.storage import Artifacts, Storage
 from tuner.storage.notes import save, stamp, turn
 from tuner.storage.tidying import tidy
+from tuner.views.answers import unfinished
 from tuner.views.note import note, note_of_replicas
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob
@@ -79,6 +80,7 @@ def publish(storage: Storage, store: Artifacts, job: AnyJob) -> bool:
     new = {**_of(now), "confirmed": None if confirmed is None else confirmed.winner.label}
     if confirmed is not None:
         new["seeds"] = confirmed.seeds
+        new["confirm_left"] = unfinished(confirmed)
     if known == new:
         return False
     maximize = now.direction == "maximize"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from optuna.trial import FrozenTrial
 
 from tuner.allowed import allowing, of_person
 from tuner.answers import ablate as taking_apart
 from tuner.answers import confirm as confirming
-from tuner.answers.ablate import PATH, TAKEN_APART, VIEWS, Ablation
+from tuner.answers.ablate import PATH, VIEWS, Ablation
 from tuner.answers.confirm import Confirmation, candidates
 from tuner.answers.mixture import Mixture, mixture
 from tuner.answers.replicas import Replica, enqueue, results
@@ -20,7 +21,7 @@ from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.publish import Publisher
-from tuner.storage import OPEN, artifact_store, opened
+from tuner.storage import OPEN, Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot
 
@@ -51,12 +52,15 @@ def confirm(
     held = Held(name, options, watch)
     with allowing(of_person(options.allow)):
         wanted = confirming.wanted(held.job.study, held.trials, held.direction, top, seeds)
-        if held.train(confirming.WHAT, wanted) and held.tests:
+        labels = tuple(dict.fromkeys(each.label for each in wanted))
+        asked = confirming.Asked(labels, seeds, top, held.tests)
+        remember = partial(confirming.remember, asked=asked)
+        if held.train(confirming.WHAT, wanted, remember) and held.tests:
             epochs = confirming.epochs_found(held.storage, held.job.study)
-            held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs))
-    found = confirming.read(held.storage, held.job.study)
+            held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs), remember)
+    found = confirming.read(held.storage, held.job.study, asked)
     if found is None:
-        raise TrainingError("no training came to an end", where=name)
+        raise _too_early(name)
     store = artifact_store(held.storage, options.artifacts)
     Publisher(held.storage, store).finish(held.job)
     return found
@@ -88,23 +92,32 @@ def ablate(
     name = study if isinstance(study, str) else study.name
     held = Held(name, options, watch)
     with allowing(of_person(options.allow)):
-        mixed = held.mixture()
-        held.train(taking_apart.WHAT, taking_apart.alone(mixed, views, seeds, held.tests))
-        while PATH in views:
+        mixed, confirmed = held.mixture()
+        number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
+        asked = taking_apart.Asked(number, held.tests, confirmed, seeds, kinds)
+        remember = partial(taking_apart.remember, asked=asked)
+        wanted = taking_apart.alone(mixed, views, seeds, held.tests)
+        done = held.train(taking_apart.WHAT, wanted, remember)
+        while done and PATH in views:
             found = results(held.storage, held.job.study, taking_apart.WHAT)
             steps = taking_apart.next_steps(mixed, found, seeds, held.tests, held.sign)
-            if not steps or not held.train(taking_apart.WHAT, steps):
-                break
-    made = taking_apart.read(held.storage, held.job.study)
-    if made is None:
-        raise TrainingError("no training came to an end", where=name)
-    return replace(made, effects=tuple(each for each in made.effects if each.view in views))
+            done = bool(steps) and held.train(taking_apart.WHAT, steps, remember)
+    made = taking_apart.read(held.storage, held.job.study, asked)
+    if made is None or not made.effects:
+        raise _too_early(name)
+    return made
+
+
+def _too_early(name: str) -> TrainingError:
+    what = "too few trainings are done to compare anything"
+    return TrainingError(what, where=name, hint="the same command trains the rest")
 
 
 def _check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
-            raise UsageError(f"{count} cannot be", where=f"--{name}", hint="a number of at least 1")
+            hint = "it has to be at least 1"
+            raise UsageError(f"found {count}", where=f"--{name}", hint=hint)
 
 
 class Held:
@@ -121,16 +134,21 @@ class Held:
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)
         self.tests = self.job.data.test != 0
 
-    def train(self, what: str, wanted: Iterable[Replica]) -> bool:
-        """Trains what is not trained yet; whether all of it came to an end."""
+    def train(
+        self, what: str, wanted: Iterable[Replica], remember: Callable[[Storage, int], None]
+    ) -> bool:
+        """Trains what is not trained yet; whether all of it came to an end.
+
+        Args:
+            remember: keeps the request with the study of its trainings.
+        """
         metric = self.job.metric
         study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
         state = self.storage.progress(study_id).state
         if state != OPEN:
             hint = f"tuner resume --study {study.name} opens it again"
             raise UsageError(f"the study is {state}", where=study.name, hint=hint)
-        if what == taking_apart.WHAT:
-            self.storage.set_study_user_attr(study_id, TAKEN_APART, self.taken_apart)
+        remember(self.storage, study_id)
         job = replace(self.job, study=study, study_id=study_id)
         if self.tests:
             _ = job.finals  # before workers are forked, which share it
@@ -138,8 +156,9 @@ class Held:
             last = train(job, self.storage, self.options, place, self.watch, {})
         return last.progress.met
 
-    def mixture(self) -> Mixture:
-        """Between the baseline and the confirmed configuration, or else the best of the search."""
+    def mixture(self) -> tuple[Mixture, bool]:
+        """Between the baseline and the confirmed configuration, or else the best of the search;
+        and whether a finished `confirm` chose it."""
         study = self.job.study
         confirmed = confirming.read(self.storage, study)
         best = candidates(study, self.trials, self.direction, 1)
@@ -152,14 +171,9 @@ class Held:
             )
         chosen = None if confirmed is None else confirmed.best_but_baseline
         number = best[0].number if chosen is None else chosen.number
-        self.taken_apart = {
-            "number": number,
-            "final": self.tests,
-            "confirmed": confirmed is not None,
-        }
         epochs = confirming.epochs_found(self.storage, study)
         mixed = mixture(study, baseline, self.trials[number], epochs)
         if not mixed.techniques:
             what = f"trial {number} has the techniques of the baseline: there is nothing to ablate"
             raise UsageError(what, where=study.name)
-        return mixed
+        return mixed, confirmed is not None and confirmed.finished

@@ -41,19 +41,51 @@ def interval(found: Estimate | None) -> str:
 def confirmed(found: Confirmation) -> RenderableType:
     """The verdict, and a row for each configuration."""
     table = Table(box=None, pad_edge=False)
-    for title in ("configuration", "validation", "test", "sd over seeds"):
+    for title in ("configuration", "validation", "test", "sd over seeds", "seeds"):
         table.add_column(title)
     for each in found.rows:
         best = each is found.winner
         sd = (each.test or each.validation).sd
         row = [each.label, interval(each.validation), interval(each.test)]
-        table.add_row(*row, "" if math.isnan(sd) else number(sd), style="bold" if best else "")
+        row += ["" if math.isnan(sd) else number(sd), seeds_of(each, found)]
+        table.add_row(*row, style="bold" if best else "")
+    for label, seeds in found.left_out.items():
+        table.add_row(label, *["\N{EN DASH}"] * 3, f"{_of_asked(seeds, found)}, not compared yet")
     return Group(Text(verdict(found)), Text(), table)
 
 
+def seeds_of(row: Measured, found: Confirmation) -> str:
+    """How many seeds a configuration has, on both splits where these differ."""
+    validation = len(row.validation.values)
+    tested = 0 if row.test is None else len(row.test.values)
+    if tested in (0, validation):
+        return _of_asked(validation, found)
+    return f"{_of_asked(validation, found)} on validation, {tested} on test"
+
+
+def _of_asked(seeds: int, found: Confirmation) -> str:
+    asked = seeds if found.asked is None else found.asked.seeds
+    return str(seeds) if seeds == asked else f"{seeds} of {asked}"
+
+
+def unfinished(found: Confirmation | Ablation, option: str = "") -> str:
+    """What is left of a request and what to do about it; empty if nothing is left.
+
+    Args:
+        option: what the command needs besides, such as the database.
+    """
+    return "" if found.asked is None else found.asked.left(option)
+
+
 def verdict(found: Confirmation) -> str:
-    """Which configuration, and how good it really is."""
-    winner, seeds = found.winner, several(found.seeds, "seed")
+    """Which configuration, how good it really is, and whether all of it is trained."""
+    left = unfinished(found)
+    return f"{_verdict(found)}; {left}" if left else _verdict(found)
+
+
+def _verdict(found: Confirmation) -> str:
+    winner = found.winner
+    seeds = several(len(_of(winner).values), "seed")
     rows = "test" if winner.test else "validation"
     said = f"{found.study}: {winner.label} has {found.metric} {interval(_of(winner))}"
     said += f" on the {rows_of(rows, found.folds)} over {seeds}"
@@ -71,7 +103,7 @@ def _of(measured: Measured) -> Estimate:
 def ablated(found: Ablation) -> RenderableType:
     """A sentence for each technique, by view, and what the search's trials say beside it."""
     where = rows_of(found.rows, found.folds)
-    chosen = "confirmed" if found.confirmed else "not confirmed: `tuner confirm` comes first"
+    chosen = "confirmed" if found.confirmed else "not confirmed: run `tuner confirm` first"
     parts: list[RenderableType] = [
         Text(
             f"{found.study}: what each technique adds to {found.metric} on the {where}, "
@@ -83,6 +115,8 @@ def ablated(found: Ablation) -> RenderableType:
         if words:
             parts += [Text(), Text(title.format(number=found.number), style="bold")]
             parts += [Text(f"  {each}") for each in words]
+    if left := unfinished(found):
+        parts += [Text(), Text(left)]
     return Group(*parts, *_pooled(found))
 
 
@@ -118,4 +152,4 @@ def _main(effect: MainEffect, found: Ablation) -> str:
 
 def document(found: Confirmation | Ablation) -> dict[str, Any]:
     """All of it, for JSON."""
-    return asdict(found)
+    return {**asdict(found), "finished": found.finished}

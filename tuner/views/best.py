@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config
-from tuner.views.answers import verdict
+from tuner.views.answers import document, verdict
 from tuner.views.format import difference, duration, number
 from tuner.views.recommended import recommended
 from tuner.views.trials import Best
@@ -38,8 +38,8 @@ def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | No
         "best_of_search": found.first,
         "value": found.value,
         "baseline": None if found.baseline is None else _baseline(found.baseline),
-        "confirmed": confirmed and {**asdict(confirmed), "verdict": verdict(confirmed)},
-        **{key: found.facts.get(key) for key in ATTRIBUTES},
+        "confirmed": confirmed and {**document(confirmed), "verdict": verdict(confirmed)},
+        **{name: found.facts.get(name) for name in ATTRIBUTES},
         "configuration": found.configuration,
         "measured_on": study.measured_on,
         "toml": pasted(study, found.configuration),
@@ -54,7 +54,7 @@ def view(best: Mapping[str, Any]) -> str:
     """The numbers as comments and then the snippet, so that all of it may be pasted."""
     numbers = _numbers(best)
     width = max(len(name) for name, _ in numbers)
-    comments = [f"# {name:{width}}  {value}" for name, value in numbers]
+    comments = [f"# {name:{width}}  {_line(value)}" for name, value in numbers]
     return "\n".join([*comments, "", best["toml"].rstrip()])
 
 
@@ -65,7 +65,7 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("study", str(best["study"])),
         ("trial", _trial(best)),
         (
-            best["metric"],
+            _line(best["metric"]),
             f"{number(best['value'])} on the {place}",
         ),
     ]
@@ -75,8 +75,8 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("baseline", text))
     if best.get("confirmed") is not None:
         found.append(("confirmed", best["confirmed"]["verdict"]))
-    known = [(key, best[key]) for key in ATTRIBUTES if best[key] is not None]
-    return found + [(key.replace("_", " "), _attribute(key, value)) for key, value in known]
+    known = [(name, best[name]) for name in ATTRIBUTES if best[name] is not None]
+    return found + [(name.replace("_", " "), _attribute(name, value)) for name, value in known]
 
 
 def _trial(best: Mapping[str, Any]) -> str:
@@ -87,10 +87,16 @@ def _trial(best: Mapping[str, Any]) -> str:
     return f"{best['number']}, chosen by confirm{other}"
 
 
-def _attribute(key: str, value: Any) -> str:
-    if key == "seconds":
-        return duration(value)
-    return number(value) if isinstance(value, float) else str(value)
+def _attribute(name: str, value: Any) -> str:
+    """The attributes of an own objective may be anything."""
+    if isinstance(value, float):
+        return duration(value) if name == "seconds" else number(value)
+    return str(value)
+
+
+def _line(text: str) -> str:
+    """On one line, as a comment has to be."""
+    return " ".join(text.split())
 
 
 def snippet(config: Config) -> str:
@@ -116,13 +122,19 @@ def snippet(config: Config) -> str:
             elif value != (leaf.default if section == "data" else leaf.off):
                 rows.append((leaf.name, with_leaves(config, value) if leaf.options else value))
         if rows:
-            lines += [f"[{section}]", *(f"{key} = {toml(value)}" for key, value in rows), ""]
+            lines += [f"[{section}]", *(f"{name} = {toml(value)}" for name, value in rows), ""]
     return "\n".join(lines)
 
 
 def pasted(study: Study, config: Config) -> str:
     """A configuration for a study file; the parameters of an own objective are to try first."""
-    return snippet(config) if study.nodes else f"[search]\nenqueue = [{toml(config)}]\n"
+    if study.nodes:
+        return snippet(config)
+    known = {name: value for name, value in config.items() if value is not None}
+    lost = [
+        f"# {_line(name)} is None, for which TOML has no value" for name in config.keys() - known
+    ]
+    return "\n".join([*sorted(lost), "[search]", f"enqueue = [{toml(known)}]", ""])
 
 
 def _plain(config: Config) -> list[tuple[str, Any]]:
@@ -139,15 +151,22 @@ def with_leaves(config: Config, name: str) -> Any:
 
 
 def toml(value: Any) -> str:
-    """A value as TOML, floats at full precision.
+    """A value as TOML on one line, floats at full precision.
 
-    >>> toml(True), toml(1e-05), toml("adam"), toml({"name": "sgd", "momentum": 0.9})
-    ('true', '1e-05', '"adam"', '{ name = "sgd", momentum = 0.9 }')
+    >>> toml(True), toml(1e-05), toml("😀"), toml({"name": "sgd", "momentum": 0.9})
+    ('true', '1e-05', '"😀"', '{ name = "sgd", momentum = 0.9 }')
     """
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {toml(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)
+        rows = [f"{key(k)} = {toml(v)}" for k, v in value.items()]
+        return "{ " + ", ".join(rows) + " }" if rows else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    # JSON's strings are TOML's, but for pairs of surrogates and one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _key(key: str) -> str:
-    return key if BARE.fullmatch(key) else json.dumps(key)
+def key(name: str) -> str:
+    """A key as TOML: bare where it may be."""
+    return name if BARE.fullmatch(name) else toml(name)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
+NUMBERED = re.compile(r"^(\s*\d+)([.)])(?=\s|$)")
+MARKED = re.compile(r"^(\s*)([-+=])(?=[-+=\s]|$)")
+"""What would begin a list, a line across the page, or a heading."""
 
 
 def plain(text: str) -> str:
@@ -14,7 +17,20 @@ def plain(text: str) -> str:
     >>> plain("a_b | <script>")
     'a\\\\_b \\\\| \\\\<script\\\\>'
     """
-    return SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))
+    text = SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))
+    return MARKED.sub(r"\1\\\2", NUMBERED.sub(r"\1\\\2", text))
+
+
+def code(text: str) -> str:
+    """Text as code within a line, which nothing in it ends.
+
+    >>> code("a`b"), code("`")
+    ('``a`b``', '`` ` ``')
+    """
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    blank = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{blank}{text}{blank}{ticks}" if text else ""
 
 
 def fenced(text: str, language: str) -> str:

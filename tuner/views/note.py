@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuner.space import format_value
 from tuner.views.answers import verdict
 from tuner.views.format import difference, number, several
-from tuner.views.markup import fenced, plain, table
+from tuner.views.markup import code, fenced, plain, table
 from tuner.views.snapshot import Snapshot
 from tuner.views.summary import next_commands
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 MOST_LEAVES = 40
-"""Leaves that are listed: every look at the dashboard reads all notes."""
+"""Parameters that are listed: every look at the dashboard reads all notes."""
 
 
 def note(snapshot: Snapshot, study: Study, confirmed: Confirmation | None = None) -> str:
@@ -38,7 +38,7 @@ def note_of_replicas(name: str, study: str) -> str:
     what = name.rpartition(":")[2]
     return (
         f"# {plain(name)}\n\nTrainings of known configurations of {plain(study)}, for "
-        f"`tuner {what}`: its trials say which (`replica`), with which seed, and on which rows."
+        f"`tuner {what}`: the attribute `replica` of each trial has its configuration and seed."
     )
 
 
@@ -70,7 +70,7 @@ def _searched(snapshot: Snapshot, study: Study) -> list[str]:
     best = {} if snapshot.best is None else snapshot.best.config
     if not study.nodes:
         known = describe.objective(study)  # type: ignore[arg-type]  # no nodes: it is one
-        own = f"The parameters that the objective `{known['objective']}` suggests."
+        own = f"The parameters that the objective {code(known['objective'])} suggests."
         suggested = [(name, format_value(value)) for name, value in best.items()]
         return [own, *_rows(("parameter", "best so far"), suggested, 2)]
     rows = [
@@ -83,17 +83,17 @@ def _searched(snapshot: Snapshot, study: Study) -> list[str]:
         for leaf in describe.leaves(study)
         if leaf["searched"]
     ]
-    return _rows(("leaf", "is or may be", "baseline", "best so far"), rows, 4)
+    return _rows(("parameter", "value or range", "baseline", "best so far"), rows, 4)
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> list[str]:
     more = len(rows) - MOST_LEAVES
     shown = [table(columns, rows[:MOST_LEAVES], numbers)] if rows else []
-    return [*shown, f"and {more} more: `tuner check` lists all"] if more > 0 else shown
+    return [*shown, f"and {more} more: `tuner check` lists them"] if more > 0 else shown
 
 
 def _commands(snapshot: Snapshot) -> list[str]:
     commands = next_commands(snapshot)
     width = max(len(command) for command, _ in commands)
     lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
-    return ["where `TUNER_STORAGE` is this database:", fenced("\n".join(lines), "bash")]
+    return ["With `TUNER_STORAGE` set to this database:", fenced("\n".join(lines), "bash")]

@@ -29,7 +29,8 @@ def _headline(snapshot: Snapshot) -> str:
     counts = f"{progress.pruned} pruned, {progress.failed} failed"
     done = f"{progress.finished} of {several(progress.budget, 'trial')}, {counts}"
     if progress.met and not snapshot.ended:
-        return f"{name}: the budget was met already: {done}"
+        trials = several(progress.finished, "trial")
+        return f"{name}: already complete: {trials}, budget {progress.budget}; {counts}"
     return f"{name}: {done}, in {duration(snapshot.elapsed)}"
 
 
@@ -50,7 +51,7 @@ def _values(snapshot: Snapshot, best: Best) -> Table:
 def _configuration(snapshot: Snapshot, best: Best) -> Table:
     baseline = snapshot.baseline.config if snapshot.baseline else None
     table = Table(box=None, pad_edge=False)
-    for title in ("leaf", "best", "baseline"):
+    for title in ("parameter", "best", "baseline"):
         table.add_column(title)
     for name, value, differs in leaves(best.config, baseline, snapshot.searched):
         known = format_value(baseline[name]) if baseline and name in baseline else "–"

@@ -26,7 +26,7 @@ def plain_table(*columns: str, title: str = "") -> Table:
 
 
 def check(study: Record) -> RenderableType:
-    """What ``tuner check`` says of a study: leaves, data and the size of the search.
+    """What ``tuner check`` says of a study: parameters, data and the size of the search.
 
     Args:
         study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``; or
@@ -34,7 +34,7 @@ def check(study: Record) -> RenderableType:
     """
     if "objective" in study:
         return _objective(study)
-    table = plain_table("leaf", "is or may be", "baseline", "what it is")
+    table = plain_table("parameter", "value or range", "baseline", "what it is")
     for leaf in study["leaves"]:
         baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
         row = (leaf["name"], leaf["may_be"], baseline, _about(leaf))
@@ -79,9 +79,9 @@ def data_lines(data: Record) -> list[str]:
     rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
     if data["folds"]:
         rows = f"{data['folds']} folds, the last with {rows}"
-    each = f"{shape} numbers" if data["words"] is None else f"at most {shape} words"
+    each = f"; {shape} features" if data["words"] is None else f", each of at most {shape} words"
     known = "" if data["words"] is None else f" ({data['words']:,} are known)"
-    lines = [f"data      {rows}, each of {each}{known}; {data['task']}{classes}"]
+    lines = [f"data      {rows}{each}{known}; {data['task']}{classes}"]
     test = data["test"]
     lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
     counts = data["balance"]
@@ -106,7 +106,7 @@ def extent_lines(extent: Record) -> list[str]:
 
 def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
     """Techniques, optimizers, schedules and families."""
-    techniques = plain_table("technique", "off", "to begin with", "what it does", "source")
+    techniques = plain_table("technique", "off", "suggested range", "what it does", "source")
     for each in found["techniques"]:
         needs = ("; needs images" if each["images"] else "") + (
             "; needs classes" if each["classes"] else ""
@@ -127,8 +127,8 @@ def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
 
 
 def _named(title: str, entries: Sequence[Record]) -> Table:
-    """A name's leaves, one a line: each with its default, and where to begin a search."""
-    table = plain_table(title, "leaf", "default", "to begin with", "what it is", "source")
+    """The parameters of each name, one a line, with its default and a range to search."""
+    table = plain_table(title, "parameter", "default", "suggested range", "what it is", "source")
     for entry in entries:
         rows = [
             (leaf["name"], format_value(leaf["default"]), leaf["suggested"], leaf["doc"])
