@@ -113,7 +113,8 @@ def standing(
 def comparable(
     seeds: Mapping[Row, AbstractSet[int]], least: int = 1, must: AbstractSet[Row] = frozenset()
 ) -> tuple[tuple[Row, ...], tuple[int, ...]]:
-    """The rows to compare and the seeds that all of them have: the largest full table.
+    """The rows to compare and the seeds that all of them have: the largest full table; of two
+    as large, the one with more rows.
 
     Args:
         seeds: of each row.
@@ -126,7 +127,7 @@ def comparable(
         rows = tuple(row for row, have in seeds.items() if have >= mine)
         if mine and len(rows) >= least and must <= set(rows):
             found = rows, tuple(sorted(mine))
-            best = max(best, found, key=lambda each: (len(each[0]) * len(each[1]), len(each[1])))
+            best = max(best, found, key=lambda each: (len(each[0]) * len(each[1]), len(each[0])))
     return best
 
 
