@@ -77,7 +77,7 @@ def test_a_configuration_with_one_seed_does_not_win(kept: Kept, remembered: bool
     found = kept.read()
     assert found.winner.label == kept.first
     assert {len(each.validation.values) for each in found.rows} == {found.seeds} == {3}
-    assert found.left_out == {kept.second: 1}
+    assert found.too_few == {kept.second: 1}
     assert not found.finished
     assert found.asked is not None
     assert found.asked.wanted == (18 if remembered else 9)
@@ -166,7 +166,7 @@ def test_a_confirm_shows_what_it_asked_for_whatever_is_stored(searched: Any) -> 
         found = confirm("small", searched.options, top=top, seeds=seeds)
         assert {each.label for each in found.rows} == labels
         assert found.finished
-        assert (found.seeds, found.left_out) == (seeds, {})
+        assert (found.seeds, found.too_few) == (seeds, {})
         for each in found.rows:
             assert each.test is not None
             assert len(each.validation.values) == len(each.test.values) == seeds

@@ -103,7 +103,7 @@ class Confirmation:
             test rows have one network, trained on all others.
         asked: the seeds that were asked for, how many trainings are done, and the command that
             trains the rest.
-        left_out: configurations that have too few seeds to be compared yet, and how many.
+        too_few: configurations that have too few seeds to be compared yet, and how many.
     """
 
     study: str
@@ -115,7 +115,7 @@ class Confirmation:
     seeds: int
     folds: int | None = None
     asked: Standing | None = None
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    too_few: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -244,7 +244,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
         seeds=len(rows[0].validation.values),
         folds=study.folds,
         asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, found),
-        left_out={label: n for label, n in counts.items() if label not in validation},
+        too_few={label: n for label, n in counts.items() if label not in validation},
     )
 
 

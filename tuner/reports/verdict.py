@@ -43,7 +43,7 @@ def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
 def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     """What of the confirmation is not trained yet."""
     left = unfinished(found, facts.option)
-    waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.left_out.items())
+    waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.too_few.items())
     compared = f"Not compared yet: {waiting}."
     return (f"The confirmation is {left}.", *([compared] if waiting else [])) if left else ()
 

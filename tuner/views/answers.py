@@ -49,7 +49,7 @@ def confirmed(found: Confirmation) -> RenderableType:
         row = [each.label, interval(each.validation), interval(each.test)]
         row += ["" if math.isnan(sd) else number(sd), seeds_of(each, found)]
         table.add_row(*row, style="bold" if best else "")
-    for label, seeds in found.left_out.items():
+    for label, seeds in found.too_few.items():
         table.add_row(label, *["\N{EN DASH}"] * 3, f"{_of_asked(seeds, found)}, not compared yet")
     return Group(Text(verdict(found)), Text(), table)
 
