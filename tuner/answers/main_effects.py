@@ -44,7 +44,7 @@ def main_effect(
     """Of one technique.
 
     Args:
-        off_value: what its leaf is where it is off.
+        off_value: the value with which it is off.
         sign: 1 where more is better, else -1.
         limits: what a difference of two values can be.
     """

@@ -95,7 +95,7 @@ def mixture(
 
 
 def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A leaf, with those of the option that it names."""
+    """A parameter, with those of the option that it names."""
     value = config[name]
     if not isinstance(value, str):
         return {name: value}

@@ -48,14 +48,14 @@ class Pooled:
         ]
         return pd.DataFrame(rows)
 
-    def importance(self, leaf: str) -> float | None:
-        """That of a leaf or of its switch, whichever is larger; None where it has none."""
-        known = [self.importances.get(name) for name in (leaf, f"{leaf}.on")]
+    def importance(self, name: str) -> float | None:
+        """That of a parameter or of its switch, whichever is larger; None where it has none."""
+        known = [self.importances.get(each) for each in (name, f"{name}.on")]
         return max((share for share in known if share is not None), default=None)
 
 
 def techniques(study: Study) -> tuple[Node, ...]:
-    """The leaves that the study searches and that can be switched off."""
+    """The parameters that the study searches and that can be switched off."""
     return tuple(n for n in walk(study.nodes) if n.searched and n.leaf.off is not None)
 
 

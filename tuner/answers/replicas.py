@@ -37,7 +37,7 @@ class Replica:
             random numbers, so that their differences are of pairs.
         final: train on all rows of the search, measure on the test rows.
         stop_after: epochs; none is as many as the configuration says.
-        override: leaves that are not as the parameters say.
+        override: values that differ from the configuration's.
     """
 
     label: str

@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from tuner.views.snapshot import Snapshot
 
 Top = Annotated[
-    int, typer.Option("--top", envvar="TUNER_TOP", min=1, help="So many of the best trials.")
+    int,
+    typer.Option(
+        "--top", envvar="TUNER_TOP", min=1, help="How many of the best trials to train again."
+    ),
 ]
 Seeds = Annotated[
     int,
-    typer.Option("--seeds", envvar="TUNER_SEEDS", min=1, help="Trainings of each configuration."),
+    typer.Option(
+        "--seeds", envvar="TUNER_SEEDS", min=1, help="How often to train each configuration."
+    ),
 ]
 View = Annotated[
     list[str] | None,
@@ -35,7 +40,8 @@ View = Annotated[
         "--view",
         envvar="TUNER_VIEW",
         metavar="off|on|path",
-        help="Switched off alone, on alone, or the path from the baseline.  [default: all]",
+        help="off: each technique switched off alone; on: each switched on alone; path: from the "
+        "baseline to the best, one at a time. May be repeated.  [default: all]",
     ),
 ]
 
@@ -51,7 +57,7 @@ def confirm(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Train the best few over seeds, and measure them on the test rows."""
+    """Train the best few over several seeds and measure them on the test rows."""
     from tuner import run
     from tuner.cli.lookup import opened, stored_id
     from tuner.views.answers import confirmed, document
@@ -75,7 +81,7 @@ def ablate(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Find out which technique contributed how much, with intervals over seeds."""
+    """Measure what each technique contributes, over several seeds, with intervals."""
     from tuner import run
     from tuner.answers.ablate import VIEWS
     from tuner.cli.lookup import opened, stored_id
@@ -107,5 +113,5 @@ class _Counting:
     def left(self) -> None:
         """Says so where trainings are left, as after a time limit."""
         if self.last is not None and not self.last.progress.met:
-            what = "not all trainings are done, and these are the numbers so far"
+            what = "unfinished: not all trainings are done, and these are the results so far"
             typer.echo(f"{what}; the same command goes on", err=True)

@@ -17,7 +17,7 @@ Out = Annotated[
         "--out",
         envvar="TUNER_OUT",
         metavar="FILE",
-        help="The file, which is replaced if it is there; - is stdout.  [default: report.html]",
+        help="The file; an existing one is replaced; - is stdout.  [default: report.html]",
     ),
 ]
 Format = Annotated[
@@ -26,7 +26,7 @@ Format = Annotated[
         "--format",
         envvar="TUNER_FORMAT",
         metavar="html|md|json",
-        help="How it is written.  [default: by the file's ending, else html]",
+        help="The format.  [default: by the file's ending, else html]",
     ),
 ]
 Names = Annotated[

@@ -27,7 +27,7 @@ FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
 
 
 def draw(facts: Facts, names: Sequence[str]) -> dict[str, go.Figure]:
-    """Those of these names; a slice's is ``slice-`` and its leaf's."""
+    """Those of these names; a slice's is ``slice-`` and its parameter's."""
     nodes = {SLICE + node.name: node for node in facts.searched}
     return {
         name: space_figures.slice_of(facts, nodes[name]) if name in nodes else FIGURES[name](facts)

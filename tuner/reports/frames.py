@@ -13,7 +13,7 @@ COLUMNS = ("number", "state", "value", "seconds", "epochs")
 
 
 def trials_frame(facts: Facts) -> pd.DataFrame:
-    """One row for each trial; a leaf that a trial does not have is missing in its row."""
+    """One row for each trial; a parameter that a trial does not have is missing in its row."""
     import pandas as pd
 
     rows = [

@@ -55,7 +55,7 @@ class Report:
         return draw(self.facts, names)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each trial: number, state, value, seconds, epochs, and every leaf."""
+        """One row for each trial: number, state, value, seconds, epochs, and every parameter."""
         return trials_frame(self.facts)
 
     def html(self) -> str:

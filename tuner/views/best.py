@@ -138,14 +138,14 @@ def pasted(study: Study, config: Config) -> str:
 
 
 def _plain(config: Config) -> list[tuple[str, Any]]:
-    """The leaves that stand beside the name of somebody's own family."""
+    """The parameters that stand beside the name of somebody's own family."""
     from tuner.training.plan import OTHERS
 
     return [(k, v) for k, v in config.items() if "." not in k and k not in OTHERS]
 
 
 def with_leaves(config: Config, name: str) -> Any:
-    """An option's name, or its table where it has leaves."""
+    """An option's name, or its table where it has parameters."""
     own = {k.removeprefix(f"{name}."): v for k, v in config.items() if k.startswith(f"{name}.")}
     return {"name": name, **own} if own else name
 

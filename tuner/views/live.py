@@ -58,7 +58,7 @@ def _best_line(snapshot: Snapshot) -> Text:
 
 
 def _configuration(snapshot: Snapshot) -> Table | None:
-    """The best one's leaves; what differs from the baseline is bold."""
+    """The best trial's parameters; what differs from the baseline is bold."""
     if snapshot.best is None:
         return None
     baseline = snapshot.baseline.config if snapshot.baseline else None

@@ -26,12 +26,12 @@ class Recommendation:
         study, metric, direction: what was searched for, and whether more or less is better.
         number, value: of its trial, one training of the search.
         measured_on: what the value was measured on, in words.
-        configuration: the value of every leaf.
+        configuration: the value of every parameter.
         baseline: trial 0, where it is complete.
         first: the best of the search; another one where `confirm` chose otherwise.
-        confirmed: what `confirm` measured; none where it has not run, and the trial was then
-            chosen by the number that it is praised with.
-        facts: what the worker said: epochs, seconds, seed, device, …
+        confirmed: what `confirm` measured, and whether it is finished; none where it has not run,
+            and the trial was then chosen by the very value that is shown.
+        facts: the trial's attributes: epochs, seconds, seed, device, …
     """
 
     study: str
@@ -47,7 +47,7 @@ class Recommendation:
     facts: Mapping[str, Any] = field(repr=False)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each leaf: its value, the baseline's, and whether they differ."""
+        """A row for each parameter: its value, the baseline's, and whether they differ."""
         import pandas as pd
 
         before = {} if self.baseline is None else self.baseline.config
