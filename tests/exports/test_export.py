@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import tuner
+from tuner.answers.confirm import Asked, remember
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
 from tuner.training.evaluate import predict as outputs_of
@@ -134,15 +135,27 @@ def test_a_final_training_has_all_rows_and_the_epochs_of_the_trial(
 def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path) -> None:
     training = {"epochs": 2, "learning_rate": tuner.Range(1e-4, 1e-1, log=True)}
     search = {"trials": 4, "pruner": "none", "sampler": "random"}
-    options = trained("sure", data=data("mlp"), training=training, search=search)
+    about = "<b>Sure</b> | `x`\n# no heading"
+    options = trained("sure", data=data("mlp"), training=training, search=search, description=about)
     tuner.export("sure", tmp_path / "before", options)
     assert "the best of the search, not confirmed" in (tmp_path / "before" / CARD).read_text()
-    winner = tuner.confirm("sure", options, top=3, seeds=2).winner
+    found = tuner.confirm("sure", options, top=3, seeds=2)
+    winner = found.winner
     made = tuner.export("sure", tmp_path / "after", options)
     card = (tmp_path / "after" / CARD).read_text()
     assert made.number == winner.number
     assert "the winner of `tuner confirm`" in card
     assert "over 2 trainings of the configuration on the test rows" in card
+    assert "\\<b\\>Sure\\</b\\> \\| \\`x\\` \\# no heading\n" in card
+    storage = tuner.open_storage(options.storage)
+    asked = Asked(tuple(row.label for row in found.rows), 5, 3, True)
+    remember(storage, storage.get_study_id_from_name("sure:confirm"), asked)
+    tuner.export("sure", tmp_path / "unfinished", options, trial=winner.number)
+    card = (tmp_path / "unfinished" / CARD).read_text()
+    command = "tuner confirm --study sure --top 3 --seeds 5"
+    done = f"{4 * len(found.rows)} of {10 * len(found.rows)} trainings are done"
+    assert "over 2 trainings of the configuration on the test rows" in card
+    assert f"{done}; `{command}` trains the rest." in card
 
 
 def test_the_module_is_of_plain_layers_and_takes_a_gradient(
