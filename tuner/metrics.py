@@ -162,7 +162,13 @@ METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(
-            "accuracy", "classification", "maximize", accuracy, "share right, in [0, 1]", 0.0, 1.0
+            "accuracy",
+            "classification",
+            "maximize",
+            accuracy,
+            "share of correct predictions, in [0, 1]",
+            0.0,
+            1.0,
         ),
         Metric(
             "balanced_accuracy", "classification", "maximize", balanced_accuracy, _RECALLS, 0.0, 1.0

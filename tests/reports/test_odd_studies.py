@@ -19,6 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from tuner.errors import UsageError
 from tuner.exports.chosen import chosen
 from tuner.reports.compare import comparison
 from tuner.reports.report import report_of
@@ -184,8 +185,13 @@ def test_best_and_compare_answer(place: Any, make_trial: Trial, name: str) -> No
         console.print(side_by_side(found))
     assert "wall-clock time" in captured.get()
     best = record(place.storage, facts.study, 1)
-    assert (best is None) == (not any(t.state.name == "COMPLETE" for t in trials(make_trial)))
-    if best is not None:
+    assert (best is None) == (not facts.complete)
+    if best is None:
+        with pytest.raises(UsageError, match="no trial of 'made' is complete yet"):
+            chosen(place.storage, facts.study, 1, None)
+    else:
+        assert facts.best is not None
+        assert best["number"] == facts.best.number
         assert tomllib.loads(view(best)) == tomllib.loads(best["toml"])
         assert chosen(place.storage, facts.study, 1, None).trial.number == best["number"]
 

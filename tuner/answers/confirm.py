@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,8 @@ def candidates(
     Raises:
         UsageError: no trial is complete.
     """
-    done = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
+    ended = (t for t in trials if t.state == TrialState.COMPLETE and t.values)
+    done = [trial for trial in ended if isfinite(trial.values[0])]
     if not done:
         raise UsageError(
             f"no trial of {study.name!r} is complete yet",

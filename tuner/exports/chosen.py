@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from tuner.answers import confirm
 from tuner.answers.confirm import Measured
@@ -12,7 +12,7 @@ from tuner.errors import UsageError
 from tuner.storage import Storage, measured
 from tuner.study import Study
 from tuner.views.answers import unfinished
-from tuner.views.trials import best_trial
+from tuner.views.trials import best_trial, complete
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         UsageError: no trial is complete, or that one is not.
     """
     trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
+    done = [trial for trial in trials if complete(trial)]
     if number is not None:
-        _check(study.name, trials, complete, number)
-    if not complete:
+        _check(study.name, trials, done, number)
+    if not done:
         raise UsageError(
             f"no trial of {study.name!r} is complete yet",
             hint=f"tuner optimize --study {study.name} trains some",
@@ -55,16 +55,16 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         winner = found.winner.number
         why = f"the winner of {'an unfinished ' if left else ''}`tuner confirm`"
         return Chosen(trials[winner], why, confirmed[winner], left)
-    best = best_trial(complete, measured(storage, study_id)[1])
+    best = best_trial(done, measured(storage, study_id)[1])
     assert best is not None
     return Chosen(best, "the best of the search, not confirmed")
 
 
-def _check(name: str, trials: list[FrozenTrial], complete: list[FrozenTrial], number: int) -> None:
+def _check(name: str, trials: list[FrozenTrial], done: list[FrozenTrial], number: int) -> None:
     if not 0 <= number < len(trials):
         hint = f"0 to {len(trials) - 1}" if trials else f"tuner optimize --study {name} makes some"
         raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
-    if trials[number] in complete:
+    if trials[number] in done:
         return
     state = trials[number].state.name.lower()
     best = f"`tuner best --study {name}` names one that is"

@@ -20,8 +20,8 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
 
     Of classes: ``confusion``, rows of actual by columns of predicted class (left out beyond 40
     classes), with ``classes``, and ``calibration``: for each tenth of the largest probability
-    ``[rows, mean probability, share right]`` (Guo et al. 2017). Of a quantity, in its own unit:
-    ``actual`` and ``predicted`` of at most 500 rows, evenly over all.
+    ``[rows, mean probability, observed accuracy]`` (Guo et al. 2017). Of a quantity, in its
+    own unit: ``actual`` and ``predicted`` of at most 500 rows, evenly over all.
     """
     outputs, y = outputs_of(trainer)
     target = trainer.data.target

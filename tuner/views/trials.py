@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,14 +66,17 @@ def better(a: float, b: float, direction: str) -> bool:
 
 
 def best_trial(trials: Sequence[FrozenTrial], direction: str) -> FrozenTrial | None:
-    """The best complete trial; the first of equal ones."""
+    """The best complete trial with a finite value; the first of equal ones."""
     best: FrozenTrial | None = None
     for trial in trials:
-        if trial.state.name == "COMPLETE" and (
-            best is None or better(_value(trial), _value(best), direction)
-        ):
+        if complete(trial) and (best is None or better(_value(trial), _value(best), direction)):
             best = trial
     return best
+
+
+def complete(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end with a value that can be compared: a finite one."""
+    return trial.state.name == "COMPLETE" and math.isfinite(_value(trial))
 
 
 def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best | None:
@@ -115,7 +119,7 @@ def ended(
     best: tuple[int, float] | None = None
     for trial in sorted(over, key=_completed):
         state = names[trial.state.name]
-        if state == "complete" and (best is None or better(_value(trial), best[1], direction)):
+        if complete(trial) and (best is None or better(_value(trial), best[1], direction)):
             best = trial.number, _value(trial)
         if before <= 0:
             epoch = max(trial.intermediate_values, default=0)
