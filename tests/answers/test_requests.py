@@ -262,3 +262,37 @@ def _text(found: Any) -> str:
     with console.capture() as captured:
         console.print(found)
     return captured.get()
+
+
+def test_what_an_interrupted_request_left_is_not_trained_by_a_smaller_one(searched: Any) -> None:
+    kept = Kept(searched.url)
+    kept.confirm({})
+    held = kept.storage.get_study_id_from_name("small:confirm")
+    found = confirm("small", searched.options, top=1, seeds=1)
+    assert found.finished
+    assert (found.seeds, len(found.rows)) == (1, 2)
+    trained = [
+        t for t in open_storage(searched.url).get_all_trials(held) if t.user_attrs.get("ended")
+    ]
+    assert len(trained) == 4  # on the validation rows, and on the test rows
+    more = confirm("small", searched.options, top=2, seeds=2)
+    assert more.finished
+    assert {len(each.validation.values) for each in more.rows} == {2}
+    states = [t.state for t in open_storage(searched.url).get_all_trials(held)]
+    assert TrialState.WAITING not in states
+
+
+def test_a_training_that_diverged_is_done_and_not_compared(kept: Kept) -> None:
+    values = validated(kept.first, 0.8, 0.8, 0.8) | validated(BASELINE, 0.7, 0.7, 0.7)
+    kept.confirm(values)
+    held = kept.storage.get_study_id_from_name("small:confirm")
+    for trial in kept.storage.get_all_trials(held):
+        if trial.state == TrialState.WAITING:
+            kept.storage.set_trial_user_attr(trial._trial_id, "ended", "diverged")
+            kept.storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED)
+    confirming.remember(kept.storage, held, confirming.Asked(kept.labels, 3, 2, False))
+    found = kept.read()
+    assert found.finished
+    assert found.too_few == {kept.second: 0}
+    assert "0 of 3, not compared" in _text(confirmed(found))
+    assert "unfinished" not in _text(confirmed(found))

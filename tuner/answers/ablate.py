@@ -16,6 +16,7 @@ from tuner.answers.replicas import (
     Result,
     Standing,
     comparable,
+    diverged,
     enqueued,
     find,
     replica_name,
@@ -271,6 +272,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
         wanted = _wanted(mixed, found, asked, asked.views, sign)
     else:
         asked, wanted = _last(storage, study, mixed, found, said, sign)
+    done = {*found, *diverged(storage, study, WHAT)}
     shown = tuple(effects(mixed, found, asked, metric, direction))
     options = " ".join(f"--view {view}" for view in asked.views if asked.views != VIEWS)
     return Ablation(
@@ -284,7 +286,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
         seeds=len(shown[0].difference.values) if shown else 0,
         effects=shown,
         pooled=pooled(storage, study, study_id),
-        asked=standing(study.name, WHAT, options, asked.seeds, wanted, found),
+        asked=standing(study.name, WHAT, options, asked.seeds, wanted, done),
     )
 
 

@@ -19,6 +19,7 @@ from tuner.answers.replicas import (
     Result,
     Standing,
     comparable,
+    diverged,
     enqueued,
     find,
     finished,
@@ -104,7 +105,8 @@ class Confirmation:
             test rows have one network, trained on all others.
         asked: the seeds that were asked for, how many trainings are done, and the command that
             trains the rest.
-        too_few: configurations that have too few seeds to be compared yet, and how many.
+        too_few: configurations that have too few seeds to be compared, and how many; because
+            `confirm` is unfinished, or because their trainings diverged.
     """
 
     study: str
@@ -222,6 +224,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     if study_id is None or held is None or not found:
         return None
     asked, wanted = _asked(storage, study, held) if asked is None else (asked, asked.wanted)
+    done = {*found, *diverged(storage, study, WHAT)}
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     validation = _validated(asked, found, limits(metric))
@@ -245,7 +248,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
         baseline=next((each for each in rows if each.label == BASELINE), None),
         seeds=len(rows[0].validation.values),
         folds=study.folds,
-        asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, found),
+        asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, done),
         too_few={label: n for label, n in counts.items() if label not in validation},
     )
 

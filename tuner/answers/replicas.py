@@ -71,7 +71,8 @@ class Standing:
 
     Attributes:
         seeds: trainings of each configuration that were asked for.
-        trained, wanted: trainings that have a result, of those that are needed.
+        trained, wanted: trainings that are done, of those that are needed; one that diverged is
+            done, and has no result.
         finished: whether none is left.
         command: the request as a command, which trains what is left.
     """
@@ -102,7 +103,7 @@ def standing(
     Args:
         options: of the command, besides the study and the seeds.
         wanted: the trainings that it needs.
-        found: those that have a result.
+        found: those that are done.
     """
     trained = len(wanted.intersection(found))
     words = ("tuner", what, "--study", shlex.quote(study), options, f"--seeds {seeds}")
@@ -139,7 +140,12 @@ def replica_name(study: str, what: str) -> str:
 def enqueue(
     storage: Storage, study: Study, metric: Metric, what: str, wanted: Iterable[Replica]
 ) -> tuple[Study, int]:
-    """Puts replicas that are not there yet into the database; their study and its id."""
+    """Puts replicas that are not there yet into the database; their study and its id.
+
+    What an earlier request left waiting, and this one does not want, is withdrawn, unless somebody
+    trains it right now.
+    """
+    wanted = list(wanted)
     held = _study_of(study, what)
     study_id = storage.join(
         held.name,
@@ -150,12 +156,33 @@ def enqueue(
         budget=0,
     )
     storage.set_study_user_attr(study_id, REPLICATES, study.name)
-    there = {_key(trial) for trial in _replicas(storage, study_id)}
+    if not storage.progress(study_id).running:
+        _withdraw(storage, _replicas(storage, study_id), {each.key for each in wanted})
+    there = {_key(trial) for trial in _replicas(storage, study_id) if not _withdrawn(trial)}
     for replica in wanted:
         if replica.key not in there:
             storage.create_new_trial(study_id, template_trial=_waiting(study, replica))
     storage.set_budget(study_id, _budget(_replicas(storage, study_id)))
     return held, study_id
+
+
+def _withdraw(storage: Storage, replicas: Sequence[FrozenTrial], wanted: AbstractSet[Key]) -> None:
+    for trial in replicas:
+        if trial.state == TrialState.WAITING and _key(trial) not in wanted:
+            storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED)
+
+
+def _withdrawn(trial: FrozenTrial) -> bool:
+    """Whether it was never trained; one that diverged says how it ended."""
+    return trial.state == TrialState.PRUNED and "ended" not in trial.user_attrs
+
+
+def diverged(storage: Storage, study: Study, what: str) -> frozenset[Key]:
+    """The trainings that ended without a value, as they would again."""
+    study_id = find(storage, replica_name(study.name, what))
+    found = [] if study_id is None else _replicas(storage, study_id)
+    pruned = (trial for trial in found if trial.state == TrialState.PRUNED)
+    return frozenset(_key(trial) for trial in pruned if not _withdrawn(trial))
 
 
 def _budget(replicas: Sequence[FrozenTrial]) -> int:

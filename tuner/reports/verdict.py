@@ -44,8 +44,8 @@ def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     """What of the confirmation is not trained yet."""
     left = unfinished(found, facts.option)
     waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.too_few.items())
-    compared = f"Not compared yet: {waiting}."
-    return (f"The confirmation is {left}.", *([compared] if waiting else [])) if left else ()
+    said = [f"The confirmation is {left}."] if left else []
+    return (*said, *([f"Not compared, with too few seeds: {waiting}."] if waiting else []))
 
 
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:

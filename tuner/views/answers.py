@@ -50,7 +50,7 @@ def confirmed(found: Confirmation) -> RenderableType:
         row += ["" if math.isnan(sd) else number(sd), seeds_of(each, found)]
         table.add_row(*row, style="bold" if best else "")
     for label, seeds in found.too_few.items():
-        table.add_row(label, *["\N{EN DASH}"] * 3, f"{_of_asked(seeds, found)}, not compared yet")
+        table.add_row(label, *["\N{EN DASH}"] * 3, f"{_of_asked(seeds, found)}, not compared")
     return Group(Text(verdict(found)), Text(), table)
 
 
