@@ -14,6 +14,7 @@ from tuner.answers import ablate as taking_apart
 from tuner.answers import confirm as confirming
 from tuner.answers.mixture import mixture
 from tuner.answers.replicas import Key, comparable, enqueue
+from tuner.reports.compare import comparison
 from tuner.reports.report import build
 from tuner.run import ablate, confirm
 from tuner.run.prepare import load_job, stored_study
@@ -94,7 +95,7 @@ def test_an_interrupted_confirm_says_so_everywhere(kept: Kept) -> None:
     left = f"unfinished: 8 of 18 trainings are done; `{command}` trains the rest"
     assert f"over 2 seeds; the baseline 0.7000 (0.7000 to 0.7000); {left}" in verdict(found)
     assert "2 of 3" in _text(confirmed(found))
-    assert document(found)["finished"] is False
+    assert document(found)["asked"]["finished"] is False
     assert document(found)["asked"]["command"] == command
     best = record(kept.storage, kept.study, kept.study_id)
     assert best is not None
@@ -106,7 +107,11 @@ def test_an_interrupted_confirm_says_so_everywhere(kept: Kept) -> None:
     assert report.verdict[0].startswith("Confirmed over 2 seeds: ")
     assert any(f"`{command} --storage sqlite:///x.db` trains the" in s for s in report.verdict)
     assert "| 2 of 3 |" in report.markdown()
-    assert json.loads(report.text("json"))["confirmation"]["finished"] is False
+    notes = comparison([report.facts, report.facts]).notes
+    assert any(
+        each.startswith("The confirmation of small is unfinished: 8 of 18") for each in notes
+    )
+    assert json.loads(report.text("json"))["confirmation"]["asked"]["finished"] is False
 
 
 def test_a_card_says_that_confirm_is_unfinished(kept: Kept) -> None:
@@ -250,7 +255,7 @@ def test_an_interrupted_ablate_says_so(kept: Kept, half_ablated: taking_apart.Ab
     left = f"unfinished: 10 of 12 trainings are done; `{command}` trains the rest"
     assert left in _text(ablated(found))
     assert "over 3 seeds" in _text(ablated(found))
-    assert document(found)["finished"] is False
+    assert document(found)["asked"]["finished"] is False
     report = build(kept.storage, kept.study, kept.study_id).markdown()
     assert "10 of 12 trainings are done" in report
 

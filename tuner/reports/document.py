@@ -7,7 +7,6 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from tuner.answers.pooled import METHOD
-from tuner.reports.answers import Ablation, Confirmation
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.make import commands, versions
 from tuner.reports.time_spent import wall_seconds
@@ -27,8 +26,8 @@ def document(facts: Facts) -> dict[str, Any]:
         "baseline": _trial(facts.baseline),
         "best": _trial(facts.best),
         "chosen": _trial(chosen_of(facts)),
-        "confirmation": _answer(facts.answers.confirmation),
-        "ablation": _answer(facts.answers.ablation),
+        "confirmation": _plain(facts.answers.confirmation),
+        "ablation": _plain(facts.answers.ablation),
         "outcome": _plain(facts.answers.outcome),
         "time": {
             "seconds": sum(entry.seconds for entry in facts.entries),
@@ -57,10 +56,6 @@ def _trial(entry: Entry | None) -> dict[str, Any] | None:
         "error": entry.facts.get("error"),
         "configuration": entry.config,
     }
-
-
-def _answer(found: Confirmation | Ablation | None) -> Any:
-    return None if found is None else {**_plain(found), "finished": found.finished}
 
 
 def _plain(found: Any) -> Any:

@@ -152,4 +152,4 @@ def _main(effect: MainEffect, found: Ablation) -> str:
 
 def document(found: Confirmation | Ablation) -> dict[str, Any]:
     """All of it, for JSON."""
-    return {**asdict(found), "finished": found.finished}
+    return asdict(found)
