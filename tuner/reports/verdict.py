@@ -70,8 +70,8 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     best, baseline = facts.best, facts.baseline
     if best is None or best.value is None:
         return ("No trial is complete yet, so there is nothing to recommend.",)
-    where = f"trial {best.number}, {facts.metric} {number(best.value)}"
-    where += "" if facts.own else f" on the {facts.study.measured_on}"
+    where = f"trial {best.number}, {facts.metric} {number(best.value)} on the "
+    where += facts.study.measured_on
     if baseline is None or baseline.value is None:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
         if facts.own:
