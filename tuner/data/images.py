@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("1", "L", "LA", "La")
-DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
-"""Grey in 16 bits; older Pillows open some of them as I."""
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Grey in 16 or 32 bits: no number says which is white, and Pillow would cut them off at 255."""
 CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
 """With a channel that says how opaque a pixel is."""
-STEPS = 257.0
-"""Of 65,535 in each of 255."""
 ORIENTATION = 0x0112
 """The tag of EXIF that says how a camera was held."""
 FOLDER = "folder"
@@ -41,14 +39,15 @@ SPLITS: Mapping[str, str] = {
 
 
 def read(folder: Path, spec: DataSpec) -> Table | None:
-    """[N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
+    """uint8 [N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
 
-    Pixels are 0 to 255: uint8, or float32 where some have 16 bits. What is transparent is white.
-    Classes are the folders by name, and images are in the order of their names.
+    Pixels are as they are seen: turned as EXIF says, and what is transparent is white. Classes are
+    the folders by name, and images are in the order of their names.
 
     Raises:
-        DataError: no Pillow, an image that cannot be read, images of several sizes; folders that
-            are for training and for the test, and no `split` that says so.
+        DataError: no Pillow, an image that cannot be read or has more than 8 bits, images of
+            several sizes; folders that are for training and for the test, and no `split` that says
+            so.
     """
     places = _split(folder, spec)
     names = sorted({each.name for place in places.values() for each in _classes(place)})
@@ -62,8 +61,7 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
         return None
     common = _common([file for file, *_ in files])
     channels = 1 if common.grey else 3
-    dtype = np.float32 if common.deep else np.uint8
-    x = np.empty((len(files), common.height, common.width, channels), dtype)
+    x = np.empty((len(files), common.height, common.width, channels), np.uint8)
     for row, (file, *_) in enumerate(files):
         x[row] = _pixels(file, common.grey)
     y = np.array([label for *_, label in files])
@@ -190,9 +188,8 @@ def _classes(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
 
 
-def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[Any]:
-    """[N, C, H, W] of images that all have the shape [C, H, W], or as many numbers as it; pixels
-    are as in the training.
+def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """uint8 [N, C, H, W] of images that all have the shape [C, H, W], or as many numbers as it.
 
     Raises:
         DataError: no Pillow, an image that cannot be read, one of another size or in colour where
@@ -223,13 +220,11 @@ class Kind:
     Attributes:
         width, height: in pixels, as it is seen: turned as EXIF says.
         grey: of one channel.
-        deep: in 16 bits.
     """
 
     width: int
     height: int
     grey: bool
-    deep: bool
 
     @property
     def size(self) -> str:
@@ -238,13 +233,14 @@ class Kind:
 
 def _kind(file: Path) -> Kind:
     with _opened(file) as image:
-        deep = _is_deep(image)
-        if image.mode in ("I", "F") and not deep:
+        if image.mode in DEEP:
+            bits = 16 if "16" in image.mode else 32
             raise DataError(
-                f"its pixels are numbers of 32 bits (mode {image.mode}), and nothing says which "
-                "of them is white",
+                f"its pixels are numbers of {bits} bits (mode {image.mode}), and images are read "
+                "with 8",
                 where=str(file),
-                hint="save it with 8 or 16 bits, or give all images as one array in an NPZ file",
+                hint="save it with 8 bits; or give all as one array x [N, H, W, 1], which keeps "
+                "every number, with the labels y in an NPZ file",
             )
         sideways = _orientation(image) > 4
         if sideways and image.format == "TIFF":
@@ -254,38 +250,30 @@ def _kind(file: Path) -> Kind:
                 hint="save it as it is seen, or as PNG",
             )
         sides = image.size[::-1] if sideways else image.size
-        return Kind(*sides, grey=deep or image.mode in GREY, deep=deep)
-
-
-def _is_deep(image: Image) -> bool:
-    return image.mode in DEEP or (image.mode == "I" and image.format in ("PNG", "PPM"))
+        return Kind(*sides, grey=image.mode in GREY)
 
 
 def _common(files: list[Path]) -> Kind:
     """What all images have in common, by their headers alone."""
     first = _kind(files[0])
-    grey, deep = first.grey, first.deep
+    grey = first.grey
     for file in files[1:]:
         kind = _kind(file)
-        grey, deep = grey and kind.grey, deep or kind.deep
+        grey = grey and kind.grey
         if kind.size != first.size:
             raise DataError(
                 f"{kind.size} pixels, and {files[0]} has {first.size}",
                 where=str(file),
                 hint="make all images of one size",
             )
-    return Kind(first.width, first.height, grey, deep)
+    return Kind(first.width, first.height, grey)
 
 
-def _pixels(file: Path, grey: bool) -> NDArray[Any]:
-    """[H, W, 1] or [H, W, 3]: uint8, or float32 of an image in 16 bits."""
+def _pixels(file: Path, grey: bool) -> NDArray[np.uint8]:
+    """[H, W, 1] or [H, W, 3]."""
     with _opened(file) as image:
         try:
-            turned = _turned(image)
-            if _is_deep(image):
-                found = np.asarray(turned).astype(np.float32)[:, :, None] / np.float32(STEPS)
-                return found if grey else found.repeat(3, axis=2)
-            found = np.asarray(_opaque(turned).convert("L" if grey else "RGB"))
+            found = np.asarray(_opaque(_turned(image)).convert("L" if grey else "RGB"))
             return found[:, :, None] if grey else found
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(file, error) from error
