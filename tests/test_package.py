@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -77,6 +78,35 @@ def test_only_the_command_line_prints() -> None:
         and node.func.id == "print"
     ]
     assert not printing
+
+
+def _of_other_systems(node: ast.AST) -> bool:
+    """Whether code asks which system it is on, or for what only some have."""
+    if isinstance(node, ast.Constant):
+        return node.value in ("win32", "cygwin", "nt", "Windows")
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return (node.value.id, node.attr) in (("os", "name"), ("platform", "system"))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        asked = node.args[0] if node.func.id in ("hasattr", "getattr") else None
+        return isinstance(asked, ast.Name) and asked.id in ("os", "signal", "mmap", "socket")
+    return False
+
+
+def test_it_is_said_on_which_systems_it_runs_and_nothing_is_written_for_others() -> None:
+    asking = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if _of_other_systems(node)
+    }
+    # One refuses Windows, the other counts cores: macOS does not say which are a process's.
+    assert asking == {"tuner/errors.py", "tuner/run/options.py"}
+    text = (ROOT / "pyproject.toml").read_text()
+    project = tomllib.loads(text)["project"]
+    systems = {each for each in project["classifiers"] if each.startswith("Operating System")}
+    assert systems == {"Operating System :: POSIX :: Linux", "Operating System :: MacOS"}
+    assert "win32" not in text
+    assert "On Linux or macOS (on Windows in WSL)" in (ROOT / "README.md").read_text()
 
 
 def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:

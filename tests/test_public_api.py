@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import optuna
@@ -56,10 +57,21 @@ def test_every_public_name_resolves_and_is_documented() -> None:
         _ = tuner.optimise
 
 
+def test_what_there_is_can_be_listed() -> None:
+    assert dir(tuner) == sorted([*tuner.__all__, "__version__"])
+    assert tuner.__version__ == version("tuner")
+    assert hasattr(tuner, "__version__")
+
+
 def test_names_are_imported_when_they_are_used() -> None:
     code = (
-        "import sys, tuner\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import tuner\n"
         "heavy = {'torch', 'optuna', 'sqlalchemy', 'pandas', 'sklearn', 'numpy'}\n"
+        "assert 'optimize' in dir(tuner)\n"
+        "assert not {*heavy, 'importlib.metadata'} & (set(sys.modules) - before)\n"
+        "assert tuner.__version__\n"
         "assert not heavy & set(sys.modules)\n"
         "tuner.Range, tuner.TunerError\n"
         "assert not heavy & set(sys.modules)\n"

@@ -5,10 +5,13 @@ Every name is imported when it is first used, so that ``tuner --help`` need not 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from tuner.answers.ablate import Ablation, Effect
     from tuner.answers.confirm import Confirmation, Measured
     from tuner.answers.estimate import Estimate
@@ -93,7 +96,16 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOME:
+        import_module("tuner.errors").check_platform(sys.platform)
         return getattr(import_module(_HOME[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tuner")
     raise AttributeError(f"module 'tuner' has no attribute {name!r}")

@@ -63,6 +63,20 @@ class LeaseLostError(TunerError):
     """Another worker holds the trial now; what this one still had is dropped."""
 
 
+def check_platform(platform: str) -> None:
+    """Raises UsageError on a system that tuner does not run on: it forks, maps memory and is told
+    by signals to leave, as on Linux and macOS.
+
+    Args:
+        platform: as ``sys.platform`` calls it.
+    """
+    if platform == "win32":
+        raise UsageError(
+            "tuner runs on Linux and macOS, and this is Windows",
+            hint="it runs in WSL, the Linux that comes with Windows: wsl --install",
+        )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known name and lists all of them."""
     names = sorted(str(k) for k in known)

@@ -52,18 +52,14 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def balanced_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean recall over the classes that occur in the targets."""
-    actual = _one_hot(targets, outputs)
-    predicted = _one_hot(outputs.argmax(1), outputs)
-    support = actual.sum(0)
-    return _mean_where((actual * predicted).sum(0) / support, support > 0)
+    support = _counts(targets, outputs)
+    return _mean_where(_right(outputs, targets) / support, support > 0)
 
 
 def f1_macro(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean F1 over the classes that occur in the targets or the predictions."""
-    actual = _one_hot(targets, outputs)
-    predicted = _one_hot(outputs.argmax(1), outputs)
-    total = actual.sum(0) + predicted.sum(0)
-    return _mean_where(2 * (actual * predicted).sum(0) / total, total > 0)
+    total = _counts(targets, outputs) + _counts(outputs.argmax(1), outputs)
+    return _mean_where(2 * _right(outputs, targets) / total, total > 0)
 
 
 def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -75,18 +71,33 @@ def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
     logits = outputs.to(_precision(outputs))
     if logits.shape[1] == 2:
         scores = (logits[:, 1] - logits[:, 0]).unsqueeze(0)
-        positive = (targets == 1).unsqueeze(0).to(logits.dtype)
-    else:
-        scores = functional.log_softmax(logits, 1).T.contiguous()
-        positive = _one_hot(targets, outputs).T
+        return _mean_where(*_areas(scores, targets, 1))
+    scores = functional.log_softmax(logits, 1).T
+    size = max(1, RANKED // max(1, len(targets)))
+    parts = [
+        _areas(scores[first : first + size].contiguous(), targets, first)
+        for first in range(0, len(scores), size)
+    ]
+    areas, known = (torch.cat(each) for each in zip(*parts, strict=True))
+    return _mean_where(areas, known)
+
+
+RANKED = 2**20
+"""Scores that are ranked at a time."""
+
+
+def _areas(scores: Tensor, targets: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """The area under the curve of each class from the first on, by its scores ``[C, N]``; and
+    whether there is one."""
+    classes = torch.arange(first, first + len(scores), device=targets.device)
+    positive = (targets == classes.unsqueeze(1)).to(scores.dtype)
     ordered = scores.sort(1).values
     below = torch.searchsorted(ordered, scores)
     upto = torch.searchsorted(ordered, scores, right=True)
-    ranks = (below + upto + 1).to(logits.dtype) / 2
+    ranks = (below + upto + 1).to(scores.dtype) / 2
     ones = positive.sum(1)
     pairs = ones * (positive.shape[1] - ones)
-    area = ((ranks * positive).sum(1) - ones * (ones + 1) / 2) / pairs
-    return _mean_where(area, pairs > 0)
+    return ((ranks * positive).sum(1) - ones * (ones + 1) / 2) / pairs, pairs > 0
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -140,10 +151,18 @@ def _precision(tensor: Tensor) -> torch.dtype:
     return torch.float32 if tensor.device.type == "mps" else torch.float64
 
 
-def _one_hot(index: Tensor, outputs: Tensor) -> Tensor:
-    """[N, C] of zeros and ones, without a look at the values (so it works under vmap)."""
-    classes = torch.arange(outputs.shape[1], device=outputs.device)
-    return (index.unsqueeze(1) == classes).to(_precision(outputs))
+def _counts(index: Tensor, outputs: Tensor, weight: Tensor | None = None) -> Tensor:
+    """[C]: how often each class is there, or the sum of its weights, without a look at the values
+    (so it works under vmap)."""
+    dtype = _precision(outputs)
+    ones = torch.ones_like(index, dtype=dtype) if weight is None else weight.to(dtype)
+    none = torch.zeros(outputs.shape[1], dtype=dtype, device=outputs.device)
+    return none.scatter_add(0, index, ones)
+
+
+def _right(outputs: Tensor, targets: Tensor) -> Tensor:
+    """[C]: of how many rows of each class the largest logit is its own."""
+    return _counts(targets, outputs, outputs.argmax(1) == targets)
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:

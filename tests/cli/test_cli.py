@@ -15,8 +15,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import tuner
 from tuner.cli import Commands, app, main
-from tuner.errors import StudyFileError, TrainingError
+from tuner.errors import StudyFileError, TrainingError, UsageError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
 CONTROL = ["best", "dashboard", "status", "pause", "resume", "stop"]
@@ -144,6 +145,20 @@ def test_errors_become_a_line_and_an_exit_code(error: Exception, code: int, word
     assert result.exit_code == code
     assert words in result.stderr
     assert result.stdout == ""
+
+
+def test_windows_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tuner", "--version"])
+    monkeypatch.setattr(sys, "platform", "win32")
+    code = main()
+    with pytest.raises(UsageError, match="this is Windows"):
+        _ = tuner.optimize
+    monkeypatch.undo()
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert "error: tuner runs on Linux and macOS, and this is Windows\n  it runs in WSL" in told.err
 
 
 def test_main_gives_the_exit_code(

@@ -107,7 +107,6 @@ def test_it_says_where_it_is_and_serves_until_asked_to_end(
         ({"DISPLAY": ":0"}, "linux", True, True),
         ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True, True),
         ({}, "darwin", True, True),
-        ({}, "win32", True, True),
         ({}, "linux", True, False),
         ({"DISPLAY": ":0"}, "linux", False, False),
         ({"DISPLAY": ":0", "SSH_CONNECTION": "a b"}, "linux", True, False),

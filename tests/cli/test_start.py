@@ -177,10 +177,41 @@ def test_images(tuner, empty: Path) -> None:
     assert tuner("optimize", "--study", "pets", "--trials", "1").code == 0
 
 
+@pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "val"), ("Train", "Test")])
+def test_images_in_folders_for_training_and_the_test(
+    tuner, empty: Path, parts: tuple[str, ...]
+) -> None:
+    for part in parts:
+        for shade, name in enumerate(("cat", "dog")):
+            (empty / "pets" / part / name).mkdir(parents=True)
+            for i in range(10):
+                Image.new("L", (8, 8), 99 * shade + i).save(empty / f"pets/{part}/{name}/{i}.png")
+    text = tuner("init", "pets", "--data", "pets").stdout
+    assert "classes   cat 50.0%, dog 50.0%" in text
+    said = tomllib.loads((empty / "studies" / "pets.toml").read_text())["data"]
+    wanted = {"path": "pets", "split": "folder"}
+    if len(parts) == 2 and parts[1] == "Test":
+        wanted = {"path": "pets/Train", "test_path": "pets/Test", "validation": 0.2}
+    assert said == {**wanted, "preprocessing": "standard"}
+    outcome = tuner("check", "--study", "pets")
+    assert outcome.code == 0
+    for line in ("data", "test", "classes"):
+        assert next(each for each in text.splitlines() if each.startswith(line)) in outcome.stdout
+
+
+def test_images_whose_channels_are_last(tuner, empty: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (90, 8, 9, 3)).astype("uint8")
+    np.savez("pets.npz", x=x, y=np.arange(90) % 3)
+    said = "rows of shape [8, 9, 3] have their channels last, and are turned to [3, 8, 9]"
+    assert f"note      {said}" in tuner("init", "pets", "--data", "pets.npz").stdout
+    assert json.loads(tuner("check", "--study", "pets", "--json").stdout)["data"]["note"] == said
+
+
 def test_the_files_of_mnist(tuner, empty: Path) -> None:
     (empty / "mnist").mkdir()
     for part, count in (("train", 60), ("t10k", 20)):
-        images = struct.pack(">IIII", 0x803, count, 8, 8) + bytes(range(64)) * count
+        images = struct.pack(">IIII", 0x803, count, 8, 8)
+        images += bytes(i % 251 for i in range(64 * count))
         (empty / "mnist" / f"{part}-images-idx3-ubyte").write_bytes(images)
         labels = struct.pack(">II", 0x801, count) + bytes(range(10)) * (count // 10)
         (empty / "mnist" / f"{part}-labels-idx1-ubyte").write_bytes(labels)

@@ -23,6 +23,7 @@ from tuner.study.catalogue import SECTIONS
 from tuner.training.noise import Batch, Streams, batches
 from tuner.training.plain import Trainer
 from tuner.training.step import Hyperparameters, batch_loss, start, update
+from tuner.training.tensors import training_targets
 
 TRAIN, VALIDATION = 29, 12  # batches of 8, 8, 8 and 5
 
@@ -225,10 +226,13 @@ class Stack:
         blocks = batches(rows, size, shape, techniques, trial.layers, streams, classes)
         return [batch for block in blocks for batch in block]
 
+    def _targets(self, batch: Batch) -> Tensor:
+        return training_targets(self.first.data, batch.rows, torch.float64)
+
     def _step(self, step: Sequence[Batch], rate: Tensor) -> Tensor:
         """One step of all trials; their losses ``[K]``."""
         x = torch.stack([self.first.data.train.x[batch.rows] for batch in step])
-        y = torch.stack([self.first.targets[batch.rows] for batch in step])
+        y = torch.stack([self._targets(batch) for batch in step])
         noise = {
             name: tuple(torch.stack(parts) for parts in zip(*each, strict=True))
             for name, each in ((name, [b.noise[name] for b in step]) for name in step[0].noise)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,18 @@ def test_a_column_of_a_million_categories(module: Module, tmp_path: Path) -> Non
     spec = DataSpec(source=f"{name}:load", target="y")
     with pytest.raises(DataError, match=r"column 'key' has \d+ categories in 120000 training rows"):
         load(spec, folder=tmp_path)
+
+
+def test_a_table_whose_rows_are_all_the_same(table: Callable[[str], Path]) -> None:
+    rows = [f"7,7,same words,{i % 2}" for i in range(40)]
+    file = str(table("\n".join(["a,b,said,label", *rows])))
+    spec = DataSpec(path=file, target="label", drop=("said",))
+    with pytest.raises(DataError, match="no column is left to learn from"):
+        load(spec)
+    with pytest.raises(DataError, match="every column is the same number in every row to train on"):
+        load(replace(spec, shape=(1, 1, 2)))
+    with pytest.raises(DataError, match="column 'said' is 'same words' in every row to train on"):
+        load(replace(spec, text="said", drop=()))
 
 
 def test_columns_to_drop_and_to_keep(table: Callable[[str], Path]) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tuner.data import DataSpec, load
+from tuner.data.table import Table
 from tuner.errors import DataError
 
+NOTHING = np.empty(0)
 X, Y = np.arange(120.0).reshape(30, 1, 2, 2), np.arange(30) % 3
 
 
@@ -21,6 +25,77 @@ def test_arrays_by_their_usual_and_by_other_names(tmp_path: Path) -> None:
     assert usual.shape == other.shape == (1, 2, 2)
     assert usual.target.classes == ("0", "1", "2")
     assert usual.train.x.equal(other.train.x)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("size", [(8, 6), (5, 300)])
+@pytest.mark.parametrize("folds", [None, 3])
+def test_channels_that_come_last(
+    tmp_path: Path, channels: int, size: tuple[int, int], folds: int | None
+) -> None:
+    first = np.random.default_rng(0).normal(size=(60, channels, *size)) * 50
+    last = np.ascontiguousarray(first.transpose(0, 2, 3, 1))
+    np.savez(tmp_path / "first.npz", x=first, y=np.arange(60) % 3)
+    np.savez(tmp_path / "last.npz", x=last, y=np.arange(60) % 3)
+    spec = DataSpec(path="first.npz", folds=folds)
+    wanted = load(spec, folder=tmp_path)
+    assert (wanted.shape, wanted.note) == ((channels, *size), "")
+    for shape in (None, (channels, *size)):  # also where the study says the shape
+        data = load(replace(spec, path="last.npz", shape=shape), folder=tmp_path)
+        assert data.shape == (channels, *size)
+        assert data.note.endswith(f"channels last, and are turned to {list(data.shape)}")
+        assert torch.equal(data.train.x[:], wanted.train.x[:])
+        assert torch.equal(data.folds[0].validation.x[:], wanted.folds[0].validation.x[:])
+        assert data.recipe is not None
+        for x in (first, last):  # as a prediction gets them
+            rows = data.recipe.rows(Table(x, NOTHING, (), (), ""), data.positions[0])
+            assert np.allclose(rows, wanted.train.x[:].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 3, 3), (3, 8, 3), (3, 3, 3), (1, 9, 1), (64, 1, 1), (2, 5)])
+def test_rows_that_are_taken_as_they_come(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=(60, *shape))
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(60) % 3)
+    data = load(DataSpec(path="a.npz", preprocessing="none"), folder=tmp_path)
+    assert (data.shape, data.note) == (shape, "")
+    assert np.array_equal(data.train.x[:].numpy(), x[data.positions[0]].astype(np.float32))
+
+
+def test_a_shape_that_the_study_says_is_left(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 16, 5, 3))
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(60) % 3)
+    for shape in ((16, 5, 3), (5, 16, 3)):
+        spec = DataSpec(path="a.npz", shape=shape, preprocessing="none")
+        data = load(spec, folder=tmp_path)
+        assert (data.shape, data.note) == (shape, "")
+        wanted = x[data.positions[0]].reshape(-1, *shape).astype(np.float32)
+        assert np.array_equal(data.train.x[:].numpy(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        (np.full((30, 1, 4, 4), 255, np.uint8), "every number is 255 in every row to train on"),
+        (np.zeros((30, 5)), "every number is 0 in every row"),
+        (np.tile(np.arange(6.0), (30, 1)), "all numbers are the same in every row"),
+    ],
+)
+def test_rows_that_are_all_the_same(tmp_path: Path, x: np.ndarray[Any, Any], says: str) -> None:
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) % 3)
+    with pytest.raises(DataError, match=says):
+        load(DataSpec(path="a.npz"), folder=tmp_path)
+    x = x.copy()
+    x.reshape(30, -1)[:, 0] += np.arange(30, dtype=x.dtype)  # one number that varies is enough
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(30) % 3)
+    assert len(load(DataSpec(path="a.npz"), folder=tmp_path).train) == 18
+
+
+@pytest.mark.parametrize("key", ["group", "time", "split"])
+def test_an_array_has_no_columns_to_divide_by(tmp_path: Path, key: str) -> None:
+    np.savez(tmp_path / "a.npz", x=X, y=Y)
+    with pytest.raises(DataError, match="no column 'side': only a table has columns") as caught:
+        load(DataSpec(path="a.npz", **{key: "side"}), folder=tmp_path)
+    assert caught.value.where == f"data.{key}"
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,16 @@ import pytest
 import torch
 
 from tuner.errors import StudyFileError
-from tuner.run.prepare import load_job
+from tuner.run.plain import objective
+from tuner.run.prepare import load_job, prepared
 from tuner.sampling import config_of
 from tuner.space import walk
 from tuner.study import Study, parse
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.plain import Trainer
 from tuner.views.best import snippet
+from tuner.worker.explain import explain
+from tuner.worker.job import Job
 
 CODE = """
 import torch
@@ -197,3 +200,72 @@ def test_what_cannot_be_is_refused_before_any_trial(
         load_job(own(model))
     assert caught.value.exit_code == 2
     assert re.search(says, str(caught.value)), str(caught.value)
+
+
+ONE, NORM = {"batch_size": 1}, {"batch_norm": True}
+EITHER: dict[str, Any] = {"batch_norm": {"choices": [True, False]}}
+
+
+@pytest.mark.parametrize(
+    ("family", "training", "regularization", "says"),
+    [
+        ("mlp", ONE, NORM, "is 1, and mlp with regularization.batch_norm"),
+        ("mlp", ONE, EITHER, "may be 1, and mlp with regularization.batch_norm"),
+        ("mlp", {"batch_size": {"low": 1, "high": 9}}, NORM, "may be 1, and mlp"),
+        ("mlp", {"batch_size": {"choices": [8, 1]}}, EITHER, "may be 1, and mlp"),
+        ({"choices": ["linear", "mlp"]}, ONE, NORM, "is 1, and mlp"),
+        ("mine:inside", ONE, NORM, "net.*:inside with regularization.batch_norm"),
+        ("mine:net", ONE, {}, "net.*:net with its own layers"),
+    ],
+)
+def test_batches_of_one_row_and_batch_normalization(
+    own: Own, family: Any, training: dict[str, Any], regularization: dict[str, Any], says: str
+) -> None:
+    study = own({"family": family}, training=training, regularization=regularization)
+    for attempt in (prepared, objective):
+        with pytest.raises(StudyFileError, match=says) as caught:
+            attempt(study)
+        assert caught.value.where == "own: training.batch_size"
+        assert "at least 2" in caught.value.hint
+    assert load_job(study)  # so that what was trained before can be read
+
+
+@pytest.mark.parametrize(
+    ("family", "training", "regularization"),
+    [
+        ("mlp", ONE, {}),
+        ("linear", ONE, NORM),
+        ("mlp", {"batch_size": {"low": 2, "high": 9}}, NORM),
+        ("mine:net", {"batch_size": 2}, {}),
+    ],
+)
+def test_batches_that_can_be_trained_on(
+    own: Own, family: str, training: dict[str, Any], regularization: dict[str, Any]
+) -> None:
+    study = own({"family": family}, training=training, regularization=regularization)
+    job = prepared(study)
+    assert isinstance(job, Job)
+    trainer = Trainer(study.config(study.baseline()), job.data, job.metric, 7)
+    assert next(trainer.epochs()).finite
+
+
+def test_maps_of_one_image_are_enough_for_batch_normalization() -> None:
+    data = {"source": "sklearn.datasets:load_digits", "shape": [1, 8, 8]}
+    document = {"data": data, "model": {"family": "cnn"}, "training": ONE, "regularization": NORM}
+    assert isinstance(prepared(parse("own", document)), Job)
+
+
+@pytest.mark.parametrize("rows", [105, 35])
+def test_a_last_batch_of_one_row_is_left_out(own: Own, rows: int) -> None:
+    """Of 106 rows to train on."""
+    trainer = trained(own({"family": "mine:net"}, training={"batch_size": rows, "epochs": 1}))
+    assert len(trainer.data.train) % rows == 1
+    assert trainer.steps == 105 // rows
+    assert trainer.past[-1].finite
+
+
+def test_a_trial_that_was_given_one_row_says_what_to_change(own: Own) -> None:
+    study = own({"family": "mine:net"}, training=ONE)
+    with pytest.raises(ValueError, match="more than 1 value") as caught:
+        trained(study)
+    assert explain(caught.value).startswith("batch normalization learns nothing of one row: a ")

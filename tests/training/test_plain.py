@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from tuner.data.dataset import DataSet
+from tuner.data.dataset import DataSet, Split, Target
 from tuner.errors import TrainingError
-from tuner.metrics import METRICS
+from tuner.metrics import METRICS, RANKED
+from tuner.training import tensors
 from tuner.training.epoch import Epoch
 from tuner.training.plain import Trainer
 
@@ -54,6 +57,61 @@ def test_epochs(config: Any, blobs: DataSet) -> None:
     assert trainer.done
     assert list(trainer.epochs()) == []
     assert trainer.state.count == 3 * trainer.steps == 12
+
+
+class Made(TorchDispatchMode):
+    """Knows of every tensor that torch makes how many numbers it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.sizes += [each.numel() for each in tree_leaves(found) if hasattr(each, "numel")]
+        return found
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "f1_macro", "cross_entropy"])
+def test_many_classes_take_no_number_for_each_class_of_each_row(config: Any, metric: str) -> None:
+    rows, classes, block = 6000, 500, tensors.BLOCK
+    assert rows * classes > block
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(0, classes, (rows,), generator=generator)
+    x = torch.randn(rows, 2, generator=generator)
+    names = tuple(map(str, range(classes)))
+    parts = Split(x, y), Split(x[:500], y[:500])
+    data = DataSet(*parts, (2,), Target("classification", names))
+    mixing = {"mixup": 0.2, "label_smoothing": 0.1, "class_weights": "balanced"}
+    with Made() as made:
+        run(config(family="linear", epochs=1, batch_size=500, **mixing), data, metric)
+    assert 500 * classes in made.sizes  # of a batch
+    assert max(made.sizes) <= block
+
+
+def test_a_metric_of_many_classes_takes_none_either() -> None:
+    rows, classes = 4000, 500
+    outputs = torch.randn(rows, classes, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(rows) % classes
+    for name in ("accuracy", "balanced_accuracy", "f1_macro"):
+        with Made() as made:
+            METRICS[name].function(outputs, y)
+        assert max(made.sizes) == rows
+    with Made() as made:
+        METRICS["roc_auc"].function(outputs, y)
+    large = [size for size in made.sizes if size > RANKED]
+    assert {*large} == {rows * classes}
+    assert len(large) <= 5  # the logits once more, and the logarithms of the shares
+
+
+def test_targets_do_not_depend_on_how_many_are_made_at_a_time(
+    config: Any, blobs: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = config(mixup=0.3)
+    whole = run(values, blobs, "accuracy")
+    monkeypatch.setattr(tensors, "BLOCK", 1)
+    apart = run(values, blobs, "accuracy")
+    assert torch.equal(whole.params, apart.params)
 
 
 def test_finite() -> None:

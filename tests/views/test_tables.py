@@ -14,6 +14,7 @@ DATA = {
     "train": 1079,
     "validation": 359,
     "test": 359,
+    "note": "",
     "balance": {"a": 1000, "b": 438},
     "columns": [],
 }
@@ -78,6 +79,7 @@ def test_catalogue(shown) -> None:
 
 
 def test_folds_in_words() -> None:
+    assert data_lines({**DATA, "note": "rows are turned"})[1] == "note      rows are turned"
     assert data_lines({**DATA, "folds": 5})[0].startswith(
         "data      5 folds, the last with 1,079 rows to train on, 359 to validate"
     )

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from tuner.cli import (
     serving,
     start,
 )
-from tuner.errors import TunerError
+from tuner.errors import TunerError, check_platform
 from tuner.hidden import hide
 from tuner.logs import as_json, configure, note, tell
 
@@ -142,7 +143,11 @@ app.add_typer(operating.db)
 def main() -> int:
     """Runs the command line; the exit code is one of those that the README names."""
     try:
+        check_platform(sys.platform)
         app()
+    except TunerError as error:
+        _tell(error)
+        return error.exit_code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     return 0

@@ -95,4 +95,4 @@ def on_desktop(environment: Mapping[str, str], platform: str, terminal: bool) ->
     if remote or not terminal:
         return False
     screen = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
-    return platform in ("darwin", "win32") or bool(screen)
+    return platform == "darwin" or bool(screen)

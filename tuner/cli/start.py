@@ -79,7 +79,7 @@ def _written(name: str, file: Path, found: Survey) -> dict[str, Any]:
     from tuner.study.draft import draft, written
     from tuner.study.parse import parse
 
-    lines = draft(found, _named(Path(found.spec.path or ""), file))
+    lines = draft(found, lambda path: _named(Path(path), file))
     text = written(name, found, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
     study.check_fit(found.data)

@@ -69,6 +69,7 @@ class DataSet:
             second file come after those of the first.
         test: how many rows are set aside; None where they are in a file of their own.
         recipe: how raw rows became these; None where they did not come from a source.
+        note: what people should know of how the rows were taken, or empty.
         rest: the other folds, where there are any, in their order: this is the last. Each was
             prepared by its own training rows alone, so that shapes may differ.
     """
@@ -83,6 +84,7 @@ class DataSet:
     positions: tuple[Places, ...] = ()
     test: int | None = None
     recipe: Recipe | None = None
+    note: str = ""
     rest: tuple[DataSet, ...] = ()
 
     @property

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from tuner.data import columns, preprocessing, vocabulary
 from tuner.data.columns import Column, Encoded
 from tuner.data.raw import RawColumn
-from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
+from tuner.data.recipe import (
+    Feature,
+    OfArray,
+    OfColumns,
+    OfText,
+    Recipe,
+    arranged,
+    channels_first,
+    is_turned,
+)
 from tuner.data.spec import DataSpec
 from tuner.data.table import Table, Text
 from tuner.data.vocabulary import Vocabulary
@@ -32,12 +41,14 @@ class Features:
         columns: what was decided about each column of a frame.
         recipe: from rows of the table to float32 [n, *shape]; to int32 for text.
         vocabulary: of a text.
+        note: what people should know of how the rows were taken, or empty.
     """
 
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     recipe: Recipe
     vocabulary: Vocabulary | None = None
+    note: str = ""
 
 
 def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Features:
@@ -45,13 +56,14 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
 
     Raises:
         DataError: numbers that are not finite among the rows for training and validation, a column
-            of too many categories, nothing left to learn from, a shape that does not fit.
+            of too many categories, nothing left to learn from, training rows that are all the
+            same, a shape that does not fit.
     """
     together = np.concatenate((train, validation))
     if table.text is not None:
-        return _of_text(table.text, spec, train)
+        return _of_text(table.text, spec, train, table.where)
     if table.x is not None:
-        return _of_array(_shaped(table, table.x, spec.shape), table, spec, train, together)
+        return _of_array(table, table.x, spec, train, together)
     if spec.shape is None:
         encoded = [
             columns.encode(raw, train, table.where, raw.name in spec.keep) for raw in table.columns
@@ -62,8 +74,10 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
     return _of_columns(table, encoded, spec, train)
 
 
-def _of_text(text: Text, spec: DataSpec, train: Index) -> Features:
+def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Features:
     """The numbers of the words, in the order of the text."""
+    if len({*text.values[train]}) == 1 < len(train):
+        raise _constant(f"column {text.name!r} is {text.values[train[0]][:40]!r}", where)
     found = vocabulary.learn(text.values[train], spec.vocabulary, spec.min_count, spec.max_length)
     why = f"words of the training rows: {len(found.words)}; at most {found.length} of a row"
     decided = [Column(name, "other", "dropped", "the text is the feature") for name in text.unused]
@@ -72,11 +86,18 @@ def _of_text(text: Text, spec: DataSpec, train: Index) -> Features:
 
 
 def _of_array(
-    x: NDArray[Any], table: Table, spec: DataSpec, train: Index, together: Index
+    table: Table, given: NDArray[Any], spec: DataSpec, train: Index, together: Index
 ) -> Features:
+    x = _shaped(table, given, spec.shape)
     _check_array(x, table, together)
+    _check_varies(x, train, table.where)
     transform = preprocessing.lookup(spec.preprocessing)(x, train)
-    return Features(table.names, (), OfArray(tuple(x.shape[1:]), table.names, transform))
+    shape = tuple(x.shape[1:])
+    note = ""
+    if is_turned(tuple(given.shape[1:]), shape):
+        said = f"rows of shape {list(given.shape[1:])} have their channels last"
+        note = f"{said}, and are turned to {list(shape)}"
+    return Features(table.names, (), OfArray(shape, table.names, transform), note=note)
 
 
 def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Features:
@@ -89,6 +110,8 @@ def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Ind
         raise DataError("no column is left to learn from", where=table.where, hint=what)
     shape = spec.shape or (len(names),)
     _check_shape(shape, (len(names),), table.where)
+    if spec.shape and all((raw.values[train] == raw.values[train[0]]).all() for raw, _ in used):
+        raise _constant("every column is the same number", table.where)
     features = tuple(
         Feature(
             raw.name,
@@ -118,10 +141,10 @@ def _transform(
 
 
 def _shaped(table: Table, x: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
-    if shape is None:
-        return x
-    _check_shape(shape, x.shape[1:], table.where)
-    return x.reshape(len(x), *shape)
+    given = tuple(x.shape[1:])
+    shape = shape or channels_first(given)
+    _check_shape(shape, given, table.where)
+    return arranged(x, shape)
 
 
 def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> None:
@@ -147,6 +170,22 @@ def _check_array(x: NDArray[Any], table: Table, rows: Index) -> None:
             for j in np.flatnonzero(flat).tolist()
         ],
         table.where,
+    )
+
+
+def _check_varies(x: NDArray[Any], train: Index, where: str) -> None:
+    first = x[train[:1]]
+    if len(train) > 1 and all((part == first).all() for _, part in preprocessing.chunks(x, train)):
+        flat = np.unique(first)
+        one = f"every number is {flat[0]:g}" if len(flat) == 1 else "all numbers are the same"
+        raise _constant(one, where)
+
+
+def _constant(what: str, where: str) -> DataError:
+    return DataError(
+        f"{what} in every row to train on: there is nothing to learn from",
+        where=where,
+        hint="look at the file, and at how it was made",
     )
 
 

@@ -42,10 +42,14 @@ def read(spec: DataSpec, folder: Path) -> Table:
     Raises:
         DataError: no such file, variable or column, an unknown format, nothing to learn from in it.
     """
-    if spec.test_path is not None:
-        find(spec.test_path, "data.test_path", folder)
-    table = _table(find(spec.path or "", "data.path", folder), spec)
-    return table if spec.test_path is None else replace(table, held=True)
+    path = find(spec.path or "", "data.path", folder)
+    if spec.test_path is None:
+        return _table(path, spec)
+    test = find(spec.test_path, "data.test_path", folder)
+    table = _table(path, spec)
+    if test.is_dir():
+        images.check_known(test, table.classes)
+    return replace(table, held=True)
 
 
 def read_test(spec: DataSpec, folder: Path) -> Table:

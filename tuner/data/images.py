@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +21,171 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-GREY = ("1", "L")
+GREY = ("1", "L", "LA", "La")
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Grey in 16 or 32 bits: no number says which is white, and Pillow would cut them off at 255."""
+CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
+"""With a channel that says how opaque a pixel is."""
+ORIENTATION = 0x0112
+"""The tag of EXIF that says how a camera was held."""
+FOLDER = "folder"
+"""In place of a column, as ``split``: folders for training, validation and test."""
+SPLITS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""What a folder is for, by its name in small letters."""
 
 
 def read(folder: Path, spec: DataSpec) -> Table | None:
     """uint8 [N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
 
-    Classes are the folders by name, and images are in the order of their names.
+    Pixels are as they are seen: turned as EXIF says, and what is transparent is white. Classes are
+    the folders by name, and images are in the order of their names.
 
     Raises:
-        DataError: no Pillow, an image that cannot be read, images of several sizes.
+        DataError: no Pillow, an image that cannot be read or has more than 8 bits, images of
+            several sizes; folders that are for training and for the test, and no `split` that says
+            so.
     """
-    classes = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
-    files = [(file, label) for label, place in enumerate(classes) for file in listed(place)]
+    places = _split(folder, spec)
+    names = sorted({each.name for place in places.values() for each in _classes(place)})
+    files = [
+        (file, part, names.index(each.name))
+        for part, place in places.items()
+        for each in _classes(place)
+        for file in listed(each)
+    ]
     if not files:
         return None
-    mode, (width, height) = _common([file for file, _ in files])
-    x = np.empty((len(files), height, width, 1 if mode == "L" else 3), dtype=np.uint8)
-    for row, (file, _) in enumerate(files):
-        x[row] = _pixels(file, mode).reshape(x.shape[1:])
-    y = np.array([label for _, label in files])
-    names = [place.name for place in classes]
-    return from_arrays(x.transpose(0, 3, 1, 2), y, str(folder), classes=names)
+    common = _common([file for file, *_ in files])
+    channels = 1 if common.grey else 3
+    x = np.empty((len(files), common.height, common.width, channels), np.uint8)
+    for row, (file, *_) in enumerate(files):
+        x[row] = _pixels(file, common.grey)
+    y = np.array([label for *_, label in files])
+    table = from_arrays(x.transpose(0, 3, 1, 2), y, str(folder), classes=names)
+    if spec.split is None:
+        return table
+    import pandas as pd
+
+    return replace(table, aside={FOLDER: pd.Series([part for _, part, _ in files])})
+
+
+def proposed(folder: Path) -> DataSpec:
+    """How a study should read a folder: its splits are taken as such where there are some."""
+    parts = splits(folder)
+    if "validation" in parts:
+        return DataSpec(path=str(folder), split=FOLDER)
+    if parts:
+        return DataSpec(path=str(parts["train"]), test_path=str(parts["test"]))
+    return DataSpec(path=str(folder))
+
+
+def check_known(folder: Path, classes: Sequence[str]) -> None:
+    """DataError where a folder of test images has a class that is not among those to train on."""
+    for place in _classes(folder):
+        if classes and place.name not in classes and listed(place):
+            raise DataError(
+                f"class {place.name!r} is in no row to train on",
+                where=str(folder),
+                hint=f"known: {', '.join(classes[:20])}; remove it, or add such images to those to "
+                "train on",
+            )
 
 
 def listed(folder: Path) -> list[Path]:
     """The images at any depth in a folder, in the order of their names."""
     found = sorted(folder.rglob("*"))
     return [file for file in found if file.suffix.lower() in ENDINGS and file.name[0] != "."]
+
+
+def splits(folder: Path) -> dict[str, Path]:
+    """The folders for training, validation and test, each with a folder for each class; none where
+    the folders are classes themselves.
+
+    Raises:
+        DataError: some are splits, and it is not certain what the others are.
+    """
+    places = [place for place in _classes(folder) if listed(place)]
+    named = {place.name: SPLITS.get(place.name.lower()) for place in places}
+    kinds = {kind for kind in named.values() if kind}
+    if not kinds or (len(kinds) == 1 and len(places) > 1):
+        _check_classes(folder, places)
+        return {}
+    if len(kinds) < len(places) or "train" not in kinds or len(kinds) == 1:
+        raise _unclear(folder, named)
+    for place in places:
+        if not any(map(listed, _classes(place))):
+            alone = f', or read one alone: path = "{_inside(folder, "train", named)}"'
+            raise DataError(
+                f"is for {named[place.name]} by its name, and has no folder for each class",
+                where=str(place),
+                hint="put its images into such folders" + alone * (named[place.name] != "train"),
+            )
+    parts = {kind: place for place in places if (kind := named[place.name])}
+    return {kind: parts[kind] for kind in ("train", "validation", "test") if kind in parts}
+
+
+def _split(folder: Path, spec: DataSpec) -> dict[str, Path]:
+    """The folders to read, by split; the folder itself where there are none."""
+    if spec.split not in (None, FOLDER):
+        hint = f'images are divided by their folders: split = "{FOLDER}"'
+        raise DataError(f"no column {spec.split!r}", where="data.split", hint=hint)
+    parts = splits(folder)
+    if spec.split is None and not parts:
+        return {"": folder}
+    names = ", ".join(place.name for place in parts.values())
+    apart = ""
+    if "test" in parts:
+        apart = f'path = "{parts["train"]}" and test_path = "{parts["test"]}"'
+    if spec.split is None:
+        both = "validation" in parts
+        raise DataError(
+            f"its folders {names} are splits by their names, and no classes",
+            where=str(folder),
+            hint=" or ".join([f'set split = "{FOLDER}"'] * both + [apart] * bool(apart)),
+        )
+    if "validation" not in parts:
+        raise DataError(
+            f"no folder for validation among {names or 'its folders'}",
+            where=str(folder),
+            hint=f"instead of split: {apart}" if apart else "remove split",
+        )
+    return parts
+
+
+def _unclear(folder: Path, named: Mapping[str, str | None]) -> DataError:
+    train = _inside(folder, "train", named)
+    test = _inside(folder, "test", named)
+    instead = f'path = "{train}"' + (f' and test_path = "{test}"' if test else "")
+    return DataError(
+        f"its folders are {', '.join(named)}: splits by their names, and no classes",
+        where=str(folder),
+        hint=f"name what to read: {instead}" if train else "name the one for training: train",
+    )
+
+
+def _inside(folder: Path, kind: str, named: Mapping[str, str | None]) -> str:
+    found = [name for name, each in named.items() if each == kind]
+    return str(folder / found[0]) if found else ""
+
+
+def _check_classes(folder: Path, places: Sequence[Path]) -> None:
+    """DataError where each class is divided within, so that all would be for training alike."""
+    for place in places:
+        inside = [each.name for each in _classes(place) if each.name.lower() in SPLITS]
+        if len({SPLITS[name.lower()] for name in inside}) > 1:
+            raise DataError(
+                f"class {place.name!r} has the folders {' and '.join(inside)}",
+                where=str(folder),
+                hint=f"turn them round: {inside[0]}/{place.name} and {inside[1]}/{place.name}",
+            )
+
+
+def _classes(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
 
 
 def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -57,17 +197,15 @@ def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """
     found = []
     for file in files:
-        with _opened(file) as image:
-            width, height = image.size
-            grey = image.mode in GREY
-        channels = next((c for c in (1, 3) if _alike((c, height, width), shape)), None)
-        if channels is None or (channels == 1 and not grey):
-            what = f"{width} x {height} pixels{'' if grey else ' in colour'}"
+        kind = _kind(file)
+        size = (kind.height, kind.width)
+        channels = next((c for c in (1, 3) if _alike((c, *size), shape)), None)
+        if channels is None or (channels == 1 and not kind.grey):
+            what = f"{kind.size} pixels{'' if kind.grey else ' in colour'}"
             hint = "make it like the images of the training"
             said = f"{what}, and a row has shape {list(shape)}"
             raise DataError(said, where=str(file), hint=hint)
-        pixels = _pixels(file, "L" if channels == 1 else "RGB").reshape(height, width, channels)
-        found.append(pixels.transpose(2, 0, 1))
+        found.append(_pixels(file, channels == 1).transpose(2, 0, 1))
     return np.stack(found)
 
 
@@ -75,30 +213,107 @@ def _alike(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return shape == other if len(other) == 3 else math.prod(shape) == math.prod(other)
 
 
-def _common(files: list[Path]) -> tuple[str, tuple[int, int]]:
-    """L or RGB, and the size of all images, by their headers alone."""
-    mode, first = "L", (0, 0)
-    for file in files:
-        with _opened(file) as image:
-            size = image.size
-            mode = mode if image.mode in GREY else "RGB"
-        if file is files[0]:
-            first = size
-        if size != first:
+@dataclass(frozen=True)
+class Kind:
+    """What an image is by its header alone.
+
+    Attributes:
+        width, height: in pixels, as it is seen: turned as EXIF says.
+        grey: of one channel.
+    """
+
+    width: int
+    height: int
+    grey: bool
+
+    @property
+    def size(self) -> str:
+        return f"{self.width} x {self.height}"
+
+
+def _kind(file: Path) -> Kind:
+    with _opened(file) as image:
+        if image.mode in DEEP:
+            bits = 16 if "16" in image.mode else 32
             raise DataError(
-                f"{size[0]} x {size[1]} pixels, and {files[0]} has {first[0]} x {first[1]}",
+                f"its pixels are numbers of {bits} bits (mode {image.mode}), and images are read "
+                "with 8",
+                where=str(file),
+                hint="save it with 8 bits; or give all as one array x [N, H, W, 1], which keeps "
+                "every number, with the labels y in an NPZ file",
+            )
+        sideways = _orientation(image) > 4
+        if sideways and image.format == "TIFF":
+            raise DataError(
+                "is a TIFF that lies on its side, which is not read",
+                where=str(file),
+                hint="save it as it is seen, or as PNG",
+            )
+        sides = image.size[::-1] if sideways else image.size
+        return Kind(*sides, grey=image.mode in GREY)
+
+
+def _common(files: list[Path]) -> Kind:
+    """What all images have in common, by their headers alone."""
+    first = _kind(files[0])
+    grey = first.grey
+    for file in files[1:]:
+        kind = _kind(file)
+        grey = grey and kind.grey
+        if kind.size != first.size:
+            raise DataError(
+                f"{kind.size} pixels, and {files[0]} has {first.size}",
                 where=str(file),
                 hint="make all images of one size",
             )
-    return mode, first
+    return Kind(first.width, first.height, grey)
 
 
-def _pixels(file: Path, mode: str) -> NDArray[Any]:
+def _pixels(file: Path, grey: bool) -> NDArray[np.uint8]:
+    """[H, W, 1] or [H, W, 3]."""
     with _opened(file) as image:
         try:
-            return np.asarray(image.convert(mode))
+            found = np.asarray(_opaque(_turned(image)).convert("L" if grey else "RGB"))
+            return found[:, :, None] if grey else found
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(file, error) from error
+
+
+def _opaque(image: Image) -> Image:
+    """Over white, where something shines through."""
+    if image.mode not in CLEAR and "transparency" not in image.info:
+        return image
+    from PIL import Image as Images
+
+    seen = image.convert("RGBA")
+    return Images.alpha_composite(Images.new("RGBA", seen.size, "white"), seen)
+
+
+def _orientation(image: Image) -> int:
+    """From 1, as it is seen, to 8; from 5 on it lies on its side."""
+    if "exif" not in image.info and image.format != "TIFF":
+        return 1
+    found = None
+    damaged = OSError, SyntaxError, ValueError, KeyError, struct.error  # then as it is
+    with suppress(*damaged):
+        found = image.getexif().get(ORIENTATION)
+    return found if isinstance(found, int) and found in range(1, 9) else 1
+
+
+def _turned(image: Image) -> Image:
+    from PIL.Image import Transpose
+
+    ways = (
+        Transpose.FLIP_LEFT_RIGHT,
+        Transpose.ROTATE_180,
+        Transpose.FLIP_TOP_BOTTOM,
+        Transpose.TRANSPOSE,
+        Transpose.ROTATE_270,
+        Transpose.TRANSVERSE,
+        Transpose.ROTATE_90,
+    )
+    found = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns TIFF itself
+    return image if found == 1 else image.transpose(ways[found - 2])
 
 
 def _opened(file: Path) -> Image:

@@ -134,6 +134,7 @@ def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
         positions=(rows.train, rows.validation),
         test=None if source.elsewhere else len(rows.test),
         recipe=features.recipe,
+        note=features.note,
     )
 
 
@@ -145,6 +146,11 @@ def _check_named(table: Table, spec: DataSpec) -> None:
             where=table.where,
             hint="remove text, or give a table or a function that returns a pandas frame",
         )
+    for key in ("group", "time", "split"):
+        name = getattr(spec, key)
+        if name is not None and name not in table.aside:
+            what = f"no column {name!r}: only a table has columns"
+            raise DataError(what, where=f"data.{key}", hint=f"remove {key}")
     known = [raw.name for raw in table.columns]
     for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
         for name in names:

@@ -132,7 +132,7 @@ class OfArray:
         if x is None or math.prod(x.shape[1:]) != math.prod(self.shape):
             given = "columns" if x is None else f"rows of shape {list(x.shape[1:])}"
             raise DataError(f"{given}, and the network takes {list(self.shape)}", where=table.where)
-        return preprocessing.apply(self.transform, x.reshape(len(x), *self.shape), wanted)
+        return preprocessing.apply(self.transform, arranged(x, self.shape), wanted)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -175,6 +175,34 @@ class OfText:
     def from_json(cls, record: Mapping[str, Any]) -> OfText:
         (length,) = record["shape"]
         return cls(record["column"], Vocabulary(tuple(record["words"]), length))
+
+
+CHANNELS = (1, 3, 4)
+"""Grey, RGB, and RGB with opacity."""
+
+
+def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a row as [C, H, W], where it is [H, W, C]: only the last axis has 1, 3 or 4
+    places, and both others have more. Any other stays: of [3, 3, 3] the first are the channels.
+
+    >>> channels_first((28, 28, 3)), channels_first((3, 28, 28)), channels_first((512, 4, 4))
+    ((3, 28, 28), (3, 28, 28), (512, 4, 4))
+    """
+    *size, last = shape
+    images = len(size) == 2 and last in CHANNELS and size[0] not in CHANNELS
+    return (last, *size) if images and min(size) > last else shape
+
+
+def is_turned(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether rows that are given as [H, W, C] are to be [C, H, W]."""
+    return given != shape and len(given) == len(shape) == 3 and (given[2], *given[:2]) == shape
+
+
+def arranged(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Rows of an array in a shape of as many numbers: turned, or in the order of the numbers."""
+    if is_turned(tuple(x.shape[1:]), shape):
+        return x.transpose(0, 3, 1, 2)
+    return x.reshape(len(x), *shape)
 
 
 Recipe = OfColumns | OfArray | OfText

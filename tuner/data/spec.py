@@ -45,12 +45,14 @@ class DataSpec:
             study file `validation = { folds = 5 }`.
         test: share of all rows that the search never sees, in [0, 1).
         seed: decides which row goes where, at least 0.
-        shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it.
+        shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it, but
+            that images whose channels come last are turned.
         group: a column; rows of one group are never divided.
         time: a column; training rows are before those for validation, and these before the test.
-        split: a column that says train, validation or test.
-        test_path: a second file with the test rows; all rows of `path` are then for training and
-            validation.
+        split: a column that says train, validation or test; "folder" of a folder of images, whose
+            folders train, validation (or val, valid, dev) and test then say so.
+        test_path: a second file or folder with the test rows; all rows of `path` are then for
+            training and validation.
         preprocessing: "standard" gives each feature mean 0 and deviation 1 over the training
             rows (each channel, for a shape [C, H, W]); "quantile" gives normal scores of the ranks
             among them, "uniform" the ranks; "none" leaves the numbers alone.

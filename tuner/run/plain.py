@@ -12,6 +12,7 @@ from tuner.run.prepare import load_job
 from tuner.study import Study
 from tuner.study import load as load_study
 from tuner.training.folds import training
+from tuner.training.own import check_batches
 from tuner.worker.job import Job
 
 
@@ -29,6 +30,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     rules = of_person((), study.folder)
     with allowing(rules):
         job = load_job(study)
+        check_batches(job.study, job.data, job.metric)
 
     def train(trial: optuna.Trial) -> float:
         with allowing(rules):

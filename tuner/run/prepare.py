@@ -15,7 +15,7 @@ from tuner.study.files import find, local, shipped
 from tuner.study.fingerprint import canonical, changed_keys, fingerprint
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.private import resolved
-from tuner.training.own import check_factories
+from tuner.training.own import check_batches, check_factories
 from tuner.worker.job import AnyJob, Job, ObjectiveJob
 
 SPEC, FINGERPRINT = studies.SPEC, studies.FINGERPRINT
@@ -100,7 +100,9 @@ def prepared(study: Study, study_id: int = -1) -> AnyJob:
         TunerError: as ``load_job``, or the function cannot be imported here.
     """
     if not isinstance(study, ObjectiveStudy):
-        return load_job(study, study_id)
+        job = load_job(study, study_id)
+        check_batches(job.study, job.data, job.metric)
+        return job
     study.function()
     return ObjectiveJob(study, study_id)
 

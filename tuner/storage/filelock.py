@@ -1,11 +1,11 @@
-"""A lock between processes that no crash leaves behind, on every platform: SQLite's own."""
+"""A lock between processes that no crash leaves behind: SQLite's own."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 WAIT_SECONDS = 60.0
@@ -26,8 +26,7 @@ def file_lock(path: Path) -> Iterator[None]:
         with closing(_locked(path)):
             yield
     finally:
-        with suppress(PermissionError):  # Windows: another has it open, and removes it later
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _locked(path: Path) -> sqlite3.Connection:

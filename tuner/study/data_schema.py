@@ -50,8 +50,11 @@ def data_keys() -> dict[str, Any]:
         "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
         "group": {**text, "description": "a column whose groups are never divided"},
         "time": {**text, "description": "a column: train before validation before test"},
-        "split": {**text, "description": "a column that says train, validation or test"},
-        "test_path": {**text, "description": "a second file, with the test rows"},
+        "split": {
+            **text,
+            "description": "a column that says train, validation or test, or 'folder'",
+        },
+        "test_path": {**text, "description": "a second file or folder, with the test rows"},
         "text": {**text, "description": "a column of text, then the only feature"},
         "vectors": {**text, "description": "word vectors, in the text format of GloVe or word2vec"},
         "vocabulary": {**side, "default": 20000, "description": "most words that are known"},

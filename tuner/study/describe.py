@@ -106,6 +106,7 @@ def data_set(data: DataSet) -> Record:
         "train": len(data.train),
         "validation": len(data.validation),
         "test": data.test,
+        "note": data.note,
         "balance": balance(data),
         "columns": [asdict(column) for column in data.columns],
     }

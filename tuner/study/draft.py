@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tuner.study.describe import balance
 from tuner.study.leaves import Line, model, regularization, training
@@ -22,18 +22,18 @@ SIZES = (
 LARGEST = (8, 1024, (128, 256, 512))
 
 
-def draft(found: Survey, path: str) -> tuple[Line, ...]:
+def draft(found: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
     """The lines of a study file, in order.
 
     Args:
         found: what is in the data.
-        path: how the study file should name it.
+        named: how the study file should name a path.
     """
     epochs, batch, widths = _sizes(len(found.data.train))
     rare = _rare(found)
     return (
         *_metric(found, rare),
-        *_data(found, path),
+        *_data(found, named),
         *model(found, widths),
         *regularization(found),
         *training(found, epochs, batch, rare),
@@ -81,9 +81,15 @@ def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
     return (Line("", "metric", '"accuracy"', "classes are of similar size"),)
 
 
-def _data(found: Survey, path: str) -> list[Line]:
+def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     spec, say = found.spec, json.dumps
-    lines = [Line("data", "path", _quoted(path))]
+    lines = [Line("data", "path", _quoted(named(spec.path or "")))]
+    if spec.test_path is not None:
+        why = "kept for the final number"
+        lines.append(Line("data", "test_path", _quoted(named(spec.test_path)), why))
+    if spec.split is not None:
+        why = "its folders say what is for training, validation and the test"
+        return [*lines, Line("data", "split", _quoted(spec.split), why), *_preprocessing(found)]
     if spec.target is not None:
         lines.append(Line("data", "target", _quoted(spec.target)))
     if spec.text is not None:

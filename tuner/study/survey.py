@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.data import DataSet, DataSpec, load
 from tuner.data.columns import CATEGORIES, IDENTIFIER, ROWS
 from tuner.data.files import read_frame
+from tuner.data.images import proposed
 from tuner.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def survey(file: Path, target: str | None) -> Survey:
     if frame is None:
         if target is not None and file.is_dir():
             raise UsageError("a folder has no columns", where="--target", hint="remove --target")
-        return _loaded(Survey(DataSpec(path=str(file), target=target), _NONE, 0, {}, {}))
+        spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
+        return _loaded(Survey(spec, _NONE, 0, {}, {}))
     frame.columns = frame.columns.map(str)
     names = list(frame.columns)
     if target is None:

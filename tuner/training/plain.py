@@ -19,7 +19,7 @@ from tuner.training.flat import flatten, give_gradients, kept
 from tuner.training.noise import Batch, Streams, batches, drawing, drawing_layers, steps_of
 from tuner.training.plan import build_network, plan
 from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
-from tuner.training.tensors import in_precision, training_targets
+from tuner.training.tensors import batches_of_targets, in_precision
 
 __all__ = ["Epoch", "Trainer"]
 
@@ -68,7 +68,6 @@ class Trainer(Course):
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
-        self.targets = training_targets(self.data, dtype)
         self.past: list[Epoch] = []
         self.between_epochs = True
         self.best: dict[str, Tensor] | None = None
@@ -110,9 +109,9 @@ class Trainer(Course):
         self.network.train()
         y = self.data.train.y if self.data.target.task == "classification" else None
         for block in batches(len(x), size, shape, techniques, self.layers, streams, y):
-            rows = torch.cat([batch.rows for batch in block])
-            parts = [len(batch.rows) for batch in block]
-            xs, ys = torch.split(x[rows], parts), torch.split(self.targets[rows], parts)
+            rows = [batch.rows for batch in block]
+            xs = torch.split(x[torch.cat(rows)], [len(each) for each in rows])
+            ys = batches_of_targets(self.data, rows, self.params.dtype)
             for batch, batch_x, batch_y in zip(block, xs, ys, strict=True):
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)]))
         return float(torch.stack(losses).mean())

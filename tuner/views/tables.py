@@ -82,6 +82,7 @@ def data_lines(data: Record) -> list[str]:
     each = f"; {shape} features" if data["words"] is None else f", each of at most {shape} words"
     known = "" if data["words"] is None else f" ({data['words']:,} are known)"
     lines = [f"data      {rows}{each}{known}; {data['task']}{classes}"]
+    lines += [f"note      {data['note']}"] * bool(data["note"])
     test = data["test"]
     lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
     counts = data["balance"]

@@ -8,16 +8,20 @@ import torch
 from optuna.trial import FrozenTrial
 
 from tuner.hidden import hide
+from tuner.training.own import ONE_ROW
 
 MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
+
+ONE_ROW_HINT = "batch normalization learns nothing of one row: a batch_size of at least 2"
 
 
 def explain(error: BaseException) -> str:
     """What a trial's error says, without a password; a CPU has no error for want of memory."""
     said = hide(f"{type(error).__name__}: {error}")
     kinds = torch.cuda.OutOfMemoryError, MemoryError
-    out = isinstance(error, kinds) or "allocate memory" in str(error)
-    return f"{MEMORY_HINT} ({said})" if out else said
+    if isinstance(error, kinds) or "allocate memory" in str(error):
+        return f"{MEMORY_HINT} ({said})"
+    return f"{ONE_ROW_HINT} ({said})" if ONE_ROW in str(error) else said
 
 
 def traced() -> str:
