@@ -45,3 +45,47 @@ def test_a_background_job_of_a_script_passes_and_ends(tmp_path: Path) -> None:
     assert "1 failed, 1 passed" in done.stdout, done.stdout
     assert "crashed while running 'test_inner.py::test_that_waits'" in done.stdout
     assert "in for_ever" in done.stderr
+
+
+README = """\
+<!-- test line -->
+```bash
+mkdir -p .venv/bin
+for each in ruff mypy lint-imports; do ln -s "$(type -P true)" ".venv/bin/$each"; done
+ls -A
+echo "there: $(ls -A "$HOME") $(ls -A "${TMPDIR:-/tmp}")"
+env
+```
+<!-- end -->
+"""
+
+
+def test_ci_runs_the_line_where_nobody_has_been(tmp_path: Path) -> None:
+    script = (TESTS.parent / ".ci" / "run").read_text()
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_text(script.replace("command -v apt-get", "false"))
+    (tmp_path / ".gitignore").write_text("*.db\n")
+    (tmp_path / "README.md").write_text(README)
+    for name in ("new.py", "somebodys.db", "removed.py"):
+        (tmp_path / name).touch()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "removed.py"], cwd=tmp_path, check=True)
+    (tmp_path / "removed.py").unlink()
+    knows = {"PIP_DEFAULT_TIMEOUT": "77", "HTTPS_PROXY": "", "OWN_VARIABLE": "1"}
+    done = subprocess.run(
+        ["bash", ".ci/run"],
+        cwd=tmp_path,
+        env={**os.environ, **knows},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    files, _, variables = done.stdout.rpartition("there: ")
+    assert set(files.split()[-5:]) == {".ci", ".gitignore", ".venv", "README.md", "new.py"}
+    assert variables.startswith(" \n")
+    assert "PIP_DEFAULT_TIMEOUT=77" in variables.splitlines()
+    assert "OWN_VARIABLE" not in variables
+    assert not (tmp_path / ".venv").exists()
