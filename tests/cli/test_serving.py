@@ -106,7 +106,9 @@ def test_where_ctrl_c_is_ignored_it_says_what_ends_it(
     place: Any, started_without_ctrl_c: Callable[..., Any]
 ) -> None:
     with started_without_ctrl_c("dashboard", "--port", "0", "--log-format", "json") as process:
-        assert "the dashboard is at" in process.stdout.readline()
+        address = process.stdout.readline().split()[-1]
+        with urlopen(f"{address}healthz", timeout=60) as reply:
+            assert reply.read() == b"ok\n"
         process.send_signal(signal.SIGINT)
         process.terminate()
         told = [json.loads(line) for line in process.communicate(timeout=60)[1].splitlines()]
