@@ -32,7 +32,7 @@ def test_a_background_job_of_a_script_passes_and_ends(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (tmp_path / "test_inner.py").write_text(INNER)
     configuration = ("-c", str(TESTS.parent / "pyproject.toml"), "--rootdir", str(tmp_path))
-    words = ["-m", "pytest", *configuration, "-n", "1", "-o", "faulthandler_timeout=4"]
+    words = ["-m", "pytest", *configuration, "-n", "1", "-o", "faulthandler_timeout=6"]
     done = subprocess.run(
         ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, *words, str(tmp_path)],
         cwd=tmp_path,
