@@ -1,4 +1,5 @@
-"""For all tests: a real PostgreSQL with new databases, and a `tuner` that needs no imports."""
+"""For all tests: the same surroundings everywhere, a real PostgreSQL with new databases, and a
+`tuner` that needs no imports."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,30 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+FOREIGN = ("TUNER_", "PG", "RAY_", "XDG_")
+"""Beginnings of variables that would lead tests to something that is there already."""
+LEFT_IGNORED = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP}
+"""By Python, and by `nohup`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever starts the tests and wherever: an empty HOME, and signals as in a terminal."""
+    home = tempfile.TemporaryDirectory(prefix="home", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    os.environ["HOME"] = home.name
+    hear_signals()
+
+
+def hear_signals() -> None:
+    """A background job of a script begins with Ctrl-C ignored, and so would what tests start."""
+    for number in signal.valid_signals() - LEFT_IGNORED:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _binaries() -> Path:

@@ -6,9 +6,11 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +150,22 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> Run:
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def started_without_ctrl_c() -> Iterator[Callable[..., Any]]:
+    """The command line in a process of its own, started with Ctrl-C ignored as by a script's
+    ``tuner … &``."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        shell = "trap '' INT; exec \"$@\""
+        words = ["sh", "-c", shell, "sh", Path(sys.executable).with_name("tuner"), *arguments]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(words, env=BARE, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -161,6 +163,66 @@ def test_windows_is_refused_in_words(
     assert "error: tuner runs on Linux and macOS, and this is Windows\n  it runs in WSL" in told.err
 
 
+PRESSING = """\
+import os, signal, sys, time
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+sys.modules["keyboard"] = sys.modules["__main__"]
+from tuner.cli import app, main
+@app.command()
+def wait():
+    {during}
+sys.argv = ["tuner", "wait"]
+sys.exit(main())
+"""
+FRAGILE = """\
+import keyboard, os, time
+try:
+    keyboard.press()
+except BaseException:
+    os.abort()
+"""
+AT_THE_END = "import atexit; atexit.register(press); press(); time.sleep(60)"
+
+
+def pressed(folder: Path, during: str) -> tuple[int, str, str]:
+    """Exit code and words of a command during which somebody presses Ctrl-C."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRESSING.format(during=during)],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_ctrl_c_while_the_interpreter_ends_is_not_heard(tmp_path: Path) -> None:
+    assert pressed(tmp_path, AT_THE_END) == (130, "", "interrupted\n")
+    after_success = "import atexit; atexit.register(press); print('done')"
+    assert pressed(tmp_path, after_success) == (0, "done\n", "")
+
+
+def test_ctrl_c_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
+    fragile = (
+        "import keyboard, os\ntry:\n    keyboard.press()\nexcept BaseException:\n    os.abort()\n"
+    )
+    (tmp_path / "fragile.py").write_text(fragile)
+    once = pressed(tmp_path, "import fragile; print('imported', flush=True); time.sleep(60)")
+    assert once == (130, "imported\n", "interrupted\n")
+    (tmp_path / "slow.py").write_text(f"{FRAGILE}keyboard.press()\ntime.sleep(60)\n")
+    assert pressed(tmp_path, "import slow") == (130, "", "interrupted\n")
+
+
+@pytest.fixture
+def _ctrl_c_as_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_as_before")
 def test_main_gives_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

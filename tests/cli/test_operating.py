@@ -48,15 +48,30 @@ def test_a_trial_wants_its_study(place: Any, tuner: Run) -> None:
 
 def test_logs_follow_until_interrupted(place: Any, tuner: Run) -> None:
     command = [TUNER, "logs", "--study", "small", "--follow"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().split()[1] == "submitted"
         tuner("pause", "--study", "small")
         kinds = (line.split()[1] for line in process.stdout)
         assert next(kind for kind in kinds if kind == "paused")
-        process.send_signal(signal.SIGINT)
-        assert list(kinds) == []
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "interrupted\n")
     assert process.returncode == 130
+
+
+def test_where_ctrl_c_is_ignored_logs_follow_says_what_ends_it(
+    place: Any, started_without_ctrl_c: Callable[..., Any]
+) -> None:
+    with started_without_ctrl_c("logs", "--study", "small", "--follow") as process:
+        said = process.stderr.readline()
+        assert said == f"Ctrl-C is ignored here; to end this send SIGTERM: kill {process.pid}\n"
+        assert process.stdout.readline().split()[1] == "submitted"
+        process.send_signal(signal.SIGINT)
+        process.terminate()
+        assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_an_older_database_is_refused_by_every_command(place: Any, tuner: Run) -> None:

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 from tuner.cli.serving import on_desktop
+from tuner.dashboard.serve import leave
 
 TUNER = Path(sys.executable).with_name("tuner")
 ABSENT = "sqlite:///absent.db"
@@ -99,6 +100,31 @@ def test_it_says_where_it_is_and_serves_until_asked_to_end(
     finally:
         process.kill()
         process.communicate()
+
+
+def test_where_ctrl_c_is_ignored_it_says_what_ends_it(
+    place: Any, started_without_ctrl_c: Callable[..., Any]
+) -> None:
+    with started_without_ctrl_c("dashboard", "--port", "0", "--log-format", "json") as process:
+        address = process.stdout.readline().split()[-1]
+        with urlopen(f"{address}healthz", timeout=60) as reply:
+            assert reply.read() == b"ok\n"
+        process.send_signal(signal.SIGINT)
+        process.terminate()
+        told = [json.loads(line) for line in process.communicate(timeout=60)[1].splitlines()]
+    assert process.returncode == 0
+    assert f"to end this send SIGTERM: kill {process.pid}" in told[1]["message"]
+    assert told[-1]["kind"] == "left"
+
+
+def test_a_second_sigterm_is_no_error_in_the_middle_of_the_first() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as left:
+            leave(signal.SIGTERM, None)
+        assert (left.value.code, signal.getsignal(signal.SIGTERM)) == (0, signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def test_base_images_are_of_one_version(dockerfile: Any) -> None:
 
 def test_linters_have_nothing_to_say() -> None:
     assert checked(BIN / "hadolint", DOCKER / "Dockerfile") == ""
-    assert checked(BIN / "shellcheck", DOCKER / "slurm" / "workers.sbatch") == ""
+    for script in (DOCKER / "slurm" / "workers.sbatch", DOCKER.parent / ".ci" / "run"):
+        assert checked(BIN / "shellcheck", script) == ""
 
 
 @pytest.mark.parametrize("name", MANIFESTS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +45,7 @@ pruner = "none"
 assert sklearn.datasets
 torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
 TUNER = Path(sys.executable).with_name("tuner")
+PR_SET_PDEATHSIG = 1  # of Linux, where processes fork
 
 
 class Shared:
@@ -101,9 +104,10 @@ class Shared:
             return [tuple(row) for row in found]
 
     def fork(self, target: Callable[..., None], *arguments: Any, **environment: str) -> Any:
-        """A child of this process, ended at the end of the test."""
+        """A child of this process, ended at the end of the test, or with this process."""
 
         def child() -> None:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             with (self.folder / "stderr").open("ab") as file:
                 os.dup2(file.fileno(), 2)
             sys.stderr = os.fdopen(2, "w", buffering=1)

@@ -26,13 +26,21 @@ def test_the_server_ends_a_transaction_that_is_stuck(
         with storage.database.write() as connection:
             connection.execute(text("SET idle_in_transaction_session_timeout = '100ms'"))
             connection.execute(text("SELECT study_id FROM studies FOR UPDATE"))
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
             other.set_budget(study_id, 5)  # needs no lock of Optuna's
-            time.sleep(0.5)
+            while pid in _backends(other):
+                time.sleep(0.05)
             connection.execute(text("SELECT 1"))
 
     with pytest.raises(OutageError, match="idle-in-transaction"):
         stuck()
     assert storage.progress(study_id).budget == 5  # a new connection
+
+
+def _backends(storage: Storage) -> list[int]:
+    with storage.database.read() as connection:
+        found = connection.execute(text("SELECT pid FROM pg_stat_activity"))
+        return [int(pid) for pid in found.scalars()]
 
 
 def test_a_busy_timeout_may_be_given_in_the_url(sqlite_url: str) -> None:

@@ -61,11 +61,11 @@ def test_put_shows_at_once_and_is_written_soon(
 def test_the_thread_writes_and_renews(
     database_url: str, join: Callable[[Storage], int], propose: Propose
 ) -> None:
-    storage = open_storage(database_url, lease_seconds=0.6)
+    storage = open_storage(database_url, lease_seconds=2.0)
     study_id = join(storage)
     lease = _claim(storage, study_id, propose)
     outbox = Outbox(storage, flush_seconds=0.05, holder="me")
-    until = time.monotonic() + 1.5  # longer than a lease
+    until = time.monotonic() + 2.5  # longer than a lease
     while time.monotonic() < until:
         other = open_storage(database_url).claim(study_id, "other", propose)
         assert other is None or other.number != lease.number

@@ -6,8 +6,11 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -29,8 +32,56 @@ from tuner.hidden import hide
 from tuner.logs import as_json, configure, note, tell
 
 INTERRUPTED = 130
+LATER_SECONDS = 0.05
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
 """Click's UsageError, of whichever click typer has."""
+
+
+class _CtrlC:
+    """Ctrl-C during a command: raises KeyboardInterrupt until somebody deals with the first.
+
+    Then, and once the command is over, it is not heard: only the interpreter's end is left to
+    interrupt, which answers with a traceback. While a module is imported it is put off, since some
+    make another error of it or abort the process; a second one then leaves at once. Whoever starts
+    a command with Ctrl-C ignored, as a background job of a script is, does not interrupt it.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+        self._put_off = False
+
+    def listen(self) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        again, self.heard, self._put_off = self.heard and not self._put_off, True, False
+        if not _is_importing(frame):
+            raise KeyboardInterrupt
+        if again:
+            _tell_interrupted("interrupted")
+            os._exit(INTERRUPTED)
+        later = threading.Timer(LATER_SECONDS, self._again)
+        later.daemon = True
+        later.start()
+
+    def _again(self) -> None:
+        self._put_off = True
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def end(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_ctrl_c = _CtrlC()
 
 
 class Commands(TyperGroup):
@@ -46,8 +97,14 @@ class Commands(TyperGroup):
             _tell(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as interrupt:
-            _tell_interrupted(str(interrupt) or "interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+            raise _interrupted(str(interrupt)) from None
+
+
+def _interrupted(said: str = "") -> typer.Exit:
+    if _ctrl_c.heard:
+        _ctrl_c.end()
+    _tell_interrupted(said or "interrupted")
+    return typer.Exit(INTERRUPTED)
 
 
 def _tell(error: TunerError) -> None:
@@ -142,6 +199,7 @@ app.add_typer(operating.db)
 
 def main() -> int:
     """Runs the command line; the exit code is one of those that the README names."""
+    _ctrl_c.listen()
     try:
         check_platform(sys.platform)
         app()
@@ -150,4 +208,6 @@ def main() -> int:
         return error.exit_code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
+    finally:
+        _ctrl_c.end()
     return 0

@@ -10,7 +10,7 @@ import typer
 
 from tuner.cli.control import OneStudy
 from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
-from tuner.cli.output import show_json
+from tuner.cli.output import show_json, without_ctrl_c
 from tuner.errors import UsageError
 
 OneTrial = Annotated[
@@ -81,6 +81,8 @@ def logs(
     if as_json and not follow:
         return show_json([record(event) for event in database.events(study_id, trial)])
     say = partial(typer.echo, err=True)
+    if follow:
+        without_ctrl_c(say)
     for found in (
         followed(database, study_id, trial, say) if follow else [database.events(study_id, trial)]
     ):

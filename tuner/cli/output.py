@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -36,6 +37,12 @@ def show(found: RenderableType) -> None:
     with to.capture() as captured:
         to.print(found)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def without_ctrl_c(say: Callable[[str], None]) -> None:
+    """How to end what goes on for ever, where Ctrl-C is ignored: in a script's background job."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        say(f"Ctrl-C is ignored here; to end this send SIGTERM: kill {os.getpid()}")
 
 
 def show_json(document: Mapping[str, Any] | list[Any]) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from tuner.cli.options import DEFAULT_STORAGE, Artifacts, LogFormat, StorageUrl
+from tuner.cli.output import without_ctrl_c
+from tuner.logs import note
 
 Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]
 Port = Annotated[
@@ -83,6 +85,7 @@ def dashboard(
 
     def ready(address: str) -> None:
         typer.echo(f"the dashboard is at {address}")
+        without_ctrl_c(note)
         if browser:
             typer.launch(address)
 

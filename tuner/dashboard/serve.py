@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from tuner.dashboard.complaints import complaining
@@ -160,13 +161,19 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
     server = create(application(storage, options), listening)
     logging.getLogger("optuna_dashboard._bottle_util").addFilter(_one_line)
     gather()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, leave)
     tell("started", "dashboard", host=options.host, port=listening.getsockname()[1])
     ready(address_of(listening))
     server.run()
     tell("left", "dashboard")
     server.close()
     storage.close()
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Leaves; a second signal would be an error in the middle of it, and ends it as it does any."""
+    signal.signal(number, signal.SIG_DFL)
+    sys.exit(0)
 
 
 def _one_line(record: logging.LogRecord) -> bool:

@@ -125,8 +125,10 @@ def _follow(
                     crew.met()
                 watch(now)
     finally:
-        crew.leave()
-        signal.signal(signal.SIGTERM, previous)
+        try:
+            crew.leave()
+        finally:  # also when somebody cannot wait
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

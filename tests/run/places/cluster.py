@@ -1,6 +1,7 @@
-"""Ray nodes in processes of their own: ``cluster.py FOLDER``, which kills one for a line on stdin.
+"""Ray nodes in processes of their own: ``cluster.py``, which kills one for a line on stdin.
 
-Not in the tests' own process: what Ray leaves running there would be in the way of forks.
+Not in the tests' own process: what Ray leaves running there would be in the way of forks. Whatever
+Ray writes is in RAY_TMPDIR, the address of its cluster too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ray.cluster_utils import Cluster
 SMALL = {"object_store_memory": 80 << 20}
 
 if __name__ == "__main__":
-    head = {"num_cpus": 0, "temp_dir": sys.argv[1], "include_dashboard": False, **SMALL}
+    head = {"num_cpus": 0, "include_dashboard": False, **SMALL}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     doomed = cluster.add_node(num_cpus=1, **SMALL)
     cluster.add_node(num_cpus=2, num_gpus=1, **SMALL)

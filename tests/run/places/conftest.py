@@ -50,8 +50,8 @@ def ray_nodes() -> Iterator[RayNodes]:
         knows = {"TUNER_SPOOL": f"{name}/spool", "TUNER_LEASE": "1.0"}
         knows |= {"PYTHONPATH": str(Path(__file__).parent), "HELD_UNTIL": f"{name}/go"}
         process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("cluster.py")), name],
-            env={**os.environ, **knows, "RAY_USAGE_STATS_ENABLED": "0"},
+            [sys.executable, str(Path(__file__).with_name("cluster.py"))],
+            env={**os.environ, **knows, "RAY_TMPDIR": name, "RAY_USAGE_STATS_ENABLED": "0"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

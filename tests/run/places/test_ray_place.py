@@ -106,7 +106,7 @@ def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             each.process.communicate()
 
 
-def until(true: Callable[[], Any], seconds: float = 150) -> None:
+def until(true: Callable[[], Any], seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen"

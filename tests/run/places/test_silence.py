@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -49,3 +52,27 @@ def test_a_run_knows_whether_there_are_workers(
     with pytest.raises(TrainingError, match="no such place"):
         optimize("wine", RunOptions(sqlite_url, on="nowhere"))
     assert found == [False, True]
+
+
+class Impatient:
+    """Workers that run until Ctrl-C is pressed twice."""
+
+    def wait(self, seconds: float) -> bool:
+        raise KeyboardInterrupt
+
+    def leave(self) -> None:
+        raise KeyboardInterrupt("again")
+
+
+def test_whoever_cannot_wait_leaves_signals_as_they_were(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    @contextmanager
+    def nowhere(options: RunOptions, address: str, say: Say) -> Iterator[Any]:
+        yield SimpleNamespace(start=lambda order: Impatient())
+
+    monkeypatch.setattr(places, "PLACES", {"nowhere": nowhere})
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="again"):
+        optimize("wine", RunOptions(sqlite_url, on="nowhere"))
+    assert signal.getsignal(signal.SIGTERM) is before
