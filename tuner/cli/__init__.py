@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -23,9 +24,9 @@ from tuner.cli import (
     serving,
     start,
 )
-from tuner.errors import TunerError
-from tuner.hidden import hide
-from tuner.logs import as_json, configure, note, tell
+from tuner.errors import FAILED, TunerError
+from tuner.hidden import hide, remember_odd
+from tuner.logs import as_json, configure, crashed, guard, note, tell
 
 INTERRUPTED = 130
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
@@ -34,6 +35,15 @@ _Misused: type[Exception] = typer.BadParameter.__mro__[1]
 
 class Commands(TyperGroup):
     """Turns errors into a line on stderr and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # Whatever a password was given as, by mistake too, nothing that is said repeats it.
+        remember_odd(args)
+        remember_odd(value for name, value in os.environ.items() if name.startswith("TUNER_"))
+        try:
+            return super().parse_args(ctx, args)
+        except _Misused as error:
+            raise _told(error, args) from None
 
     def invoke(self, ctx: Any) -> Any:
         words = tuple(ctx.args)
@@ -141,8 +151,12 @@ app.add_typer(operating.db)
 
 def main() -> int:
     """Runs the command line; the exit code is one of those that the README names."""
+    guard()
     try:
         app()
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
+    except Exception:
+        crashed(*sys.exc_info())
+        return FAILED
     return 0
