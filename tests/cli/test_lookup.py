@@ -9,12 +9,14 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import psycopg
 import pytest
 
 from tuner.cli.lookup import any_study, opened, served, stored_id, stored_ids, stored_study
+from tuner.dashboard.serve import Options, application
 from tuner.errors import StorageError, StudyFileError, UsageError
 from tuner.operation.copy import copy
 from tuner.storage import open_existing, open_storage
@@ -160,7 +162,19 @@ def test_what_only_reads_needs_no_right_to_write(place: Any, tuner: Any, locked:
     assert [code for code, _ in reading] == [0] * len(READING), reading
     assert [code for code, _ in writing] == [2] * len(WRITING), writing
     assert all("cannot be written" in what for _, what in writing), writing
+    assert _without_override(_pages) == ["200 OK"] * 3
     assert sorted(path.name for path in place.folder.iterdir()) == before
+
+
+def _pages() -> list[str]:
+    """How a dashboard answers."""
+    storage, answered = opened(URL), []
+    served = application(storage, Options(read_only=True))
+    for path in ("/api/studies", "/api/studies/1", "/metrics"):
+        environ: dict[str, Any] = {"PATH_INFO": path}
+        setup_testing_defaults(environ)
+        list(served(environ, lambda status, *_: answered.append(status)))
+    return answered
 
 
 def test_what_stands_in_the_journal_is_read_too(place: Any, tuner: Any, locked: Any) -> None:

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -24,11 +25,13 @@ from tuner.cli import (
     serving,
     start,
 )
-from tuner.errors import FAILED, TunerError
+from tuner.errors import FAILED, TunerError, UsageError
 from tuner.hidden import hide, remember_odd
 from tuner.logs import as_json, configure, crashed, guard, note, tell
 
 INTERRUPTED = 130
+_OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
+_SHOWN_LETTERS = 120
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
 """Click's UsageError, of whichever click typer has."""
 
@@ -54,6 +57,12 @@ class Commands(TyperGroup):
         except TunerError as error:
             _tell(error)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            told = _of_a_path(error)
+            if told is None:
+                raise
+            _tell(told)
+            raise typer.Exit(told.exit_code) from None
         except KeyboardInterrupt as interrupt:
             _tell_interrupted(str(interrupt) or "interrupted")
             raise typer.Exit(INTERRUPTED) from None
@@ -63,6 +72,15 @@ def _tell(error: TunerError) -> None:
     if as_json():
         return tell("error", error.what, where=error.where, hint=error.hint)
     return typer.echo(hide(f"error: {error}"), err=True)
+
+
+def _of_a_path(error: OSError) -> TunerError | None:
+    """What is wrong with a path that somebody gave; None if it is no matter of a path."""
+    if error.errno not in _OF_PATHS or error.filename is None:
+        return None
+    where = str(error.filename)
+    where = where if len(where) <= _SHOWN_LETTERS else f"{where[:_SHOWN_LETTERS]}…"
+    return UsageError(f"cannot be used: {error.strerror}", where=where)
 
 
 def _tell_interrupted(said: str) -> None:

@@ -20,6 +20,7 @@ _CAUSES = (
 )
 _REFUSALS = {  # by the server's code
     "42501": ("this user may not do that", "GRANT it, or give another user in the URL"),
+    "22001": ("a name is longer than the database's column", "give a shorter one"),
     "25006": ("cannot be written", "a replica is only read; give the URL of the primary"),
 }
 

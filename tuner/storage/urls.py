@@ -234,20 +234,31 @@ def _sslmode(ssl: str, mode: str | None, shown: str) -> str:
     return mode or "require"
 
 
+def exists(url: URL) -> bool:
+    """Whether an SQLite file is there.
+
+    Raises:
+        StorageError: there can be none of this name.
+    """
+    path = Path(str(url.database))
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:
+        what = f"cannot be a file: {getattr(error, 'strerror', None) or error}"
+        raise StorageError(what, where=str(path)) from None
+
+
 def check_file(url: URL) -> None:
     """Say what is wrong with an SQLite file's place before SQLite says something vaguer."""
     path = Path(str(url.database))
     folder, where = path.absolute().parent, str(path)
-    try:
-        there, is_folder = folder.is_dir(), path.is_dir()
-    except OSError as error:
-        raise StorageError(f"cannot be a file: {error.strerror}", where=where) from None
-    if not there:
+    is_there = exists(url)
+    if not folder.is_dir():
         raise StorageError("its folder does not exist", where=where, hint=f"mkdir -p {folder}")
-    if is_folder:
+    if path.is_dir():
         raise StorageError("is a folder, not a database file", where=where)
     hint = "change its permissions, or move it"
-    if not path.exists():
+    if not is_there:
         if not os.access(folder, os.W_OK):
             raise StorageError("cannot be written", where=str(folder), hint=hint)
     elif not os.access(path, os.R_OK):
