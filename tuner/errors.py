@@ -5,25 +5,29 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from tuner.hidden import hide
+
 USAGE, FAILED, TERMINATED = 2, 1, 143
 
 
 class TunerError(Exception):
     """What went wrong, where, and what to do; the command line prints it without a traceback.
 
+    Passwords are taken out of all three.
+
     Args:
         what: one sentence without a final full stop.
-        where: the file, dotted path or URL it is about (never with a password).
+        where: the file, dotted path or URL it is about.
         hint: what to do next.
     """
 
     exit_code = FAILED
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.hint = hint
+        super().__init__(hide(what))
+        self.what = hide(what)
+        self.where = hide(where)
+        self.hint = hide(hint)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""

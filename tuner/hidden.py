@@ -5,27 +5,86 @@ from __future__ import annotations
 import json
 import os
 import re
-from urllib.parse import quote
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
 
-SECRETS = ("password", "passwd", "sslpassword")
-"""Names of passwords in a URL's query."""
+HIDDEN = "***"
+_SECRET = r"(?:\w*(?:passwor[dt]|passwd|pwd|secret)|\w*(?:secret|access|account|api)_key|token|sas)"
+"""Names of passwords and keys in a URL's query, or before a =."""
 _VARIABLES = ("PGPASSWORD",)
 _SHORTEST = 3  # shorter ones would turn up in words
 _known: set[str] = set()
 
+_URL = re.compile(r"([A-Za-z][\w+.-]*://)(.*)", re.S)
+_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://\S*?(?=[\])}>'\",.;:!]*(?:\s|$))")
+_USER = re.compile(r"[\w.%+-]*")
+_HOST = r"(?:\[[\w:.%]*\]|[\w.%-]*)(?::\d{0,5})?"
+_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:[/?].*)?", re.S)
+_IN_QUERY = re.compile(rf"([?&;]{_SECRET}=)([^&]*)", re.I)
+_PAIR = re.compile(rf"(\b{_SECRET}\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^\s;&,)]+)", re.I)
+_ODD = re.compile(
+    r"@|//.*:|\w\w:/|;.*=|\b(?:jdbc|postgres\w*|mysql|mariadb|sqlserver|mongodb|redis)\b.*[:=]"
+    rf"|{_SECRET}\W*[:=]",
+    re.I | re.S,
+)
+
 
 def redact(url: str) -> str:
-    """The URL with every password replaced by `***`, safe to print and to log."""
+    """The URL with every password replaced by `***`, safe to print and to log.
+
+    Of a text that is no URL nothing is left: who knows where in it a password stands.
+    """
+    found = _URL.fullmatch(url)
+    if found is None:
+        return HIDDEN
+    scheme, rest = found.groups()
+    if scheme.startswith(("sqlite", "file")) and rest.startswith("/"):
+        return url  # a path
+    # Quotes and brackets too: better none of a text's than some of a password.
+    rest = _IN_QUERY.sub(rf"\1{HIDDEN}", rest)
     # Up to the last @: a password that was not escaped may hold any character.
-    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
-    # Quotes and brackets too, for the same reason: better none of a text's than some of a password.
-    return re.sub(rf"([?&](?:{'|'.join(SECRETS)})=)[^&]*", r"\1***", shown, flags=re.I)
+    user, at, place = rest.rpartition("@")
+    if "/" in user and ":" not in user:
+        user, at, place = "", "", rest  # an @ in a path
+    if not _PLACE.fullmatch(place):
+        place = HIDDEN
+    return f"{scheme}{_redact_user(user)}{at}{place}"
+
+
+def _redact_user(user: str) -> str:
+    name, colon, _ = user.partition(":")
+    shown = name if _USER.fullmatch(name) else HIDDEN
+    return f"{shown}:{HIDDEN}" if colon else shown
 
 
 def remember(password: str | None) -> None:
     """From now on `hide` knows this one."""
     if password is not None and len(password) >= _SHORTEST:
         _known.update(_written(password))
+
+
+def remember_url(url: str) -> None:
+    """From now on `hide` knows the passwords of a URL."""
+    found = _URL.fullmatch(url)
+    if found is not None:
+        user = found[2].rpartition("@")[0]
+        given = [value for _, value in _IN_QUERY.findall(found[2])]
+        for password in (user.partition(":")[2], *given):
+            remember(password)
+            remember(unquote(password))
+
+
+def remember_odd(words: Iterable[str]) -> None:
+    """From now on `hide` knows of these words those that may hold a password, but are no URL.
+
+    Args:
+        words: as of a command line, or values of variables.
+    """
+    for word in words:
+        value = word.partition("=")[2] if word.startswith("--") else word
+        is_url = _URL.fullmatch(value) is not None and not re.search(r"\s", value)
+        if not is_url and _ODD.search(value):
+            remember(value)
 
 
 def _written(password: str) -> set[str]:
@@ -40,5 +99,6 @@ def hide(text: str) -> str:
     for name in _VARIABLES:
         remember(os.environ.get(name))
     for password in sorted(_known, key=len, reverse=True):
-        text = text.replace(password, "***")
-    return re.sub(r"\S+://\S+", lambda found: redact(found[0]), text)
+        text = text.replace(password, HIDDEN)
+    text = _IN_TEXT.sub(lambda found: redact(found[0]), text)
+    return _PAIR.sub(rf"\1{HIDDEN}", text)

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +47,7 @@ def configure(form: str) -> None:
 
     Of a process whose lines are JSON, warnings are such lines, and errors that nobody caught.
     """
+    guard()
     root, handler = logging.getLogger(), _Stderr()
     handler.setFormatter(_Formatter(form == "json"))
     for earlier in _ours():
@@ -53,9 +55,6 @@ def configure(form: str) -> None:
     root.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    if form == "json":
-        sys.excepthook = _uncaught
-        threading.excepthook = _in_thread
 
 
 def gather() -> None:
@@ -82,14 +81,25 @@ def _ours() -> list[logging.Handler]:
     return [each for each in logging.getLogger().handlers if isinstance(each, _Stderr)]
 
 
-def _uncaught(kind: type[BaseException], error: Any, trace: Any) -> None:
-    told = {"kind": "error", "message": f"{kind.__name__}: {error}"}
-    LOGGER.critical("%s", kind.__name__, exc_info=(kind, error, trace), extra={"event": told})
+def guard() -> None:
+    """From now on errors that nobody caught are told without passwords."""
+    sys.excepthook = crashed
+    threading.excepthook = _in_thread
+
+
+def crashed(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+    """An error that nobody caught: its traceback without passwords, as a line where lines are."""
+    if as_json():
+        told = {"kind": "error", "message": f"{kind.__name__}: {error}"}
+        info = (kind, error or kind(), trace)
+        LOGGER.critical("%s", kind.__name__, exc_info=info, extra={"event": told})
+    else:
+        sys.stderr.write(hide("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _in_thread(found: Any) -> None:
     if found.exc_type is not SystemExit:  # with which a thread may end
-        _uncaught(found.exc_type, found.exc_value, found.exc_traceback)
+        crashed(found.exc_type, found.exc_value, found.exc_traceback)
 
 
 def document(time: float, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,37 @@ def test_an_unknown_command(refused: Run) -> None:
 def test_what_the_console_script_says(refused_warm: Run) -> None:
     words = ("--workers", "'none' is neither a number of at least 1 nor 'auto'")
     refused_warm("optimize", "--study", "mine", "--workers", "none", words=words)
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("init", LONG, "--data", "table.csv", "--target", "kind"),
+        ("init", "a", "--data", "table.csv", "--target", "kind", "--out", f"{LONG}.toml"),
+        ("init", "a", "--data", LONG, "--target", "kind"),
+        ("check", "--study", LONG),
+        ("optimize", "--study", f"{LONG}.toml"),
+        ("best", "--study", LONG),
+        ("delete", "--study", LONG, "--yes"),
+        ("compare", LONG, "mine"),
+        ("report", "--study", "mine", "--out", LONG),
+        ("report", "--study", "mine", "--out", f"{LONG}/report.html"),
+        ("export", "--study", "mine", "--out", LONG),
+        ("predict", "--model", LONG, "--input", "table.csv"),
+        ("dashboard", "--password-file", LONG),
+        ("status", "--storage", f"sqlite:///{LONG}"),
+        ("optimize", "--study", "mine", "--storage", f"sqlite:///{LONG}/tuner.db"),
+        ("db", "upgrade", "--storage", f"sqlite:///{LONG}"),
+        ("copy", "--from", "sqlite:///tuner.db", "--to", f"sqlite:///{LONG}"),
+    ],
+)
+def test_a_name_that_is_too_long(trained: Path, refused: Run, words: tuple[str, ...]) -> None:
+    refused(*words, words=(LONG[:40],))
+
+
+def test_data_of_a_name_that_is_too_long(refused: Run, edit: Callable[[str, str], None]) -> None:
+    edit('path = "table.csv"', f'path = "{LONG}"')
+    refused("check", "--study", "mine", words=(LONG[:40],))

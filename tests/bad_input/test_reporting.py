@@ -14,6 +14,9 @@ Run = Callable[..., str]
     ("arguments", "words"),
     [
         (("--format", "pdf"), ("unknown format 'pdf'", "known: html, json, md")),
+        (("--out", "r.pdf"), ("r.pdf: a report cannot be written as .pdf", ".html, .htm, .md")),
+        (("--out", "r.PNG"), ("cannot be written as .png", "--format")),
+        (("--out", "r.html.gz"), ("cannot be written as .gz", "--format")),
         (("--out", "none/report.html"), ("its folder does not exist", "mkdir -p none")),
         (("--out", "studies"), ("studies: is a folder", "name a file: studies/report.html")),
     ],

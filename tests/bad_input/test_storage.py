@@ -21,7 +21,8 @@ SECRET = "gr8-s3cret"
     [
         ("postgresq://u@h/n", ("unknown kind of database", "did you mean 'postgresql'?")),
         (f"mysql://me:{SECRET}@host/name", ("mysql://me:***@host/name", "known: postgresql")),
-        ("tuner.db", ("tuner.db: is not a database URL", "sqlite:///tuner.db")),
+        ("tuner.db", ("this is not a database URL", "sqlite:///tuner.db")),
+        ("sqlite://tuner.db", ("three slashes", "sqlite:///tuner.db")),
         ("sqlite://", ("in memory", "sqlite:///tuner.db")),
         ("sqlite:///:memory:", ("in memory", "sqlite:///tuner.db")),
         ("sqlite:///nowhere/tuner.db", ("its folder does not exist", "mkdir -p ")),

@@ -18,11 +18,21 @@ import typer
 from typer.testing import CliRunner
 
 import tuner
-from tuner.cli import Commands, app, main
+from tuner import hidden
+from tuner.cli import Commands, app, lookup, main
 from tuner.errors import StudyFileError, TrainingError, UsageError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
 CONTROL = ["best", "dashboard", "status", "pause", "resume", "stop"]
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_as_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 COMMANDS = [
     *RUNNING,
     *CONTROL,
@@ -64,15 +74,35 @@ def test_every_command_helps(tuner: Callable[..., Any]) -> None:
         assert f"Usage: tuner {command}" in outcome.stdout
 
 
+def _options() -> list[tuple[str, Any]]:
+    """Every option and argument there is, with its command."""
+    named = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    commands = {**named, **named["db"].commands}
+    return [(name, each) for name, command in commands.items() for each in command.params]
+
+
 def test_every_option_has_an_environment_variable() -> None:
-    command = typer.main.get_command(app)
-    without = {"--schema"}  # a question, not a setting
-    named = command.commands  # type: ignore[attr-defined]  # it is a group
-    for name, each in {**named, **named["db"].commands}.items():
-        for option in each.params:
-            if not without & {"--help", *option.opts} and option.name != "help":
-                variable = f"TUNER_{option.opts[0].removeprefix('--').replace('-', '_').upper()}"
-                assert option.envvar == variable, (name, option.opts)
+    without = {("check", "--schema")}  # a question, not a setting
+    without |= {("delete", option) for option in ("--study", "--yes", "--force")}  # said each time
+    for command, option in _options():
+        name = option.opts[0]
+        if (command, name) in without:
+            assert option.envvar is None, (command, name)
+        elif name != "--help":
+            words = name.removeprefix("--").replace("-", "_").upper()
+            known = {f"TUNER_{words}", f"TUNER_{command.upper()}_{words}"}
+            assert option.envvar in known, (command, name)
+
+
+def test_a_variable_means_the_same_to_all_commands() -> None:
+    meanings: dict[str, set[object]] = {}
+    for _, option in _options():
+        if option.envvar is not None:
+            means = (*option.opts, option.nargs, option.multiple, getattr(option, "help", None))
+            meanings.setdefault(option.envvar, set()).add(means)
+    several = {variable for variable, found in meanings.items() if len(found) > 1}
+    # A study's name, whatever is done with it; how stderr tells what happens.
+    assert several == {"TUNER_STUDY", "TUNER_LOG_FORMAT"}
 
 
 def test_options_come_from_the_environment(tuner: Callable[..., Any], empty: Path) -> None:
@@ -92,6 +122,73 @@ def test_wrong_usage_exits_2(tuner: Callable[..., Any], arguments: list[str]) ->
 def test_wrong_usage_shows_no_password(tuner: Callable[..., Any]) -> None:
     said = tuner("status", "postgresql://me:s3cret@host/x").stderr
     assert "(postgresql://me:***@host/x)" in said
+
+
+ODD = [
+    "host=h dbname=d user=u password=s3cret",
+    "Server=h;Port=5432;Password=s3cret",
+    "DATABASE_URL=u:s3cret@h",
+    "DATABASE_URL=postgres://u:s3cret@h/d",
+    "postgresql//u:s3cret@h/d",
+    "postgresql:/u:s3cret@h/d",
+    "postgresql:u:s3cret",
+    "jdbc:postgresql://h/d?user=u&password=s3cret",
+    "u:s3cret@h/d",
+    "postgresql://u:s3 cret@h/d",
+    "postgresql://u:s3cret",
+]
+
+
+@pytest.fixture
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hidden, "_known", set())
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.usefixtures("empty", "nothing_known")
+def test_what_cannot_be_understood_is_not_repeated(tuner: Callable[..., Any], odd: str) -> None:
+    (Path.cwd() / "url").write_text(odd)
+    given: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (("status", odd), {}),
+        ((odd,), {}),
+        (("status", "--storage", odd), {}),
+        (("status", f"--storage={odd}"), {}),
+        (("status", f"--strage={odd}"), {}),
+        (("status",), {"TUNER_STORAGE": odd}),
+        (("status",), {"TUNER_STORAGE_FILE": "url"}),
+        (("status",), {"TUNER_STORAGE_FILE": odd}),
+        (("copy", "--from", odd, "--to", "sqlite:///x.db"), {}),
+        (("copy", "--from", "sqlite:///x.db", "--to", odd), {}),
+        (("best", "--study", odd), {}),
+        (("optimize", "--study", odd), {}),
+        (("check",), {"TUNER_STUDY": odd}),
+        (("optimize", "--study", "iris", "--trials", odd), {}),
+        (("optimize", "--study", "iris"), {"TUNER_TRIALS": odd}),
+        (("optimize", "--study", "iris", "--timeout", odd), {}),
+        (("optimize", "--study", "iris", "--on", odd), {}),
+        (("dashboard", "--trusted-proxy", odd), {}),
+        (("init", odd, "--data", odd), {}),
+    ]
+    for words, environment in given:
+        outcome = tuner(*words, **environment)
+        assert outcome.code == 2, (words, outcome.stderr)
+        said = outcome.stdout + outcome.stderr
+        assert "s3cret" not in said, said
+        assert "cret@" not in said, said
+
+
+def test_an_error_that_nobody_caught_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty: Path
+) -> None:
+    def fail(url: str) -> None:
+        raise RuntimeError(f"no {url}") from ValueError("password='s3cret'")
+
+    monkeypatch.setattr(lookup, "opened", fail)
+    monkeypatch.setattr(sys, "argv", ["tuner", "status", "--storage", "postgresql://u:s3cret@h/d"])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert said.endswith("RuntimeError: no postgresql://u:***@h/d\n")
+    assert "s3cret" not in said
 
 
 @pytest.fixture
@@ -215,14 +312,6 @@ def test_ctrl_c_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
     assert pressed(tmp_path, "import slow") == (130, "", "interrupted\n")
 
 
-@pytest.fixture
-def _ctrl_c_as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_ctrl_c_as_before")
 def test_main_gives_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

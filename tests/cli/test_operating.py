@@ -111,6 +111,9 @@ def test_a_study_is_copied_and_deleted(place: Any, tuner: Run) -> None:
     assert kept.code == 1
     assert "Delete small with 4 trials?" in kept.stderr
     assert tuner("status", "--study", "small").code == 0
+    shared = {"TUNER_YES": "1", "TUNER_FORCE": "1", "TUNER_STUDY": "small"}
+    assert tuner("delete", "--study", "small", **shared).code == 1
+    assert tuner("delete", "--yes", **shared).code == 2
     gone = tuner("delete", "--study", "small", "--yes")
     assert (gone.code, gone.stdout) == (0, "deleted small: 4 trials\n")
     assert tuner("best", "--study", "small").code == 2

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import struct
 import tomllib
 from pathlib import Path
@@ -109,6 +111,14 @@ def test_a_file_elsewhere(tuner, customers: Path) -> None:
     said = tomllib.loads(Path("mine/one.toml").read_text())
     assert Path(said["data"]["path"]) == (customers / "customers.csv").resolve()
     assert tuner("check", "--study", "mine/one.toml").code == 0
+
+
+def test_what_is_no_file_stays(tuner, customers: Path) -> None:
+    os.mkfifo(customers / "pipe.toml")
+    words = ("init", "x", "--data", "customers.csv", "--out", "pipe.toml", "--force")
+    outcome = tuner(*words)
+    assert (outcome.code, "is no file" in outcome.stderr) == (2, True)
+    assert stat.S_ISFIFO((customers / "pipe.toml").stat().st_mode)
 
 
 def test_a_file_that_is_there_stays(tuner, customers: Path) -> None:

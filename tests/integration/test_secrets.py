@@ -72,8 +72,8 @@ def test_a_password_turns_up_nowhere(
     run("status", code=2, TUNER_STORAGE=away)
     bad = f"postgresql://tuner:{quote(SECRET)}@[bad/x"
     (error,) = _events(run("dashboard", code=2, TUNER_STORAGE=bad, **as_json))
-    assert (error["kind"], error["where"]) == ("error", "postgresql://tuner:***@[bad/x")
-    assert error["hint"].startswith("is the server running")
+    assert (error["kind"], "where" in error) == ("error", False)
+    assert error["message"].startswith("this is not a database URL")
     assert said.count("tuner worker --idle-exit") >= 1  # its command line was seen
     for secret in (BEFORE, AFTER, OTHER):
         assert secret not in said

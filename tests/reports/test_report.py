@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +111,25 @@ def test_a_file_is_replaced_and_nothing_is_left_beside(searched: Facts, tmp_path
     assert [path.name for path in folder.iterdir()] == ["report.md"]
 
 
+def test_a_pipe_is_written_to_and_not_replaced(searched: Facts, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    pipe, found = folder / "pipe.md", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    report_of(searched).save(pipe)
+    reader.join(30)
+    assert found[0].startswith("# ")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in folder.iterdir()] == ["pipe.md"]
+
+
 def test_the_format_is_by_the_ending() -> None:
+    assert format_of("A.HTML") == format_of("a.htm") == "html"
+    assert format_of("A.MD") == "md"
+    with pytest.raises(UsageError, match=r"as \.pdf"):
+        format_of("a.pdf")
     assert [format_of(name) for name in ("a.md", "a.json", "a.html", "a")] == [
         "md",
         "json",

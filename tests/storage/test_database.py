@@ -17,7 +17,7 @@ def test_the_server_ends_a_transaction_that_is_stuck(
 ) -> None:
     storage = open_storage(postgres_url)
     study_id = join(storage)
-    with storage.database.read() as connection:
+    with storage.database.write() as connection:
         shown = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
     assert shown == f"{STUCK_SECONDS}s"
     other = open_storage(postgres_url)

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -27,12 +28,14 @@ from tuner.cli import (
     serving,
     start,
 )
-from tuner.errors import TunerError, check_platform
-from tuner.hidden import hide
-from tuner.logs import as_json, configure, note, tell
+from tuner.errors import FAILED, TunerError, UsageError, check_platform
+from tuner.hidden import hide, remember_odd
+from tuner.logs import as_json, configure, crashed, guard, note, tell
 
 INTERRUPTED = 130
 LATER_SECONDS = 0.05
+_OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
+_SHOWN_LETTERS = 120
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
 """Click's UsageError, of whichever click typer has."""
 
@@ -87,6 +90,15 @@ _ctrl_c = _CtrlC()
 class Commands(TyperGroup):
     """Turns errors into a line on stderr and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # Whatever a password was given as, by mistake too, nothing that is said repeats it.
+        remember_odd(args)
+        remember_odd(value for name, value in os.environ.items() if name.startswith("TUNER_"))
+        try:
+            return super().parse_args(ctx, args)
+        except _Misused as error:
+            raise _told(error, args) from None
+
     def invoke(self, ctx: Any) -> Any:
         words = tuple(ctx.args)
         try:
@@ -96,6 +108,12 @@ class Commands(TyperGroup):
         except TunerError as error:
             _tell(error)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            told = _of_a_path(error)
+            if told is None:
+                raise
+            _tell(told)
+            raise typer.Exit(told.exit_code) from None
         except KeyboardInterrupt as interrupt:
             raise _interrupted(str(interrupt)) from None
 
@@ -111,6 +129,15 @@ def _tell(error: TunerError) -> None:
     if as_json():
         return tell("error", error.what, where=error.where, hint=error.hint)
     return typer.echo(hide(f"error: {error}"), err=True)
+
+
+def _of_a_path(error: OSError) -> TunerError | None:
+    """What is wrong with a path that somebody gave; None if it is no matter of a path."""
+    if error.errno not in _OF_PATHS or error.filename is None:
+        return None
+    where = str(error.filename)
+    where = where if len(where) <= _SHOWN_LETTERS else f"{where[:_SHOWN_LETTERS]}…"
+    return UsageError(f"cannot be used: {error.strerror}", where=where)
 
 
 def _tell_interrupted(said: str) -> None:
@@ -200,6 +227,7 @@ app.add_typer(operating.db)
 def main() -> int:
     """Runs the command line; the exit code is one of those that the README names."""
     _ctrl_c.listen()
+    guard()
     try:
         check_platform(sys.platform)
         app()
@@ -208,6 +236,9 @@ def main() -> int:
         return error.exit_code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
+    except Exception:
+        crashed(*sys.exc_info())
+        return FAILED
     finally:
         _ctrl_c.end()
     return 0

@@ -14,13 +14,14 @@ ExportTrial = Annotated[
     int | None,
     typer.Option(
         "--trial",
-        envvar="TUNER_TRIAL",
+        envvar="TUNER_EXPORT_TRIAL",
         min=0,
         help="A complete trial.  [default: the winner of confirm, else the best]",
     ),
 ]
 Out = Annotated[
-    Path, typer.Option("--out", envvar="TUNER_OUT", metavar="DIR", help="The folder to make.")
+    Path,
+    typer.Option("--out", envvar="TUNER_EXPORT_OUT", metavar="DIR", help="The folder to make."),
 ]
 Final = Annotated[
     bool,
@@ -28,7 +29,9 @@ Final = Annotated[
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", envvar="TUNER_FORCE", help="Replace a folder that an export made."),
+    typer.Option(
+        "--force", envvar="TUNER_EXPORT_FORCE", help="Replace a folder that an export made."
+    ),
 ]
 Onnx = Annotated[
     bool,

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from tuner.cli.control import OneStudy
-from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
+from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl
 from tuner.cli.output import show_json, without_ctrl_c
 from tuner.errors import UsageError
 
 OneTrial = Annotated[
     int | None,
-    typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="Only this trial of the study."),
+    typer.Option("--trial", envvar="TUNER_LOGS_TRIAL", min=0, help="Only this trial of the study."),
 ]
 Source = Annotated[
     str,
@@ -34,10 +34,10 @@ ToArtifacts = Annotated[
         "where the source's are.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", envvar="TUNER_YES", help="Do not ask.")]
-Force = Annotated[
-    bool, typer.Option("--force", envvar="TUNER_FORCE", help="Even while workers are at it.")
-]
+# No variable that was set for something else deletes anything.
+Doomed = Annotated[str, typer.Option("--study", metavar="NAME", help="A study in the database.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Force = Annotated[bool, typer.Option("--force", help="Even while workers are at it.")]
 OlderThan = Annotated[
     str,
     typer.Option(
@@ -123,7 +123,7 @@ def copy(
 
 
 def delete(
-    study: StudyName,
+    study: Doomed,
     storage: StorageUrl = DEFAULT_STORAGE,
     yes: Yes = False,
     force: Force = False,

@@ -1,4 +1,8 @@
-"""The options that commands share; each has an environment variable."""
+"""The options that commands share; each has an environment variable.
+
+So have those of one command, with its name where another has an option of that name: a variable
+that is set for one command means nothing else to the next. What deletes has to be said each time.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +128,7 @@ IdleExit = Annotated[
     ),
 ]
 Trial = Annotated[
-    int, typer.Option("--trial", envvar="TUNER_TRIAL", min=0, help="The trial's number.")
+    int, typer.Option("--trial", envvar="TUNER_RETRAIN_TRIAL", min=0, help="The trial's number.")
 ]
 Allow = Annotated[
     list[str] | None,

@@ -15,7 +15,7 @@ Out = Annotated[
     str | None,
     typer.Option(
         "--out",
-        envvar="TUNER_OUT",
+        envvar="TUNER_REPORT_OUT",
         metavar="FILE",
         help="The file; an existing one is replaced; - is stdout.  [default: report.html]",
     ),

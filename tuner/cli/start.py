@@ -39,13 +39,13 @@ Out = Annotated[
     Path | None,
     typer.Option(
         "--out",
-        envvar="TUNER_OUT",
+        envvar="TUNER_INIT_OUT",
         metavar="FILE",
         help="Where to write.  [default: studies/NAME.toml]",
     ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", envvar="TUNER_FORCE", help="Replace a file that is there.")
+    bool, typer.Option("--force", envvar="TUNER_INIT_FORCE", help="Replace a file that is there.")
 ]
 
 
@@ -64,6 +64,8 @@ def init(
     file = out or Path("studies") / f"{name}.toml"
     if file.exists() and not force:
         raise UsageError("is there already", where=str(file), hint="--force replaces it")
+    if file.exists() and not file.is_file():
+        raise UsageError("is there, and is no file", where=str(file), hint="name another")
     from tuner.data.files import find
     from tuner.study.survey import survey
     from tuner.views.start import view

@@ -26,7 +26,7 @@ from tuner.dashboard.names import (
     require_names,
 )
 from tuner.dashboard.pulse import Pulse, healthz, patient
-from tuner.dashboard.studies import sparing
+from tuner.dashboard.studies import Shown, sparing
 from tuner.dashboard.wsgi import Application, Check
 from tuner.errors import UsageError
 from tuner.hidden import remember
@@ -101,13 +101,19 @@ def checks(options: Options) -> list[Check]:
 
 def application(storage: Storage, options: Options) -> Application:
     """The whole WSGI application: guard, health, metrics, and optuna-dashboard's own."""
-    import optuna_dashboard
-
     pulse, files = Pulse(storage.database), Files(artifact_store(storage, options.artifacts))
-    pages = sparing(storage.database, optuna_dashboard.wsgi(storage, artifact_store=files))
+    pages = sparing(storage.database, _pages(storage, files))
     inner = healthz(pulse, metrics(storage.database, pulse, patient(pulse, pages)))
     trusted = None if options.trusted_proxy is None else proxies(options.trusted_proxy)
     return believing(trusted, guarded(complaining(inner), checks(options)))
+
+
+def _pages(storage: Storage, files: Files) -> Application:
+    import optuna_dashboard
+
+    shown: Any = Shown(storage)
+    pages: Application = optuna_dashboard.wsgi(shown, artifact_store=files)
+    return pages
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,32 +1,109 @@
-"""What optuna-dashboard would do to a study, and is kept from."""
+"""Studies as optuna-dashboard can show them, and what it would do to them and is kept from."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from copy import copy
 from http import HTTPStatus
 from typing import Any
 
-from sqlalchemy import select
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import func, select
 
-from tuner.dashboard.wsgi import Application, Environ, Refusal, path_of, refuse
+from tuner.dashboard.wsgi import Application, Environ, Refusal, answer, path_of, refuse
 from tuner.errors import StorageError
-from tuner.storage import schema, studies
+from tuner.storage import Storage, rows, schema, studies
 from tuner.storage.database import Database
 
 _RENAME = re.compile(r"/api/studies/(\d+)/rename$")
+_IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances$")
+_PLOT = re.compile(r"/api/studies/(\d+)/plot/(\w+)$")
 _TABLE = re.compile(r"/csv/(\d+)$")
 _IDS = 2**31
+_JSON = (("Content-Type", "application/json"),)
 _OURS = Refusal(
     HTTPStatus.CONFLICT,
     "a study of tuner's keeps its name: renamed, it would lose its budget, leases and files",
 )
 _ODD = Refusal(HTTPStatus.BAD_REQUEST, "no file has this study's name: it is not one line of text")
+_NONE = Refusal(HTTPStatus.NOT_FOUND, "there is no such study")
+_NO_FRONT = Refusal(HTTPStatus.BAD_REQUEST, "a Pareto front is of two or three objectives")
 _FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the database could not be asked")
+
+
+class Shown:
+    """A storage whose trials optuna-dashboard and Optuna's importances can work with.
+
+    Both put distributions into sets, and a choice may be a list or a table, which has no hash: it
+    stands there as text, which is how it is shown anyway.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lists: dict[int, tuple[list[FrozenTrial], list[FrozenTrial]]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        found = self._storage.get_all_trials(study_id, deepcopy, states)
+        known, shown = self._lists.get(study_id, (None, found))
+        if known is not found:  # it is the same list until a trial changes
+            shown = [_shown(trial) for trial in found]
+            self._lists[study_id] = found, shown
+        return shown
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return _shown(self._storage.get_trial(trial_id))
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        return _shown(self._storage.get_best_trial(study_id))
+
+
+BaseStorage.register(Shown)
+
+
+def _shown(trial: FrozenTrial) -> FrozenTrial:
+    odd = {name: kind for name, kind in trial.distributions.items() if not _has_hash(kind)}
+    if not odd:
+        return trial
+    kinds = {name: _as_text(kind) for name, kind in odd.items()}
+    made = copy(trial)
+    made.params = trial.params | {
+        name: kind.choices[int(odd[name].to_internal_repr(trial.params[name]))]
+        for name, kind in kinds.items()
+    }
+    made.distributions = trial.distributions | kinds
+    return made
+
+
+def _has_hash(kind: BaseDistribution) -> bool:
+    try:
+        hash(kind)
+    except TypeError:
+        return False
+    return True
+
+
+def _as_text(kind: Any) -> CategoricalDistribution:
+    plain = (type(None), bool, int, float, str)
+    choices = [each if isinstance(each, plain) else str(each) for each in kind.choices]
+    return CategoricalDistribution(choices)
 
 
 def sparing(database: Database, application: Application) -> Application:
     """An application that renames no study of ours, and names no file by what is no name.
+
+    Nor does it divide the importance of a study's parameters among none.
 
     A study is renamed by a copy of its trials, after which the study itself is deleted, with all
     that only tuner knows of it.
@@ -35,11 +112,39 @@ def sparing(database: Database, application: Application) -> Application:
     def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         try:
             refusal = _refusal(database, _path(environ))
+            objectives = _without_parameters(database, _path(environ))
         except StorageError:
-            refusal = _FAILED
-        return application(environ, start) if refusal is None else refuse(environ, start, refusal)
+            refusal, objectives = _FAILED, 0
+        if refusal is not None:
+            return refuse(environ, start, refusal)
+        if objectives:
+            empty: dict[str, Any] = {"param_importances": [[]] * objectives}
+            return answer(environ, start, HTTPStatus.OK, json.dumps(empty), _JSON)
+        return application(environ, start)
 
     return asked
+
+
+def _without_parameters(database: Database, path: str) -> int:
+    """How many objectives a study has whose importances are asked for, and which has none."""
+    study_id = _number(_IMPORTANCES.match(path))
+    if study_id is None:
+        return 0
+    trials = rows.TRIALS
+    joined = rows.PARAMS.join(trials, trials.c.trial_id == rows.PARAMS.c.trial_id)
+    mine = trials.c.study_id == study_id, trials.c.state != TrialState.FAIL
+    drawn = select(rows.PARAMS.c.param_id).select_from(joined).where(*mine).limit(1)
+    with database.read() as connection:
+        if connection.execute(drawn).scalar() is not None:
+            return 0
+    return _objectives(database, study_id)
+
+
+def _objectives(database: Database, study_id: int) -> int:
+    """How many there are; 0 where there is no such study."""
+    found = select(func.count()).where(studies.DIRECTIONS.c.study_id == study_id)
+    with database.read() as connection:
+        return int(connection.execute(found).scalar_one())
 
 
 def _path(environ: Environ) -> str:
@@ -48,6 +153,13 @@ def _path(environ: Environ) -> str:
 
 
 def _refusal(database: Database, path: str) -> Refusal | None:
+    plot = _PLOT.match(path)
+    if plot is not None:
+        objectives = _objectives(database, _number(plot) or 0)
+        front = plot[2] == "pareto_front"
+        return (
+            _NONE if not objectives else _NO_FRONT if front and objectives not in (2, 3) else None
+        )
     renamed, table = _RENAME.match(path), _TABLE.match(path)
     study_id = _number(renamed or table)
     if study_id is None:

@@ -25,6 +25,8 @@ def check(output: Path, file: Path) -> None:
     if not output.name.lower().endswith(ENDINGS):
         hint = f"name a file that ends in {' or '.join(ENDINGS)}"
         raise UsageError("predictions are written as CSV", where=str(output), hint=hint)
+    if output.exists() and not output.is_file():
+        raise UsageError("is there, and is no file", where=str(output), hint="name another")
 
 
 def to_stdout(pieces: Iterable[pd.DataFrame]) -> None:

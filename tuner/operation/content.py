@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Enum, String, Table, insert, select, text, type_coerce
+from sqlalchemy import Connection, Enum, String, Table, insert, select, type_coerce
 
 from tuner.storage import events, puts, rows, schema, studies
 from tuner.storage.attached import artifact_ids
-from tuner.storage.database import Database
 from tuner.storage.puts import Put
 
 Rows = list[dict[str, Any]]
@@ -64,15 +62,6 @@ class Results:
 
 def _rest(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(value for name, value in row.items() if name != "trial_id")
-
-
-@contextmanager
-def moment(database: Database) -> Iterator[Connection]:
-    """A connection that reads everything as it was at one moment; SQLite keeps writers waiting."""
-    with database.write() as connection:
-        if database.dialect == "postgresql":
-            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        yield connection
 
 
 def read(connection: Connection, study_id: int, name: str) -> Content:

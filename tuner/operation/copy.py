@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tuner.errors import UsageError, nearest
-from tuner.operation.content import Content, Results, moment, read, results, write
+from tuner.operation.content import Content, Results, read, results, write
 from tuner.operation.live import live
 from tuner.operation.places import Places, places
 from tuner.storage import Storage, history, schema, studies, terms
@@ -86,7 +86,7 @@ class _LeftError(UsageError):
 
 def _copy(source: Storage, target: Storage, name: str, study_id: int, between: Places) -> Copied:
     there = _there(target, name, source.url)
-    with moment(source.database) as connection:
+    with source.database.moment() as connection:
         running = live(connection, study_id)
         if running:
             hint = f"tuner pause --study {name}, and wait for its workers or end them"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 FORMATS = ("html", "md", "json")
+_ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,16 @@ def check_format(format: str) -> None:
 
 
 def format_of(path: str) -> str:
-    """The format that a path's ending names, else "html"."""
-    return {".md": "md", ".json": "json"}.get(Path(path).suffix, "html")
+    """The format that a path's ending names; "html" for none.
+
+    Raises:
+        UsageError: it names another.
+    """
+    ending = Path(path).suffix.lower()
+    if ending and ending not in _ENDINGS:
+        hint = f"name a file that ends in {', '.join(_ENDINGS)}, or say --format"
+        raise UsageError(f"a report cannot be written as {ending}", where=path, hint=hint)
+    return _ENDINGS.get(ending, "html")
 
 
 def build(storage: Storage, study: Study, study_id: int, option: str = "") -> Report:

@@ -14,6 +14,8 @@ from tuner.errors import UsageError
 
 def check_place(path: Path) -> None:
     """Raises UsageError where no file could be written."""
+    if is_stream(path):
+        return
     where, folder = str(path), path.absolute().parent
     if path.is_dir():
         hint = f"name a file: {path / 'report.html'}"
@@ -26,6 +28,11 @@ def check_place(path: Path) -> None:
         raise UsageError("cannot be written", where=str(folder), hint=hint)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a pipe or a device such as /dev/null is there: written to, and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def write(path: Path, text: str) -> Path:
     """Writes a file beside its place and moves it there, so that no reader sees half of it.
 
@@ -35,8 +42,10 @@ def write(path: Path, text: str) -> Path:
     check_place(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
+        target = path if is_stream(path) else beside
+        target.write_text(text, encoding="utf-8", newline="\n")
+        if target is beside:
+            beside.replace(path)
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(path)) from None
     finally:

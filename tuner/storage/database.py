@@ -7,11 +7,13 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
 from tuner.errors import StorageError
 from tuner.storage import causes, urls
@@ -41,6 +43,7 @@ class Database:
         shown: the URL in messages, without its password.
 
     Attributes:
+        only_read: of an SQLite file, why it is: what may not be written, the file or its folder.
         outages: for how many seconds each the database did not answer, until somebody tells it.
     """
 
@@ -50,9 +53,14 @@ class Database:
         self.url = url
         self.shown = shown or urls.redact(str(url))
         self.dialect = url.get_backend_name()
+        self.only_read = urls.unwritable(url) if self.dialect == "sqlite" else None
         merged = urls.engine_options(url) | (options or {})
         merged["connect_args"] = urls.engine_options(url)["connect_args"] | merged["connect_args"]
+        if self.only_read is not None:  # each time anew: others may be writing by then
+            merged = {"poolclass": NullPool, "connect_args": merged["connect_args"]}
         self.engine = create_engine(url, **merged)
+        if self.only_read is not None:
+            event.listen(self.engine, "do_connect", partial(_only_read, url))
         self._reader, self._writer = _split(self.engine, self.dialect)
         self.outages: tuple[float, ...] = ()
         self._away_since: float | None = None
@@ -67,9 +75,24 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction; on SQLite it holds the write lock from its start."""
+        if self.only_read is not None:
+            raise self.unwritable()
         with self.translated(), self._writer.begin() as connection:
             self._answers()
             yield connection
+
+    @contextmanager
+    def moment(self) -> Iterator[Connection]:
+        """A connection that reads everything as it was at one moment."""
+        begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        with self.read() as connection:
+            connection.exec_driver_sql(begin)
+            yield connection
+
+    def unwritable(self) -> StorageError:
+        """Says what keeps an SQLite file from being written."""
+        hint = "change its permissions, or move it"
+        return StorageError("cannot be written", where=str(self.only_read), hint=hint)
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -139,16 +162,24 @@ def _split(engine: Engine, dialect: str) -> tuple[Engine, Engine]:
     if dialect == "sqlite":
         event.listen(engine, "connect", _on_connect)
     else:
-        event.listen(engine, "connect", _limit)
+        event.listen(engine, "connect", _on_connected)
         event.listen(engine, "checkin", _on_checkin)
         event.listen(engine, "checkout", _on_checkout)
     return engine, engine.execution_options(tuner_write=True)
 
 
-def _limit(connection: Any, _: Any) -> None:
+def _on_connected(connection: Any, _: Any) -> None:
     connection.autocommit = True
-    # A worker that is stopped within a transaction must not keep its locks from all others.
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{STUCK_SECONDS}s'")
+    # Where another process answers than the one that said it would, a pooler such as PgBouncer is
+    # between: the next transaction may be another process', which knows of no statements.
+    answering = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+    if answering != connection.info.backend_pid:
+        connection.prepare_threshold = None
+
+
+def _only_read(url: URL, _: Any, __: Any, positional: list[Any], named: dict[str, Any]) -> None:
+    positional[:] = [urls.only_read(url)]
+    named["uri"] = True
 
 
 def _on_checkin(_: Any, record: Any) -> None:
@@ -169,11 +200,16 @@ def _on_connect(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
+# A worker that is stopped within a transaction must not keep its locks from all others. Of the
+# transaction alone: a pooler gives what a session is told to other programs.
+_BEGIN = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{STUCK_SECONDS}s'"
+
+
 def _on_begin(connection: Connection) -> None:
     if connection.get_execution_options().get("tuner_write"):
         # By SQLAlchemy, which knows the errors of a server that is gone.
         sqlite = connection.dialect.name == "sqlite"
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else _BEGIN)
 
 
 def _after_fork() -> None:

@@ -15,7 +15,7 @@ from fsspec.core import url_to_fs
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from tuner.errors import StorageError
-from tuner.storage.urls import redact
+from tuner.hidden import redact, remember_url
 
 PARTIAL = ".part"
 _NAME = re.compile(rf"[A-Za-z0-9_-]+(\.[0-9a-f]+{re.escape(PARTIAL)})?")
@@ -34,12 +34,13 @@ class FileArtifacts:
     limit: int | None = None
 
     def __init__(self, url: str) -> None:
+        remember_url(url)
         try:
             self._files, self._root = url_to_fs(url)
         except (ImportError, ValueError) as error:
             hint = "a folder, or an URL such as s3://bucket/folder whose fsspec package is there"
-            what = f"is no place for artifacts: {redact(str(error))}"
-            raise StorageError(what, where=redact(url), hint=hint) from None
+            what = f"is no place for artifacts: {error}"
+            raise StorageError(what, where=url, hint=hint) from None
 
     @property
     def root(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tuner.errors import StorageError
@@ -39,7 +38,7 @@ def open_existing(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -
         StorageError: as `open_storage` does.
     """
     parsed = urls.parse(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+    if parsed.get_backend_name() == "sqlite" and not urls.exists(parsed):
         return None
     return open_storage(url, engine_kwargs=engine_kwargs)
 
@@ -65,7 +64,7 @@ def upgrade(url: str) -> versions.Upgrade:
     parsed = urls.parse(url)
     if parsed.get_backend_name() == "sqlite":
         urls.check_file(parsed)
-        if not Path(str(parsed.database)).exists():
+        if not urls.exists(parsed):
             raise _missing(url)
     database = Database(parsed, shown=urls.redact(url))
     try:

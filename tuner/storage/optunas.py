@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import optuna
 from sqlalchemy import exc, text
 from sqlalchemy.pool import NullPool
@@ -66,8 +68,11 @@ def _storage(
     database: Database, skip_compatibility_check: bool = False
 ) -> optuna.storages.RDBStorage:
     url = database.url.render_as_string(hide_password=False)
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if database.dialect == "postgresql":  # a pooler's next transaction knows of no statements
+        options["connect_args"] = {"prepare_threshold": None}
     return optuna.storages.RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # Optuna fills a template in the URL
-        engine_kwargs={"poolclass": NullPool},
+        engine_kwargs=options,
         skip_compatibility_check=skip_compatibility_check,
     )

@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from sqlalchemy import Connection, Table, exc, insert, select
 
+from tuner.errors import StorageError
 from tuner.storage import events, puts, rows, schema, writes
 from tuner.storage.lease import OPEN
 
@@ -24,11 +25,19 @@ HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
 METRIC_NAMES = "study:metric_names"
 SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
 """User attributes: the study file in full, and what tells apart studies of one name."""
+NAME_LETTERS = models.MAX_INDEXED_STRING_LENGTH
 MISSING = "Record does not exist."
 
 
 def create(connection: Connection, name: str, directions: Sequence[StudyDirection]) -> int:
-    """Insert a study; DuplicatedStudyError if the name is taken."""
+    """Insert a study; DuplicatedStudyError if the name is taken.
+
+    Raises:
+        StorageError: the name is too long for Optuna's column; SQLite alone would take it.
+    """
+    if len(name) > NAME_LETTERS:
+        what = f"a study's name has at most {NAME_LETTERS} letters, and this one {len(name)}"
+        raise StorageError(what, where=f"{name[:40]}…", hint="give a shorter one")
     try:
         returning = insert(STUDIES).returning(STUDIES.c.study_id)
         study_id = int(connection.execute(returning, {"study_name": name}).scalar_one())

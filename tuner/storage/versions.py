@@ -40,7 +40,7 @@ class Found(NamedTuple):
     Attributes:
         version: of our tables; None if there are none.
         known: whether this Optuna found its own tables current.
-        wal: SQLite's way of writing is ours; always true of a server.
+        wal: SQLite's way of writing is ours; always true of a server, and of what is only read.
     """
 
     version: int | None
@@ -78,6 +78,8 @@ def ensure(database: Database) -> None:
     """
     if _checked(database).current:
         return
+    if database.only_read is not None:
+        raise database.unwritable()
     with _locked(database):
         if _checked(database).current:
             return
@@ -91,6 +93,8 @@ def upgrade(database: Database) -> Upgrade:
     Raises:
         StorageError: the database was made by a newer version of Optuna or of ours.
     """
+    if database.only_read is not None:
+        raise database.unwritable()
     with _locked(database):
         before, revision = look(database).version, optunas.revision(database)
         if before is not None and before > schema.VERSION:
@@ -111,7 +115,7 @@ def look(database: Database) -> Found:
             version = connection.execute(select(func.max(schema.versions.c.version))).scalar()
             known = connection.execute(_KNOWN, {"optuna": optuna.__version__}).scalar() is not None
             wal = True
-            if database.dialect == "sqlite":
+            if database.dialect == "sqlite" and database.only_read is None:
                 wal = connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
             return Found(version, known, wal)
     except (exc.ProgrammingError, OutageError) as error:
@@ -144,12 +148,12 @@ def _newer(database: Database) -> StorageError:
 @contextmanager
 def _locked(database: Database) -> Iterator[None]:
     if database.dialect == "postgresql":
-        with database.read() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": schema.LOCK})
-            try:
-                yield
-            finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": schema.LOCK})
+        # Of a transaction, as a pooler may give each to another session. It does nothing else, and
+        # may wait for as long as the tables take.
+        with database.write() as connection:
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": schema.LOCK})
+            yield
         return
     with file_lock(Path(f"{database.url.database}-making")):
         yield
