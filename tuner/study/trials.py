@@ -70,8 +70,8 @@ class Own:
 
     def learned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """What samplers and pruners learn from: trials that stand for a configuration, with the
-        parameters and distributions as the study has them."""
-        found = map(self._of, trials)
+        parameters and distributions as the study has them; failed ones teach nothing, and stay."""
+        found = (trial if trial.state == TrialState.FAIL else self._of(trial) for trial in trials)
         return [trial for trial in found if not isinstance(trial, str)]
 
     def _of(self, trial: FrozenTrial) -> FrozenTrial | str:
@@ -260,7 +260,7 @@ def tried(own: Own, grid: Grid, trials: Iterable[FrozenTrial]) -> Counter[int]:
     One that failed in a worker was tried; what another program let fail was not.
     """
     found = (t for t in own.learned(trials) if t.state != TrialState.FAIL or WORKER in t.user_attrs)
-    return Counter(grid.place(trial.params) for trial in found)
+    return Counter(grid.place(trial.params) for trial in found if not own.reason(trial))
 
 
 def all_tried(own: Own, trials: Sequence[FrozenTrial]) -> int | None:

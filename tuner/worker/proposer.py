@@ -16,6 +16,7 @@ from tuner.search.by_number import Grid
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
 from tuner.search.tpe import Past
+from tuner.storage.claims import fixed as fixed_of
 from tuner.storage.frozen import blank
 from tuner.storage.lease import ExhaustedError
 from tuner.study.trials import Own, prescribed, tried
@@ -94,7 +95,7 @@ class Proposer:
         asked = self._first(number) if fixed is None else with_switches(study.nodes, fixed)
         attrs = {"seed": self.job.seed(number)}
         if again is not None:
-            asked = again.params
+            asked = fixed_of(again)
             attrs = {key: again.user_attrs[key] for key in ("seed", REPLICA)}
         point: Mapping[str, Any] = {}
         if self.grid is not None:
