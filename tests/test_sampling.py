@@ -8,7 +8,19 @@ import optuna
 import pytest
 
 from tuner.errors import StudyFileError, TrainingError
-from tuner.sampling import Recorded, baseline_value, config_of, grid, params_of, sample, size
+from tuner.sampling import (
+    Recorded,
+    baseline_value,
+    check_listable,
+    config_of,
+    narrowed,
+    params_at,
+    params_of,
+    place_of,
+    sample,
+    size,
+    with_switches,
+)
 from tuner.space import walk
 from tuner.study import load, parse
 from tuner.study.files import shipped
@@ -195,8 +207,54 @@ def test_a_trial_of_another_study_is_named_not_a_key_error():
     params = STUDIES["digits"].baseline()
     with pytest.raises(TrainingError, match="depth: the trial has no such parameter"):
         STUDIES["digits"].config({k: v for k, v in params.items() if k != "depth"})
-    with pytest.raises(StudyFileError, match="found 7, which is not one of 32, 64, 128, 256"):
+    with pytest.raises(TrainingError, match="found 7, which the study does not search") as caught:
         STUDIES["digits"].config({**params, "width": 7})
+    assert caught.value.hint == "allowed: 32, 64, 128, 256"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("width", 20), ("width", 80), ("width", 32.5), ("width", "32"), ("width", None),
+        ("width", True), ("width", 10**400), ("width", math.inf), ("batch_norm", 1),
+        ("batch_norm", "true"), ("batch_norm", None), ("learning_rate", "0.2"),
+        ("learning_rate", 0.25), ("learning_rate", -1.0), ("learning_rate", math.nan),
+        ("polynomial.power", 3.1), ("epochs", 0), ("batch_size", "64"), ("batch_size", [64]),
+        ("family", "cnn"), ("dropout.on", 1), ("dropout.on", "yes"), ("width.on", True),
+        ("foo", 1), ("", 1),
+    ],
+)  # fmt: skip
+def test_what_the_study_does_not_search_is_no_configuration(name, value):
+    study = STUDIES["kinds"]
+    with pytest.raises(TrainingError) as caught:
+        study.config({**study.baseline(), name: value})
+    assert caught.value.where == name
+    assert caught.value.hint
+
+
+def test_a_value_of_another_type_that_means_the_same_is_the_studys_own():
+    study = STUDIES["kinds"]
+    params = {**study.baseline(), "width": 32.0, "batch_size": 32.0, "polynomial.power": 2}
+    recorded = Recorded(params)
+    config = config_of(study.nodes, params, recorded)
+    assert [type(config[n]) for n in ("width", "batch_size", "polynomial.power")] == [
+        int, int, float,
+    ]  # fmt: skip
+    assert recorded.asked == params
+
+
+def test_what_samplers_round_is_still_within_the_range():
+    study = STUDIES["kinds"]
+    for value in (0.30000000000000004, 0.1 + 4 * 0.1 + 1e-12):
+        assert study.config({**study.baseline(), "learning_rate": value})["learning_rate"] == value
+
+
+def test_a_value_of_a_switch_says_that_it_is_on():
+    nodes = STUDIES["kinds"].nodes
+    assert with_switches(nodes, {"dropout": 0.3}) == {"dropout.on": True, "dropout": 0.3}
+    assert with_switches(nodes, {"dropout": 0.0}) == {"dropout.on": False}
+    known = {"dropout.on": False, "dropout": 0.3, "foo": 1}
+    assert with_switches(nodes, known) == known
 
 
 DISCRETE = """
@@ -222,14 +280,70 @@ def test_size(text, count):
     assert size(of(text).nodes) == count
 
 
-def test_grid_lists_the_values_of_every_parameter():
-    assert grid(of(DISCRETE).nodes) == {
-        "family": ["linear", "mlp"],
-        "mlp.depth": [1, 2, 3],
-        "early_stopping.on": [False, True],
-        "early_stopping": [3, 6, 9],
-        "learning_rate": [0.1, 0.2, 0.3],
-    }
+LISTED = """
+[model]
+width = { low = 16, high = 64, step = 16 }
+[model.family]
+choices = [
+    "linear",
+    { name = "mlp", depth = { low = 1, high = 2 }, activation = { choices = ["relu", "tanh"] } },
+]
+
+[regularization]
+batch_norm = { choices = [true, false] }
+early_stopping = { off = 0, low = 3, high = 5 }
+ema = 0.99
+
+[training]
+epochs = { low = 2, high = 3, log = true }
+learning_rate = { low = 0.1, high = 0.5, step = 0.1 }
+lr_scheduler = { name = "polynomial", power = { low = 0.5, high = 3.0, step = 0.5 } }
+[[training.optimizer.choices]]
+name = "adam"
+[[training.optimizer.choices]]
+name = "sgd"
+momentum = { low = 0.0, high = 0.9, step = 0.3 }
+learning_rate = { choices = [0.01, 1.0] }
+"""
+
+
+@pytest.mark.parametrize("text", [DISCRETE, LISTED])
+def test_every_configuration_has_one_place(text):
+    study = of(text)
+    count = size(study.nodes)
+    places = range(0, count, max(1, count // 500))
+    configs = set()
+    for place in places:
+        params = params_at(study.nodes, place)
+        assert place_of(study.nodes, params) == place
+        recorded = Recorded(params)
+        configs.add(tuple(config_of(study.nodes, params, recorded).items()))
+        assert recorded.asked == params  # and none that it does not need
+    assert len(configs) == len(places)
+    assert params_at(study.nodes, place_of(study.nodes, study.baseline())) == study.baseline()
+
+
+@pytest.mark.parametrize(
+    ("known", "left"),
+    [
+        ({}, 48),
+        ({"family": "linear"}, 12),
+        ({"mlp.depth": 2}, 24),
+        ({"family": "mlp", "mlp.depth": 2}, 12),
+        ({"early_stopping.on": False}, 12),
+        ({"early_stopping.on": True}, 36),
+        ({"early_stopping.on": True, "early_stopping": 6}, 12),
+        ({"learning_rate": 0.2, "family": "linear", "early_stopping.on": False}, 1),
+        ({"learning_rate": 7, "family": "cnn", "early_stopping": "x", "foo": 1}, 48),
+    ],
+)
+def test_what_is_left_of_a_space_where_some_parameters_are_known(known, left):
+    study = of(DISCRETE)
+    nodes = narrowed(study.nodes, known)
+    assert size(nodes) == left
+    fitting = {k: v for k, v in known.items() if left < 48}
+    found = [{**fitting, **params_at(nodes, place)} for place in range(left)]
+    assert len({place_of(study.nodes, params) for params in found}) == left
 
 
 @pytest.mark.parametrize(
@@ -246,5 +360,5 @@ def test_grid_lists_the_values_of_every_parameter():
 )
 def test_grid_needs_ranges_that_can_be_listed(text, where):
     with pytest.raises(StudyFileError, match="too many values for a grid search") as caught:
-        grid(of(text).nodes)
+        check_listable(of(text).nodes)
     assert caught.value.where == where

@@ -42,10 +42,17 @@ def test_count(span, count):
     assert span.count() == count
 
 
-def test_grid_lists_numbers_as_one_would_write_them():
-    assert Range(0.1, 0.5, step=0.1).grid() == [0.1, 0.2, 0.3, 0.4, 0.5]
-    assert Range(0.05, 0.25, step=0.1, off=0.0).grid() == [0.05, 0.15, 0.25]
-    whole = Range(2, 9, step=3).grid()
+def listed(span):
+    """Every value of a range, each found again at its place."""
+    found = [span.number(i) for i in range(int(span.count()) - (span.off is not None))]
+    assert [span.place(value) for value in found] == list(range(len(found)))
+    return found
+
+
+def test_numbers_are_listed_as_one_would_write_them():
+    assert listed(Range(0.1, 0.5, step=0.1)) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert listed(Range(0.05, 0.25, step=0.1, off=0.0)) == [0.05, 0.15, 0.25]
+    whole = listed(Range(2, 9, step=3))
     assert whole == [2, 5, 8]
     assert all(type(number) is int for number in whole)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tuner.errors import StudyFileError
-from tuner.values import Range, Value, format_value, matches, same, shown
+from tuner.values import Range, Value, format_value, matches, same, shown, told_apart
 
 __all__ = [
     "Choice",
@@ -28,6 +28,7 @@ __all__ = [
     "matches",
     "same",
     "shown",
+    "told_apart",
     "walk",
 ]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 Value = float | int | bool | str
+BEYOND = 1e300
+"""No value of a leaf is as large; a larger whole number may not even be a float."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,31 @@ class Range:
             return False
         if self.off is not None and value == self.off:
             return True
-        if not self.low <= value <= self.high or (self.integer and value != int(value)):
+        if not self._within(value) or (self.integer and value != int(value)):
             return False
         steps = (value - self.low) / (self.step or 1)
         return not self.step or abs(steps - round(steps)) < 1e-8
+
+    def _within(self, value: float) -> bool:
+        """Samplers round, so a bound may be missed by the last digits of a number."""
+        if self.low <= value <= self.high:
+            return True
+        if self.integer or not abs(value) < BEYOND:
+            return False
+        slack = {"rel_tol": 1e-9, "abs_tol": 1e-8 * (self.step or 0.0)}
+        return any(math.isclose(value, end, **slack) for end in (self.low, self.high))
 
     def count(self) -> float:
         """How many values there are; infinite for a range of floats without a step."""
         return self._numbers() + (self.off is not None)
 
-    def grid(self) -> list[float]:
-        """Every value of a range that can be listed (without ``off``)."""
-        return [self._number(i) for i in range(int(self._numbers()))]
+    def number(self, place: int) -> float:
+        """The value at a place of a range that can be listed (``off`` has none)."""
+        return self._number(place)
+
+    def place(self, value: float) -> int:
+        """The place, from 0, of a value that such a range contains."""
+        return round((value - self.low) / (self.step or 1))
 
     def nearest(self, value: float) -> float:
         """The value of the range that is closest (``off`` is not looked at)."""
@@ -88,10 +104,32 @@ def same(a: Any, b: Any) -> bool:
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
-def format_value(value: Any) -> str:
+def format_value(value: Any, digits: int = 4) -> str:
+    """A value for people: so many digits of a number, or up to six where they are all of it.
+
+    >>> format_value(0.0123456789), format_value(1.2341e-4), format_value(True)
+    ('0.01235', '0.00012341', 'true')
+    """
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    whole = f"{value:.6g}"
+    return whole if float(whole) == value else f"{value:.{digits}g}"
+
+
+def told_apart(values: Sequence[Any]) -> list[str]:
+    """Values for people, with so many digits that no two different ones read the same.
+
+    >>> told_apart([0.12345671, 0.12345672, 0.5])
+    ['0.12345671', '0.12345672', '0.5']
+    """
+    for digits in range(4, 18):
+        texts = [format_value(value, digits) for value in values]
+        first: dict[str, Any] = {}
+        if all(same(first.setdefault(t, v), v) for t, v in zip(texts, values, strict=True)):
+            break
+    return texts
 
 
 def shown(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tuner.reports.axes import apart, axis, in_view, spread
@@ -61,3 +63,30 @@ def test_the_view_leaves_out_the_worst_only_where_they_press_the_rest() -> None:
     assert in_view([1.0, 2.0], "maximize") is None
     least = in_view([-value for value in values], "minimize")
     assert least == pytest.approx((-view[1], -view[0]))
+
+
+def test_choices_that_read_alike_stand_apart() -> None:
+    values = (1.2341e-4, 1.2342e-4, 0.12345671, 0.12345672)
+    found = axis(node(Choice(values)), list(reversed(values)))
+    assert found.positions == (3.0, 2.0, 1.0, 0.0)
+    assert len(set(found.texts)) == 4
+
+
+def test_a_choice_is_known_by_its_type() -> None:
+    found = axis(node(Choice(("1", "1.0", "true", "None"))), ["true", "1", "None", "1.0"])
+    assert found.positions == (2.0, 0.0, 3.0, 1.0)
+    whole = axis(node(Choice((1, 2))), [2.0, True, "1", None])
+    assert whole.positions[0] == 1.0
+    assert all(math.isnan(at) for at in whole.positions[1:])
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -1.0, "0.1", None, True, math.nan])
+def test_what_has_no_place_on_an_axis_is_not_drawn(value: object) -> None:
+    found = axis(node(Range(1e-4, 1e-1, log=True)), [value, 1e-2])
+    assert math.isnan(found.positions[0])
+    assert found.positions[1] == -2
+
+
+def test_off_is_known_whatever_its_type() -> None:
+    found = axis(node(Range(3, 9, off=0), int), [0, 0.0, 3])
+    assert found.positions[0] == found.positions[1] < found.positions[2]

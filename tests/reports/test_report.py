@@ -80,7 +80,10 @@ def test_values_that_are_not_finite(place: Any, make_trial: Trial) -> None:
 def test_a_trial_that_tuner_did_not_make(place: Any, make_trial: Trial) -> None:
     stranger = make_trial(1, params={"learning_rate": 0.01})
     found = report_of(place.facts(make_trial(0), stranger, make_trial(2)))
-    assert found.to_frame()["learning_rate"][1] == 0.01
+    assert list(found.to_frame()["number"]) == [0, 2]
+    words = "trial of another program is left out: trial 1 (batch_norm: the trial has no such p"
+    assert words in found.verdict[-1]
+    assert json.loads(found.text("json"))["left_out"][0]["number"] == 1
     assert found.html()
 
 

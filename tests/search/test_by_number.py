@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import tomllib
+from collections import Counter
 
 import pytest
 from optuna.distributions import (
@@ -10,15 +12,15 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tuner.errors import StudyFileError
 from tuner.search.by_number import (
     DIMENSIONS,
-    GridByNumber,
+    Grid,
+    Point,
     QuasiRandomSampler,
     from_unit,
-    grid_size,
     shuffled,
 )
+from tuner.study import parse
 
 
 def draw(sampler, name="x", distribution=None):
@@ -91,23 +93,78 @@ def test_shuffling_is_a_permutation_that_the_seed_decides(size):
         assert places != [shuffled(n, size, 8) for n in range(size)]
 
 
-def test_the_grid_gives_every_combination_once_and_begins_again():
-    grid = {"a": [1, 2, 3], "b": ["x", "y"], "c": [True, False]}
-    assert grid_size(grid) == 12
-    points = [
-        tuple(draw(sampler, name) for name in grid)
-        for sampler in (GridByNumber(grid, 3, number) for number in range(24))
-    ]
-    assert sorted(points[:12]) == sorted(itertools.product(*grid.values()))
-    assert points[12:] == points[:12]
+SPACE = """
+[data]
+source = "a:b"
+[regularization]
+early_stopping = { off = 0, low = 3, high = 5 }
+[training]
+batch_size = { choices = [8, 16] }
+[[training.optimizer.choices]]
+name = "adam"
+[[training.optimizer.choices]]
+name = "sgd"
+momentum = { low = 0.0, high = 0.9, step = 0.3 }
+"""
+
+
+def grid(seed=3, text=SPACE):
+    study = parse("g", tomllib.loads(text))
+    return study, Grid(study.nodes, seed)
+
+
+def test_the_grid_gives_every_configuration_once():
+    study, found = grid()
+    tried, given = Counter(), []
+    while (params := found.next(tried)) is not None:
+        tried[found.place(params)] += 1
+        given.append(params)
+    assert len(given) == found.size == 4 * 2 * 5
+    assert len({str(study.config(params)) for params in given}) == 40
+    _, again = grid()
+    assert again.next({}) == given[0]
+    assert grid(seed=4)[1].next({}) != given[0]
+
+
+def test_the_grid_leaves_out_what_was_tried_and_begins_again_where_that_is_wanted():
+    study, found = grid()
+    tried = Counter({found.place(study.baseline()): 1})
+    for _ in range(39):
+        params = found.next(tried, again=True)
+        assert params != study.baseline()
+        tried[found.place(params)] += 1
+    assert found.next(tried) is None
+    second = [found.next(tried, again=True)]
+    tried[found.place(second[0])] += 1
+    second.append(found.next(tried, again=True))
+    assert second[0] != second[1]
+
+
+def test_the_grid_completes_what_is_known_with_what_nobody_tried():
+    _, found = grid()
+    tried = Counter()
+    for _ in range(8):
+        params = found.fitting(tried, {"optimizer": "sgd", "sgd.momentum": 0.3})
+        assert (params["optimizer"], params["sgd.momentum"]) == ("sgd", 0.3)
+        assert not tried[found.place(params)]
+        tried[found.place(params)] += 1
+    assert tried[found.place(found.fitting(tried, {"optimizer": "sgd", "sgd.momentum": 0.3}))]
 
 
 def test_a_grid_too_large_to_list_is_no_trouble():
-    grid = {f"p{k}": list(range(10)) for k in range(30)}
-    points = {tuple(draw(GridByNumber(grid, 0, n), name) for name in grid) for n in range(50)}
-    assert len(points) == 50
+    lines = "".join(f'"{name}" = {{ low = 0.0, high = 0.5, step = 1e-4 }}\n' for name in SHARES)
+    study, found = grid(text=f'[data]\nsource = "a:b"\n[regularization]\n{lines}')
+    assert found.size == 5001 ** len(SHARES)
+    tried = Counter()
+    for _ in range(50):
+        tried[found.place(found.next(tried))] += 1
+    assert set(tried.values()) == {1}
+    assert found.fitting(tried, {"dropout": 0.5})["dropout"] == 0.5
+    assert study.config(found.next(tried))
 
 
-def test_a_parameter_that_the_grid_lacks_is_named():
-    with pytest.raises(StudyFileError, match="'y'"):
-        draw(GridByNumber({"x": [1]}, 0, 0), "y")
+SHARES = ("dropout", "label_smoothing", "ema", "cutout", "shift")
+
+
+def test_a_point_gives_what_was_chosen():
+    assert draw(Point({"x": 3, "y": "a"}), "y") == "a"

@@ -18,11 +18,15 @@ OPTIONS = {
 @pytest.mark.parametrize("pruner", ["hyperband", "median"])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_proposes_what_optuna_asks(name, pruner, twins, define, grid):
+    def point(number):
+        return {key: values[number % len(values)] for key, values in grid.items()}
+
     pair = twins(build_pruner(pruner, {}, epochs=9))
     for number in range(18):
         options = OPTIONS.get(name, {})
         samplers = [
-            build_sampler(name, options, seed=3, number=number, grid=grid) for _ in range(2)
+            build_sampler(name, options, seed=3, number=number, point=point(number))
+            for _ in range(2)
         ]
         pair.plain.sampler = samplers[0]
         trial = pair.plain.ask()
@@ -88,7 +92,8 @@ def test_the_template_becomes_a_trial_of_any_storage(tmp_path, define):
 def test_fixed_parameters_are_kept_and_the_rest_is_sampled(name, twins, define, grid):
     pair = twins(build_pruner("hyperband", {}, epochs=9))
     fixed = {"depth": 4, "optimizer": "sgd", "momentum": 0.25}
-    sampler = build_sampler(name, {}, seed=0, number=0, grid=grid)
+    point = {key: values[0] for key, values in grid.items()}
+    sampler = build_sampler(name, {}, seed=0, number=0, point=point)
     trial = propose(pair.storage, "twins", sampler, pair.pruner, 0, define, fixed=fixed)
     assert {key: trial.params[key] for key in fixed} == fixed
     assert set(trial.params) == {"depth", "lr", "dropout", "width", "optimizer", "momentum"}

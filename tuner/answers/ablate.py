@@ -27,6 +27,7 @@ from tuner.answers.words import sentence
 from tuner.metrics import limits
 from tuner.storage import Storage, measured
 from tuner.study import Study
+from tuner.study.trials import LeftOut, Own, baseline_trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ class Ablation:
             effects share.
         effects: by view, as far as they are known; all over the same seeds.
         pooled: what the trials of the search say beside it, which is no experiment.
-        folds, asked: as in a ``Confirmation``.
+        folds, asked, left_out: as in a ``Confirmation``.
     """
 
     study: str
@@ -107,6 +108,7 @@ class Ablation:
     pooled: Pooled = field(default_factory=Pooled)
     folds: int | None = None
     asked: Standing | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -266,7 +268,8 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     sign = 1 if direction == "maximize" else -1
-    mixed = mixture(study, trials[0], trials[said["number"] if asked is None else asked.number])
+    baseline = baseline_trial(study, trials) or trials[0]
+    mixed = mixture(study, baseline, trials[said["number"] if asked is None else asked.number])
     found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}
     if asked is not None:
         wanted = _wanted(mixed, found, asked, asked.views, sign)
@@ -287,6 +290,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
         effects=shown,
         pooled=pooled(storage, study, study_id),
         asked=standing(study.name, WHAT, options, asked.seeds, wanted, done),
+        left_out=Own(study).left_out(trials),
     )
 
 

@@ -27,11 +27,11 @@ from tuner.answers.replicas import (
     results,
     standing,
 )
-from tuner.errors import UsageError
 from tuner.metrics import limits
 from tuner.space import Config
 from tuner.storage import Storage, measured
 from tuner.study import Study
+from tuner.study.trials import LeftOut, Own, baseline_trial, nothing_complete
 from tuner.techniques import ENDING
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Confirmation:
             trains the rest.
         too_few: configurations that have too few seeds to be compared, and how many; because
             `confirm` is unfinished, or because their trainings diverged.
+        left_out: trials of the search that other programs told, and that are none of the study's.
     """
 
     study: str
@@ -119,6 +120,7 @@ class Confirmation:
     folds: int | None = None
     asked: Standing | None = None
     too_few: Mapping[str, int] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -146,35 +148,44 @@ class Confirmation:
 
 
 def candidates(
-    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int
+    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, budget: int | None = None
 ) -> list[FrozenTrial]:
     """The best complete trials, of equal configurations one, without the baseline.
 
+    Args:
+        budget: of the search, if it is not the study's own.
+
     Raises:
-        UsageError: no trial is complete.
+        UsageError: no trial is complete yet.
+        TrainingError: none is, and there will be none.
     """
-    ended = (t for t in trials if t.state == TrialState.COMPLETE and t.values)
+    mine = Own(study)(trials)
+    ended = (t for t in mine if t.state == TrialState.COMPLETE and t.values)
     done = [trial for trial in ended if isfinite(trial.values[0])]
     if not done:
-        raise UsageError(
-            f"no trial of {study.name!r} is complete yet",
-            hint=f"tuner optimize --study {study.name} trains some",
-        )
+        raise nothing_complete(study, trials, budget)
     sign = -1 if direction == "maximize" else 1
-    found = [trial for trial in trials if trial.number == 0]  # others like it are the baseline too
+    first = baseline_trial(study, mine)
+    baseline = study.baseline() if first is None else first.params  # others like it are it too
+    found: list[FrozenTrial] = []
     for trial in sorted(done, key=lambda t: (sign * t.values[0], t.number)):
-        if all(trial.params != other.params for other in found):
+        if all(trial.params != params for params in (baseline, *(each.params for each in found))):
             found.append(trial)
-    return [trial for trial in found if trial.number > 0][:top]
+    return found[:top]
 
 
 def wanted(
-    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, seeds: int
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    direction: str,
+    top: int,
+    seeds: int,
+    budget: int | None = None,
 ) -> list[Replica]:
     """The trainings to measure on the validation rows; the baseline's too."""
-    chosen = {f"trial {t.number}": t for t in candidates(study, trials, direction, top)}
-    first = next((t for t in trials if t.number == 0), None)
-    if first is not None and first.state == TrialState.COMPLETE:
+    chosen = {f"trial {t.number}": t for t in candidates(study, trials, direction, top, budget)}
+    first = baseline_trial(study, Own(study)(trials))
+    if first is not None:
         chosen[BASELINE] = first
     return [
         Replica(label, trial.params, seed)
@@ -233,10 +244,12 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     if not ordered:
         return None
     test = _tested(asked, found, ordered, limits(metric))
+    first = baseline_trial(study, trials)
+    zero = 0 if first is None else first.number
     rows = tuple(
         Measured(label, n, study.config(trials[n].params), validation[label], test.get(label))
         for label in ordered
-        for n in [_number(label)]
+        for n in [zero if label == BASELINE else _number(label)]
     )
     counts = {label: len(_values(asked, found, label, False)) for label in asked.labels}
     return Confirmation(
@@ -250,6 +263,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
         folds=study.folds,
         asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, done),
         too_few={label: n for label, n in counts.items() if label not in validation},
+        left_out=Own(study).left_out(trials),
     )
 
 

@@ -7,13 +7,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuner.storage import Storage
+    from optuna.storages import BaseStorage
 
 FEWEST = 10
 """Complete trials below which importances would be noise."""
 
 
-def importances(storage: Storage, name: str) -> dict[str, float]:
+def importances(storage: BaseStorage, name: str) -> dict[str, float]:
     """Shares in [0, 1] that add up to 1, largest first; empty where there is too little to say.
 
     Parameters that only some trials have are left out. Source: Watanabe, Bansal and Hutter 2023,

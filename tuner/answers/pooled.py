@@ -12,11 +12,12 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.answers.estimate import of_differences
 from tuner.answers.importances import importances
 from tuner.answers.main_effects import MainEffect, Trained, main_effect
-from tuner.errors import TunerError
 from tuner.metrics import limits
+from tuner.search.view import StudyView
 from tuner.space import Node, walk
 from tuner.storage import Storage, measured
 from tuner.study import Study
+from tuner.study.trials import Own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,8 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
     """Reads the trials of a search."""
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    trained = _trained(study, trials)
+    own = Own(study)
+    trained = _trained(study, own(trials))
     sign = 1 if direction == "maximize" else -1
     possible = of_differences(limits(metric))
     return Pooled(
@@ -72,18 +74,14 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
             main_effect(node.name, node.leaf.off, trained, sign, possible)
             for node in techniques(study)
         ),
-        importances=importances(storage, study.name),
+        importances=importances(StudyView(storage, study.name, own.learned), study.name),
     )
 
 
 def _trained(study: Study, trials: Sequence[FrozenTrial]) -> list[Trained]:
-    """Complete trials with a finite value; one that tuner did not make has no leaves."""
-    found: list[Trained] = []
-    for trial in trials:
-        if trial.state == TrialState.COMPLETE and trial.values and math.isfinite(trial.values[0]):
-            try:
-                config = study.config(trial.params)
-            except TunerError:
-                config = dict(trial.params)
-            found.append((config, trial.values[0]))
-    return found
+    """Complete trials with a finite value."""
+    return [
+        (study.config(trial.params), trial.values[0])
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and trial.values and math.isfinite(trial.values[0])
+    ]

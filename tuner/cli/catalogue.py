@@ -47,21 +47,26 @@ def check(
     found = any_study(study, storage)
     with allowing(of_person(read_packages(allow or ()), found.folder)):
         checked = _checked(found)
+    for warning in checked["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
     return show_json(checked) if as_json else show(tables.check(checked))
 
 
 def _checked(study: Study) -> dict[str, Any]:
     """Loads the data and builds what trials need; TunerError for what cannot be."""
     from tuner.run.prepare import prepared
-    from tuner.search.pruners import build_pruner
     from tuner.study import describe
     from tuner.worker import ObjectiveJob
 
     job = prepared(study)
     study = job.study
-    name, options = study.search.pruner
-    build_pruner(name, options, epochs=study.max_epochs)
-    found = {"name": study.name, "description": study.description, "metric": job.metric.name}
+    study.pruner()
+    found: dict[str, Any] = {
+        "name": study.name,
+        "description": study.description,
+        "metric": job.metric.name,
+    }
+    found["warnings"] = list(study.warnings())
     if isinstance(job, ObjectiveJob):
         return {**found, **describe.objective(job.study)}
     return {

@@ -8,7 +8,6 @@ import typer
 
 from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl, StudyName
 from tuner.cli.output import show, show_json
-from tuner.errors import UsageError
 
 OneStudy = Annotated[
     str | None,
@@ -21,16 +20,15 @@ OneStudy = Annotated[
 def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Print the best configuration, ready to paste, and its numbers."""
     from tuner.cli.lookup import opened, stored_study
+    from tuner.study.trials import nothing_complete
     from tuner.views.best import record, view
 
     database = opened(storage)
     found, study_id = stored_study(database, study)
     best_found = record(database, found, study_id)
     if best_found is None:
-        raise UsageError(
-            f"no trial of {found.name!r} is complete yet",
-            hint=f"tuner optimize --study {study} trains some",
-        )
+        trials = database.get_all_trials(study_id, deepcopy=False)
+        raise nothing_complete(found, trials, database.progress(study_id).budget)
     return show_json(best_found) if as_json else typer.echo(view(best_found))
 
 

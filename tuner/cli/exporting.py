@@ -88,6 +88,7 @@ def export(
     from tuner import exports
     from tuner.cli.lookup import opened, stored_id
     from tuner.run import RunOptions
+    from tuner.study.trials import left_out_words
     from tuner.views.format import number
 
     name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
@@ -100,6 +101,8 @@ def export(
         f"trial {made.number} of {made.study}: {made.metric} {number(made.value)} on the {rows} "
         f"rows; in {out}: {', '.join(made.files)}"
     )
+    if words := left_out_words(made.left_out):
+        typer.echo(words)
     return typer.echo(f"tuner predict --model {out} --input FILE uses it")
 
 

@@ -65,9 +65,12 @@ def optimize(
     from tuner.views.summary import as_document, summary, what_next
 
     if as_json:
-        return show_json(as_document(last))
-    show(summary(last))
-    return typer.echo("\n".join(what_next(last, needed_url(storage))))
+        show_json(as_document(last))
+    else:
+        show(summary(last))
+        typer.echo("\n".join(what_next(last, needed_url(storage))))
+    if last.hopeless is not None:
+        raise last.hopeless
 
 
 def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:

@@ -11,6 +11,7 @@ from tuner.answers.confirm import Measured
 from tuner.errors import UsageError
 from tuner.storage import Storage, measured
 from tuner.study import Study
+from tuner.study.trials import LeftOut, Own, nothing_complete
 from tuner.views.answers import unfinished
 from tuner.views.trials import best_trial, complete
 
@@ -23,49 +24,57 @@ class Chosen:
         why: it and not another.
         confirmed: its numbers over seeds, where it was confirmed.
         unfinished: what `confirm` has left to train, and how; empty if nothing is left.
+        left_out: trials that other programs told, and that are none of the study's.
     """
 
     trial: FrozenTrial
     why: str
     confirmed: Measured | None = None
     unfinished: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def chosen(storage: Storage, study: Study, study_id: int, number: int | None) -> Chosen:
     """The trial of a number; else the confirmed winner; else the best of the search.
 
     Raises:
-        UsageError: no trial is complete, or that one is not.
+        UsageError: no trial is complete yet, or that one is not.
+        TrainingError: none is complete, and there will be none.
     """
     trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
-    done = [trial for trial in trials if complete(trial)]
+    own = Own(study)
+    done = [trial for trial in own(trials) if complete(trial)]
     if number is not None:
-        _check(study.name, trials, done, number)
+        _check(own, trials, done, number)
     if not done:
-        raise UsageError(
-            f"no trial of {study.name!r} is complete yet",
-            hint=f"tuner optimize --study {study.name} trains some",
-        )
-    found = confirm.read(storage, study)
+        raise nothing_complete(study, trials, storage.progress(study_id).budget)
+    found, left_out = confirm.read(storage, study), own.left_out(trials)
     confirmed = {each.number: each for each in found.rows} if found else {}
     left = "" if found is None else unfinished(found)
     if number is not None:
-        return Chosen(trials[number], "the one that was asked for", confirmed.get(number), left)
+        why = "the one that was asked for"
+        return Chosen(trials[number], why, confirmed.get(number), left, left_out)
     if found is not None:
         winner = found.winner.number
         why = f"the winner of {'an unfinished ' if left else ''}`tuner confirm`"
-        return Chosen(trials[winner], why, confirmed[winner], left)
+        return Chosen(trials[winner], why, confirmed[winner], left, left_out)
     best = best_trial(done, measured(storage, study_id)[1])
     assert best is not None
-    return Chosen(best, "the best of the search, not confirmed")
+    return Chosen(best, "the best of the search, not confirmed", left_out=left_out)
 
 
-def _check(name: str, trials: list[FrozenTrial], done: list[FrozenTrial], number: int) -> None:
+def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number: int) -> None:
+    name = own.study.name
     if not 0 <= number < len(trials):
         hint = f"0 to {len(trials) - 1}" if trials else f"tuner optimize --study {name} makes some"
         raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
     if trials[number] in done:
         return
     state = trials[number].state.name.lower()
+    if state == "complete" and (reason := own.reason(trials[number])):
+        what = f"trial {number} is another program's: {reason}"
+        raise UsageError(
+            what, where=name, hint=f"`tuner best --study {name}` names the best of its own"
+        )
     best = f"`tuner best --study {name}` names one that is"
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuner.errors import UsageError
+from tuner.study.trials import LeftOut
 
 FORMAT = 1
 MARK = "tuner_export"
@@ -39,6 +40,7 @@ class Exported:
         recorded: the trial's own value, on the validation rows.
         final: whether the validation rows were trained on too.
         files: their names.
+        left_out: trials that other programs told, and that were not looked at.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Exported:
     recorded: float
     final: bool
     files: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def is_export(folder: Path) -> bool:

@@ -31,6 +31,8 @@ from tuner.techniques import ENDING
 from tuner.training.plain import Trainer
 from tuner.training.threads import one_thread
 from tuner.worker import Job
+from tuner.worker.building import seed_of
+from tuner.worker.facts import amount
 
 PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
 
@@ -99,17 +101,18 @@ def export(
         picked.trial.values[0],
         final,
         tuple(files),
+        picked.left_out,
     )
 
 
 def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
     """The configuration with its own seed, as far as its trial went."""
     trial, known = picked.trial, picked.trial.user_attrs
-    seed = int(known.get("seed", job.seed(trial.number)))
+    seed = seed_of(job, trial)
     config = job.study.config(trial.params)
-    last = known.get("epochs") or config["epochs"]
+    last = amount(known, "epochs") or config["epochs"]
     if final:
-        config, last = {**config, **ENDING}, known.get("best_epoch") or last
+        config, last = {**config, **ENDING}, amount(known, "best_epoch") or last
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
     if data.rest:
         raise UsageError(

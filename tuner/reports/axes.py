@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeVar
 
-from tuner.space import Choice, Node, Range, format_value, label
+from tuner.space import Choice, Node, Range, matches, same, told_apart
 from tuner.views.trials import better
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class Axis:
     """Positions on a linear axis, and what stands at its ticks.
 
     Attributes:
-        positions: one for each value.
+        positions: one for each value; NaN for a value that does not belong there.
         ticks, texts: where the ticks are and what they say; escaped for plotly.
         named: each value is a name, so that marks at one place want to be apart.
     """
@@ -38,24 +38,31 @@ def axis(node: Node, values: Sequence[Any]) -> Axis:
     if isinstance(node.value, Range):
         return _numbers(node.value, values)
     assert isinstance(node.value, Choice)
-    labels = [format_value(label(option)) for option in node.value.options]
-    places = {name: float(i) for i, name in enumerate(labels)}
-    found = tuple(places.get(format_value(value), -1.0) for value in values)
-    texts = tuple(shortened(name) for name in labels)
-    return Axis(found, tuple(places.values()), texts, named=True)
+    labels = node.value.labels
+    found = tuple(_choice(labels, value) for value in values)
+    texts = tuple(shortened(name) for name in told_apart(labels))
+    return Axis(found, tuple(map(float, range(len(labels)))), texts, named=True)
+
+
+def _choice(labels: Sequence[Any], value: Any) -> float:
+    """The place of a value among choices; NaN, which is not drawn, for one that is none."""
+    return next((float(i) for i, known in enumerate(labels) if same(known, value)), math.nan)
 
 
 def _numbers(span: Range, values: Sequence[Any]) -> Axis:
-    def place(value: float) -> float:
+    def place(value: Any) -> float:
+        """NaN, which is not drawn, for what has no place."""
+        if not matches(float, value) or (span.log and value <= 0):
+            return math.nan
         return math.log10(value) if span.log else float(value)
 
     low, high = place(span.low), place(span.high)
     off = low - 0.15 * ((high - low) or 1.0)
     ticks = _ticks(span)
-    places, texts = [place(tick) for tick in ticks], [format_value(tick) for tick in ticks]
+    places, texts = [place(tick) for tick in ticks], told_apart(ticks)
     if span.off is not None:
         places, texts = [off, *places], ["off", *texts]
-    positions = (off if span.off is not None and v == span.off else place(v) for v in values)
+    positions = (off if span.off is not None and same(v, span.off) else place(v) for v in values)
     return Axis(tuple(positions), tuple(places), tuple(texts))
 
 

@@ -38,6 +38,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "commands": commands(facts),
         "versions": versions(),
         "spec": facts.study.document,
+        "left_out": [asdict(each) for each in facts.left_out],
         "trials": [_trial(entry) for entry in facts.entries],
     }
 

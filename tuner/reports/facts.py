@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tuner.answers.pooled import Pooled, pooled, techniques
-from tuner.errors import TunerError, UsageError
+from tuner.errors import TrainingError, UsageError
 from tuner.reports.answers import Answers, read_answers
 from tuner.space import Config, Node, walk
+from tuner.study.trials import LeftOut, Own, config_or_params, nothing_complete
 from tuner.views.snapshot import shown_url
 from tuner.views.trials import better
 
@@ -91,6 +92,9 @@ class Facts:
     Attributes:
         entries: all trials, in the order of their numbers.
         storage: the database's URL without a password.
+        left_out: trials that other programs told, and that are none of the study's; they are not
+            among the entries.
+        hopeless: what to say where the search has ended and no trial is complete.
         option: what commands need besides ``--study``: ``--storage URL``, or nothing.
         pooled: what the complete trials say about parameters; no experiment.
     """
@@ -104,6 +108,8 @@ class Facts:
     option: str = ""
     answers: Answers = field(default_factory=Answers)
     pooled: Pooled = field(default_factory=Pooled)
+    left_out: tuple[LeftOut, ...] = ()
+    hopeless: str = ""
 
     @cached_property
     def complete(self) -> tuple[Entry, ...]:
@@ -118,12 +124,14 @@ class Facts:
                 found = entry
         return found
 
-    @property
+    @cached_property
     def baseline(self) -> Entry | None:
-        """Trial 0, if it is a baseline and complete."""
+        """The baseline's, if there is one and it is complete."""
         if self.own:
             return None
-        return next((entry for entry in self.complete if entry.number == 0), None)
+        wanted = self.study.config(self.study.baseline())
+        first = next((entry for entry in self.complete if entry.number == 0), None)
+        return next((entry for entry in self.complete if entry.config == wanted), first)
 
     @property
     def own(self) -> bool:
@@ -178,17 +186,19 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     answers = read_answers(storage, study)
-    ablation = answers.ablation
+    ablation, own, progress = answers.ablation, Own(study), storage.progress(study_id)
     facts = Facts(
         study=study,
         metric=metric,
         direction=direction,
-        entries=tuple(_entry(study, trial) for trial in trials),
-        progress=storage.progress(study_id),
+        entries=tuple(_entry(study, trial) for trial in own(trials)),
+        progress=progress,
         storage=shown_url(storage.url),
         option=option,
         answers=answers,
         pooled=pooled(storage, study, study_id) if ablation is None else ablation.pooled,
+        left_out=own.left_out(trials),
+        hopeless=_hopeless(study, own, trials, progress),
     )
     if not trials:
         raise UsageError(
@@ -199,6 +209,13 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
     return facts
 
 
+def _hopeless(study: Study, own: Own, trials: Sequence[FrozenTrial], progress: Progress) -> str:
+    if any(trial.state.name == "COMPLETE" for trial in own(trials)):
+        return ""
+    found = nothing_complete(study, trials, progress.budget)
+    return f"{found.what}: {found.hint}" if isinstance(found, TrainingError) else ""
+
+
 def _entry(study: Study, trial: FrozenTrial) -> Entry:
     curve = {k: v for k, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)}
     value = trial.values[0] if trial.values else curve.get(max(curve, default=0))
@@ -207,16 +224,8 @@ def _entry(study: Study, trial: FrozenTrial) -> Entry:
         state=STATES[trial.state.name],
         value=value if value is not None and math.isfinite(value) else None,
         curve=curve,
-        config=_config(study, trial.params),
+        config=config_or_params(study, trial),
         facts=trial.user_attrs,
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
-
-
-def _config(study: Study, params: Mapping[str, Any]) -> Config:
-    """Of a trial that is only beginning, or that tuner did not make, what there is."""
-    try:
-        return study.config(params)
-    except TunerError:
-        return dict(params)

@@ -57,14 +57,15 @@ def best(study: str | Study, options: RunOptions) -> Recommendation:
         StorageError, UsageError: as ``report`` does; also where no trial is complete.
     """
     from tuner.storage import opened
+    from tuner.study.trials import nothing_complete
     from tuner.views.recommended import recommended
 
     storage = opened(options.storage)
     known, study_id = stored(storage, study)
     found = recommended(storage, known, study_id)
     if found is None:
-        hint = f"tuner optimize --study {known.name} trains some"
-        raise UsageError(f"no trial of {known.name!r} is complete yet", hint=hint)
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+        raise nothing_complete(known, trials, storage.progress(study_id).budget)
     return found
 
 

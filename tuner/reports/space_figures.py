@@ -64,7 +64,7 @@ def parallel(facts: Facts) -> go.Figure:
 
 def _dimension(node: Node, entries: list[Entry]) -> dict[str, Any]:
     found = axis(node, [entry.config[node.name] for entry in entries])
-    ends = [*found.ticks, *found.positions]
+    ends = [*found.ticks, *(at for at in found.positions if not math.isnan(at))]
     return {
         "label": shortened(node.name, 18),
         "values": np.array(found.positions, "f4"),

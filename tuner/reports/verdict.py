@@ -9,6 +9,7 @@ from tuner.metrics import limits
 from tuner.reports.answers import Confirmation, Estimate, tested
 from tuner.reports.facts import Entry, Facts
 from tuner.space import format_value
+from tuner.study.trials import left_out_words
 from tuner.views.answers import interval, unfinished
 from tuner.views.format import difference, number, several
 
@@ -17,7 +18,9 @@ def verdict(facts: Facts) -> tuple[str, ...]:
     """Sentences: what is best, by how much, how sure that is, and what is missing."""
     found = facts.answers.confirmation
     first = _confirmed(facts, found) if found is not None else _searched(facts)
-    return (*first, *_differs(facts), _counts(facts))
+    words = left_out_words(facts.left_out)
+    left_out = (f"{words[0].upper()}{words[1:]}.",) if words else ()
+    return (*first, *_differs(facts), _counts(facts), *left_out)
 
 
 def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
@@ -69,6 +72,8 @@ def _signed(value: float) -> str:
 def _searched(facts: Facts) -> tuple[str, ...]:
     best, baseline = facts.best, facts.baseline
     if best is None or best.value is None:
+        if facts.hopeless:
+            return (f"{facts.hopeless[0].upper()}{facts.hopeless[1:]}.",)
         return ("No trial is complete yet, so there is nothing to recommend.",)
     where = f"trial {best.number}, {facts.metric} {number(best.value)} on the "
     where += facts.study.measured_on
@@ -93,7 +98,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
 def _differs(facts: Facts) -> tuple[str, ...]:
     """The parameters in which the chosen configuration differs from the baseline."""
     chosen, baseline = chosen_of(facts), facts.study.config(facts.study.baseline())
-    if chosen is None or chosen.number == 0 or facts.own:
+    if chosen is None or facts.own or chosen is facts.baseline:
         return ()
     changed = [
         f"{name} {format_value(value)}"

@@ -21,6 +21,7 @@ from tuner.run.publish import Publisher
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.storage.claiming import LEASE_SECONDS
 from tuner.study import Study
+from tuner.study.trials import Own, never_reported
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob
 
@@ -49,11 +50,17 @@ def optimize(
     """
     found = find_study(study, options.storage, options.seed)
     with allowing(of_person(options.allow, found.folder)), place_of(options, say) as place:
-        return _optimize(found, options, place, watch)
+        for warning in found.warnings():
+            say(f"warning: {warning}")
+        return _optimize(found, options, place, watch, say)
 
 
 def _optimize(
-    study: Study, options: RunOptions, place: Place, watch: Callable[[Snapshot], None]
+    study: Study,
+    options: RunOptions,
+    place: Place,
+    watch: Callable[[Snapshot], None],
+    say: Say,
 ) -> Snapshot:
     quiet()
     begun = time.monotonic()
@@ -61,7 +68,11 @@ def _optimize(
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     artifact_store(storage, options.artifacts)  # a place that cannot be is named first
-    return train(join(storage, job, options.trials), storage, options, place, watch, spent)
+    job = join(storage, job, options.trials)
+    last = train(job, storage, options, place, watch, spent)
+    if words := never_reported(study, storage.get_all_trials(job.study_id, deepcopy=False)):
+        say(f"warning: {words}")
+    return last
 
 
 def train(
@@ -81,16 +92,16 @@ def train(
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     progress = storage.progress(job.study_id)
-    started, before = time.monotonic(), progress.finished
+    started, before, own = time.monotonic(), progress.finished, Own(job.study)
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
         most = progress.budget - progress.finished
         order = Order(options.storage, job, limit, most, partial(_alive, storage))
         crew = place.start(order)
-        _follow(crew, storage, job, watch, (started, before))
+        _follow(crew, storage, job, watch, (started, before, own))
         spent = {**spent, **crew.spent}
     Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
-    last = snapshot(storage, job.study, job.study_id, started, before)
+    last = snapshot(storage, job.study, job.study_id, started, before, own)
     last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)
     return last
@@ -109,7 +120,7 @@ def _follow(
     storage: Storage,
     job: AnyJob,
     watch: Callable[[Snapshot], None],
-    since: tuple[float, int],
+    since: tuple[float, int, Own],
 ) -> None:
     """Watches the workers until they end; whatever happens, none is left behind."""
     previous = signal.signal(signal.SIGTERM, _interrupt)

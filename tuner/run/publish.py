@@ -91,4 +91,5 @@ def publish(storage: Storage, store: Artifacts, job: AnyJob) -> bool:
 def _of(now: Snapshot) -> dict[str, Any]:
     progress = now.progress
     counts = {name: getattr(progress, name) for name in ("budget", "state", "complete", "pruned")}
-    return {**counts, "failed": progress.failed, "best": now.best and now.best.number}
+    told = {"best": now.best and now.best.number, "left_out": len(now.left_out)}
+    return {**counts, "failed": progress.failed, **told}

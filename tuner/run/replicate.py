@@ -23,6 +23,7 @@ from tuner.run.prepare import load_job, stored_study
 from tuner.run.publish import Publisher
 from tuner.storage import OPEN, Storage, artifact_store, opened
 from tuner.study import Study
+from tuner.study.trials import Own, baseline_trial
 from tuner.views.snapshot import Snapshot
 
 Watch = Callable[[Snapshot], None]
@@ -51,7 +52,7 @@ def confirm(
     name = study if isinstance(study, str) else study.name
     held = Held(name, options, watch)
     with allowing(of_person(options.allow)):
-        wanted = confirming.wanted(held.job.study, held.trials, held.direction, top, seeds)
+        wanted = held.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
         asked = confirming.Asked(labels, seeds, top, held.tests)
         remember = partial(confirming.remember, asked=asked)
@@ -156,14 +157,20 @@ class Held:
             last = train(job, self.storage, self.options, place, self.watch, {})
         return last.progress.met
 
+    def wanted(self, top: int, seeds: int) -> list[Replica]:
+        """What `confirm` trains."""
+        study, budget = self.job.study, self.storage.progress(self.job.study_id).budget
+        return confirming.wanted(study, self.trials, self.direction, top, seeds, budget)
+
     def mixture(self) -> tuple[Mixture, bool]:
         """Between the baseline and the confirmed configuration, or else the best of the search;
         and whether a finished `confirm` chose it."""
         study = self.job.study
         confirmed = confirming.read(self.storage, study)
-        best = candidates(study, self.trials, self.direction, 1)
-        baseline = self.trials[0]
-        if not baseline.values or not best:
+        budget = self.storage.progress(self.job.study_id).budget
+        best = candidates(study, self.trials, self.direction, 1, budget)
+        baseline = baseline_trial(study, Own(study)(self.trials))
+        if baseline is None or not best:
             raise UsageError(
                 "there is no complete baseline and another complete trial to compare",
                 where=study.name,

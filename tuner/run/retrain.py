@@ -13,9 +13,11 @@ from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
+from tuner.study.trials import RESULT, Own
 from tuner.training.threads import one_thread
 from tuner.worker import Job
 from tuner.worker.building import build_trainer
+from tuner.worker.facts import amount
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
         hint = f"0 to {len(trials) - 1}" if trials else "it has none yet"
         raise UsageError(f"the study has no trial {number}", where=study_name, hint=hint)
     trial = trials[number]
+    if trial.state in RESULT and (reason := Own(study).reason(trial)):
+        what = f"trial {number} is another program's: {reason}"
+        raise UsageError(what, where=study_name)
     if not trial.state.is_finished() or trial.value is None:
         state = trial.state.name.lower()
         raise UsageError(
@@ -89,7 +94,7 @@ def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:
 def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:
     trainer = build_trainer(job, trial, device)
     recorded, differing = trial.intermediate_values, []
-    wanted = trial.user_attrs.get("epochs", max(recorded, default=trainer.plan.epochs))
+    wanted = amount(trial.user_attrs, "epochs", max(recorded, default=trainer.plan.epochs))
     for epoch in trainer.epochs():
         before = recorded.get(epoch.number, epoch.value)
         if before != epoch.value:

@@ -46,7 +46,8 @@ class Service:
             left = self._left()
             if any(self._step(name, study_id) for name, study_id in left.items()):
                 continue
-            usable = [i for i in left.values() if self.benches.get(i) is not None]
+            benches = (self.benches.get(i) for i in left.values())
+            usable = [b for b in benches if b is not None and not self.worker.exhausted(b)]
             if idle_exit and not usable and not self._paused():
                 self._check_refused()
                 return

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from tuner.errors import StudyFileError
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from tuner.search.tpe import Past
 
-Grid = Mapping[str, Sequence[Any]]
-"""The values of every parameter by name."""
-
 
 @dataclass(frozen=True)
 class Request:
-    """What a sampler is built from: every option's value, the derived seed, and the trial."""
+    """What a sampler is built from: every option's value, the derived seed, the trial, and for the
+    grid the trial's parameters."""
 
     options: dict[str, Any]
     seed: int
     number: int
-    grid: Grid | None
+    point: Mapping[str, Any]
     past: Past | None
 
 
@@ -65,12 +61,6 @@ def build_qmc(request: Request) -> BaseSampler:
 
 
 def build_grid(request: Request) -> BaseSampler:
-    from tuner.search.by_number import GridByNumber
+    from tuner.search.by_number import Point
 
-    if request.grid is None or not all(request.grid.values()):
-        raise StudyFileError(
-            "the grid sampler needs a list of values for every searched leaf",
-            where="search.sampler",
-            hint="give each range a step, or use another sampler",
-        )
-    return GridByNumber(request.grid, request.seed, request.number)
+    return Point(request.point)

@@ -1,15 +1,16 @@
-"""Samplers that do not learn: what they propose depends on the seed and the trial's number alone.
+"""Samplers that do not learn: what they propose depends on the seed and the trial's number.
 
 Optuna's ``QMCSampler`` counts its points in the database and takes its space from the first
-finished trial, and its ``GridSampler`` looks for what is unvisited: there, what a trial gets
-depends on who asked when. Here it does not, so any number of workers try the same set.
+finished trial: there, what a trial gets depends on who asked when. Here it does not, so any number
+of workers try the same set. The grid's order depends on the seed alone, and each trial gets the
+first configuration that no other has.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import (
@@ -22,7 +23,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from tuner.errors import StudyFileError
+from tuner.sampling import check_listable, narrowed, params_at, place_of, size
+from tuner.space import Node
 
 DIMENSIONS = 64
 """Coordinates of a point; the scramble depends on their number, so it is fixed."""
@@ -80,23 +82,11 @@ class QuasiRandomSampler(IndependentSampler):
         return from_unit(u, param_distribution)
 
 
-class GridByNumber(IndependentSampler):
-    """The grid's points in an order shuffled by the seed, one for each trial number.
+class Point(IndependentSampler):
+    """Gives each parameter the value that was chosen for it."""
 
-    Begins again after the last. The grid is never listed, so it may be of any size.
-
-    Args:
-        grid: the values of each parameter.
-        seed: of the order.
-        number: the trial's number, 0 or more.
-    """
-
-    def __init__(self, grid: Mapping[str, Sequence[Any]], seed: int, number: int) -> None:
-        self._values: dict[str, Any] = {}
-        place = shuffled(number, grid_size(grid), seed)
-        for name in sorted(grid):
-            place, index = divmod(place, len(grid[name]))
-            self._values[name] = grid[name][index]
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
 
     def sample_independent(
         self,
@@ -105,18 +95,67 @@ class GridByNumber(IndependentSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        if param_name not in self._values:
-            raise StudyFileError(
-                f"the grid has no values for {param_name!r}",
-                where="search.sampler",
-                hint="give it choices, integers or a step, or use another sampler",
-            )
         return self._values[param_name]
 
 
-def grid_size(grid: Mapping[str, Sequence[Any]]) -> int:
-    """How many points the grid has: 1 for a grid without parameters."""
-    return math.prod(len(values) for values in grid.values())
+class Grid:
+    """The configurations of a space that can be listed, in an order shuffled by the seed.
+
+    Each is there once, whatever is off or not chosen in it. Which trial gets which depends on what
+    others have: the first that none has. The grid may be of any size: no more of it is listed than
+    has been handed out.
+
+    Args:
+        nodes: of the study.
+        seed: of the order.
+
+    Raises:
+        StudyFileError: a range has no list of values.
+    """
+
+    def __init__(self, nodes: Sequence[Node], seed: int) -> None:
+        check_listable(nodes)
+        self._nodes, self._seed = tuple(nodes), seed
+        self.size = int(size(nodes))
+        self._order: list[int] = []
+
+    def place(self, params: Mapping[str, Any]) -> int:
+        """Which configuration these parameters stand for, which the study accepts."""
+        return place_of(self._nodes, params)
+
+    def next(self, tried: Mapping[int, int], again: bool = False) -> dict[str, Any] | None:
+        """The parameters of the first configuration that was tried least.
+
+        Args:
+            tried: how often, by place.
+            again: begin again after the last; otherwise None when all were tried.
+        """
+        most = min(tried.values()) if len(tried) == self.size else 0
+        if most and not again:
+            return None
+        place = next(each for each in self._places() if tried.get(each, 0) <= most)
+        return params_at(self._nodes, place)
+
+    def fitting(self, tried: Mapping[int, int], known: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters of a configuration of which some are known: one that nobody tried, if
+        there is one."""
+        nodes = narrowed(self._nodes, known)
+        count = int(size(nodes))
+        most = min(count, len(tried) + 1)  # one of so many is new, if any is
+        made = ({**known, **params_at(nodes, shuffled(k, count, self._seed))} for k in range(most))
+        first: dict[str, Any] | None = None
+        for params in made:
+            if first is None:
+                first = params
+            if not tried.get(self.place(params)):
+                return params
+        return first or dict(known)
+
+    def _places(self) -> Iterator[int]:
+        yield from self._order
+        while len(self._order) < self.size:
+            self._order.append(shuffled(len(self._order), self.size, self._seed))
+            yield self._order[-1]
 
 
 def shuffled(number: int, size: int, seed: int) -> int:

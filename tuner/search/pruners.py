@@ -17,26 +17,39 @@ WHERE = "search.pruner"
 
 
 @dataclass(frozen=True)
+class Course:
+    """What a trial reports.
+
+    Args:
+        epochs: of a trial that is not pruned, 1 or more.
+        first: the first step; epochs are counted from 1, and an own objective usually from 0.
+    """
+
+    epochs: int
+    first: int
+
+
+@dataclass(frozen=True)
 class PrunerEntry:
     """A pruner of the catalogue.
 
     Args:
         name: as in the study file.
-        build: (options, epochs) → pruner, with every option present.
+        build: (options, course) → pruner, with every option present.
         options: what may be set.
         doc: one line for people.
     """
 
     name: str
-    build: Callable[[dict[str, Any], int], BasePruner]
+    build: Callable[[dict[str, Any], Course], BasePruner]
     options: tuple[Option, ...]
     doc: str
 
 
-def _hyperband(options: dict[str, Any], epochs: int) -> BasePruner:
+def _hyperband(options: dict[str, Any], course: Course) -> BasePruner:
     from optuna.pruners import HyperbandPruner
 
-    most = epochs if options["max_resource"] is None else options["max_resource"]
+    most = course.epochs if options["max_resource"] is None else options["max_resource"]
     if most < options["min_resource"]:
         raise StudyFileError(
             f"min_resource {options['min_resource']} is more than max_resource {most}",
@@ -46,48 +59,58 @@ def _hyperband(options: dict[str, Any], epochs: int) -> BasePruner:
     return HyperbandPruner(**{**options, "max_resource": most})
 
 
-def _asha(options: dict[str, Any], epochs: int) -> BasePruner:
+def _asha(options: dict[str, Any], course: Course) -> BasePruner:
     from optuna.pruners import SuccessiveHalvingPruner
 
     return SuccessiveHalvingPruner(**options)
 
 
-def _median(options: dict[str, Any], epochs: int) -> BasePruner:
-    return _percentile({**options, "percentile": 50.0}, epochs)
+def _median(options: dict[str, Any], course: Course) -> BasePruner:
+    return _percentile({**options, "percentile": 50.0}, course)
 
 
-def _percentile(options: dict[str, Any], epochs: int) -> BasePruner:
+def _percentile(options: dict[str, Any], course: Course) -> BasePruner:
     from tuner.search.percentile import KeptPercentilePruner
 
-    return KeptPercentilePruner(**_with_warmup(options, epochs))
+    # Optuna asks from the step of this number on, which is the one after so many steps from 0.
+    first = _warmup(options, course.epochs) + course.first
+    return KeptPercentilePruner(**{**options, "n_warmup_steps": first})
 
 
-def _patient(options: dict[str, Any], epochs: int) -> BasePruner:
+def _patient(options: dict[str, Any], course: Course) -> BasePruner:
     from optuna.pruners import PatientPruner
 
     name, inner = split(options["pruner"], f"{WHERE}.pruner")
-    wrapped = None if name == "none" else build_pruner(name, inner, epochs=epochs)
+    wrapped = None
+    if name != "none":
+        wrapped = build_pruner(name, inner, epochs=course.epochs, first=course.first)
     return PatientPruner(wrapped, options["patience"], options["min_delta"])
 
 
-def _none(options: dict[str, Any], epochs: int) -> BasePruner:
+def _none(options: dict[str, Any], course: Course) -> BasePruner:
     from optuna.pruners import NopPruner
 
     return NopPruner()
 
 
-def _with_warmup(options: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """A sixth of the epochs as warm-up: early curves of slow learners cross later."""
+def _warmup(options: dict[str, Any], epochs: int) -> int:
+    """A sixth of the epochs, if nothing is said: early curves of slow learners cross later."""
     given = options["n_warmup_steps"]
-    return {**options, "n_warmup_steps": epochs // 6 if given is None else given}
+    return epochs // 6 if given is None else int(given)
 
 
 _REDUCTION = Option("reduction_factor", int, 3, "one of this many goes on at each rung", low=2)
-_RESOURCE = Option("min_resource", int, 1, "epochs before the first rung", low=1)
+_RESOURCE = Option("min_resource", int, 1, "epochs that every trial trains before a rung", low=1)
 _BOOTSTRAP = Option("bootstrap_count", int, 0, "trials a rung needs before any goes on", low=0)
 _COMPARE = (
     Option("n_startup_trials", int, 5, "complete trials before any is pruned", low=0),
-    Option("n_warmup_steps", int, None, "epochs before a check; a sixth if not given", low=0),
+    Option(
+        "n_warmup_steps",
+        int,
+        None,
+        "the first epochs, which prune no trial; a sixth if not given",
+        low=0,
+    ),
     Option("interval_steps", int, 1, "epochs between checks", low=1),
     Option("n_min_trials", int, 1, "reports that an epoch needs to be compared", low=1),
 )
@@ -130,7 +153,7 @@ _ENTRIES = (
         _patient,
         (
             Option("pruner", dict, "median", "who is asked then: a name or a table; none: at once"),
-            Option("patience", int, 5, "epochs without improvement", low=0),
+            Option("patience", int, 5, "epochs without improvement that are forgiven", low=0),
             Option("min_delta", float, 0.0, "what counts as improvement", low=0),
         ),
         "asks another pruner once a trial has stopped to improve",
@@ -155,13 +178,19 @@ def check_pruner(name: str, options: Mapping[str, Any], where: str = WHERE) -> d
     return values
 
 
-def build_pruner(name: str, options: Mapping[str, Any], *, epochs: int) -> BasePruner:
-    """The pruner of a study whose trials train for ``epochs`` epochs, reported as steps from 0.
+def build_pruner(
+    name: str, options: Mapping[str, Any], *, epochs: int, first: int = 1
+) -> BasePruner:
+    """The pruner of a study whose trials train for ``epochs`` epochs.
+
+    A warm-up of n epochs protects the first n: the epoch after it is the first after which a trial
+    may be pruned. A rung after n epochs compares what trials reached after exactly n.
 
     Args:
         name: a key of PRUNERS.
         options: what the study file sets; the rest has defaults.
         epochs: of a trial that is not pruned, 1 or more.
+        first: the number of the first step that is reported.
 
     Raises:
         StudyFileError: an unknown name or option, or a wrong value.
@@ -171,6 +200,46 @@ def build_pruner(name: str, options: Mapping[str, Any], *, epochs: int) -> BaseP
         # Optuna marks the patient pruner as experimental, which is for its authors to know.
         warnings.simplefilter("ignore")
         try:
-            return PRUNERS[name].build(values, epochs)
+            return PRUNERS[name].build(values, Course(epochs, first))
         except ValueError as error:
             raise StudyFileError(str(error), where=WHERE) from error
+
+
+def idle(name: str, options: Mapping[str, Any], *, epochs: int | None, trials: int) -> str:
+    """Why a pruner can never end a trial, or lets none come to its end; empty if it can and does.
+
+    A trial may be pruned after each of its epochs but the last.
+
+    Args:
+        epochs: of a trial that is not pruned; None where nobody knows.
+        trials: the budget.
+    """
+    values = check_pruner(name, options)
+    if "pruner" in values:
+        inner, inner_options = split(values["pruner"], f"{WHERE}.pruner")
+        inside = "" if inner == "none" else idle(inner, inner_options, epochs=epochs, trials=trials)
+        return inside or _too_late(name, "patience", values["patience"] + 2, epochs)
+    if values.get("bootstrap_count", 0) >= trials:
+        most = f"bootstrap_count is {values['bootstrap_count']}, and there are {trials} trials"
+        return f"{name} prunes every trial at its first rung: {most}"
+    for option, needed in (("n_startup_trials", 1), ("n_min_trials", 1)):
+        if values.get(option, 0) + needed > trials:
+            return f"{name} never prunes: {option} is {values[option]}, of {trials} trials"
+    if epochs is None:
+        return ""
+    if name in ("median", "percentile"):
+        return _too_late(name, "n_warmup_steps", _warmup(values, epochs) + 1, epochs)
+    if name in ("asha", "hyperband"):
+        rate = values.get("min_early_stopping_rate", 0)
+        rung = values["min_resource"] * values["reduction_factor"] ** rate
+        return _too_late(name, "its first rung", rung, epochs)
+    return ""
+
+
+def _too_late(name: str, option: str, first: int, epochs: int | None) -> str:
+    if epochs is None or first < epochs:
+        return ""
+    return (
+        f"{name} never prunes: by {option} a trial may be pruned after epoch {first} at the "
+        f"earliest, and trains for {epochs}"
+    )

@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyFileError, nearest
 from tuner.search.builders import (
-    Grid,
     Request,
     build_cmaes,
     build_gp,
@@ -114,7 +114,7 @@ _ENTRIES = (
         doc="a low-discrepancy sequence: more even than random",
     ),
     SamplerEntry(
-        "grid", build_grid, (), False, False, "every combination once, in a shuffled order"
+        "grid", build_grid, (), False, False, "every configuration once, in a shuffled order"
     ),
 )
 
@@ -136,7 +136,7 @@ def build_sampler(
     *,
     seed: int,
     number: int,
-    grid: Grid | None = None,
+    point: Mapping[str, Any] = MappingProxyType({}),
     past: Past | None = None,
 ) -> BaseSampler:
     """The sampler that proposes trial ``number`` of a study with this seed.
@@ -146,7 +146,7 @@ def build_sampler(
         options: what the study file sets; the rest has defaults.
         seed: the study's.
         number: the trial's, 0 or more.
-        grid: for ``grid``, the values of every parameter by name.
+        point: for ``grid``, the parameters that ``Grid`` chose.
         past: for ``tpe``, what one process keeps of the study: the same proposals, sooner.
 
     Raises:
@@ -160,7 +160,7 @@ def build_sampler(
         # Optuna marks some options as experimental, which is for the study's author to know.
         warnings.simplefilter("ignore")
         try:
-            return entry.build(Request(values, stream, number, grid, past))
+            return entry.build(Request(values, stream, number, point, past))
         except ValueError as error:
             raise StudyFileError(str(error), where=WHERE) from error
 

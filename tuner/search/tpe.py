@@ -95,8 +95,12 @@ class Past:
 
 
 def _internal(params: dict[str, Any], name: str, distribution: BaseDistribution) -> float:
-    """Optuna's number for a parameter, which is never NaN; NaN where the trial lacks it."""
-    return distribution.to_internal_repr(params[name]) if name in params else math.nan
+    """Optuna's number for a parameter, which is never NaN; NaN where the trial lacks it, or has a
+    value of another program's that the distribution does not know."""
+    try:
+        return distribution.to_internal_repr(params[name]) if name in params else math.nan
+    except ValueError:
+        return math.nan
 
 
 class KeptTPESampler(TPESampler):

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.search.read_only import ReadOnlyView, States
 
@@ -17,12 +17,20 @@ DRAFT_ID = -1
 """The identifier of a trial that the database does not hold yet."""
 
 
-class StudyView(ReadOnlyView):
-    """Reads what never changes about a study once: samplers and pruners ask for it all the time."""
+Select = Callable[[list[FrozenTrial]], list[FrozenTrial]]
 
-    def __init__(self, storage: BaseStorage, study_name: str) -> None:
+
+class StudyView(ReadOnlyView):
+    """Reads what never changes about a study once: samplers and pruners ask for it all the time.
+
+    Args:
+        select: those of the trials that are shown; None shows all.
+    """
+
+    def __init__(self, storage: BaseStorage, study_name: str, select: Select | None = None) -> None:
         super().__init__(storage)
-        self._name = study_name
+        self._name, self._select = study_name, select
+        self._selected: dict[States, tuple[list[FrozenTrial], list[FrozenTrial]]] = {}
         self._study_id = storage.get_study_id_from_name(study_name)
         self._directions = storage.get_study_directions(self._study_id)
 
@@ -37,6 +45,19 @@ class StudyView(ReadOnlyView):
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         assert study_id == self._study_id
         return self._directions
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: States = None
+    ) -> list[FrozenTrial]:
+        """As its storage: without `deepcopy`, the same list until a trial changes."""
+        if self._select is None:
+            return super().get_all_trials(study_id, deepcopy=deepcopy, states=states)
+        found = super().get_all_trials(study_id, deepcopy=False, states=states)
+        key = None if states is None else tuple(s for s in TrialState if s in states)
+        known = self._selected.get(key)
+        if known is None or known[0] is not found:
+            known = self._selected[key] = found, self._select(found)
+        return copy.deepcopy(known[1]) if deepcopy else known[1]
 
 
 class DraftView(ReadOnlyView):

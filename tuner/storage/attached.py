@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, or_, select
 
-from tuner.storage import rows, schema, studies
+from tuner.storage import rows, schema, sql, studies
 from tuner.storage.checkpoints import checkpoint_ids
 
 PREFIX, OLD_PREFIX = "artifacts:", "dashboard:artifacts:"
@@ -68,19 +68,20 @@ def _read(value: str) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) and "artifact_id" in found else None
 
 
-def best_ids(connection: Connection, study_id: int, maximize: bool, count: int) -> set[int]:
-    """The ids of the best complete trials; of equal ones the first."""
+def best_ids(connection: Connection, among: Iterable[int], maximize: bool, count: int) -> set[int]:
+    """The ids of the best complete ones of these trials; of equal ones the first."""
     values, trials = rows.VALUES, rows.TRIALS
     order = values.c.value.desc() if maximize else values.c.value.asc()
     found = (
         select(trials.c.trial_id)
         .join(values, values.c.trial_id == trials.c.trial_id)
-        .where(trials.c.study_id == study_id, trials.c.state == TrialState.COMPLETE)
-        .where(values.c.value.is_not(None))
+        .where(sql.within(connection.dialect.name, trials.c.trial_id, "ids"))
+        .where(trials.c.state == TrialState.COMPLETE, values.c.value.is_not(None))
         .order_by(order, trials.c.number)
         .limit(count)
     )
-    return set(connection.execute(found).scalars())
+    bound = sql.numbers(connection.dialect.name, among)
+    return set(connection.execute(found, {"ids": bound}).scalars())
 
 
 def referenced(connection: Connection) -> Iterator[str]:

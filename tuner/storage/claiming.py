@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from optuna.trial import FrozenTrial
+from sqlalchemy import Connection
 
 from tuner.storage import claims, rows
-from tuner.storage.lease import Lease, Propose
+from tuner.storage.lease import ExhaustedError, Lease, Propose
 from tuner.storage.mirror import Mirror
 from tuner.storage.trial_methods import TrialMethods
 
@@ -36,6 +37,12 @@ class Claiming(TrialMethods):
             KeyError: there is no such study.
             OutageError: the database does not answer.
         """
+        try:
+            return self._claim(study_id, holder, propose)
+        except ExhaustedError:
+            return None
+
+    def _claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
         found = self._guess(study_id)
         late = found is not None and not _learns(propose)  # its number is sure only when taken
         while True:
@@ -43,7 +50,7 @@ class Claiming(TrialMethods):
             if found is None:
                 return None
             proposal = None
-            if found.kind != claims.RESUME and not late:
+            if found.kind != claims.RESUME and not late and not _covers(propose):
                 proposal = self._propose(found, propose)
             lease = self._take(study_id, holder, found, proposal, propose)
             if lease is not None and not lease.trial.state.is_finished():
@@ -61,6 +68,11 @@ class Claiming(TrialMethods):
         with self._lock, self.database.read() as connection:
             mirror = self._mirror(study_id)
             return claims.plan(connection, study_id, mirror, lock=False)
+
+    def held(self, study_id: int) -> int:
+        """How many running trials workers hold, or gave back for others to go on with."""
+        with self.database.read() as connection:
+            return claims.held(connection, study_id)
 
     def _propose(self, found: claims.Plan, propose: Propose) -> FrozenTrial:
         if found.kind == claims.NEW:
@@ -85,7 +97,9 @@ class Claiming(TrialMethods):
                 if found is None or not _still(expected, found):
                     return None
                 other = proposal is None or found.head.number != expected.head.number
-                if found.kind == claims.NEW and other:
+                if found.kind != claims.RESUME and _covers(propose):
+                    proposal = self._covering(connection, study_id, found, propose)
+                elif found.kind == claims.NEW and other:
                     proposal = self._renumbered(proposal, found.head.number, propose)
                 if proposal is None:
                     lease = claims.resume(connection, study_id, found, holder, ttl)
@@ -97,6 +111,21 @@ class Claiming(TrialMethods):
                     lease, head = made
             self._show(mirror, lease, head)
             return lease
+
+    def _covering(
+        self, connection: Connection, study_id: int, found: claims.Plan, propose: Propose
+    ) -> FrozenTrial:
+        """What no other trial has, which only those trials tell that were added until now."""
+        mirror = self._mirror(study_id)
+        self._load(connection, mirror, study_id)
+        self._reads = False
+        try:
+            if found.kind == claims.NEW:
+                return propose(found.head.number, None)
+            template = mirror.trials[found.head.trial_id]
+            return claims.fill(template, propose(found.head.number, claims.fixed(template)))
+        finally:
+            self._reads = True
 
     def _show(self, mirror: Mirror, lease: Lease, head: rows.Head) -> None:
         """Take the new lease's trial into memory."""
@@ -129,6 +158,11 @@ class Claiming(TrialMethods):
 def _learns(propose: Propose) -> bool:
     """Whether what it proposed last may be given another number."""
     return bool(getattr(propose, "learns", True))
+
+
+def _covers(propose: Propose) -> bool:
+    """Whether it gives each trial what no other one has."""
+    return bool(getattr(propose, "covers", False))
 
 
 def _still(expected: claims.Plan, found: claims.Plan) -> bool:

@@ -65,9 +65,14 @@ def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> P
 
 def _foreign(connection: Connection, study_id: int, mirror: Mirror) -> int:
     """Running trials that no worker of ours holds; nobody knows whether they will ever end."""
-    leased = connection.execute(_leased(), {"study_id": study_id}).scalar_one()
+    leased = held(connection, study_id)
     see(connection, study_id, mirror)  # last: a trial that ends in between is not taken for one
-    return max(0, mirror.counts[TrialState.RUNNING] - int(leased))
+    return max(0, mirror.counts[TrialState.RUNNING] - leased)
+
+
+def held(connection: Connection, study_id: int) -> int:
+    """Running trials that a worker of ours holds or gave back."""
+    return int(connection.execute(_leased(), {"study_id": study_id}).scalar_one())
 
 
 @cache

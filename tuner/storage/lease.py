@@ -94,6 +94,10 @@ class Worker:
     age: float
 
 
+class ExhaustedError(Exception):
+    """There is nothing left to propose."""
+
+
 class Propose(Protocol):
     """Makes the trial with this number; `fixed` are parameters that somebody asked for.
 
@@ -101,6 +105,8 @@ class Propose(Protocol):
     A function whose attribute `learns` is false gives each number its own configuration: it is
     asked again when another worker took the number in the meantime. Otherwise its method
     `renumber(trial, number)`, if it has one, gives the trial what belongs to the other number.
+    One whose attribute `covers` is true gives what no other trial has: it is asked when the storage
+    knows all of them and none can be added, and raises ExhaustedError where nothing is left.
     """
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial: ...

@@ -23,13 +23,14 @@ def tidy(
     First what says that it is there, so that nobody is sent to what is not; how many were.
     """
     with storage.database.write() as connection:
-        best = best_ids(connection, study_id, maximize, keep)
-        gone = [
+        ours = [
             each
             for each in attached(connection, study_id)
-            if each.ours and each.filename == filename
-            if each.state == TrialState.COMPLETE and each.trial_id not in best
+            if each.ours and each.filename == filename and each.state == TrialState.COMPLETE
         ]
+        # Among these: another program's trial takes nobody's place.
+        best = best_ids(connection, (each.trial_id for each in ours), maximize, keep)
+        gone = [each for each in ours if each.trial_id not in best]
         table = rows.SYSTEM_ATTRS
         for each in gone:
             mine = table.c.trial_id == each.trial_id, table.c.key == PREFIX + each.artifact_id

@@ -18,7 +18,7 @@ from tuner.optimizers import OPTIMIZERS
 from tuner.sampling import size
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
-from tuner.space import Choice, Leaf, Node, Range, format_value, label, walk
+from tuner.space import Choice, Leaf, Node, Range, format_value, label, told_apart, walk
 from tuner.study.files import load, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import Study
@@ -35,7 +35,7 @@ def may_be(node: Node) -> str:
     ('30', '5 to 9')
     """
     if isinstance(node.value, Choice):
-        return "one of " + ", ".join(format_value(name) for name in node.value.labels)
+        return "one of " + ", ".join(told_apart(node.value.labels))
     return str(node.value) if isinstance(node.value, Range) else format_value(label(node.value))
 
 
@@ -62,17 +62,20 @@ def extent(study: Study) -> Record:
     """How large a search is.
 
     ``configurations`` is None where a range is continuous; ``dimensions`` counts searched leaves;
-    ``epochs`` is what the budget costs where nothing is pruned, over all folds.
+    ``trials`` are no more than a grid has configurations; ``epochs`` is what they cost where
+    nothing is pruned, over all folds.
     """
     count = size(study.nodes)
-    settings = study.search
+    settings, trials = study.search, study.search.trials
+    if settings.sampler[0] == "grid" and not settings.duplicates:
+        trials = min(trials, round(count))  # there are no more
     return {
         "dimensions": sum(node.searched for node in walk(study.nodes)),
         "configurations": None if math.isinf(count) else round(count),
-        "trials": settings.trials,
+        "trials": trials,
         "epochs_per_trial": study.max_epochs,
         "folds": study.folds,
-        "epochs": settings.trials * study.max_epochs * (study.folds or 1),
+        "epochs": trials * study.max_epochs * (study.folds or 1),
         "sampler": settings.sampler[0],
         "sampler_learns": SAMPLERS[settings.sampler[0]].learns,
         "pruner": settings.pruner[0],

@@ -37,6 +37,7 @@ class ObjectiveStudy(Study):
     direction: Direction = "minimize"
 
     step: ClassVar[str] = "step"
+    first_step: ClassVar[int] = 0
 
     @property
     def measured_on(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuner.data import DataSet, DataSpec
 from tuner.errors import StudyFileError
@@ -15,9 +15,13 @@ from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES
 from tuner.models.factory import factory, is_factory
 from tuner.sampling import baseline_value, config_of, params_of, sample
+from tuner.search.pruners import build_pruner, idle
 from tuner.space import Choice, Config, Node, Option, Range, Suggest, label, walk
 from tuner.study.needs import needs_categories, needs_shape, needs_text
 from tuner.techniques import TECHNIQUES
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
 
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
 
@@ -72,6 +76,8 @@ class Study:
 
     step: ClassVar[str] = "epoch"
     """What a report is of, in words."""
+    first_step: ClassVar[int] = 1
+    """The number of the first report."""
 
     @property
     def folds(self) -> int | None:
@@ -118,6 +124,19 @@ class Study:
         if isinstance(value, Choice):
             return max(int(str(name)) for name in value.labels)
         return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
+
+    def pruner(self) -> BasePruner:
+        """What ends trials early; StudyFileError for options that cannot be."""
+        return build_pruner(*self.search.pruner, epochs=self.max_epochs, first=self.first_step)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the study file asks for and will not get."""
+        if "pruner" not in self.document.get("search", {}):
+            return ()
+        name, options = self.search.pruner
+        epochs = self.max_epochs if self.nodes else None
+        found = idle(name, options, epochs=epochs, trials=self.search.trials)
+        return (f"search.pruner: {found}",) if found else ()
 
     def data_variants(self) -> dict[str, DataSpec]:
         """The data of every ``preprocessing`` that a trial may have, by its name."""

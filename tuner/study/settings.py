@@ -12,7 +12,7 @@ from tuner.data import DataSpec
 from tuner.data.preprocessing import lookup as lookup_preprocessing
 from tuner.data.spec import OF_TEXT
 from tuner.errors import StudyFileError
-from tuner.sampling import baseline_value, config_of, grid, params_of
+from tuner.sampling import baseline_value, check_listable, config_of, params_of
 from tuner.search.options import split
 from tuner.search.pruners import check_pruner
 from tuner.search.samplers import check_sampler
@@ -145,7 +145,7 @@ def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSett
     )
     settings = SearchSettings(**values)
     if settings.sampler[0] == "grid":
-        grid(nodes)
+        check_listable(nodes)
     return settings
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from tuner.answers.importances import FEWEST
 from tuner.answers.pooled import METHOD
 from tuner.answers.words import amount, rows_of
+from tuner.study.trials import left_out_words
 from tuner.views.format import number, several
 from tuner.views.tables import plain_table
 
@@ -51,7 +52,12 @@ def confirmed(found: Confirmation) -> RenderableType:
         table.add_row(*row, style="bold" if best else "")
     for label, seeds in found.too_few.items():
         table.add_row(label, *["\N{EN DASH}"] * 3, f"{_of_asked(seeds, found)}, not compared")
-    return Group(Text(verdict(found)), Text(), table)
+    return Group(Text(verdict(found)), Text(), table, *_left_out(found))
+
+
+def _left_out(found: Confirmation | Ablation) -> list[RenderableType]:
+    words = left_out_words(found.left_out)
+    return [Text(), Text(words)] if words else []
 
 
 def seeds_of(row: Measured, found: Confirmation) -> str:
@@ -117,7 +123,7 @@ def ablated(found: Ablation) -> RenderableType:
             parts += [Text(f"  {each}") for each in words]
     if left := unfinished(found):
         parts += [Text(), Text(left)]
-    return Group(*parts, *_pooled(found))
+    return Group(*parts, *_pooled(found), *_left_out(found))
 
 
 def _pooled(found: Ablation) -> list[RenderableType]:

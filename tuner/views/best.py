@@ -6,9 +6,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config
+from tuner.study.trials import LeftOut, left_out_words
 from tuner.views.answers import document, verdict
 from tuner.views.format import difference, duration, number
 from tuner.views.recommended import recommended
@@ -43,6 +45,7 @@ def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | No
         "configuration": found.configuration,
         "measured_on": study.measured_on,
         "toml": pasted(study, found.configuration),
+        "left_out": [asdict(each) for each in found.left_out],
     }
 
 
@@ -75,6 +78,8 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("baseline", text))
     if best.get("confirmed") is not None:
         found.append(("confirmed", best["confirmed"]["verdict"]))
+    if words := left_out_words([LeftOut(**each) for each in best.get("left_out", ())]):
+        found.append(("left out", words))
     known = [(name, best[name]) for name in ATTRIBUTES if best[name] is not None]
     return found + [(name.replace("_", " "), _attribute(name, value)) for name, value in known]
 

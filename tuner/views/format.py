@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
-from tuner.space import Config, format_value
+from tuner.space import Config, told_apart
 
 
 def number(value: float | None) -> str:
@@ -61,8 +62,13 @@ def leaves(
     for name, value in config.items():
         differs = baseline is not None and known.get(name) != value
         if differs or name in searched:
-            found.append((name, format_value(value), differs))
+            found.append((name, apart(value, known.get(name, value))[0], differs))
     return found
+
+
+def apart(value: Any, other: Any) -> list[str]:
+    """Two values of a leaf, which read the same only where they are."""
+    return told_apart([value, other])
 
 
 def several(count: int, noun: str) -> str:

@@ -33,6 +33,8 @@ def line(ended: Ended) -> str:
 
 
 def _outcome(ended: Ended) -> str:
+    if ended.left_out:
+        return f"left out: {ended.left_out}"
     if ended.state == "complete":
         return number(ended.value)
     if ended.state == "pruned":

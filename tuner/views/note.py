@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuner.space import format_value
+from tuner.study.trials import left_out_words
 from tuner.views.answers import verdict
 from tuner.views.format import difference, number, several
 from tuner.views.markup import code, fenced, plain, table
@@ -26,6 +27,8 @@ def note(snapshot: Snapshot, study: Study, confirmed: Confirmation | None = None
     if study.description:
         blocks.append(plain(study.description))
     blocks += [_standing(snapshot), *_values(snapshot)]
+    if words := left_out_words(snapshot.left_out):
+        blocks.append(f"{plain(words)}.")
     if confirmed is not None:
         blocks.append(f"**Confirmed** (`tuner confirm`): {plain(verdict(confirmed))}.")
     blocks += ["## What is searched", *_searched(snapshot, study)]
@@ -94,6 +97,6 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -
 
 def _commands(snapshot: Snapshot) -> list[str]:
     commands = next_commands(snapshot)
-    width = max(len(command) for command, _ in commands)
+    width = max((len(command) for command, _ in commands), default=0)
     lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
     return ["With `TUNER_STORAGE` set to this database:", fenced("\n".join(lines), "bash")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.answers import confirm
 from tuner.answers.confirm import Confirmation
 from tuner.space import Config
+from tuner.study.trials import LeftOut, Own
 from tuner.views.trials import Best, baseline_of, best_trial
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ class Recommendation:
         number, value: of its trial, one training of the search.
         measured_on: what the value was measured on, in words.
         configuration: the value of every parameter.
-        baseline: trial 0, where it is complete.
+        baseline: where it is complete.
         first: the best of the search; another one where `confirm` chose otherwise.
         confirmed: what `confirm` measured, and whether it is finished; none where it has not run,
             and the trial was then chosen by the very value that is shown.
         facts: the trial's attributes: epochs, seconds, seed, device, …
+        left_out: trials that other programs told, and that are none of the study's.
     """
 
     study: str
@@ -45,6 +47,7 @@ class Recommendation:
     first: int
     confirmed: Confirmation | None = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
+    left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each parameter: its value, the baseline's, and whether they differ."""
@@ -69,7 +72,9 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    best = best_trial(trials, direction)
+    own = Own(study)
+    mine = own(trials)
+    best = best_trial(mine, direction)
     if best is None:
         return None
     confirmed = confirm.read(storage, study)
@@ -83,8 +88,9 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
         value=trial.values[0],
         measured_on=study.measured_on,
         configuration=study.config(trial.params),
-        baseline=baseline_of(study, trials),
+        baseline=baseline_of(study, mine),
         first=best.number,
         confirmed=confirmed,
         facts=trial.user_attrs,
+        left_out=own.left_out(trials),
     )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from tuner.views.trials import Best, Ended, Running, baseline_of, best_of, ended, running
 
 if TYPE_CHECKING:
+    from tuner.errors import TunerError
     from tuner.storage import Progress, Storage
     from tuner.study import Study
+    from tuner.study.trials import LeftOut, Own
 
 __all__ = ["Best", "Ended", "Running", "Snapshot", "shown_url", "snapshot", "time_left"]
 
@@ -31,6 +33,9 @@ class Snapshot:
         searched: names of the leaves that the study searches.
         measured_on: what the values were measured on, in words.
         ended: the trials that ended in this run, the first one first.
+        left_out: trials that other programs told, and that are none of the study's.
+        all_tried: how many configurations a grid search has, once each was tried.
+        hopeless: what to say where the search has ended and every trial diverged or failed.
         spent: seconds of this run by what they went into, added up over its workers; known at
             its end.
     """
@@ -48,37 +53,61 @@ class Snapshot:
     searched: frozenset[str] = frozenset()
     measured_on: str = "validation split"
     ended: tuple[Ended, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    all_tried: int | None = None
+    hopeless: TunerError | None = None
     spent: Mapping[str, float] = field(default_factory=dict)
 
 
-def snapshot(storage: Storage, study: Study, study_id: int, since: float, before: int) -> Snapshot:
+def snapshot(
+    storage: Storage,
+    study: Study,
+    study_id: int,
+    since: float,
+    before: int,
+    own: Own | None = None,
+) -> Snapshot:
     """Read a study's state.
 
     Args:
         since: when this run began, of ``time.monotonic()``.
         before: complete and pruned trials at that time.
+        own: what is known of its trials from an earlier look.
     """
     from tuner.storage import measured
+    from tuner.study.trials import Own, all_tried, nothing_complete, without_result
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     progress = storage.progress(study_id)
-    best = best_of(study, trials, direction)
+    own = own or Own(study)
+    mine, left_out = own(trials), own.left_out(trials)
+    best = best_of(study, mine, direction)
     elapsed = time.monotonic() - since
+    tried = all_tried(own, trials)
+    hopeless = None
+    met = tried is not None or 0 < progress.budget <= progress.finished
+    if met and best is None and without_result(trials):
+        hopeless = nothing_complete(study, trials, progress.budget)
     return Snapshot(
         study=study.name,
         metric=metric,
         direction=direction,
         storage=shown_url(storage.url),
         progress=progress,
-        baseline=baseline_of(study, trials),
+        baseline=baseline_of(study, mine),
         best=best,
         running=tuple(running(study, trials)),
         elapsed=elapsed,
         left=time_left(progress, elapsed, progress.finished - before),
         searched=study.shown({} if best is None else best.config),
         measured_on=study.measured_on,
-        ended=tuple(ended(trials, direction, before, study.step)),
+        ended=tuple(
+            ended(trials, direction, before, study.step, {e.number: e.reason for e in left_out})
+        ),
+        left_out=left_out,
+        all_tried=tried,
+        hopeless=hopeless,
     )
 
 

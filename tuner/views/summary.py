@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tuner.space import format_value
-from tuner.views.format import difference, duration, leaves, number, several
+from tuner.study.trials import left_out_words
+from tuner.views.format import apart, difference, duration, leaves, number, several
 from tuner.views.snapshot import Snapshot
 from tuner.views.trials import Best
 
 
 def summary(snapshot: Snapshot) -> RenderableType:
     """Baseline against best on the validation split, and what was pruned or failed."""
-    parts: list[RenderableType] = [Text(_headline(snapshot))]
+    parts: list[RenderableType] = [Text(line) for line in _headlines(snapshot)]
     if snapshot.best is not None:
         parts += [Text(), _values(snapshot, snapshot.best), Text()]
         parts += [_configuration(snapshot, snapshot.best), Text()]
     return Group(*parts)
+
+
+def _headlines(snapshot: Snapshot) -> list[str]:
+    lines = [_headline(snapshot)]
+    if snapshot.all_tried is not None and not snapshot.progress.met:
+        tried = several(snapshot.all_tried, "configuration")
+        lines.append(f"all {tried} of the grid tried: there are no more")
+    words = left_out_words(snapshot.left_out)
+    return [*lines, words] if words else lines
 
 
 def _headline(snapshot: Snapshot) -> str:
@@ -54,7 +64,9 @@ def _configuration(snapshot: Snapshot, best: Best) -> Table:
     for title in ("parameter", "best", "baseline"):
         table.add_column(title)
     for name, value, differs in leaves(best.config, baseline, snapshot.searched):
-        known = format_value(baseline[name]) if baseline and name in baseline else "–"
+        known = "–"
+        if baseline and name in baseline:
+            known = apart(best.config[name], baseline[name])[1]
         table.add_row(name, value, known, style="bold" if differs else "")
     return table
 
@@ -66,10 +78,11 @@ def what_next(snapshot: Snapshot, storage: str = "") -> list[str]:
         storage: the URL without password that the next command needs; empty where it needs none.
     """
     commands = next_commands(snapshot, storage)
-    width = max(len(command) for command, _ in commands)
+    width = max((len(command) for command, _ in commands), default=0)
     lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
-    rest = [f"          {line}" for line in lines[1:]]
-    return [f"database  {snapshot.storage}", f"next      {lines[0]}", *rest]
+    starts = ["next      ", *["          "] * len(lines)]
+    said = [start + line for start, line in zip(starts, lines, strict=False)]
+    return [f"database  {snapshot.storage}", *said]
 
 
 def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]]:
@@ -81,6 +94,8 @@ def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]
         found.append((f"tuner best{where}", "the configuration, ready to paste"))
         number_ = snapshot.best.number
         found.append((f"tuner retrain{where} --trial {number_}", "train it again"))
+    if snapshot.all_tried is not None:
+        return found  # a larger budget would find nothing either
     if not snapshot.progress.met:
         found.append((f"tuner optimize{where}", "goes on"))
     else:
@@ -114,6 +129,8 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "failed": progress.failed,
         "running": progress.running,
         "ended_in_this_run": len(snapshot.ended),
+        "all_tried": snapshot.all_tried,
+        "left_out": [asdict(each) for each in snapshot.left_out],
         "seconds": round(snapshot.elapsed, 3),
         "baseline": _as_json(snapshot.baseline),
         "best": _as_json(snapshot.best),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config
@@ -50,6 +51,7 @@ class Ended:
         why: why it ended, where the worker said so: a failed one's message, or "diverged".
         best: number and value of the best complete trial by then.
         step: what a report is of.
+        left_out: why it does not count, where another program told what the study does not search.
     """
 
     number: int
@@ -59,6 +61,7 @@ class Ended:
     why: str = ""
     best: tuple[int, float] | None = None
     step: str = "epoch"
+    left_out: str = ""
 
 
 def better(a: float, b: float, direction: str) -> bool:
@@ -66,7 +69,7 @@ def better(a: float, b: float, direction: str) -> bool:
 
 
 def best_trial(trials: Sequence[FrozenTrial], direction: str) -> FrozenTrial | None:
-    """The best complete trial with a finite value; the first of equal ones."""
+    """The best complete trial with a finite value, of those that count; the first of equal ones."""
     best: FrozenTrial | None = None
     for trial in trials:
         if complete(trial) and (best is None or better(_value(trial), _value(best), direction)):
@@ -85,10 +88,10 @@ def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best
 
 
 def baseline_of(study: Study, trials: Sequence[FrozenTrial]) -> Best | None:
-    """Trial 0, if it is a baseline and complete."""
-    if not study.has_baseline():
-        return None
-    first = next((t for t in trials if t.number == 0 and t.state.name == "COMPLETE"), None)
+    """The baseline, if there is one and it is complete."""
+    from tuner.study.trials import baseline_trial
+
+    first = baseline_trial(study, trials)
     return None if first is None else _as_best(study, first)
 
 
@@ -101,31 +104,45 @@ def _value(trial: FrozenTrial) -> float:
 
 
 def running(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Running]:
-    """The trials in training."""
+    """The trials in training; another program's may have no parameters yet."""
+    from tuner.study.trials import config_or_params
+
     for trial in trials:
         if trial.state.name == "RUNNING":
-            config = study.config(trial.params)
+            config = config_or_params(study, trial)
             epoch = max(trial.intermediate_values, default=0)
             value = trial.intermediate_values.get(epoch)
-            yield Running(trial.number, epoch, config.get("epochs"), value, config)
+            epochs = config.get("epochs")
+            planned = epochs if isinstance(epochs, int) else None
+            yield Running(trial.number, epoch, planned, value, config)
 
 
 def ended(
-    trials: Sequence[FrozenTrial], direction: str, before: int, step: str = "epoch"
+    trials: Sequence[FrozenTrial],
+    direction: str,
+    before: int,
+    step: str = "epoch",
+    left_out: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Ended]:
-    """What ended after the first ``before`` complete or pruned trials, with the best by then."""
+    """What ended after the first ``before`` complete or pruned trials, with the best by then.
+
+    Args:
+        left_out: by number, why a trial does not count.
+    """
     names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     over = [t for t in trials if t.state.name in names]
     best: tuple[int, float] | None = None
     for trial in sorted(over, key=_completed):
         state = names[trial.state.name]
-        if complete(trial) and (best is None or better(_value(trial), best[1], direction)):
+        counts = complete(trial) and trial.number not in left_out
+        if counts and (best is None or better(_value(trial), best[1], direction)):
             best = trial.number, _value(trial)
         if before <= 0:
             epoch = max(trial.intermediate_values, default=0)
             value = trial.values[0] if trial.values else trial.intermediate_values.get(epoch)
             why = str(trial.user_attrs.get("error", trial.user_attrs.get("ended", "")))
-            yield Ended(trial.number, state, value, epoch, why, best, step)
+            other = left_out.get(trial.number, "")
+            yield Ended(trial.number, state, value, epoch, why, best, step, other)
         before -= state != "failed"
 
 

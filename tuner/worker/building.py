@@ -26,11 +26,17 @@ REPLICATES = "tuner:replicates"
 def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer | Folds:
     """What trains the trial: its configuration with its seed, and what makes it a replica."""
     replica = _replica(trial)
-    seed = int(trial.user_attrs.get("seed", job.seed(trial.number)))
+    seed = seed_of(job, trial)
     config = {**job.study.config(trial.params), **replica.get("override", {})}
     final = replica.get("final")
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
     return training(config, data, job.metric, seed, device)
+
+
+def seed_of(job: Job, trial: FrozenTrial) -> int:
+    """The seed that a trial was trained with; of another program's that says none, its own."""
+    seed = trial.user_attrs.get("seed")
+    return seed if isinstance(seed, int) and seed >= 0 else job.seed(trial.number)
 
 
 def last_epoch(trial: FrozenTrial) -> float:

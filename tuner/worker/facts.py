@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from tuner.training.plain import Trainer
 
 TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
 """What a training says of itself."""
+REFUSED = "refused"
+"""Why a trial ended that nobody tried: it was queued with what the study does not search."""
 
 
 def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[str, Any]:
@@ -49,3 +52,10 @@ def repeated_facts(
     """Of a trial that is told at once: the one of this number trained its configuration."""
     known = {key: first.user_attrs[key] for key in TRAINED if key in first.user_attrs}
     return {**ending(f"same as trial {number}", 0.0, worker, device), **known}
+
+
+def amount(attrs: Mapping[str, Any], key: str, default: float = 0.0) -> float:
+    """A number among a trial's attributes, to which other programs may have given any value."""
+    value = attrs.get(key)
+    usable = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if usable else default  # type: ignore[arg-type]

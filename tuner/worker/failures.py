@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial
 from tuner.errors import TrainingError
 from tuner.storage import Storage
 from tuner.storage.lease import STOPPED
+from tuner.worker.facts import REFUSED
 from tuner.worker.job import AnyJob
 from tuner.worker.patience import Patience
 
@@ -24,9 +25,14 @@ def check_failures(storage: Storage, patiently: Patience, job: AnyJob, trial: Fr
     progress = patiently(lambda: storage.progress(job.study_id))
     if progress.failed < TOO_MANY_FAILURES + progress.finished:
         return
+    trials = patiently(lambda: storage.get_all_trials(job.study_id, deepcopy=False))
+    refused = sum(each.user_attrs.get("ended") == REFUSED for each in trials)
+    failed = progress.failed - refused  # nobody tried those
+    if failed < TOO_MANY_FAILURES + progress.finished:
+        return
     patiently(lambda: storage.set_study_state(job.study_id, STOPPED))
     raise TrainingError(
-        f"{progress.failed} trials failed, the last with: {trial.user_attrs.get('error')}",
+        f"{failed} trials failed, the last with: {trial.user_attrs.get('error')}",
         where=job.study.name,
         hint="the study is stopped; `tuner resume` opens it again",
     )

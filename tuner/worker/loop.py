@@ -16,9 +16,9 @@ from optuna.trial import TrialState
 from tuner.errors import TrainingError
 from tuner.logs import note, tell
 from tuner.search.prune import PruningStudy
-from tuner.search.pruners import build_pruner
 from tuner.search.view import StudyView
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
+from tuner.study.trials import Own
 from tuner.worker.clock import Clock
 from tuner.worker.explain import outcome
 from tuner.worker.failures import check_failures
@@ -43,6 +43,11 @@ class Bench:
     job: AnyJob
     propose: Propose
     run: Callable[[Lease], None]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last claim found that every configuration was tried."""
+        return bool(getattr(self.propose, "exhausted", False))
 
 
 class Worker:
@@ -90,20 +95,21 @@ class Worker:
         Raises:
             StopRequested: it is time to leave, and the database did not answer.
         """
-        pruner = build_pruner(*job.study.search.pruner, epochs=job.study.max_epochs)
-        view = self.patiently(lambda: StudyView(self.storage, job.study.name))
+        pruner = job.study.pruner()
+        own = Own(job.study)
+        view = self.patiently(lambda: StudyView(self.storage, job.study.name, own.learned))
         parts = self.storage, self.outbox, None, self.device, self.leaving, self.clock
         desk = Desk(*parts, self.saved)
         self._publish(job)
         if isinstance(job, ObjectiveJob):
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
-        return self._trains(job, view, pruner, desk)
+        return self._trains(job, own, view, pruner, desk)
 
-    def _trains(self, job: Job, view: StudyView, pruner: BasePruner, desk: Desk) -> Bench:
+    def _trains(self, job: Job, own: Own, view: StudyView, pruner: BasePruner, desk: Desk) -> Bench:
         if not isinstance(pruner, NopPruner):  # for that nothing has to be read
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
         here = job.to(self.device)  # once, not for each trial
-        propose = Proposer(view, here, pruner, self.clock, self.holder, self.device)
+        propose = Proposer(view, own, here, pruner, self.clock, self.holder, self.device)
         if self.store is not None and not propose.replicates:
             maximize = job.metric.direction == "maximize"
             desk = replace(desk, keeper=Keeper(self.store, view, job.study_id, maximize))
@@ -126,7 +132,7 @@ class Worker:
             while not self.leaving():
                 if self.step(bench):
                     continue
-                if self._nothing_left(job):
+                if self._nothing_left(bench):
                     return
                 with self.clock.measure("waiting"):
                     time.sleep(IDLE_SECONDS)
@@ -193,8 +199,16 @@ class Worker:
             tell("left", worker=self.holder)
             self.storage.close()
 
-    def _nothing_left(self, job: AnyJob) -> bool:
+    def _nothing_left(self, bench: Bench) -> bool:
+        study_id = bench.job.study_id
         with self.clock.measure("storage"):
             self.patiently(self.outbox.flush)
-            progress = self.patiently(lambda: self.storage.progress(job.study_id))
-        return progress.met or progress.state != OPEN
+            progress = self.patiently(lambda: self.storage.progress(study_id))
+        return progress.met or progress.state != OPEN or self.exhausted(bench)
+
+    def exhausted(self, bench: Bench) -> bool:
+        """Whether every configuration was tried, and none is in training that may come back."""
+        if not bench.exhausted:
+            return False
+        held = self.patiently(lambda: self.storage.held(bench.job.study_id))
+        return held == 0

@@ -20,7 +20,7 @@ from tuner.space import shown
 from tuner.storage import Lease, OutageError, Update
 from tuner.storage.frozen import GROWS, blank
 from tuner.worker.explain import explain, traced
-from tuner.worker.facts import ending
+from tuner.worker.facts import amount, ending
 from tuner.worker.job import ObjectiveJob
 from tuner.worker.patience import Patience
 from tuner.worker.signals import StopRequested
@@ -36,6 +36,7 @@ class Blank:
 
     job: ObjectiveJob
     learns: bool = False
+    exhausted: bool = False
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         asked = self.job.study.fixed_params(number) if fixed is None else dict(fixed)
@@ -147,8 +148,7 @@ class ObjectiveRun:
 
     def _seconds(self) -> float:
         """Spent on this trial by all of its workers, as far as they told."""
-        before = self.lease.trial.user_attrs.get("seconds", 0.0)
-        before = before if isinstance(before, float) else 0.0
+        before = amount(self.lease.trial.user_attrs, "seconds")
         return round(before + time.monotonic() - self.started, 3)
 
     def _leave(self) -> None:

@@ -10,13 +10,19 @@ from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.sampling import grid
+from tuner.errors import TrainingError
+from tuner.sampling import Prescribed, check_names, with_switches
+from tuner.search.by_number import Grid
 from tuner.search.propose import propose
-from tuner.search.samplers import SAMPLERS, build_sampler
+from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
 from tuner.search.tpe import Past
+from tuner.storage.claims import fixed as fixed_of
+from tuner.storage.frozen import blank
+from tuner.storage.lease import ExhaustedError
+from tuner.study.trials import Own, prescribed, tried
 from tuner.worker.building import REPLICA, REPLICATES, repeated
 from tuner.worker.clock import Clock
-from tuner.worker.facts import repeated_facts
+from tuner.worker.facts import REFUSED, ending, repeated_facts
 from tuner.worker.job import Job
 
 DUPLICATE = "duplicate_of"
@@ -26,12 +32,18 @@ class Proposer:
     """Makes the trial of a number; what a storage's ``claim`` calls.
 
     A configuration that the study has finished already is not trained again: its trial is told at
-    once, with the same reports and the same value.
+    once, with the same reports and the same value. What somebody queued and the study does not
+    search is told as failed.
+
+    Args:
+        view: of the study, with the trials that are its own.
+        own: tells which those are.
     """
 
     def __init__(
         self,
-        storage: BaseStorage,
+        view: BaseStorage,
+        own: Own,
         job: Job,
         pruner: BasePruner,
         clock: Clock,
@@ -39,12 +51,15 @@ class Proposer:
         device: torch.device,
     ) -> None:
         self.worker, self.device = worker, device
-        self.storage, self.job, self.pruner, self.clock = storage, job, pruner, clock
+        self.view, self.own, self.job, self.pruner, self.clock = view, own, job, pruner, clock
         self.name, self.options = job.study.search.sampler
         self.past = Past()
-        self.grid = grid(job.study.nodes) if self.name == "grid" else None
-        self.prescribed = False
-        self.replicates = REPLICATES in storage.get_study_user_attrs(job.study_id)
+        self.grid: Grid | None = None
+        if self.name == "grid":
+            self.grid = Grid(job.study.nodes, derived_seed(job.study.search.seed, None))
+        self.prescribed = self.exhausted = False
+        self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
+        self.ahead = prescribed(job.study)
         self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
         self.seen: set[int] = set()
 
@@ -53,9 +68,19 @@ class Proposer:
         """Whether the last proposal may be given another number."""
         return SAMPLERS[self.name].learns and not self.prescribed
 
+    @property
+    def covers(self) -> bool:
+        """Whether each trial gets a configuration that no other has."""
+        return self.grid is not None
+
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         with self.clock.measure("sampler"):
-            trial = self._propose(number, fixed)
+            try:
+                trial = self._propose(number, fixed)
+            except TrainingError as error:
+                if fixed is None:
+                    raise
+                return self._refused(number, fixed, error)
             return trial if self.job.study.search.duplicates else self._told(trial)
 
     def renumber(self, trial: FrozenTrial, number: int) -> FrozenTrial:
@@ -67,43 +92,90 @@ class Proposer:
     def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         study = self.job.study
         again = self._again(number) if fixed is None else None
-        asked = study.fixed_params(number) if fixed is None else dict(fixed)
+        asked = self._first(number) if fixed is None else with_switches(study.nodes, fixed)
         attrs = {"seed": self.job.seed(number)}
         if again is not None:
-            asked = again.params
+            asked = fixed_of(again)
             attrs = {key: again.user_attrs[key] for key in ("seed", REPLICA)}
+        point: Mapping[str, Any] = {}
+        if self.grid is not None:
+            asked, point = self._point(self.grid, asked, queued=fixed is not None)
         self.prescribed = fixed is None and asked is not None
         sampler = build_sampler(
             self.name,
             self.options,
             seed=study.search.seed,
             number=number,
-            grid=self.grid,
+            point=point,
             past=self.past,
         )
         return propose(
-            self.storage,
+            self.view,
             study.name,
             sampler,
             self.pruner,
             number,
-            study.sample,
+            lambda suggest: study.sample(Prescribed(study.nodes, asked or {}, suggest)),
             fixed=asked,
             user_attrs=attrs,
         )
 
+    def _point(
+        self, grid: Grid, asked: dict[str, Any] | None, queued: bool
+    ) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
+        """What is prescribed, unless it was tried already, and the parameters that it leaves open.
+
+        Raises:
+            ExhaustedError: every configuration was tried.
+        """
+        counts = tried(self.own, grid, self._trials())
+        if queued:
+            check_names(self.job.study.nodes, asked or {})
+            return asked, grid.fitting(counts, asked or {})
+        self.exhausted = False
+        if asked is not None and not counts[grid.place(asked)]:
+            return asked, {}
+        found = grid.next(counts, again=self.job.study.search.duplicates)
+        if found is None:
+            self.exhausted = True
+            raise ExhaustedError
+        return None, found
+
+    def _first(self, number: int) -> dict[str, Any] | None:
+        """What the study prescribes for a number, or for one that another program had."""
+        asked = self.job.study.fixed_params(number)
+        if asked is None and not self.replicates and self.ahead:
+            there = [trial.params for trial in self._trials()]
+            self.ahead = [params for params in self.ahead if params not in there]
+            return self.ahead[0] if self.ahead else None
+        return asked
+
     def _again(self, number: int) -> FrozenTrial | None:
         """A study of replicas has no other trials than these."""
-        if not self.replicates:
-            return None
-        return repeated(self.storage.get_all_trials(self.job.study_id, deepcopy=False), number)
+        return repeated(self._trials(), number) if self.replicates else None
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.view.get_all_trials(self.job.study_id, deepcopy=False)
+
+    def _refused(self, number: int, fixed: Mapping[str, Any], error: TrainingError) -> FrozenTrial:
+        """A trial that somebody queued with what the study does not search."""
+        trial = blank(number)
+        trial.state = TrialState.FAIL
+        trial.system_attrs = {"fixed_params": dict(fixed)}
+        said = f"queued with what the study does not search: {error}"
+        facts = ending(REFUSED, 0.0, self.worker, self.device)
+        trial.user_attrs = {**facts, "seed": self.job.seed(number), "error": said}
+        return trial
 
     def _told(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial, with the result of the finished one that has its parameters."""
-        for each in self.storage.get_all_trials(self.job.study_id, deepcopy=False):
+        """The trial, with the result of the finished one that has its parameters.
+
+        One that another program told without a seed was not trained as this study trains.
+        """
+        for each in self._trials():
             if each.number not in self.seen and each.state.is_finished():
                 self.seen.add(each.number)
-                if each.state != TrialState.FAIL:
+                if each.state != TrialState.FAIL and isinstance(each.user_attrs.get("seed"), int):
                     self.known.setdefault(_key(each), each)
         first = self.known.get(_key(trial))
         if first is None:
@@ -112,7 +184,7 @@ class Proposer:
         trial.intermediate_values = dict(first.intermediate_values)
         number = first.user_attrs.get(DUPLICATE, first.number)
         trial.set_user_attr(DUPLICATE, number)
-        trial.set_user_attr("seed", first.user_attrs.get("seed"))
+        trial.set_user_attr("seed", first.user_attrs["seed"])
         for key, value in repeated_facts(first, number, self.worker, self.device).items():
             trial.set_user_attr(key, value)
         return trial

@@ -21,7 +21,7 @@ from tuner.training.plain import Trainer
 from tuner.worker.building import build_trainer, last_epoch, replica_facts
 from tuner.worker.clock import Clock
 from tuner.worker.explain import explain, traced
-from tuner.worker.facts import ending, training_facts
+from tuner.worker.facts import amount, ending, training_facts
 from tuner.worker.job import Job
 from tuner.worker.keep import Keeper, Kept
 from tuner.worker.saved import Pace, Saved
@@ -52,7 +52,7 @@ class TrialRun:
         self.desk, self.job, self.lease = desk, job, lease
         self.started = time.monotonic()
         self.pace = Pace(desk.storage.lease_seconds)
-        self.spent = float(lease.trial.user_attrs.get("seconds", 0.0))
+        self.spent = amount(lease.trial.user_attrs, "seconds")
         self.told = max(lease.trial.intermediate_values, default=0)
         self.trainer: Trainer | Folds | None = None
 

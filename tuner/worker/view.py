@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import TrainingError
 from tuner.search.read_only import ReadOnlyView, States
 from tuner.search.view import with_system_attrs
-from tuner.storage.frozen import clone
+from tuner.storage.frozen import GROWS, clone
 
 T = TypeVar("T")
 LONGEST_NAME, LAST_STEP = 512, 2**31 - 1
@@ -107,9 +107,11 @@ class TrialView(ReadOnlyView):
         self._told(new, params={param_name: (param_value_internal, distribution)})
 
     def _known(self, name: str) -> BaseDistribution | None:
-        """What another trial drew this parameter from."""
+        """What another trial of the objective drew this parameter from; other programs may have
+        told what they like."""
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        found = (t.distributions[name] for t in trials if name in t.distributions)
+        mine = (t for t in trials if GROWS in t.system_attrs)
+        found = (t.distributions[name] for t in mine if name in t.distributions)
         return next(found, None)
 
     def set_trial_intermediate_value(

@@ -1,0 +1,272 @@
+"""Which trials in the database are a study's own, where other programs told it some too.
+
+An Optuna script may join any study, and what it tells is taken as it is. A trial stands for a
+configuration of the study, or there is a reason why it does not; whoever reads trials asks here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.sampling import Recorded, config_of
+from tuner.search.by_number import Grid
+from tuner.space import Choice, Config, Node, Range, label, told_apart, walk
+from tuner.study.record import Study
+
+RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States of trials that others are compared with."""
+WORKER = "worker"
+"""The attribute that says which worker told of a trial's end; other programs do not set it."""
+NAMED = 3
+"""So many trials that are left out are named."""
+Kinds = dict[tuple[Any, ...], BaseDistribution]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A trial with a result that is none of the study's, and why."""
+
+    number: int
+    reason: str
+
+
+class Own:
+    """Tells a study's trials from those that other programs told it; keeps what it found out.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._kinds: Kinds = {}
+        self._read: dict[int, tuple[FrozenTrial, FrozenTrial | str]] = {}
+
+    def __call__(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+        """Those that count: all but the ones with a result that is none of the study's."""
+        return [t for t in trials if t.state not in RESULT or not self.reason(t)]
+
+    def left_out(self, trials: Iterable[FrozenTrial]) -> tuple[LeftOut, ...]:
+        """The others."""
+        found = ((t.number, self.reason(t)) for t in trials if t.state in RESULT)
+        return tuple(LeftOut(number, reason) for number, reason in found if reason)
+
+    def reason(self, trial: FrozenTrial) -> str:
+        """Why a trial is none of the study's; empty if it is one."""
+        found = self._of(trial)
+        return found if isinstance(found, str) else ""
+
+    def learned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+        """What samplers and pruners learn from: trials that stand for a configuration, with the
+        parameters and distributions as the study has them; failed ones teach nothing, and stay."""
+        found = (trial if trial.state == TrialState.FAIL else self._of(trial) for trial in trials)
+        return [trial for trial in found if not isinstance(trial, str)]
+
+    def _of(self, trial: FrozenTrial) -> FrozenTrial | str:
+        known = self._read.get(trial.number)
+        if known is None or known[0] is not trial:
+            known = self._read[trial.number] = trial, self._examined(trial)
+        return known[1]
+
+    def _examined(self, trial: FrozenTrial) -> FrozenTrial | str:
+        if reason := _no_value(trial):
+            return reason
+        if not self.study.nodes:  # an own objective, of which nothing is known
+            return trial
+        recorded = _Drawn(trial.params, self._kinds)
+        try:
+            config_of(self.study.nodes, trial.params, recorded)
+        except TunerError as error:
+            return f"{error.where}: {error.what}"
+        if recorded.asked == trial.params and recorded.drawn == trial.distributions:
+            return trial
+        made = FrozenTrial.__new__(FrozenTrial)
+        vars(made).update(vars(trial))
+        made.params, made.distributions = recorded.asked, recorded.drawn
+        return made
+
+
+def _no_value(trial: FrozenTrial) -> str:
+    """What a complete trial lacks of a value that may be compared; empty if nothing."""
+    values = trial.values or []
+    if len(values) > 1:
+        return f"it has {len(values)} values, and the study searches for one"
+    if trial.state == TrialState.COMPLETE and not values:
+        return "it has no value"
+    return "its value is not a number" if any(math.isnan(value) for value in values) else ""
+
+
+class _Drawn(Recorded):
+    """Remembers what each parameter is drawn from, as Optuna would write it down."""
+
+    def __init__(self, params: Mapping[str, Any], kinds: Kinds) -> None:
+        super().__init__(params)
+        self.drawn: dict[str, BaseDistribution] = {}
+        self._kinds = kinds
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self._note(name, (low, high, log, step), FloatDistribution)
+        return super().suggest_float(name, low, high, step=step, log=log)
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        self._note(name, (low, high, log, step), IntDistribution)
+        return super().suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self._note(name, (tuple(choices),), CategoricalDistribution)
+        return super().suggest_categorical(name, choices)
+
+    def _note(self, name: str, bounds: tuple[Any, ...], kind: Callable[..., Any]) -> None:
+        key = (name, *bounds)
+        if key not in self._kinds:
+            self._kinds[key] = kind(*bounds)
+        self.drawn[name] = self._kinds[key]
+
+
+def config_or_params(study: Study, trial: FrozenTrial) -> Config:
+    """A trial's configuration; of one that is only beginning, or is none of the study's, what it
+    has."""
+    try:
+        return study.config(trial.params)
+    except TunerError:
+        return dict(trial.params)
+
+
+def baseline_trial(study: Study, trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """The complete trial of the baseline: the first one, unless another program had its number."""
+    if not study.has_baseline():
+        return None
+    wanted = study.baseline()
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
+    first = next((t for t in complete if t.number == 0 and not _queued(t, wanted)), None)
+    return next((trial for trial in complete if trial.params == wanted), first)
+
+
+def _queued(trial: FrozenTrial, wanted: Mapping[str, Any]) -> bool:
+    """Whether somebody asked for another configuration."""
+    return bool(trial.system_attrs.get("fixed_params", wanted) != wanted)
+
+
+def prescribed(study: Study) -> list[dict[str, Any]]:
+    """The parameters of the trials that come first: the baseline, and what the study enqueues."""
+    numbers = range(len(study.search.enqueue) + study.has_baseline())
+    return [params for params in map(study.fixed_params, numbers) if params is not None]
+
+
+def left_out_words(found: Sequence[LeftOut]) -> str:
+    """A sentence about trials that do not count; empty where there are none.
+
+    >>> left_out_words([LeftOut(3, "x: the trial has no such parameter")])
+    '1 trial of another program is left out: trial 3 (x: the trial has no such parameter)'
+    """
+    if not found:
+        return ""
+    said = [f"trial {each.number} ({each.reason})" for each in found[:NAMED]]
+    said += [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
+    trials = (
+        "1 trial of another program is"
+        if len(found) == 1
+        else (f"{len(found):,} trials of another program are")
+    )
+    return f"{trials} left out: {', '.join(said)}"
+
+
+def nothing_complete(
+    study: Study, trials: Sequence[FrozenTrial], budget: int | None = None
+) -> TunerError:
+    """What to say where a trial that is complete is wanted and there is none.
+
+    Args:
+        budget: so many trials were to end, if not as many as the study says; with as many it does
+            not help to train more of them.
+    """
+    budget = budget or study.search.trials
+    own, over = Own(study), [trial for trial in trials if trial.state in RESULT]
+    if len(over) < budget and all_tried(own, trials) is None:
+        hint = f"tuner optimize --study {study.name} trains some"
+        return UsageError(f"no trial of {study.name!r} is complete yet", hint=hint)
+    if foreign := left_out_words(own.left_out(over)):
+        hint = f"tuner optimize --study {study.name} --trials {2 * budget} trains some; {foreign}"
+        return TrainingError("no trial of the study's own is complete", where=study.name, hint=hint)
+    ends = Counter(str(trial.user_attrs.get("ended", "pruned")) for trial in over)
+    if not ends:
+        return TrainingError(
+            "every trial failed", where=study.name, hint=f"tuner logs --study {study.name} says why"
+        )
+    most, count = ends.most_common(1)[0]
+    said = ENDS.get(most, "was pruned" if count == 1 else "were pruned")
+    what = f"all {count:,} trials {said}" if count > 1 else f"its only trial {said}"
+    if count < len(over):
+        what = f"none of {len(over):,} trials is complete: {count:,} {said}"
+    return TrainingError(what, where=study.name, hint=_remedy(study, most))
+
+
+def without_result(trials: Iterable[FrozenTrial]) -> bool:
+    """Whether every trial diverged or failed, so that nothing at all is known of the study."""
+    over = (trial for trial in trials if trial.state in RESULT)
+    return all(trial.user_attrs.get("ended") == "diverged" for trial in over)
+
+
+def never_reported(study: Study, trials: Iterable[FrozenTrial]) -> str:
+    """What to say of an own objective that leaves a pruner which was asked for nothing to do."""
+    name, _ = study.search.pruner
+    asked = "pruner" in study.document.get("search", {}) and name != "none"
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if study.nodes or not asked or not done or any(trial.intermediate_values for trial in done):
+        return ""
+    return f"search.pruner: {name} never prunes: the objective reports nothing (trial.report)"
+
+
+ENDS = {"diverged": "diverged", "time limit": "ran into the time limit"}
+
+
+def _remedy(study: Study, ended: str) -> str:
+    """What to change where trials end in one way."""
+    if ended == "time limit":
+        return f"raise search.trial_timeout, which is {study.search.trial_timeout:g} seconds"
+    if ended != "diverged":
+        return 'let it prune later or less, or take pruner = "none"'
+    rates = [n for n in walk(study.nodes) if n.name.rpartition(".")[2] == "learning_rate"]
+    told = [f"{n.name} ({n.value if isinstance(n.value, Range) else _shown(n)})" for n in rates]
+    where = f"lower {', '.join(told)}" if told else "take smaller steps"
+    return f"{where}, or add gradient_clipping to [training]; the study then wants another name"
+
+
+def _shown(node: Node) -> str:
+    value = node.value
+    labels = value.labels if isinstance(value, Choice) else (label(value),)  # type: ignore[arg-type]
+    return ", ".join(told_apart(labels))
+
+
+def tried(own: Own, grid: Grid, trials: Iterable[FrozenTrial]) -> Counter[int]:
+    """How often each configuration of a grid was handed out, by its place.
+
+    One that failed in a worker was tried; what another program let fail was not.
+    """
+    found = (t for t in own.learned(trials) if t.state != TrialState.FAIL or WORKER in t.user_attrs)
+    return Counter(grid.place(trial.params) for trial in found if not own.reason(trial))
+
+
+def all_tried(own: Own, trials: Sequence[FrozenTrial]) -> int | None:
+    """How many configurations a grid search has, if none of them is left to try."""
+    search = own.study.search
+    if search.sampler[0] != "grid" or search.duplicates:
+        return None
+    grid = Grid(own.study.nodes, 0)
+    return grid.size if len(tried(own, grid, trials)) == grid.size else None
