@@ -105,13 +105,18 @@ def _named(file: Path, encoding: str, delimiter: str, width: int) -> Iterator[No
 
 
 def _decimal_comma(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
-    """Numbers such as 1,5, which go with a semicolon between fields, as numbers; not in `texts`."""
+    """Numbers such as 1,5, which go with a semicolon between fields, as numbers; not in `texts`.
+
+    What is written otherwise, or with a comma between thousands, is for `numbers` to tell, which is
+    told that commas mark decimals here.
+    """
     import pandas as pd
 
     found = frame.copy(deep=False)
     for name in frame.columns[frame.dtypes.map(lambda kind: kind.kind == "O")].difference([*texts]):
         text = frame[name].astype(object)
         present = text[text.notna()].astype(str)
-        if len(present) and present.str.fullmatch(r"\s*[-+]?\d+(,\d+)?\s*").all():
+        if len(present) and present.str.fullmatch(r"\s*[-+]?(?!0\d)\d+(,\d+)?\s*").all():
             found[name] = pd.to_numeric(text.where(text.notna(), None).str.replace(",", "."))
+    found.attrs["comma"] = True
     return found
