@@ -111,5 +111,7 @@ def test_too_many_categories() -> None:
 def test_a_place_in_a_shape() -> None:
     pixel, text = raw_columns(pd.DataFrame({"a": [0, 0], "b": ["x", "y"]}), "here")
     assert plain(pixel, "here").names == ("a",)
-    with pytest.raises(DataError, match="'b' is not numbers, and a row has .*\n.* has 'x' in row 0"):
+    with pytest.raises(
+        DataError, match=r"'b' is not numbers, and a row has .*\n.* has 'x' in row 0"
+    ):
         plain(text, "here")

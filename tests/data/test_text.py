@@ -110,6 +110,7 @@ def test_parts_of_a_table_keep_text_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tuner.data.pieces.CELLS", 4)
+    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
     file = _file(tmp_path, b"zip;x\n007;1,5\n9;2,5\n12,5;\n;3,0\n1e3;4,0\n")
     first, second, third = parts(file, {"zip", "none"})
     assert first["zip"].tolist() == ["007", "9"]

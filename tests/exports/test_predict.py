@@ -208,6 +208,7 @@ def test_a_row_gets_the_same_prediction_in_any_company(
     tuner.export("zips", tmp_path / "model", options)
     expected = tuner.predict(tmp_path / "model", rows)
     monkeypatch.setattr("tuner.exports.inputs.CELLS", 4)
+    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
     monkeypatch.setattr("tuner.data.pieces.CELLS", 4)  # a row at a time: all are 007, or numbers
     more = ("--keep", "id", "--output", str(tmp_path / "out.csv.gz"))
     command = ["predict", "--model", str(tmp_path / "model"), "--input"]

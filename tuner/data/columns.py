@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.encoders import Encoder, Number, OneHot
-from tuner.data.numbers import Found, is_mark, recognize
+from tuner.data.numbers import Found, are_digits, is_mark, recognize
 from tuner.data.raw import RawColumn, first_odd
 from tuner.errors import DataError
 
@@ -123,8 +123,8 @@ def _of_text(
     train = raw.values[rows]
     seen, counts = np.unique(train[train >= 0], return_counts=True)
     texts = categories[seen]
-    typed = raw.kind == "boolean" or all(str(each).isdigit() for each in categories)
-    found = None if typed else recognize(texts, counts, raw.comma)  # digits as text are meant so
+    typed = raw.kind == "boolean" or are_digits(categories)
+    found = None if typed else recognize(texts, counts, raw.comma)
     if found is not None and found.format is not None:
         return _written(raw, categories, found, rows, keep)
     if keep or raw.kind == "boolean":
@@ -195,9 +195,9 @@ def _identifier(name: str, present: NDArray[Any]) -> str:
         return ""
     if INDEX.fullmatch(name) and present.min() >= 0:
         return "an identifier: the rows' numbers, which a frame's index is when it is saved"
-    if _counts(name, present):
-        return "an identifier: it counts the rows"
-    if count < ROWS or len(np.unique(present)) < count:
+    if count < ROWS:
+        return "an identifier: it counts the rows" if _counts(name, present) else ""
+    if len(np.unique(present)) < count:
         return ""
     if IDENTIFIER.search(name):
         return "an identifier by its name: whole numbers, all different"

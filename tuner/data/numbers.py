@@ -148,6 +148,17 @@ def is_mark(text: str) -> bool:
     return _clean(text).lower() in MARKS
 
 
+def is_gap(text: str) -> bool:
+    """Whether a text can mean nothing else than that a value is missing, among classes as well."""
+    return is_mark(text) and text.strip()[:1] in ("", "?", "#", "(", "<", "[")
+
+
+def are_digits(texts: Iterable[Any]) -> bool:
+    """Whether all are digits alone: a reader makes them numbers, and where they are text it was
+    meant so."""
+    return all(text.isascii() and text.isdigit() for text in map(str, texts))
+
+
 def recognize(
     texts: Sequence[Any] | NDArray[Any], counts: NDArray[Any], comma: bool = False
 ) -> Found | None:

@@ -175,12 +175,14 @@ class OfText:
 
     def to_json(self) -> dict[str, Any]:
         words = list(self.vocabulary.words)
-        return {"kind": self.kind, "column": self.name, "shape": list(self.shape), "words": words}
+        known = {"kind": self.kind, "column": self.name, "shape": list(self.shape), "words": words}
+        return {**known, "cut": self.vocabulary.cut}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OfText:
         (length,) = record["shape"]
-        return cls(record["column"], Vocabulary(tuple(record["words"]), length))
+        cut = bool(record.get("cut", False))  # an older export does not
+        return cls(record["column"], Vocabulary(tuple(record["words"]), length, cut=cut))
 
 
 CHANNELS = (1, 3, 4)

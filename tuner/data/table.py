@@ -110,7 +110,7 @@ def from_frame(
         raise DataError("no rows", where=where)
     if target is None:
         raise DataError(
-            "no target given for a table", where=where, hint=f"columns: {', '.join(columns)}"
+            "no target given for a table", where=where, hint=f"columns: {', '.join(columns[:20])}"
         )
     named = (target, *aside, *([] if text is None else [text]))
     known = set(columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_text(file: Path, exact: Collection[str] | None = None) -> pd.DataFrame:
+def read_text(
+    file: Path, exact: Collection[str] | None = None, texts: Iterable[str] = ()
+) -> pd.DataFrame:
     """The table in a file.
 
     Args:
         exact: where given, the numbers of all other columns may be narrowed in a large table.
+        texts: columns that are text, whatever it looks like: 007 is not 7.
 
     Raises:
         DataError: the encoding is none of those tried, one column, a ragged row (with its line),
@@ -31,25 +34,33 @@ def read_text(file: Path, exact: Collection[str] | None = None) -> pd.DataFrame:
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding)
         with _named(file, encoding, delimiter, width):
-            frame = _frame(file, encoding, delimiter, width, exact)
+            kinds = dict.fromkeys(texts, str)
+            frame = _frame(file, encoding, delimiter, width, exact, kinds)
         # A row that is too short ends in missing values, and the reader says nothing.
         if len(frame) and frame.iloc[:, -1].isna().any():
             check_ragged(file, encoding, delimiter, width)
-    return _decimal_comma(frame) if delimiter == ";" else frame
+    return _decimal_comma(frame, kinds) if delimiter == ";" else frame
 
 
 def _frame(
-    file: Path, encoding: str, delimiter: str, width: int, exact: Collection[str] | None
+    file: Path,
+    encoding: str,
+    delimiter: str,
+    width: int,
+    exact: Collection[str] | None,
+    kinds: Mapping[str, type[str]],
 ) -> pd.DataFrame:
     import pandas as pd
 
     def whole(columns: list[int] | None) -> pd.DataFrame:
         with text_of(file, encoding) as text:
-            return pd.read_csv(text, sep=delimiter, low_memory=False, usecols=columns)
+            return pd.read_csv(
+                text, sep=delimiter, low_memory=False, usecols=columns, dtype=dict(kinds)
+            )
 
     if exact is None:
         return whole(None)
-    rows = max(1, pieces.CELLS // width)
+    rows = max(pieces.ROWS, pieces.CELLS // width)
     with (
         text_of(file, encoding) as text,
         pd.read_csv(text, sep=delimiter, low_memory=False, chunksize=rows) as parts,
@@ -71,7 +82,7 @@ def parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
     with _refusing(file):
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding, lone=True)
-        rows, kinds = max(1, pieces.CELLS // width), dict.fromkeys(texts, str)
+        rows, kinds = max(pieces.ROWS, pieces.CELLS // width), dict.fromkeys(texts, str)
         checked = False
         with _named(file, encoding, delimiter, width), text_of(file, encoding) as text:
             for part in pd.read_csv(
