@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.numbers import COMMA, PLAIN, Format
+from tuner.data.numbers import PLAIN, Format
 from tuner.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Numbers, and where there is something else."""
 WIDE = {"b": np.bool_, "i": np.int64, "u": np.uint64, "f": np.float64}
 OBJECTS_OF_NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 
@@ -38,19 +39,27 @@ class RawColumn:
     comma: bool = False
     _read: dict[Format, Read] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def read(self, how: Format | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, how: Format | None) -> Read:
         """The numbers [N] of a column of text, NaN where missing, and where [N] a text is neither a
         number nor marked as missing; without a format, as numbers are usually written."""
         assert self.categories is not None
         if self.kind == "boolean":
             known = np.array([*(each == "True" for each in self.categories), np.nan])
             return known[self.values], np.zeros(len(self.values), dtype=bool)
-        how = how or (COMMA if self.comma else PLAIN)
+        how = how or PLAIN
         if how not in self._read:
-            values, odd = how.values(self.categories)
+            values, odd = self._best(how, self.categories)
             self._read[how] = np.append(values, np.nan), np.append(odd, False)
         values, odd = self._read[how]  # the last for what is missing, whose code is -1
         return values[self.values], odd[self.values]
+
+    def _best(self, how: Format, texts: NDArray[np.object_]) -> Read:
+        """Plain numbers have a decimal comma in a file where others have."""
+        found = how.values(texts)
+        if self.comma and found[1].any() and (how.decimal, how.thousands) == (".", ""):
+            other = replace(how, decimal=",").values(texts)
+            return min(other, found, key=lambda each: int(each[1].sum()))
+        return found
 
     @property
     def kind(self) -> str:
@@ -112,11 +121,14 @@ def _objects(name: str, series: pd.Series[Any], comma: bool) -> RawColumn:
     return RawColumn(name, codes.astype(np.int64), np.asarray(categories, dtype=object), comma)
 
 
-def numbers(other: RawColumn, where: str, how: Format | None = None) -> NDArray[Any]:
+def numbers(
+    other: RawColumn, where: str, how: Format | None = None, before: int = 0
+) -> NDArray[Any]:
     """The values of a column where those to train on are numbers.
 
     Args:
         how: in which format these were written; what is no number in it is missing, as there.
+        before: rows that came before, for messages.
 
     Raises:
         DataError: without a format, a text that is no number, with its row.
@@ -126,7 +138,7 @@ def numbers(other: RawColumn, where: str, how: Format | None = None) -> NDArray[
     values, odd = other.read(how)
     if how is None and odd.any():
         raise DataError(
-            f"{first_odd(other, odd)}, and the rows to train on have numbers",
+            f"{first_odd(other, odd, before)}, and the rows to train on have numbers",
             where=where,
             hint=NO_NUMBER,
         )
