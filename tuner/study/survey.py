@@ -28,6 +28,8 @@ WORDS = 4
 """A column of at least so many words, half of its values different, is text."""
 OTHERS = 2
 """Beside at most so many other columns, a text is what there is to learn from."""
+SOME = 20
+"""Columns that are named in a message."""
 LARGE = 100_000
 """From so many rows on, a tenth is enough to validate, and to test."""
 
@@ -101,10 +103,10 @@ def _loaded(found: Survey) -> Survey:
     return replace(found, spec=spec, data=replace(data, columns=columns), rows=rows)
 
 
-def some_of(names: Sequence[str], most: int = 20) -> str:
+def some_of(names: Sequence[str], between: str = ", ") -> str:
     """Names for a message, however many there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return between.join(names[:SOME]) + more
 
 
 class _Columns:
