@@ -213,8 +213,15 @@ def _counts(name: str, present: NDArray[Any]) -> bool:
     return named and bool((present[1:] > present[:-1]).all())
 
 
+def _median(values: NDArray[Any]) -> float:
+    """As `numpy.median`, which takes twenty times as long for a short column."""
+    first, last = (len(values) - 1) // 2, len(values) // 2
+    ordered = np.partition(values, (first, last))
+    return (float(ordered[first]) + float(ordered[last])) / 2
+
+
 def _numeric(raw: RawColumn, present: NDArray[Any], missing: NDArray[np.bool_]) -> Encoded:
-    median = float(np.median(present))
+    median = _median(present)
     if not missing.any():
         column = Column(raw.name, raw.kind, "kept", "a number in every training row")
         return Encoded(column, (raw.name,), True, Number(median))

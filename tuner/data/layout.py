@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tuner.data.numbers import are_digits
 from tuner.data.table import check_unique
 from tuner.errors import DataError
 
@@ -16,7 +17,7 @@ DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "|", ",": "comma", " ": "space
 GZIP = b"\x1f\x8b"
 SAMPLE = 2**16
 """Characters by which the delimiter is found, and at least so many whole lines."""
-LINES = 10
+LINES = 4
 SAID = re.compile(r'"?sep=(\\t|.)"?[\r\n]*', re.IGNORECASE)
 """A first line by which a spreadsheet is told the delimiter; it is no row."""
 
@@ -106,6 +107,18 @@ def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
     if most < count:  # were it the first row, its first field would be taken for an index
         check_ragged(file, encoding, best, len(header))
     return best, len(header)
+
+
+def codes_of(file: Path, encoding: str, delimiter: str) -> list[str]:
+    """The columns of codes: digits alone in the first rows, of which some begin with zeros."""
+    rows = [row for row in csv.reader(_sample(file, encoding)[0], delimiter=delimiter) if row]
+    header, cells = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    found = []
+    for at, name in enumerate(header):
+        texts = [row[at] for row in cells if row[at]]
+        if any(len(text) > 1 and text[0] == "0" for text in texts) and are_digits(texts):
+            found.append(name)
+    return found
 
 
 def _sample(file: Path, encoding: str) -> tuple[list[str], str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner.data import pieces
-from tuner.data.layout import check_ragged, encoding_of, layout_of, text_of
+from tuner.data.layout import check_ragged, codes_of, encoding_of, layout_of, text_of
 from tuner.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read_text(
     file: Path, exact: Collection[str] | None = None, texts: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """The table in a file.
+    """The table in a file, in which codes that begin with zeros are text.
 
     Args:
         exact: where given, the numbers of all other columns may be narrowed in a large table.
@@ -34,7 +34,7 @@ def read_text(
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding)
         with _named(file, encoding, delimiter, width):
-            kinds = dict.fromkeys(texts, str)
+            kinds = dict.fromkeys([*texts, *codes_of(file, encoding, delimiter)], str)
             frame = _frame(file, encoding, delimiter, width, exact, kinds)
         # A row that is too short ends in missing values, and the reader says nothing.
         if len(frame) and frame.iloc[:, -1].isna().any():
@@ -55,7 +55,7 @@ def _frame(
     def whole(columns: list[int] | None) -> pd.DataFrame:
         with text_of(file, encoding) as text:
             return pd.read_csv(
-                text, sep=delimiter, low_memory=False, usecols=columns, dtype=dict(kinds)
+                text, sep=delimiter, low_memory=False, usecols=columns, dtype=dict(kinds) or None
             )
 
     if exact is None:
@@ -86,7 +86,7 @@ def parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
         checked = False
         with _named(file, encoding, delimiter, width), text_of(file, encoding) as text:
             for part in pd.read_csv(
-                text, sep=delimiter, low_memory=False, dtype=kinds, chunksize=rows
+                text, sep=delimiter, low_memory=False, dtype=kinds or None, chunksize=rows
             ):
                 if not checked and len(part) and part.iloc[:, -1].isna().any():
                     check_ragged(file, encoding, delimiter, width)

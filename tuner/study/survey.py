@@ -75,14 +75,14 @@ def survey(file: Path, target: str | None) -> Survey:
         raise UsageError("no target given", where=str(file), hint=hint)
     if target not in names:
         raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
-    missing = {str(name): int(n) for name, n in frame.isna().sum().items() if n}
-    seen = _Columns(writes_comma(frame), missing)
+    seen = _Columns(writes_comma(frame))
     for name, series in frame.items():
+        seen.count_gaps(str(name), series)
         if name != target:
             seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - 1)
     spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
-    return _loaded(Survey(spec, _NONE, len(frame), missing, seen.dropped, tuple(seen.hints)))
+    return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints)))
 
 
 _NONE: Any = None
@@ -119,12 +119,21 @@ class _Columns:
         texts: columns of text.
     """
 
-    def __init__(self, comma: bool, missing: dict[str, int]) -> None:
+    def __init__(self, comma: bool) -> None:
         self._comma = comma
-        self.missing = missing
+        self.missing: dict[str, int] = {}
         self.dropped: dict[str, str] = {}
         self.hints: list[tuple[str, str, str]] = []
         self.texts: list[str] = []
+
+    def count_gaps(self, name: str, series: pd.Series[Any]) -> None:
+        """The gaps of the next column."""
+        if series.dtype.kind in "biu" and isinstance(series.dtype, np.dtype):
+            return
+        values = series.to_numpy() if series.dtype == np.float64 else series.isna().to_numpy()
+        count = int((values != values if values.dtype.kind == "f" else values).sum())
+        if count:
+            self.missing[name] = count
 
     def look(self, name: str, series: pd.Series[Any]) -> None:
         """The next column."""
