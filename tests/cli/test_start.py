@@ -229,3 +229,66 @@ def test_the_files_of_mnist(tuner, empty: Path) -> None:
     said = tomllib.loads((empty / "studies" / "mnist.toml").read_text())
     assert "test" not in said["data"]
     assert tuner("check", "--study", "mnist").code == 0
+
+
+def test_numbers_that_are_text_stay_and_what_init_drops_has_its_own_reason(
+    tuner, empty: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1500)
+    frame = pd.DataFrame(
+        {"x": x, "charge": [f"${value:,.2f}" for value in rng.normal(900, 300, 1500)]}
+    )
+    frame["sensor"] = x.round(4).astype(object)
+    frame.loc[::100, "sensor"] = "err"
+    frame["weight"] = [f"{i} {'kg' if i % 2 else 'g'}" for i in range(1500)]
+    days = pd.to_datetime("2021-01-01") + pd.to_timedelta(rng.integers(0, 900, 1500), unit="D")
+    frame["sold"] = days.strftime("%b %d, %Y")
+    frame["code"] = [f"c{i}" for i in range(1400)] + ["c1"] * 100
+    frame["y"] = np.where(x > 0, "a", "b")
+    frame.to_csv(empty / "sales$2026.csv")
+    found = json.loads(
+        tuner("init", "s", "--data", "sales$2026.csv", "--target", "y", "--json").stdout
+    )
+    columns = {each["name"]: each for each in found["data"]["columns"]}
+    assert [columns[name]["kind"] for name in ("charge", "sensor")] == ["numeric", "numeric"]
+    assert found["missing"] == {"sensor": 15}
+    assert "'err'" in columns["sensor"]["reason"]
+    for name, why in (
+        ("weight", "numbers in several units ('"),
+        ("sold", "dates, such as '"),
+        ("code", "1400 categories are too many"),
+        ("Unnamed: 0", "an identifier: the rows' numbers"),
+    ):
+        assert columns[name]["decision"] == "dropped"
+        assert why in columns[name]["reason"]
+    said = tomllib.loads((empty / "studies" / "s.toml").read_text())["data"]
+    assert (said["path"], said["drop"]) == ("sales$2026.csv", ["weight", "sold", "code"])
+    assert "time" not in {each["key"].split(".")[-1] for each in found["decided"]}
+    assert tuner("check", "--study", "s").code == 0
+
+
+def test_text_without_spaces_is_text(tuner, empty: Path) -> None:
+    rows = [
+        f"这家店{'很好用值得推荐' if i % 2 else '非常糟糕不要买'}{i}次,{i % 2}" for i in range(90)
+    ]
+    (empty / "said.csv").write_text("\n".join(["review,kind", *rows]), encoding="utf-8")
+    assert tuner("init", "said", "--data", "said.csv", "--target", "kind").code == 0
+    said = tomllib.loads((empty / "studies" / "said.toml").read_text(encoding="utf-8"))
+    assert said["data"]["text"] == "review"
+    assert tuner("optimize", "--study", "said", "--trials", "1").code == 0
+
+
+def test_a_study_of_very_many_columns_is_short(tuner, empty: Path) -> None:
+    columns = {f"gene{i}_id": np.arange(40) * (i + 1) for i in range(3000)}
+    frame = pd.DataFrame({**columns, "y": ["a", "b"] * 20})
+    frame.to_csv(empty / "wide.csv", index=False)
+    outcome = tuner("init", "wide", "--data", "wide.csv", "--target", "y")
+    assert outcome.code == 2  # each column counts the rows
+    assert len(outcome.stderr) < 2000
+    frame["real"] = np.random.default_rng(0).normal(size=40)
+    frame.to_csv(empty / "wide.csv", index=False)
+    text = tuner("init", "wide", "--data", "wide.csv", "--target", "y").stdout
+    assert len(text) < 50_000
+    assert len((empty / "studies" / "wide.toml").read_text()) < 10_000
+    assert len(tuner("init", "w", "--data", "wide.csv").stderr) < 2000

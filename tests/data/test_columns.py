@@ -111,5 +111,27 @@ def test_too_many_categories() -> None:
 def test_a_place_in_a_shape() -> None:
     pixel, text = raw_columns(pd.DataFrame({"a": [0, 0], "b": ["x", "y"]}), "here")
     assert plain(pixel, "here").names == ("a",)
-    with pytest.raises(DataError, match="'b' is not numbers, and a row has a shape"):
+    with pytest.raises(
+        DataError, match=r"'b' is not numbers, and a row has .*\n.* has 'x' in row 0"
+    ):
         plain(text, "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "dropped"),
+    [
+        ("Unnamed: 0", [3, 7, 7, 20], True),
+        ("Unnamed: 0.1", [0, 1, 2, 3], True),
+        ("__index_level_0__", [0, 1, 2, 3], True),
+        ("index", [0, 1, 2, 3], True),
+        ("idx", [5, 8, 13, 40], True),
+        ("id", [3, 1, 2, 9], False),
+        ("Unnamed: 3", [0.5, 1, 2, 3], False),
+        ("floors", [1, 2, 3, 4], False),
+    ],
+)
+def test_a_column_that_counts_the_rows(name: str, values: list[float], dropped: bool) -> None:
+    (raw,) = raw_columns(pd.DataFrame({name: values}), "here")
+    found = encode(raw, np.arange(4), "here").column
+    assert (found.decision == "dropped") == dropped
+    assert dropped == ("an identifier" in found.reason)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tuner.data import DataSpec, files
-from tuner.data.files import FILES
+from tuner.data.files import FILES, find
 from tuner.data.table import Table
 from tuner.errors import DataError
 
@@ -128,3 +128,16 @@ def test_unknown_format(tmp_path: Path) -> None:
     (tmp_path / "table.xls").write_text("")
     with pytest.raises(DataError, match=r"unknown format '\.xls'\n.*known: \.csv"):
         read("table.xls", "label", tmp_path)
+
+
+def test_a_dollar_in_a_name_is_itself_where_there_is_such_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERE", "there")
+    for name in ("a$2024.csv", "$HERE.csv", "${HERE}.csv", "there.tsv"):
+        (tmp_path / name).touch()
+    for name in ("a$2024.csv", "$HERE.csv", "${HERE}.csv"):
+        assert find(name, "data.path", tmp_path).name == name
+    assert find("$HERE.tsv", "data.path", tmp_path).name == "there.tsv"
+    with pytest.raises(DataError, match=r"no such file 'b\$2024.csv'"):
+        find("b$2024.csv", "data.path", tmp_path)

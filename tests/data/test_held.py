@@ -127,7 +127,7 @@ def test_types_of_a_second_file_follow_the_first(tmp_path: Path) -> None:
         ({"drop": "bought"}, r"b\.csv: no column 'bought'"),
         ({"bought": "perhaps"}, r"b\.csv: class 'perhaps' is in no row to train on\n.*no, yes"),
         ({"bought": None}, r"b\.csv: 6 of 6 labels are missing"),
-        ({"place": "far"}, r"b\.csv: column 'place' has 'far', and .* have numbers"),
+        ({"place": "far"}, r"b\.csv: column 'place' has 'far' in row 0 .*, and .* have numbers"),
     ],
     ids=str,
 )

@@ -86,7 +86,7 @@ def test_missing_labels(y: Any) -> None:
         ([1, 1, 1], "auto", "all 3 labels are '1': one class"),
         ([0.5, 0.5], "auto", "all 2 labels are 0.5"),
         ([0.5, np.inf, 1.0], "auto", "1 infinite labels"),
-        (["a", "b"], "regression", "'a' are text, and the task is regression"),
+        (["a", "b"], "regression", "label 'a' in row 0 .* is text .* task is regression"),
         (np.array(["2020-01-01", "2020-01-02"], "M8[D]"), "auto", r"labels of type datetime64"),
     ],
 )

@@ -53,6 +53,7 @@ def test_a_table_from_pieces_is_the_table(
     read = read_parquet if ending == ".parquet" else read_text
     expected = read(file)
     monkeypatch.setattr(pieces, "CELLS", 500)
+    monkeypatch.setattr(pieces, "ROWS", 1)
     found = read(file, ["y"])
     assert found.columns.tolist() == expected.columns.tolist()
     for name in found.columns:
@@ -77,6 +78,7 @@ def test_a_large_table_gives_the_same_data(
     )
     expected = load(spec)
     monkeypatch.setattr(pieces, "CELLS", 500)
+    monkeypatch.setattr(pieces, "ROWS", 1)
     found = load(spec)
     assert (found.features, found.columns) == (expected.features, expected.columns)
     assert found.target == expected.target
@@ -96,5 +98,6 @@ def test_columns_that_are_dropped_are_dropped_for_the_same_reason(
     table.assign(y=np.arange(ROWS) % 2).to_csv(file, index=False)
     expected = load(DataSpec(path=str(file), target="y")).columns
     monkeypatch.setattr(pieces, "CELLS", 100)
+    monkeypatch.setattr(pieces, "ROWS", 1)
     assert load(DataSpec(path=str(file), target="y")).columns == expected
     assert [each.decision for each in expected] == ["dropped", "dropped", "kept", "target"]

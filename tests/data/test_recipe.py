@@ -68,7 +68,7 @@ def test_rows_that_are_not_like_those_of_the_training(spec: DataSpec) -> None:
     assert first["size is missing"] == 1
     assert (first["kind = 2"], first["kind = x"], first["kind is missing"]) == (1, 0, 0)
     assert dict(zip(names, rows[1].tolist(), strict=True))["kind is missing"] == 1
-    assert (first["on = False"], first["on = True"]) == (0, 0)
+    assert (first["on = False"], first["on = True"]) == (0, 1)
 
 
 def test_where_categories_stand_in_a_row(spec: DataSpec) -> None:
@@ -84,7 +84,7 @@ def test_a_column_that_is_not_there_or_holds_text(mixed: pd.DataFrame, spec: Dat
     known = _again(load(spec).recipe)
     with pytest.raises(DataError, match=r"no column 'count'\n.*known: kind, label, on, size"):
         known.rows(_table(mixed.drop(columns="count")), np.arange(2))
-    with pytest.raises(DataError, match="'count' has 'many', and the rows to train on have num"):
+    with pytest.raises(DataError, match="'count' has 'many' in row 0 counted from 0"):
         known.rows(_table(mixed.assign(count="many")), np.arange(2))
 
 

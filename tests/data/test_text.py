@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tuner.data import layout
@@ -110,6 +111,7 @@ def test_parts_of_a_table_keep_text_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tuner.data.pieces.CELLS", 4)
+    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
     file = _file(tmp_path, b"zip;x\n007;1,5\n9;2,5\n12,5;\n;3,0\n1e3;4,0\n")
     first, second, third = parts(file, {"zip", "none"})
     assert first["zip"].tolist() == ["007", "9"]
@@ -122,3 +124,28 @@ def test_parts_of_a_table_keep_text_as_it_is_written(
         list(parts(ragged, ()))
     (alone,) = parts(_file(tmp_path, b"a\n1\n"), ())
     assert alone["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", "SEP=;\n", '"sep=;"\n', "\ufeffsep=;\n"])
+def test_a_first_line_that_says_the_delimiter(tmp_path: Path, first: str) -> None:
+    file = _file(tmp_path, f"{first}a;b, c\n1,5;2\n3;4\n".encode())
+    frame = read_text(file)
+    assert list(frame) == ["a", "b, c"]
+    assert frame["a"].tolist() == [1.5, 3]
+    assert len(pd.concat(parts(file, ()))) == 2
+    with pytest.raises(DataError, match="line 4 has 1 fields, and the header has 2"):
+        read_text(_file(tmp_path, f"{first}a;b\n1;5\n3\n".encode()))
+    assert list(read_text(_file(tmp_path, b"sep=\\t\na\tb\n1\t2\n"))) == ["a", "b"]
+
+
+def test_a_header_longer_than_the_sample(tmp_path: Path) -> None:
+    names = [f"g{i}" for i in range(20_000)]
+    lines = [",".join(names), *([",".join(["1"] * len(names))] * 3)]
+    frame = read_text(_file(tmp_path, "\n".join(lines).encode()))
+    assert frame.shape == (3, 20_000)
+
+
+def test_codes_stay_text(tmp_path: Path) -> None:
+    frame = read_text(_file(tmp_path, b"zip;x;share\n01234;1;0,5\n98765;0;0,25\n;10;3\n"))
+    assert frame["zip"].tolist()[:2] == ["01234", "98765"]
+    assert (frame["x"].sum(), frame["share"].sum()) == (11, 3.75)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tuner.data.vocabulary import PADDING, UNKNOWN, learn, tokens
+from tuner.data.recipe import OfText
+from tuner.data.vocabulary import PADDING, UNKNOWN, learn, tokens, word_count
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,21 @@ def test_texts_become_numbers() -> None:
         [UNKNOWN, PADDING, PADDING],
         [2, 3, 4],
     ]
+
+
+def test_scripts_without_spaces_are_cut() -> None:
+    assert tokens("这家iPhone店very good!") == [*"这家", "iphone", "店", "very", "good", "!"]
+    assert tokens("とてもカワイイ") == list("とてもカワイイ")
+    assert tokens("อาหารดี")[:4] == list("อาหา")
+    assert tokens("정말 좋아요") == ["정말", "좋아요"]
+    assert tokens("这家店", cut=False) == ["这家店"]
+    assert [word_count(text) for text in ("a b c", "这家店好", "")] == [3, 2, 0]
+
+
+def test_an_older_export_does_not_cut() -> None:
+    known = learn(["很好 很好", "bad"], 10, 1, 9)
+    record = OfText("review", known).to_json()
+    assert OfText.from_json(record).vocabulary == known
+    del record["cut"]
+    older = OfText.from_json({**record, "words": ["很好"]}).vocabulary
+    assert older.encode(["很好", "好"])[:, 0].tolist() == [2, 1]

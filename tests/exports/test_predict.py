@@ -208,6 +208,7 @@ def test_a_row_gets_the_same_prediction_in_any_company(
     tuner.export("zips", tmp_path / "model", options)
     expected = tuner.predict(tmp_path / "model", rows)
     monkeypatch.setattr("tuner.exports.inputs.CELLS", 4)
+    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
     monkeypatch.setattr("tuner.data.pieces.CELLS", 4)  # a row at a time: all are 007, or numbers
     more = ("--keep", "id", "--output", str(tmp_path / "out.csv.gz"))
     command = ["predict", "--model", str(tmp_path / "model"), "--input"]
@@ -257,3 +258,77 @@ def test_images_in_every_form(trained: Any, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, [*command, str(tmp_path / name)])
         assert (done.exit_code, done.stdout) == (2, "")
         assert words in done.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(place: Path, trained: Any) -> Path:
+    """An export of a study of numbers that are text, of a switch and of a category, whose names and
+    description hold signs of any plane."""
+    rng = np.random.default_rng(0)
+    price = rng.uniform(900, 9000, 90)
+    table = pd.DataFrame(
+        {"age": rng.integers(18, 80, 90), "price 😀": [f"${p:,.2f}" for p in price]}
+    )
+    table["member"] = rng.random(90) < 0.5
+    table["member"] = table["member"].map({True: "TRUE", False: "FALSE"})
+    table["town"] = rng.choice(["Ulm", "Bonn"], 90)
+    table["y"] = np.where(table["member"] == "TRUE", "buys 🎉", "leaves")
+    table.loc[[5, 50], "price 😀"] = "broken"
+    table.to_csv(place / "shop.csv", index=False)
+    data = {"path": str(place / "shop.csv"), "target": "y", "drop": []}
+    options = trained("shop", data=data, model={"family": "linear"}, description="to the 🌕")
+    tuner.export("shop", place / "shop", options)
+    return place / "shop"
+
+
+def asked(model: Path, text: str) -> Any:
+    file = model.parent / "asked.csv"
+    file.write_text(text, encoding="utf-8")
+    return CliRunner().invoke(app, ["predict", "--model", str(model), "--input", str(file)])
+
+
+HEADER = "age,price 😀,member,town\n"
+
+
+def test_rows_are_read_as_those_of_the_training(shop: Path) -> None:
+    done = asked(shop, HEADER + '30,"$1,200.00",TRUE,Ulm\n30,"$1,200.00",FALSE,Ulm\n')
+    assert (done.exit_code, done.stderr) == (0, "")
+    frame = pd.DataFrame({"age": [30, 30], "price 😀": [1200.0, 1200.0], "town": ["Ulm", "Ulm"]})
+    frame["member"] = [1, 0]
+    found = pd.read_csv(io.StringIO(done.stdout))
+    pd.testing.assert_frame_equal(
+        found, tuner.predict(shop, frame), check_dtype=False, rtol=1e-5, atol=1e-6
+    )
+    assert "🎉" in found.columns[1]
+    assert "🌕" in (shop / "study.toml").read_text(encoding="utf-8")
+    assert "🌕" in (shop / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_the_training_did_not_know_is_counted(shop: Path) -> None:
+    rows = "30,?,1,Rom\n31,broken,0,Köln\n32,$5.00,maybe,Ulm\n"
+    done = asked(shop, HEADER + rows)
+    assert done.exit_code == 0
+    said = done.stderr.splitlines()
+    assert "warning: column 'price 😀': 2 of 3 rows have no number" in said[0]
+    assert "('?', 'broken')" in said[0]
+    assert "column 'member': 1 of 3 rows have a category" in said[1]
+    assert "column 'town': 2 of 3 rows have a category that the training rows did not" in said[2]
+    assert "('Rom', 'Köln')" in said[2]
+    with pytest.warns(UserWarning, match="column 'town': 1 of 1 rows have a category"):
+        tuner.predict(
+            shop, pd.DataFrame({"age": [1], "price 😀": ["$1"], "member": [1], "town": ["Rom"]})
+        )
+
+
+def test_the_cell_that_is_wrong_is_named(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = '79,$5.00,TRUE,Ulm\n63,"1,5",TRUE,Ulm\nthirty,$7.00,TRUE,Ulm\n37,€5,TRUE,Ulm\n'
+    done = asked(shop, HEADER + rows)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "column 'age' has 'thirty' in row 2 counted from 0" in done.stderr
+    assert "column 'price 😀' has '1,5' in row 1 counted from 0 (2 such rows)" in done.stderr
+    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
+    monkeypatch.setattr("tuner.data.pieces.CELLS", 4)
+    done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 7 + "old,$5.00,TRUE,Ulm\n")
+    assert "column 'age' has 'old' in row 7 counted from 0" in done.stderr
+    done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 3 + "inf,$5.00,TRUE,Ulm\n")
+    assert "the first is row 3 counted from 0, in column 'age'" in done.stderr

@@ -111,8 +111,12 @@ def predict(model: ModelFolder, file: Input, output: Output = None, keep: Keep =
     from tuner.exports import output as csv
     from tuner.exports.predict import predict_file
 
+    def say(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
+    pieces = predict_file(model, file, keep or (), say)
     if output is None:
-        return csv.to_stdout(predict_file(model, file, keep or ()))
+        return csv.to_stdout(pieces)
     csv.check(output, file)
-    rows = csv.to_file(predict_file(model, file, keep or ()), output)
+    rows = csv.to_file(pieces, output)
     return typer.echo(f"{rows} rows in {output}", err=True)

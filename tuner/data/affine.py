@@ -70,7 +70,9 @@ def _alike(of: Recipe, base: Recipe, table: Table) -> bool:
 
 def _encoded_alike(a: Feature, b: Feature, raw: RawColumn) -> bool:
     if isinstance(a.encoder, Number) and isinstance(b.encoder, Number):
-        return a.encoder == b.encoder or not _gaps(raw.values)
+        if a.encoder == b.encoder:
+            return True
+        return a.encoder.format == b.encoder.format and not _gaps(a.encoder.bind(raw, "")[0])
     return a.encoder == b.encoder
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.numbers import Format
 from tuner.data.raw import RawColumn, coded, numbers
 
 Array = NDArray[Any]
@@ -23,14 +24,16 @@ class Number:
     Attributes:
         fill: what a missing one becomes; None where none is looked for.
         flag: whether a second feature says which were missing.
+        format: how numbers were written in the training rows, where they were text.
     """
 
     fill: float | None = None
     flag: bool = False
+    format: Format | None = None
 
     def bind(self, raw: RawColumn, where: str) -> Bound:
-        """For one column; DataError where it holds text."""
-        return numbers(raw, where), self._write
+        """For one column; DataError where it holds text and those to train on did not."""
+        return numbers(raw, where, self.format), self._write
 
     def _write(self, values: Array) -> Array:
         values = values.astype(np.float64)  # to be worked on, however narrow they are held
@@ -42,7 +45,8 @@ class Number:
         return np.concatenate((filled[:, None], missing[:, None]), axis=1)
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "number", "median": self.fill, "flag": self.flag}
+        known = {"kind": "number", "median": self.fill, "flag": self.flag}
+        return known if self.format is None else {**known, "format": self.format.to_json()}
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,31 @@ class OneHot:
     def bind(self, raw: RawColumn, where: str) -> Bound:
         """For one column, whose numbers are categories by their text."""
         codes, texts = coded(raw)
-        known = {text: i for i, text in enumerate(self.categories)}
-        last = len(known) if self.missing else -1
-        place = np.array([*(known.get(text, -1) for text in texts), last], dtype=np.int64)
-        hot = np.arange(len(known) + self.missing)
+        last = len(self.categories) if self.missing else -1
+        place = np.append(self._places(texts), last)
+        hot = np.arange(len(self.categories) + self.missing)
         return codes, lambda some: place[some][:, None] == hot
+
+    def unknown(self, raw: RawColumn) -> tuple[Array, list[str]]:
+        """Where [N] a column has a category that is none of these, and which there are."""
+        codes, texts = coded(raw)
+        strange = np.append(self._places(texts) < 0, False)
+        return strange[codes], [text for text, odd in zip(texts, strange, strict=False) if odd]
+
+    def _places(self, texts: list[str]) -> Array:
+        """The feature [n] of each category, -1 for an unknown one. Of what is true or false, 1 and
+        0 are other names."""
+        known = {text: i for i, text in enumerate(self.categories)}
+        if self.categories == ("False", "True"):
+            known = _BOOLEAN
+            texts = [text.strip().lower() for text in texts]
+        return np.array([known.get(text, -1) for text in texts], dtype=np.int64)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "one-hot", "categories": list(self.categories), "missing": self.missing}
 
+
+_BOOLEAN = {"false": 0, "true": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 Encoder = Number | OneHot
 
@@ -76,5 +96,6 @@ Encoder = Number | OneHot
 def from_json(record: Mapping[str, Any]) -> Encoder:
     """What `to_json` of an encoder gave; KeyError for anything else."""
     if record["kind"] == "number":
-        return Number(record["median"], record["flag"])
+        form = Format.from_json(record["format"]) if record.get("format") else None
+        return Number(record["median"], record["flag"], form)
     return OneHot(tuple(record["categories"]), record["missing"])

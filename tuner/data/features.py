@@ -115,7 +115,7 @@ def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Ind
     features = tuple(
         Feature(
             raw.name,
-            raw.kind,
+            each.column.kind,
             each.names,
             each.encoder,
             _transform(raw, each, statistics, train, table.where),
@@ -194,9 +194,12 @@ def _check_columns(
 ) -> None:
     bad = []
     for raw, each in zip(table.columns, encoded, strict=True):
-        if not each.scaled or raw.values.dtype.kind != "f":
+        if not each.scaled:
             continue
-        values = raw.values[rows]
+        values = each.encoder.bind(raw, table.where)[0]
+        if values.dtype.kind != "f":
+            continue
+        values = values[rows]
         good = np.abs(values) <= LARGEST
         if missing_allowed:
             good |= np.isnan(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +25,7 @@ class Reader(Protocol):
     def __call__(self, file: Path, exact: Collection[str] | None = None) -> pd.DataFrame: ...
 
 
-VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+VARIABLE = re.compile(r"\$(?:\{([^\W\d]\w*)(?::-([^}]*))?\}|([^\W\d]\w*))")
 
 
 def read(spec: DataSpec, folder: Path) -> Table:
@@ -33,7 +33,8 @@ def read(spec: DataSpec, folder: Path) -> Table:
 
     A path is absolute, or relative to `folder`, to the project that has `folder` for its studies,
     or to the working directory, and may hold environment variables: $NAME or ${NAME}, or
-    ${NAME:-INSTEAD} for one that need not be set.
+    ${NAME:-INSTEAD} for one that need not be set. A file whose own name holds a $ is taken as it
+    is.
 
     Args:
         spec: what a study file says.
@@ -52,14 +53,18 @@ def read(spec: DataSpec, folder: Path) -> Table:
     return replace(table, held=True)
 
 
-def read_test(spec: DataSpec, folder: Path) -> Table:
+def read_test(spec: DataSpec, folder: Path, texts: Iterable[str] = ()) -> Table:
     """The test rows where they are in files of their own: in `spec.test_path`, else beside those
-    for training. A column by which these are divided is not asked for."""
+    for training. A column by which these are divided is not asked for.
+
+    Args:
+        texts: columns that are text in the rows to train on, whatever they look like here.
+    """
     if spec.test_path is None:
         return idx.read_test(find(spec.path or "", "data.path", folder))
     file = find(spec.test_path, "data.test_path", folder)
     spec = replace(spec, group=None, time=None, test_path=None)
-    frame = read_frame(file)  # as it is: numbers may be categories of the other file
+    frame = read_frame(file, texts)  # as it is: numbers may be categories of the other file
     return _table(file, spec) if frame is None else _rows(frame, file, spec)
 
 
@@ -149,7 +154,7 @@ FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (idx.read_folder
 
 def find(path: str, where: str, folder: Path) -> Path:
     """The file or folder that a path of a study file means; DataError names what was tried."""
-    given = Path(expanded(path, where)).expanduser()
+    given = Path(expanded(path, where, folder)).expanduser()
     tried = list(dict.fromkeys((base / given).resolve() for base in _bases(folder)))
     for file in tried:
         if path and file.exists():
@@ -159,11 +164,15 @@ def find(path: str, where: str, folder: Path) -> Path:
     )
 
 
-def read_frame(file: Path) -> pd.DataFrame | None:
-    """The table in a file, as it is; None for what is no table with named columns."""
+def read_frame(file: Path, texts: Iterable[str] = ()) -> pd.DataFrame | None:
+    """The table in a file, as it is; None for what is no table with named columns.
+
+    Args:
+        texts: columns that are text, whatever a reader of text would take them for.
+    """
     for ending, reader in FRAMES.items():
         if file.is_file() and file.name.lower().endswith(ending):
-            return reader(file)
+            return read_text(file, texts=texts) if reader is read_text else reader(file)
     return None
 
 
@@ -173,8 +182,10 @@ def _bases(folder: Path) -> tuple[Path, ...]:
     return (folder, *project, Path.cwd())
 
 
-def expanded(path: str, where: str) -> str:
-    """A path with the values of its environment variables."""
+def expanded(path: str, where: str, folder: Path) -> str:
+    """A path with the values of its environment variables, unless it is there as it is written."""
+    if "$" in path and any((base / path).exists() for base in _bases(folder)):
+        return path
     return VARIABLE.sub(lambda found: _variable(found, where), path)
 
 

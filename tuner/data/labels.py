@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
 from tuner.data.spec import Task
 from tuner.data.table import NUMERIC, Table
 from tuner.errors import DataError
@@ -24,28 +25,65 @@ class Labels:
         task: what they were taken for.
         values: int64 [N], the index of the class; or float64 [N] in the target's unit.
         classes: the classes' names by index, in the order of the labels; empty for regression.
+        format: how quantities were written, where they were text.
     """
 
     task: Task
     values: NDArray[Any]
     classes: tuple[str, ...]
+    format: Format | None = None
 
 
 def encode(table: Table, task: str) -> Labels:
     """The labels of a table as indices or numbers.
 
     "auto" takes text and booleans for classes, and whole numbers where there are at most 20
-    distinct ones, each twice on average; all else for a quantity.
+    distinct ones, each twice on average; all else for a quantity. Text may be numbers, too.
 
     Raises:
         DataError: missing or infinite labels, a single class or value, text in a regression.
     """
     _check_present(table)
     y = _plain(table.y, table.where)
+    how = None
+    if y.dtype.kind == "U" and task != "classification":
+        y, how = _written(y, table, task)
     _check_finite(y, table.where)
     if task == "auto":
         task = _guess(y)
-    return _classes(y, table) if task == "classification" else _numbers(y, table)
+    return _classes(y, table) if task == "classification" else _numbers(y, table, how)
+
+
+def _written(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Format | None]:
+    """Labels that are text as numbers, and their format, where they are a quantity; else as they
+    are. DataError where some are missing, or they are in several units."""
+    texts, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    found = None if are_digits(texts) else recognize(texts, counts, table.comma)
+    if found is None:
+        return y, None
+    if found.format is None:
+        raise DataError(
+            f"the target: {found.said}",
+            where=table.where,
+            hint='write them alike, or set task = "classification"',
+        )
+    values, _ = found.format.values(texts)
+    _refuse_rows(np.isnan(values)[index], y, "are no numbers", table.where)
+    quantity = task == "regression" or _guess(values[index]) == "regression"
+    return (values[index], found.format) if quantity else (y, None)
+
+
+def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, where: str) -> None:
+    """DataError for labels that are as good as missing, with the first."""
+    if bad.any():
+        texts = sorted(set(y[bad].tolist()))
+        named = ", ".join(map(repr, texts[:3])) + (", …" if len(texts) > 3 else "")
+        raise DataError(
+            f"{int(bad.sum())} of {len(y)} labels {what} ({named}), the first in row "
+            f"{int(bad.argmax())} counted from 0",
+            where=where,
+            hint="remove these rows, or repair them",
+        )
 
 
 def encode_like(table: Table, known: Labels) -> NDArray[Any]:
@@ -57,7 +95,7 @@ def encode_like(table: Table, known: Labels) -> NDArray[Any]:
     _check_present(table)
     y = _plain(table.y, table.where)
     if known.task == "regression":
-        return _quantities(y, table)
+        return _quantities(y, table, known.format)
     y = _whole(y)
     found, index = np.unique(y, return_inverse=True)
     names = _names(found, table)
@@ -128,6 +166,9 @@ def _guess(y: NDArray[Any]) -> Task:
 
 def _classes(y: NDArray[Any], table: Table) -> Labels:
     found, index = np.unique(_whole(y), return_inverse=True)
+    if found.dtype.kind == "U":
+        gaps = np.array([is_gap(text) for text in found.tolist()], dtype=bool)
+        _refuse_rows(gaps[index], y, "are missing", table.where)
     names = _names(found, table)
     if len(names) == 1:
         raise DataError(
@@ -156,19 +197,25 @@ def _names(found: NDArray[Any], table: Table) -> tuple[str, ...]:
     return tuple(str(code) for code in codes)
 
 
-def _numbers(y: NDArray[Any], table: Table) -> Labels:
+def _numbers(y: NDArray[Any], table: Table, how: Format | None) -> Labels:
     values = _quantities(y, table)
     if values.min() == values.max():
         raise DataError(f"all {len(y)} labels are {values[0]:g}", where=table.where)
-    return Labels("regression", values, ())
+    return Labels("regression", values, (), how)
 
 
-def _quantities(y: NDArray[Any], table: Table) -> NDArray[np.float64]:
+def _quantities(y: NDArray[Any], table: Table, how: Format | None = None) -> NDArray[np.float64]:
+    """Numbers, those that are text in the given format; DataError with the first that is none."""
     if y.dtype.kind == "U":
-        raise DataError(
-            f"labels such as {str(y[0])!r} are text, and the task is regression",
-            where=table.where,
-            hint='give numbers, or set task = "classification"',
-        )
+        values, _ = (how or (COMMA if table.comma else PLAIN)).values(y)
+        bad = np.isnan(values)
+        if bad.any():
+            raise DataError(
+                f"label {str(y[bad][0])!r} in row {int(bad.argmax())} counted from 0 is text "
+                f"({int(bad.sum())} such rows), and the task is regression",
+                where=table.where,
+                hint='give numbers, or set task = "classification"',
+            )
+        y = values
     _check_finite(y, table.where)
     return y.astype(np.float64)

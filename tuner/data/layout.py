@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tuner.data.numbers import are_digits
 from tuner.data.table import check_unique
 from tuner.errors import DataError
 
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "|", ",": "comma", " ": "space"}
 GZIP = b"\x1f\x8b"
 SAMPLE = 2**16
-"""Characters by which the delimiter is found."""
+"""Characters by which the delimiter is found, and at least so many whole lines."""
+LINES = 4
+SAID = re.compile(r'"?sep=(\\t|.)"?[\r\n]*', re.IGNORECASE)
+"""A first line by which a spreadsheet is told the delimiter; it is no row."""
+
+csv.field_size_limit(2**31 - 1)  # a line of a wide table is one field by another delimiter
 
 
 def opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
@@ -58,20 +65,29 @@ def _decodes(file: Path, encoding: str) -> bool:
 
 
 def text_of(file: Path, encoding: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(opened(file), encoding=encoding, newline="")
+    """The text of a table from its header on: a line that says the delimiter is passed over."""
+    return _begun(file, encoding)[0]
+
+
+def _begun(file: Path, encoding: str) -> tuple[io.TextIOWrapper, str]:
+    """The text from the header on, and the delimiter that the file says, or nothing."""
+    text = io.TextIOWrapper(opened(file), encoding=encoding, newline="")
+    try:
+        said = SAID.fullmatch(text.readline(12))
+        if said is None:
+            text.seek(0)
+    except BaseException:
+        text.close()
+        raise
+    return text, "" if said is None else said[1].replace("\\t", "\t")
 
 
 def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
     """The delimiter by which most of the first rows have as many fields as the header, and how
     many these are; DataError for one column only, unless that is enough (`lone`)."""
-    with text_of(file, encoding) as text:
-        sample = text.read(SAMPLE)
-        whole = not text.read(1)
-    lines = io.StringIO(sample, newline="").readlines()
-    if not whole and len(lines) > 1:
-        del lines[-1]
+    lines, said = _sample(file, encoding)
     best, header, most, count = "", [""], 0, 0
-    for delimiter in DELIMITERS:
+    for delimiter in said or DELIMITERS:
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
         if not rows:
             raise DataError("the file is empty", where=str(file))
@@ -93,6 +109,30 @@ def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
     return best, len(header)
 
 
+def codes_of(file: Path, encoding: str, delimiter: str) -> list[str]:
+    """The columns of codes: digits alone in the first rows, of which some begin with zeros."""
+    rows = [row for row in csv.reader(_sample(file, encoding)[0], delimiter=delimiter) if row]
+    header, cells = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    found = []
+    for at, name in enumerate(header):
+        texts = [row[at] for row in cells if row[at]]
+        if any(len(text) > 1 and text[0] == "0" for text in texts) and are_digits(texts):
+            found.append(name)
+    return found
+
+
+def _sample(file: Path, encoding: str) -> tuple[list[str], str]:
+    """The first lines, whole however long they are, and the delimiter that the file says."""
+    text, said = _begun(file, encoding)
+    with text:
+        lines = io.StringIO(text.read(SAMPLE), newline="").readlines()
+        if lines:
+            lines[-1] += "" if lines[-1].endswith(("\r", "\n")) else text.readline()
+        while lines and len(lines) < LINES and (line := text.readline()):
+            lines.append(line)
+    return lines, said
+
+
 def check_ragged(file: Path, encoding: str, delimiter: str, width: int) -> None:
     """DataError with the line of the first row that has not as many fields as the header."""
     for line, fields in _rows(file, encoding, delimiter):
@@ -105,8 +145,9 @@ def check_ragged(file: Path, encoding: str, delimiter: str, width: int) -> None:
 
 
 def _rows(file: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]]:
-    with text_of(file, encoding) as text:
+    text, said = _begun(file, encoding)
+    with text:
         reader = csv.reader(text, delimiter=delimiter)
         for row in reader:
             if row:
-                yield reader.line_num, len(row)
+                yield reader.line_num + bool(said), len(row)

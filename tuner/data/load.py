@@ -59,7 +59,7 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     if final:
         rows = folds[-1]
         if table.held:
-            test = files.read_test(spec, folder)
+            test = files.read_test(spec, folder, _texts(table, spec))
             table, labels, rows = append(table, labels, rows, test)
         folds = (final_rows(rows),)
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
@@ -165,10 +165,17 @@ def _read(spec: DataSpec, folder: Path) -> Table:
     return files.read(spec, folder)
 
 
+def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
+    """The columns that are text in the rows to train on, and so in those of another file."""
+    named = tuple(raw.name for raw in table.columns if raw.kind == "categorical")
+    text = spec.target is not None and table.y.dtype.kind in "OUS"
+    return (*named, spec.target) if text and spec.target is not None else named
+
+
 def _with_vectors(known: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
     """The words with their vectors, where a file is named."""
-    named = files.expanded(spec.vectors or "", "data.vectors")
-    if known is None or not named:
+    named = spec.vectors or ""
+    if known is None or not files.expanded(named, "data.vectors", folder):
         return known
     found = vectors.read(files.find(named, "data.vectors", folder), known.words)
     special = np.zeros((SPECIAL, found.shape[1]), dtype=np.float32)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 CELLS = 2**17
 """Of a table that are read at a time."""
+ROWS = 256
+"""That are read at a time however wide a table is: each piece costs some time a column."""
 
 
 def by_rows(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.numbers import PLAIN, Format
 from tuner.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Numbers, and where there is something else."""
 WIDE = {"b": np.bool_, "i": np.int64, "u": np.uint64, "f": np.float64}
 OBJECTS_OF_NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 
@@ -27,11 +30,36 @@ class RawColumn:
         values: booleans or numbers [N], NaN where missing; or int64 codes [N] of the categories,
             -1 where missing.
         categories: what the codes mean; None for a column of numbers.
+        comma: decimals are written with a comma in its file.
     """
 
     name: str
     values: NDArray[Any]
     categories: NDArray[np.object_] | None = None
+    comma: bool = False
+    _read: dict[Format, Read] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def read(self, how: Format | None) -> Read:
+        """The numbers [N] of a column of text, NaN where missing, and where [N] a text is neither a
+        number nor marked as missing; without a format, as numbers are usually written."""
+        assert self.categories is not None
+        if self.kind == "boolean":
+            known = np.array([*(each == "True" for each in self.categories), np.nan])
+            return known[self.values], np.zeros(len(self.values), dtype=bool)
+        how = how or PLAIN
+        if how not in self._read:
+            values, odd = self._best(how, self.categories)
+            self._read[how] = np.append(values, np.nan), np.append(odd, False)
+        values, odd = self._read[how]  # the last for what is missing, whose code is -1
+        return values[self.values], odd[self.values]
+
+    def _best(self, how: Format, texts: NDArray[np.object_]) -> Read:
+        """Plain numbers have a decimal comma in a file where others have."""
+        found = how.values(texts)
+        if self.comma and found[1].any() and (how.decimal, how.thousands) == (".", ""):
+            other = replace(how, decimal=",").values(texts)
+            return min(other, found, key=lambda each: int(each[1].sum()))
+        return found
 
     @property
     def kind(self) -> str:
@@ -48,14 +76,15 @@ def raw_columns(
     types that are neither numbers nor text."""
     found: list[RawColumn] = []
     refused: list[str] = []
-    for place, name in enumerate(map(str, frame.columns)):
+    comma = writes_comma(frame)
+    for label, series in frame.items():
+        name = str(label)
         if name in skip:
             continue
-        series = frame.iloc[:, place]
         if series.dtype.kind in "biuf":
             found.append(RawColumn(name, _numbers(series)))
         elif series.dtype.kind == "O":
-            found.append(_objects(name, series))
+            found.append(_objects(name, series, comma))
         else:
             refused.append(f"{name} ({series.dtype})")
     if refused:
@@ -75,7 +104,12 @@ def _numbers(series: pd.Series[Any]) -> NDArray[Any]:
     return series.to_numpy(dtype=WIDE[series.dtype.kind])
 
 
-def _objects(name: str, series: pd.Series[Any]) -> RawColumn:
+def writes_comma(frame: pd.DataFrame) -> bool:
+    """Whether decimals are written with a comma in the file of a frame, as far as it is known."""
+    return bool(frame.attrs.get("comma"))
+
+
+def _objects(name: str, series: pd.Series[Any], comma: bool) -> RawColumn:
     """Numbers where all are; else codes in order of first appearance, and what is not text is
     taken by its text."""
     from pandas.api.types import infer_dtype
@@ -84,21 +118,48 @@ def _objects(name: str, series: pd.Series[Any]) -> RawColumn:
         return RawColumn(name, series.to_numpy(dtype=np.float64, na_value=np.nan))
     text = series.astype(object).where(series.notna(), None)
     codes, categories = text.map(str, na_action="ignore").factorize()
-    return RawColumn(name, codes.astype(np.int64), np.asarray(categories, dtype=object))
+    return RawColumn(name, codes.astype(np.int64), np.asarray(categories, dtype=object), comma)
 
 
-def numbers(other: RawColumn, where: str) -> NDArray[Any]:
-    """The values of a column where those to train on are numbers; DataError for text."""
+def numbers(
+    other: RawColumn, where: str, how: Format | None = None, before: int = 0
+) -> NDArray[Any]:
+    """The values of a column where those to train on are numbers.
+
+    Args:
+        how: in which format these were written; what is no number in it is missing, as there.
+        before: rows that came before, for messages.
+
+    Raises:
+        DataError: without a format, a text that is no number, with its row.
+    """
     if other.categories is None:
         return other.values
-    if not len(other.categories):
-        return np.full(len(other.values), np.nan)
-    raise DataError(
-        f"column {other.name!r} has {str(other.categories[0])!r}, and the rows to train on have "
-        "numbers",
-        where=where,
-        hint="give numbers, or empty cells where there are none",
-    )
+    values, odd = other.read(how)
+    if how is None and odd.any():
+        raise DataError(
+            f"{first_odd(other, odd, before)}, and the rows to train on have numbers",
+            where=where,
+            hint=NO_NUMBER,
+        )
+    return values
+
+
+NO_NUMBER = "give numbers, or empty cells where there are none"
+
+
+def first_odd(raw: RawColumn, odd: NDArray[np.bool_], before: int = 0) -> str:
+    """The first of the cells that are wrong, in words.
+
+    Args:
+        odd: where [N] they are.
+        before: rows that came before these.
+    """
+    at = int(odd.argmax())
+    assert raw.categories is not None
+    text, count = str(raw.categories[raw.values[at]]), int(odd.sum())
+    more = f" ({count} such rows)" if count > 1 else ""
+    return f"column {raw.name!r} has {text[:80]!r} in row {before + at} counted from 0{more}"
 
 
 def coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:

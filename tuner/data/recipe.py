@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data import encoders, preprocessing
-from tuner.data.encoders import Encoder, OneHot
+from tuner.data.encoders import Encoder, Number, OneHot
 from tuner.data.preprocessing import Transform
 from tuner.data.raw import RawColumn
 from tuner.data.table import Table
@@ -44,6 +44,12 @@ class Feature:
     names: tuple[str, ...]
     encoder: Encoder
     transform: Transform | None
+
+    @property
+    def of_text(self) -> bool:
+        """Whether the column was text in the training, numbers or categories."""
+        written = isinstance(self.encoder, Number) and self.encoder.format is not None
+        return written or self.kind == "categorical"
 
     def write(self, found: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
         """Those rows of a column into [len(rows), len(names)]."""
@@ -169,12 +175,14 @@ class OfText:
 
     def to_json(self) -> dict[str, Any]:
         words = list(self.vocabulary.words)
-        return {"kind": self.kind, "column": self.name, "shape": list(self.shape), "words": words}
+        known = {"kind": self.kind, "column": self.name, "shape": list(self.shape), "words": words}
+        return {**known, "cut": self.vocabulary.cut}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OfText:
         (length,) = record["shape"]
-        return cls(record["column"], Vocabulary(tuple(record["words"]), length))
+        cut = bool(record.get("cut", False))  # an older export does not
+        return cls(record["column"], Vocabulary(tuple(record["words"]), length, cut=cut))
 
 
 CHANNELS = (1, 3, 4)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.raw import RawColumn, raw_columns
+from tuner.data.raw import RawColumn, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Table:
         aside: columns [N] that say how to divide the rows, by name; they are no features.
         held: the test rows are elsewhere, and all rows are for training and validation.
         text: the column of text, or None.
+        comma: decimals are written with a comma in the file.
     """
 
     x: NDArray[Any] | None
@@ -60,6 +61,7 @@ class Table:
     aside: Mapping[str, pd.Series[Any]] = field(default_factory=dict)
     held: bool = False
     text: Text | None = None
+    comma: bool = False
 
 
 def from_arrays(
@@ -108,11 +110,12 @@ def from_frame(
         raise DataError("no rows", where=where)
     if target is None:
         raise DataError(
-            "no target given for a table", where=where, hint=f"columns: {', '.join(columns)}"
+            "no target given for a table", where=where, hint=f"columns: {', '.join(columns[:20])}"
         )
     named = (target, *aside, *([] if text is None else [text]))
+    known = set(columns)
     for name in (*named, *drop):
-        if name not in columns:
+        if name not in known:
             raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
     if target in named[1:]:
         cannot = "be the text" if target == text else "divide rows"
@@ -120,14 +123,15 @@ def from_frame(
     at = [columns.index(name) for name in named]
     kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
     labels = _labels(frame.iloc[:, at[0]], where)
-    others = [name for name in columns if name not in {*named, *drop}]
+    away, comma = {*named, *drop}, writes_comma(frame)
+    others = [name for name in columns if name not in away]
     if text is None:
         if not others:
             raise DataError("no feature columns", where=where)
-        found = raw_columns(frame, where, {*named, *drop})  # not of a frame without them: a copy
-        return Table(None, labels, tuple(others), (), where, found, kept)
+        found = raw_columns(frame, where, away)  # not of a frame without them: a copy
+        return Table(None, labels, tuple(others), (), where, found, kept, comma=comma)
     column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
-    return Table(None, labels, (), (), where, (), kept, text=column)
+    return Table(None, labels, (), (), where, (), kept, text=column, comma=comma)
 
 
 def strings(written: pd.Series[Any]) -> NDArray[np.object_]:

@@ -92,7 +92,7 @@ def _texts(model: Model, keep: Collection[str]) -> set[str]:
         return {recipe.name, *keep}
     if isinstance(recipe, OfArray):
         return set(keep) - set(recipe.names)
-    numbers = {each.name for each in recipe.features if each.kind != "categorical"}
+    numbers = {each.name for each in recipe.features if not each.of_text}
     return {each.name for each in recipe.features}.union(keep) - numbers
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tuner.data.recipe import Recipe
 from tuner.data.table import is_frame
 from tuner.errors import DataError
 from tuner.exports.inputs import read_pieces
 from tuner.exports.read import read
-from tuner.exports.rows import as_table
+from tuner.exports.rows import Strange, as_table, feature_names
 from tuner.exports.run import runnable
 from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
@@ -27,7 +29,7 @@ def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFra
     """What an exported network says of raw rows.
 
     A number that is missing becomes the median of the training rows, and a category that they
-    did not have is none of theirs, as in the training.
+    did not have is none of theirs, as in the training; a warning says how many such there are.
 
     Args:
         folder: of the export.
@@ -42,14 +44,21 @@ def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFra
         UsageError: the folder is no export, or is damaged.
         DataError: a column is missing or not of its kind, or numbers are not finite.
     """
-    return Predictor(Path(folder))(rows, "rows")
+    predictor = Predictor(Path(folder))
+    found = predictor(rows, "rows")
+    for line in predictor.strange.said():
+        warnings.warn(line, stacklevel=2)
+    return found
 
 
-def predict_file(folder: Path, file: Path, keep: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+def predict_file(
+    folder: Path, file: Path, keep: Sequence[str] = (), say: Callable[[str], None] = warnings.warn
+) -> Iterator[pd.DataFrame]:
     """The same for the rows of a file or the images of a folder, some at a time.
 
     Args:
         keep: columns of a table that stand before the predictions.
+        say: is given each warning at the end.
     """
     import pandas as pd
 
@@ -67,6 +76,8 @@ def predict_file(folder: Path, file: Path, keep: Sequence[str] = ()) -> Iterator
         yield pd.concat(beside, axis=1)
     if count == 0:
         raise DataError("no rows", where=str(file))
+    for line in predictor.strange.said():
+        say(line)
 
 
 class Predictor:
@@ -75,18 +86,20 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.model = read(folder)
         self.network = runnable(self.model)
+        self.strange = Strange()
 
     def __call__(self, rows: Any, where: str, first: int = 0) -> pd.DataFrame:
         """What the network says of raw rows, of which `first` came before."""
         import pandas as pd
 
         recipe, target = self.model.recipe, self.model.target
-        table = as_table(recipe, rows, where)
+        table = as_table(recipe, rows, where, first)
         count = len(rows)
         if count == 0:
             raise DataError("no rows", where=where)
+        self.strange.look(recipe, table, count, where)
         prepared = recipe.rows(table, np.arange(count))
-        _check_finite(prepared, where, first)
+        _check_finite(prepared, recipe, where, first)
         outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
         if target.task == "regression":
@@ -98,12 +111,17 @@ class Predictor:
         return pd.DataFrame({"class": named, **each}, index=index)
 
 
-def _check_finite(x: NDArray[Any], where: str, first: int) -> None:
-    good = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if not good.all():
+def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, first: int) -> None:
+    bad = ~np.isfinite(x).reshape(len(x), -1)
+    rows = bad.any(axis=1)
+    if rows.any():
+        row = int(rows.argmax())
+        names = feature_names(recipe)
+        at = int(bad[row].argmax())
+        named = f", in column {names[at]!r}" if len(names) == bad.shape[1] else ""
         raise DataError(
-            f"NaN, infinite or too large numbers in {int((~good).sum())} rows, the first is row "
-            f"{first + int(good.argmin())} counted from 0",
+            f"NaN, infinite or too large numbers in {int(rows.sum())} rows, the first is row "
+            f"{first + row} counted from 0{named}",
             where=where,
             hint="remove these rows, or fill them with a number",
         )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from tuner.study.describe import balance
 from tuner.study.leaves import Line, model, regularization, training
-from tuner.study.survey import Survey
+from tuner.study.survey import Survey, some_of
+from tuner.values import quoted
 
 HEAVY = 8.0
 """A value so many deviations from the mean says that a column has a long tail."""
@@ -19,6 +20,8 @@ SIZES = (
     (100_000, 20, 256, (64, 128, 256)),
 )
 """Up to so many rows to train on: epochs, batch size and widths."""
+NAMED = 20
+"""Columns left out that the file names, each in a line of its own."""
 LARGEST = (8, 1024, (128, 256, 512))
 
 
@@ -83,17 +86,17 @@ def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
 
 def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     spec, say = found.spec, json.dumps
-    lines = [Line("data", "path", _quoted(named(spec.path or "")))]
+    lines = [Line("data", "path", quoted(named(spec.path or "")))]
     if spec.test_path is not None:
         why = "kept for the final number"
-        lines.append(Line("data", "test_path", _quoted(named(spec.test_path)), why))
+        lines.append(Line("data", "test_path", quoted(named(spec.test_path)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
-        return [*lines, Line("data", "split", _quoted(spec.split), why), *_preprocessing(found)]
+        return [*lines, Line("data", "split", quoted(spec.split), why), *_preprocessing(found)]
     if spec.target is not None:
-        lines.append(Line("data", "target", _quoted(spec.target)))
+        lines.append(Line("data", "target", quoted(spec.target)))
     if spec.text is not None:
-        lines.append(Line("data", "text", _quoted(spec.text), "the only feature: its words"))
+        lines.append(Line("data", "text", quoted(spec.text), "the only feature: its words"))
     lines.append(Line("data", "validation", say(spec.validation), "the search sees these rows"))
     if len(found.data.train) <= SIZES[0][0]:
         why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
@@ -101,15 +104,15 @@ def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     if found.data.test is not None:
         lines.append(Line("data", "test", say(spec.test), "kept for the final number"))
     if found.dropped:
-        why = "; ".join(f"{name}: {reason}" for name, reason in found.dropped.items())
-        value = f"[{', '.join(map(_quoted, found.dropped))}]"
+        why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
+        value = f"[{', '.join(map(quoted, found.dropped))}]"
         lines.append(Line("data", "drop", value, _one_line(why)))
-    for name, reason in _left_out(found):
-        value = f"[{_quoted(name)}]"
+    for name, reason in _left_out(found)[:NAMED]:
+        value = f"[{quoted(name)}]"
         lines.append(Line("data", "keep", value, _one_line(f"dropped: {reason}"), active=False))
-    for key, column, why in found.hints:
+    for key, column, why in found.hints[:NAMED]:
         why += "; take it out of drop then"
-        lines.append(Line("data", key, _quoted(column), why, active=False))
+        lines.append(Line("data", key, quoted(column), why, active=False))
     return [*lines, *_preprocessing(found)]
 
 
@@ -139,9 +142,7 @@ def _preprocessing(found: Survey) -> list[Line]:
     return [Line("data", "preprocessing", '"quantile"', _one_line(why))]
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """A comment, in which nothing stands that a study file cannot hold."""
+    words = " ".join(text.split())
+    return "".join(sign for sign in words if sign.isprintable())

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tuner.data import DataSet, DataSpec, load
-from tuner.data.columns import CATEGORIES, IDENTIFIER, ROWS
+from tuner.data.columns import CATEGORIES, IDENTIFIER, ROWS, are_dates
+from tuner.data.division import times_of
 from tuner.data.files import read_frame
 from tuner.data.images import proposed
-from tuner.errors import UsageError, nearest
+from tuner.data.numbers import Found, are_digits, recognize
+from tuner.data.raw import writes_comma
+from tuner.data.vocabulary import word_count
+from tuner.errors import DataError, UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DATE = re.compile(r"\s*\d{4}-\d\d?-\d\d?([T ].*)?|\s*\d\d?[./]\d\d?[./]\d{2,4}( .*)?")
 SAMPLE = 1000
 """Values by which a column is told to be dates or text."""
 WORDS = 4
 """A column of at least so many words, half of its values different, is text."""
 OTHERS = 2
 """Beside at most so many other columns, a text is what there is to learn from."""
+SOME = 20
+"""Columns that are named in a message."""
 LARGE = 100_000
 """From so many rows on, a tenth is enough to validate, and to test."""
 
@@ -65,14 +71,18 @@ def survey(file: Path, target: str | None) -> Survey:
     frame.columns = frame.columns.map(str)
     names = list(frame.columns)
     if target is None:
-        hint = f"--target COLUMN; columns: {', '.join(names)}"
+        hint = f"--target COLUMN; columns: {some_of(names)}"
         raise UsageError("no target given", where=str(file), hint=hint)
     if target not in names:
         raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
-    missing = {str(name): int(n) for name, n in frame.isna().sum().items() if n}
-    dropped, hints, text = _columns(frame.drop(columns=target))
-    spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(dropped))
-    return _loaded(Survey(spec, _NONE, len(frame), missing, dropped, tuple(hints)))
+    seen = _Columns(writes_comma(frame))
+    for name, series in frame.items():
+        seen.count_gaps(str(name), series)
+        if name != target:
+            seen.look(str(name), series)
+    text = seen.text_to_learn_from(len(names) - 1)
+    spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
+    return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints)))
 
 
 _NONE: Any = None
@@ -84,61 +94,115 @@ def _loaded(found: Survey) -> Survey:
         spec = replace(spec, validation=0.1, test=0.1)
     data = load(spec)
     rows = len(data.train) + len(data.validation) + (data.test or 0)
-    return replace(found, spec=spec, data=data, rows=rows)
+    columns = tuple(
+        replace(each, reason=found.dropped[each.name])
+        if each.decision == "dropped" and each.name in found.dropped
+        else each
+        for each in data.columns
+    )
+    return replace(found, spec=spec, data=replace(data, columns=columns), rows=rows)
 
 
-def _columns(
-    frame: pd.DataFrame,
-) -> tuple[dict[str, str], list[tuple[str, str, str]], str | None]:
-    """Columns to drop with the reason, hints, and the column of text."""
-    dropped: dict[str, str] = {}
-    hints: list[tuple[str, str, str]] = []
-    texts: list[str] = []
-    for name in frame.columns:
-        series = frame[name]
-        if _is_date(series):
-            dropped[name] = "dates are no quantity"
-            hints.append(("time", name, "if the future is to be predicted from the past"))
-        elif series.dtype.kind not in "biufO":
-            dropped[name] = f"{series.dtype} is neither number nor text"
-        elif _is_text(series):
-            texts.append(name)
+def some_of(names: Sequence[str], between: str = ", ") -> str:
+    """Names for a message, however many there are."""
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return between.join(names[:SOME]) + more
+
+
+class _Columns:
+    """What the columns of a table are, one after the other.
+
+    Attributes:
+        missing: gaps of each column; those that are marked in numbers that are text are added.
+        dropped: columns to drop, and why.
+        hints: as in a survey.
+        texts: columns of text.
+    """
+
+    def __init__(self, comma: bool) -> None:
+        self._comma = comma
+        self.missing: dict[str, int] = {}
+        self.dropped: dict[str, str] = {}
+        self.hints: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+
+    def count_gaps(self, name: str, series: pd.Series[Any]) -> None:
+        """The gaps of the next column."""
+        if series.dtype.kind in "biu" and isinstance(series.dtype, np.dtype):
+            return
+        values = series.to_numpy() if series.dtype == np.float64 else series.isna().to_numpy()
+        count = int((values != values if values.dtype.kind == "f" else values).sum())
+        if count:
+            self.missing[name] = count
+
+    def look(self, name: str, series: pd.Series[Any]) -> None:
+        """The next column."""
+        if series.dtype.kind == "O":
+            self._look_at_text(name, series)
+        elif series.dtype.kind == "M":
+            self._drop_dates(name, series)
+        elif series.dtype.kind not in "biuf":
+            self.dropped[name] = f"{series.dtype} is neither number nor text"
         elif _repeats(name, series):
-            dropped[name] = "an identifier by its name, and its values repeat"
-            hints.append(("group", name, "if rows of one belong together"))
-        elif series.dtype.kind == "O" and series.nunique() > CATEGORIES:
-            dropped[name] = f"{series.nunique()} categories are too many"
-    usable = len(frame.columns) - len(dropped) - len(texts)
-    if texts and usable <= OTHERS:
-        return dropped, hints, texts[0]
-    for name in texts:
-        dropped[name] = "text beside columns of other kinds"
-        hints.append(("text", name, "to learn from this text alone; see study sentiment"))
-    return dropped, hints, None
+            self._drop_group(name)
+
+    def _look_at_text(self, name: str, series: pd.Series[Any]) -> None:
+        counts = series.astype(object).value_counts()
+        texts = [str(each) for each in counts.index]
+        found = self._numbers(texts, counts)
+        if found is not None and found.format is not None:
+            values, _ = found.format.values(texts)
+            marked = int(counts.to_numpy()[np.isnan(values)].sum())
+            if marked:
+                self.missing[name] = self.missing.get(name, 0) + marked
+        elif found is not None:
+            self.dropped[name] = found.said
+        elif are_dates(texts[:SAMPLE]):
+            self._drop_dates(name, series)
+        elif _is_text(texts[:SAMPLE], len(series)):
+            self.texts.append(name)
+        elif _repeats(name, series):
+            self._drop_group(name)
+        elif len(texts) > CATEGORIES:
+            self.dropped[name] = f"{len(texts)} categories are too many"
+
+    def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Found | None:
+        return None if are_digits(texts) else recognize(texts, counts.to_numpy(), self._comma)
+
+    def _drop_dates(self, name: str, series: pd.Series[Any]) -> None:
+        present = series.dropna()
+        example = f", such as {str(present.iloc[0])!r}," if len(present) else ""
+        self.dropped[name] = f"dates{example} are no quantity"
+        try:
+            times_of(present.head(SAMPLE), name)
+        except DataError:
+            return
+        self.hints.append(("time", name, "if the future is to be predicted from the past"))
+
+    def _drop_group(self, name: str) -> None:
+        self.dropped[name] = "an identifier by its name, and its values repeat"
+        self.hints.append(("group", name, "if rows of one belong together"))
+
+    def text_to_learn_from(self, count: int) -> str | None:
+        """The column of text, where there is little else among so many columns."""
+        usable = count - len(self.dropped) - len(self.texts)
+        if self.texts and usable <= OTHERS:
+            return self.texts[0]
+        for name in self.texts:
+            self.dropped[name] = "text beside columns of other kinds"
+            self.hints.append(("text", name, "to learn from this text alone; see study sentiment"))
+        return None
 
 
-def _sample(series: pd.Series[Any]) -> pd.Series[Any]:
-    """The first texts; none where the column is not text."""
-    found = series.dropna().head(SAMPLE) if series.dtype.kind == "O" else series.head(0)
-    return found.astype(str)
-
-
-def _is_date(series: pd.Series[Any]) -> bool:
-    if series.dtype.kind == "M":
-        return True
-    sample = _sample(series)
-    return len(sample) > 0 and bool(sample.map(lambda text: bool(DATE.fullmatch(text))).all())
-
-
-def _is_text(series: pd.Series[Any]) -> bool:
-    sample = _sample(series)
-    if not len(sample):
+def _is_text(texts: Sequence[str], rows: int) -> bool:
+    """Whether different texts, of so many rows, are of words."""
+    if not texts:
         return False
-    words = sample.map(lambda text: len(text.split())).median()
-    return bool(words >= WORDS and 2 * sample.nunique() > len(sample))
+    words = sorted(map(word_count, texts))[len(texts) // 2]
+    return words >= WORDS and 2 * len(texts) > min(rows, SAMPLE)
 
 
 def _repeats(name: str, series: pd.Series[Any]) -> bool:
     if not IDENTIFIER.search(name) or series.dtype.kind in "bf":
         return False
-    return ROWS < series.nunique() < series.notna().sum()
+    return bool(ROWS < series.nunique() < series.notna().sum())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config
 from tuner.study.trials import LeftOut, left_out_words
+from tuner.values import quoted
 from tuner.views.answers import document, verdict
 from tuner.views.format import difference, duration, number
 from tuner.views.recommended import recommended
@@ -168,8 +169,7 @@ def toml(value: Any) -> str:
         return "[" + ", ".join(map(toml, value)) + "]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    # JSON's strings are TOML's, but for pairs of surrogates and one control character.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def key(name: str) -> str:

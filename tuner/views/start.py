@@ -11,6 +11,8 @@ from tuner.views.tables import Record, columns_table, data_lines, plain_table
 
 FEW = 20
 """Columns with gaps that are named."""
+LONGEST = 1000
+"""Signs of a value that are shown."""
 
 
 def view(found: Record) -> RenderableType:
@@ -29,13 +31,18 @@ def view(found: Record) -> RenderableType:
     table = plain_table("decided", "value", "why")
     for each in found["decided"]:
         key = f"({each['key']})" if each["suggested"] else each["key"]
-        table.add_row(Text(key), Text(each["value"]), Text(each["why"]))
+        table.add_row(Text(key), Text(_short(each["value"])), Text(each["why"]))
     columns = [Text(), columns_table(data)] if kinds else []
     study = f"--study {found['name']}"
     if not found["file"].endswith(f"studies/{found['name']}.toml"):
         study = f"--study {found['file']}"
     after = Text(f"next      tuner check {study}; tuner optimize {study}")
     return Group(*map(Text, lines), *columns, Text(), table, Text(), after)
+
+
+def _short(value: str) -> str:
+    """A value as a table shows it: a list of very many columns is in the file."""
+    return value if len(value) <= LONGEST else f"{value[:LONGEST]} …"
 
 
 def _gaps(found: Record) -> str:
