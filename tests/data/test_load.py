@@ -95,7 +95,7 @@ def test_nothing_leaks_from_the_test_rows(
     x, y = _arrays(regression)
     spec = DataSpec(source=_saved(module, tmp_path, x, y))
     labels = (
-        Labels("regression", y, ()) if regression else Labels("classification", y, tuple("abc"))
+        Labels("regression", y, ()) if regression else Labels("classification", y, tuple("012"))
     )
     test = split(labels, spec, "").test
     changed = x.copy()
