@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tuner import run
 from tuner.errors import DataError, TrainingError
 from tuner.exports.write import export
-from tuner.reports.public import report
+from tuner.reports.public import compare, report
 from tuner.run import RunOptions
 from tuner.run.plain import objective
 from tuner.run.prepare import DATA, kept, load_job, remembered, stored_study
@@ -184,6 +184,21 @@ def test_the_test_rows_are_compared_when_they_are_read(here: Here) -> None:
     here.write(ROWS[:-1])
     with pytest.raises(DataError, match="1 row removed"):
         _ = job.finals
+
+
+def test_studies_of_other_rows_are_not_ranked(here: Here) -> None:
+    others = {"same": ROWS, "fewer": ROWS, "other": ROWS[1:], "labels": [*ROWS[:-1], "2,1,0"]}
+    for name, rows in others.items():
+        here.write(rows)
+        drop = 'target = "y"\ndrop = ["a"]' if name == "fewer" else 'target = "y"'
+        path = here.folder / f"{name}.toml"
+        path.write_text(STUDY.replace('target = "y"', drop).replace("trials = 2", "trials = 1"))
+        run.optimize(str(path), here.options)
+    assert compare(["same", "fewer"], here.options).best is not None
+    for name in ("other", "labels"):
+        found = compare(["same", name], here.options)
+        assert found.best is None
+        assert "The rows differ, so nothing is ranked: the data was other" in found.notes[0]
 
 
 def test_an_optuna_study_keeps_its_rows(here: Here) -> None:

@@ -50,7 +50,7 @@ class Identity:
         where: the file or function, for messages.
         columns: names of the features; empty for an array.
         hashes: of each row with its label, in order; test rows of a second file come last.
-        inputs: a digest of the rows without their labels.
+        inputs, labels: digests of the rows without their labels, and of these alone.
         parts: how many rows each split has, and a digest of them.
         vectors: a digest of the word vectors; empty without them.
     """
@@ -59,6 +59,7 @@ class Identity:
     columns: tuple[str, ...]
     hashes: Words = field(repr=False)
     inputs: str
+    labels: str
     parts: Mapping[str, str]
     vectors: str = ""
 
@@ -71,6 +72,7 @@ class Identity:
             "names": _digest_of("\n".join(self.columns)),
             "digest": _digest(self.hashes),
             "inputs": self.inputs,
+            "labels": self.labels,
             "parts": dict(self.parts),
             "sketch": base64.b85encode(_sketch(self.hashes)).decode(),
         }
@@ -138,8 +140,8 @@ def identify(
     """The identity of the rows of a table, and of the test rows that are in a second one."""
     each = [(table, labels)] if test is None else [(table, labels), test]
     found = [(_inputs(of), _labels(y)) for of, y in each]
-    inputs = np.concatenate([x for x, _ in found])
-    hashes = np.concatenate([_mixed(x + _odd("label") * y) for x, y in found])
+    inputs, ys = (np.concatenate(every) for every in zip(*found, strict=True))
+    hashes = _mixed(inputs + _odd("label") * ys)
     last, count = folds[-1], len(labels.values)
     held = last.test if test is None else np.arange(count, len(hashes))
     kinds = {"train": last.train, "validation": last.validation, "test": held}
@@ -149,7 +151,13 @@ def identify(
         parts["folds"] = f"{len(folds)} {_digest_of(' '.join(every))}"
     names = () if table.text is None else (table.text.name,)
     columns = names or tuple(raw.name for raw in table.columns)
-    return Identity(table.where, columns, hashes, _digest(inputs), parts)
+    return Identity(table.where, columns, hashes, _digest(inputs), _digest(ys), parts)
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two studies' records are of the same rows, of which they may take other columns."""
+    keys = ["rows", "labels"] + ["digest"] * (one["names"] == other["names"])
+    return all(one[key] == other[key] for key in keys)
 
 
 def file_digest(file: Path) -> str:
