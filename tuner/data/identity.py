@@ -174,7 +174,8 @@ def _digest(hashes: Words) -> str:
 
 
 def _digest_of(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=WORD).hexdigest()
+    encoded = text.encode(errors="surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=WORD).hexdigest()
 
 
 def _word(text: str) -> int:
