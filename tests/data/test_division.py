@@ -42,7 +42,10 @@ def test_a_group_is_never_divided(count: int, seed: int) -> None:
     for i, part in enumerate(parts):
         others = np.concatenate(parts[:i] + parts[i + 1 :])
         assert not set(group[part]) & set(group[others])
-    assert [len(part) for part in parts[1:]] == pytest.approx([40, 40], abs=15)
+    largest = int(np.bincount(group).max())
+    assert [len(part) for part in parts[1:]] == pytest.approx([40, 40], abs=largest)
+    first = _parts(_divided(group, group="", seed=seed, division=1))
+    assert [len(part) for part in first[1:]] == pytest.approx([40, 40], abs=15)
 
 
 def test_the_seed_decides_which_groups() -> None:

@@ -46,7 +46,10 @@ def test_each_class_is_dealt_evenly(test: float) -> None:
     check_whole(found, len(Y))
     counts = np.array([np.bincount(Y[each.validation], minlength=3) for each in found])
     assert (np.ptp(counts, axis=0) <= 1).all()
-    assert np.ptp(counts.sum(axis=1)) <= 1
+    assert np.ptp(counts.sum(axis=1)) <= 3  # of three classes
+    first = folds(test=test, division=1)
+    check_whole(first, len(Y))
+    assert np.ptp([len(each.validation) for each in first]) <= 1
 
 
 def test_the_test_rows_are_those_without_folds() -> None:
@@ -68,12 +71,13 @@ def test_a_quantity_is_dealt_by_chance() -> None:
 @pytest.mark.parametrize("test", [0.0, 0.2])
 def test_a_group_is_never_divided(test: float) -> None:
     group = np.random.default_rng(1).integers(0, 30, len(Y))
-    found = folds(column=group, group="c", test=test)
-    check_whole(found, len(Y))
-    for each in found:
-        for one, other in ((each.train, each.validation), (each.validation, each.test)):
-            assert not set(group[one]) & set(group[other])
-    assert np.ptp([len(each.validation) for each in found]) <= 10
+    for rule, most in ((1, 10), (2, 2 * np.bincount(group).max())):
+        found = folds(column=group, group="c", test=test, division=rule)
+        check_whole(found, len(Y))
+        for each in found:
+            for one, other in ((each.train, each.validation), (each.validation, each.test)):
+                assert not set(group[one]) & set(group[other])
+        assert np.ptp([len(each.validation) for each in found]) <= most
 
 
 @pytest.mark.parametrize("test", [0.0, 0.2])

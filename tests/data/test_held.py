@@ -85,12 +85,10 @@ def test_statistics_of_the_final_rows_are_of_all_rows_to_train_on(tmp_path: Path
     assert len(data.validation) == COUNT // 4
 
 
-def test_a_second_file_is_read_for_the_final_number_only(tmp_path: Path) -> None:
+def test_a_second_file_is_used_for_the_final_number_only(tmp_path: Path) -> None:
     spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv", group="who")
-    (tmp_path / "b.csv").write_text("notable\nnothing\n")
+    _frame(7).to_csv(tmp_path / "b.csv", index=False)
     search = load(spec, folder=tmp_path)
-    with pytest.raises(DataError, match="one column only"):
-        load(spec, folder=tmp_path, final=True)
     test = _frame(30, seed=1).drop(columns="who").iloc[:, ::-1]  # in another order, without groups
     test.to_csv(tmp_path / "b.csv", index=False)
     assert _same(load(spec, folder=tmp_path), search)
@@ -135,8 +133,16 @@ def test_a_second_file_that_does_not_fit(tmp_path: Path, change: dict[str, Any],
     spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv")
     test = _frame(6).drop(columns=change.pop("drop", []))
     test.assign(**change).to_csv(tmp_path / "b.csv", index=False)
-    with pytest.raises(DataError, match=says):
-        load(spec, folder=tmp_path, final=True)
+    for final in (False, True):  # before the search, as before its final number
+        with pytest.raises(DataError, match=says):
+            load(spec, folder=tmp_path, final=final)
+
+
+def test_a_column_to_drop_that_a_second_file_lacks(tmp_path: Path) -> None:
+    spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv", drop=("gap",))
+    _frame(6).drop(columns="gap").to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match=r"b\.csv: no column 'gap'"):
+        load(spec, folder=tmp_path)
 
 
 def test_a_quantity_in_a_second_file(tmp_path: Path) -> None:
@@ -169,10 +175,11 @@ def test_the_test_files_of_mnist(tmp_path: Path) -> None:
     assert final.train.x[:, 0].tolist() == x.tolist()
     assert final.validation.x[:, 0].tolist() == (x[:10] + 1).tolist()
     assert final.validation.y.tolist() == list(range(10))
-    _idx(tmp_path, "t10k", 250 - x[:10], np.full(10, 10))
+    _idx(tmp_path, "t10k", 250 - x[:10], np.arange(10))
     assert _same(load(spec), search)
+    _idx(tmp_path, "t10k", 250 - x[:10], np.full(10, 10))
     with pytest.raises(DataError, match="t10k-images-idx3-ubyte: class '10' is in no row"):
-        load(spec, final=True)
+        load(spec)
     assert len(NAMES) == 4
 
 

@@ -87,12 +87,14 @@ def test_every_family_says_the_same_without_tuner(
     expected = outputs_of(trainer.network, rows).numpy()
     network = tuner.load(tmp_path / "model")
     assert not network.training
-    np.testing.assert_allclose(network(rows).detach().numpy(), expected, atol=1e-6)
-    np.testing.assert_allclose(alone(tmp_path / "model", rows, tmp_path), expected, atol=1e-6)
+    np.testing.assert_allclose(network(rows).detach().numpy(), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        alone(tmp_path / "model", rows, tmp_path), expected, rtol=1e-6, atol=1e-6
+    )
     session = onnxruntime.InferenceSession(tmp_path / "model" / ONNX)
     for some in (slice(1), slice(None)):
         (found,) = session.run(["outputs"], {"rows": rows[some].numpy()})
-        np.testing.assert_allclose(found, expected[some], atol=1e-6)
+        np.testing.assert_allclose(found, expected[some], rtol=1e-6, atol=1e-6)
 
 
 def test_the_same_bytes_from_another_process(data: Any, trained: Any, tmp_path: Path) -> None:

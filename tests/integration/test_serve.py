@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tuner.run import serve, submit
+from tuner.run import serve, serve_with, submit
 from tuner.storage import OPEN, PAUSED, STOPPED
 
 
@@ -61,6 +62,38 @@ def test_a_study_whose_data_is_not_here_is_skipped_with_a_word(make: Any, sqlite
     assert "table.csv" in lines
     assert here.progress.complete == 4
     assert missing.progress.finished == 0
+
+
+def test_a_study_that_began_with_other_rows_is_left_to_others(make: Any, sqlite_url: str) -> None:
+    """A worker elsewhere that finds another table under the same name, with several processes."""
+    other, here = make(sqlite_url, "other"), make(sqlite_url, "here")
+    other.write(epochs=1)
+    table = other.folder / "table.csv"
+    rows = [f"{i},{i % 3},{i % 2}\n" for i in range(60)]
+    table.write_text("a,b,label\n" + "".join(rows))
+    data = f'path = "{table}"\ntarget = "label"'
+    text = other.path.read_text().replace('source = "sklearn.datasets:load_iris"', data)
+    other.path.write_text(text)
+    submit(str(other.path), sqlite_url)
+    table.write_text("a,b,label\n" + "".join(rows[:-2]))
+    here.submit(epochs=1)
+    said = here.folder / "said"
+
+    def work() -> None:
+        say = partial(print, file=said.open("a"), flush=True)
+        serve_with(sqlite_url, ["cpu"] * 2, idle_exit=True, say=say)
+
+    worker = here.fork(work)
+    worker.join(60)
+    assert worker.exitcode == 1, here.said()
+    lines = said.read_text().splitlines()
+    refused = [line for line in lines if line.startswith("cannot serve other: ")]
+    assert len(refused) == 2  # each process once
+    assert all("2 rows removed (60 rows then, 58 now)" in line for line in refused)
+    assert (here.progress.complete, other.progress.finished) == (4, 0)
+    table.write_text("a,b,label\n" + "".join(rows))
+    other.worker().join(60)
+    assert other.progress.complete == 4
 
 
 def test_a_paused_study_is_waited_for_by_its_name_alone(

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -154,6 +154,7 @@ def enqueue(
         spec=canonical(held.document),
         fingerprint=fingerprint(held.document),
         budget=0,
+        data=study.kept,
     )
     storage.set_study_user_attr(study_id, REPLICATES, study.name)
     if not storage.progress(study_id).running:
@@ -229,7 +230,8 @@ def find(storage: Storage, name: str) -> int | None:
 def _study_of(study: Study, what: str) -> Study:
     search = {"pruner": "none", "duplicates": True, "seed": study.search.seed}
     document = {**study.document, "search": search}
-    return parse(replica_name(study.name, what), json.loads(canonical(document)), study.folder)
+    held = parse(replica_name(study.name, what), json.loads(canonical(document)), study.folder)
+    return replace(held, data=study.data, kept=study.kept)
 
 
 def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:

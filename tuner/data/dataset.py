@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from tuner.data.columns import Column
 from tuner.data.gathered import Features
+from tuner.data.identity import Identity
 from tuner.data.recipe import Recipe
 from tuner.data.spec import Task
 from tuner.data.splits import Places
@@ -72,6 +73,8 @@ class DataSet:
         note: what people should know of how the rows were taken, or empty.
         rest: the other folds, where there are any, in their order: this is the last. Each was
             prepared by its own training rows alone, so that shapes may differ.
+        identity: which rows these are, before preprocessing; None where they did not come from a
+            source.
     """
 
     train: Split
@@ -86,6 +89,7 @@ class DataSet:
     recipe: Recipe | None = None
     note: str = ""
     rest: tuple[DataSet, ...] = ()
+    identity: Identity | None = field(default=None, repr=False, compare=False)
 
     @property
     def folds(self) -> tuple[DataSet, ...]:

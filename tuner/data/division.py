@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import stable
 from tuner.data.labels import Labels
 from tuner.data.spec import DataSpec
 from tuner.data.splits import Index, Rows, split
@@ -39,15 +40,16 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
             column = table.aside[name]
             check_present(column, where)
             part = rule(column, spec, where)
-            rows = Rows(*(np.flatnonzero(part == kind) for kind in range(3)))
+            rows = Rows.of(part)
             check(rows, labels, key, spec, where)
     return rows
 
 
 def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
-    """Whole groups, in an order that the seed decides, until a split has its share.
+    """Whole groups, as ``stable`` says.
 
-    Among several orders that one is taken whose shares are the nearest to those wanted.
+    By the first of DIVISIONS, in an order that the seed decides, until a split has its share; among
+    several orders that one is taken whose shares are the nearest to those wanted.
     """
     codes, names = column.astype(str).factorize(sort=True)
     sizes = np.bincount(codes)
@@ -58,6 +60,8 @@ def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
             where=where,
             hint="a group is never divided: give a column with more of them",
         )
+    if spec.division > 1:
+        return stable.groups(codes, spec)
     wanted = np.array([spec.test, spec.validation]) * len(codes)
     best, nearest = np.zeros(len(sizes), dtype=np.int64), np.inf
     stream = np.random.PCG64(spec.seed)

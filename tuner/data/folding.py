@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import stable
 from tuner.data.division import by_group, by_time, check, check_present, divide, times_of
 from tuner.data.labels import Labels
 from tuner.data.spec import DataSpec
@@ -65,11 +66,14 @@ def _rows(fold: Index, labels: Labels, key: str, spec: DataSpec, where: str) -> 
 
 def dealt(labels: Labels, spec: DataSpec, where: str) -> Index:
     """A fold for each row: those of a class are dealt one after the other (stratified), so that
-    sizes differ by one row at most, and rows of a class too."""
+    the folds' rows of a class differ by one at most. By the first of DIVISIONS their sizes do too.
+    """
     group = strata(labels)
     sizes = np.bincount(group)
     _check_sizes(sizes, labels.classes, spec, where)
-    each = 1 if labels.classes else 2
+    if spec.division > 1:
+        return stable.folds(labels, spec, count_of(spec), TEST)
+    each = stable.least(labels)
     test = np.maximum(share(sizes, spec.test), each * (spec.test > 0))
     test = np.minimum(test, sizes - each * count_of(spec))
     order, place = shuffled(group, spec.seed)
@@ -80,20 +84,33 @@ def dealt(labels: Labels, spec: DataSpec, where: str) -> Index:
 
 
 def by_groups(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
-    """Whole groups, the largest first, each into the smallest fold so far."""
+    """Whole groups, each into the smallest fold so far; in the order in which they come, or, by the
+    first of DIVISIONS, the largest first."""
     codes, names = column.astype(str).factorize(sort=True)
     sizes = np.bincount(codes)
     _check_groups(len(names), spec, where)
-    test = (_without(spec, column, where, by_group) == 2) if spec.test else codes < 0
+    test = _test_groups(column, codes, spec, where)
     left = np.setdiff1d(codes, codes[test])
     _check_groups(len(left), replace(spec, test=0.0), where)
+    if spec.division > 1:
+        fold = np.full(len(codes), TEST)
+        fold[~test] = stable.group_folds(codes[~test], spec.seed, count_of(spec))
+        return fold
     keys = np.random.PCG64(spec.seed).random_raw(len(sizes))
     place, held = np.full(len(sizes), TEST), np.zeros(count_of(spec), dtype=np.int64)
     for group in left[np.lexsort((keys[left], -sizes[left]))]:
         place[group] = held.argmin()
         held[place[group]] += sizes[group]
-    fold: Index = place[codes]
-    return fold
+    return np.asarray(place[codes])
+
+
+def _test_groups(
+    column: pd.Series[Any], codes: Index, spec: DataSpec, where: str
+) -> NDArray[np.bool_]:
+    if spec.division > 1:
+        return stable.test_groups(codes, spec)
+    part = _without(spec, column, where, by_group) if spec.test else np.zeros_like(codes)
+    return np.asarray(part == 2)
 
 
 def by_times(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:

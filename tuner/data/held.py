@@ -50,32 +50,48 @@ def among(kept: Places, rows: Rows) -> Rows:
     return Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
 
 
-def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:
-    """The rows of a second table after those of the first, as its test rows.
+def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
+    """The labels of the rows of a second table, which are to be the test rows of the first.
 
     Raises:
         DataError: a column or class that is not there, or rows of another kind or shape.
     """
+    values = encode_like(test, labels)
+    if table.text is not None:
+        _check_text(table.text, test)
+    elif table.x is not None:
+        _check_array(table.x, test)
+    for raw in table.columns:
+        other = _same(raw, test)
+        if raw.kind == "numeric":
+            numbers(other, test.where)
+    return replace(labels, values=values)
+
+
+def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:
+    """The rows of a second table after those of the first, as its test rows; errors as those of
+    ``check_fits``."""
     count = len(labels.values)
     values = np.concatenate((labels.values, encode_like(test, labels)))
     if table.text is not None:
-        both = replace(table, text=_texts(table.text, test), y=values)
+        texts = np.concatenate((table.text.values, _check_text(table.text, test)))
+        both = replace(table, text=replace(table.text, values=texts), y=values)
     elif table.x is None:
         columns = tuple(_joined(raw, _same(raw, test), test.where) for raw in table.columns)
         both = replace(table, columns=columns, y=values)
     else:
-        both = replace(table, x=_arrays(table.x, test), y=values)
+        both = replace(table, x=np.concatenate((table.x, _check_array(table.x, test))), y=values)
     places = np.arange(count, len(values))
     return both, replace(labels, values=values), replace(rows, test=places)
 
 
-def _texts(text: Text, test: Table) -> Text:
+def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
     if test.text is None:  # a table has one where it was asked for
         raise DataError(f"no column {text.name!r}", where=test.where)
-    return replace(text, values=np.concatenate((text.values, test.text.values)))
+    return test.text.values
 
 
-def _arrays(x: NDArray[Any], test: Table) -> NDArray[Any]:
+def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
     if test.x is None or test.x.shape[1:] != x.shape[1:]:
         found = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
         raise DataError(
@@ -83,7 +99,7 @@ def _arrays(x: NDArray[Any], test: Table) -> NDArray[Any]:
             where=test.where,
             hint="give the test rows in the same form",
         )
-    return np.concatenate((x, test.x))
+    return test.x
 
 
 def _same(raw: RawColumn, test: Table) -> RawColumn:

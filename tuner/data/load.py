@@ -20,7 +20,8 @@ from tuner.data.features import Features as Learned
 from tuner.data.features import learn
 from tuner.data.folding import divisions
 from tuner.data.gathered import Features, Gathered, Pool
-from tuner.data.held import among, append, final_rows, without_test
+from tuner.data.held import among, append, check_fits, final_rows, without_test
+from tuner.data.identity import Identity, file_digest, identify
 from tuner.data.labels import Labels, encode
 from tuner.data.narrow import give_back
 from tuner.data.spec import DataSpec
@@ -33,9 +34,9 @@ from tuner.errors import DataError, nearest
 def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataSet:
     """Read, divide and prepare; the same specification and rows give the same data set.
 
-    The test rows are set aside: their features are in no statistic, no check and no tensor of the
-    result. Their labels are used to know the classes and to divide each class alike; of those in a
-    file of their own, not even that.
+    The test rows are set aside: their features are in no statistic and no tensor of the result, and
+    in no check but whether those in a file of their own fit the others. Labels are used to know the
+    classes and to divide each class alike; of those in a file of their own, not even that.
 
     Args:
         spec: what a study file says.
@@ -48,20 +49,22 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     rows where their numbers differ by a shift and a scale alone; else each has a copy.
 
     Raises:
-        DataError: the data does not exist, cannot be read, or does not fit; with `final`, there
-            are no test rows, or they have a class or lack a column.
+        DataError: the data does not exist, cannot be read, or does not fit; the test rows of a file
+            of their own have another class or lack a column; with `final`, there are no test rows.
     """
     preprocessing.lookup(spec.preprocessing)
     table = _read(spec, folder)
     _check_named(table, spec)
     labels = encode(table, spec.task)
     folds = divisions(table, labels, spec)
+    test = files.read_test(spec, folder, _texts(table, spec)) if table.held else None
+    identity = _identity(table, labels, folds, test, spec, folder)
     if final:
         rows = folds[-1]
-        if table.held:
-            test = files.read_test(spec, folder, _texts(table, spec))
+        if test is not None:
             table, labels, rows = append(table, labels, rows, test)
         folds = (final_rows(rows),)
+    del test
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
     kept: Places = np.arange(len(labels.values))
     if columns and spec.path is not None:
@@ -74,7 +77,28 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     rows_of = _rows(table, learned, folds, kept)
     del table, columns  # _rows has them, and lets go of them first
     *rest, last = map(partial(_prepared, source), folds, learned, rows_of)
-    return replace(last, rest=tuple(rest))
+    return replace(last, rest=tuple(rest), identity=identity)
+
+
+def _identity(
+    table: Table,
+    labels: Labels,
+    folds: tuple[Rows, ...],
+    test: Table | None,
+    spec: DataSpec,
+    folder: Path,
+) -> Identity:
+    """Of the rows as they were read, and of the word vectors."""
+    held = None if test is None else (test, check_fits(table, labels, test))
+    found, named = identify(table, labels, folds, held), _vectors_of(spec, folder)
+    return found if named is None else replace(found, vectors=file_digest(named))
+
+
+def _vectors_of(spec: DataSpec, folder: Path) -> Path | None:
+    """The file with the word vectors, where one is named."""
+    given = spec.vectors or ""
+    named = files.expanded(given, "data.vectors", folder)
+    return files.find(given, "data.vectors", folder) if named else None
 
 
 @dataclass(frozen=True)
@@ -174,10 +198,10 @@ def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
 
 def _with_vectors(known: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
     """The words with their vectors, where a file is named."""
-    named = spec.vectors or ""
-    if known is None or not files.expanded(named, "data.vectors", folder):
+    file = None if known is None else _vectors_of(spec, folder)
+    if known is None or file is None:
         return known
-    found = vectors.read(files.find(named, "data.vectors", folder), known.words)
+    found = vectors.read(file, known.words)
     special = np.zeros((SPECIAL, found.shape[1]), dtype=np.float32)
     return replace(known, vectors=torch.from_numpy(np.concatenate((special, found))))
 

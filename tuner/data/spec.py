@@ -25,6 +25,9 @@ APART = (
 )
 """Keys of a study file that do not go together: each says otherwise where rows belong, or what they
 are."""
+DIVISIONS = (1, 2)
+"""Rules by which rows are divided: the first shuffles them anew where rows are appended; by the
+second those that were there stay where they are."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
 """Keys that mean nothing without a column of text."""
 
@@ -64,6 +67,8 @@ class DataSpec:
         max_length: a text is cut after so many words and signs.
         drop: columns that are no features.
         keep: columns that are features although they look like identifiers.
+        division: by which rule rows are divided, of DIVISIONS. No key of a study file: a study that
+            is stored keeps the rule that it began with.
     """
 
     source: str | None = None
@@ -88,6 +93,7 @@ class DataSpec:
     max_length: int = 256
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    division: int = DIVISIONS[-1]
 
     def __post_init__(self) -> None:
         self._check_origin()

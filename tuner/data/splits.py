@@ -1,9 +1,9 @@
 """Which rows are for training, for validation and for the test.
 
-Each row draws one random number from the seed and its own position; the order of these numbers
-decides. The raw stream of PCG64 is the same in every version of NumPy, so workers on several
-machines divide alike. The test rows are taken first: another share for validation never moves a
-row between the test and the search.
+The raw stream of PCG64 is the same in every version of NumPy, so workers on several machines divide
+alike. The test rows are taken first: another share for validation never moves a row between the
+test and the search. By the first of DIVISIONS each row draws one random number from the seed and
+its own position, and the order of these numbers decides; ``stable`` has the second.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import stable
 from tuner.data.labels import Labels
 from tuner.data.spec import DataSpec
 from tuner.errors import DataError
@@ -30,6 +31,11 @@ class Rows:
     train: Places
     validation: Places
     test: Places
+
+    @classmethod
+    def of(cls, part: NDArray[Any]) -> Rows:
+        """By what each row is: 0, 1 or, for the test, 2."""
+        return cls(*(np.flatnonzero(part == kind) for kind in range(3)))
 
     @property
     def searched(self) -> Places:
@@ -58,6 +64,8 @@ def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
         _check_classes(sizes, labels.classes, spec, where)
     else:
         _check_rows(len(group), spec, where)
+    if spec.division > 1:
+        return Rows.of(stable.parts(labels, spec))
     kinds = 2 + (spec.test > 0)
     test = np.minimum(share(sizes, spec.test), sizes - (kinds - 1))
     validation = np.minimum(share(sizes, spec.validation), sizes - test - 1)

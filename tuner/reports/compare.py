@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuner.data.identity import alike
 from tuner.errors import UsageError
 from tuner.reports.facts import Entry, Facts, read_facts
 from tuner.reports.numbers import numbers
@@ -13,6 +14,7 @@ from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import chosen_of
 from tuner.space import Config
 from tuner.views.answers import unfinished
+from tuner.worker.job import DIVISION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +157,8 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
     keys = rows[0].keys() | set[str]().union(*rows)
     if differ := sorted(k for k in keys if len({repr(each.get(k)) for each in rows}) > 1):
         notes.append(f"The rows differ, so nothing is ranked: {', '.join(differ)} of [data].")
+    elif not _alike(found):
+        notes.append("The rows differ, so nothing is ranked: the data was other for each study.")
     if len({side.measured for side in sides if side.value is not None}) > 1:
         missing = ", ".join(side.study for side in sides if side.measured == "search")
         notes.append(f"Some are confirmed and some are not: `tuner confirm` first for {missing}.")
@@ -167,6 +171,13 @@ ROWS = (
 )
 """What decides about rows and where they belong. Which features are taken, and how they are
 prepared, may differ: that is what studies are compared for."""
+
+
+def _alike(found: Sequence[Facts]) -> bool:
+    """Whether nothing that is kept of the rows says that they are others, or divided otherwise."""
+    kept = [facts.study.kept for facts in found if facts.study.kept is not None]
+    rules = {each[DIVISION] for each in kept}
+    return len(rules) < 2 and all(alike(kept[0], each) for each in kept)
 
 
 def _rows(facts: Facts) -> dict[str, Any]:

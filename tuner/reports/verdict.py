@@ -9,6 +9,7 @@ from tuner.metrics import limits
 from tuner.reports.answers import Confirmation, Estimate, tested
 from tuner.reports.facts import Entry, Facts
 from tuner.space import format_value
+from tuner.storage.studies import ADOPTED
 from tuner.study.trials import left_out_words
 from tuner.views.answers import interval, unfinished
 from tuner.views.format import difference, number, several
@@ -27,7 +28,7 @@ def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     """By the test split where it was measured, else by validation over seeds."""
     split, mine, other = tested(found)
     rows = {
-        "test": "rows of the test split, which the search never saw",
+        "test": "rows of the test split" + (", which the search never saw" * _identified(facts)),
         "validation": facts.study.measured_on,
     }[split]
     first = (
@@ -49,6 +50,12 @@ def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.too_few.items())
     said = [f"The confirmation is {left}."] if left else []
     return (*said, *([f"Not compared, with too few seeds: {waiting}."] if waiting else []))
+
+
+def _identified(facts: Facts) -> bool:
+    """Whether the rows of the search are known to be those of the test's reader."""
+    kept = facts.study.kept
+    return kept is not None and ADOPTED not in kept
 
 
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:

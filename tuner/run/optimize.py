@@ -15,7 +15,7 @@ import torch
 from tuner.allowed import allowing, of_person
 from tuner.run.options import RunOptions
 from tuner.run.places import Crew, Order, Place, Say, place_of
-from tuner.run.prepare import find_study, join, prepared
+from tuner.run.prepare import find_study, join, prepared, remembered
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
@@ -64,7 +64,7 @@ def _optimize(
 ) -> Snapshot:
     quiet()
     begun = time.monotonic()
-    job = prepared(study)
+    job = prepared(remembered(study, options.storage))
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     artifact_store(storage, options.artifacts)  # a place that cannot be is named first

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from tuner.allowed import allowing, of_person
+from tuner.data.spec import DIVISIONS
 from tuner.errors import UsageError
-from tuner.run.prepare import load_job
+from tuner.run.prepare import DATA, load_job
 from tuner.study import Study
 from tuner.study import load as load_study
 from tuner.training.folds import training
 from tuner.training.own import check_batches
-from tuner.worker.job import Job
+from tuner.worker.job import DIVISION, Job, check_rows
 
 
 def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     """A plain Optuna objective of a study or its name: suggests, trains, reports, prunes.
 
+    An Optuna study keeps what identifies the rows in its user attributes, like a study of tuner's.
+
     Raises:
         UsageError: when called, if the Optuna study's direction is not the metric's.
+        DataError: when called, if the Optuna study has trials that were trained on other rows.
 
     >>> import optuna, tuner  # doctest: +SKIP
     >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
@@ -31,13 +38,22 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     with allowing(rules):
         job = load_job(study)
         check_batches(job.study, job.data, job.metric)
+        jobs = {DIVISIONS[-1]: job}
 
     def train(trial: optuna.Trial) -> float:
         with allowing(rules):
             return run(trial)
 
     def run(trial: optuna.Trial) -> float:
-        _check_direction(trial, job)
+        _check_direction(trial, jobs[DIVISIONS[-1]])
+        known, rule = _known(trial)
+        if rule not in jobs:  # an Optuna study that began when rows were divided otherwise
+            data = replace(jobs[DIVISIONS[-1]].spec, division=rule)
+            jobs[rule] = load_job(replace(study, data=data))
+        job = jobs[rule]
+        if known is None and job.record is not None:
+            known = _keep(trial, job.record)
+        check_rows(study, job.data, known)
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
         config = study.sample(trial)
@@ -49,6 +65,27 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         return trainer.result.value
 
     return train
+
+
+def _known(trial: optuna.Trial) -> tuple[dict[str, Any] | None, int]:
+    """What a trial's study keeps of the rows, and the rule by which they are divided."""
+    study = getattr(trial, "study", None)  # a FixedTrial belongs to none
+    if study is None:
+        return None, DIVISIONS[-1]
+    known: dict[str, Any] | None = study.user_attrs.get(DATA)
+    if known is not None:
+        return known, known[DIVISION]
+    earlier = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return None, DIVISIONS[0 if any("seed" in each.user_attrs for each in earlier) else -1]
+
+
+def _keep(trial: optuna.Trial, record: dict[str, Any]) -> dict[str, Any]:
+    study = getattr(trial, "study", None)
+    if study is None:
+        return record
+    study.set_user_attr(DATA, record)
+    found: dict[str, Any] = study.user_attrs[DATA]  # or that of somebody at the same moment
+    return found
 
 
 def _check_direction(trial: optuna.Trial, job: Job) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
+from tuner.data.spec import DIVISIONS
 from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.storage import OPEN, Storage, open_existing, open_storage, studies
 from tuner.study import Study, parse
@@ -16,9 +19,14 @@ from tuner.study.fingerprint import canonical, changed_keys, fingerprint
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.private import resolved
 from tuner.training.own import check_batches, check_factories
-from tuner.worker.job import AnyJob, Job, ObjectiveJob
+from tuner.worker.job import DIVISION, AnyJob, Job, ObjectiveJob, check_rows
 
-SPEC, FINGERPRINT = studies.SPEC, studies.FINGERPRINT
+SPEC, FINGERPRINT, DATA, ADOPTED = (
+    studies.SPEC,
+    studies.FINGERPRINT,
+    studies.DATA,
+    studies.ADOPTED,
+)
 
 
 def stored_studies(storage: Storage) -> dict[str, int]:
@@ -41,8 +49,52 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
         raise StudyFileError(
             f"the database holds no study {name!r}", where=storage.url, hint=nearest(name, known)
         )
-    spec = json.loads(storage.get_study_user_attrs(known[name])[SPEC])
-    return parse(name, spec), known[name]
+    attrs = storage.get_study_user_attrs(known[name])
+    study = parse(name, json.loads(attrs[SPEC]))
+    return _remembered(study, attrs, storage, known[name]), known[name]
+
+
+def remembered(study: Study, url: str) -> Study:
+    """A study with what the database keeps of its rows, where it holds this one."""
+    storage = open_existing(url)
+    if storage is None or study.data is None:
+        return study
+    known = stored_studies(storage).get(study.name)
+    attrs = {} if known is None else storage.get_study_user_attrs(known)
+    if known is None or attrs[FINGERPRINT] != fingerprint(study.document):
+        return study  # it is new, or another one: whoever joins says so
+    return _remembered(study, attrs, storage, known)
+
+
+def _remembered(study: Study, attrs: Mapping[str, Any], storage: Storage, study_id: int) -> Study:
+    """The rows of a study that began before anything was kept of them are divided as they were."""
+    if study.data is None:
+        return study
+    kept, division = attrs.get(DATA), DIVISIONS[-1]
+    if kept is not None:
+        division = kept[DIVISION]
+    elif _begun(storage, study_id):
+        division = DIVISIONS[0]
+    return replace(study, kept=kept, data=replace(study.data, division=division))
+
+
+def _begun(storage: Storage, study_id: int) -> bool:
+    progress = storage.progress(study_id)
+    return progress.finished + progress.failed + progress.running > 0
+
+
+def kept(storage: Storage, job: AnyJob) -> AnyJob:
+    """The job, once the database keeps what identifies its rows; whoever comes first writes it.
+
+    Raises:
+        DataError: somebody else came first, with other rows.
+    """
+    if not isinstance(job, Job) or job.study.kept is not None or job.record is None:
+        return job
+    adopted = {ADOPTED: True} if _begun(storage, job.study_id) else {}
+    found = storage.keep_data(job.study_id, {**job.record, **adopted})
+    check_rows(job.study, job.data, found)
+    return replace(job, study=replace(job.study, kept=found))
 
 
 def find_study(name: str | Study, url: str, seed: int | None = None) -> Study:
@@ -72,7 +124,7 @@ def load_job(study: Study, study_id: int = -1) -> Job:
     """Reads the data and checks that it is what the study needs.
 
     Raises:
-        DataError, StudyFileError: it is not.
+        DataError, StudyFileError: it is not, or its rows are not those that the study began with.
         UsageError: an objective of somebody's own brings all of it.
     """
     if study.data is None:
@@ -87,6 +139,7 @@ def load_job(study: Study, study_id: int = -1) -> Job:
     }
     assert study.data is not None
     data = variants[study.data.preprocessing]
+    check_rows(study, data, study.kept)
     study.check_fit(data)
     metric = study.metric_for(data.target.task)
     check_factories(study, data, metric)
@@ -112,6 +165,7 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
 
     Raises:
         StudyFileError: the database holds another study of that name.
+        DataError: it has this one, with other rows.
         UsageError: the study hands out no trials; nothing is written.
     """
     study, document = job.study, job.study.document
@@ -123,6 +177,7 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
         spec=canonical(document),
         fingerprint=fingerprint(document),
         budget=trials or study.search.trials,
+        data=_new_record(job),
     )
     _refuse_closed(storage, study, study_id)
     attrs = storage.get_study_user_attrs(study_id)
@@ -134,12 +189,19 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
             where=study.name,
             hint="give the changed study a name of its own, or undo the change",
         )
+    job = kept(storage, replace(job, study_id=study_id))
     wanted = trials or study.search.trials
     if trials or before.get("search", {}).get("trials", 60) != wanted:
         storage.set_budget(study_id, wanted)
     if canonical(before) != canonical(document):
         storage.set_study_user_attr(study_id, SPEC, canonical(document))
-    return replace(job, study_id=study_id)
+    return job
+
+
+def _new_record(job: AnyJob) -> dict[str, Any] | None:
+    """What a study that is new keeps of its rows."""
+    new = isinstance(job, Job) and job.spec.division == DIVISIONS[-1]
+    return job.record if new and isinstance(job, Job) else None
 
 
 def _refuse_foreign(storage: Storage, study: Study) -> None:
@@ -169,4 +231,4 @@ def submit(
     """Puts a study into the database for workers to find; its id."""
     study = find_study(name, url)
     with allowing(of_person(allow, study.folder)):
-        return join(open_storage(url), prepared(study), trials).study_id
+        return join(open_storage(url), prepared(remembered(study, url)), trials).study_id

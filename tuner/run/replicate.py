@@ -19,12 +19,13 @@ from tuner.errors import TrainingError, UsageError, nearest
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
-from tuner.run.prepare import load_job, stored_study
+from tuner.run.prepare import kept, load_job, stored_study
 from tuner.run.publish import Publisher
 from tuner.storage import OPEN, Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
 from tuner.views.snapshot import Snapshot
+from tuner.worker import Job
 
 Watch = Callable[[Snapshot], None]
 
@@ -129,7 +130,9 @@ class Held:
         self.storage = opened(options.storage)
         study, study_id = stored_study(self.storage, name)
         with allowing(of_person(options.allow)):
-            self.job = load_job(study, study_id)
+            job = kept(self.storage, load_job(study, study_id))
+        assert isinstance(job, Job)
+        self.job = job
         self.direction = self.job.metric.direction
         self.sign = 1 if self.direction == "maximize" else -1
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)

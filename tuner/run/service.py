@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tuner.errors import StorageError, TrainingError, TunerError
-from tuner.run.prepare import stored_study
+from tuner.run.prepare import kept, stored_study
 from tuner.storage import PAUSED, Progress
 from tuner.study import Study
 from tuner.worker import AnyJob, Worker
@@ -88,7 +88,8 @@ class Service:
 
     def _bench(self, name: str) -> Bench:
         study, study_id = self.worker.patiently(lambda: stored_study(self.worker.storage, name))
-        bench = self.worker.bench(self.read(study, study_id))
+        job = self.read(study, study_id)
+        bench = self.worker.bench(self.worker.patiently(lambda: kept(self.worker.storage, job)))
         self.say(f"serving {name}")
         self.refused.discard(name)
         return bench

@@ -14,12 +14,16 @@ from tuner.storage import schema, sql
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Update
 from tuner.storage.puts import Put
 
-SUBMITTED, BUDGET, COPIED = "submitted", "budget", "copied"
+SUBMITTED, BUDGET, COPIED, ADOPTED = "submitted", "budget", "copied", "adopted"
 CLAIMED, LOST, RELEASED, ENDED = "claimed", "lost", "released", "ended"
 STARTED, LEFT, OUTAGE = "started", "left", "outage"
 OF_STATE = {OPEN: "resumed", PAUSED: "paused", STOPPED: "stopped"}
-KINDS = (SUBMITTED, BUDGET, COPIED, CLAIMED, LOST, RELEASED, ENDED, STARTED, LEFT, OUTAGE)
-"""And those of ``OF_STATE``. LOST names the earlier holder as its worker and the next in `by`;
+KINDS = (
+    *(SUBMITTED, BUDGET, COPIED, ADOPTED),
+    *(CLAIMED, LOST, RELEASED, ENDED, STARTED, LEFT, OUTAGE),
+)
+"""And those of ``OF_STATE``. ADOPTED: what identifies its rows was kept when it had trials already.
+LOST names the earlier holder as its worker and the next in `by`;
 OUTAGE has the `seconds` that the database did not answer a worker, told once it did again."""
 
 Row = dict[str, Any]

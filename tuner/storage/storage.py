@@ -74,6 +74,7 @@ class Storage(Leasing):
         spec: str,
         fingerprint: str,
         budget: int,
+        data: Mapping[str, Any] | None = None,
     ) -> int:
         """Create the study or join it, whoever comes first; its id.
 
@@ -82,11 +83,18 @@ class Storage(Leasing):
         Args:
             direction: "minimize" or "maximize".
             budget: complete and pruned trials that make the study finished.
+            data: what identifies its rows.
         """
-        attrs = {studies.SPEC: spec, studies.FINGERPRINT: fingerprint}
+        attrs: dict[str, Any] = {studies.SPEC: spec, studies.FINGERPRINT: fingerprint}
+        attrs |= {studies.DATA: data} if data is not None else {}
         toward = StudyDirection[direction.upper()]
         with self.database.write() as connection:
             return studies.join(connection, name, toward, metric, attrs, budget)
+
+    def keep_data(self, study_id: int, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what identifies a study's rows, whoever comes first; what is kept."""
+        with self.database.write() as connection:
+            return studies.keep_data(connection, study_id, record)
 
     def set_budget(self, study_id: int, budget: int) -> None:
         with self.database.write() as connection:

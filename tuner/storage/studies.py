@@ -23,8 +23,12 @@ USER_ATTRS: Table = models.StudyUserAttributeModel.__table__
 SYSTEM_ATTRS: Table = models.StudySystemAttributeModel.__table__
 HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
 METRIC_NAMES = "study:metric_names"
-SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
-"""User attributes: the study file in full, and what tells apart studies of one name."""
+SPEC, FINGERPRINT, DATA = "tuner:spec", "tuner:fingerprint", "tuner:data"
+"""User attributes: the study file in full, what tells apart studies of one name, and what tells
+apart the rows that they are trained on."""
+ADOPTED = "adopted"
+"""What a record of rows says that was made when trials had been trained already, on rows that
+nothing is known of."""
 NAME_LETTERS = models.MAX_INDEXED_STRING_LENGTH
 MISSING = "Record does not exist."
 
@@ -124,7 +128,7 @@ def join(
     name: str,
     direction: StudyDirection,
     metric: str,
-    user_attrs: Mapping[str, str],
+    user_attrs: Mapping[str, Any],
     budget: int,
 ) -> int:
     """Create a study or add what it lacks; nothing that it has is overwritten."""
@@ -141,6 +145,20 @@ def join(
     if new.scalar() is not None:
         events.add(connection, events.row(events.SUBMITTED, study_id, budget=budget))
     return study_id
+
+
+def keep_data(connection: Connection, study_id: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what identifies a study's rows, if nobody did before; what is kept."""
+    require(connection, study_id, lock=True)
+    known: dict[str, Any] | None = attrs(connection, USER_ATTRS, study_id).get(DATA)
+    if known is not None:
+        return known
+    _keep(connection, USER_ATTRS, study_id, [(DATA, record)])
+    if record.get(ADOPTED):
+        why = "nothing was known of the rows of earlier trials; these are taken to be theirs"
+        told = {"rows": record["rows"], "why": why}
+        events.add(connection, events.row(events.ADOPTED, study_id, **told))
+    return dict(record)
 
 
 def _keep(

@@ -63,6 +63,7 @@ class Study:
         nodes: every leaf, in the order in which it is sampled.
         document: what the study file says, as plain JSON values.
         folder: where relative paths of the data are looked for first.
+        kept: what a database keeps to identify the rows; none where it keeps nothing.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Study:
     search: SearchSettings
     document: Mapping[str, Any] = field(repr=False)
     folder: Path = Path()
+    kept: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     step: ClassVar[str] = "epoch"
     """What a report is of, in words."""

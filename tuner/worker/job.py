@@ -5,15 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 
 from tuner.data import DataSet, DataSpec, load
+from tuner.errors import DataError
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
 from tuner.study import Study
 from tuner.study.objective import ObjectiveStudy
+
+DIVISION = "division"
+"""In a record of rows, the rule by which they are divided."""
+
+
+def check_rows(study: Study, data: DataSet, known: Mapping[str, Any] | None) -> None:
+    """Raises DataError where the rows are others than those of a record; without one they are not.
+
+    Args:
+        known: as ``Job.record`` gives it.
+    """
+    if known is None or data.identity is None:
+        return
+    differs = data.identity.differs(known)
+    if differs:
+        raise DataError(
+            f"the data differs from what the study began with: {differs}",
+            where=f"{study.name}: {data.identity.where}",
+            hint="restore it; or search it as it is now as another study: give the study file "
+            "another name",
+        )
 
 
 @dataclass(frozen=True)
@@ -79,10 +102,19 @@ class Job:
         by ``preprocessing``.
 
         Raises:
-            DataError: there are no test rows.
+            DataError: there are no test rows, or the rows are others than those of ``data``.
         """
         variants, folder = self.study.data_variants(), self.study.folder
-        return {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
+        found = {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
+        for data in found.values():
+            check_rows(self.study, data, self.record)
+        return found
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """What identifies the rows, for a database; none where they came from no source."""
+        identity = self.data.identity
+        return None if identity is None else {**identity.record(), DIVISION: self.spec.division}
 
     def seed(self, number: int) -> int:
         """A trial's seed, 32 bits so that every dashboard shows it exactly."""

@@ -10,7 +10,7 @@ from tuner.allowed import allowing, of_operator
 from tuner.logs import note
 from tuner.run.options import devices
 from tuner.run.places.errand import Errand
-from tuner.run.prepare import prepared, stored_study
+from tuner.run.prepare import kept, prepared, stored_study
 from tuner.run.process import child_leaving, deadline_of, open_worker, telling, work
 from tuner.storage import opened
 from tuner.worker import AnyJob
@@ -35,7 +35,7 @@ def main(said: Connection) -> None:
 def _job(errand: Errand) -> AnyJob:
     storage = opened(errand.url)
     try:
-        return prepared(*stored_study(storage, errand.study))
+        return kept(storage, prepared(*stored_study(storage, errand.study)))
     finally:
         storage.close()
 

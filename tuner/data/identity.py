@@ -1,0 +1,344 @@
+"""Which rows a study was trained on, in a kilobyte; and what differs where others are read.
+
+Each row becomes 64 bits by what was read of it, before preprocessing: numbers as float64, text by
+its letters, a label by its class or number. Neither the file's place nor its quotes, its line ends
+or the types of its columns matter; the order of the rows does, since it decides which row is in
+which split, and so does the order of the columns, which a network's inputs follow.
+
+A sketch of all rows (an invertible Bloom lookup table: Goodrich and Mitzenmacher 2011) says
+exactly how many were added and removed, as long as these are few; its size is always the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data.labels import Labels
+from tuner.data.layout import opened
+from tuner.data.mapped import let_go
+from tuner.data.raw import RawColumn
+from tuner.data.splits import Rows
+from tuner.data.table import Table
+
+Words = NDArray[np.uint64]
+
+NUMBERS = 2**16
+"""That are worked on at a time."""
+MISSING = 0x9E3779B97F4A7C15
+"""In place of a number or text that is not there."""
+NAMED = 600
+"""Letters that the names of all columns may take to be kept; of more there is a digest."""
+CELLS, TABLES = 22, 3
+"""Of the sketch: a row is in one cell of each table."""
+WORD = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """What identifies the rows of a study.
+
+    Attributes:
+        where: the file or function, for messages.
+        columns: names of the features; empty for an array.
+        hashes: of each row with its label, in order; test rows of a second file come last.
+        inputs, labels: digests of the rows without their labels, and of these alone.
+        parts: how many rows each split has, and a digest of them.
+        vectors: a digest of the word vectors; empty without them.
+    """
+
+    where: str
+    columns: tuple[str, ...]
+    hashes: Words = field(repr=False)
+    inputs: str
+    labels: str
+    parts: Mapping[str, str]
+    vectors: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """As plain values that a database keeps."""
+        named = sum(map(len, self.columns)) <= NAMED
+        found = {
+            "rows": len(self.hashes),
+            "columns": list(self.columns) if named else len(self.columns),
+            "names": _digest_of("\n".join(self.columns)),
+            "digest": _digest(self.hashes),
+            "inputs": self.inputs,
+            "labels": self.labels,
+            "parts": dict(self.parts),
+            "sketch": base64.b85encode(_sketch(self.hashes)).decode(),
+        }
+        return {**found, "vectors": self.vectors} if self.vectors else found
+
+    def differs(self, known: Mapping[str, Any]) -> str:
+        """What is other than it was when a record was made, in words; empty if nothing is."""
+        now = self.record()
+        found = [*_columns(known, now), *self._rows(known, now)]
+        if known.get("vectors", "") != self.vectors:
+            found.append("the word vectors are others")
+        if not found and known["parts"] != now["parts"]:
+            found.append("the same rows are divided otherwise")
+        before = f" ({_rows(known['rows'])} then, {now['rows']:,} now)"
+        return ", ".join(found) + (before if found and known["rows"] != now["rows"] else "")
+
+    def _rows(self, known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+        if known["digest"] == now["digest"]:
+            return []
+        if known["names"] != now["names"]:  # each row is another then
+            return []
+        if 0 < known["rows"] < now["rows"]:
+            begun = _digest(self.hashes[: known["rows"]])
+            if begun == known["digest"]:
+                return [f"{_rows(now['rows'] - known['rows'])} added at the end"]
+        between = _between(known["sketch"], now["sketch"])
+        if known["inputs"] == now["inputs"]:
+            return [f"the labels of {_rows(between[0]) if between else 'many rows'} changed"]
+        if between is None:
+            return ["many rows are others"]
+        return _said(*between) or ["the same rows in another order"]
+
+
+def _said(added: int, removed: int) -> list[str]:
+    changed = min(added, removed)
+    counts = {"changed": changed, "added": added - changed, "removed": removed - changed}
+    return [f"{_rows(count)} {what}" for what, count in counts.items() if count]
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _columns(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What became of the columns."""
+    if known["names"] == now["names"]:
+        return []
+    before, after = known["columns"], now["columns"]
+    if not isinstance(before, list) or not isinstance(after, list):
+        count = [each if isinstance(each, int) else len(each) for each in (before, after)]
+        return [f"other columns ({count[0]:,} then, {count[1]:,} now)"]
+    lost, new = ([n for n in a if n not in b] for a, b in ((before, after), (after, before)))
+    found = [
+        f"column{'s' * (len(names) > 1)} {', '.join(map(repr, names[:5]))}"
+        f"{' and more' * (len(names) > 5)} {what}"
+        for names, what in ((new, "added"), (lost, "removed"))
+        if names
+    ]
+    return found or ["the columns are in another order"]
+
+
+def identify(
+    table: Table, labels: Labels, folds: Sequence[Rows], test: tuple[Table, Labels] | None
+) -> Identity:
+    """The identity of the rows of a table, and of the test rows that are in a second one."""
+    each = [(table, labels)] if test is None else [(table, labels), test]
+    found = [(_inputs(of), _labels(y)) for of, y in each]
+    inputs, ys = (np.concatenate(every) for every in zip(*found, strict=True))
+    hashes = _mixed(inputs + _odd("label") * ys)
+    last, count = folds[-1], len(labels.values)
+    held = last.test if test is None else np.arange(count, len(hashes))
+    kinds = {"train": last.train, "validation": last.validation, "test": held}
+    parts = {name: f"{len(rows)} {_digest(hashes[rows])}" for name, rows in kinds.items()}
+    if len(folds) > 1:
+        every = [_digest(hashes[rows.validation]) for rows in folds]
+        parts["folds"] = f"{len(folds)} {_digest_of(' '.join(every))}"
+    names = () if table.text is None else (table.text.name,)
+    columns = names or tuple(raw.name for raw in table.columns)
+    return Identity(table.where, columns, hashes, _digest(inputs), _digest(ys), parts)
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two studies' records are of the same rows, of which they may take other columns."""
+    keys = ["rows", "labels"] + ["digest"] * (one["names"] == other["names"])
+    return all(one[key] == other[key] for key in keys)
+
+
+def file_digest(file: Path) -> str:
+    """Of what is in a file, packed or not."""
+    with opened(file) as stream:
+        found = hashlib.blake2b(digest_size=WORD)
+        while block := stream.read(2**20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _digest(hashes: Words) -> str:
+    return hashlib.blake2b(hashes.astype("<u8").tobytes(), digest_size=WORD).hexdigest()
+
+
+def _digest_of(text: str) -> str:
+    encoded = text.encode(errors="surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=WORD).hexdigest()
+
+
+def _word(text: str) -> int:
+    found = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=WORD)
+    return int.from_bytes(found.digest(), "little")
+
+
+def _words(texts: Sequence[str]) -> Words:
+    return np.array([_word(text) for text in texts], dtype=np.uint64)
+
+
+def _odd(text: str) -> np.uint64:
+    return np.uint64(_word(text) | 1)
+
+
+def _mixed(values: Words) -> Words:
+    """Each number with its bits mixed, one to one (the finalizer of SplitMix64)."""
+    found = values ^ (values >> np.uint64(30))
+    found *= np.uint64(0xBF58476D1CE4E5B9)
+    found ^= found >> np.uint64(27)
+    found *= np.uint64(0x94D049BB133111EB)
+    found ^= found >> np.uint64(31)
+    return found
+
+
+def _summed(words: Words, keys: Words) -> Words:
+    """A number for each of the last axis of words [k, n], whose rows have keys [k]."""
+    found = words ^ (words >> np.uint64(32))
+    found *= keys[:, None]
+    found ^= found >> np.uint64(29)
+    return np.asarray(found.sum(axis=0, dtype=np.uint64))
+
+
+def _bits(numbers: NDArray[np.float64]) -> Words:
+    """The bits of numbers, in place; 0 and -0 are one, and so are all that are missing."""
+    numbers += 0.0
+    words = numbers.view(np.uint64)
+    missing = np.isnan(numbers)
+    if missing.any():
+        words[missing] = MISSING
+    return np.asarray(words)
+
+
+def _inputs(table: Table) -> Words:
+    """A number for each row without its label."""
+    if table.text is not None:
+        return _mixed(_words(table.text.values.tolist()))
+    if table.x is not None:
+        return _of_array(table.x)
+    found = np.zeros(len(table.y), dtype=np.uint64)
+    plain = [raw for raw in table.columns if _is_number(raw)]
+    coded = [(raw, _texts(raw)) for raw in table.columns if not _is_number(raw)]
+    size = min(len(found), NUMBERS // 8)
+    for start in range(0, len(found), size):
+        rows = slice(start, start + size)
+        _add_numbers(found[rows], plain, rows)
+        for raw, texts in coded:
+            words = texts[raw.values[rows].astype(np.int64)]
+            found[rows] += _summed(words[None], np.array([_odd(raw.name)]))
+    return found
+
+
+def _is_number(raw: RawColumn) -> bool:
+    return raw.categories is None and raw.values.dtype.kind != "b"
+
+
+def _texts(raw: RawColumn) -> Words:
+    """What the codes of a column mean; the last, which is that of -1, that nothing is there."""
+    texts = ["False", "True"] if raw.categories is None else raw.categories.tolist()
+    return np.append(_words(texts), np.uint64(MISSING))
+
+
+def _add_numbers(found: Words, columns: Sequence[RawColumn], rows: slice) -> None:
+    """Adds columns of numbers, as many at a time as few rows allow."""
+    most = max(1, NUMBERS // len(found))
+    for start in range(0, len(columns), most):
+        some = columns[start : start + most]
+        numbers = np.empty((len(some), len(found)))
+        for place, raw in zip(numbers, some, strict=True):
+            place[:] = raw.values[rows]
+        found += _summed(_bits(numbers), np.array([_odd(raw.name) for raw in some]))
+
+
+def _of_array(x: NDArray[Any]) -> Words:
+    """Of rows [N, ...]; bytes, as images have them, are taken eight at a time."""
+    found = np.empty(len(x), dtype=np.uint64)
+    width = math.prod(x.shape[1:])
+    words = -(-width // WORD) if x.dtype.itemsize == 1 else width
+    keys = np.random.PCG64(0).random_raw(words) | np.uint64(1)
+    size = max(1, NUMBERS // words)
+    for start in range(0, len(x), size):
+        some = x[start : start + size].reshape(-1, width)
+        if x.dtype.itemsize == 1:
+            packed = np.zeros((len(some), words * WORD), dtype=np.uint8)
+            packed[:, :width] = some.view(np.uint8)
+            of_rows = packed.view("<u8").astype(np.uint64, copy=False)
+        else:
+            of_rows = _bits(np.array(some, dtype=np.float64, order="C"))
+        found[start : start + size] = _summed(of_rows.T, keys)
+        let_go(x)
+    return found
+
+
+def _labels(labels: Labels) -> Words:
+    if labels.classes:
+        return np.asarray(_words(labels.classes)[labels.values])
+    return _bits(labels.values.astype(np.float64))
+
+
+def _keys(hashes: Words) -> Words:
+    """32 bits of each row, followed by 16 that follow from these."""
+    short = hashes >> np.uint64(32)
+    return np.asarray((short << np.uint64(16)) | (_mixed(short) >> np.uint64(48)))
+
+
+def _cells(keys: Words) -> NDArray[np.int64]:
+    """The cell of each key in each table [TABLES, n]."""
+    found = [_mixed(keys + np.uint64(i)) % np.uint64(CELLS) for i in range(TABLES)]
+    return np.array(found, dtype=np.int64).reshape(TABLES, -1) + CELLS * np.arange(TABLES)[:, None]
+
+
+def _sketch(hashes: Words) -> bytes:
+    """How many rows each cell has, in a byte, and the sum of their keys, in eight."""
+    keys = _keys(hashes)
+    counts, sums = np.zeros(CELLS * TABLES, np.uint8), np.zeros(CELLS * TABLES, np.uint64)
+    for cells in _cells(keys):
+        counts += np.bincount(cells, minlength=len(counts)).astype(np.uint8)
+        np.add.at(sums, cells, keys)
+    return counts.tobytes() + sums.astype("<u8").tobytes()
+
+
+def _between(before: str, after: str) -> tuple[int, int] | None:
+    """How many rows were added and removed, by two sketches; None where they are too many."""
+    many = CELLS * TABLES
+    known, now = (base64.b85decode(each) for each in (before, after))
+    if len(known) != len(now):
+        return None
+    counts = np.frombuffer(now[:many], np.uint8) - np.frombuffer(known[:many], np.uint8)
+    sums = np.frombuffer(now[many:], "<u8") - np.frombuffer(known[many:], "<u8")
+    left = list(zip(counts.view(np.int8).tolist(), sums.view(np.int64).tolist(), strict=True))
+    copies = _peeled(left)
+    if any(count or total for count, total in left):
+        return None
+    return sum(n for n in copies if n > 0), -sum(n for n in copies if n < 0)
+
+
+def _peeled(cells: list[tuple[int, int]]) -> list[int]:
+    """Takes keys out of the cells that hold one alone, until none does: how often each was there,
+    below zero where it is there no more."""
+    found = []
+    waiting = list(range(len(cells)))
+    while waiting:
+        at = waiting.pop()
+        count, total = cells[at]
+        key, rest = divmod(total, count) if count else (0, 1)
+        if rest or not 0 <= key < 2**48:
+            continue
+        short = np.array([key >> 16], dtype=np.uint64) << np.uint64(32)
+        places = _cells(_keys(short)).ravel().tolist()
+        if int(_keys(short)[0]) != key or at not in places:
+            continue
+        found.append(count)
+        for place in places:
+            cells[place] = cells[place][0] - count, cells[place][1] - count * key
+        waiting += places
+    return found
