@@ -19,7 +19,7 @@ from tuner.run.prepare import find_study, join, prepared
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
-from tuner.storage.claiming import LEASE_SECONDS
+from tuner.storage.lease import LEASE_SECONDS
 from tuner.study import Study
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob

@@ -24,7 +24,7 @@ from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.logs import gather, note
 from tuner.run.publish import Publisher
 from tuner.storage import artifact_store, open_storage
-from tuner.storage.claiming import LEASE_SECONDS
+from tuner.storage.lease import LEASE_SECONDS
 from tuner.worker import AnyJob, Worker
 from tuner.worker.patience import Patience
 from tuner.worker.signals import Leaving, StopRequested

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from optuna.trial import FrozenTrial
 
 from tuner.storage import claims, rows
-from tuner.storage.lease import Lease, Propose
+from tuner.storage.lease import LEASE_SECONDS, Lease, Propose
 from tuner.storage.mirror import Mirror
 from tuner.storage.trial_methods import TrialMethods
-
-LEASE_SECONDS = 30.0
 
 
 class Claiming(TrialMethods):
@@ -33,7 +31,7 @@ class Claiming(TrialMethods):
         all but one in vain.
 
         Raises:
-            KeyError: there is no such study.
+            MissingError: there is no such study.
             OutageError: the database does not answer.
         """
         found = self._guess(study_id)
