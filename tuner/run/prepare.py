@@ -8,7 +8,7 @@ from dataclasses import replace
 from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
 from tuner.errors import StudyFileError, UsageError, nearest
-from tuner.storage import OPEN, Storage, open_existing, open_storage, studies
+from tuner.storage import Storage, open_existing, open_storage, studies
 from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
@@ -23,11 +23,7 @@ SPEC, FINGERPRINT = studies.SPEC, studies.FINGERPRINT
 
 def stored_studies(storage: Storage) -> dict[str, int]:
     """Ids of the studies in the database that tuner made, by name."""
-    return {
-        frozen.study_name: frozen._study_id
-        for frozen in storage.get_all_studies()
-        if SPEC in storage.get_study_user_attrs(frozen._study_id)
-    }
+    return {name: study_id for name, (study_id, _) in storage.having(SPEC).items()}
 
 
 def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
@@ -36,13 +32,13 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
     Raises:
         StudyFileError: it holds none of that name.
     """
-    known = stored_studies(storage)
-    if name not in known:
-        raise StudyFileError(
-            f"the database holds no study {name!r}", where=storage.url, hint=nearest(name, known)
-        )
-    spec = json.loads(storage.get_study_user_attrs(known[name])[SPEC])
-    return parse(name, spec), known[name]
+    found = storage.having(SPEC, name)
+    if name not in found:
+        hint = nearest(name, stored_studies(storage))
+        what = f"the database holds no study {name!r}"
+        raise StudyFileError(what, where=storage.url, hint=hint)
+    study_id, spec = found[name]
+    return parse(name, json.loads(spec)), study_id
 
 
 def find_study(name: str | Study, url: str, seed: int | None = None) -> Study:
@@ -154,10 +150,10 @@ def _refuse_foreign(storage: Storage, study: Study) -> None:
 
 
 def _refuse_closed(storage: Storage, study: Study, study_id: int) -> None:
-    state = storage.progress(study_id).state
-    if state != OPEN:
+    progress = storage.progress(study_id)
+    if not progress.hands_out:
         raise UsageError(
-            f"the study is {state}",
+            f"the study is {progress.state}",
             where=study.name,
             hint=f"tuner resume --study {study.name} opens it again",
         )
