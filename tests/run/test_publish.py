@@ -109,10 +109,10 @@ def test_a_note_at_the_beginning_now_and_then_and_at_the_end(
 
 def test_what_says_nothing_new_is_not_written(storage: Storage, job: ObjectiveJob) -> None:
     store = artifact_store(storage)
-    assert publish(storage, store, job)
-    assert not publish(storage, store, job)
+    assert publish(storage, store, job.study, job.study_id)
+    assert not publish(storage, store, job.study, job.study_id)
     storage.set_study_state(job.study_id, "paused")
-    assert publish(storage, store, job)
+    assert publish(storage, store, job.study, job.study_id)
     assert "(paused)" in note_of(storage)
 
 

@@ -94,7 +94,7 @@ def read(connection: Connection, epochs: Epochs) -> Counts:
     trials = {i: Trials(each.over, each.begun) for i, each in shown.items()}
     reports, lost = epochs(connection, trials, running), _lost(connection, shown)
     return Counts(
-        studies=Counter(_standing(each) for each in found.values()),
+        studies=Counter(standing(each.state, each.budget, each.done) for each in found.values()),
         left_out=len(found) - len(shown),
         # A state that no trial is in is 0, not absent: an alert can be written for it.
         trials={
@@ -124,10 +124,6 @@ def _studies(connection: Connection) -> dict[int, _Study]:
     left = progress.interrupted(connection)
     found = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
     return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in found}
-
-
-def _standing(study: _Study) -> str:
-    return standing(None if study.state == FOREIGN else study.state, study.budget, study.done)
 
 
 def _study(

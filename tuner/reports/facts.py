@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -29,6 +29,9 @@ STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
+
+INTERRUPTED = "interrupted"
+"""The state of a trial that nobody is at until a worker goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -177,14 +180,14 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    answers = read_answers(storage, study)
+    answers, progress = read_answers(storage, study), storage.progress(study_id)
     ablation = answers.ablation
     facts = Facts(
         study=study,
         metric=metric,
         direction=direction,
-        entries=tuple(_entry(study, trial) for trial in trials),
-        progress=storage.progress(study_id),
+        entries=tuple(_entry(study, trial, progress.interrupted) for trial in trials),
+        progress=progress,
         storage=shown_url(storage.url),
         option=option,
         answers=answers,
@@ -199,12 +202,13 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
     return facts
 
 
-def _entry(study: Study, trial: FrozenTrial) -> Entry:
+def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Entry:
+    running = trial.state.name == "RUNNING"
     curve = {k: v for k, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)}
     value = trial.values[0] if trial.values else curve.get(max(curve, default=0))
     return Entry(
         number=trial.number,
-        state=STATES[trial.state.name],
+        state=INTERRUPTED if running and trial.number in interrupted else STATES[trial.state.name],
         value=value if value is not None and math.isfinite(value) else None,
         curve=curve,
         config=_config(study, trial.params),

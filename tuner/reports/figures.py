@@ -17,7 +17,12 @@ from tuner.views.trials import better
 CURVES, POINTS = 200, 60
 """Learning curves at most, and epochs of each."""
 MARKED = {"pruned": (PRUNED, 0.6), "complete": (COMPLETE, 0.8)}
-CURVED = {"pruned": (PRUNED, 0.45), "complete": (COMPLETE, 0.55), "running": (FAILED, 0.6)}
+CURVED = {
+    "pruned": (PRUNED, 0.45),
+    "complete": (COMPLETE, 0.55),
+    "running": (FAILED, 0.6),
+    INTERRUPTED: (FAILED, 0.6),
+}
 """States whose values are marked, and whose curves are drawn: with their colours and opacity."""
 Series = list[tuple[float, float, int]]
 

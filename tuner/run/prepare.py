@@ -123,6 +123,12 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
     _refuse_closed(storage, study, study_id)
     attrs = storage.get_study_user_attrs(study_id)
     before = json.loads(attrs[SPEC])
+    if attrs[FINGERPRINT] != fingerprint(document) and studies.REPLICATES in attrs:
+        raise StudyFileError(
+            f"`confirm` and `ablate` keep trainings of {attrs[studies.REPLICATES]} under this name",
+            where=study.name,
+            hint="rename the study file, or use another database",
+        )
     if attrs[FINGERPRINT] != fingerprint(document):
         differ = ", ".join(changed_keys(before, document))
         raise StudyFileError(

@@ -71,7 +71,7 @@ class Progress:
 
     Attributes:
         running: a worker is at them, or another program.
-        state: as `standing` says.
+        state: what the study was set to, made into what it is as `standing` says.
         interrupted: numbers of the trials that were given back or whose worker was lost, until
             another worker goes on with them.
     """
@@ -84,6 +84,9 @@ class Progress:
     waiting: int
     state: str
     interrupted: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", standing(self.state, self.budget, self.finished))
 
     @property
     def finished(self) -> int:
@@ -100,15 +103,12 @@ class Progress:
         return self.state not in (PAUSED, STOPPED)
 
 
-def standing(state: str | None, budget: int, finished: int) -> str:
-    """What a study is, wherever that is said: paused or stopped by somebody, finished, or open.
+def standing(state: str, budget: int, finished: int) -> str:
+    """What a study is, wherever that is said: as it was set to, but finished if its budget is met.
 
     Args:
-        state: what its row says; None is a study without one, which other programs made.
         finished: its complete and pruned trials.
     """
-    if state is None:
-        return FOREIGN
     return FINISHED if state == OPEN and finished >= budget > 0 else state
 
 

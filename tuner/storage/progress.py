@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import ColumnElement, Connection, Join, Select, bindparam, func, select
 
 from tuner.storage import rows, schema, sql, studies, terms
-from tuner.storage.lease import FOREIGN, OPEN, OpenStudy, Progress, Worker, standing
+from tuner.storage.lease import OPEN, OpenStudy, Progress, Worker
 
 RECENT = 20  # the pace is that of so many trials that ended last
 
@@ -23,21 +23,16 @@ def progress(connection: Connection, study_id: int) -> Progress:
     counts: dict[TrialState, int] = {state: int(n) for state, n in found}
     mine = _interrupted(connection.dialect.name), {"study_id": study_id}
     left = tuple(int(number) for number in connection.execute(*mine).scalars())
-    complete, pruned = counts.get(TrialState.COMPLETE, 0), counts.get(TrialState.PRUNED, 0)
     return Progress(
         budget=agreed.budget,
-        complete=complete,
-        pruned=pruned,
+        complete=counts.get(TrialState.COMPLETE, 0),
+        pruned=counts.get(TrialState.PRUNED, 0),
         failed=counts.get(TrialState.FAIL, 0),
         running=max(0, counts.get(TrialState.RUNNING, 0) - len(left)),
         waiting=counts.get(TrialState.WAITING, 0),
-        state=_standing(agreed, complete + pruned),
+        state=agreed.state,
         interrupted=left,
     )
-
-
-def _standing(agreed: terms.Terms, finished: int) -> str:
-    return standing(None if agreed.state == FOREIGN else agreed.state, agreed.budget, finished)
 
 
 @cache

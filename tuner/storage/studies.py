@@ -26,7 +26,8 @@ METRIC_NAMES = "study:metric_names"
 SPEC, FINGERPRINT = "tuner:spec", "tuner:fingerprint"
 """User attributes: the study file in full, and what tells apart studies of one name."""
 REPLICATES = "tuner:replicates"
-"""User attribute of a study of known configurations trained again: the study whose they are."""
+"""User attribute of a study that holds nothing but trainings of another one's configurations, for
+`confirm` and `ablate`: the study whose they are."""
 
 
 def missing(what: str = "the study") -> MissingError:

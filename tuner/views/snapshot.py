@@ -73,7 +73,7 @@ def snapshot(storage: Storage, study: Study, study_id: int, since: float, before
         progress=progress,
         baseline=baseline_of(study, trials),
         best=best,
-        running=tuple(running(study, trials)),
+        running=tuple(running(study, trials, progress.interrupted)),
         elapsed=elapsed,
         left=time_left(progress, elapsed, progress.finished - before),
         searched=study.shown({} if best is None else best.config),

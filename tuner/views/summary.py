@@ -31,7 +31,8 @@ def _headline(snapshot: Snapshot) -> str:
     if progress.met and not snapshot.ended:
         trials = several(progress.finished, "trial")
         return f"{name}: already complete: {trials}, budget {progress.budget}; {counts}"
-    return f"{name}: {done}, in {duration(snapshot.elapsed)}"
+    state = "" if progress.hands_out else f"; the study is {progress.state}"
+    return f"{name}: {done}, in {duration(snapshot.elapsed)}{state}"
 
 
 def _values(snapshot: Snapshot, best: Best) -> Table:
@@ -81,7 +82,9 @@ def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]
         found.append((f"tuner best{where}", "the configuration, ready to paste"))
         number_ = snapshot.best.number
         found.append((f"tuner retrain{where} --trial {number_}", "train it again"))
-    if not snapshot.progress.met:
+    if not snapshot.progress.hands_out:
+        found.append((f"tuner resume{where}", "opens it again"))
+    elif not snapshot.progress.met:
         found.append((f"tuner optimize{where}", "goes on"))
     else:
         more = larger(snapshot.progress.budget)
@@ -113,6 +116,7 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "pruned": progress.pruned,
         "failed": progress.failed,
         "running": progress.running,
+        "interrupted": len(progress.interrupted),
         "ended_in_this_run": len(snapshot.ended),
         "seconds": round(snapshot.elapsed, 3),
         "baseline": _as_json(snapshot.baseline),

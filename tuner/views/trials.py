@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -100,10 +100,12 @@ def _value(trial: FrozenTrial) -> float:
     return float((trial.values or [float("nan")])[0])
 
 
-def running(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Running]:
-    """The trials in training."""
+def running(
+    study: Study, trials: Sequence[FrozenTrial], interrupted: Container[int] = ()
+) -> Iterator[Running]:
+    """The trials in training; `interrupted` are numbers of those that nobody is at."""
     for trial in trials:
-        if trial.state.name == "RUNNING":
+        if trial.state.name == "RUNNING" and trial.number not in interrupted:
             config = study.config(trial.params)
             epoch = max(trial.intermediate_values, default=0)
             value = trial.intermediate_values.get(epoch)

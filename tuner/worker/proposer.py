@@ -14,7 +14,8 @@ from tuner.sampling import grid
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler
 from tuner.search.tpe import Past
-from tuner.worker.building import REPLICA, REPLICATES, repeated
+from tuner.storage.studies import REPLICATES
+from tuner.worker.building import REPLICA, repeated
 from tuner.worker.clock import Clock
 from tuner.worker.facts import repeated_facts
 from tuner.worker.job import Job
