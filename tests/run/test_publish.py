@@ -162,18 +162,25 @@ def test_where_nothing_is_written_no_more_look(
     assert trouble == "broken" or note_of(storage) == "all mine"
 
 
-def test_nothing_that_goes_wrong_reaches_the_worker(
-    storage: Storage, job: ObjectiveJob, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_nothing_that_goes_wrong_reaches_the_worker_and_it_is_said(
+    storage: Storage,
+    job: ObjectiveJob,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tell = Publisher(storage, artifact_store(storage))
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("whatever")
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, caplog.at_level("INFO", "tuner"):
         patch.setattr("tuner.run.publish.note", broken)
         tell(job)
         tell.finish(job)
+    said = [record.getMessage() for record in caplog.records]
+    what = "the note of small could not be brought up to date: RuntimeError: whatever"
+    assert said == [what, what]
     assert version(storage) == 0
     storage.delete_study(job.study_id)
     tell.finish(job)
