@@ -68,7 +68,7 @@ def storage(database_url: str) -> Iterator[Storage]:
 
 @pytest.fixture
 def make() -> Callable[..., int]:
-    """Makes a study of 12 trials with so many trained; a replica of another one, if that is said."""
+    """Makes a study of 12 trials with so many trained; of another one's trainings, if said."""
 
     def made(storage: Storage, name: str = "study", trials: int = 0, of: str | None = None) -> int:
         study_id = join(storage, name)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -31,6 +35,27 @@ class Child:
     device: str
     said: Connection
     term: Term = field(default_factory=Term)
+
+
+def _of_thread(main: Callable[[str, Connection], None], device: str, said: Connection) -> None:
+    """What runs in a process that another thread than the main one started.
+
+    It leaves at once when it is done: what a program does when it ends, such as to wait for the
+    threads of an executor, is for the process that has those threads.
+    """
+    code: object = 1
+    try:
+        main(device, said)
+        code = 0
+    except SystemExit as error:
+        code = error.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        said.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 class Pool:
@@ -76,7 +101,10 @@ class Pool:
 
     def _start(self, device: str) -> Child:
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=self._main, args=(device, theirs), daemon=True)
+        main = self._main
+        if threading.current_thread() is not threading.main_thread():
+            main = partial(_of_thread, main)
+        process = self._context.Process(target=main, args=(device, theirs), daemon=True)
         with signals_held_back():
             process.start()
         theirs.close()

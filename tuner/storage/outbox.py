@@ -59,6 +59,12 @@ class Outbox:
         self._thread = Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
+    def begin(self, lease: Lease) -> None:
+        """A lease that was just taken: what is known under its numbers is of a deleted study."""
+        with self._changed:
+            self._lost.discard(key(lease))
+            self._waiting.queue.pop(key(lease), None)
+
     def put(self, update: Update) -> None:
         """Queue an update; this process' samplers and pruners see it at once."""
         now = time.monotonic()

@@ -166,6 +166,7 @@ class Worker:
         lease = self._claim(bench)
         if lease is None:
             return False
+        self.outbox.begin(lease)
         told = partial(tell, study=bench.job.study.name, trial=lease.number, worker=self.holder)
         told("claimed", resumed=lease.resumed or None)
         with self.clock.measure("training"), self._limited(bench.job, lease):
