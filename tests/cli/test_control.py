@@ -62,9 +62,12 @@ def test_no_database_is_made_by_looking(tuner, empty: Path, command: str) -> Non
 
 def test_a_study_of_somebody_else_is_refused(tuner, place) -> None:
     optuna.create_study(study_name="foreign", storage=URL)
-    outcome = tuner("best", "--study", "foreign")
-    assert outcome.code == 2
-    assert "foreign" in outcome.stderr
+    for command in ("best", "pause"):
+        outcome = tuner(command, "--study", "foreign")
+        assert outcome.code == 2
+        assert "the database holds no study 'foreign' that tuner made" in outcome.stderr
+    found = json.loads(tuner("status", "--study", "foreign", "--json").stdout)["studies"]
+    assert found[0]["state"] == "foreign"
     assert "not made by tuner" in tuner("studies").stdout
 
 

@@ -35,7 +35,8 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
     found = storage.having(SPEC, name)
     if name not in found:
         hint = nearest(name, stored_studies(storage))
-        what = f"the database holds no study {name!r}"
+        foreign = any(each.study_name == name for each in storage.get_all_studies())
+        what = f"the database holds no study {name!r}{' that tuner made' if foreign else ''}"
         raise StudyFileError(what, where=storage.url, hint=hint)
     study_id, spec = found[name]
     return parse(name, json.loads(spec)), study_id
