@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from tuner.reports.axes import in_view, spread
-from tuner.reports.facts import Entry, Facts
+from tuner.reports.facts import INTERRUPTED, Entry, Facts
 from tuner.reports.style import BEST, COMPLETE, FADED, FAILED, PRUNED, blank
 from tuner.reports.time_spent import ended_in_order
 from tuner.views.trials import better
