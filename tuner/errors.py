@@ -53,6 +53,13 @@ class StorageError(UsageError):
     """The database cannot be reached, read or written, or holds something else."""
 
 
+class MissingError(TunerError, KeyError):
+    """What is asked of is not in the database, or no longer: somebody deleted it meanwhile.
+
+    Also a KeyError, which Optuna expects of a storage.
+    """
+
+
 class TrainingError(TunerError):
     """A trial cannot be trained."""
 

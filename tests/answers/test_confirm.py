@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from optuna.trial import TrialState
 import tuner
 from tuner.answers import confirm as confirming
 from tuner.data import load
-from tuner.errors import UsageError
+from tuner.errors import StudyFileError, UsageError
 from tuner.run import RunOptions, confirm, submit
 from tuner.run.prepare import stored_study
 from tuner.storage import open_storage
+from tuner.study import parse
 from tuner.training.plain import Trainer
 from tuner.views.best import record, view
 from tuner.worker.building import REPLICA
@@ -127,6 +129,31 @@ def test_a_training_that_failed_is_tried_again(searched: Any) -> None:
     again = [t for t in after[1:] if t.user_attrs[REPLICA] == first.user_attrs[REPLICA]]
     assert [t.state for t in again] == [TrialState.COMPLETE]
     assert again[0].user_attrs["seed"] == first.user_attrs["seed"]
+
+
+def test_a_study_of_somebodys_that_is_called_like_replicas_is_left_alone(searched: Any) -> None:
+    from tuner.answers import replicas
+    from tuner.run.prepare import join, load_job
+    from tuner.run.publish import bring_up_to_date
+
+    storage = open_storage(searched.url)
+    study, study_id = stored_study(storage, "small")
+    job = load_job(study, study_id)
+    own = join(storage, replace(job, study=parse("small:confirm", study.document)), None)
+    assert replicas.held(storage, "small", "confirm") is None
+    wanted = confirming.wanted(study, storage.get_all_trials(study_id), "maximize", 1, 1)
+    for _ in range(2):
+        made, held = replicas.enqueue(storage, study, job.metric, "confirm", wanted)
+        assert made.name == "small:confirm:2"
+    assert replicas.held(storage, "small", "confirm") == (made.name, held)
+    assert len(storage.get_all_trials(held)) == len(wanted)
+    assert storage.get_all_trials(own.study_id) == []
+    assert "tuner:replicates" not in storage.get_study_user_attrs(own.study_id)
+    bring_up_to_date(storage, made, held)
+    note = storage.get_study_system_attrs(held)["dashboard:note_str:0"]
+    assert "Trainings of known configurations of small, for `tuner confirm`" in note
+    with pytest.raises(StudyFileError, match="keep trainings of small under this name"):
+        join(storage, replace(job, study=parse(made.name, study.document)), None)
 
 
 def test_noise_in_the_test_rows_changes_nothing_but_the_final_numbers(

@@ -111,7 +111,8 @@ def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str],
     """What is wrong, and how many trials were interrupted."""
     wrong = []
     progress, trials = storage.progress(study_id), storage.get_all_trials(study_id)
-    if (progress.finished, progress.running, progress.failed) != (progress.budget, 0, 0):
+    counts = progress.finished, progress.running, progress.interrupted, progress.failed
+    if counts != (progress.budget, 0, (), 0):
         wrong.append(f"not exactly its budget: {progress}")
     if [trial.number for trial in trials] != list(range(len(trials))):
         wrong.append("numbers are missing")

@@ -238,7 +238,7 @@ def finish(storage: Any, seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         progress = [storage.progress(i) for i in stored_studies(storage).values()]
-        if all(each.met and not each.running for each in progress):
+        if all(each.met and not each.running and not each.interrupted for each in progress):
             return
         time.sleep(0.5)
 

@@ -62,9 +62,12 @@ def test_no_database_is_made_by_looking(tuner, empty: Path, command: str) -> Non
 
 def test_a_study_of_somebody_else_is_refused(tuner, place) -> None:
     optuna.create_study(study_name="foreign", storage=URL)
-    outcome = tuner("best", "--study", "foreign")
-    assert outcome.code == 2
-    assert "foreign" in outcome.stderr
+    for command in ("best", "pause"):
+        outcome = tuner(command, "--study", "foreign")
+        assert outcome.code == 2
+        assert "the database holds no study 'foreign' that tuner made" in outcome.stderr
+    found = json.loads(tuner("status", "--study", "foreign", "--json").stdout)["studies"]
+    assert found[0]["state"] == "foreign"
     assert "not made by tuner" in tuner("studies").stdout
 
 
@@ -91,11 +94,17 @@ def test_status_shows_workers(tuner, place) -> None:
 def test_pause_resume_stop(tuner, place) -> None:
     storage = open_storage(URL)
     study_id = storage.get_study_id_from_name("small")
-    for command, state in (("pause", "paused"), ("resume", "open"), ("stop", "stopped")):
+    for command, state in (("pause", "paused"), ("resume", "finished"), ("stop", "stopped")):
         outcome = tuner(command, "--study", "small", "--json")
         assert json.loads(outcome.stdout) == {"study": "small", "state": state}
         assert storage.progress(study_id).state == state
+        assert json.loads(tuner("status", "--json").stdout)["studies"][0]["state"] == state
+        note = storage.get_study_system_attrs(study_id)["dashboard:note_str:0"]
+        assert f"**4 of 4 trials** ({state})" in note
     assert "small is paused" in tuner("pause", "--study", "studies/small.toml").stdout
+    said = tuner("resume", "--study", "small").stdout
+    assert "small is open, and finished: " in said
+    assert "4 of 4 trials are finished" in said
 
 
 def test_the_study_in_the_database_is_that_of_its_file(tuner, place) -> None:

@@ -67,6 +67,23 @@ def test_everything_is_counted(worked: Storage, guard: Callable[..., Any]) -> No
     assert found[("tuner_database_up",)] == 1
 
 
+def test_what_is_finished_interrupted_or_lost_is_counted_so(
+    worked: Storage, guard: Callable[..., Any]
+) -> None:
+    ours = 'our "own"'
+    study_id = worked.get_study_id_from_name(ours)
+    worked.set_budget(study_id, 3)
+    with worked.database.write() as connection:
+        connection.execute(schema.leases.update().values(expires=1.0))
+        connection.execute(schema.workers.update().values(renewed=1.0))
+    found = read(guard().ask("/metrics"))
+    assert found["tuner_studies", "finished"] == 1
+    assert ("tuner_studies", "open") not in found
+    assert found["tuner_trials", "running", ours] == 0
+    assert found["tuner_trials", "interrupted", ours] == 1
+    assert found[("tuner_workers",)] == 0
+
+
 def test_the_best_of_each_direction_and_none_of_two_objectives(
     storage: Storage, guard: Callable[..., Any]
 ) -> None:

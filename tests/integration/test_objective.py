@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.run import submit
+from tuner.run import RunOptions, optimize, serve_with, submit
 
 STUDY = """\
 objective = "{module}:{function}"
@@ -81,6 +82,38 @@ def forever(trial):
     for step in range(1000):
         trial.report(1.0, step)
         time.sleep(0.02)
+
+
+def stops(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    if trial.number == 2:
+        trial.study.stop()
+        trial.report(x, 0)
+    return x
+
+
+def sleeps(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    if trial.number == 0:
+        time.sleep(60)
+    if trial.number == 1:
+        trial.report(0.25, 0)
+        time.sleep(60)
+    return x
+
+
+def hangs(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    if trial.number == 0:
+        sum(range(10**12))  # one step of Python, in which nothing else of its process runs
+    if trial.number == 1:
+        trial.report(0.25, 0)
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                pass
+    return x
 """
 MODULE = "own_objectives"
 
@@ -89,6 +122,7 @@ MODULE = "own_objectives"
 def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TUNER_ALLOW", raising=False)
+    monkeypatch.setenv("TUNER_SPOOL", str(tmp_path / "spool"))
     sys.modules.pop(MODULE, None)  # another test's
     (tmp_path / f"{MODULE}.py").write_text(OBJECTIVES)
 
@@ -257,6 +291,79 @@ def test_a_trial_and_a_run_end_at_their_times(make: Any, sqlite_url: str) -> Non
     optimized(endless, "--workers", "1", "--timeout", "1s")
     (trial,) = endless.trials()
     assert (trial.state, endless.tokens()[0][1]) == (TrialState.RUNNING, "")
+
+
+def told_in_time(shared: Any) -> None:
+    """Two trials ended at their limit, one of which had reported; the others have a value."""
+    silent, spoke, *others = shared.trials()
+    assert silent.state == TrialState.FAIL
+    assert "trial_timeout of 0.3 s was over" in silent.user_attrs["error"]
+    assert (spoke.state, spoke.value) == (TrialState.PRUNED, 0.25)
+    assert spoke.user_attrs["ended"] == "time limit"
+    assert {trial.state for trial in others} == {TrialState.COMPLETE}
+    assert shared.progress.finished == 4
+    assert shared.tokens() == []
+
+
+LIMITED = 'trial_timeout = 0.3\npruner = "none"'
+
+
+def test_a_trial_that_reports_nothing_ends_at_its_time(make: Any, database_url: str) -> None:
+    shared = written(make, database_url, "sleeps", 4, LIMITED)
+    said = optimized(shared, "--workers", "1")
+    assert "its worker did" not in said
+    told_in_time(shared)
+
+
+def test_a_trial_that_hears_nothing_ends_with_its_worker(
+    make: Any, database_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tuner.worker.overdue.GRACE_SECONDS", 1.5)
+    shared = written(make, database_url, "hangs", 4, LIMITED)
+    optimize(str(shared.path), RunOptions(shared.url, workers=1, device="cpu"))
+    told_in_time(shared)
+    assert [event.kind for event in shared.storage.events()].count("lost") == 0
+    assert shared.progress.failed == 1
+
+
+def test_a_worker_that_serves_is_replaced_when_its_trial_hears_nothing(
+    make: Any, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.worker.overdue.GRACE_SECONDS", 1.5)
+    shared = submitted(make, sqlite_url, "hangs", 4, LIMITED)
+
+    def work() -> None:
+        serve_with(shared.url, ["cpu"], idle_exit=True, allow=[MODULE])
+
+    worker = shared.fork(work)
+    worker.join(60)
+    assert worker.exitcode == 0, shared.said()
+    told_in_time(shared)
+
+
+def test_an_objective_stops_its_study(make: Any, database_url: str) -> None:
+    shared = written(make, database_url, "stops", 50)
+    said = optimized(shared, "--workers", "2")
+    assert "; the study is stopped" in said
+    assert "tuner resume --study stops" in said
+    trials = shared.trials()
+    assert len(trials) < 50
+    assert (trials[2].state, trials[2].value) == (TrialState.COMPLETE, trials[2].params["x"])
+    assert all(trial.state.is_finished() for trial in trials)
+    assert shared.progress.state == "stopped"
+    assert "the study is stopped" in optimized(shared, code=2)
+    assert ": the same" in told(shared, "retrain", "--study", "stops", "--trial", "2")
+
+
+def test_an_objective_in_a_thread(make: Any, sqlite_url: str) -> None:
+    shared = written(make, sqlite_url, "bowl", 3)
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        options = RunOptions(shared.url, workers=2, device="cpu")
+        last = pool.submit(optimize, str(shared.path), options).result(timeout=60)
+    assert last.progress.state == "finished"
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert shared.storage.workers() == []
 
 
 def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_url: str) -> None:

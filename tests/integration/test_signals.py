@@ -127,7 +127,7 @@ def test_ctrl_c_on_a_run_leaves_what_the_next_run_continues(
     assert run.returncode == 130
     assert "the next run goes on" in said
     assert "Traceback" not in said
-    assert [holder for _, holder, _ in shared.tokens()] == [""] * shared.progress.running
+    assert [holder for _, holder, _ in shared.tokens()] == [""] * len(shared.progress.interrupted)
     assert shared.storage.workers() == []
     again = shared.command(*words)
     assert (again.communicate(timeout=60), again.returncode)[1] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from tuner.errors import TrainingError
 from tuner.run import RunOptions, optimize, retrain
 from tuner.study.files import shipped
 
@@ -193,9 +195,51 @@ def test_a_limit_on_a_trials_time_ends_it(make: Any, sqlite_url: str) -> None:
     assert trial.value == trial.intermediate_values[trial.last_step]
 
 
+SLOW = """\
+import os
+import time
+from torch import nn
+
+def net(shape, outputs):
+    if os.getpid() != PARENT:
+        time.sleep(60)
+    return nn.Linear(shape[0], outputs)
+"""
+
+
+def test_a_limit_ends_a_trial_that_is_over_before_its_first_epoch(
+    make: Any, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = make(sqlite_url).write(trials=1, search="trial_timeout = 0.1")
+    monkeypatch.chdir(shared.folder)
+    (shared.folder / "slow_net.py").write_text(SLOW.replace("PARENT", str(os.getpid())))
+    text = shared.path.read_text().replace('"mlp"', '"slow_net:net"')
+    lines = (
+        line for line in text.splitlines() if not line.startswith(("depth", "width", "dropout"))
+    )
+    shared.path.write_text("\n".join(lines))
+    with pytest.raises(TrainingError, match="10 trials failed, the last with: its trial_timeout"):
+        optimize(str(shared.path), RunOptions(shared.url, workers=2, device="cpu"))
+    assert {trial.state for trial in shared.trials()} <= {TrialState.FAIL, TrialState.RUNNING}
+    assert shared.progress.state == "stopped"
+
+
+def test_a_study_that_is_deleted_while_it_runs_ends_the_run_with_a_sentence(
+    make: Any, until: Callable[..., None], database_url: str
+) -> None:
+    shared = make(database_url).submit(epochs=100_000, trials=2)
+    run = shared.warm("optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu")
+    until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
+    shared.storage.delete_study(shared.study_id)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert said.splitlines()[-1] == "error: small: the study was deleted"
+    assert "Traceback" not in said
+
+
 def test_a_limit_on_the_runs_time_gives_the_trials_back(make: Any, database_url: str) -> None:
     shared = make(database_url).write(epochs=100_000, trials=2)
     optimize(str(shared.path), RunOptions(shared.url, timeout=1.5, workers=2, device="cpu"))
     assert [holder for _, holder, _ in shared.tokens()] == ["", ""]
-    assert shared.progress.running == 2
+    assert (shared.progress.running, shared.progress.interrupted) == (0, (0, 1))
     assert all(trial.intermediate_values for trial in shared.trials())

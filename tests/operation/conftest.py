@@ -68,10 +68,12 @@ def storage(database_url: str) -> Iterator[Storage]:
 
 @pytest.fixture
 def make() -> Callable[..., int]:
-    """Makes a study of 12 trials with so many trained."""
+    """Makes a study of 12 trials with so many trained; of another one's trainings, if said."""
 
-    def made(storage: Storage, name: str = "study", trials: int = 0) -> int:
+    def made(storage: Storage, name: str = "study", trials: int = 0, of: str | None = None) -> int:
         study_id = join(storage, name)
+        if of is not None:
+            storage.set_study_user_attr(study_id, "tuner:replicates", of)
         train(storage, study_id, trials)
         return study_id
 

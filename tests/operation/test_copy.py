@@ -104,14 +104,17 @@ def test_artifacts_move_along(pair: tuple[Storage, Storage], make: Make, tmp_pat
 
 def test_replicas_go_along_and_others_stay(pair: tuple[Storage, Storage], make: Make) -> None:
     source, target = pair
-    for name in ("study", "study:confirm", "study:ablate", "study2", "other"):
+    for name in ("study", "study:2025", "study2", "other", "other:confirm"):
         make(source, name, 1)
+    for name in ("study:confirm", "study:ablate"):
+        make(source, name, 1, of="study")
     assert {each.study for each in copy(source, target, "study")} == {
         "study",
         "study:confirm",
         "study:ablate",
     }
-    assert len(copy(source, target)) == 5
+    assert [each.study for each in copy(source, target, "other")] == ["other"]
+    assert len(list(copy(source, target))) == 7
     with pytest.raises(UsageError, match="'stud'"):
         copy(source, target, "stud")
 

@@ -16,14 +16,19 @@ Make = Callable[..., int]
 
 
 def test_a_study_goes_with_its_replicas_and_nothing_else(storage: Storage, make: Make) -> None:
-    for name in ("study", "study:confirm", "study2"):
+    others = ["study2", "study:2025", "study:ablate"]
+    for name in ("study", *others):
         make(storage, name, 2)
+    make(storage, "study:confirm", 2, of="study")
+    make(storage, "study:confirm:confirm", 1, of="study:confirm")
     found = doomed(storage, "study")
-    assert (list(found.studies), found.trials) == (["study", "study:confirm"], 4)
-    assert len(storage.get_all_studies()) == 3
+    replicas = ["study:confirm", "study:confirm:confirm"]
+    assert (list(found.studies), found.trials) == (["study", *replicas], 5)
+    assert len(storage.get_all_studies()) == 6
     delete(storage, found)
-    assert [study.study_name for study in storage.get_all_studies()] == ["study2"]
-    assert {event.study for event in storage.events()} == {"study2"}
+    assert [study.study_name for study in storage.get_all_studies()] == others
+    assert {event.study for event in storage.events()} == set(others)
+    delete(storage, found)  # somebody else was faster
 
 
 def test_a_study_that_workers_are_at_stays(storage: Storage, make: Make, claim: Any) -> None:

@@ -7,7 +7,9 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from tuner.run.process import run_worker
 from tuner.run.toll import DEATHS
 from tuner.storage import open_storage
 from tuner.worker import Job
+from tuner.worker.overdue import Begun
 
 STUDY = """\
 [data]
@@ -104,6 +107,44 @@ def test_a_dead_worker_is_replaced_and_too_many_deaths_end_the_run(
             kill()
     finally:
         pool.leave()
+
+
+def hang(device: str, said: Connection) -> None:
+    """Begins a trial whose time is over already, and never hears a thing."""
+    said.send(Begun("flowers", 1, 1, 0, "me", 1, limit=0.1, left=0.0))
+    time.sleep(60)
+
+
+def test_a_worker_whose_trial_does_not_end_is_replaced_and_that_is_no_death(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tuner.worker.overdue.GRACE_SECONDS", 0.1)
+    over: list[Begun] = []
+    pool = Pool(hang, ["cpu"], over=over.append)
+    try:
+        until = time.monotonic() + 60
+        while len(over) <= DEATHS:
+            assert pool.wait(0.1)
+            assert time.monotonic() < until
+    finally:
+        pool.leave()
+    assert {each.number for each in over} == {0}
+
+
+def test_where_a_worker_cannot_be_started_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = Pool._start, []
+
+    def failing(pool: Pool, device: str) -> Any:
+        if device == "none":
+            raise OSError("no more processes")
+        begun.append(start(pool, device))
+        return begun[-1]
+
+    monkeypatch.setattr(Pool, "_start", failing)
+    monkeypatch.setattr("tuner.run.pool.LEAVE_SECONDS", 0.1)
+    with pytest.raises(OSError, match="no more processes"):
+        Pool(lambda device, said: time.sleep(60), ["cpu", "none"])
+    assert [child.process.is_alive() for child in begun] == [False]
 
 
 def test_leaving_gives_trials_back(tmp_path: Path, sqlite_url: str) -> None:

@@ -109,10 +109,10 @@ def test_a_note_at_the_beginning_now_and_then_and_at_the_end(
 
 def test_what_says_nothing_new_is_not_written(storage: Storage, job: ObjectiveJob) -> None:
     store = artifact_store(storage)
-    assert publish(storage, store, job)
-    assert not publish(storage, store, job)
+    assert publish(storage, store, job.study, job.study_id)
+    assert not publish(storage, store, job.study, job.study_id)
     storage.set_study_state(job.study_id, "paused")
-    assert publish(storage, store, job)
+    assert publish(storage, store, job.study, job.study_id)
     assert "(paused)" in note_of(storage)
 
 
@@ -162,18 +162,25 @@ def test_where_nothing_is_written_no_more_look(
     assert trouble == "broken" or note_of(storage) == "all mine"
 
 
-def test_nothing_that_goes_wrong_reaches_the_worker(
-    storage: Storage, job: ObjectiveJob, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_nothing_that_goes_wrong_reaches_the_worker_and_it_is_said(
+    storage: Storage,
+    job: ObjectiveJob,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tell = Publisher(storage, artifact_store(storage))
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("whatever")
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, caplog.at_level("INFO", "tuner"):
         patch.setattr("tuner.run.publish.note", broken)
         tell(job)
         tell.finish(job)
+    said = [record.getMessage() for record in caplog.records]
+    what = "the note of small could not be brought up to date: RuntimeError: whatever"
+    assert said == [what, what]
     assert version(storage) == 0
     storage.delete_study(job.study_id)
     tell.finish(job)

@@ -65,5 +65,5 @@ def test_an_own_objective_has_the_parameters_that_it_suggested(snapshot) -> None
 
 
 def test_replicas_say_whose_they_are() -> None:
-    text = note_of_replicas("digits:confirm", "digits")
+    text = note_of_replicas("digits:confirm", "digits", "confirm")
     assert "Trainings of known configurations of digits, for `tuner confirm`" in text

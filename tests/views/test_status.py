@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from tuner.storage import Storage, open_storage
+from tuner.storage import Storage, open_storage, schema
 from tuner.views.status import overview, view
 
 START = datetime.datetime(2026, 1, 1)
@@ -61,6 +61,26 @@ def test_view_of_studies_and_workers(storage: Storage, shown) -> None:
     worker = next(line for line in text.splitlines() if line.startswith("host:7:ab"))
     assert worker.split()[:5] == ["host:7:ab", "host", "7", "cuda:0", "0"]
     assert worker.rstrip().endswith("s ago")
+
+
+def test_a_worker_that_is_lost_and_its_trial(storage: Storage, shown) -> None:
+    lease = storage.claim(1, "host:7:ab", lambda *_: create_trial(state=TrialState.RUNNING))
+    assert lease is not None
+    storage.register_worker("host:7:ab", "host", 7, "cpu")
+    age = {"renewed": schema.workers.c.renewed - 75}
+    with storage.database.write() as connection:
+        connection.execute(schema.leases.update().values(expires=1.0))
+        connection.execute(schema.workers.update().values(age))
+    found = overview(storage, {"some": 1, "deleted": 99})
+    (study,), (worker,) = found["studies"], found["workers"]
+    assert (study["running"], study["interrupted"]) == (0, 1)
+    assert (worker["lost"], worker["trials"]) == (True, 0)
+    text = shown(view(found), width=120)
+    assert "interrupted" in text
+    assert " ago, lost" in text
+    with storage.database.write() as connection:
+        connection.execute(schema.workers.update().values(renewed=1.0))
+    assert overview(storage, {"some": 1})["workers"] == []
 
 
 def test_nothing_there(storage: Storage, shown) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tuner.worker import signals
-from tuner.worker.signals import Leaving, StopRequested
+from tuner.worker.signals import Leaving, Overdue, StopRequested
 
 
 @pytest.fixture
@@ -61,6 +62,58 @@ def test_a_deadline_is_a_reason_to_leave(leaving: Leaving) -> None:
         time.sleep(5)
     assert leaving()
     assert leaving.asked is None
+
+
+def busy(leaving: Leaving, seconds: float) -> None:
+    with leaving.within(seconds), leaving.interruptible():
+        time.sleep(5)
+
+
+def test_a_trial_that_lasts_too_long_is_interrupted_and_the_next_is_not(leaving: Leaving) -> None:
+    with pytest.raises(Overdue):
+        busy(leaving, 0.1)
+    assert not leaving()
+    with leaving.interruptible():
+        time.sleep(0.3)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_limit_that_comes_at_a_bad_moment_comes_again(leaving: Leaving) -> None:
+    done = []
+
+    def work() -> None:
+        with leaving.within(0.0), leaving.interruptible():
+            with leaving.uninterrupted():
+                time.sleep(0.3)
+                done.append("whole")
+            time.sleep(5)
+
+    with pytest.raises(Overdue):
+        work()
+    assert done == ["whole"]
+
+
+def test_a_signal_and_a_deadline_are_heard_within_a_limit(leaving: Leaving) -> None:
+    leaving.by(time.monotonic() + 0.1)
+    with pytest.raises(StopRequested):
+        busy(leaving, 60.0)
+
+
+def test_signals_are_not_another_threads_to_hear() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    found: list[Leaving] = []
+
+    def work() -> None:
+        made = Leaving()
+        made.install()
+        with made.within(0.0), made.interruptible():
+            found.append(made)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not found[0]()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_without_its_parent_a_worker_leaves() -> None:

@@ -19,7 +19,7 @@ from tuner.answers.replicas import (
     diverged,
     enqueued,
     find,
-    replica_name,
+    held,
     results,
     standing,
 )
@@ -261,8 +261,8 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
         asked: the request to answer; by default the last one, and with it the views of earlier
             ones that are trained over as many seeds.
     """
-    study_id, held = (find(storage, n) for n in (study.name, replica_name(study.name, WHAT)))
-    said = None if held is None else storage.get_study_user_attrs(held).get(TAKEN_APART)
+    study_id, there = find(storage, study.name), held(storage, study.name, WHAT)
+    said = None if there is None else storage.get_study_user_attrs(there[1]).get(TAKEN_APART)
     if study_id is None or said is None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)

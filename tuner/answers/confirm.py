@@ -23,7 +23,7 @@ from tuner.answers.replicas import (
     enqueued,
     find,
     finished,
-    replica_name,
+    held,
     results,
     standing,
 )
@@ -230,11 +230,11 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     Args:
         asked: the request to answer; by default the last one.
     """
-    study_id, held = (find(storage, n) for n in (study.name, replica_name(study.name, WHAT)))
+    study_id, there = find(storage, study.name), held(storage, study.name, WHAT)
     found = results(storage, study, WHAT)
-    if study_id is None or held is None or not found:
+    if study_id is None or there is None or not found:
         return None
-    asked, wanted = _asked(storage, study, held) if asked is None else (asked, asked.wanted)
+    asked, wanted = _asked(storage, study, there[1]) if asked is None else (asked, asked.wanted)
     done = {*found, *diverged(storage, study, WHAT)}
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)

@@ -7,17 +7,20 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from math import isfinite
 from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.errors import MissingError
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.storage import Storage
+from tuner.storage.studies import REPLICATES
 from tuner.study import Study, parse
 from tuner.study.fingerprint import canonical, fingerprint
-from tuner.worker.building import REPLICA, REPLICATES
+from tuner.worker.building import REPLICA
 
 ASKED = "tuner:asked"
 """The attribute of a study of replicas that says what the last request asked for."""
@@ -132,9 +135,29 @@ def comparable(
     return best
 
 
-def replica_name(study: str, what: str) -> str:
-    """The name of the study that holds replicas of another's configurations."""
-    return f"{study}:{what}"
+def held(storage: Storage, study: str, what: str) -> tuple[str, int] | None:
+    """Name and id of the study that holds replicas of another's configurations, if there is one.
+
+    Its attribute says whose they are; a name alone, such as ``digits:confirm``, says nothing.
+    """
+    for name, (study_id, of) in storage.having(REPLICATES).items():
+        if of == study and what_of(name, study) == what:
+            return name, study_id
+    return None
+
+
+def what_of(name: str, study: str) -> str:
+    """For which answer a study holds replicas of another one, by its name."""
+    return name.removeprefix(f"{study}:").partition(":")[0]
+
+
+def _replica_name(storage: Storage, study: str, what: str) -> str:
+    """The name of the study that holds replicas, or will: one that is nobody else's."""
+    there = held(storage, study, what)
+    if there is not None:
+        return there[0]
+    names = (f"{study}:{what}{end}" for end in chain([""], (f":{i}" for i in count(2))))
+    return next(name for name in names if find(storage, name) is None)
 
 
 def enqueue(
@@ -146,17 +169,17 @@ def enqueue(
     trains it right now.
     """
     wanted = list(wanted)
-    held = _study_of(study, what)
+    made = _study_of(study, _replica_name(storage, study.name, what))
     study_id = storage.join(
-        held.name,
+        made.name,
         direction=metric.direction,
         metric=metric.name,
-        spec=canonical(held.document),
-        fingerprint=fingerprint(held.document),
+        spec=canonical(made.document),
+        fingerprint=fingerprint(made.document),
         budget=0,
         data=study.kept,
+        replicates=study.name,
     )
-    storage.set_study_user_attr(study_id, REPLICATES, study.name)
     if not storage.progress(study_id).running:
         _withdraw(storage, _replicas(storage, study_id), {each.key for each in wanted})
     there = {_key(trial) for trial in _replicas(storage, study_id) if not _withdrawn(trial)}
@@ -164,7 +187,7 @@ def enqueue(
         if replica.key not in there:
             storage.create_new_trial(study_id, template_trial=_waiting(study, replica))
     storage.set_budget(study_id, _budget(_replicas(storage, study_id)))
-    return held, study_id
+    return made, study_id
 
 
 def _withdraw(storage: Storage, replicas: Sequence[FrozenTrial], wanted: AbstractSet[Key]) -> None:
@@ -180,8 +203,8 @@ def _withdrawn(trial: FrozenTrial) -> bool:
 
 def diverged(storage: Storage, study: Study, what: str) -> frozenset[Key]:
     """The trainings that ended without a value, as they would again."""
-    study_id = find(storage, replica_name(study.name, what))
-    found = [] if study_id is None else _replicas(storage, study_id)
+    there = held(storage, study.name, what)
+    found = [] if there is None else _replicas(storage, there[1])
     pruned = (trial for trial in found if trial.state == TrialState.PRUNED)
     return frozenset(_key(trial) for trial in pruned if not _withdrawn(trial))
 
@@ -202,11 +225,11 @@ def results(storage: Storage, study: Study, what: str) -> dict[Key, Result]:
 
 def finished(storage: Storage, study: Study, what: str) -> dict[Key, tuple[Result, FrozenTrial]]:
     """The finished replicas that have a value, with their trials."""
-    study_id = find(storage, replica_name(study.name, what))
-    if study_id is None:
+    there = held(storage, study.name, what)
+    if there is None:
         return {}
     found: dict[Key, tuple[Result, FrozenTrial]] = {}
-    for trial in _replicas(storage, study_id):
+    for trial in _replicas(storage, there[1]):
         if trial.state == TrialState.COMPLETE and trial.values and isfinite(trial.values[0]):
             result = Result(trial.values[0], tuple(trial.user_attrs.get("left_out", ())))
             found.setdefault(_key(trial), (result, trial))
@@ -215,23 +238,23 @@ def finished(storage: Storage, study: Study, what: str) -> dict[Key, tuple[Resul
 
 def enqueued(storage: Storage, study: Study, what: str) -> dict[Key, None]:
     """Every training that was ever asked for, in the order of the requests."""
-    study_id = find(storage, replica_name(study.name, what))
-    return {} if study_id is None else dict.fromkeys(map(_key, _replicas(storage, study_id)))
+    there = held(storage, study.name, what)
+    return {} if there is None else dict.fromkeys(map(_key, _replicas(storage, there[1])))
 
 
 def find(storage: Storage, name: str) -> int | None:
     """The id of a study by its name; none if the database holds none."""
     try:
         return int(storage.get_study_id_from_name(name))
-    except KeyError:
+    except MissingError:
         return None
 
 
-def _study_of(study: Study, what: str) -> Study:
+def _study_of(study: Study, name: str) -> Study:
     search = {"pruner": "none", "duplicates": True, "seed": study.search.seed}
     document = {**study.document, "search": search}
-    held = parse(replica_name(study.name, what), json.loads(canonical(document)), study.folder)
-    return replace(held, data=study.data, kept=study.kept)
+    made = parse(name, json.loads(canonical(document)), study.folder)
+    return replace(made, data=study.data, kept=study.kept)
 
 
 def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:

@@ -47,25 +47,39 @@ def status(
 
 def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Stop handing out a study's trials, until `resume`."""
-    _set_state(study, storage, "paused", as_json, "is paused; `tuner resume` goes on")
+    _set_state(study, storage, "paused", as_json)
 
 
 def resume(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Hand out a study's trials again."""
-    _set_state(study, storage, "open", as_json, "is open again")
+    _set_state(study, storage, "open", as_json)
 
 
 def stop(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """End a study: no more of its trials are handed out."""
-    _set_state(study, storage, "stopped", as_json, "is stopped; `tuner resume` would open it again")
+    _set_state(study, storage, "stopped", as_json)
 
 
-def _set_state(study: str, url: str, state: str, as_json: bool, words: str) -> None:
-    from tuner.cli.lookup import opened, stored_id
+WORDS = {
+    "paused": "is paused; `tuner resume` goes on",
+    "open": "is open again",
+    "finished": "is open, and finished: `tuner optimize --trials N` goes on to N trials",
+    "stopped": "is stopped; `tuner resume` would open it again",
+}
+
+
+def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
+    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.publish import bring_up_to_date
 
     database = opened(url)
-    name, study_id = stored_id(database, study)
+    found, study_id = stored_study(database, study)
     database.set_study_state(study_id, state)
+    bring_up_to_date(database, found, study_id)
+    now = database.progress(study_id)
     if as_json:
-        return show_json({"study": name, "state": state})
-    return typer.echo(f"{name} {words}")
+        return show_json({"study": found.name, "state": now.state})
+    typer.echo(f"{found.name} {WORDS[now.state]}")
+    done = f"{now.finished} of {now.budget} trials are finished"
+    running = f", {now.running} in training go on to their end" if now.running else ""
+    return typer.echo(f"  {done}{running}")

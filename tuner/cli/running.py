@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -153,11 +152,15 @@ def worker(
     say, packages = note, tuple(allow or ())
     names = served(storage, study or (), idle_exit, say)
     devices = worker_devices(run_options(storage, None, None, workers, device, None, allow))
-    if len(devices) > 1:
-        start = partial(run.serve_with, storage, devices, names)
-    else:
-        start = partial(run.serve, storage, names, device=devices[0])
-    start(allow=packages, idle_exit=idle_exit, say=say, artifacts=artifacts)
+    run.serve_with(
+        storage,
+        devices,
+        names,
+        allow=packages,
+        idle_exit=idle_exit,
+        say=say,
+        artifacts=artifacts,
+    )
 
 
 def submit(

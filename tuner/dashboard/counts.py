@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,10 @@ from sqlalchemy import Connection, func, select
 
 from tuner.dashboard.epochs import OVER, Epochs, Trials, unfinished
 from tuner.storage import events, progress, rows, schema, sql, studies, times
-from tuner.storage.claiming import LEASE_SECONDS
-from tuner.storage.lease import STOPPED
+from tuner.storage.lease import FOREIGN, STOPPED, standing
 
-FOREIGN = "foreign"
-"""The state of a study that other programs made."""
+INTERRUPTED = "interrupted"
+"""The state of a trial that nobody is at until a worker goes on with it."""
 SHOWN_SECONDS = 30 * 86400.0
 """A study that ended is counted by name for so long, and then only among all."""
 
@@ -29,12 +28,12 @@ class Counts:
     """The state of a database at a moment.
 
     Attributes:
-        studies: how many there are, by state.
+        studies: how many there are, by state, as `standing` says.
         left_out: how many of them ended so long ago that what follows says nothing of them.
-        trials: how many there are, by study and state.
+        trials: how many there are, by study and state; those that are INTERRUPTED do not run.
         epochs: reported intermediate values by study.
         best: the best value of a complete trial by study, of those with one objective.
-        workers: registered ones that renewed within the length of a lease.
+        workers: registered ones that are not lost.
         lost: leases that ran out and were taken over by another worker, by study.
         waited: seconds that workers waited for the database, together, in the last 30 days.
     """
@@ -51,13 +50,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class _Study:
-    """A study, how many trials of it there are by state, and when the first began and the last
-    ended."""
+    """A study, how many trials of it there are by state, those of them that are interrupted, and
+    when the first began and the last ended."""
 
     name: str
     state: str
     budget: int
     trials: Mapping[TrialState, int]
+    interrupted: int
     begun: datetime | None
     ended: datetime | None
 
@@ -69,8 +69,19 @@ class _Study:
         """Whether it may still change, or did since; also where nobody knows."""
         if self.over < sum(self.trials.values()) or self.ended is None or self.ended >= since:
             return True
-        done = self.over - self.trials.get(TrialState.FAIL, 0)
-        return self.state not in (FOREIGN, STOPPED) and done < self.budget
+        return self.state not in (FOREIGN, STOPPED) and self.done < self.budget
+
+    @property
+    def done(self) -> int:
+        """What counts towards the budget."""
+        return self.over - self.trials.get(TrialState.FAIL, 0)
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Trials by state as people see it."""
+        for state in TrialState:
+            less = self.interrupted if state == TrialState.RUNNING else 0
+            yield state.name.lower(), max(0, self.trials.get(state, 0) - less)
+        yield INTERRUPTED, self.interrupted
 
 
 def read(connection: Connection, epochs: Epochs) -> Counts:
@@ -83,17 +94,15 @@ def read(connection: Connection, epochs: Epochs) -> Counts:
     trials = {i: Trials(each.over, each.begun) for i, each in shown.items()}
     reports, lost = epochs(connection, trials, running), _lost(connection, shown)
     return Counts(
-        studies=Counter(each.state for each in found.values()),
+        studies=Counter(standing(each.state, each.budget, each.done) for each in found.values()),
         left_out=len(found) - len(shown),
         # A state that no trial is in is 0, not absent: an alert can be written for it.
         trials={
-            (each.name, state.name.lower()): each.trials.get(state, 0)
-            for each in shown.values()
-            for state in TrialState
+            (each.name, state): count for each in shown.values() for state, count in each.counts()
         },
         epochs={shown[i].name: count for i, count in reports.items()},
         best={shown[i].name: value for i, value in _best(connection, shown).items()},
-        workers=sum(each.age <= LEASE_SECONDS for each in progress.workers(connection)),
+        workers=sum(not each.lost for each in progress.workers(connection)),
         lost={each.name: lost[i] for i, each in shown.items()},
         waited=_waited(connection),
     )
@@ -112,15 +121,18 @@ def _studies(connection: Connection) -> dict[int, _Study]:
     counted: dict[int, list[Any]] = defaultdict(list)
     for i, *each in connection.execute(select(of, state, func.count(), *ends).group_by(of, state)):
         counted[i].append(each)
+    left = progress.interrupted(connection)
     found = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
-    return {i: _study(name, kind, most, counted[i]) for i, name, kind, most in found}
+    return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in found}
 
 
-def _study(name: str, state: str | None, budget: int | None, trials: Sequence[Any]) -> _Study:
+def _study(
+    name: str, state: str | None, budget: int | None, trials: Sequence[Any], left: int
+) -> _Study:
     counts = {state: int(count) for state, count, _, _ in trials}
     begun = min((first for *_, first, _ in trials if first is not None), default=None)
     ended = max((last for *_, last in trials if last is not None), default=None)
-    return _Study(name, state or FOREIGN, budget or 0, counts, begun, ended)
+    return _Study(name, state or FOREIGN, budget or 0, counts, left, begun, ended)
 
 
 def _best(connection: Connection, among: Iterable[int]) -> dict[int, float]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from tuner.errors import UsageError, nearest
+from tuner.errors import MissingError, UsageError, nearest
 from tuner.operation.content import Content, Results, read, results, write
 from tuner.operation.live import live
 from tuner.operation.places import Places, places
 from tuner.storage import Storage, history, schema, studies, terms
 from tuner.storage.lease import PAUSED
+from tuner.storage.studies import REPLICATES
 
 COPIED, THERE, WENT_ON = "copied", "are there already", "went on there"
 
@@ -29,18 +30,27 @@ class Copied(NamedTuple):
     paused: bool
 
 
-def family(known: Mapping[str, int], name: str | None) -> dict[str, int]:
+def family(storage: Storage, name: str | None) -> dict[str, int]:
     """Ids of a study and of those that `confirm` and `ablate` made for it; all without a name.
+
+    Those have an attribute that says whose they are; their names say nothing.
 
     Raises:
         UsageError: there is no such study.
     """
+    known = {study.study_name: study._study_id for study in storage.get_all_studies()}
     if name is None:
-        return dict(known)
+        return known
     if name not in known:
         hint = nearest(name, known) if known else "it holds none"
         raise UsageError(f"no study in this database is called {name!r}", hint=hint)
-    return {n: i for n, i in known.items() if n == name or n.startswith(f"{name}:")}
+    replicas = storage.having(REPLICATES)
+    found, left = {}, [name]
+    while left:
+        each = left.pop()
+        found[each] = known[each]
+        left += [n for n, (_, of) in replicas.items() if of == each and n in known.keys() - found]
+    return found
 
 
 def copy(
@@ -57,8 +67,7 @@ def copy(
         UsageError: there is no such study, or no place for the artifacts; at the end, if a study
             was not copied because a worker is at it, or the target has another one of its name.
     """
-    known = {study.study_name: study._study_id for study in source.get_all_studies()}
-    return _copies(source, target, family(known, name), places(source, target, artifacts))
+    return _copies(source, target, family(source, name), places(source, target, artifacts))
 
 
 def _copies(
@@ -70,6 +79,8 @@ def _copies(
             done = _copy(source, target, name, study_id, between)
         except _LeftError as error:
             left.append(error)
+        except MissingError:  # deleted since the copying began
+            continue
         else:
             yield done
     if len(left) == 1:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tuner.errors import UsageError
+from tuner.errors import MissingError, UsageError
 from tuner.operation.copy import family
 from tuner.operation.live import live
 from tuner.storage import Storage, artifact_store
@@ -28,8 +29,7 @@ def doomed(storage: Storage, name: str, force: bool = False) -> Doomed:
     Raises:
         UsageError: there is no such study, or a worker is at one of its trials and not `force`.
     """
-    known = {study.study_name: study._study_id for study in storage.get_all_studies()}
-    found = family(known, name)
+    found = family(storage, name)
     with storage.database.read() as connection:
         running = sum(live(connection, study_id) for study_id in found.values())
     if running and not force:
@@ -49,7 +49,8 @@ def delete(storage: Storage, found: Doomed, force: bool = False) -> None:
     store = artifact_store(storage)
     for name, study_id in reversed(found.studies.items()):
         last = _Last(name, study_id, force)
-        storage.delete_study(study_id, last.look)
+        with suppress(MissingError):  # somebody else was faster
+            storage.delete_study(study_id, last.look)
         remove(store, last.artifacts)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from optuna.trial import TrialState
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from tuner.storage import rows, schema, sql
+from tuner.storage import progress, schema
 
 
 def live(connection: Connection, study_id: int) -> int:
     """How many trials of a study a worker is at."""
-    held, trials = schema.leases, rows.TRIALS
-    found = select(held.c.trial_id).join(trials, trials.c.trial_id == held.c.trial_id)
-    mine = held.c.study_id == study_id, trials.c.state == TrialState.RUNNING
-    now = sql.now(connection.dialect.name)
-    return len(connection.execute(found.where(*mine, held.c.expires > now)).all())
+    found = select(func.count()).select_from(progress.leased())
+    mine = schema.leases.c.study_id == study_id, progress.is_held(connection.dialect.name)
+    return int(connection.execute(found.where(*mine)).scalar_one())

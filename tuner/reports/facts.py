@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -30,6 +30,9 @@ STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
+
+INTERRUPTED = "interrupted"
+"""The state of a trial that nobody is at until a worker goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
         study=study,
         metric=metric,
         direction=direction,
-        entries=tuple(_entry(study, trial) for trial in own(trials)),
+        entries=tuple(_entry(study, trial, progress.interrupted) for trial in own(trials)),
         progress=progress,
         storage=shown_url(storage.url),
         option=option,
@@ -216,12 +219,13 @@ def _hopeless(study: Study, own: Own, trials: Sequence[FrozenTrial], progress: P
     return f"{found.what}: {found.hint}" if isinstance(found, TrainingError) else ""
 
 
-def _entry(study: Study, trial: FrozenTrial) -> Entry:
+def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Entry:
+    running = trial.state.name == "RUNNING"
     curve = {k: v for k, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)}
     value = trial.values[0] if trial.values else curve.get(max(curve, default=0))
     return Entry(
         number=trial.number,
-        state=STATES[trial.state.name],
+        state=INTERRUPTED if running and trial.number in interrupted else STATES[trial.state.name],
         value=value if value is not None and math.isfinite(value) else None,
         curve=curve,
         config=config_or_params(study, trial),

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from tuner.reports.axes import in_view, spread
-from tuner.reports.facts import Entry, Facts
+from tuner.reports.facts import INTERRUPTED, Entry, Facts
 from tuner.reports.style import BEST, COMPLETE, FADED, FAILED, PRUNED, blank
 from tuner.reports.time_spent import ended_in_order
 from tuner.views.trials import better
@@ -17,7 +17,12 @@ from tuner.views.trials import better
 CURVES, POINTS = 200, 60
 """Learning curves at most, and epochs of each."""
 MARKED = {"pruned": (PRUNED, 0.6), "complete": (COMPLETE, 0.8)}
-CURVED = {"pruned": (PRUNED, 0.45), "complete": (COMPLETE, 0.55), "running": (FAILED, 0.6)}
+CURVED = {
+    "pruned": (PRUNED, 0.45),
+    "complete": (COMPLETE, 0.55),
+    "running": (FAILED, 0.6),
+    INTERRUPTED: (FAILED, 0.6),
+}
 """States whose values are marked, and whose curves are drawn: with their colours and opacity."""
 Series = list[tuple[float, float, int]]
 

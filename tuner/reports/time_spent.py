@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 from statistics import median
 
-from tuner.reports.facts import Entry, Facts
+from tuner.reports.facts import INTERRUPTED, Entry, Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
 from tuner.views.format import duration, several
 
@@ -103,7 +103,7 @@ def wall_seconds(facts: Facts) -> float:
 
 def _rows(facts: Facts, total: float) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for state in (*ENDED, "running"):
+    for state in (*ENDED, "running", INTERRUPTED):
         mine = [entry for entry in facts.entries if entry.state == state]
         if mine:
             seconds = sum(entry.seconds for entry in mine)

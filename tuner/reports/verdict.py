@@ -130,7 +130,11 @@ def _counts(facts: Facts) -> str:
     text += f"; {progress.failed:,} more failed" if progress.failed else ""
     if progress.running:
         text += f"; {progress.running:,} still running"
-    elif not progress.met:
+    elif progress.interrupted:
+        text += f"; {len(progress.interrupted):,} interrupted, which the next worker continues"
+    if not progress.hands_out:
+        text += f"; the study is {progress.state}, and `{facts.command('resume')}` opens it again"
+    elif not progress.running and not progress.met:
         text += f"; `{facts.command('optimize')}` continues the search"
     return f"{text}."
 

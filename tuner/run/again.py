@@ -11,6 +11,13 @@ from tuner.study.objective import ObjectiveStudy
 from tuner.worker.objective import one_number
 
 
+class Alone:
+    """The study of a trial that is run by itself."""
+
+    def stop(self) -> None:
+        """Nothing would come after it."""
+
+
 class Again(FixedTrial):
     """Suggests what a finished trial had, notes what is reported, and ends where that one did."""
 
@@ -21,6 +28,11 @@ class Again(FixedTrial):
         pruned = trial.state == TrialState.PRUNED
         self._last = max(trial.intermediate_values, default=math.inf) if pruned else math.inf
         self.reports: dict[int, float] = {}
+
+    @property
+    def study(self) -> Alone:
+        """What an objective may ask its study for: to stop, which is nothing to one trial."""
+        return Alone()
 
     def report(self, value: float, step: int) -> None:
         self.reports.setdefault(int(step), float(value))

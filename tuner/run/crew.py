@@ -1,4 +1,4 @@
-"""Several workers of one machine that serve a database's studies: ``tuner worker --workers N``.
+"""Workers of one machine that serve a database's studies: ``tuner worker``.
 
 The parent reads each study's data once, and its workers are forked with it. One that meets a study
 which was handed in since gives back nothing, leaves between two trials, and is forked anew.
@@ -16,10 +16,12 @@ from multiprocessing.connection import Connection
 import torch
 
 from tuner.allowed import Allowed, allowing, of_operator
+from tuner.errors import TrainingError
 from tuner.run.pool import Pool
-from tuner.run.process import child_leaving, telling
+from tuner.run.process import child_leaving, tell_over, telling
 from tuner.run.serve import check_asked, serve_until
 from tuner.run.shelf import RENEWED, RenewalError, Shelf
+from tuner.worker.overdue import Begun
 from tuner.worker.signals import Leaving, StopRequested
 
 WAIT_SECONDS = 0.2
@@ -60,10 +62,18 @@ def serve_with(
         with suppress(StopRequested):
             fill()
             main = partial(_serve, url, studies, idle_exit, allowed, say, artifacts, shelf)
-            _watch(Pool(main, devices, {RENEWED: fill}), leaving)
+            _watch(Pool(main, devices, {RENEWED: fill}, partial(_over, url, say)), leaving)
     finally:
         leaving.gone()
     check_asked(leaving.asked, idle_exit)
+
+
+def _over(url: str, say: Callable[[str], None], over: Begun) -> None:
+    """Tells the end of a trial that did not end by itself; whatever follows, others are served."""
+    try:
+        tell_over(url, over)
+    except TrainingError as error:
+        say(f"cannot serve {over.study}: {error}")
 
 
 def _watch(pool: Pool, leaving: Leaving) -> None:
@@ -91,6 +101,7 @@ def _serve(
 ) -> None:
     with telling(said), allowing(allowed):
         try:
-            serve_until(child_leaving(), url, studies, device, idle_exit, say, artifacts, shelf.job)
+            leaving, place = child_leaving(), (artifacts, shelf.job, said.send)
+            serve_until(leaving, url, studies, device, idle_exit, say, *place)
         except RenewalError:
             sys.exit(RENEWED)

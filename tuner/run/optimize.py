@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -19,11 +20,11 @@ from tuner.run.prepare import find_study, join, prepared, remembered
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
-from tuner.storage.claiming import LEASE_SECONDS
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob
+from tuner.worker.loop import deleted
 
 WATCH_SECONDS = 0.5
 
@@ -88,7 +89,22 @@ def train(
     Args:
         place: where they run.
         spent: seconds of this run so far, by what they went into.
+
+    Raises:
+        TrainingError: the study was deleted, or what else keeps it from being trained.
     """
+    with deleted(job.study.name):
+        return _train(job, storage, options, place, watch, spent)
+
+
+def _train(
+    job: AnyJob,
+    storage: Storage,
+    options: RunOptions,
+    place: Place,
+    watch: Callable[[Snapshot], None],
+    spent: Mapping[str, float],
+) -> Snapshot:
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     progress = storage.progress(job.study_id)
@@ -97,8 +113,9 @@ def train(
         limit = options.timeout or job.study.search.timeout
         most = progress.budget - progress.finished
         order = Order(options.storage, job, limit, most, partial(_alive, storage))
-        crew = place.start(order)
-        _follow(crew, storage, job, watch, (started, before, own))
+        with _terminable():
+            crew = place.start(order)
+            _follow(crew, storage, job, watch, (started, before, own))
         spent = {**spent, **crew.spent}
     Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
     last = snapshot(storage, job.study, job.study_id, started, before, own)
@@ -110,7 +127,7 @@ def train(
 def _alive(storage: Storage) -> bool:
     """Whether there are workers; while the database is away they wait for it."""
     try:
-        return any(worker.age <= LEASE_SECONDS for worker in storage.workers())
+        return any(not worker.lost for worker in storage.workers())
     except OutageError:
         return True
 
@@ -123,7 +140,6 @@ def _follow(
     since: tuple[float, int, Own],
 ) -> None:
     """Watches the workers until they end; whatever happens, none is left behind."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     ended = 0
     try:
         while crew.wait(WATCH_SECONDS):
@@ -136,10 +152,20 @@ def _follow(
                     crew.met()
                 watch(now)
     finally:
-        try:
-            crew.leave()
-        finally:  # also when somebody cannot wait
-            signal.signal(signal.SIGTERM, previous)
+        crew.leave()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM within is an interruption; signals are the main thread's, and no other's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

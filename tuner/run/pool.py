@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -14,13 +19,14 @@ from types import MappingProxyType
 
 from tuner.run.process import signals_held_back
 from tuner.run.toll import Toll
+from tuner.worker.overdue import Begun, Term
 
 LEAVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Child:
-    """A worker's process, and what it says.
+    """A worker's process, what it says, and until when its trial may last.
 
     Each has a pipe of its own: a process that is killed while it writes harms no other.
     """
@@ -28,6 +34,28 @@ class Child:
     process: BaseProcess
     device: str
     said: Connection
+    term: Term = field(default_factory=Term)
+
+
+def _of_thread(main: Callable[[str, Connection], None], device: str, said: Connection) -> None:
+    """What runs in a process that another thread than the main one started.
+
+    It leaves at once when it is done: what a program does when it ends, such as to wait for the
+    threads of an executor, is for the process that has those threads.
+    """
+    code: object = 1
+    try:
+        main(device, said)
+        code = 0
+    except SystemExit as error:
+        code = error.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        said.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 class Pool:
@@ -41,6 +69,8 @@ class Pool:
         devices: one for each worker.
         again: what to do before a worker that ended with an exit code is started again, which
             is then no death.
+        over: told of a trial that did not end when its time limit was over, once its worker,
+            which is replaced, is ended.
     """
 
     def __init__(
@@ -48,14 +78,21 @@ class Pool:
         main: Callable[[str, Connection], None],
         devices: Sequence[str],
         again: Mapping[int, Callable[[], None]] = MappingProxyType({}),
+        over: Callable[[Begun], None] = lambda _: None,
     ) -> None:
         linux = sys.platform == "linux"
         self._context: ForkContext | SpawnContext = (
             multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         )
-        self._main, self._again = main, again
+        self._main, self._again, self._over = main, again, over
         self._toll = Toll(len(devices))
-        self._running = [self._start(device) for device in devices]
+        self._running: list[Child] = []
+        try:
+            for device in devices:
+                self._running.append(self._start(device))
+        except BaseException:
+            self.leave()
+            raise
 
     @property
     def spent(self) -> dict[str, float]:
@@ -64,7 +101,10 @@ class Pool:
 
     def _start(self, device: str) -> Child:
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=self._main, args=(device, theirs), daemon=True)
+        main = self._main
+        if threading.current_thread() is not threading.main_thread():
+            main = partial(_of_thread, main)
+        process = self._context.Process(target=main, args=(device, theirs), daemon=True)
         with signals_held_back():
             process.start()
         theirs.close()
@@ -89,7 +129,22 @@ class Pool:
                 self._toll.died(f"exit code {code}")
             self._running.append(self._start(child.device))
         self._toll.check()
+        self._end_overdue()
         return bool(self._running)
+
+    def _end_overdue(self) -> None:
+        """Ends the workers whose trials should have ended, and starts others."""
+        for child in list(self._running):
+            self._hear(child)
+            over = child.term.overdue
+            if over is None:
+                continue
+            child.process.kill()
+            child.process.join()
+            self._running.remove(child)
+            self._listen(child)
+            self._running.append(self._start(child.device))
+            self._over(over)
 
     def progressed(self) -> None:
         """A trial ended: whatever kills workers, the study gets on."""
@@ -100,12 +155,18 @@ class Pool:
 
     def _listen(self, child: Child) -> None:
         """Takes in what a worker said before it ended."""
-        with child.said as said:
-            try:
-                while True:
-                    self._toll.hear(said.recv())
-            except (EOFError, OSError):  # it said all, or was killed while it said something
-                return
+        self._hear(child)
+        child.said.close()
+
+    def _hear(self, child: Child) -> None:
+        """Takes in what a worker has said by now."""
+        with suppress(EOFError, OSError):  # it said all, or was killed while it said something
+            while child.said.poll():
+                said = child.said.recv()
+                if said is None or isinstance(said, Begun):
+                    child.term.hear(said)
+                else:
+                    self._toll.hear(said)
 
     def leave(self) -> None:
         """Asks all workers to give their trials back and leave, and waits for them."""

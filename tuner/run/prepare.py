@@ -11,7 +11,7 @@ from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
 from tuner.data.spec import DIVISIONS
 from tuner.errors import StudyFileError, UsageError, nearest
-from tuner.storage import OPEN, Storage, open_existing, open_storage, studies
+from tuner.storage import Storage, open_existing, open_storage, studies
 from tuner.study import Study, parse
 from tuner.study import load as load_study
 from tuner.study.files import find, local, shipped
@@ -31,11 +31,7 @@ SPEC, FINGERPRINT, DATA, ADOPTED = (
 
 def stored_studies(storage: Storage) -> dict[str, int]:
     """Ids of the studies in the database that tuner made, by name."""
-    return {
-        frozen.study_name: frozen._study_id
-        for frozen in storage.get_all_studies()
-        if SPEC in storage.get_study_user_attrs(frozen._study_id)
-    }
+    return {name: study_id for name, (study_id, _) in storage.having(SPEC).items()}
 
 
 def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
@@ -44,14 +40,15 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
     Raises:
         StudyFileError: it holds none of that name.
     """
-    known = stored_studies(storage)
-    if name not in known:
-        raise StudyFileError(
-            f"the database holds no study {name!r}", where=storage.url, hint=nearest(name, known)
-        )
-    attrs = storage.get_study_user_attrs(known[name])
-    study = parse(name, json.loads(attrs[SPEC]))
-    return _remembered(study, attrs, storage, known[name]), known[name]
+    found = storage.having(SPEC, name)
+    if name not in found:
+        hint = nearest(name, stored_studies(storage))
+        foreign = any(each.study_name == name for each in storage.get_all_studies())
+        what = f"the database holds no study {name!r}{' that tuner made' if foreign else ''}"
+        raise StudyFileError(what, where=storage.url, hint=hint)
+    study_id, spec = found[name]
+    attrs = storage.get_study_user_attrs(study_id)
+    return _remembered(parse(name, json.loads(spec)), attrs, storage, study_id), study_id
 
 
 def remembered(study: Study, url: str) -> Study:
@@ -80,7 +77,8 @@ def _remembered(study: Study, attrs: Mapping[str, Any], storage: Storage, study_
 
 def _begun(storage: Storage, study_id: int) -> bool:
     progress = storage.progress(study_id)
-    return progress.finished + progress.failed + progress.running > 0
+    begun = progress.finished + progress.failed + progress.running
+    return begun + len(progress.interrupted) > 0
 
 
 def kept(storage: Storage, job: AnyJob) -> AnyJob:
@@ -182,6 +180,12 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
     _refuse_closed(storage, study, study_id)
     attrs = storage.get_study_user_attrs(study_id)
     before = json.loads(attrs[SPEC])
+    if attrs[FINGERPRINT] != fingerprint(document) and studies.REPLICATES in attrs:
+        raise StudyFileError(
+            f"`confirm` and `ablate` keep trainings of {attrs[studies.REPLICATES]} under this name",
+            where=study.name,
+            hint="rename the study file, or use another database",
+        )
     if attrs[FINGERPRINT] != fingerprint(document):
         differ = ", ".join(changed_keys(before, document))
         raise StudyFileError(
@@ -216,10 +220,10 @@ def _refuse_foreign(storage: Storage, study: Study) -> None:
 
 
 def _refuse_closed(storage: Storage, study: Study, study_id: int) -> None:
-    state = storage.progress(study_id).state
-    if state != OPEN:
+    progress = storage.progress(study_id)
+    if not progress.hands_out:
         raise UsageError(
-            f"the study is {state}",
+            f"the study is {progress.state}",
             where=study.name,
             hint=f"tuner resume --study {study.name} opens it again",
         )

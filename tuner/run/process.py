@@ -24,8 +24,9 @@ from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.logs import gather, note
 from tuner.run.publish import Publisher
 from tuner.storage import artifact_store, open_storage
-from tuner.storage.claiming import LEASE_SECONDS
+from tuner.storage.lease import LEASE_SECONDS
 from tuner.worker import AnyJob, Worker
+from tuner.worker.overdue import Begun, tell_overdue
 from tuner.worker.patience import Patience
 from tuner.worker.signals import Leaving, StopRequested
 
@@ -161,12 +162,23 @@ def work(
 ) -> None:
     """Trains a job until nothing is left to do, or it is time to leave."""
     worker = Patience(leaving, note)(opening)
+    worker.telling = said.send
     try:
         worker.work(job, deadline)
     finally:
         worker.close()
         leaving.gone()
         said.send(dict(worker.clock.spent))
+
+
+def tell_over(url: str, over: Begun) -> None:
+    """Tells the end of a trial that did not end by itself; errors as ``tell_overdue``."""
+    note(f"{over.study}: trial {over.number} did not end when its time was over; its worker did")
+    storage = open_storage(url)
+    try:
+        tell_overdue(storage, over)
+    finally:
+        storage.close()
 
 
 @contextmanager

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.answers.confirm import read
-from tuner.storage import Artifacts, Storage
+from tuner.answers.replicas import what_of
+from tuner.errors import MissingError
+from tuner.logs import tell
+from tuner.storage import Artifacts, OutageError, Storage, artifact_store
 from tuner.storage.notes import save, stamp, turn
+from tuner.storage.studies import REPLICATES
 from tuner.storage.tidying import tidy
+from tuner.study import Study
 from tuner.views.answers import unfinished
 from tuner.views.note import note, note_of_replicas
 from tuner.views.snapshot import Snapshot, snapshot
 from tuner.worker import AnyJob
-from tuner.worker.building import REPLICATES
 from tuner.worker.keep import KEEP, WEIGHTS
 
 SECONDS, LONGEST_SECONDS = 30.0, 240.0
@@ -48,33 +53,50 @@ class Publisher:
         now = time.monotonic()
         if now < seen.at:
             return
-        with suppress(Exception):
+        with _spared(job.study.name):
             mine = turn(self.storage, job.study_id, SECONDS)
             seen.wait = SECONDS if mine else min(2 * seen.wait, LONGEST_SECONDS)
             if mine:
-                publish(self.storage, self.store, job)
+                publish(self.storage, self.store, job.study, job.study_id)
         seen.at = now + seen.wait
 
     def finish(self, job: AnyJob) -> None:
         """The study ends, or this run of it."""
         self._seen.pop(job.study_id, None)
-        with suppress(Exception):
-            publish(self.storage, self.store, job)
+        with _spared(job.study.name):
+            publish(self.storage, self.store, job.study, job.study_id)
 
 
-def publish(storage: Storage, store: Artifacts, job: AnyJob) -> bool:
+def bring_up_to_date(storage: Storage, study: Study, study_id: int) -> None:
+    """After something was changed by hand: the study's note says so at once."""
+    with _spared(study.name):
+        publish(storage, artifact_store(storage), study, study_id)
+
+
+@contextmanager
+def _spared(study: str) -> Iterator[None]:
+    """Whoever publishes goes on; what went wrong is said, but for what its own next step says."""
+    try:
+        yield
+    except (MissingError, OutageError):
+        return
+    except Exception as error:
+        what = f"the note of {study} could not be brought up to date"
+        tell("error", f"{what}: {type(error).__name__}: {error}", study=study)
+
+
+def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> bool:
     """Write a study's note if it says something new; whether it did.
 
     Raises:
         StorageError: the database cannot be used.
-        KeyError: there is no such study.
+        MissingError: there is no such study.
     """
-    study, study_id = job.study, job.study_id
     of = storage.get_study_user_attrs(study_id).get(REPLICATES)
     known = stamp(storage, study_id)
     if of is not None:
-        new = {"replicates": of}
-        return known != new and save(storage, study_id, note_of_replicas(study.name, of), new)
+        new, what = {"replicates": of}, what_of(study.name, of)
+        return known != new and save(storage, study_id, note_of_replicas(study.name, of, what), new)
     now = snapshot(storage, study, study_id, time.monotonic(), 0)
     confirmed = None if study.data is None else read(storage, study)
     new = {**_of(now), "confirmed": None if confirmed is None else confirmed.winner.label}

@@ -21,7 +21,7 @@ from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.prepare import kept, load_job, stored_study
 from tuner.run.publish import Publisher
-from tuner.storage import OPEN, Storage, artifact_store, opened
+from tuner.storage import Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
 from tuner.views.snapshot import Snapshot
@@ -148,10 +148,10 @@ class Held:
         """
         metric = self.job.metric
         study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
-        state = self.storage.progress(study_id).state
-        if state != OPEN:
+        progress = self.storage.progress(study_id)
+        if not progress.hands_out:
             hint = f"tuner resume --study {study.name} opens it again"
-            raise UsageError(f"the study is {state}", where=study.name, hint=hint)
+            raise UsageError(f"the study is {progress.state}", where=study.name, hint=hint)
         remember(self.storage, study_id)
         job = replace(self.job, study=study, study_id=study_id)
         if self.tests:

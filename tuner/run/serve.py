@@ -12,6 +12,7 @@ from tuner.run.options import devices
 from tuner.run.prepare import prepared
 from tuner.run.process import open_worker
 from tuner.run.service import Read, Service
+from tuner.worker.overdue import Begun
 from tuner.worker.signals import Leaving, StopRequested
 
 
@@ -25,7 +26,7 @@ def serve(
     say: Callable[[str], None] = lambda _: None,
     artifacts: str | None = None,
 ) -> None:
-    """Serves open studies, the oldest first, until it is asked to leave.
+    """Serves open studies in this process, the oldest first, until it is asked to leave.
 
     While the database does not answer it waits, once it has reached it.
 
@@ -71,12 +72,15 @@ def serve_until(
     say: Callable[[str], None],
     artifacts: str | None = None,
     read: Read = prepared,
+    telling: Callable[[Begun | None], None] | None = None,
 ) -> None:
     """Serves on one device until it is time to leave; StorageError, TrainingError as ``serve``.
 
+    `telling` is told of trials with a time limit by whom this process may be ended and replaced.
     What `read` raises, if it is no TunerError, passes once the worker is closed.
     """
     worker = open_worker(url, device, leaving, say, artifacts)
+    worker.telling = telling or worker.telling
     try:
         with suppress(StopRequested):
             Service(worker, studies, say, read).run(idle_exit)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 
 from tuner.errors import StorageError, TunerError
-from tuner.run.prepare import prepared, stored_study
+from tuner.run.prepare import SPEC, prepared
 from tuner.storage import OutageError, Storage, open_storage
-from tuner.study import Study
+from tuner.study import Study, parse
 from tuner.study.fingerprint import fingerprint
 from tuner.worker import AnyJob
 
@@ -51,11 +52,12 @@ class Shelf:
                 storage.close()
 
     def _fill(self, storage: Storage) -> None:
-        wanted = storage.open_studies().keys()
-        found = [
-            stored_study(storage, n) for n in wanted if not self._studies or n in self._studies
-        ]
-        left = {_key(*each): each for each in found}
+        wanted = {
+            name for name in storage.open_studies() if not self._studies or name in self._studies
+        }
+        found = {name: each for name, each in storage.having(SPEC).items() if name in wanted}
+        read = [(parse(name, json.loads(spec)), i) for name, (i, spec) in found.items()]
+        left = {_key(*each): each for each in read}
         self._jobs = {key: job for key, job in self._jobs.items() if key in left}
         for key in left.keys() - self._jobs.keys():
             self._jobs[key] = _read(*left[key])

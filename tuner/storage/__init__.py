@@ -2,7 +2,18 @@
 
 from tuner.storage.artifacts import Artifacts, artifact_store
 from tuner.storage.database import OutageError
-from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Progress, Propose, Update, Worker
+from tuner.storage.lease import (
+    FINISHED,
+    OPEN,
+    PAUSED,
+    STOPPED,
+    Lease,
+    OpenStudy,
+    Progress,
+    Propose,
+    Update,
+    Worker,
+)
 from tuner.storage.metric import measured
 from tuner.storage.opening import open_existing, open_storage, opened
 from tuner.storage.outbox import Outbox
@@ -10,11 +21,13 @@ from tuner.storage.storage import Storage
 from tuner.storage.urls import redact
 
 __all__ = [
+    "FINISHED",
     "OPEN",
     "PAUSED",
     "STOPPED",
     "Artifacts",
     "Lease",
+    "OpenStudy",
     "OutageError",
     "Outbox",
     "Progress",

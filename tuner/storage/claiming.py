@@ -8,11 +8,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
 from tuner.storage import claims, rows
-from tuner.storage.lease import ExhaustedError, Lease, Propose
+from tuner.storage.lease import LEASE_SECONDS, ExhaustedError, Lease, Propose
 from tuner.storage.mirror import Mirror
 from tuner.storage.trial_methods import TrialMethods
-
-LEASE_SECONDS = 30.0
 
 
 class Claiming(TrialMethods):
@@ -34,7 +32,7 @@ class Claiming(TrialMethods):
         all but one in vain.
 
         Raises:
-            KeyError: there is no such study.
+            MissingError: there is no such study.
             OutageError: the database does not answer.
         """
         try:

@@ -11,6 +11,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 OPEN, PAUSED, STOPPED = "open", "paused", "stopped"
 STATES = (OPEN, PAUSED, STOPPED)
+"""What people set a study to."""
+FINISHED, FOREIGN = "finished", "foreign"
+"""What a study is beside that: open with its budget met, or made by other programs."""
+LEASE_SECONDS = 30.0
+"""So long a lease lasts, and a worker that is silent for longer is lost."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,14 @@ class Update:
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts of a study's trials; failed ones do not count towards the budget."""
+    """Counts of a study's trials; failed ones do not count towards the budget.
+
+    Attributes:
+        running: a worker is at them, or another program.
+        state: what the study was set to, made into what it is as `standing` says.
+        interrupted: numbers of the trials that were given back or whose worker was lost, until
+            another worker goes on with them.
+    """
 
     budget: int
     complete: int
@@ -71,6 +83,10 @@ class Progress:
     running: int
     waiting: int
     state: str
+    interrupted: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", standing(self.state, self.budget, self.finished))
 
     @property
     def finished(self) -> int:
@@ -81,10 +97,45 @@ class Progress:
         """Whether as many trials are finished as the study asked for."""
         return self.finished >= self.budget
 
+    @property
+    def hands_out(self) -> bool:
+        """Whether nobody paused or stopped it."""
+        return self.state not in (PAUSED, STOPPED)
+
+
+def standing(state: str, budget: int, finished: int) -> str:
+    """What a study is, wherever that is said: as it was set to, but finished if its budget is met.
+
+    Args:
+        finished: its complete and pruned trials.
+    """
+    return FINISHED if state == OPEN and finished >= budget > 0 else state
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that is open and short of its budget.
+
+    Attributes:
+        fingerprint: of its study file; None if it has none. A number that was a deleted study's
+            may be another's by now.
+        ready: whether there is a trial to hand out now; otherwise others hold the last ones.
+    """
+
+    name: str
+    study_id: int
+    fingerprint: str | None
+    ready: bool
+
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker's row: `age` is in seconds since it last renewed its leases."""
+    """A worker's row.
+
+    Attributes:
+        trials: those it holds a lease of that has not run out.
+        age: seconds since it last renewed its leases.
+    """
 
     holder: str
     host: str
@@ -92,6 +143,11 @@ class Worker:
     device: str
     trials: int
     age: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been silent for longer than workers are."""
+        return self.age > LEASE_SECONDS and not self.trials
 
 
 class ExhaustedError(Exception):

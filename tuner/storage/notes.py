@@ -21,7 +21,7 @@ def turn(storage: Storage, study_id: int, seconds: float) -> bool:
     """Whether to look at a study's note: one of many may, at most so often.
 
     Raises:
-        KeyError: there is no such study.
+        MissingError: there is no such study.
     """
     with storage.database.read() as connection:
         if not _due(connection, study_id, seconds):
@@ -45,7 +45,7 @@ def stamp(storage: Storage, study_id: int) -> dict[str, Any]:
     """What the note says of itself; nothing where there is none, or people saved it since.
 
     Raises:
-        KeyError: there is no such study.
+        MissingError: there is no such study.
     """
     with storage.database.read() as connection:
         known = studies.attrs(connection, studies.SYSTEM_ATTRS, study_id)
@@ -67,7 +67,7 @@ def save(storage: Storage, study_id: int, text: str, said: Mapping[str, Any]) ->
         Whether it was written.
 
     Raises:
-        KeyError: there is no such study.
+        MissingError: there is no such study.
     """
     with storage.database.write() as connection:
         studies.require(connection, study_id, lock=True)

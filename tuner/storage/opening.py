@@ -7,8 +7,8 @@ from typing import Any
 
 from tuner.errors import StorageError
 from tuner.storage import urls, versions
-from tuner.storage.claiming import LEASE_SECONDS
 from tuner.storage.database import Database
+from tuner.storage.lease import LEASE_SECONDS
 from tuner.storage.storage import Storage
 
 

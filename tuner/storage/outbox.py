@@ -9,7 +9,7 @@ from threading import Condition, Lock, Thread
 
 from tuner.errors import StorageError
 from tuner.storage.database import OutageError, explained
-from tuner.storage.lease import Lease, Update
+from tuner.storage.lease import LEASE_SECONDS, Lease, Update
 from tuner.storage.spool import Spool
 from tuner.storage.storage import Storage
 from tuner.storage.waiting import Key, Waiting, key
@@ -45,7 +45,8 @@ class Outbox:
         self._spool = Spool(spool, str(storage.database.url)) if spool is not None else None
         self._flush_seconds = flush_seconds
         self._holders: set[str] = set() if holder is None else {holder}
-        self._renew_at = time.monotonic() + storage.lease_seconds / 3
+        self._renew_seconds = min(storage.lease_seconds, LEASE_SECONDS) / 3  # it shows life, too
+        self._renew_at = time.monotonic() + self._renew_seconds
         self._waiting = Waiting(unsure=storage.remote)
         self._lost: set[Key] = set()
         self._error: StorageError | None = None
@@ -57,6 +58,12 @@ class Outbox:
                 self._waiting.put(update, time.monotonic())
         self._thread = Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
+
+    def begin(self, lease: Lease) -> None:
+        """A lease that was just taken: what is known under its numbers is of a deleted study."""
+        with self._changed:
+            self._lost.discard(key(lease))
+            self._waiting.queue.pop(key(lease), None)
 
     def put(self, update: Update) -> None:
         """Queue an update; this process' samplers and pruners see it at once."""
@@ -179,4 +186,4 @@ class Outbox:
             self._storage.renew(holder)
         with self._changed:
             self._error = None
-        self._renew_at = time.monotonic() + self._storage.lease_seconds / 3
+        self._renew_at = time.monotonic() + self._renew_seconds

@@ -15,6 +15,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import TrialState
 
 from tuner.errors import StorageError
+from tuner.logs import note
 from tuner.storage.frozen import blank
 from tuner.storage.lease import Lease, Update
 
@@ -69,7 +70,9 @@ class Spool:
             except FileNotFoundError:
                 continue  # another worker has told it
             except (ValueError, KeyError, TypeError):
-                path.replace(path.with_suffix(".damaged"))
+                aside = path.with_suffix(".damaged")
+                path.replace(aside)
+                note(f"a result that waited to be told is damaged, and was set aside: {aside}")
 
     def _path(self, lease: Lease) -> Path:
         return self._folder / f"{lease.trial_id}-{lease.token}.json"

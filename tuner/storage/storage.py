@@ -11,10 +11,9 @@ from typing import Any
 from optuna.study import StudyDirection
 
 from tuner.storage import fences, history, progress, studies, terms, urls, versions
-from tuner.storage.claiming import LEASE_SECONDS
 from tuner.storage.database import Database
 from tuner.storage.history import Event
-from tuner.storage.lease import Lease, Progress, Update
+from tuner.storage.lease import LEASE_SECONDS, Lease, OpenStudy, Progress, Update
 from tuner.storage.leasing import Leasing
 
 
@@ -75,6 +74,7 @@ class Storage(Leasing):
         fingerprint: str,
         budget: int,
         data: Mapping[str, Any] | None = None,
+        replicates: str | None = None,
     ) -> int:
         """Create the study or join it, whoever comes first; its id.
 
@@ -84,9 +84,11 @@ class Storage(Leasing):
             direction: "minimize" or "maximize".
             budget: complete and pruned trials that make the study finished.
             data: what identifies its rows.
+            replicates: the study of whose configurations this one holds trainings.
         """
         attrs: dict[str, Any] = {studies.SPEC: spec, studies.FINGERPRINT: fingerprint}
         attrs |= {studies.DATA: data} if data is not None else {}
+        attrs |= {studies.REPLICATES: replicates} if replicates is not None else {}
         toward = StudyDirection[direction.upper()]
         with self.database.write() as connection:
             return studies.join(connection, name, toward, metric, attrs, budget)
@@ -116,8 +118,17 @@ class Storage(Leasing):
 
     def open_studies(self) -> dict[str, int]:
         """Ids of the studies that are open and short of their budget, by name, oldest first."""
+        return {each.name: each.study_id for each in self.served()}
+
+    def served(self) -> list[OpenStudy]:
+        """The same studies with what a worker that serves them has to know of each."""
         with self.database.read() as connection:
             return progress.open_studies(connection)
+
+    def having(self, key: str, name: str | None = None) -> dict[str, tuple[int, Any]]:
+        """The studies that have a user attribute, or the one of a name: id and value by name."""
+        with self.database.read() as connection:
+            return studies.having(connection, key, name)
 
     def events(
         self, study_id: int | None = None, number: int | None = None, after: int = 0

@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from sqlalchemy import Connection, Table, exc, insert, select
 
-from tuner.errors import StorageError
+from tuner.errors import MissingError, StorageError
 from tuner.storage import events, puts, rows, schema, writes
 from tuner.storage.lease import OPEN
 
@@ -29,8 +29,15 @@ apart the rows that they are trained on."""
 ADOPTED = "adopted"
 """What a record of rows says that was made when trials had been trained already, on rows that
 nothing is known of."""
+REPLICATES = "tuner:replicates"
+"""User attribute of a study that holds nothing but trainings of another one's configurations, for
+`confirm` and `ablate`: the study whose they are."""
 NAME_LETTERS = models.MAX_INDEXED_STRING_LENGTH
-MISSING = "Record does not exist."
+
+
+def missing(what: str = "the study") -> MissingError:
+    """The error for something that is asked of by an id that no row has."""
+    return MissingError(f"{what} is not in the database, or no longer: it was deleted")
 
 
 def create(connection: Connection, name: str, directions: Sequence[StudyDirection]) -> int:
@@ -74,11 +81,11 @@ def find(connection: Connection, name: str) -> int | None:
 
 
 def require(connection: Connection, study_id: int, lock: bool = False) -> str:
-    """The study's name; KeyError if there is none. `lock` as Optuna does to create a trial."""
+    """The study's name; MissingError if there is none. `lock` as Optuna does to create a trial."""
     found = select(STUDIES.c.study_name).where(STUDIES.c.study_id == study_id)
     name = connection.execute(found.with_for_update() if lock else found).scalar()
     if name is None:
-        raise KeyError(MISSING)
+        raise missing()
     return str(name)
 
 
@@ -121,6 +128,20 @@ def _all_attrs(connection: Connection, table: Table) -> dict[int, dict[str, Any]
     for study_id, key, value in connection.execute(select(*columns)):
         found[study_id][key] = json.loads(value)
     return found
+
+
+def having(connection: Connection, key: str, name: str | None = None) -> dict[str, tuple[int, Any]]:
+    """The studies that have a user attribute, or the one of a name: id and value by name.
+
+    One statement, so that none of them is deleted in between.
+    """
+    joined = STUDIES.join(USER_ATTRS, USER_ATTRS.c.study_id == STUDIES.c.study_id)
+    columns = STUDIES.c.study_name, STUDIES.c.study_id, USER_ATTRS.c.value_json
+    found = select(*columns).select_from(joined).where(USER_ATTRS.c.key == key)
+    if name is not None:
+        found = found.where(STUDIES.c.study_name == name)
+    ordered = connection.execute(found.order_by(STUDIES.c.study_id))
+    return {each: (int(study_id), json.loads(value)) for each, study_id, value in ordered}
 
 
 def join(

@@ -67,7 +67,7 @@ class StudyMethods(BaseStorage):
         with self.database.read() as connection:
             study_id = studies.find(connection, study_name)
         if study_id is None:
-            raise KeyError(studies.MISSING)
+            raise studies.missing(f"the study {study_name!r}")
         return study_id
 
     def get_study_name_from_id(self, study_id: int) -> str:

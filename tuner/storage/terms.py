@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from tuner.errors import StorageError
 from tuner.storage import events, puts, rows, schema, sql, studies
-from tuner.storage.lease import OPEN, STATES
+from tuner.storage.lease import FOREIGN, OPEN, STATES
 
 
 def set_budget(connection: Connection, study_id: int, budget: int) -> None:
@@ -64,12 +64,12 @@ def _terms(dialect: str, lock: bool) -> Select[Any]:
 
 
 def read(connection: Connection, study_id: int, lock: bool = False) -> Terms:
-    """A study's budget (0 if nobody set one), its state, and a trial whose lease ran out.
+    """A study's budget, its state, and a trial whose lease ran out; 0 and FOREIGN if none was set.
 
     `lock` keeps others from creating trials, as Optuna does it.
     """
     statement = _terms(connection.dialect.name, lock)
     row = connection.execute(statement, {"study_id": study_id}).one_or_none()
     if row is None:
-        raise KeyError(studies.MISSING)
-    return Terms(row[0] or 0, row[1] or OPEN, row[2], row[3])
+        raise studies.missing()
+    return Terms(row[0] or 0, row[1] or FOREIGN, row[2], row[3])

@@ -35,7 +35,7 @@ class TrialMethods(StudyMethods):
     _reads = True
 
     def refresh(self, study_id: int) -> None:
-        """Read what changed since the last time; KeyError if there is no such study."""
+        """Read what changed since the last time; MissingError if there is no such study."""
         with self._lock:
             mirror, started = self._mirror(study_id), time.monotonic()
             with self.database.read() as connection:
@@ -97,7 +97,7 @@ class TrialMethods(StudyMethods):
         with self.database.read() as connection:
             trial = rows.read_trial(connection, trial_id)
         if trial is None:
-            raise KeyError(studies.MISSING)
+            raise studies.missing("the trial")
         return trial
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -187,10 +187,10 @@ class TrialMethods(StudyMethods):
     def _updatable(
         self, connection: Connection, trial_id: int, lock: bool = False
     ) -> tuple[int, rows.Head]:
-        """The trial's study and row; KeyError if there is no such trial."""
+        """The trial's study and row; MissingError if there is no such trial."""
         found = rows.read_head(connection, trial_id, lock)
         if found is None:
-            raise KeyError(studies.MISSING)
+            raise studies.missing("the trial")
         head = found[1]
         if head.state.is_finished():
             raise UpdateFinishedTrialError(

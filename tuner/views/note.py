@@ -36,9 +36,8 @@ def note(snapshot: Snapshot, study: Study, confirmed: Confirmation | None = None
     return "\n\n".join(blocks)
 
 
-def note_of_replicas(name: str, study: str) -> str:
+def note_of_replicas(name: str, study: str, what: str) -> str:
     """The note of a study that holds the trainings of an answer about another one."""
-    what = name.rpartition(":")[2]
     return (
         f"# {plain(name)}\n\nTrainings of known configurations of {plain(study)}, for "
         f"`tuner {what}`: the attribute `replica` of each trial has its configuration and seed."
@@ -47,10 +46,10 @@ def note_of_replicas(name: str, study: str) -> str:
 
 def _standing(snapshot: Snapshot) -> str:
     progress = snapshot.progress
-    state = "finished" if progress.met else progress.state
     counts = f"{progress.pruned} of them pruned, {progress.failed} more failed"
+    done = f"**{progress.finished} of {several(progress.budget, 'trial')}** ({progress.state})"
     return (
-        f"**{progress.finished} of {several(progress.budget, 'trial')}** ({state}), {counts}; "
+        f"{done}, {counts}; "
         f"{snapshot.direction} {plain(snapshot.metric)} on the {snapshot.measured_on}."
     )
 

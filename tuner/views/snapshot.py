@@ -97,7 +97,7 @@ def snapshot(
         progress=progress,
         baseline=baseline_of(study, mine),
         best=best,
-        running=tuple(running(study, trials)),
+        running=tuple(running(study, trials, progress.interrupted)),
         elapsed=elapsed,
         left=time_left(progress, elapsed, progress.finished - before),
         searched=study.shown({} if best is None else best.config),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from tuner.errors import MissingError
 from tuner.views.tables import plain_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def with_stored(files: Iterable[Record], storage: Storage) -> list[Record]:
     """Study files and the database's studies together, by name; one study is one record."""
     found: dict[str, Record] = {record["name"]: record for record in files}
     for stored in storage.get_all_studies():
-        progress = storage.progress(stored._study_id)
+        try:
+            progress = storage.progress(stored._study_id)
+        except MissingError:  # deleted since they were listed
+            continue
         counts = {"trials": progress.budget, "finished": progress.finished, "state": progress.state}
         known = found.get(stored.study_name)
         where = "database" if known is None else f"{known['where']}, database"

@@ -41,7 +41,8 @@ def _headline(snapshot: Snapshot) -> str:
     if progress.met and not snapshot.ended:
         trials = several(progress.finished, "trial")
         return f"{name}: already complete: {trials}, budget {progress.budget}; {counts}"
-    return f"{name}: {done}, in {duration(snapshot.elapsed)}"
+    state = "" if progress.hands_out else f"; the study is {progress.state}"
+    return f"{name}: {done}, in {duration(snapshot.elapsed)}{state}"
 
 
 def _values(snapshot: Snapshot, best: Best) -> Table:
@@ -94,9 +95,11 @@ def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]
         found.append((f"tuner best{where}", "the configuration, ready to paste"))
         number_ = snapshot.best.number
         found.append((f"tuner retrain{where} --trial {number_}", "train it again"))
-    if snapshot.all_tried is not None:
+    if not snapshot.progress.hands_out:
+        found.append((f"tuner resume{where}", "opens it again"))
+    elif snapshot.all_tried is not None:
         return found  # a larger budget would find nothing either
-    if not snapshot.progress.met:
+    elif not snapshot.progress.met:
         found.append((f"tuner optimize{where}", "goes on"))
     else:
         more = larger(snapshot.progress.budget)
@@ -128,6 +131,7 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "pruned": progress.pruned,
         "failed": progress.failed,
         "running": progress.running,
+        "interrupted": len(progress.interrupted),
         "ended_in_this_run": len(snapshot.ended),
         "all_tried": snapshot.all_tried,
         "left_out": [asdict(each) for each in snapshot.left_out],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -103,12 +103,17 @@ def _value(trial: FrozenTrial) -> float:
     return float((trial.values or [float("nan")])[0])
 
 
-def running(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[Running]:
-    """The trials in training; another program's may have no parameters yet."""
+def running(
+    study: Study, trials: Sequence[FrozenTrial], interrupted: Container[int] = ()
+) -> Iterator[Running]:
+    """The trials in training; `interrupted` are numbers of those that nobody is at.
+
+    A trial of another program may have no parameters yet.
+    """
     from tuner.study.trials import config_or_params
 
     for trial in trials:
-        if trial.state.name == "RUNNING":
+        if trial.state.name == "RUNNING" and trial.number not in interrupted:
             config = config_or_params(study, trial)
             epoch = max(trial.intermediate_values, default=0)
             value = trial.intermediate_values.get(epoch)

@@ -19,8 +19,6 @@ REPLICA = "replica"
 """The attribute of a trial that trains a known configuration again, for confirm and ablate."""
 OUTCOME = "outcome"
 """The attribute of a replica on the test rows that says how its predictions fall out."""
-REPLICATES = "tuner:replicates"
-"""The attribute of a study that holds nothing but such trials: the study whose they are."""
 
 
 def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer | Folds:

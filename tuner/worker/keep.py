@@ -12,6 +12,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import save
 
+from tuner.errors import MissingError
 from tuner.pictures import confusion, residuals
 from tuner.storage import Artifacts, OutageError
 from tuner.storage.attached import metadata
@@ -76,7 +77,7 @@ class Keeper:
             )
         except OutageError:  # kept while nobody knows
             return True
-        except KeyError:  # the study was deleted
+        except MissingError:  # the study was deleted
             return False
         better = (t for t in complete if t.values and self._sign * (t.values[0] - value) >= 0)
         return len(list(islice(better, KEEP))) < KEEP

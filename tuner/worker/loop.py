@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import TrialState
 
-from tuner.errors import TrainingError
+from tuner.errors import MissingError, TrainingError
 from tuner.logs import note, tell
 from tuner.search.prune import PruningStudy
 from tuner.search.view import StudyView
@@ -26,6 +26,7 @@ from tuner.worker.job import AnyJob, Job, ObjectiveJob
 from tuner.worker.keep import Keeper
 from tuner.worker.milestones import Milestones, Unseen
 from tuner.worker.objective import Blank, Caller
+from tuner.worker.overdue import Begun, begun
 from tuner.worker.patience import Patience
 from tuner.worker.proposer import Proposer
 from tuner.worker.saved import Saved
@@ -34,6 +35,19 @@ from tuner.worker.trial import Desk, TrialRun
 
 IDLE_SECONDS, FLUSH_SECONDS = 0.2, 0.5
 CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0
+
+
+@contextmanager
+def deleted(study: str) -> Iterator[None]:
+    """What a study's row is missed for within is said as what it is.
+
+    Raises:
+        TrainingError: the study is not in the database any more.
+    """
+    try:
+        yield
+    except MissingError as error:
+        raise TrainingError("the study was deleted", where=study) from error
 
 
 @dataclass(frozen=True)
@@ -50,10 +64,17 @@ class Bench:
         return bool(getattr(self.propose, "exhausted", False))
 
 
+def _nobody(said: Begun | None) -> None:
+    """Nobody started this process that would end it."""
+
+
 class Worker:
     """Trains trials, one at a time.
 
     A database that does not answer costs nothing but time: training goes on, and claims wait.
+
+    Attributes:
+        telling: told when a trial with a time limit begins, and when it ended.
 
     Args:
         storage: this process' own.
@@ -85,6 +106,7 @@ class Worker:
         flush = storage.refresh_interval or FLUSH_SECONDS  # told as often as asked
         self.outbox = Outbox(storage, spool, flush, holder)
         self.saved = Saved(store, self.outbox)
+        self.telling: Callable[[Begun | None], None] = _nobody
         if self.outbox.pending():  # before anything is claimed: these may still be ours to tell
             with suppress(StopRequested):
                 self.patiently(self.outbox.flush)
@@ -123,11 +145,11 @@ class Worker:
             deadline: ``time.monotonic()`` after which to leave.
 
         Raises:
-            TrainingError: too many trials failed; the study is stopped.
+            TrainingError: too many trials failed, and the study is stopped; or it was deleted.
             StorageError: the database cannot be used.
         """
         self.leaving.by(deadline)
-        with suppress(StopRequested):
+        with suppress(StopRequested), deleted(job.study.name):
             bench = self.bench(job)
             while not self.leaving():
                 if self.step(bench):
@@ -142,6 +164,7 @@ class Worker:
 
         Raises:
             TrainingError: too many trials failed; the study is stopped.
+            MissingError: it was deleted.
             StorageError: the database cannot be used.
             StopRequested: it is time to leave, and the database did not answer.
         """
@@ -149,22 +172,38 @@ class Worker:
         lease = self._claim(bench)
         if lease is None:
             return False
+        self.outbox.begin(lease)
         told = partial(tell, study=bench.job.study.name, trial=lease.number, worker=self.holder)
         told("claimed", resumed=lease.resumed or None)
-        with self.clock.measure("training"):
+        with self.clock.measure("training"), self._limited(bench.job, lease):
             bench.run(lease)
         self._ended(bench.job, lease, told)
         return True
 
-    def _ended(self, job: AnyJob, lease: Lease, told: Callable[[str, str], None]) -> None:
-        try:
-            trial = self.storage.get_trial(lease.trial_id)
-        except KeyError:  # deleted, as the next claim says
+    @contextmanager
+    def _limited(self, job: AnyJob, lease: Lease) -> Iterator[None]:
+        """A trial whose time limit is heard, and known to who can end this process."""
+        limit = job.study.search.trial_timeout
+        if limit is None:
+            yield
             return
+        told = lease.trial.user_attrs.get("seconds", 0.0)
+        spent = float(told) if isinstance(job, Job) else 0.0  # an objective begins anew
+        term = begun(job.study.name, lease, limit, spent)
+        self.telling(term)
+        try:
+            with self.leaving.within(term.left):
+                yield
+        finally:
+            self.telling(None)
+
+    def _ended(self, job: AnyJob, lease: Lease, told: Callable[[str, str], None]) -> None:
+        trial = self.storage.get_trial(lease.trial_id)
         told(*outcome(trial, self.outbox.lost(lease)))
         if trial.state == TrialState.FAIL:
             self.patiently(self.outbox.flush)
-            check_failures(self.storage, self.patiently, job, trial)
+            error = trial.user_attrs.get("error")
+            check_failures(self.storage, self.patiently, job.study_id, job.study.name, error)
         self._publish(job)
 
     def _publish(self, job: AnyJob) -> None:
@@ -172,16 +211,13 @@ class Worker:
             self.milestones(job)
 
     def _claim(self, bench: Bench) -> Lease | None:
-        study_id, name = bench.job.study_id, bench.job.study.name
+        study_id = bench.job.study_id
 
         def claim() -> Lease | None:
             with self.clock.measure("storage"):
                 return self.storage.claim(study_id, self.holder, bench.propose)
 
-        try:
-            return self.patiently(claim)
-        except KeyError as error:
-            raise TrainingError("the study was deleted", where=name) from error
+        return self.patiently(claim)
 
     def close(self) -> None:
         """Writes what is left, and signs off.

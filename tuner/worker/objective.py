@@ -17,17 +17,28 @@ from tuner.search.samplers import build_sampler
 from tuner.search.tpe import Past
 from tuner.search.view import StudyView
 from tuner.space import shown
-from tuner.storage import Lease, OutageError, Update
+from tuner.storage import STOPPED, Lease, OutageError, Update
 from tuner.storage.frozen import GROWS, blank
 from tuner.worker.explain import explain, traced
 from tuner.worker.facts import amount, ending
 from tuner.worker.job import ObjectiveJob
+from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.patience import Patience
-from tuner.worker.signals import StopRequested
+from tuner.worker.signals import Overdue, StopRequested
 from tuner.worker.trial import ATTEMPTS, Desk
 from tuner.worker.view import TrialView
 
 T = TypeVar("T")
+
+
+class OwnStudy(Study):
+    """The study of an objective's trial, which workers hand out and not Optuna's own loop."""
+
+    on_stop: Callable[[], None]
+
+    def stop(self) -> None:
+        """No more trials begin after this, wherever workers run; those that run are finished."""
+        self.on_stop()
 
 
 @dataclass(frozen=True)
@@ -72,13 +83,14 @@ class Caller:
         """
         ObjectiveRun(self, lease).run()
 
-    def trial(self, view: TrialView) -> Trial:
-        """The trial that the objective is called with."""
+    def trial(self, view: TrialView, stop: Callable[[], None]) -> Trial:
+        """The trial that the objective is called with; `stop` ends the study."""
         search = self.job.study.search
         name, options = search.sampler
         number = view.trial.number
         sampler = build_sampler(name, options, seed=search.seed, number=number, past=self.past)
-        study = Study(self.job.study.name, view, sampler=sampler, pruner=self.pruner)
+        study = OwnStudy(self.job.study.name, view, sampler=sampler, pruner=self.pruner)
+        study.on_stop = stop
         return Trial(study, view.trial._trial_id)
 
 
@@ -104,8 +116,10 @@ class ObjectiveRun:
         except LeaseLostError:
             return None
         except TrialPruned:
-            why = "time limit" if self._late() else "pruned"
+            why = TIME_LIMIT if self._late() else "pruned"
             self._tell(TrialState.PRUNED, why, self.view.last)
+        except Overdue:
+            self._over()
         except StorageError:
             raise
         except TrainingError as error:
@@ -118,9 +132,21 @@ class ObjectiveRun:
     def _call(self) -> None:
         with self.desk.leaving.interruptible():
             function = self.caller.job.study.function()
-            returned = function(self.caller.trial(self.view))
+            returned = function(self.caller.trial(self.view, self._stop))
         value = one_number(returned, self.caller.job.study.objective)
         self._tell(TrialState.COMPLETE, "returned", value)
+
+    def _over(self) -> None:
+        """The time limit came between two reports, or before there was one."""
+        if self.view.last is not None:
+            return self._tell(TrialState.PRUNED, TIME_LIMIT, self.view.last)
+        assert self.limit is not None
+        return self._tell(TrialState.FAIL, "failed", error=nothing_reported(self.limit))
+
+    def _stop(self) -> None:
+        """The objective ends the study: this trial goes on, and no other is handed out."""
+        storage, study_id = self.desk.storage, self.caller.job.study_id
+        self._whole(lambda: storage.set_study_state(study_id, STOPPED))
 
     def _whole(self, call: Callable[[], T]) -> T:
         """A call that is not interrupted; the trial is left after it if it is time."""

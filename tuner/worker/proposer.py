@@ -19,8 +19,9 @@ from tuner.search.tpe import Past
 from tuner.storage.claims import fixed as fixed_of
 from tuner.storage.frozen import blank
 from tuner.storage.lease import ExhaustedError
+from tuner.storage.studies import REPLICATES
 from tuner.study.trials import Own, prescribed, tried
-from tuner.worker.building import REPLICA, REPLICATES, repeated
+from tuner.worker.building import REPLICA, repeated
 from tuner.worker.clock import Clock
 from tuner.worker.facts import REFUSED, ending, repeated_facts
 from tuner.worker.job import Job

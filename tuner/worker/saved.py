@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from contextlib import suppress
 
 from tuner.errors import TrainingError
+from tuner.logs import note
 from tuner.storage import Artifacts, Lease, Outbox
 from tuner.storage.checkpoints import reference, referred
 
@@ -76,7 +76,8 @@ class Saved:
         name = f"checkpoint-{uuid.uuid4()}"
         try:
             self._store.stage(name, data)
-        except Exception:  # a bucket that is away
+        except Exception as error:  # a bucket that is away
+            note(f"a checkpoint goes into the database: {type(error).__name__}: {error}")
             return None
         return name
 
@@ -112,8 +113,11 @@ class Saved:
         for lease, name in self._old:
             if self._outbox.lost(lease):  # another worker may be reading it
                 continue
-            with suppress(Exception):
+            try:
                 self._store.remove(name)
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                note(f"{name} could not be removed, and is left to `tuner gc`: {why}")
         self._old.clear()
 
     def _follow(self, lease: Lease, name: str | None) -> None:

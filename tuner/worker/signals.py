@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ PATIENCE = 0.7
 
 class StopRequested(BaseException):
     """It is time to leave; raised where waiting for the end would take too long."""
+
+
+class Overdue(BaseException):
+    """A trial's time limit is over; raised where the trial is at work."""
 
 
 class Leaving:
@@ -34,6 +39,7 @@ class Leaving:
         self.asked: signal.Signals | None = None
         self._parent = parent
         self._deadline: float | None = None
+        self._limit: float | None = None
         self._interruptible = False
         self._installed = False
 
@@ -43,11 +49,13 @@ class Leaving:
         return self.asked is not None or late or orphaned
 
     def install(self, *, ctrl_c: bool = True) -> None:
-        """From now on signals ask; for the main thread of a process.
+        """From now on signals ask; in another thread than the main one they are not ours to hear.
 
         Args:
             ctrl_c: whether Ctrl-C asks; if not, it is ignored.
         """
+        if threading.current_thread() is not threading.main_thread():
+            return
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal if ctrl_c else signal.SIG_IGN)
         signal.signal(signal.SIGALRM, self._on_alarm)
@@ -61,9 +69,31 @@ class Leaving:
     def by(self, deadline: float | None) -> None:
         """Leave at this time of ``time.monotonic()``."""
         self._deadline = deadline
-        if deadline is not None and self._installed:
-            left = max(0.0, deadline - time.monotonic())
-            signal.setitimer(signal.ITIMER_REAL, left + PATIENCE)
+        self._wake()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A trial that may last so long; soon after that it is interrupted where it may be.
+
+        Raises:
+            Overdue: from within, inside of ``interruptible``.
+        """
+        self._limit = time.monotonic() + seconds + PATIENCE
+        self._wake()
+        try:
+            yield
+        finally:
+            self._limit = None
+            self._wake()
+
+    def _wake(self) -> None:
+        """An alarm when the deadline or the limit is over, and again where it came in vain."""
+        if not self._installed or self.asked is not None:  # whoever asked has an alarm already
+            return
+        late = None if self._deadline is None else self._deadline + PATIENCE
+        times = [each for each in (late, self._limit) if each is not None]
+        left = max(1e-3, min(times) - time.monotonic()) if times else 0.0
+        signal.setitimer(signal.ITIMER_REAL, left, 0.0 if self._limit is None else PATIENCE)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -102,6 +132,12 @@ class Leaving:
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if self._interruptible:
+        if not self._interruptible:
+            return
+        over = self._limit is not None and time.monotonic() >= self._limit
+        if over and not self():
+            self._interruptible = False
+            raise Overdue
+        if self():
             self._interruptible = False
             raise StopRequested

@@ -24,8 +24,9 @@ from tuner.worker.explain import explain, traced
 from tuner.worker.facts import amount, ending, training_facts
 from tuner.worker.job import Job
 from tuner.worker.keep import Keeper, Kept
+from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.saved import Pace, Saved
-from tuner.worker.signals import Leaving, StopRequested
+from tuner.worker.signals import Leaving, Overdue, StopRequested
 
 ATTEMPTS = 10
 """So many holders may die on a trial before its first epoch is over."""
@@ -66,6 +67,8 @@ class TrialRun:
             self._train()
         except StopRequested:
             self._leave()
+        except Overdue:
+            self._over()
         except StorageError:
             raise
         except Exception as error:
@@ -96,6 +99,15 @@ class TrialRun:
         result = trainer.result
         stopped = trainer.epoch < trainer.plan.epochs
         self._tell(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
+
+    def _over(self) -> None:
+        """The time limit came in the middle of an epoch, or of the data."""
+        if self.trainer is not None and self.trainer.past:
+            self._tell(TrialState.PRUNED, self.trainer.past[-1], TIME_LIMIT)
+        else:
+            limit = self.job.study.search.trial_timeout
+            assert limit is not None
+            self._fail(nothing_reported(limit))
 
     def _prepared(self) -> tuple[Trainer | Folds, str]:
         """A trainer where the last checkpoint was taken, or at the start and what is damaged."""
@@ -129,7 +141,7 @@ class TrialRun:
             return ""
         limit = self.job.study.search.trial_timeout
         if limit is not None and self.seconds > limit:
-            return "time limit"
+            return TIME_LIMIT
         if epoch.number < self.told:  # an earlier holder asked here, and went on
             return ""
         return "pruned" if self._pruned() else ""

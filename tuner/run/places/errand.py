@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from threading import Event
 from types import FrameType
 from typing import Any
 
-from tuner.errors import UsageError
+from tuner.errors import TunerError, UsageError
 from tuner.run.pool import LEAVE_SECONDS
+from tuner.run.process import tell_over
+from tuner.worker.overdue import Begun, Term
 
 CHILD = "tuner.run.places.child"
 LOOK_SECONDS = 0.1
@@ -83,21 +84,52 @@ class Ended:
 
 
 def run(errand: Errand) -> Ended:
-    """Runs a worker in a process of its own, until it ends or Ctrl-C is heard."""
+    """Runs a worker in a process of its own, until it ends or Ctrl-C is heard.
+
+    One whose trial does not end when its time is over is ended, and another one takes its place.
+    """
+    said: list[Any] = []
     with _asked() as asked:
-        ours, theirs = Pipe()
+        while True:
+            over, code = _watched(errand, asked, said)
+            if over is None:
+                return Ended(socket.gethostname(), code, tuple(said))
+            try:
+                tell_over(errand.url, over)
+            except TunerError as error:
+                return Ended(socket.gethostname(), 1, (*said, error))
+
+
+def _watched(errand: Errand, asked: Event, said: list[Any]) -> tuple[Begun | None, int]:
+    """The trial for which the worker was ended, if it was; its exit code; what it said is added."""
+    term = Term()
+
+    def hear() -> None:
+        with suppress(EOFError, OSError):  # it said all, or was killed while it said something
+            while ours.poll():
+                told = ours.recv()
+                if told is None or isinstance(told, Begun):
+                    term.hear(told)
+                else:
+                    said.append(told)
+
+    ours, theirs = Pipe()
+    with ours:
         command = [sys.executable, "-P", "-m", CHILD, str(theirs.fileno())]
         with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as child:
             theirs.close()
+            over = None
             try:
                 with suppress(OSError):  # it died before it listened
                     ours.send(errand)
-                while child.poll() is None and not asked.is_set():
+                while child.poll() is None and not asked.is_set() and over is None:
                     time.sleep(LOOK_SECONDS)
+                    hear()
+                    over = term.overdue
             finally:
-                _end(child)
-        with ours:
-            return Ended(socket.gethostname(), child.returncode, tuple(_heard(ours)))
+                child.kill() if over is not None else _end(child)
+        hear()
+        return over, child.returncode
 
 
 @contextmanager
@@ -121,9 +153,3 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             child.wait(LEAVE_SECONDS)
         child.kill()
-
-
-def _heard(said: Connection) -> Iterator[Any]:
-    with suppress(EOFError, OSError):
-        while True:
-            yield said.recv()

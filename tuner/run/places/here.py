@@ -12,7 +12,7 @@ from tuner.errors import UsageError
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.places.base import Order, Say
 from tuner.run.pool import Pool
-from tuner.run.process import deadline_of, run_worker
+from tuner.run.process import deadline_of, run_worker, tell_over
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Here:
         deadline = deadline_of(order.seconds)
         arguments = order.url, order.job, deadline, allowed()
         main = partial(run_worker, *arguments, artifacts=self.artifacts)
-        return Pool(main, self.devices[: order.most])
+        return Pool(main, self.devices[: order.most], over=partial(tell_over, order.url))
 
 
 @contextmanager

@@ -1,0 +1,112 @@
+"""Trials that are at work when their time limit is over, and what is told of them.
+
+Within a worker's own code and most objectives an exception ends them (``Leaving.within``). One
+that catches everything, or waits within a library, hears none: the process that started the
+worker knows from it until when its trial may last, ends the worker, and tells how the trial ended.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.logs import note
+from tuner.storage import Lease, OutageError, Storage, Update
+from tuner.worker.failures import check_failures
+
+GRACE_SECONDS = 10.0
+"""So long after its limit a trial may still end by itself."""
+TIME_LIMIT = "time limit"
+
+
+class Begun(NamedTuple):
+    """What a worker says when it begins a trial that has a time limit.
+
+    Attributes:
+        study: its name.
+        limit: the study's, in seconds.
+        left: how much of that is left to this worker.
+    """
+
+    study: str
+    study_id: int
+    trial_id: int
+    number: int
+    holder: str
+    token: int
+    limit: float
+    left: float
+
+
+def begun(study: str, lease: Lease, limit: float, spent: float) -> Begun:
+    """What to say of a lease; `spent` are seconds of earlier workers that count."""
+    held = lease.study_id, lease.trial_id, lease.number, lease.holder, lease.token
+    return Begun(study, *held, limit, max(0.0, limit - spent))
+
+
+def nothing_reported(limit: float) -> str:
+    """Why a trial failed that was over before it had a value."""
+    return f"its trial_timeout of {limit:g} s was over before it reported anything"
+
+
+class Term:
+    """Until when a worker's trial may last, by what the worker says."""
+
+    def __init__(self) -> None:
+        self._begun: Begun | None = None
+        self._until = math.inf
+
+    def hear(self, said: Begun | None) -> None:
+        """A trial began, or (None) ended."""
+        self._begun = said
+        self._until = math.inf if said is None else time.monotonic() + said.left + GRACE_SECONDS
+
+    @property
+    def overdue(self) -> Begun | None:
+        """The trial that should have ended by now."""
+        return self._begun if time.monotonic() > self._until else None
+
+
+def tell_overdue(storage: Storage, over: Begun) -> None:
+    """Tells how a trial ended whose worker was ended with it.
+
+    If the database does not answer, the trial is another worker's once the lease has run out.
+
+    Raises:
+        TrainingError: too many trials failed; the study is stopped.
+    """
+    try:
+        trial = storage.get_trial(over.trial_id)
+        lease = Lease(over.study_id, over.trial_id, over.number, over.holder, over.token, trial)
+        update = _end(lease, over.limit)
+        if storage.write([update]) or update.state != TrialState.FAIL:
+            return
+        error = update.user_attrs["error"]
+        check_failures(storage, lambda call: call(), over.study_id, over.study, error)
+    except OutageError as error:
+        note(f"{over.study}: nobody could tell that trial {over.number} is over: {error}")
+    except KeyError:  # the study was deleted
+        return
+
+
+def _end(lease: Lease, limit: float) -> Update:
+    last = _last(lease.trial)
+    facts: dict[str, Any] = {
+        "ended": "failed" if last is None else TIME_LIMIT,
+        "seconds": round(limit + GRACE_SECONDS, 3),
+        "worker": lease.holder,
+    }
+    if last is None:
+        why = f"{nothing_reported(limit)}; it did not stop, and its worker was ended with it"
+        return Update(lease, state=TrialState.FAIL, user_attrs={**facts, "error": why})
+    return Update(lease, state=TrialState.PRUNED, value=last, user_attrs=facts)
+
+
+def _last(trial: FrozenTrial) -> float | None:
+    """What it reported last, if that is a number."""
+    reports = trial.intermediate_values
+    value = reports[max(reports)] if reports else math.nan
+    return None if math.isnan(value) else value
