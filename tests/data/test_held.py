@@ -53,8 +53,8 @@ def test_the_rows_of_the_final_number_are_those_that_the_search_has_not_seen(
     places = torch.cat((final.train.x[:, 0], final.validation.x[:, 0])).tolist()
     assert sorted(places) == (np.arange(COUNT) + 0.5).tolist()
     assert not set(final.validation.x[:, 0].tolist()) & set(seen)
-    for split, positions in zip((final.train, final.validation), final.positions, strict=True):
-        assert split.x[:, 0].tolist() == (positions + 0.5).tolist()
+    for part, positions in zip((final.train, final.validation), final.positions, strict=True):
+        assert part.x[:, 0].tolist() == (positions + 0.5).tolist()
     assert (search.features, search.target) == (final.features, final.target)
 
 

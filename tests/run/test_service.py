@@ -109,7 +109,8 @@ def test_a_study_is_read_by_one_statement_however_many_there_are(
 ) -> None:
     ids = {f"s{i}": submit(f"s{i}") for i in range(12)}
     found: list[tuple[Study, int]] = []
-    assert len(statements(storage, lambda: found.append(stored_study(storage, "s7")))) == 1
+    asked = statements(storage, lambda: found.append(stored_study(storage, "s7")))
+    assert len(asked) == 1
     assert (found[0][0].name, found[0][1]) == ("s7", ids["s7"])
 
 

@@ -136,7 +136,8 @@ def _of_a_path(error: OSError) -> TunerError | None:
     if error.errno not in _OF_PATHS or error.filename is None:
         return None
     where = str(error.filename)
-    where = where if len(where) <= _SHOWN_LETTERS else f"{where[:_SHOWN_LETTERS]}…"
+    if len(where) > _SHOWN_LETTERS:
+        where = f"…{where[-_SHOWN_LETTERS:]}"
     return UsageError(f"cannot be used: {error.strerror}", where=where)
 
 

@@ -74,7 +74,7 @@ class Identity:
             "inputs": self.inputs,
             "labels": self.labels,
             "parts": dict(self.parts),
-            "sketch": base64.b85encode(_sketch(self.hashes)).decode(),
+            "sketch": _text_of(_sketch(self.hashes)),
         }
         return {**found, "vectors": self.vectors} if self.vectors else found
 
@@ -307,10 +307,16 @@ def _sketch(hashes: Words) -> bytes:
     return counts.tobytes() + sums.astype("<u8").tobytes()
 
 
+def _text_of(sketch: bytes) -> str:
+    """In groups of letters, so that a page that shows a study's attributes can break the line."""
+    letters = base64.b85encode(sketch).decode()
+    return " ".join(letters[i : i + 40] for i in range(0, len(letters), 40))
+
+
 def _between(before: str, after: str) -> tuple[int, int] | None:
     """How many rows were added and removed, by two sketches; None where they are too many."""
     many = CELLS * TABLES
-    known, now = (base64.b85decode(each) for each in (before, after))
+    known, now = (base64.b85decode(each.replace(" ", "")) for each in (before, after))
     if len(known) != len(now):
         return None
     counts = np.frombuffer(now[:many], np.uint8) - np.frombuffer(known[:many], np.uint8)

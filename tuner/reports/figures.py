@@ -52,7 +52,7 @@ def history(facts: Facts) -> go.Figure:
 def over_seconds(facts: Facts) -> go.Figure:
     """Value over the wall-clock time in which trials ran, and the best so far."""
     timed = ended_in_order(facts)
-    figure = blank("wall-clock seconds, without pauses between runs", facts.metric)
+    figure = blank("wall-clock seconds, without pauses", facts.metric)
     _marks(figure, facts, timed)
     _steps(figure, facts, timed, timed[-1][0] if timed else 0.0)
     return _framed(figure, facts)

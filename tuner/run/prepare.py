@@ -40,15 +40,14 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
     Raises:
         StudyFileError: it holds none of that name.
     """
-    found = storage.having(SPEC, name)
-    if name not in found:
+    study_id, attrs = storage.named(name) or (0, {})
+    if SPEC not in attrs:
         hint = nearest(name, stored_studies(storage))
         foreign = any(each.study_name == name for each in storage.get_all_studies())
         what = f"the database holds no study {name!r}{' that tuner made' if foreign else ''}"
         raise StudyFileError(what, where=storage.url, hint=hint)
-    study_id, spec = found[name]
-    attrs = storage.get_study_user_attrs(study_id)
-    return _remembered(parse(name, json.loads(spec)), attrs, storage, study_id), study_id
+    study = parse(name, json.loads(attrs[SPEC]))
+    return _remembered(study, attrs, storage, study_id), study_id
 
 
 def remembered(study: Study, url: str) -> Study:
@@ -56,11 +55,10 @@ def remembered(study: Study, url: str) -> Study:
     storage = open_existing(url)
     if storage is None or study.data is None:
         return study
-    known = stored_studies(storage).get(study.name)
-    attrs = {} if known is None else storage.get_study_user_attrs(known)
-    if known is None or attrs[FINGERPRINT] != fingerprint(study.document):
+    study_id, attrs = storage.named(study.name) or (0, {})
+    if attrs.get(FINGERPRINT) != fingerprint(study.document):
         return study  # it is new, or another one: whoever joins says so
-    return _remembered(study, attrs, storage, known)
+    return _remembered(study, attrs, storage, study_id)
 
 
 def _remembered(study: Study, attrs: Mapping[str, Any], storage: Storage, study_id: int) -> Study:

@@ -125,6 +125,11 @@ class Storage(Leasing):
         with self.database.read() as connection:
             return progress.open_studies(connection)
 
+    def named(self, name: str) -> tuple[int, dict[str, Any]] | None:
+        """The id and all user attributes of the study of a name that has some."""
+        with self.database.read() as connection:
+            return studies.named(connection, name)
+
     def having(self, key: str, name: str | None = None) -> dict[str, tuple[int, Any]]:
         """The studies that have a user attribute, or the one of a name: id and value by name."""
         with self.database.read() as connection:

@@ -130,6 +130,15 @@ def _all_attrs(connection: Connection, table: Table) -> dict[int, dict[str, Any]
     return found
 
 
+def named(connection: Connection, name: str) -> tuple[int, dict[str, Any]] | None:
+    """The id and all user attributes of the study of a name that has some; in one statement."""
+    joined = STUDIES.join(USER_ATTRS, USER_ATTRS.c.study_id == STUDIES.c.study_id)
+    columns = STUDIES.c.study_id, USER_ATTRS.c.key, USER_ATTRS.c.value_json
+    found = select(*columns).select_from(joined).where(STUDIES.c.study_name == name)
+    rows = connection.execute(found).all()
+    return (int(rows[0][0]), {key: json.loads(value) for _, key, value in rows}) if rows else None
+
+
 def having(connection: Connection, key: str, name: str | None = None) -> dict[str, tuple[int, Any]]:
     """The studies that have a user attribute, or the one of a name: id and value by name.
 

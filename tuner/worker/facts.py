@@ -15,8 +15,6 @@ from tuner.training.plain import Trainer
 
 TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
 """What a training says of itself."""
-REFUSED = "refused"
-"""Why a trial ended that nobody tried: it was queued with what the study does not search."""
 
 
 def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[str, Any]:

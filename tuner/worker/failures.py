@@ -8,8 +8,9 @@ from typing import Any
 from tuner.errors import TrainingError
 from tuner.storage import Storage
 from tuner.storage.lease import STOPPED
-from tuner.worker.facts import REFUSED
 
+REFUSED = "refused"
+"""Why a trial ended that nobody tried: it was queued with what the study does not search."""
 TOO_MANY_FAILURES = 10
 """A study stops when so many more trials failed than finished."""
 

@@ -23,7 +23,8 @@ from tuner.storage.studies import REPLICATES
 from tuner.study.trials import Own, prescribed, tried
 from tuner.worker.building import REPLICA, repeated
 from tuner.worker.clock import Clock
-from tuner.worker.facts import REFUSED, ending, repeated_facts
+from tuner.worker.facts import ending, repeated_facts
+from tuner.worker.failures import REFUSED
 from tuner.worker.job import Job
 
 DUPLICATE = "duplicate_of"
