@@ -59,6 +59,10 @@ class StudyView(ReadOnlyView):
             known = self._selected[key] = found, self._select(found)
         return copy.deepcopy(known[1]) if deepcopy else known[1]
 
+    def everything(self, study_id: int) -> list[FrozenTrial]:
+        """All trials, whatever is selected."""
+        return super().get_all_trials(study_id, deepcopy=False)
+
 
 class DraftView(ReadOnlyView):
     """Adds one trial that exists in memory only, and collects what is written to it.

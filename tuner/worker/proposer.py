@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from optuna.pruners import BasePruner
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError
@@ -16,6 +15,7 @@ from tuner.search.by_number import Grid
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
 from tuner.search.tpe import Past
+from tuner.search.view import StudyView
 from tuner.storage.claims import fixed as fixed_of
 from tuner.storage.frozen import blank
 from tuner.storage.lease import ExhaustedError
@@ -44,7 +44,7 @@ class Proposer:
 
     def __init__(
         self,
-        view: BaseStorage,
+        view: StudyView,
         own: Own,
         job: Job,
         pruner: BasePruner,
@@ -61,7 +61,7 @@ class Proposer:
             self.grid = Grid(job.study.nodes, derived_seed(job.study.search.seed, None))
         self.prescribed = self.exhausted = False
         self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
-        self.ahead = prescribed(job.study)
+        self.ahead = dict(enumerate(prescribed(job.study)))
         self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
         self.seen: set[int] = set()
 
@@ -146,11 +146,14 @@ class Proposer:
     def _first(self, number: int) -> dict[str, Any] | None:
         """What the study prescribes for a number, or for one that another program had."""
         asked = self.job.study.fixed_params(number)
-        if asked is None and not self.replicates and self.ahead:
-            there = [trial.params for trial in self._trials()]
-            self.ahead = [params for params in self.ahead if params not in there]
-            return self.ahead[0] if self.ahead else None
-        return asked
+        if asked is not None or self.replicates or not self.ahead:
+            return asked
+        trials = self.view.everything(self.job.study_id)
+        there = {trial.number: trial.params for trial in trials}
+        known = list(there.values())
+        self.ahead = {i: params for i, params in self.ahead.items() if params not in known}
+        # A number that is not there yet is another worker's, who has just taken it.
+        return next((params for i, params in self.ahead.items() if i in there), None)
 
     def _again(self, number: int) -> FrozenTrial | None:
         """A study of replicas has no other trials than these."""
