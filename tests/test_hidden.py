@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tuner import hidden
-from tuner.hidden import hide, redact, remember
+from tuner.hidden import hide, redact, remember_secret
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +30,21 @@ def test_urls_in_a_text_lose_their_passwords(text: str, shown: str) -> None:
 
 
 def test_what_is_known_is_hidden_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    remember("gr8 s/cret")
+    remember_secret("gr8 s/cret")
     monkeypatch.setenv("PGPASSWORD", "from-the-environment")
     assert hide("'gr8 s/cret' gr8%20s%2Fcret from-the-environment") == "'***' *** ***"
 
 
 def test_what_would_turn_up_in_words_is_not_known() -> None:
-    remember("a")
-    remember("")
-    remember(None)
+    remember_secret("a")
+    remember_secret("")
+    remember_secret(None)
     assert hide("a bad day") == "a bad day"
 
 
 @pytest.mark.parametrize("password", ['pä"5\\5', 'it\'s "5"\\n'])
 def test_what_is_known_is_hidden_however_it_is_written(password: str) -> None:
-    remember(password)
+    remember_secret(password)
     written = [password, repr(password), repr({"a": password})]
     written += [json.dumps(password), json.dumps(password, ensure_ascii=False)]
     for text in written:

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tuner.allowed import Allowed, allowing, of_operator, of_person, read_packages
 from tuner.errors import DataError, UsageError
-from tuner.imports import distribution, function
+from tuner.imports import (
+    Allowed,
+    allowing,
+    distribution,
+    function,
+    of_operator,
+    of_person,
+    read_packages,
+)
 
 Module = Callable[..., str]
 _number = itertools.count()

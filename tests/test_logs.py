@@ -61,7 +61,7 @@ def test_an_event_is_one_document_for_programs(capsys: pytest.CaptureFixture[str
 def test_a_password_is_hidden_before_it_is_escaped(
     form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hidden.remember(SECRET)
+    hidden.remember_secret(SECRET)
     configure(form)
     tell("ended", f"with {SECRET}", why=SECRET, more={"at": [SECRET, ValueError(SECRET)]})
     note(f"{SECRET!r} {json.dumps([SECRET])}")

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "tuner").rglob("*.py"))
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
-SPEAKS = ("cli", "views")
+SPEAKS = ("cli", "show")
 HOME = re.compile(r"(?<![\w.])/(?:home|root|work|mnt|Users)/\w")
 
 

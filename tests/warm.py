@@ -20,7 +20,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-PRELOADED = ["tuner.run", "sklearn.datasets", "sklearn.metrics", "alembic.command", "pydantic"]
+PRELOADED = [
+    "tuner.run.optimize",
+    "tuner.run.prepare",
+    "tuner.run.replicate",
+    "tuner.run.retrain",
+    "tuner.run.serve",
+    "sklearn.datasets",
+    "sklearn.metrics",
+    "alembic.command",
+    "pydantic",
+]
 SCRIPT = """#!{python} -IS
 import json, os, signal, socket, sys
 

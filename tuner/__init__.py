@@ -12,52 +12,60 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
 
-    from tuner.answers.ablate import Ablation, Effect
-    from tuner.answers.confirm import Confirmation, Measured
-    from tuner.answers.estimate import Estimate
     from tuner.errors import TunerError
-    from tuner.exports import Exported, export, load, predict
-    from tuner.reports import Comparison, Report, best, compare, report
-    from tuner.run import Retrained, RunOptions, ablate, confirm, objective, optimize, retrain
+    from tuner.exports.folder import Exported
+    from tuner.exports.predict import predict
+    from tuner.exports.read import load
+    from tuner.exports.write import export
+    from tuner.reports.compare import Comparison
+    from tuner.reports.report import Report, best, compare, report
+    from tuner.results.ablate import Ablation, Effect
+    from tuner.results.best import Recommendation
+    from tuner.results.confirm import Confirmation, Measured
+    from tuner.results.estimate import Estimate
+    from tuner.run.optimize import optimize
+    from tuner.run.options import RunOptions
+    from tuner.run.plain import objective
+    from tuner.run.replicate import ablate, confirm
+    from tuner.run.retrain import Retrained, retrain
     from tuner.space import Choice, Option, Range
     from tuner.storage import open_storage
     from tuner.study import Study, define_study, load_study
-    from tuner.training.plain import Epoch, Trainer
-    from tuner.views.recommended import Recommendation
+    from tuner.training.trainer import Epoch, Trainer
 
 _HOME = {
-    "Ablation": "tuner.answers.ablate",
+    "Ablation": "tuner.results.ablate",
     "Choice": "tuner.space",
-    "Comparison": "tuner.reports",
-    "Confirmation": "tuner.answers.confirm",
-    "Effect": "tuner.answers.ablate",
-    "Epoch": "tuner.training.plain",
-    "Estimate": "tuner.answers.estimate",
-    "Exported": "tuner.exports",
-    "Measured": "tuner.answers.confirm",
+    "Comparison": "tuner.reports.compare",
+    "Confirmation": "tuner.results.confirm",
+    "Effect": "tuner.results.ablate",
+    "Epoch": "tuner.training.trainer",
+    "Estimate": "tuner.results.estimate",
+    "Exported": "tuner.exports.folder",
+    "Measured": "tuner.results.confirm",
     "Option": "tuner.space",
     "Range": "tuner.space",
-    "Recommendation": "tuner.views.recommended",
-    "Report": "tuner.reports",
-    "Retrained": "tuner.run",
-    "RunOptions": "tuner.run",
+    "Recommendation": "tuner.results.best",
+    "Report": "tuner.reports.report",
+    "Retrained": "tuner.run.retrain",
+    "RunOptions": "tuner.run.options",
     "Study": "tuner.study",
-    "Trainer": "tuner.training.plain",
+    "Trainer": "tuner.training.trainer",
     "TunerError": "tuner.errors",
-    "ablate": "tuner.run",
-    "best": "tuner.reports",
-    "compare": "tuner.reports",
-    "confirm": "tuner.run",
+    "ablate": "tuner.run.replicate",
+    "best": "tuner.reports.report",
+    "compare": "tuner.reports.report",
+    "confirm": "tuner.run.replicate",
     "define_study": "tuner.study",
-    "export": "tuner.exports",
-    "load": "tuner.exports",
+    "export": "tuner.exports.write",
+    "load": "tuner.exports.read",
     "load_study": "tuner.study",
-    "objective": "tuner.run",
+    "objective": "tuner.run.plain",
     "open_storage": "tuner.storage",
-    "optimize": "tuner.run",
-    "predict": "tuner.exports",
-    "report": "tuner.reports",
-    "retrain": "tuner.run",
+    "optimize": "tuner.run.optimize",
+    "predict": "tuner.exports.predict",
+    "report": "tuner.reports.report",
+    "retrain": "tuner.run.retrain",
 }
 
 __all__ = [

@@ -57,7 +57,7 @@ def _redact_user(user: str) -> str:
     return f"{shown}:{HIDDEN}" if colon else shown
 
 
-def remember(password: str | None) -> None:
+def remember_secret(password: str | None) -> None:
     """From now on `hide` knows this one."""
     if password is not None and len(password) >= _SHORTEST:
         _known.update(_written(password))
@@ -70,8 +70,8 @@ def remember_url(url: str) -> None:
         user = found[2].rpartition("@")[0]
         given = [value for _, value in _IN_QUERY.findall(found[2])]
         for password in (user.partition(":")[2], *given):
-            remember(password)
-            remember(unquote(password))
+            remember_secret(password)
+            remember_secret(unquote(password))
 
 
 def remember_odd(words: Iterable[str]) -> None:
@@ -84,7 +84,7 @@ def remember_odd(words: Iterable[str]) -> None:
         value = word.partition("=")[2] if word.startswith("--") else word
         is_url = _URL.fullmatch(value) is not None and not re.search(r"\s", value)
         if not is_url and _ODD.search(value):
-            remember(value)
+            remember_secret(value)
 
 
 def _written(password: str) -> set[str]:
@@ -97,7 +97,7 @@ def _written(password: str) -> set[str]:
 def hide(text: str) -> str:
     """Any text without the passwords that this process knows, and those of URLs in it."""
     for name in _VARIABLES:
-        remember(os.environ.get(name))
+        remember_secret(os.environ.get(name))
     for password in sorted(_known, key=len, reverse=True):
         text = text.replace(password, HIDDEN)
     text = _IN_TEXT.sub(lambda found: redact(found[0]), text)

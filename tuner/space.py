@@ -1,36 +1,159 @@
-"""What a leaf of a study may be: a value, a range, a switch or a choice; and how it is sampled.
-
-A study is a sequence of nodes. Each node is one leaf with the value it has or the values that it
-may take. Sampling walks the nodes and asks anything that has Optuna's ``suggest_*`` methods.
-"""
+"""Values of a leaf: of what kind they are, how they read, and ranges of numbers."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Protocol
 
-from tuner.errors import StudyFileError
-from tuner.values import Range, Value, format_value, matches, same, shown, told_apart
+from tuner.errors import StudyFileError, TrainingError, nearest
 
-__all__ = [
-    "Choice",
-    "Config",
-    "Leaf",
-    "Node",
-    "Option",
-    "Range",
-    "Suggest",
-    "Value",
-    "format_value",
-    "label",
-    "matches",
-    "same",
-    "shown",
-    "told_apart",
-    "walk",
-]
+Value = float | int | bool | str
+BEYOND = 1e300
+"""No value of a leaf is as large; a larger whole number may not even be a float."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; with ``off``, a switch.
+
+    Two integers make a range of integers. A switch is either at ``off`` or within the range.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    off: Value | None = None
+
+    @property
+    def integer(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def __str__(self) -> str:
+        marks = [f"{self.low:g} to {self.high:g}"]
+        marks += ["log"] if self.log else []
+        marks += [f"step {self.step:g}"] if self.step else []
+        switch = f"{format_value(self.off)}, or " if self.off is not None else ""
+        return switch + ", ".join(marks)
+
+    def contains(self, value: Any) -> bool:
+        if not matches(float, value):
+            return False
+        if self.off is not None and value == self.off:
+            return True
+        if not self._within(value) or (self.integer and value != int(value)):
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        return not self.step or abs(steps - round(steps)) < 1e-8
+
+    def _within(self, value: float) -> bool:
+        """Samplers round, so a bound may be missed by the last digits of a number."""
+        if self.low <= value <= self.high:
+            return True
+        if self.integer or not abs(value) < BEYOND:
+            return False
+        slack = {"rel_tol": 1e-9, "abs_tol": 1e-8 * (self.step or 0.0)}
+        return any(math.isclose(value, end, **slack) for end in (self.low, self.high))
+
+    def count(self) -> float:
+        """How many values there are; infinite for a range of floats without a step."""
+        return self._numbers() + (self.off is not None)
+
+    def number(self, place: int) -> float:
+        """The value at a place of a range that can be listed (``off`` has none)."""
+        return self._number(place)
+
+    def place(self, value: float) -> int:
+        """The place, from 0, of a value that such a range contains."""
+        return round((value - self.low) / (self.step or 1))
+
+    def nearest(self, value: float) -> float:
+        """The value of the range that is closest (``off`` is not looked at)."""
+        inside = min(max(value, self.low), self.high)
+        if not self.integer and not self.step:
+            return float(inside)
+        index = round((inside - self.low) / (self.step or 1))
+        return self._number(min(index, int(self._numbers()) - 1))
+
+    def _numbers(self) -> float:
+        if self.low == self.high:
+            return 1
+        if not self.integer and not self.step:
+            return math.inf
+        steps = (self.high - self.low) / (self.step or 1) + 1e-9
+        return math.floor(steps) + 1 if math.isfinite(steps) else math.inf
+
+    def _number(self, index: int) -> float:
+        # Decimals, so that the third value of 0.1, 0.2, … is 0.3.
+        number = Decimal(repr(self.low)) + index * Decimal(repr(self.step or 1))
+        return int(number) if self.integer else float(number)
+
+
+def matches(kind: type, value: Any) -> bool:
+    """Whether a value read from a file is of the kind; a whole number may stand for a float."""
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality in which ``True`` is not ``1``."""
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
+
+
+def format_value(value: Any, digits: int = 4) -> str:
+    """A value for people: so many digits of a number, or up to six where they are all of it.
+
+    >>> format_value(0.0123456789), format_value(1.2341e-4), format_value(True)
+    ('0.01235', '0.00012341', 'true')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
+    whole = f"{value:.6g}"
+    return whole if float(whole) == value else f"{value:.{digits}g}"
+
+
+def told_apart(values: Sequence[Any]) -> list[str]:
+    """Values for people, with so many digits that no two different ones read the same.
+
+    >>> told_apart([0.12345671, 0.12345672, 0.5])
+    ['0.12345671', '0.12345672', '0.5']
+    """
+    for digits in range(4, 18):
+        texts = [format_value(value, digits) for value in values]
+        first: dict[str, Any] = {}
+        if all(same(first.setdefault(t, v), v) for t, v in zip(texts, values, strict=True)):
+            break
+    return texts
+
+
+def quoted(text: str) -> str:
+    """A text as TOML spells it: any sign as it is but for those that steer a terminal.
+
+    JSON's way of writing an emoji, as two halves, is none of TOML's.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: in short, and booleans as a file spells them."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# What a leaf of a study may be: a value, a range, a switch or a choice; and how it is sampled.
+#
+# A study is a sequence of nodes. Each node is one leaf with the value it has or the values that it
+# may take. Sampling walks the nodes and asks anything that has Optuna's ``suggest_*`` methods.
+
 
 Config = dict[str, Any]
 """One configuration: the value of every leaf by its name in the database."""
@@ -176,3 +299,350 @@ def walk(nodes: Sequence[Node]) -> Iterator[Node]:
         options = node.value.options if isinstance(node.value, Choice) else (node.value,)
         inner = [n for o in options if isinstance(o, Option) for n in o.nodes]
         queue = inner + queue
+
+
+# From the nodes of a study to one configuration and back.
+
+
+SWITCH = ".on"
+"""A switch is two parameters in the database: ``NAME.on`` and, where it is on, ``NAME``."""
+GRID_LIMIT = 10_000
+"""The most values of one parameter that a grid may have."""
+
+
+def sample(nodes: Sequence[Node], suggest: Suggest) -> Config:
+    """Asks for every searched leaf, in order, and gives the value of every leaf.
+
+    A leaf of an option that is not chosen is neither asked for nor in the result.
+    """
+    config: Config = {}
+    for node in nodes:
+        chosen = _sample_value(node.name, node.value, suggest)
+        config[node.name] = label(chosen)
+        if isinstance(chosen, Option):
+            config.update(sample(chosen.nodes, suggest))
+    return config
+
+
+def _sample_value(name: str, value: Any, suggest: Suggest) -> Value | Option:
+    if isinstance(value, Choice):
+        return value.option(suggest.suggest_categorical(name, value.labels))
+    if not isinstance(value, Range):
+        return value  # type: ignore[no-any-return]
+    if value.off is not None and not suggest.suggest_categorical(name + SWITCH, (False, True)):
+        return value.off
+    if value.integer:
+        step = int(value.step or 1)
+        return suggest.suggest_int(name, int(value.low), int(value.high), step=step, log=value.log)
+    return suggest.suggest_float(name, value.low, value.high, step=value.step, log=value.log)
+
+
+class Recorded:
+    """Answers from parameters that are known, as a trial has them, if the study searches them.
+
+    Attributes:
+        asked: what was asked for, with the type and the spelling that the study gives it.
+    """
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.params = params
+        self.asked: dict[str, Any] = {}
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        value = float(self._within(name, Range(float(low), float(high), log, step)))
+        self.asked[name] = value
+        return value
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        value = int(self._within(name, Range(low, high, log, step)))
+        self.asked[name] = value
+        return value
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        recorded = self._recorded(name)
+        for choice in choices:
+            if same(choice, recorded):
+                self.asked[name] = choice
+                return choice
+        raise _foreign(name, recorded, ", ".join(told_apart(choices)))
+
+    def _within(self, name: str, span: Range) -> float:
+        recorded = self._recorded(name)
+        if not span.contains(recorded):
+            raise _foreign(name, recorded, str(replace(span, step=None)))
+        return recorded  # type: ignore[no-any-return]
+
+    def _recorded(self, name: str) -> Any:
+        if name not in self.params:
+            raise TrainingError(
+                "the trial has no such parameter",
+                where=name,
+                hint="it was not made by this study, or the study has changed since",
+            )
+        return self.params[name]
+
+
+class Prescribed:
+    """Asks somebody else for the parameters of which nothing is known.
+
+    Args:
+        known: parameters by name.
+        suggest: is asked for all others, and told of those too.
+
+    Raises (also when it asks):
+        TrainingError: a known one is none of the study's, or has a value that it does not search.
+    """
+
+    def __init__(self, nodes: Sequence[Node], known: Mapping[str, Any], suggest: Suggest) -> None:
+        check_names(nodes, known)
+        self._known, self._suggest = Recorded(known), suggest
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        if name in self._known.params:
+            self._known.suggest_float(name, low, high, step=step, log=log)
+        return self._suggest.suggest_float(name, low, high, step=step, log=log)
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        if name in self._known.params:
+            self._known.suggest_int(name, low, high, step=step, log=log)
+        return self._suggest.suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._known.params:
+            self._known.suggest_categorical(name, choices)
+        return self._suggest.suggest_categorical(name, choices)
+
+
+def with_switches(nodes: Sequence[Node], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Known parameters, where a value of a switch says whether it is on."""
+    found = dict(known)
+    for node in walk(nodes):
+        if _is_switch(node) and node.name in known and node.name + SWITCH not in known:
+            off = same(node.value.off, known[node.name])  # type: ignore[union-attr]
+            found[node.name + SWITCH] = not off
+            if off:
+                del found[node.name]
+    return found
+
+
+def _is_switch(node: Node) -> bool:
+    return isinstance(node.value, Range) and node.value.off is not None
+
+
+def config_of(
+    nodes: Sequence[Node], params: Mapping[str, Any], recorded: Recorded | None = None
+) -> Config:
+    """The configuration that a trial's parameters stand for.
+
+    Args:
+        recorded: what answers, and knows afterwards what was asked.
+
+    Raises:
+        TrainingError: it stands for none: a parameter is missing, the study has none of that
+            name, or it does not search the value.
+    """
+    recorded = recorded or Recorded(params)
+    config = sample(nodes, recorded)
+    if len(recorded.asked) < len(params):
+        check_names(nodes, params)
+    return config
+
+
+def check_names(nodes: Sequence[Node], params: Mapping[str, Any]) -> None:
+    """Raises TrainingError for a parameter that the study cannot have, whatever is chosen."""
+    known = {node.name for node in walk(nodes)}
+    known |= {node.name + SWITCH for node in walk(nodes) if _is_switch(node)}
+    other = next((name for name in params if name not in known), None)
+    if other is not None:
+        raise TrainingError(
+            "the study has no such parameter",
+            where=str(other),
+            hint=nearest(str(other), [node.name for node in walk(nodes) if node.searched]),
+        )
+
+
+def _foreign(name: str, value: Any, allowed: str) -> TrainingError:
+    return TrainingError(
+        f"found {shown(value)}, which the study does not search",
+        where=name,
+        hint=f"allowed: {allowed}",
+    )
+
+
+def params_of(
+    nodes: Sequence[Node], wanted: Mapping[str, Any], default: Callable[[Node], Value]
+) -> dict[str, Any]:
+    """The parameters of a configuration, as they stand in the database.
+
+    Args:
+        nodes: the study's.
+        wanted: values by leaf name; a leaf that it does not hold takes ``default(node)``.
+
+    Raises:
+        StudyFileError: a value that the study does not search.
+    """
+    params: dict[str, Any] = {}
+    for node in nodes:
+        value = wanted[node.name] if node.name in wanted else default(node)
+        chosen: Any = node.value
+        if isinstance(node.value, Range):
+            params.update(_range_params(node, node.value, value))
+        elif isinstance(node.value, Choice):
+            if not any(same(name, value) for name in node.value.labels):
+                raise _outside(node, value, ", ".join(told_apart(node.value.labels)))
+            chosen = node.value.option(value)
+            params[node.name] = label(chosen)
+        elif not same(label(node.value), value):
+            raise _outside(node, value, f"{format_value(label(node.value))}, which is fixed")
+        if isinstance(chosen, Option):
+            params.update(params_of(chosen.nodes, wanted, default))
+    return params
+
+
+def _range_params(node: Node, span: Range, value: Any) -> dict[str, Any]:
+    if not span.contains(value):
+        raise _outside(node, value, str(span))
+    if span.off is not None and value == span.off:
+        return {node.name + SWITCH: False}
+    number = {node.name: int(value) if span.integer else float(value)}
+    return number if span.off is None else {node.name + SWITCH: True, **number}
+
+
+def _outside(node: Node, value: Any, allowed: str) -> StudyFileError:
+    return StudyFileError(
+        f"found {shown(value)}, which the study does not search",
+        where=node.name,
+        hint=f"allowed: {allowed}",
+    )
+
+
+def baseline_value(node: Node) -> Value:
+    """What a leaf is in the baseline: off, else its default, else the nearest searched value."""
+    value, leaf = node.value, node.leaf
+    wanted: Any = leaf.default if leaf.off is None else leaf.off
+    if isinstance(value, Choice):
+        return value.nearest(wanted)
+    if not isinstance(value, Range):
+        return label(value)
+    return value.nearest(wanted) if value.off is None else value.off
+
+
+def size(nodes: Sequence[Node]) -> float:
+    """How many configurations there are; infinite with a continuous range."""
+    counts = [_count(node) for node in nodes]
+    return math.inf if math.inf in counts else math.prod(counts)
+
+
+def _count(node: Node) -> float:
+    if isinstance(node.value, Range):
+        return node.value.count()
+    if isinstance(node.value, Choice):
+        return sum(size(_within(option)) for option in node.value.options)
+    return size(_within(node.value))
+
+
+def _within(option: Value | Option) -> tuple[Node, ...]:
+    """The leaves that an option brings."""
+    return option.nodes if isinstance(option, Option) else ()
+
+
+def params_at(nodes: Sequence[Node], place: int) -> dict[str, Any]:
+    """The parameters of one configuration of a finite space, by its place below ``size(nodes)``.
+
+    Each configuration has one place: what is off, or belongs to an option that is not chosen,
+    makes no difference between two.
+    """
+    params: dict[str, Any] = {}
+    for node in nodes:
+        place, mine = divmod(place, int(_count(node)))
+        params.update(_params_at(node, mine))
+    return params
+
+
+def _params_at(node: Node, place: int) -> dict[str, Any]:
+    value = node.value
+    if isinstance(value, Range):
+        if value.off is None:
+            return {node.name: value.number(place)}
+        on = {node.name: value.number(place - 1)} if place else {}
+        return {node.name + SWITCH: bool(place), **on}
+    if not isinstance(value, Choice):
+        return params_at(_within(value), place)
+    for option in value.options:
+        inner = _within(option)
+        if place < size(inner):
+            return {node.name: label(option), **params_at(inner, place)}
+        place -= int(size(inner))
+    raise AssertionError("a place beyond the last option")
+
+
+def place_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> int:
+    """The place of a configuration by its parameters, which ``config_of`` accepts."""
+    place = 0
+    for node in reversed(nodes):
+        place = place * int(_count(node)) + _place(node, params)
+    return place
+
+
+def _place(node: Node, params: Mapping[str, Any]) -> int:
+    value = node.value
+    if isinstance(value, Range):
+        if value.off is None:
+            return value.place(params[node.name])
+        return 1 + value.place(params[node.name]) if params[node.name + SWITCH] else 0
+    if not isinstance(value, Choice):
+        return place_of(_within(value), params)
+    before = 0
+    for option in value.options:
+        if same(label(option), params[node.name]):
+            return before + place_of(_within(option), params)
+        before += int(size(_within(option)))
+    raise AssertionError("an option that the choice does not have")
+
+
+def narrowed(nodes: Sequence[Node], known: Mapping[str, Any]) -> tuple[Node, ...]:
+    """The space that is left where some parameters are known, as ``Prescribed`` accepts them."""
+    return tuple(replace(node, value=_narrowed(node, known)) for node in nodes)
+
+
+def _narrowed(node: Node, known: Mapping[str, Any]) -> Value | Range | Choice | Option:
+    value = node.value
+    if isinstance(value, Range):
+        switch = known.get(node.name + SWITCH)
+        if value.off is not None and switch is False:
+            return value.off
+        off = None if switch is True else value.off
+        if not value.contains(known.get(node.name)):
+            return replace(value, off=off)
+        number = value.number(value.place(known[node.name])) if value.step else known[node.name]
+        return Range(number, number, off=off)
+    if isinstance(value, Choice):
+        if any(same(name, known.get(node.name)) for name in value.labels):
+            return _inner(value.option(known[node.name]), known)
+        return Choice(tuple(_inner(option, known) for option in value.options))
+    return _inner(value, known)
+
+
+def _inner(option: Value | Option, known: Mapping[str, Any]) -> Value | Option:
+    if not isinstance(option, Option):
+        return option
+    return Option(option.name, narrowed(option.nodes, known))
+
+
+def check_listable(nodes: Sequence[Node]) -> None:
+    """Raises StudyFileError for a range that has no list of values, or a very long one."""
+    for node in walk(nodes):
+        if isinstance(node.value, Range) and node.value.count() > GRID_LIMIT:
+            raise StudyFileError(
+                f"found {node.value}, which is too many values for a grid search",
+                where=node.path or node.name,
+                hint="write { low = …, high = …, step = … } or { choices = […] }",
+            )

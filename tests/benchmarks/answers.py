@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from tuner import RunOptions, ablate, confirm, load_study, optimize
-from tuner.answers.estimate import over_seeds
+from tuner.results.estimate import over_seeds
 
 STUDY = """\
 metric = "{metric}"

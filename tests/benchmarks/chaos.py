@@ -31,8 +31,8 @@ from optuna.trial import FrozenTrial, TrialState
 from server import started
 from sqlalchemy import text
 
-from tuner.run import serve, submit
-from tuner.run.prepare import stored_study
+from tuner.run.prepare import stored_study, submit
+from tuner.run.serve import serve
 from tuner.storage import OutageError, Storage, open_storage
 
 assert sklearn.datasets  # forked workers have it then

@@ -27,14 +27,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 from server import started
 
-from tuner.dashboard.serve import (
-    CONNECTIONS,
-    Options,
-    address_of,
-    application,
-    create,
-    listen,
-)
+from tuner.dashboard.serve import CONNECTIONS, Options, address_of, application, create, listen
 from tuner.storage import Storage, open_storage, rows, writes
 
 RUNNING = 8

@@ -23,7 +23,7 @@ from tuner.data.dataset import DataSet, Split, Target
 from tuner.metrics import METRICS
 from tuner.space import Config
 from tuner.study.catalogue import SECTIONS
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 TRAIN, VALIDATION = 1077, 360
 DEPTH, WIDTH, BATCH = 3, 128, 64

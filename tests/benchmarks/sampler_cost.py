@@ -20,10 +20,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
 
-from tuner.search.propose import propose
+from tuner.search.propose import StudyView, propose
 from tuner.search.samplers import build_sampler
 from tuner.search.tpe import Past
-from tuner.search.view import StudyView
 from tuner.storage import open_storage
 
 KINDS: dict[str, Any] = {

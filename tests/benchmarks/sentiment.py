@@ -45,7 +45,7 @@ def on_test_rows(config: dict[str, Any], seeds: int) -> tuple[list[float], float
     from tuner.metrics import METRICS
     from tuner.seeds import derive
     from tuner.study import load_study
-    from tuner.training.plain import Trainer
+    from tuner.training.trainer import Trainer
 
     torch.set_num_threads(1)
     spec = load_study("sentiment").data

@@ -30,10 +30,11 @@ from server import started
 from tuner.run.prepare import load_job, stored_study, submit
 from tuner.run.process import REFRESH_SECONDS
 from tuner.storage import open_storage
-from tuner.training.plain import Epoch
-from tuner.worker import Job, Worker
-from tuner.worker import saved as saved_module
-from tuner.worker import trial as trial_module
+from tuner.training.trainer import Epoch
+from tuner.worker import checkpoints as saved_module
+from tuner.worker import run as trial_module
+from tuner.worker.job import Job
+from tuner.worker.loop import Worker
 from tuner.worker.signals import Leaving
 
 assert sklearn.datasets  # forked workers have it then

@@ -12,18 +12,17 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional
 
 from tuner.data.dataset import DataSet, Split, Target
-from tuner.data.encoders import Number, OneHot
+from tuner.data.prepare import Number, OneHot
 from tuner.data.recipe import Feature, OfColumns
-from tuner.data.vocabulary import Vocabulary
+from tuner.data.text import Vocabulary
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
 from tuner.schedules import learning_rates
 from tuner.space import Config, Leaf, Range
 from tuner.study.catalogue import SECTIONS
 from tuner.training.noise import Batch, Streams, batches
-from tuner.training.plain import Trainer
 from tuner.training.step import Hyperparameters, batch_loss, start, update
-from tuner.training.tensors import training_targets
+from tuner.training.trainer import Trainer, training_targets
 
 TRAIN, VALIDATION = 29, 12  # batches of 8, 8, 8 and 5
 

@@ -8,9 +8,8 @@ import pytest
 
 from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
-from tuner.sampling import SWITCH
 from tuner.schedules import SCHEDULES
-from tuner.space import Leaf, Range
+from tuner.space import SWITCH, Leaf, Range
 from tuner.study.catalogue import LEARNING_RATE, SECTIONS, model_leaves
 from tuner.techniques import TECHNIQUES
 

@@ -14,7 +14,7 @@ from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.techniques import TECHNIQUES
 from tuner.training.checkpoint import restore, to_bytes
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 
 @pytest.fixture

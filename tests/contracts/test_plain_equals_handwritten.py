@@ -23,7 +23,7 @@ from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import Config, Leaf
 from tuner.training.noise import Batch, Streams, batches
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 EPOCHS = 5  # of 4 steps: 20 steps, which the schedules' parts and cycles divide
 

@@ -14,7 +14,7 @@ from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.techniques import TECHNIQUES
 from tuner.training import noise
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 RANDOM = [t for t in TECHNIQUES if t.draw or t.layer or t.rows]
 

@@ -15,7 +15,7 @@ from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import Config
 from tuner.techniques import TECHNIQUES, Technique
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 Many = dict[str, list[Any]]
 TRIALS = 4

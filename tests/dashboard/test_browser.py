@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from optuna.study import StudyDirection
 
-from tuner.run import submit
+from tuner.run.prepare import submit
 from tuner.storage import Storage, open_storage
 
 CHROMIUM = Path("/usr/bin/chromium")

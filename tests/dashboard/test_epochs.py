@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import delete
 
-from tuner.dashboard.epochs import Epochs, Trials, unfinished
+from tuner.dashboard.metrics import Epochs, Trials, unfinished
 from tuner.storage import Storage, open_storage, rows
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tuner.dashboard.metrics import Metrics, Rate
 from tuner.dashboard.pulse import Pulse
-from tuner.storage import STOPPED, Storage, Update, events, fences, open_storage, schema
+from tuner.storage import STOPPED, Storage, Update, events, open_storage, schema, writes
 
 
 def read(reply: Any) -> dict[tuple[str, ...], float]:
@@ -44,7 +44,7 @@ def worked(storage: Storage) -> Storage:
         assert lease is not None
         storage.write([Update(lease, reports={1: 1.0, 2: 0.5}, state=state, value=value)])
     with storage.database.write() as connection:
-        fences.tell_outages(connection, "me", [2.5, 1.0])
+        writes.tell_outages(connection, "me", [2.5, 1.0])
         events.add(connection, *events.taken_over(study_id, lease.trial_id, "other", "me"))
     return storage
 
@@ -189,16 +189,16 @@ def test_a_row_that_makes_no_sense_is_told_and_the_rest_goes_on(
 def test_a_tight_loop_counts_seldom(
     storage: Storage, guard: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tuner.dashboard import counts
+    from tuner.dashboard import metrics
 
     counted: list[int] = []
-    original = counts.read
+    original = metrics.read_counts
 
     def counting(*arguments: Any) -> Any:
         counted.append(1)
         return original(*arguments)
 
-    monkeypatch.setattr(counts, "read", counting)
+    monkeypatch.setattr(metrics, "read_counts", counting)
     monkeypatch.setattr("tuner.dashboard.metrics.INTERVAL", 3600.0)
     served = guard()
     for _ in range(50):

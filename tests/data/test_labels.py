@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tuner.data.labels import Labels, encode
-from tuner.data.table import from_arrays
+from tuner.data.tables import from_arrays
 from tuner.errors import DataError
 
 

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tuner.data import DataSpec, encoders, load
-from tuner.data.columns import encode
-from tuner.data.encoders import Number
+from tuner.data import DataSpec, load
 from tuner.data.numbers import Format, Found, is_gap, is_mark, recognize
+from tuner.data.prepare import Number, encode_column, encoder_from_json
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
@@ -165,27 +164,27 @@ def column(cells: Sequence[object]) -> RawColumn:
 
 def test_a_column_of_numbers_that_are_text() -> None:
     raw = column([*PRICES, "?", "broken", None])
-    made = encode(raw, np.arange(63), "here")
+    made = encode_column(raw, np.arange(63), "here")
     assert (made.column.kind, made.column.decision) == ("numeric", "filled")
     assert "3 of 63 training rows are missing" in made.column.reason
     assert "no numbers are '?' (1), 'broken' (1)" in made.column.reason
     assert f"{PRICES[0]!r} is {PRICES[0].replace(',', '')}"[:12] in made.column.reason
-    again = encoders.from_json(made.encoder.to_json())
+    again = encoder_from_json(made.encoder.to_json())
     assert again == made.encoder
     values, write = again.bind(column(["2,000.00", "?", "9"]), "there")
     assert write(values)[[0, 2], 0].tolist() == [2000, 9]
-    assert encoders.from_json({"kind": "number", "median": 1.0, "flag": False}) == Number(1.0)
+    assert encoder_from_json({"kind": "number", "median": 1.0, "flag": False}) == Number(1.0)
 
 
 def test_digits_that_a_program_gives_as_text_are_categories() -> None:
     raw = column(["1", "2", "3"] * 9)
-    assert encode(raw, np.arange(27), "here").column.decision == "one-hot"
+    assert encode_column(raw, np.arange(27), "here").column.decision == "one-hot"
 
 
 def test_dates_are_no_categories() -> None:
     days = pd.date_range("2021-01-01", periods=60)
     for how in ("%b %d, %Y", "%d.%m.%Y", "%d %B %Y", "%m/%d/%y %H:%M", "%Y-%m-%dT%H:%M:%SZ"):
-        made = encode(column(days.strftime(how).tolist()), np.arange(60), "here")
+        made = encode_column(column(days.strftime(how).tolist()), np.arange(60), "here")
         assert (made.column.decision, "dates" in made.column.reason) == ("dropped", True)
 
 

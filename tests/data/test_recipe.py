@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from tuner.data import load, recipe
-from tuner.data.preprocessing import STATISTICS
+from tuner.data.prepare import STATISTICS
 from tuner.data.raw import raw_columns
 from tuner.data.recipe import Recipe
 from tuner.data.spec import DataSpec
-from tuner.data.table import Table
+from tuner.data.tables import Table
 from tuner.errors import DataError
 
 

@@ -1,151 +1,122 @@
+"""test_text"""
+
 from __future__ import annotations
 
 import gzip
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import pytest
 
-from tuner.data import layout
-from tuner.data.layout import encoding_of
-from tuner.data.text import parts, read_text
+from tuner.data.recipe import OfText
+from tuner.data.text import PADDING, UNKNOWN, learn_vocabulary, read_vectors, tokens, word_count
 from tuner.errors import DataError
 
-TEXT = 'a,"b, c",größe\n1,2.5,"x\ny"\n3,4.5,naïve – „q“\n'
-NAMES = ["a", "b, c", "größe"]
+WORDS = ["good", "bad", "new york"]
+GLOVE = "the 0.1 0.2\ngood 1 -2.5\nnew york 3e-1 4\n"
 
 
-def _file(folder: Path, content: bytes) -> Path:
-    file = folder / "table.csv"
-    file.write_bytes(content)
+def written(folder: Path, text: str) -> Path:
+    file = folder / "vectors.txt"
+    file.write_text(text, encoding="utf-8")
     return file
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_every_encoding(tmp_path: Path, encoding: str, packed: bool) -> None:
-    content = TEXT.encode(encoding)
-    frame = read_text(_file(tmp_path, gzip.compress(content) if packed else content))
-    assert frame.columns.tolist() == NAMES
-    assert frame["größe"].tolist() == ["x\ny", "naïve – „q“"]
+@pytest.mark.parametrize("text", [GLOVE, f"3 2\n{GLOVE}", GLOVE.replace("\n", " \r\n")])
+def test_both_formats_and_a_word_that_is_not_there(tmp_path: Path, text: str) -> None:
+    found = read_vectors(written(tmp_path, text), WORDS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[1, -2.5], [0, 0], [0.3, 4]], rtol=1e-6)
 
 
-def test_latin_1_and_a_mark_of_utf_16(tmp_path: Path) -> None:
-    assert encoding_of(_file(tmp_path, "a,b\n1,Malmö\n".encode("latin-1"))) == "cp1252"
-    assert encoding_of(_file(tmp_path, b"\xfe\xff" + "a,b".encode("utf-16-be"))) == "utf-16"
-
-
-@pytest.mark.parametrize(
-    ("content", "tried"),
-    [
-        (b"a,b\n\x81\x8d,1\n", "utf-8-sig and cp1252"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "utf-8-sig and cp1252"),
-        (b"\xff\xfe\x00\xd8,\x00", "utf-16"),
-    ],
-)
-def test_no_encoding(tmp_path: Path, content: bytes, tried: str) -> None:
-    with pytest.raises(DataError, match=f"encoding that is known: tried {tried}\n"):
-        read_text(_file(tmp_path, content))
-
-
-@pytest.mark.parametrize("delimiter", layout.DELIMITERS)
-def test_every_delimiter(tmp_path: Path, delimiter: str) -> None:
-    rows = [["a", "b", "c"], ["1", "2.5", '"x, y; z | w"'], ["3", "4", "v"]]
-    content = "\r\n".join(delimiter.join(row) for row in rows).encode()
-    frame = read_text(_file(tmp_path, content))
-    assert frame.columns.tolist() == ["a", "b", "c"]
-    assert frame["b"].tolist() == [2.5, 4]
-    assert frame["c"].tolist() == ["x, y; z | w", "v"]
-
-
-def test_decimal_commas(tmp_path: Path) -> None:
-    frame = read_text(_file(tmp_path, b"a;b;c\n1,5;2,x;3\n-2;4,y;\n;1,z;4,25\n"))
-    assert frame["a"].fillna(0).tolist() == [1.5, -2, 0]
-    assert frame["b"].tolist() == ["2,x", "4,y", "1,z"]
-    assert frame["c"].fillna(0).tolist() == [3, 0, 4.25]
+def test_a_packed_file(tmp_path: Path) -> None:
+    file = tmp_path / "vectors.txt.gz"
+    file.write_bytes(gzip.compress(GLOVE.encode()))
+    assert read_vectors(file, WORDS)[0].tolist() == [1, -2.5]
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("text", "message"),
     [
-        ("", "the file is empty"),
-        ("\n\n", "the file is empty"),
-        ("label\nx\ny\n", "one column only, 'label'.*\n.*tab, semicolon, |, comma"),
-        ("a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, and the header has 2"),
-        ("a,b\n1,2,3\n", "line 2 has 3 fields, and the header has 2"),
-        ("a,b,c\n1,2,3\n1,2\n1,2,3\n", "line 3 has 2 fields, and the header has 3"),
-        ('a,b,c\n1,2,"x\n\ny"\n\n1,2\n', "line 6 has 2 fields"),
-        ("a,b,a,b\n1,2,3,4\n", "columns with the same name: a, b"),
+        ("", "holds no word vectors"),
+        ("3 2\n", "holds no word vectors"),
+        (GLOVE + "bad 1\n", "line 4 has 1 numbers, and those before have 2"),
+        (GLOVE + "bad 1 2 3\n", "line 4 has 3 numbers, and those before have 2"),
+        ("3 5\n" + GLOVE, "line 2 has 2 numbers, and those before have 5"),
+        ("good\n", "line 1 has 0 numbers"),
+        (GLOVE + "bad 1 x\n", "line 4 holds what is no number"),
+        (GLOVE + "bad 1 nan\n", "line 4 holds a number that is not finite"),
+        ("gut 1 2\nschlecht 2 3\n", "none of the 3 words"),
     ],
 )
-def test_what_is_no_table(tmp_path: Path, content: str, says: str) -> None:
-    with pytest.raises(DataError, match=says) as caught:
-        read_text(_file(tmp_path, content.encode()))
-    assert caught.value.where == str(tmp_path / "table.csv")
+def test_what_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_vectors(file, WORDS)
+    assert caught.value.where == str(file)
 
 
-@pytest.mark.parametrize("bad", ["1", "1,2,3,4"])
-def test_a_ragged_row_far_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
-    monkeypatch.setattr(layout, "SAMPLE", 50)
-    lines = ["a,b,c", *["1,2,3"] * 200, bad, "1,2,3"]
-    with pytest.raises(DataError, match=rf"line 202 has {bad.count(',') + 1} fields"):
-        read_text(_file(tmp_path, "\n".join(lines).encode()))
+def test_the_binary_format(tmp_path: Path) -> None:
+    file = tmp_path / "vectors.bin"
+    file.write_bytes(b"2 3\ngood " + np.ones(3, np.float32).tobytes() + b"\n")
+    with pytest.raises(DataError, match="binary"):
+        read_vectors(file, WORDS)
 
 
-def test_empty_cells_are_no_ragged_rows(tmp_path: Path) -> None:
-    frame = read_text(_file(tmp_path, b"a,b\n1,\n\n2,\n"))
-    assert frame["b"].isna().all()
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A GOOD film.", ["a", "good", "film", "."]),
+        ("I don't, can't; won’t!", ["i", "do", "n't", ",", "ca", "n't", ";", "wo", "n't", "!"]),
+        ("it's they're I'll o'clock", ["it", "'s", "they", "'re", "i", "'ll", "o", "'", "clock"]),
+        ("10/10 -- naïve", ["10", "/", "10", "-", "-", "naïve"]),
+        ("  ", []),
+    ],
+)
+def test_a_text_is_words_and_signs(text: str, expected: list[str]) -> None:
+    assert tokens(text) == expected
 
 
-def test_a_quote_that_never_ends(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line \d+ has 2 fields|cannot be read"):
-        read_text(_file(tmp_path, b'a,b,c\n1,"2,3\n' + b"1,2,3\n" * 9))
+def test_the_most_frequent_words_come_first_and_equal_ones_by_alphabet() -> None:
+    texts = ["b b c", "c b a", "d"]
+    assert learn_vocabulary(texts, 10, 1, 9).words == ("b", "c", "a", "d")
+    assert learn_vocabulary(texts, 2, 1, 9).words == ("b", "c")
+    assert learn_vocabulary(texts, 10, 2, 9).words == ("b", "c")
 
 
-def test_a_broken_archive(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read as a table"):
-        read_text(_file(tmp_path, gzip.compress(TEXT.encode() * 99)[:-20]))
+def test_a_row_is_as_long_as_the_longest_training_row_that_is_kept() -> None:
+    assert learn_vocabulary(["a b c d", "a"], 10, 1, 9).length == 4
+    cut = learn_vocabulary(["a b c d", "a"], 10, 1, 2)
+    assert (cut.length, cut.words) == (2, ("a", "b"))
+    assert learn_vocabulary(["", ""], 10, 1, 9).length == 1
 
 
-def test_parts_of_a_table_keep_text_as_it_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tuner.data.pieces.CELLS", 4)
-    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
-    file = _file(tmp_path, b"zip;x\n007;1,5\n9;2,5\n12,5;\n;3,0\n1e3;4,0\n")
-    first, second, third = parts(file, {"zip", "none"})
-    assert first["zip"].tolist() == ["007", "9"]
-    assert first["x"].tolist() == [1.5, 2.5]
-    assert second["zip"].isna().tolist() == [False, True]
-    assert second["zip"].iloc[0] == "12,5"
-    assert third["zip"].tolist() == ["1e3"]
-    ragged = _file(tmp_path, b"zip;x\n" + b"1;2\n" * 9 + b"1\n")
-    with pytest.raises(DataError, match="line 11 has 1 fields"):
-        list(parts(ragged, ()))
-    (alone,) = parts(_file(tmp_path, b"a\n1\n"), ())
-    assert alone["a"].tolist() == [1]
+def test_texts_become_numbers() -> None:
+    known = learn_vocabulary(["good good film", "film is good"], 10, 1, 9)
+    assert known.words == ("good", "film", "is")
+    assert known.size == 5
+    rows = known.encode(["is film good", "Bad film", "", "good film is good good"])
+    assert rows.tolist() == [
+        [4, 3, 2],
+        [UNKNOWN, 3, PADDING],
+        [UNKNOWN, PADDING, PADDING],
+        [2, 3, 4],
+    ]
 
 
-@pytest.mark.parametrize("first", ["sep=;\r\n", "SEP=;\n", '"sep=;"\n', "\ufeffsep=;\n"])
-def test_a_first_line_that_says_the_delimiter(tmp_path: Path, first: str) -> None:
-    file = _file(tmp_path, f"{first}a;b, c\n1,5;2\n3;4\n".encode())
-    frame = read_text(file)
-    assert list(frame) == ["a", "b, c"]
-    assert frame["a"].tolist() == [1.5, 3]
-    assert len(pd.concat(parts(file, ()))) == 2
-    with pytest.raises(DataError, match="line 4 has 1 fields, and the header has 2"):
-        read_text(_file(tmp_path, f"{first}a;b\n1;5\n3\n".encode()))
-    assert list(read_text(_file(tmp_path, b"sep=\\t\na\tb\n1\t2\n"))) == ["a", "b"]
+def test_scripts_without_spaces_are_cut() -> None:
+    assert tokens("这家iPhone店very good!") == [*"这家", "iphone", "店", "very", "good", "!"]
+    assert tokens("とてもカワイイ") == list("とてもカワイイ")
+    assert tokens("อาหารดี")[:4] == list("อาหา")
+    assert tokens("정말 좋아요") == ["정말", "좋아요"]
+    assert tokens("这家店", cut=False) == ["这家店"]
+    assert [word_count(text) for text in ("a b c", "这家店好", "")] == [3, 2, 0]
 
 
-def test_a_header_longer_than_the_sample(tmp_path: Path) -> None:
-    names = [f"g{i}" for i in range(20_000)]
-    lines = [",".join(names), *([",".join(["1"] * len(names))] * 3)]
-    frame = read_text(_file(tmp_path, "\n".join(lines).encode()))
-    assert frame.shape == (3, 20_000)
-
-
-def test_codes_stay_text(tmp_path: Path) -> None:
-    frame = read_text(_file(tmp_path, b"zip;x;share\n01234;1;0,5\n98765;0;0,25\n;10;3\n"))
-    assert frame["zip"].tolist()[:2] == ["01234", "98765"]
-    assert (frame["x"].sum(), frame["share"].sum()) == (11, 3.75)
+def test_an_older_export_does_not_cut() -> None:
+    known = learn_vocabulary(["很好 很好", "bad"], 10, 1, 9)
+    record = OfText("review", known).to_json()
+    assert OfText.from_json(record).vocabulary == known
+    del record["cut"]
+    older = OfText.from_json({**record, "words": ["很好"]}).vocabulary
+    assert older.encode(["很好", "好"])[:, 0].tolist() == [2, 1]

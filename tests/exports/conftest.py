@@ -13,7 +13,7 @@ import pytest
 import tuner
 from tuner.models import FAMILIES
 from tuner.run.prepare import load_job, stored_study
-from tuner.worker.building import build_trainer
+from tuner.worker.job import build_trainer
 
 
 def table(count: int = 90) -> pd.DataFrame:

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 import tuner
-from tuner.answers.confirm import Asked, remember
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
+from tuner.results.confirm import Asked, remember
 from tuner.training.evaluate import predict as outputs_of
 
 ALONE = """\

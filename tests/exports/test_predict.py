@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import tuner
 from tuner.cli import app
-from tuner.data.preprocessing import STATISTICS
+from tuner.data.prepare import STATISTICS
 from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
 
@@ -208,8 +208,8 @@ def test_a_row_gets_the_same_prediction_in_any_company(
     tuner.export("zips", tmp_path / "model", options)
     expected = tuner.predict(tmp_path / "model", rows)
     monkeypatch.setattr("tuner.exports.inputs.CELLS", 4)
-    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
-    monkeypatch.setattr("tuner.data.pieces.CELLS", 4)  # a row at a time: all are 007, or numbers
+    monkeypatch.setattr("tuner.data.memory.ROWS", 1)
+    monkeypatch.setattr("tuner.data.memory.CELLS", 4)  # a row at a time: all are 007, or numbers
     more = ("--keep", "id", "--output", str(tmp_path / "out.csv.gz"))
     command = ["predict", "--model", str(tmp_path / "model"), "--input"]
     done = CliRunner().invoke(app, [*command, str(tmp_path / "rows.csv.gz"), *more])
@@ -326,8 +326,8 @@ def test_the_cell_that_is_wrong_is_named(shop: Path, monkeypatch: pytest.MonkeyP
     assert (done.exit_code, done.stdout) == (2, "")
     assert "column 'age' has 'thirty' in row 2 counted from 0" in done.stderr
     assert "column 'price 😀' has '1,5' in row 1 counted from 0 (2 such rows)" in done.stderr
-    monkeypatch.setattr("tuner.data.pieces.ROWS", 1)
-    monkeypatch.setattr("tuner.data.pieces.CELLS", 4)
+    monkeypatch.setattr("tuner.data.memory.ROWS", 1)
+    monkeypatch.setattr("tuner.data.memory.CELLS", 4)
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 7 + "old,$5.00,TRUE,Ulm\n")
     assert "column 'age' has 'old' in row 7 counted from 0" in done.stderr
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 3 + "inf,$5.00,TRUE,Ulm\n")

@@ -18,8 +18,8 @@ import sklearn.datasets  # here, and not in every forked child
 import torch
 
 from tuner.errors import TunerError
-from tuner.run import serve, submit
-from tuner.run.prepare import stored_study
+from tuner.run.prepare import stored_study, submit
+from tuner.run.serve import serve
 from tuner.storage import Storage, open_storage
 
 STUDY = """\

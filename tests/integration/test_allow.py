@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.run import submit
+from tuner.run.prepare import submit
 
 PLANTED = """\
 open("imported", "w").close()

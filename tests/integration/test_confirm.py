@@ -18,11 +18,12 @@ from optuna.trial import TrialState
 from tuner.cli import main
 from tuner.errors import TunerError
 from tuner.operation.copy import copy
-from tuner.run import RunOptions, confirm
+from tuner.run.options import RunOptions
+from tuner.run.replicate import confirm
 from tuner.storage import open_storage
 from tuner.storage.events import CLAIMED, ENDED
-from tuner.training.plain import Trainer
-from tuner.worker.building import REPLICA
+from tuner.training.trainer import Trainer
+from tuner.worker.job import REPLICA
 
 COMPLETE = TrialState.COMPLETE
 TOP, SEEDS = 1, 2

@@ -19,15 +19,16 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.run import RunOptions, optimize
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
 from tuner.run.prepare import load_job, stored_study
-from tuner.search.view import StudyView
+from tuner.search.propose import StudyView
+from tuner.show.snapshot import snapshot
 from tuner.storage import Lease, Storage, Update, open_storage
 from tuner.study import load
 from tuner.study.trials import Own
-from tuner.views.snapshot import snapshot
-from tuner.worker.clock import Clock
-from tuner.worker.proposer import Proposer
+from tuner.worker.propose import Proposer
+from tuner.worker.run import Clock
 
 STUDY = """\
 [data]
@@ -101,7 +102,7 @@ class Desk:
 
 
 def submitted(folder: Path, url: str, text: str, **values: Any) -> Path:
-    from tuner.run import submit
+    from tuner.run.prepare import submit
 
     path = folder / "small.toml"
     path.write_text(text.format(**({"trials": 4, "sampler": "random", "search": ""} | values)))

@@ -8,8 +8,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from tuner.run import submit
-from tuner.storage.checkpoints import checkpoint_ids
+from tuner.run.prepare import submit
+from tuner.storage.attached import checkpoint_ids
 
 
 def test_a_killed_workers_trial_goes_on_from_a_file(

@@ -16,7 +16,10 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.run import RunOptions, optimize, serve_with, submit
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
+from tuner.run.prepare import submit
+from tuner.run.serve import serve_with
 
 STUDY = """\
 objective = "{module}:{function}"

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from tuner.run import serve
+from tuner.run.serve import serve
 
 
 def held_worker(
@@ -25,7 +25,7 @@ def held_worker(
     happens before it happens in the middle of a trial."""
 
     def work() -> None:
-        from tuner.training.plain import Trainer
+        from tuner.training.trainer import Trainer
 
         train, go = Trainer._train_epoch, shared.folder / "go"
 
@@ -72,7 +72,8 @@ def test_a_server_that_stays_away_costs_no_result(
 def test_a_run_rides_out_an_outage_and_replaces_a_dead_worker(
     make: Any, until: Callable[..., None], postgres: Any, postgres_url: str
 ) -> None:
-    from tuner.run import RunOptions, optimize
+    from tuner.run.optimize import optimize
+    from tuner.run.options import RunOptions
 
     shared = make(postgres_url).submit(epochs=150, trials=6, search="duplicates = true")
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from tuner.cli import app
 from tuner.operation.copy import copy
-from tuner.run import RunOptions, optimize
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
 from tuner.storage import open_storage, schema
 
 

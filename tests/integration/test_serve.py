@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tuner.run import serve, serve_with, submit
+from tuner.run.prepare import submit
+from tuner.run.serve import serve, serve_with
 from tuner.storage import OPEN, PAUSED, STOPPED
 
 

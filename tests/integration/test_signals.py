@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from tuner.run import serve
+from tuner.run.serve import serve
 
 LONG = {"epochs": 100_000, "trials": 1}
 """An epoch takes some milliseconds, the trial for ever."""
@@ -57,7 +57,7 @@ def test_sigterm_gives_the_lease_back_within_two_seconds(
 
 def slow(seconds: float) -> None:
     """An epoch takes this long from the third on."""
-    from tuner.training.plain import Trainer
+    from tuner.training.trainer import Trainer
 
     train = Trainer._train_epoch
 

@@ -9,8 +9,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tuner.run import RunOptions, optimize, submit
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
 from tuner.run.plain import objective
+from tuner.run.prepare import submit
 
 
 def test_sixteen_processes_create_and_join_one_study(make: Any, database_url: str) -> None:

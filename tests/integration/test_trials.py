@@ -12,7 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.errors import TrainingError
-from tuner.run import RunOptions, optimize, retrain
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
+from tuner.run.retrain import retrain
 from tuner.study.files import shipped
 
 WITH_DATA = [name for name, path in shipped().items() if "$" not in path.read_text()]

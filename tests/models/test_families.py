@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tuner.data.vocabulary import Vocabulary
+from tuner.data.text import Vocabulary
 from tuner.layers import BatchNorm, Dropout
 from tuner.models import FAMILIES, Family, Inside
 from tuner.space import Leaf, Range

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from tuner.data.vocabulary import Vocabulary
+from tuner.data.text import Vocabulary
 from tuner.models import FAMILIES, Inside
-from tuner.models.recurrent import Layer
-from tuner.models.words import Embedding
+from tuner.models.text import Embedding, Layer
 
 VECTORS = torch.arange(27.0).view(9, 3) * (torch.arange(9) > 1)[:, None]
 WORDS = Vocabulary(tuple("abcdefg"), 9)

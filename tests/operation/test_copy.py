@@ -15,7 +15,7 @@ from sqlalchemy import text
 from tuner.errors import UsageError
 from tuner.operation.copy import COPIED, THERE, WENT_ON, Copied
 from tuner.operation.copy import copy as copies
-from tuner.operation.delete import delete, doomed
+from tuner.operation.remove import delete, doomed
 from tuner.storage import Storage, Update, artifact_store, open_storage
 from tuner.storage.artifacts import DatabaseArtifacts
 

@@ -14,7 +14,7 @@ from tuner.cli import app
 from tuner.dashboard.serve import Options, application
 from tuner.errors import StorageError
 from tuner.storage import open_storage
-from tuner.storage.urls import parse
+from tuner.storage.database import parse_url
 
 
 def _status(served: Any, path: str) -> str:
@@ -30,7 +30,7 @@ def test_status_and_the_dashboard_answer_at_a_replica(
 ) -> None:
     primary = open_storage(postgres_url)
     study_id = make(primary, trials=2)
-    name = parse(postgres_url).database
+    name = parse_url(postgres_url).database
     with primary.database.write() as connection:
         connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
     primary.close()

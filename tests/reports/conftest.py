@@ -12,11 +12,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.answers.ablate import VIEWS, Ablation, Effect
-from tuner.answers.confirm import Confirmation, Measured
-from tuner.answers.estimate import Estimate
-from tuner.reports.answers import Answers
-from tuner.reports.facts import Facts, read_facts
+from tuner.reports.facts import Answers, Facts, read_facts
+from tuner.results.ablate import VIEWS, Ablation, Effect
+from tuner.results.confirm import Confirmation, Measured
+from tuner.results.estimate import Estimate
 from tuner.storage import open_storage
 from tuner.study import Study, parse
 
@@ -118,7 +117,7 @@ class Place:
     def study(
         self, *trials: FrozenTrial, name: str = "made", document: dict[str, Any] | None = None
     ) -> tuple[Study, int]:
-        from tuner.study.fingerprint import canonical
+        from tuner.study.record import canonical
 
         document = document or SEARCHED
         direction = "minimize" if document["metric"] == "rmse" else "maximize"

@@ -11,8 +11,8 @@ import pytest
 
 import tuner
 from tuner.errors import UsageError
-from tuner.reports import compare
 from tuner.reports.compare import comparison
+from tuner.reports.report import compare
 
 Trial = Callable[..., Any]
 

@@ -20,13 +20,13 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from tuner.errors import TrainingError, UsageError
-from tuner.exports.chosen import chosen
+from tuner.exports.choose import chosen
 from tuner.reports.compare import comparison
+from tuner.reports.compare import view as side_by_side
 from tuner.reports.report import report_of
-from tuner.reports.side_by_side import view as side_by_side
-from tuner.views.best import pasted, record, view
-from tuner.views.note import note
-from tuner.views.snapshot import snapshot
+from tuner.show.best import pasted, record, view
+from tuner.show.note import note
+from tuner.show.snapshot import snapshot
 
 Trial = Callable[..., FrozenTrial]
 EVIL = "<b>x</b> | `b\n\n<i>` & &lt; $a$ _u_ *s* \n# h \N{GRINNING FACE} [l](http://x)"

@@ -16,9 +16,8 @@ import pytest
 
 import tuner
 from tuner.errors import UsageError
-from tuner.reports import Report, report
 from tuner.reports.facts import Facts
-from tuner.reports.report import build, format_of, report_of
+from tuner.reports.report import Report, build, format_of, report, report_of
 
 Trial = Callable[..., Any]
 KEYS = ["verdict", "history", "curves", "techniques", "space", "test", "configuration", "time"]

@@ -17,7 +17,7 @@ from tuner.metrics import METRICS
 from tuner.run.prepare import load_job
 from tuner.run.retrain import retrain
 from tuner.seeds import derive
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 STUDY = """\
 [data]

@@ -10,16 +10,21 @@ import optuna
 import pytest
 from sqlalchemy import text
 
-from tuner import run
 from tuner.errors import DataError, TrainingError
 from tuner.exports.write import export
-from tuner.reports.public import compare, report
-from tuner.run import RunOptions
+from tuner.reports.report import compare, report
+from tuner.run.optimize import optimize as optimize_study
+from tuner.run.options import RunOptions
 from tuner.run.plain import objective
 from tuner.run.prepare import DATA, kept, load_job, remembered, stored_study
+from tuner.run.prepare import submit as submit_study
+from tuner.run.replicate import ablate as ablate_study
+from tuner.run.replicate import confirm as confirm_study
+from tuner.run.retrain import retrain as retrain_trial
+from tuner.run.serve import serve as serve_studies
+from tuner.show.tables import event_line
 from tuner.storage import Storage, open_storage
 from tuner.study import load
-from tuner.views.happened import view
 
 STUDY = """\
 metric = "accuracy"
@@ -90,19 +95,19 @@ def anywhere(here: Here, database_url: str) -> Here:
 
 
 READERS: dict[str, Callable[[Here], Any]] = {
-    "optimize": lambda here: run.optimize(here.name, here.options),
-    "by its name": lambda here: run.optimize("small", here.options),
-    "submit": lambda here: run.submit(here.name, here.url),
-    "confirm": lambda here: run.confirm("small", here.options, top=1, seeds=1),
-    "ablate": lambda here: run.ablate("small", here.options, seeds=1),
-    "retrain": lambda here: run.retrain("small", 1, here.options),
+    "optimize": lambda here: optimize_study(here.name, here.options),
+    "by its name": lambda here: optimize_study("small", here.options),
+    "submit": lambda here: submit_study(here.name, here.url),
+    "confirm": lambda here: confirm_study("small", here.options, top=1, seeds=1),
+    "ablate": lambda here: ablate_study("small", here.options, seeds=1),
+    "retrain": lambda here: retrain_trial("small", 1, here.options),
     "export": lambda here: export("small", here.folder / "out", here.options),
 }
 
 
 def test_every_reader_refuses_other_rows(anywhere: Here) -> None:
     here = anywhere
-    run.optimize(here.name, here.options)
+    optimize_study(here.name, here.options)
     here.storage.set_budget(here.stored()[1], 4)
     here.write([*ROWS[:5], *ROWS[6:]])
     for name, reader in READERS.items():
@@ -114,26 +119,26 @@ def test_every_reader_refuses_other_rows(anywhere: Here) -> None:
         assert caught.value.exit_code == 2
     said: list[str] = []
     with pytest.raises(TrainingError, match="could not be trained here"):
-        run.serve(here.url, device="cpu", idle_exit=True, say=said.append)
+        serve_studies(here.url, device="cpu", idle_exit=True, say=said.append)
     assert len(said) == 1
     assert said[0].startswith("cannot serve small: ")
     assert here.storage.progress(here.stored()[1]).finished == 2
     assert len(here.storage.get_all_studies()) == 1
     here.write([f"{row.replace(',', ', ', 1)}" for row in ROWS])  # written otherwise
-    assert run.retrain("small", 1, here.options).equal
+    assert retrain_trial("small", 1, here.options).equal
 
 
 def test_a_study_of_another_file_is_told_what_its_file_changed(here: Here) -> None:
-    run.submit(here.name, here.url)
+    submit_study(here.name, here.url)
     here.write(ROWS[:60])
     Path(here.name).write_text(STUDY.replace('target = "y"', 'target = "y"\ntest = 0.3'))
     with pytest.raises(Exception, match=r"changed since it began: data\.test"):
-        run.submit(here.name, here.url)
+        submit_study(here.name, here.url)
 
 
 def test_whoever_comes_first_decides(anywhere: Here) -> None:
     here = anywhere
-    run.submit(here.name, here.url)
+    submit_study(here.name, here.url)
     here.forget()
     first = load_job(*here.stored())
     here.write(ROWS[2:])
@@ -147,7 +152,7 @@ def test_whoever_comes_first_decides(anywhere: Here) -> None:
 
 
 def test_rows_of_an_older_study_are_adopted_and_divided_as_they_were(here: Here) -> None:
-    run.optimize(here.name, here.options)
+    optimize_study(here.name, here.options)
     new = load_job(*here.stored()).data.positions
     assert here.stored()[0].data.division == 2
     here.forget()
@@ -156,21 +161,21 @@ def test_rows_of_an_older_study_are_adopted_and_divided_as_they_were(here: Here)
     old = load_job(study, study_id).data.positions
     assert old[1].tolist() != new[1].tolist()
     assert remembered(load(here.name), here.url).data == study.data
-    run.optimize(here.name, RunOptions(here.url, trials=3, workers=1, device="cpu"))
+    optimize_study(here.name, RunOptions(here.url, trials=3, workers=1, device="cpu"))
     assert (here.kept()["division"], here.kept()["adopted"]) == (1, True)
-    (line,) = [line for line in view(here.storage.events(study_id)) if " adopted " in line]
+    (line,) = [line for line in event_line(here.storage.events(study_id)) if " adopted " in line]
     assert "rows=80" in line
     here.write(ROWS[1:])
     with pytest.raises(DataError, match="1 row removed"):
-        run.optimize(here.name, RunOptions(here.url, trials=4, workers=1, device="cpu"))
+        optimize_study(here.name, RunOptions(here.url, trials=4, workers=1, device="cpu"))
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_only_rows_that_are_known_were_never_seen(here: Here, known: bool) -> None:
-    run.optimize(here.name, here.options)
+    optimize_study(here.name, here.options)
     if not known:
         here.forget()
-    run.confirm("small", here.options, top=1, seeds=1)
+    confirm_study("small", here.options, top=1, seeds=1)
     page = "".join(report("small", here.options).verdict)
     assert "rows of the test split" in page
     assert ("never saw" in page) == known
@@ -179,7 +184,7 @@ def test_only_rows_that_are_known_were_never_seen(here: Here, known: bool) -> No
 
 
 def test_the_test_rows_are_compared_when_they_are_read(here: Here) -> None:
-    run.submit(here.name, here.url)
+    submit_study(here.name, here.url)
     job = load_job(*here.stored())
     here.write(ROWS[:-1])
     with pytest.raises(DataError, match="1 row removed"):
@@ -193,7 +198,7 @@ def test_studies_of_other_rows_are_not_ranked(here: Here) -> None:
         drop = 'target = "y"\ndrop = ["a"]' if name == "fewer" else 'target = "y"'
         path = here.folder / f"{name}.toml"
         path.write_text(STUDY.replace('target = "y"', drop).replace("trials = 2", "trials = 1"))
-        run.optimize(str(path), here.options)
+        optimize_study(str(path), here.options)
     assert compare(["same", "fewer"], here.options).best is not None
     for name in ("other", "labels"):
         found = compare(["same", name], here.options)

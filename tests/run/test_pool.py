@@ -14,15 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from tuner.allowed import allowed
 from tuner.errors import StorageError, TrainingError
-from tuner.run import submit
-from tuner.run.pool import Pool
-from tuner.run.prepare import load_job, stored_study
+from tuner.imports import allowed
+from tuner.run.pool import DEATHS, Pool
+from tuner.run.prepare import load_job, stored_study, submit
 from tuner.run.process import run_worker
-from tuner.run.toll import DEATHS
 from tuner.storage import open_storage
-from tuner.worker import Job
+from tuner.worker.job import Job
 from tuner.worker.overdue import Begun
 
 STUDY = """\

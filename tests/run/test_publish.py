@@ -16,7 +16,7 @@ from tuner.storage import Storage, Update, artifact_store, open_storage
 from tuner.storage.notes import TURN
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
-from tuner.worker import ObjectiveJob
+from tuner.worker.job import ObjectiveJob
 from tuner.worker.objective import Blank
 
 DOCUMENT = {"objective": "a:b", "direction": "maximize", "metric": "height"}

@@ -18,16 +18,16 @@ from safetensors import safe_open
 from safetensors.torch import load
 
 import tuner
-from tuner.run import RunOptions
 from tuner.run.optimize import train
+from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.prepare import join, load_job, stored_study
 from tuner.storage import Storage, artifact_store, open_storage
-from tuner.storage.tidying import orphans
+from tuner.storage.artifacts import orphans
 from tuner.training.evaluate import evaluate
 from tuner.worker import keep
-from tuner.worker.building import build_trainer
-from tuner.worker.trial import ATTEMPTS
+from tuner.worker.job import build_trainer
+from tuner.worker.run import ATTEMPTS
 
 KNOWN = {"seed", "seconds", "epochs", "worker", "device", "parameters", "ended"}
 LOSSES = {"train_loss", "validation_loss", "best_epoch"}
@@ -221,7 +221,7 @@ def test_pruned_and_failed_trials_say_why(sqlite_url: str, monkeypatch: pytest.M
     assert {trial.user_attrs["ended"] for trial in trials} >= {"all epochs", "diverged"}
     for trial in trials:
         assert trial.user_attrs.keys() >= KNOWN
-    monkeypatch.setattr("tuner.training.plain.Trainer.evaluate", _fails_later())
+    monkeypatch.setattr("tuner.training.trainer.Trainer.evaluate", _fails_later())
     job = join(storage, load_job(study("failing", search={"trials": 1})), None)
     options = RunOptions(sqlite_url, workers=1, device="cpu")
     failing = pytest.raises(tuner.TunerError, match="10 trials failed")

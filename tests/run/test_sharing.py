@@ -10,7 +10,7 @@ import torch
 from tuner.data import DataSet, Split, Target
 from tuner.metrics import METRICS
 from tuner.study import parse
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 ROWS, COLUMNS = 200_000, 240
 STUDY = {

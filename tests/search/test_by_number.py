@@ -12,14 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tuner.search.by_number import (
-    DIMENSIONS,
-    Grid,
-    Point,
-    QuasiRandomSampler,
-    from_unit,
-    shuffled,
-)
+from tuner.search.by_number import DIMENSIONS, Grid, Point, QuasiRandomSampler, from_unit, shuffled
 from tuner.study import parse
 
 

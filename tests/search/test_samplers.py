@@ -9,9 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.errors import StudyFileError
-from tuner.search.propose import propose
+from tuner.search.propose import ReadOnlyView, propose
 from tuner.search.pruners import build_pruner
-from tuner.search.read_only import ReadOnlyView
 from tuner.search.samplers import SAMPLERS, build_sampler, check_sampler, derived_seed
 
 NOT_DEFAULT = {int: 5, float: 0.5}

@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.storage import Propose, Storage, open_storage
-from tuner.storage.urls import parse
+from tuner.storage.database import parse_url
 
 KINDS = {
     "rate": FloatDistribution(1e-5, 1.0, log=True),
@@ -54,7 +54,7 @@ def _sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _postgres_template(_postgres_server: Any) -> str:
     url = str(_postgres_server.create())
     open_storage(url).close()
-    return str(parse(url).database)
+    return str(parse_url(url).database)
 
 
 @pytest.fixture

@@ -6,15 +6,19 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import StorageError
 from tuner.storage import Lease, Outbox, Propose, Storage, Update, open_storage
+from tuner.storage.outbox import Queued, Spool, Waiting, key
+from tuner.storage.rows import blank
 
 DONE = TrialState.COMPLETE
 
@@ -220,3 +224,132 @@ def test_a_full_disk_is_an_error_and_keeps_what_is_not_written(
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
     outbox.close()
     assert storage.progress(study_id).complete == 1
+
+
+# Merging updates of one trial.
+
+
+LEASE = Lease(1, 7, 6, "me", 2, blank(6, 7))
+
+
+def test_the_later_wins_and_nothing_else_is_lost() -> None:
+    queued = Queued(Update(LEASE, {0: 1.0, 1: 2.0}, {"a": 1, "b": 1}, checkpoint=b"old"), 10.0)
+    queued.add(Update(LEASE, {1: 3.0, 2: 4.0}, {"b": 2}, {"s": 0}, checkpoint=b"new"), 11.0)
+    queued.add(Update(LEASE, {3: 5.0}), 12.0)
+    merged = queued.update(20.0)
+    assert merged.reports == {0: 1.0, 1: 3.0, 2: 4.0, 3: 5.0}
+    assert (merged.user_attrs, merged.system_attrs) == ({"a": 1, "b": 2}, {"s": 0})
+    assert (merged.checkpoint, merged.state, merged.age) == (b"new", None, 0.0)
+
+
+def test_a_result_gets_older_while_it_waits() -> None:
+    queued = Queued(Update(LEASE, {0: 1.0}), 10.0)
+    assert not queued.lasting
+    queued.add(Update(LEASE, state=TrialState.COMPLETE, value=0.5, age=3.0), 12.0)
+    assert queued.lasting
+    merged = queued.update(20.0)
+    assert (merged.state, merged.value) == (TrialState.COMPLETE, 0.5)
+    assert merged.age == pytest.approx(11.0)
+
+
+def test_the_update_that_was_given_is_not_changed() -> None:
+    first = Update(LEASE, {0: 1.0})
+    Queued(first, 0.0).add(Update(LEASE, {1: 2.0}), 0.0)
+    assert first.reports == {0: 1.0}
+
+
+# The spool: results on disk, whole or not at all.
+
+
+@pytest.fixture
+def update() -> Update:
+    lease = Lease(1, 7, 6, "me", 2, blank(6, 7))
+    nan = float("nan")
+    return Update(lease, reports={1: 0.5, 2: nan}, state=TrialState.COMPLETE, value=0.5, age=3.0)
+
+
+def test_what_is_kept_is_loaded_and_what_is_told_is_gone(tmp_path: Path, update: Update) -> None:
+    spool = Spool(tmp_path, "sqlite:///a.db")
+    spool.keep([update, replace(update, lease=replace(update.lease, trial_id=8), state=None)])
+    (loaded,) = spool.load()
+    assert (loaded.lease.trial_id, loaded.lease.token, loaded.value) == (7, 2, 0.5)
+    assert loaded.reports[1] == 0.5
+    assert loaded.age >= 3.0
+    assert list(Spool(tmp_path, "sqlite:///b.db").load()) == []
+    spool.remove(update.lease)
+    assert list(spool.load()) == []
+
+
+def test_a_damaged_file_is_set_aside(tmp_path: Path, update: Update) -> None:
+    spool = Spool(tmp_path, "sqlite:///a.db")
+    spool.save(update)
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text(path.read_text()[:40])
+    assert list(spool.load()) == []
+    assert [each.suffix for each in path.parent.iterdir()] == [".damaged"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, update: Update) -> None:
+    spool = Spool(tmp_path, "sqlite:///a.db")
+    (folder,) = tmp_path.iterdir()
+    folder.rmdir()
+    with pytest.raises(StorageError, match="a result that waits to be told cannot be kept") as e:
+        spool.save(update)
+    assert str(folder) in str(e.value)
+    assert "TUNER_SPOOL" in str(e.value)
+
+
+def test_parameters_and_artifacts_come_back_as_they_were(tmp_path: Path, update: Update) -> None:
+    spool = Spool(tmp_path, "sqlite:///a.db")
+    drawn = {"x": (0.5, FloatDistribution(0.0, 1.0)), "k": (1.0, CategoricalDistribution("ab"))}
+    spool.save(replace(update, params=drawn, artifacts={"a-1": bytes(range(256))}))
+    (loaded,) = spool.load()
+    assert loaded.artifacts == {"a-1": bytes(range(256))}
+    assert loaded.params == drawn
+
+
+# What waits to be written: nothing is lost when writing fails, or when the server crashes.
+
+
+ONE, TWO = (Lease(1, i, i, "me", 1, blank(i, i)) for i in (1, 2))
+
+
+def test_what_could_not_be_written_comes_before_what_came_later() -> None:
+    waiting = Waiting(unsure=False)
+    waiting.put(Update(ONE, {0: 1.0, 1: 1.0}), 0.0)
+    assert [u.reports for u in waiting.take(0.0)] == [{0: 1.0, 1: 1.0}]
+    waiting.put(Update(ONE, {1: 2.0}), 1.0)
+    waiting.put(Update(TWO, {0: 9.0}), 1.0)
+    assert len(waiting) == 2
+    waiting.back(2.0)
+    assert [u.reports for u in waiting.take(2.0)] == [{0: 1.0, 1: 2.0}, {0: 9.0}]
+
+
+def test_only_what_nothing_follows_is_settled_and_a_lost_trial_is_dropped() -> None:
+    waiting = Waiting(unsure=False)
+    waiting.put(Update(ONE, {0: 1.0}), 0.0)
+    waiting.put(Update(TWO, {0: 1.0}), 0.0)
+    waiting.take(0.0)
+    waiting.put(Update(ONE, {1: 1.0}), 0.0)
+    waiting.put(Update(TWO, {1: 1.0}), 0.0)
+    assert waiting.written({key(TWO)}, 0.0) == [TWO]
+    assert [u.lease for u in waiting.take(0.0)] == [ONE]
+
+
+def test_what_a_crash_may_take_back_is_written_again_with_what_lasts() -> None:
+    waiting = Waiting(unsure=True)
+    for step in range(3):
+        waiting.put(Update(ONE, {step: 1.0}), 0.0)
+        assert [u.reports for u in waiting.take(0.0)] == [{step: 1.0}]
+        assert waiting.written((), 0.0) == [ONE]
+        assert len(waiting) == 0
+    waiting.put(Update(ONE, {3: 1.0}, checkpoint=b"state"), 0.0)
+    (update,) = waiting.take(0.0)
+    assert (sorted(update.reports), update.checkpoint) == ([0, 1, 2, 3], b"state")
+    waiting.back(0.0)  # that failed: all of it waits
+    waiting.put(Update(ONE, {4: 1.0}, state=DONE, value=1.0), 0.0)
+    (update,) = waiting.take(0.0)
+    assert (sorted(update.reports), waiting.ended()) == ([0, 1, 2, 3, 4], 0)
+    waiting.written((), 0.0)
+    waiting.put(Update(TWO, {0: 1.0}, state=DONE), 0.0)
+    assert [sorted(u.reports) for u in waiting.take(0.0)] == [[0]]

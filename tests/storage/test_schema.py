@@ -13,8 +13,7 @@ from sqlalchemy import text
 
 from tuner.errors import StorageError
 from tuner.storage import Storage, open_storage
-from tuner.storage.database import Database
-from tuner.storage.urls import parse
+from tuner.storage.database import Database, parse_url
 
 
 def _start(url: str, join: Callable[[Storage], int], together: Barrier) -> None:
@@ -43,7 +42,7 @@ def test_sixteen_processes_create_and_join_at_once(
 
 
 def test_a_database_of_plain_optuna_is_taken_as_it_is(empty_url: str) -> None:
-    url = parse(empty_url).render_as_string(hide_password=False)
+    url = parse_url(empty_url).render_as_string(hide_password=False)
     study = optuna.create_study(storage=url, study_name="theirs")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     storage = open_storage(empty_url)
@@ -91,5 +90,5 @@ def test_what_we_keep_of_a_deleted_study_goes_with_it(
 
 
 def test_an_engine_holds_at_most_two_connections(postgres_url: str) -> None:
-    database = Database(parse(postgres_url))
+    database = Database(parse_url(postgres_url))
     assert database.engine.pool.size() + database.engine.pool._max_overflow == 2  # type: ignore[attr-defined]

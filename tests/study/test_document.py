@@ -7,7 +7,7 @@ import pytest
 
 from tuner.errors import StudyFileError
 from tuner.study import Choice, Option, Range, load, parse
-from tuner.study.document import LARGEST, plain
+from tuner.study.values import LARGEST, plain
 
 
 @pytest.mark.parametrize(

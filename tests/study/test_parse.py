@@ -14,7 +14,7 @@ from tuner.space import Choice, Option, Range, walk
 from tuner.study import load, parse
 from tuner.study.catalogue import DATA_LEAVES, SECTIONS
 from tuner.study.files import shipped
-from tuner.study.fingerprint import fingerprint
+from tuner.study.record import fingerprint
 
 DATA = {"source": "a:b"}
 

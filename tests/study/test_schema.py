@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tuner.data.preprocessing import STATISTICS
+from tuner.data.prepare import STATISTICS
 from tuner.errors import TunerError
 from tuner.study import SearchSettings, parse
 from tuner.study.catalogue import SECTIONS, model_leaves

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tuner.layers import BatchNorm, Dropout
-from tuner.techniques.batch_norm import BATCH_NORM
-from tuner.techniques.dropout import DROPOUT
+from tuner.techniques.norm_dropout import BATCH_NORM, DROPOUT
 
 
 @pytest.mark.parametrize("shape", [(7,), (7, 4, 5)])

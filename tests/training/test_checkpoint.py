@@ -11,7 +11,7 @@ from tuner.data.dataset import DataSet, Split
 from tuner.errors import TrainingError
 from tuner.metrics import METRICS
 from tuner.training.checkpoint import restore, to_bytes
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 
 def trainer_of(config: Any, data: DataSet, seed: int = 0, metric: str = "accuracy") -> Trainer:

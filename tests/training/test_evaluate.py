@@ -9,7 +9,7 @@ from tuner.layers import Dropout
 from tuner.metrics import METRICS
 from tuner.training import evaluate as module
 from tuner.training.evaluate import evaluate, in_units, predict
-from tuner.training.tensors import in_precision
+from tuner.training.trainer import in_precision
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

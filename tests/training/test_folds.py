@@ -15,8 +15,8 @@ from tuner.metrics import METRICS
 from tuner.seeds import derive
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.folds import Folds, training
-from tuner.training.groups import left_out
-from tuner.training.plain import Trainer
+from tuner.training.outcome import left_out
+from tuner.training.trainer import Trainer
 
 
 @pytest.fixture

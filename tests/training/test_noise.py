@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from tuner.layers import Dropout
-from tuner.techniques.mixup import MIXUP
-from tuner.techniques.shift import SHIFT
+from tuner.techniques.batches import MIXUP
+from tuner.techniques.images import SHIFT
 from tuner.training import noise
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, steps_of
 

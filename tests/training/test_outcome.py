@@ -11,9 +11,8 @@ from sklearn.metrics import confusion_matrix
 
 from tuner.data import load
 from tuner.study import define_study
-from tuner.training.groups import outputs_of
-from tuner.training.outcome import PAIRS, outcome
-from tuner.training.plain import Trainer
+from tuner.training.outcome import PAIRS, outcome, outputs_of
+from tuner.training.trainer import Trainer
 
 
 def trained(source: str) -> Trainer:

@@ -10,14 +10,7 @@ from torch.nn import functional
 from tuner.optimizers import OPTIMIZERS
 from tuner.space import Leaf
 from tuner.techniques import Technique
-from tuner.training.step import (
-    LOSSES,
-    Hyperparameters,
-    Recipe,
-    batch_loss,
-    start,
-    update,
-)
+from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
 
 SGD = OPTIMIZERS["sgd"]
 PLAIN = {"momentum": 0.0, "nesterov": False}

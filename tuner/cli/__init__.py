@@ -17,17 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import (
-    answering,
-    catalogue,
-    control,
-    exporting,
-    operating,
-    reporting,
-    running,
-    serving,
-    start,
-)
+from tuner.cli import exporting, operating, results, running, serving, studies
 from tuner.errors import FAILED, TunerError, UsageError, check_platform
 from tuner.hidden import hide, remember_odd
 from tuner.logs import as_json, configure, crashed, guard, note, tell
@@ -197,25 +187,25 @@ def options(version: Version = False) -> None:
 
 for command in (
     running.optimize,
-    start.init,
-    catalogue.check,
-    catalogue.studies,
-    catalogue.techniques,
-    control.best,
-    answering.confirm,
-    answering.ablate,
-    reporting.report,
-    reporting.compare,
+    studies.init,
+    studies.check,
+    studies.studies,
+    studies.techniques,
+    operating.best,
+    results.confirm,
+    results.ablate,
+    results.report,
+    results.compare,
     running.retrain,
     exporting.export,
     exporting.predict,
     running.worker,
     running.submit,
     serving.dashboard,
-    control.status,
-    control.pause,
-    control.resume,
-    control.stop,
+    operating.status,
+    operating.pause,
+    operating.resume,
+    operating.stop,
     operating.logs,
     operating.copy,
     operating.delete,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.options import DEFAULT_STORAGE, Allow, Device, Json, StorageUrl, StudyName
-from tuner.cli.output import show_json
+from tuner.cli.lookup import DEFAULT_STORAGE
+from tuner.cli.options import Allow, Device, Json, StorageUrl, StudyName, show_json
 
 ExportTrial = Annotated[
     int | None,
@@ -85,15 +85,15 @@ def export(
     """Train a configuration again and write it as a folder that needs no database."""
     from dataclasses import asdict
 
-    from tuner import exports
     from tuner.cli.lookup import opened, stored_id
-    from tuner.run import RunOptions
+    from tuner.exports.write import export as export_trial
+    from tuner.run.options import RunOptions
+    from tuner.show.text import number
     from tuner.study.trials import left_out_words
-    from tuner.views.format import number
 
     name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
     options = RunOptions(storage, device=device, allow=tuple(allow or ()))
-    made = exports.export(name, out, options, trial=trial, final=final, force=force, onnx=onnx)
+    made = export_trial(name, out, options, trial=trial, final=final, force=force, onnx=onnx)
     if as_json:
         return show_json({**asdict(made), "folder": str(made.folder)})
     rows = "test" if made.final else "validation"
@@ -108,15 +108,14 @@ def export(
 
 def predict(model: ModelFolder, file: Input, output: Output = None, keep: Keep = None) -> None:
     """Use an exported network: raw rows in, classes with probabilities or values out."""
-    from tuner.exports import output as csv
-    from tuner.exports.predict import predict_file
+    from tuner.exports.predict import check_output, predict_file, to_file, to_stdout
 
     def say(line: str) -> None:
         typer.echo(f"warning: {line}", err=True)
 
     pieces = predict_file(model, file, keep or (), say)
     if output is None:
-        return csv.to_stdout(pieces)
-    csv.check(output, file)
-    rows = csv.to_file(pieces, output)
+        return to_stdout(pieces)
+    check_output(output, file)
+    rows = to_file(pieces, output)
     return typer.echo(f"{rows} rows in {output}", err=True)

@@ -1,7 +1,8 @@
-"""A database that exists, and the studies in it."""
+"""Where the database is, and the studies in it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,46 @@ from tuner.errors import StudyFileError, UsageError, nearest
 if TYPE_CHECKING:
     from tuner.storage import Storage
     from tuner.study import Study
+
+
+# Where the database is, if a command is not told: in the environment, or in a file.
+
+
+DEFAULT_STORAGE = "sqlite:///tuner.db"
+STORAGE_FILE = "TUNER_STORAGE_FILE"
+"""Names a file with the database's URL, for where secrets are files."""
+
+
+def parse_storage(text: str) -> str:
+    """The URL that was given, else the one in the file TUNER_STORAGE_FILE: so it stands nowhere."""
+    return text if text != DEFAULT_STORAGE else default_storage()
+
+
+def default_storage() -> str:
+    """The database where neither ``--storage`` nor TUNER_STORAGE names one."""
+    path = os.environ.get(STORAGE_FILE)
+    if not path:
+        return DEFAULT_STORAGE
+    try:
+        url = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read: {error.strerror}", where=path, hint=f"{STORAGE_FILE} names it"
+        ) from None
+    if not url:
+        raise UsageError("is empty", where=path, hint=f"{STORAGE_FILE} names it")
+    return url
+
+
+def needed_url(storage: str) -> str:
+    """What the next command needs as ``--storage``, without a password; empty if nothing."""
+    from tuner.storage import redact
+
+    known = os.environ.get("TUNER_STORAGE") or default_storage()
+    return "" if storage == known else redact(storage)
+
+
+# A database that exists, and the studies in it.
 
 
 def opened(url: str) -> Storage:
@@ -45,7 +86,7 @@ def _plain(name: str, known: Mapping[str, int]) -> str:
 
 
 def _shown(storage: Storage) -> str:
-    from tuner.views.snapshot import shown_url
+    from tuner.show.snapshot import shown_url
 
     return shown_url(storage.url)
 

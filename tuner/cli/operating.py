@@ -1,4 +1,4 @@
-"""``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: the service as its operator sees it."""
+"""``best``, ``status``, ``pause``, ``resume``, ``stop``, ``logs``, ``copy``, ``delete``, ``gc``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,91 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.control import OneStudy
-from tuner.cli.options import DEFAULT_STORAGE, Json, StorageUrl
-from tuner.cli.output import show_json, without_ctrl_c
+from tuner.cli.lookup import DEFAULT_STORAGE
+from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, without_ctrl_c
 from tuner.errors import UsageError
+
+# ``best``, ``status``, ``pause``, ``resume``, ``stop``: over what the database holds.
+
+
+OneStudy = Annotated[
+    str | None,
+    typer.Option(
+        "--study", envvar="TUNER_STUDY", metavar="NAME", help="Only this study.  [default: all]"
+    ),
+]
+
+
+def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Print the best configuration, ready to paste, and its numbers."""
+    from tuner.cli.lookup import opened, stored_study
+    from tuner.show.best import record, view
+    from tuner.study.trials import nothing_complete
+
+    database = opened(storage)
+    found, study_id = stored_study(database, study)
+    best_found = record(database, found, study_id)
+    if best_found is None:
+        trials = database.get_all_trials(study_id, deepcopy=False)
+        raise nothing_complete(found, trials, database.progress(study_id).budget)
+    return show_json(best_found) if as_json else typer.echo(view(best_found))
+
+
+def status(
+    study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
+) -> None:
+    """Show studies, budgets, workers and the time left; changes nothing."""
+    from tuner.cli.lookup import opened, stored_id, stored_ids
+    from tuner.show.tables import overview, status_table
+
+    database = opened(storage)
+    wanted = stored_ids(database) if study is None else dict([stored_id(database, study)])
+    found = overview(database, wanted)
+    return show_json(found) if as_json else show(status_table(found))
+
+
+def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Stop handing out a study's trials, until `resume`."""
+    _set_state(study, storage, "paused", as_json)
+
+
+def resume(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Hand out a study's trials again."""
+    _set_state(study, storage, "open", as_json)
+
+
+def stop(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """End a study: no more of its trials are handed out."""
+    _set_state(study, storage, "stopped", as_json)
+
+
+WORDS = {
+    "paused": "is paused; `tuner resume` goes on",
+    "open": "is open again",
+    "finished": "is open, and finished: `tuner optimize --trials N` goes on to N trials",
+    "stopped": "is stopped; `tuner resume` would open it again",
+}
+
+
+def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
+    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.publish import bring_up_to_date
+
+    database = opened(url)
+    found, study_id = stored_study(database, study)
+    database.set_study_state(study_id, state)
+    bring_up_to_date(database, found, study_id)
+    now = database.progress(study_id)
+    if as_json:
+        return show_json({"study": found.name, "state": now.state})
+    typer.echo(f"{found.name} {WORDS[now.state]}")
+    done = f"{now.finished} of {now.budget} trials are finished"
+    running = f", {now.running} in training go on to their end" if now.running else ""
+    return typer.echo(f"  {done}{running}")
+
+
+# ``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: the service as its operator sees it.
+
 
 OneTrial = Annotated[
     int | None,
@@ -70,7 +151,7 @@ def logs(
     """Print what happened to a study or trial and who did it, one line an event."""
     from tuner.cli.lookup import opened, stored_id
     from tuner.operation.follow import followed
-    from tuner.views.happened import record, view
+    from tuner.show.tables import event_line, event_record
 
     if trial is not None and study is None:
         raise UsageError("--trial is a trial of a study", hint="give --study NAME too")
@@ -79,14 +160,16 @@ def logs(
     if study_id is not None and trial is not None:
         _check_trial(study, trial, database.get_n_trials(study_id))
     if as_json and not follow:
-        return show_json([record(event) for event in database.events(study_id, trial)])
+        return show_json([event_record(event) for event in database.events(study_id, trial)])
     say = partial(typer.echo, err=True)
     if follow:
         without_ctrl_c(say)
     for found in (
         followed(database, study_id, trial, say) if follow else [database.events(study_id, trial)]
     ):
-        for line in [json.dumps(record(each)) for each in found] if as_json else view(found):
+        for line in (
+            [json.dumps(event_record(each)) for each in found] if as_json else event_line(found)
+        ):
             typer.echo(line)
     return None
 
@@ -131,8 +214,8 @@ def delete(
 ) -> None:
     """Delete a study, with what `confirm` and `ablate` made for it."""
     from tuner.cli.lookup import opened, stored_id
-    from tuner.operation.delete import delete as remove
-    from tuner.operation.delete import doomed
+    from tuner.operation.remove import delete as remove
+    from tuner.operation.remove import doomed
 
     database = opened(storage)
     found = doomed(database, stored_id(database, study)[0], force)
@@ -153,7 +236,7 @@ def gc(
 ) -> None:
     """Remove what nobody needs: of ended trials, dead workers, and artifacts without an owner."""
     from tuner.cli.lookup import opened
-    from tuner.operation.garbage import collect
+    from tuner.operation.remove import collect
     from tuner.run.process import spool_folder
     from tuner.study.settings import seconds
 
@@ -173,7 +256,7 @@ def _db() -> None:
 @db.command()
 def upgrade(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Bring the tables of an older tuner or Optuna to this version."""
-    from tuner.storage.opening import upgrade as bring
+    from tuner.storage.storage import upgrade as bring
 
     done = bring(storage)
     if as_json:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tuner.cli.lookup import DEFAULT_STORAGE, needed_url
 from tuner.cli.options import (
-    DEFAULT_STORAGE,
     Allow,
     Artifacts,
     Device,
@@ -29,14 +29,15 @@ from tuner.cli.options import (
     Trial,
     Trials,
     Workers,
+    console,
     count_of,
+    show,
+    show_json,
 )
-from tuner.cli.output import console, show, show_json
-from tuner.cli.where import needed_url as needed_url
 
 if TYPE_CHECKING:
-    from tuner.run import RunOptions
-    from tuner.views.snapshot import Snapshot
+    from tuner.run.options import RunOptions
+    from tuner.show.snapshot import Snapshot
 
 
 def optimize(
@@ -61,7 +62,7 @@ def optimize(
         return replace(given, on=on, gpus_per_worker=gpus_per_worker)
 
     last = _watched(study, storage, options)
-    from tuner.views.summary import as_document, summary, what_next
+    from tuner.show.terminal import as_document, summary, what_next
 
     if as_json:
         show_json(as_document(last))
@@ -74,20 +75,20 @@ def optimize(
 
 def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:
     """Runs a study under the eyes of whoever sits there."""
-    from tuner.views.watch import watching
+    from tuner.show.terminal import watching
 
     eyes = console(stderr=True)
     with watching(eyes) as watch:
         begun = time.monotonic()
-        from tuner import run
         from tuner.cli.lookup import any_study
         from tuner.logs import as_json, note
+        from tuner.run.optimize import optimize as optimize_study
 
         imports = round(time.monotonic() - begun, 3)
         found = any_study(study, storage)  # a name that nobody knows makes no database
         try:
             say = note if as_json() else eyes.print
-            last = run.optimize(found, options(), watch, say)
+            last = optimize_study(found, options(), watch, say)
         except KeyboardInterrupt:
             raise _Interrupted(study, storage) from None
         return replace(last, spent={"imports": imports, **last.spent})
@@ -114,12 +115,14 @@ def retrain(
     """Train a finished trial again from the database alone, and compare its value."""
     from dataclasses import asdict
 
-    from tuner import run
     from tuner.cli.lookup import opened, stored_id
-    from tuner.views.format import several
+    from tuner.run.retrain import retrain as retrain_trial
+    from tuner.show.text import several
 
     name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
-    found = run.retrain(name, trial, run_options(storage, None, None, "auto", device, None, allow))
+    found = retrain_trial(
+        name, trial, run_options(storage, None, None, "auto", device, None, allow)
+    )
     if as_json:
         show_json({**asdict(found), "equal": found.equal})
     else:
@@ -144,15 +147,15 @@ def worker(
     idle_exit: IdleExit = False,
 ) -> None:
     """Serve every open study in the database until stopped."""
-    from tuner import run
     from tuner.cli.lookup import served
     from tuner.logs import note
     from tuner.run.options import worker_devices
+    from tuner.run.serve import serve_with
 
     say, packages = note, tuple(allow or ())
     names = served(storage, study or (), idle_exit, say)
     devices = worker_devices(run_options(storage, None, None, workers, device, None, allow))
-    run.serve_with(
+    serve_with(
         storage,
         devices,
         names,
@@ -171,11 +174,11 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Put a study into the database for the workers."""
-    from tuner import run
     from tuner.cli.lookup import any_study, opened
+    from tuner.run.prepare import submit as submit_study
 
     found = any_study(study, storage)  # a name that nobody knows makes no database
-    study_id = run.submit(found, storage, trials, tuple(allow or ()))
+    study_id = submit_study(found, storage, trials, tuple(allow or ()))
     budget = opened(storage).progress(study_id).budget
     if as_json:
         return show_json({"study": found.name, "budget": budget})
@@ -192,7 +195,7 @@ def run_options(
     allow: list[str] | None,
     artifacts: str | None = None,
 ) -> RunOptions:
-    from tuner.run import RunOptions
+    from tuner.run.options import RunOptions
     from tuner.study.settings import seconds
 
     packages = tuple(allow or ())

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.options import DEFAULT_STORAGE, Artifacts, LogFormat, StorageUrl
-from tuner.cli.output import without_ctrl_c
+from tuner.cli.lookup import DEFAULT_STORAGE
+from tuner.cli.options import Artifacts, LogFormat, StorageUrl, without_ctrl_c
 from tuner.logs import note
 
 Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]
@@ -73,9 +73,8 @@ def dashboard(
     log_format: LogFormat = "text",
 ) -> None:
     """Serve optuna-dashboard, with curves and trials as they happen, until Ctrl-C."""
-    from tuner.dashboard import Options, serve
-    from tuner.dashboard.login import read_password
-    from tuner.dashboard.serve import require_password
+    from tuner.dashboard.security import read_password
+    from tuner.dashboard.serve import Options, require_password, serve
 
     password = read_password(password_file, os.environ.get("TUNER_PASSWORD"))
     names = tuple(allowed_host or ())

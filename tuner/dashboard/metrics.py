@@ -1,29 +1,300 @@
-"""``/metrics``, as Prometheus reads it."""
+"""``/metrics``, as Prometheus reads it: what is counted, straight from the database."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+from sqlalchemy import Connection, Select, func, select
 
-from tuner.dashboard import counts
-from tuner.dashboard.counts import Counts
-from tuner.dashboard.epochs import Epochs
 from tuner.dashboard.pulse import Pulse
-from tuner.dashboard.wsgi import Application, Environ, answer, path_of
+from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
+from tuner.storage import events, rows, schema, sql, studies
 from tuner.storage.database import Database
-from tuner.storage.look import Look
+from tuner.storage.lease import FOREIGN, STOPPED, standing
+from tuner.storage.mirror import Look
+from tuner.storage.sql import from_clock
+
+# Epochs of each study, without reading all reports whenever somebody asks.
+
+
+OVER = tuple(state for state in TrialState if state.is_finished())
+_TRIAL, _STUDY, _STATE = rows.TRIALS.c.trial_id, rows.TRIALS.c.study_id, rows.TRIALS.c.state
+
+
+class Trials(NamedTuple):
+    """Of a study: how many trials have ended, and when the first one began.
+
+    The latter tells it from a deleted one: SQLite gives numbers again.
+    """
+
+    ended: int
+    begun: datetime | None
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Trials of a study that ended, and the reports that they have together."""
+
+    begun: datetime | None
+    trials: frozenset[int] = frozenset()
+    epochs: int = 0
+
+
+class Epochs:
+    """Counts reports; those of a trial that ended once, for it gets no more."""
+
+    def __init__(self) -> None:
+        self._counted: dict[int, _Counted] = {}
+
+    def __call__(
+        self, connection: Connection, studies: Mapping[int, Trials], running: Mapping[int, int]
+    ) -> dict[int, int]:
+        """Reports by study.
+
+        Args:
+            studies: those to count for.
+            running: as `unfinished` says, read before `studies`: what ends in between is in both,
+                so that no count goes back because a trial was in neither.
+        """
+        known = {i: self._of(i, each) for i, each in studies.items()}
+        changed = {i: k for i, k in known.items() if len(k.trials) != studies[i].ended}
+        self._counted = known | _more(connection, changed)
+        going = {
+            trial: i
+            for trial, i in running.items()
+            if i in studies and trial not in self._counted[i].trials
+        }
+        total = Counter({i: each.epochs for i, each in self._counted.items()})
+        for trial, count in _reports(connection, going).items():
+            total[going[trial]] += count
+        return dict(total)
+
+    def _of(self, study_id: int, found: Trials) -> _Counted:
+        known = self._counted.get(study_id)
+        return known if known and known.begun == found.begun else _Counted(found.begun)
+
+
+def unfinished(connection: Connection) -> dict[int, int]:
+    """Trials that have not ended, each with its study."""
+    found = select(_TRIAL, _STUDY).where(_STATE.not_in(OVER))
+    return {int(trial): int(study) for trial, study in connection.execute(found)}
+
+
+def _more(connection: Connection, counted: Mapping[int, _Counted]) -> dict[int, _Counted]:
+    """The same, with what has ended since."""
+    if not counted:
+        return {}
+    ended: dict[int, set[int]] = defaultdict(set)
+    bound = sql.numbers(connection.dialect.name, counted)
+    for trial, study in connection.execute(_ended(connection.dialect.name), {"ids": bound}):
+        ended[study].add(trial)
+    new = {i: ended[i] - each.trials for i, each in counted.items()}
+    found = _reports(connection, (trial for trials in new.values() for trial in trials))
+    return {
+        i: _Counted(
+            each.begun, frozenset(ended[i]), each.epochs + sum(map(found.__getitem__, new[i]))
+        )
+        for i, each in counted.items()
+    }
+
+
+def _reports(connection: Connection, trials: Iterable[int]) -> Counter[int]:
+    """How many each of these trials has."""
+    bound = sql.numbers(connection.dialect.name, trials)
+    found = connection.execute(_counts(connection.dialect.name), {"ids": bound})
+    return Counter({int(trial): int(count) for trial, count in found})
+
+
+@cache
+def _ended(dialect: str) -> Select[Any]:
+    mine = sql.within(dialect, _STUDY, "ids")
+    return select(_TRIAL, _STUDY).where(mine, _STATE.in_(OVER))
+
+
+@cache
+def _counts(dialect: str) -> Select[Any]:
+    trial = rows.REPORTS.c.trial_id
+    return select(trial, func.count()).where(sql.within(dialect, trial, "ids")).group_by(trial)
+
+
+# What the metrics count, straight from the database: one statement each.
+
+
+INTERRUPTED = "interrupted"
+"""The state of a trial that nobody is at until a worker goes on with it."""
+SHOWN_SECONDS = 30 * 86400.0
+"""A study that ended is counted by name for so long, and then only among all."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The state of a database at a moment.
+
+    Attributes:
+        studies: how many there are, by state, as `standing` says.
+        left_out: how many of them ended so long ago that what follows says nothing of them.
+        trials: how many there are, by study and state; those that are INTERRUPTED do not run.
+        epochs: reported intermediate values by study.
+        best: the best value of a complete trial by study, of those with one objective.
+        workers: registered ones that are not lost.
+        lost: leases that ran out and were taken over by another worker, by study.
+        waited: seconds that workers waited for the database, together, in the last 30 days.
+    """
+
+    studies: Mapping[str, int]
+    left_out: int
+    trials: Mapping[tuple[str, str], int]
+    epochs: Mapping[str, int]
+    best: Mapping[str, float]
+    workers: int
+    lost: Mapping[str, int]
+    waited: float
+
+
+@dataclass(frozen=True)
+class _Study:
+    """A study, how many trials of it there are by state, those of them that are interrupted, and
+    when the first began and the last ended."""
+
+    name: str
+    state: str
+    budget: int
+    trials: Mapping[TrialState, int]
+    interrupted: int
+    begun: datetime | None
+    ended: datetime | None
+
+    @property
+    def over(self) -> int:
+        return sum(self.trials.get(state, 0) for state in OVER)
+
+    def goes_on(self, since: datetime) -> bool:
+        """Whether it may still change, or did since; also where nobody knows."""
+        if self.over < sum(self.trials.values()) or self.ended is None or self.ended >= since:
+            return True
+        return self.state not in (FOREIGN, STOPPED) and self.done < self.budget
+
+    @property
+    def done(self) -> int:
+        """What counts towards the budget."""
+        return self.over - self.trials.get(TrialState.FAIL, 0)
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Trials by state as people see it."""
+        for state in TrialState:
+            less = self.interrupted if state == TrialState.RUNNING else 0
+            yield state.name.lower(), max(0, self.trials.get(state, 0) - less)
+        yield INTERRUPTED, self.interrupted
+
+
+def read_counts(connection: Connection, epochs: Epochs) -> Counts:
+    """Count everything; a few statements, however much there is."""
+    running = unfinished(connection)
+    found = _studies(connection)
+    now = connection.execute(select(sql.now(connection.dialect.name))).scalar_one()
+    since = from_clock(now - SHOWN_SECONDS)
+    shown = {i: each for i, each in found.items() if each.goes_on(since)}
+    trials = {i: Trials(each.over, each.begun) for i, each in shown.items()}
+    reports, lost = epochs(connection, trials, running), _lost(connection, shown)
+    return Counts(
+        studies=Counter(standing(each.state, each.budget, each.done) for each in found.values()),
+        left_out=len(found) - len(shown),
+        # A state that no trial is in is 0, not absent: an alert can be written for it.
+        trials={
+            (each.name, state): count for each in shown.values() for state, count in each.counts()
+        },
+        epochs={shown[i].name: count for i, count in reports.items()},
+        best={shown[i].name: value for i, value in _best(connection, shown).items()},
+        workers=sum(not each.lost for each in studies.workers(connection)),
+        lost={each.name: lost[i] for i, each in shown.items()},
+        waited=_waited(connection),
+    )
+
+
+_ID = studies.STUDIES.c.study_id
+
+
+def _studies(connection: Connection) -> dict[int, _Study]:
+    """All of them by id, with the numbers of their trials."""
+    ours = schema.studies.c
+    joined = studies.STUDIES.outerjoin(schema.studies, ours.study_id == _ID)
+    columns = studies.STUDIES.c.study_name, ours.state, ours.budget
+    of, state = rows.TRIALS.c.study_id, rows.TRIALS.c.state
+    ends = func.min(rows.TRIALS.c.datetime_start), func.max(rows.TRIALS.c.datetime_complete)
+    counted: dict[int, list[Any]] = defaultdict(list)
+    for i, *each in connection.execute(select(of, state, func.count(), *ends).group_by(of, state)):
+        counted[i].append(each)
+    left = studies.interrupted(connection)
+    found = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
+    return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in found}
+
+
+def _study(
+    name: str, state: str | None, budget: int | None, trials: Sequence[Any], left: int
+) -> _Study:
+    counts = {state: int(count) for state, count, _, _ in trials}
+    begun = min((first for *_, first, _ in trials if first is not None), default=None)
+    ended = max((last for *_, last in trials if last is not None), default=None)
+    return _Study(name, state or FOREIGN, budget or 0, counts, left, begun, ended)
+
+
+def _best(connection: Connection, among: Iterable[int]) -> dict[int, float]:
+    toward, value, trials = studies.DIRECTIONS, rows.VALUES, rows.TRIALS
+    joined = trials.join(value, value.c.trial_id == trials.c.trial_id)
+    joined = joined.join(toward, toward.c.study_id == trials.c.study_id)
+    found = (
+        select(
+            trials.c.study_id,
+            func.max(toward.c.direction),
+            func.min(value.c.value),
+            func.max(value.c.value),
+        )
+        .select_from(joined)
+        .where(trials.c.state == TrialState.COMPLETE, value.c.value.is_not(None))
+        .where(sql.within(connection.dialect.name, trials.c.study_id, "ids"))
+        .group_by(trials.c.study_id)
+        .having(func.max(toward.c.objective) == 0)
+    )
+    bound = sql.numbers(connection.dialect.name, among)
+    return {
+        int(i): float(high if direction == StudyDirection.MAXIMIZE else low)
+        for i, direction, low, high in connection.execute(found, {"ids": bound})
+    }
+
+
+def _lost(connection: Connection, among: Iterable[int]) -> Counter[int]:
+    told = schema.events.c
+    mine = sql.within(connection.dialect.name, told.study_id, "ids"), told.kind == events.LOST
+    found = select(told.study_id, func.count()).where(*mine).group_by(told.study_id)
+    bound = sql.numbers(connection.dialect.name, among)
+    return Counter({int(i): int(n) for i, n in connection.execute(found, {"ids": bound})})
+
+
+def _waited(connection: Connection) -> float:
+    told = schema.events.c
+    found = select(told.detail).where(told.study_id.is_(None), told.kind == events.OUTAGE)
+    return sum((float(json.loads(each)["seconds"]) for each in connection.scalars(found)), 0.0)
+
+
+# ``/metrics``, as Prometheus reads it.
+
 
 INTERVAL = 1.0
 """Seconds for which counts stand, however often they are asked for; up to ten times as long
@@ -76,7 +347,7 @@ class Metrics(Collector):
     def _read(self, now: float) -> list[Metric]:
         try:
             with self._database.read() as connection:
-                found = counts.read(connection, self._epochs)
+                found = read_counts(connection, self._epochs)
             families = _families(found, self._rate(now, found.epochs))
         except StorageError:
             families = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tuner.dashboard.wsgi import (
+from tuner.dashboard.security import (
     SAFE,
     TEXT,
     Application,

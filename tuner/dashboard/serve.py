@@ -6,32 +6,100 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
-from tuner.dashboard.complaints import complaining
-from tuner.dashboard.files import Files
-from tuner.dashboard.forwarded import believing, proxies
-from tuner.dashboard.guard import guarded
-from tuner.dashboard.login import Login
+from bottle import HTTPError
+from optuna.artifacts.exceptions import ArtifactNotFound
+
 from tuner.dashboard.metrics import metrics
-from tuner.dashboard.names import (
+from tuner.dashboard.pulse import Pulse, healthz, patient
+from tuner.dashboard.security import (
+    Application,
+    Check,
+    Environ,
+    Login,
+    believing,
+    guarded,
     host_check,
     is_loopback,
     names_of,
     origin_check,
+    proxies,
     read_only_check,
     require_names,
 )
-from tuner.dashboard.pulse import Pulse, healthz, patient
 from tuner.dashboard.studies import Shown, sparing
-from tuner.dashboard.wsgi import Application, Check
 from tuner.errors import UsageError
-from tuner.hidden import remember
+from tuner.hidden import remember_secret
 from tuner.logs import gather, tell
-from tuner.storage import Storage, artifact_store, opened
+from tuner.storage import Artifacts, Storage, artifact_store, opened
+
+# What an application writes on ``wsgi.errors``, such as a traceback: a line of the log.
+
+
+_LOGGER = logging.getLogger("tuner.dashboard")
+
+
+class _Complaints:
+    """As much of a stream as WSGI asks for."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            _LOGGER.error("%s", text.strip())
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        pass
+
+
+def complaining(application: Application) -> Application:
+    """An application whose complaints are logged, without passwords and as JSON if asked."""
+
+    def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.errors"] = _Complaints()
+        return application(environ, start)
+
+    return asked
+
+
+# Artifacts as optuna-dashboard reads and removes them: some may be gone already.
+
+
+class Files:
+    """Optuna's store of artifacts, of which pages may know more than there are.
+
+    Those of trials that are not among the best any more are removed; a page that shows them was
+    made before that, and a study is deleted with whatever is left.
+    """
+
+    def __init__(self, store: Artifacts) -> None:
+        self._store = store
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """The artifact's bytes; where there are none, the answer is 404."""
+        try:
+            return self._store.open_reader(artifact_id)
+        except ArtifactNotFound:
+            raise HTTPError(int(HTTPStatus.NOT_FOUND), "this file is gone") from None
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self._store.write(artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        """Forget it, if it is there."""
+        with suppress(ArtifactNotFound):
+            self._store.remove(artifact_id)
+
+
+# The dashboard's server: optuna-dashboard behind the guard, on waitress.
+
 
 THREADS = 8
 CONNECTIONS = {"pool_size": 2, "max_overflow": 6}
@@ -161,7 +229,7 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
         StorageError: there is no such database, or it does not answer.
         UsageError: the address cannot be listened at.
     """
-    remember(options.password)
+    remember_secret(options.password)
     storage = opened(url, engine_kwargs=CONNECTIONS)
     listening = listen(options.host, options.port)
     server = create(application(storage, options), listening)

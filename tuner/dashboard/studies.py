@@ -14,7 +14,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, select
 
-from tuner.dashboard.wsgi import Application, Environ, Refusal, answer, path_of, refuse
+from tuner.dashboard.security import Application, Environ, Refusal, answer, path_of, refuse
 from tuner.errors import StorageError
 from tuner.storage import Storage, rows, schema, studies
 from tuner.storage.database import Database

@@ -1,19 +1,167 @@
-"""A prepared data set: tensors for training and validation, and what the target means."""
+"""From a specification to a prepared data set: tensors for training and validation, by fold."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tuner.data.columns import Column
-from tuner.data.gathered import Features
-from tuner.data.identity import Identity
-from tuner.data.recipe import Recipe
-from tuner.data.spec import Task
-from tuner.data.splits import Places
-from tuner.data.vocabulary import Vocabulary
+from tuner.data import prepare, sources
+from tuner.data.folds import divisions
+from tuner.data.identity import Identity, file_digest, identify
+from tuner.data.labels import Labels, encode
+from tuner.data.memory import give_back
+from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
+from tuner.data.raw import RawColumn
+from tuner.data.recipe import Feature, OfArray, OfColumns, Recipe, learn
+from tuner.data.recipe import Features as Learned
+from tuner.data.spec import DataSpec, Task
+from tuner.data.splits import Places, Rows, among, append, check_fits, final_rows, without_test
+from tuner.data.tables import Table
+from tuner.data.text import SPECIAL, Vocabulary, read_vectors
+from tuner.errors import DataError, nearest
+
+# Rows of one tensor that several folds share, each with statistics of its own.
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Rows [N, *shape] that are held once, on each device and in each precision."""
+
+    rows: Tensor
+    _made: dict[torch.device | torch.dtype, Pool] = field(default_factory=dict)
+
+    def to(self, where: torch.device | torch.dtype) -> Pool:
+        """The same rows there; made once."""
+        moved = self._made[where].rows if where in self._made else self.rows.to(where)
+        if moved is self.rows:
+            return self
+        return self._made.setdefault(where, Pool(moved))
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Some rows of a pool, each number (value - shift) / scale; a tensor as far as batches of rows
+    are taken of it.
+
+    Attributes:
+        pool: shared with other folds.
+        rows: int32 [n], which of its rows.
+        shift, scale: go with [n, *shape]; None where the rows are as they are.
+    """
+
+    pool: Pool
+    rows: Tensor
+    shift: Tensor | None = None
+    scale: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
+        """A copy of some of the rows."""
+        found = self.pool.rows[self.rows[wanted]]
+        if self.shift is None or self.scale is None:
+            return found
+        return found.sub_(self.shift).div_(self.scale)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self.rows), *self.pool.rows.shape[1:]))
+
+    def is_floating_point(self) -> bool:
+        return self.pool.rows.is_floating_point()
+
+    def to(self, where: torch.device | torch.dtype | str) -> Gathered:
+        """The same rows on a device or in a precision."""
+        place = torch.device(where) if isinstance(where, str) else where
+        rows = self.rows.to(place) if isinstance(place, torch.device) else self.rows
+        shift, scale = (None if t is None else t.to(place) for t in (self.shift, self.scale))
+        return replace(self, pool=self.pool.to(place), rows=rows, shift=shift, scale=scale)
+
+
+Features = Tensor | Gathered
+"""The rows of a split."""
+
+
+# One fold's numbers from another's, where they differ by a shift and a scale alone.
+
+
+Numbers = NDArray[np.float64]
+Statistics = tuple[Numbers, Numbers]
+"""Mean and scale."""
+
+
+def relative(of: Recipe, base: Recipe, table: Table) -> tuple[Tensor, Tensor] | None:
+    """Shift and scale, so that what ``of`` makes of a row is (what ``base`` makes - shift) / scale.
+
+    Exact but for rounding. None where there are none: ranks, gaps that each fills with its own
+    median, other columns or categories, texts.
+    """
+    ours, theirs = _statistics(of), _statistics(base)
+    if ours is None or theirs is None or not _alike(of, base, table):
+        return None
+    (mean, scale), (base_mean, base_scale) = ours, theirs
+    shift = (mean - base_mean) / base_scale
+    found = (torch.from_numpy(np.asarray(each, np.float32)) for each in (shift, scale / base_scale))
+    return next(found), next(found)
+
+
+def _statistics(recipe: Recipe) -> Statistics | None:
+    """Of each number of a row; None where a transform is of another kind."""
+    if isinstance(recipe, OfArray):
+        return _of(recipe.transform)
+    if not isinstance(recipe, OfColumns):
+        return None
+    means, scales = [], []
+    for feature in recipe.features:
+        found = _of(Unchanged() if feature.transform is None else feature.transform)
+        if found is None:
+            return None
+        others = len(feature.names) - 1  # what is missing, or categories: 0 and 1
+        means += [float(found[0].item()), *[0.0] * others]
+        scales += [float(found[1].item()), *[1.0] * others]
+    shape = (1, *recipe.shape)
+    return np.reshape(means, shape), np.reshape(scales, shape)
+
+
+def _of(transform: Transform) -> Statistics | None:
+    if isinstance(transform, Unchanged):
+        return np.zeros(1), np.ones(1)
+    return (transform.mean, transform.scale) if isinstance(transform, Shifted) else None
+
+
+def _alike(of: Recipe, base: Recipe, table: Table) -> bool:
+    """Whether both make the same numbers of a row, before these are transformed."""
+    if isinstance(of, OfColumns) and isinstance(base, OfColumns):
+        known = {raw.name: raw for raw in table.columns}
+        pairs = zip(of.features, base.features, strict=False)
+        return len(of.features) == len(base.features) and all(
+            a.names == b.names and _encoded_alike(a, b, known[a.name]) for a, b in pairs
+        )
+    return type(of) is type(base) and of.shape == base.shape
+
+
+def _encoded_alike(a: Feature, b: Feature, raw: RawColumn) -> bool:
+    if isinstance(a.encoder, Number) and isinstance(b.encoder, Number):
+        if a.encoder == b.encoder:
+            return True
+        return a.encoder.format == b.encoder.format and not _gaps(a.encoder.bind(raw, "")[0])
+    return a.encoder == b.encoder
+
+
+def _gaps(values: NDArray[np.generic]) -> bool:
+    return values.dtype.kind == "f" and bool(np.isnan(values.min()))
+
+
+# A prepared data set: tensors for training and validation, and what the target means.
 
 
 @dataclass(frozen=True)
@@ -111,3 +259,207 @@ class DataSet:
         train, validation = self.train.to(device), self.validation.to(device)
         rest = tuple(fold.to(device) for fold in self.rest)
         return replace(self, train=train, validation=validation, rest=rest)
+
+
+# From a specification to a data set.
+
+
+def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataSet:
+    """Read, divide and prepare; the same specification and rows give the same data set.
+
+    The test rows are set aside: their features are in no statistic and no tensor of the result, and
+    in no check but whether those in a file of their own fit the others. Labels are used to know the
+    classes and to divide each class alike; of those in a file of their own, not even that.
+
+    Args:
+        spec: what a study file says.
+        folder: the study file's, where relative paths and private modules are looked for first.
+        final: for the final number, when the search is over. `train` of the result is then all
+            rows for training and validation, and `validation` is the test rows. All is learned
+            from `train`.
+
+    With folds there is a data set for each, with statistics of its own. They share one copy of the
+    rows where their numbers differ by a shift and a scale alone; else each has a copy.
+
+    Raises:
+        DataError: the data does not exist, cannot be read, or does not fit; the test rows of a file
+            of their own have another class or lack a column; with `final`, there are no test rows.
+    """
+    prepare.lookup(spec.preprocessing)
+    table = _read(spec, folder)
+    _check_named(table, spec)
+    labels = encode(table, spec.task)
+    folds = divisions(table, labels, spec)
+    test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
+    identity = _identity(table, labels, folds, test, spec, folder)
+    if final:
+        rows = folds[-1]
+        if test is not None:
+            table, labels, rows = append(table, labels, rows, test)
+        folds = (final_rows(rows),)
+    del test
+    columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
+    kept: Places = np.arange(len(labels.values))
+    if columns and spec.path is not None:
+        kept = folds[-1].searched
+        without_test(columns, kept)
+    table = replace(table, columns=tuple(columns))
+    source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
+    learned = [learn(table, spec, each.train, each.validation) for each in _counted(folds, kept)]
+    give_back()  # before there are the tensors as well
+    rows_of = _rows(table, learned, folds, kept)
+    del table, columns  # _rows has them, and lets go of them first
+    *rest, last = map(partial(_prepared, source), folds, learned, rows_of)
+    return replace(last, rest=tuple(rest), identity=identity)
+
+
+def _identity(
+    table: Table,
+    labels: Labels,
+    folds: tuple[Rows, ...],
+    test: Table | None,
+    spec: DataSpec,
+    folder: Path,
+) -> Identity:
+    """Of the rows as they were read, and of the word vectors."""
+    held = None if test is None else (test, check_fits(table, labels, test))
+    found, named = identify(table, labels, folds, held), _vectors_of(spec, folder)
+    return found if named is None else replace(found, vectors=file_digest(named))
+
+
+def _vectors_of(spec: DataSpec, folder: Path) -> Path | None:
+    """The file with the word vectors, where one is named."""
+    given = spec.vectors or ""
+    named = sources.expanded(given, "data.vectors", folder)
+    return sources.find_path(given, "data.vectors", folder) if named else None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What all divisions have in common, but the rows; and whether the test rows are in a file of
+    their own."""
+
+    aside: tuple[Column, ...]
+    labels: Labels
+    spec: DataSpec
+    folder: Path
+    elsewhere: bool
+
+
+Pair = tuple[Features, Features]
+"""Rows for training and for validation."""
+
+
+def _counted(folds: tuple[Rows, ...], kept: Places) -> Iterable[Rows]:
+    """Each division's rows among those that the table keeps; only one at a time is in memory."""
+    return (among(kept, rows) for rows in folds)
+
+
+def _rows(
+    table: Table, learned: list[Learned], folds: tuple[Rows, ...], kept: Places
+) -> Iterable[Pair]:
+    """Each division's rows; of folds that may, without a copy for each."""
+    base = learned[-1].recipe
+    maps = [relative(each.recipe, base, table) for each in learned[:-1]]
+    if not maps or None in maps:
+        for each, rows in zip(learned, _counted(folds, kept), strict=True):
+            made = (each.recipe.rows(table, kind) for kind in (rows.train, rows.validation))
+            train, validation = map(torch.from_numpy, made)
+            yield train, validation
+        return
+    every = folds[-1].searched
+    pool = Pool(torch.from_numpy(base.rows(table, np.searchsorted(kept, every))))
+    del table  # in memory no longer when there are the labels of each fold
+    for rows, map_of in zip(folds, (*maps, None), strict=True):
+        places = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
+        train, validation = (torch.from_numpy(place.astype(np.int32)) for place in places)
+        yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))
+
+
+def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
+    """A division's data set."""
+    target, y = _target(source.labels, rows)
+    train, validation = of
+    return DataSet(
+        train=Split(train, torch.from_numpy(y[rows.train])),
+        validation=Split(validation, torch.from_numpy(y[rows.validation])),
+        shape=features.recipe.shape,
+        target=target,
+        features=features.names,
+        columns=(*features.columns, *source.aside),
+        vocabulary=_with_vectors(features.vocabulary, source.spec, source.folder),
+        positions=(rows.train, rows.validation),
+        test=None if source.elsewhere else len(rows.test),
+        recipe=features.recipe,
+        note=features.note,
+    )
+
+
+def _check_named(table: Table, spec: DataSpec) -> None:
+    """DataError where a column that is named is none; what a table needs is checked before."""
+    if spec.text is not None and table.text is None:
+        raise DataError(
+            f"no column {spec.text!r}: only a table has columns",
+            where=table.where,
+            hint="remove text, or give a table or a function that returns a pandas frame",
+        )
+    for key in ("group", "time", "split"):
+        name = getattr(spec, key)
+        if name is not None and name not in table.aside:
+            what = f"no column {name!r}: only a table has columns"
+            raise DataError(what, where=f"data.{key}", hint=f"remove {key}")
+    known = [raw.name for raw in table.columns]
+    for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
+        for name in names:
+            if name not in known:
+                hint = nearest(name, known) if known else "only a table has named columns"
+                raise DataError(f"no column {name!r}", where=f"data.{key}", hint=hint)
+
+
+def _read(spec: DataSpec, folder: Path) -> Table:
+    if spec.source is not None:
+        return sources.read_loader(
+            spec.source, spec.target, folder, spec.dividing, spec.text, spec.drop
+        )
+    return sources.read_path(spec, folder)
+
+
+def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
+    """The columns that are text in the rows to train on, and so in those of another file."""
+    named = tuple(raw.name for raw in table.columns if raw.kind == "categorical")
+    text = spec.target is not None and table.y.dtype.kind in "OUS"
+    return (*named, spec.target) if text and spec.target is not None else named
+
+
+def _with_vectors(known: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
+    """The words with their vectors, where a file is named."""
+    file = None if known is None else _vectors_of(spec, folder)
+    if known is None or file is None:
+        return known
+    found = read_vectors(file, known.words)
+    special = np.zeros((SPECIAL, found.shape[1]), dtype=np.float32)
+    return replace(known, vectors=torch.from_numpy(np.concatenate((special, found))))
+
+
+def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
+    """The columns that are no features."""
+    if not (table.columns or table.text) or spec.target is None:
+        return ()
+    kinds = {"group": spec.group, "time": spec.time, "split": spec.split}
+    division = [
+        Column(name, kind, "division", f"divides the rows by {kind}, and is no feature")
+        for kind, name in kinds.items()
+        if name is not None
+    ]
+    dropped = [Column(name, "other", "dropped", "data.drop names it") for name in spec.drop]
+    target = Column(spec.target, "target", "target", "what is predicted")
+    return (target, *division, *dropped)
+
+
+def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
+    if labels.task == "classification":
+        return Target("classification", labels.classes), labels.values
+    train = labels.values[rows.train]
+    mean, scale = float(train.mean()), float(train.std()) or 1.0
+    y = ((labels.values - mean) / scale).astype(np.float32)
+    return Target("regression", (), mean, scale), y

@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.arrays import let_go
 from tuner.data.labels import Labels
-from tuner.data.layout import opened
-from tuner.data.mapped import let_go
 from tuner.data.raw import RawColumn
 from tuner.data.splits import Rows
-from tuner.data.table import Table
+from tuner.data.tables import Table, opened
 
 Words = NDArray[np.uint64]
 

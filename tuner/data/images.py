@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.spec import DataSpec
-from tuner.data.table import Table, from_arrays
+from tuner.data.tables import Table, from_arrays
 from tuner.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
 from tuner.data.spec import Task
-from tuner.data.table import NUMERIC, Table
+from tuner.data.tables import NUMERIC, Table
 from tuner.errors import DataError
 
 FEW = 20  # "auto" takes at most so many distinct whole numbers for classes

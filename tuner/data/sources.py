@@ -1,24 +1,225 @@
-"""Tables from functions: `module:function`, called without arguments.
-
-A new form of result is one function and one line in FORMS.
-"""
+"""Where rows come from: files, folders and importable functions."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tuner.data.table import Table, from_arrays, from_frame, is_frame
+from tuner.data import arrays, images, memory
+from tuner.data.arrays import read_npz
+from tuner.data.spec import DataSpec
+from tuner.data.tables import Table, from_arrays, from_frame, is_frame, read_text
 from tuner.errors import DataError
 from tuner.imports import function
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# Data in files and folders. A new format is one function and one line in FILES or FOLDERS.
+
+
+class Reader(Protocol):
+    """From a file to its table; the columns that are not `exact` may be narrowed."""
+
+    def __call__(self, file: Path, exact: Collection[str] | None = None) -> pd.DataFrame: ...
+
+
+VARIABLE = re.compile(r"\$(?:\{([^\W\d]\w*)(?::-([^}]*))?\}|([^\W\d]\w*))")
+
+
+def read_path(spec: DataSpec, folder: Path) -> Table:
+    """The rows in the file or folder `spec.path`.
+
+    A path is absolute, or relative to `folder`, to the project that has `folder` for its studies,
+    or to the working directory, and may hold environment variables: $NAME or ${NAME}, or
+    ${NAME:-INSTEAD} for one that need not be set. A file whose own name holds a $ is taken as it
+    is.
+
+    Args:
+        spec: what a study file says.
+        folder: the study file's.
+
+    Raises:
+        DataError: no such file, variable or column, an unknown format, nothing to learn from in it.
+    """
+    path = find_path(spec.path or "", "data.path", folder)
+    if spec.test_path is None:
+        return _table(path, spec)
+    test = find_path(spec.test_path, "data.test_path", folder)
+    table = _table(path, spec)
+    if test.is_dir():
+        images.check_known(test, table.classes)
+    return replace(table, held=True)
+
+
+def read_test(spec: DataSpec, folder: Path, texts: Iterable[str] = ()) -> Table:
+    """The test rows where they are in files of their own: in `spec.test_path`, else beside those
+    for training. A column by which these are divided is not asked for.
+
+    Args:
+        texts: columns that are text in the rows to train on, whatever they look like here.
+    """
+    if spec.test_path is None:
+        return arrays.read_idx_test(find_path(spec.path or "", "data.path", folder))
+    file = find_path(spec.test_path, "data.test_path", folder)
+    spec = replace(spec, group=None, time=None, test_path=None)
+    frame = read_frame(file, texts)  # as it is: numbers may be categories of the other file
+    return _table(file, spec) if frame is None else _rows(frame, file, spec)
+
+
+def _table(file: Path, spec: DataSpec) -> Table:
+    if file.is_dir():
+        for reader in FOLDERS:
+            found = reader(file, spec)
+            if found is not None:
+                return found
+        raise DataError(
+            "the folder holds no data",
+            where=str(file),
+            hint="give one with a folder of images for each class, or with the files of MNIST: "
+            + ", ".join(arrays.NAMES),
+        )
+    for ending, reader in FILES.items():
+        if file.name.lower().endswith(ending):
+            return reader(file, spec)
+    raise DataError(
+        f"unknown format {file.suffix or file.name!r}",
+        where=str(file),
+        hint=f"known: {', '.join(FILES)}",
+    )
+
+
+def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
+    """The rows of a file that is a table with named columns."""
+
+    def read(file: Path, spec: DataSpec) -> Table:
+        exact = [name for name in (spec.target, *spec.dividing, spec.text) if name is not None]
+        return _rows(reader(file, exact), file, spec)
+
+    return read
+
+
+def _rows(frame: pd.DataFrame, file: Path, spec: DataSpec) -> Table:
+    return from_frame(frame, spec.target, str(file), spec.dividing, spec.text, spec.drop)
+
+
+def read_parquet(file: Path, exact: Collection[str] | None = None) -> pd.DataFrame:
+    """A Parquet file; needs pyarrow. With `exact`, the numbers of all other columns may be narrowed
+    in a large table."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(
+            "reading Parquet needs pyarrow", where=str(file), hint="pip install 'tuner[parquet]'"
+        ) from error
+    import pandas as pd
+
+    def columns(names: list[str] | None) -> pd.DataFrame:
+        found: pd.DataFrame = pd.read_parquet(
+            file, engine="pyarrow", columns=names, use_threads=names is None
+        )  # each thread keeps memory, and a few columns at a time need none
+        pyarrow.default_memory_pool().release_unused()
+        return found
+
+    try:
+        if exact is None:
+            return columns(None)
+        known = pyarrow.parquet.read_metadata(file)
+        schema = known.schema.to_arrow_schema()
+        index = (schema.pandas_metadata or {}).get("index_columns", ())
+        names = [name for name in schema.names if name not in index]
+        return memory.by_columns(columns, names, known.num_rows, exact)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"cannot be read as Parquet: {error}", where=str(file)) from error
+
+
+FRAMES: Mapping[str, Reader] = {
+    ".csv": read_text,
+    ".csv.gz": read_text,
+    ".tsv": read_text,
+    ".tsv.gz": read_text,
+    ".txt": read_text,
+    ".txt.gz": read_text,
+    ".parquet": read_parquet,
+}
+FILES: Mapping[str, Callable[[Path, DataSpec], Table]] = {
+    **{ending: framed(reader) for ending, reader in FRAMES.items()},
+    ".npz": read_npz,
+    "idx3-ubyte": arrays.read_pair,
+    "idx3-ubyte.gz": arrays.read_pair,
+}
+FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (
+    arrays.read_idx_folder,
+    images.read,
+)
+
+
+def find_path(path: str, where: str, folder: Path) -> Path:
+    """The file or folder that a path of a study file means; DataError names what was tried."""
+    given = Path(expanded(path, where, folder)).expanduser()
+    tried = list(dict.fromkeys((base / given).resolve() for base in _bases(folder)))
+    for file in tried:
+        if path and file.exists():
+            return file
+    raise DataError(
+        f"no such file {path!r}", where=where, hint=f"tried {' and '.join(map(str, tried))}"
+    )
+
+
+def read_frame(file: Path, texts: Iterable[str] = ()) -> pd.DataFrame | None:
+    """The table in a file, as it is; None for what is no table with named columns.
+
+    Args:
+        texts: columns that are text, whatever a reader of text would take them for.
+    """
+    for ending, reader in FRAMES.items():
+        if file.is_file() and file.name.lower().endswith(ending):
+            return read_text(file, texts=texts) if reader is read_text else reader(file)
+    return None
+
+
+def _bases(folder: Path) -> tuple[Path, ...]:
+    """PROJECT/studies/mine.toml may name PROJECT/table.csv, whatever the working directory is."""
+    project = (folder.resolve().parent,) if folder.resolve().name == "studies" else ()
+    return (folder, *project, Path.cwd())
+
+
+def expanded(path: str, where: str, folder: Path) -> str:
+    """A path with the values of its environment variables, unless it is there as it is written."""
+    if "$" in path and any((base / path).exists() for base in _bases(folder)):
+        return path
+    return VARIABLE.sub(lambda found: _variable(found, where), path)
+
+
+def _variable(found: re.Match[str], where: str) -> str:
+    name = found[1] or found[3]
+    if not os.environ.get(name):
+        if found[2] is not None:
+            return found[2]
+        raise DataError(
+            f"the environment variable {name} is not set",
+            where=where,
+            hint=f"set it to where the data is: export {name}=PATH",
+        )
+    return os.environ[name]
+
+
+# Tables from functions: `module:function`, called without arguments.
+#
+# A new form of result is one function and one line in FORMS.
+
 
 LOADERS = ("load_", "fetch_")
 """How the functions of `sklearn.datasets` begin that anybody's study may name."""
 
 
-def read(
+def read_loader(
     source: str,
     target: str | None,
     folder: Path,

@@ -1,133 +1,197 @@
-"""Tables of text with one line of column names: any delimiter and encoding, gzipped or not."""
+"""Text as numbers: a vocabulary, and pretrained word vectors."""
 
 from __future__ import annotations
 
-import csv
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tuner.data import pieces
-from tuner.data.layout import check_ragged, codes_of, encoding_of, layout_of, text_of
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tuner.data.tables import opened
 from tuner.errors import DataError
 
-if TYPE_CHECKING:
-    import pandas as pd
+# Text as numbers: words and signs, and which of them are known.
 
 
-def read_text(
-    file: Path, exact: Collection[str] | None = None, texts: Iterable[str] = ()
-) -> pd.DataFrame:
-    """The table in a file, in which codes that begin with zeros are text.
+PADDING, UNKNOWN = 0, 1
+SPECIAL = 2
+"""The first word has this number."""
+WORD = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]")
+"""A word, or one sign of punctuation. "don't" is "do" and "n't", "it's" is "it" and "'s", as in the
+Penn Treebank and in the vectors that were learned from text divided like it."""
 
-    Args:
-        exact: where given, the numbers of all other columns may be narrowed in a large table.
-        texts: columns that are text, whatever it looks like: 007 is not 7.
-
-    Raises:
-        DataError: the encoding is none of those tried, one column, a ragged row (with its line),
-            two columns of one name, nothing in it.
-    """
-    with _refusing(file):
-        encoding = encoding_of(file)
-        delimiter, width = layout_of(file, encoding)
-        with _named(file, encoding, delimiter, width):
-            kinds = dict.fromkeys([*texts, *codes_of(file, encoding, delimiter)], str)
-            frame = _frame(file, encoding, delimiter, width, exact, kinds)
-        # A row that is too short ends in missing values, and the reader says nothing.
-        if len(frame) and frame.iloc[:, -1].isna().any():
-            check_ragged(file, encoding, delimiter, width)
-    return _decimal_comma(frame, kinds) if delimiter == ";" else frame
+SPACELESS = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff"
+    "\uaa60-\uaa7f\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff66-\uff9f\U00020000-\U0003ffff"
+)
+"""Scripts that are written without spaces: Thai and Lao, Tibetan, Burmese, Khmer, Tai, Japanese and
+Chinese."""
+_LETTER = re.compile(rf"[{SPACELESS}]")
 
 
-def _frame(
-    file: Path,
-    encoding: str,
-    delimiter: str,
-    width: int,
-    exact: Collection[str] | None,
-    kinds: Mapping[str, type[str]],
-) -> pd.DataFrame:
-    import pandas as pd
-
-    def whole(columns: list[int] | None) -> pd.DataFrame:
-        with text_of(file, encoding) as text:
-            return pd.read_csv(
-                text, sep=delimiter, low_memory=False, usecols=columns, dtype=dict(kinds) or None
-            )
-
-    if exact is None:
-        return whole(None)
-    rows = max(pieces.ROWS, pieces.CELLS // width)
-    with (
-        text_of(file, encoding) as text,
-        pd.read_csv(text, sep=delimiter, low_memory=False, chunksize=rows) as parts,
-    ):
-        return pieces.by_rows(parts, whole, exact)
-
-
-def parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
-    """The table in a file, some rows at a time; a single column is enough.
+def tokens(text: str, cut: bool = True) -> list[str]:
+    """The words and signs of a text, in lower case; of a script without spaces each letter
+    and each mark.
 
     Args:
-        texts: columns that are text, whatever it looks like: 007 is not 7.
+        cut: whether such scripts are cut; else what stands between two spaces is a word.
+
+    >>> tokens("It isn't BAD, is it?")
+    ['it', 'is', "n't", 'bad', ',', 'is', 'it', '?']
+    >>> tokens("我的iPhone坏了")
+    ['我', '的', 'iphone', '坏', '了']
+    """
+    text = text.lower().replace("’", "'")
+    if cut and not text.isascii() and _LETTER.search(text):
+        text = _LETTER.sub(r" \g<0> ", text)
+    return WORD.findall(text)
+
+
+def word_count(text: str) -> int:
+    """About how many words a text has; of a script without spaces, one for two letters."""
+    if text.isascii():
+        return len(text.split())
+    letters = len(_LETTER.findall(text))
+    return len(_LETTER.sub(" ", text).split()) + (letters + 1) // 2
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that are known, and how a text becomes numbers.
+
+    Attributes:
+        words: by number, from 2 on; 0 fills a row up at its end, 1 stands for an unknown word.
+        length: numbers of a row: that of the longest training row.
+        vectors: float32 [size, E], rows of zeros for words without one; None without a file.
+        cut: whether scripts without spaces are cut into letters.
+    """
+
+    words: tuple[str, ...]
+    length: int
+    vectors: Tensor | None = field(default=None, compare=False, repr=False)
+    cut: bool = True
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are, those of padding and of unknown words among them."""
+        return len(self.words) + SPECIAL
+
+    def encode(self, texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.int32]:
+        """Numbers [len(texts), length]; a text without a word is one unknown word."""
+        number = {word: i for i, word in enumerate(self.words, SPECIAL)}
+        found = np.full((len(texts), self.length), PADDING, dtype=np.int32)
+        for row, text in zip(found, texts, strict=True):
+            ids = [number.get(word, UNKNOWN) for word in tokens(text, self.cut)[: self.length]] or [
+                UNKNOWN
+            ]
+            row[: len(ids)] = ids
+        return found
+
+
+def learn_vocabulary(
+    texts: Iterable[str], most: int, min_count: int, max_length: int
+) -> Vocabulary:
+    """The vocabulary of the training rows: the most frequent words first, equal ones by alphabet.
+
+    Args:
+        most: how many words are kept.
+        min_count: a word that stands there less often is unknown.
+        max_length: words of a row that are looked at.
+    """
+    counts: Counter[str] = Counter()
+    longest = 1
+    for text in texts:
+        found = tokens(text)[:max_length]
+        counts.update(found)
+        longest = max(longest, len(found))
+    frequent = [word for word, count in counts.items() if count >= min_count]
+    frequent.sort(key=lambda word: (-counts[word], word))
+    return Vocabulary(tuple(frequent[:most]), longest)
+
+
+# Pretrained word vectors in the text format of GloVe and of word2vec.
+#
+# A line is a word and its numbers, with a space between them. word2vec's first line says how many
+# words and how many numbers there are (Mikolov et al. 2013; Pennington et al. 2014).
+
+
+FORMAT = "each line is a word and its numbers, with a space between; the binary format is not read"
+
+
+def read_vectors(file: Path, words: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors [len(words), E]; zeros where the file lacks a word.
 
     Raises:
-        DataError: as `read_text`.
+        DataError: nothing in it, lines of different length, what is no finite number (each with its
+            line), none of the words.
     """
-    import pandas as pd
-
-    with _refusing(file):
-        encoding = encoding_of(file)
-        delimiter, width = layout_of(file, encoding, lone=True)
-        rows, kinds = max(pieces.ROWS, pieces.CELLS // width), dict.fromkeys(texts, str)
-        checked = False
-        with _named(file, encoding, delimiter, width), text_of(file, encoding) as text:
-            for part in pd.read_csv(
-                text, sep=delimiter, low_memory=False, dtype=kinds or None, chunksize=rows
-            ):
-                if not checked and len(part) and part.iloc[:, -1].isna().any():
-                    check_ragged(file, encoding, delimiter, width)
-                    checked = True
-                yield _decimal_comma(part, texts) if delimiter == ";" else part
-
-
-@contextmanager
-def _refusing(file: Path) -> Iterator[None]:
-    """What a reader raises as a DataError."""
+    place = {word: i for i, word in enumerate(words)}
+    found: NDArray[np.float32] | None = None
+    known = 0
     try:
-        yield
-    except (csv.Error, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"cannot be read as a table: {error}", where=str(file)) from error
+        for line, word, numbers in _lines(file):
+            if found is None:
+                found = np.zeros((len(words), len(_floats(file, line, numbers))), dtype=np.float32)
+            if word in place:
+                found[place[word]] = _floats(file, line, numbers)
+                known += 1
+    except (OSError, EOFError) as error:
+        raise DataError(f"cannot be read as word vectors: {error}", where=str(file)) from error
+    if found is None:
+        raise DataError("holds no word vectors", where=str(file), hint=FORMAT)
+    if not known:
+        raise DataError(
+            f"has a vector for none of the {len(words)} words of the training rows",
+            where=str(file),
+            hint="words are compared in lower case; is the file of another language?",
+        )
+    return found
 
 
-@contextmanager
-def _named(file: Path, encoding: str, delimiter: str, width: int) -> Iterator[None]:
-    """The same for what pandas raises, with the line where it is known."""
-    import pandas as pd
+def _lines(file: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Line numbers, words and their numbers as text, as many in each line."""
+    width = 0
+    with io.TextIOWrapper(opened(file), encoding="utf-8", errors="replace", newline="\n") as text:
+        for line, content in enumerate(text, 1):
+            fields = content.rstrip("\r\n ").split(" ")
+            if line == 1 and len(fields) == 2 and all(each.isdigit() for each in fields):
+                width = int(fields[1])
+                continue
+            if fields == [""]:
+                continue
+            width = width or len(fields) - 1
+            # A word of some files holds spaces; a line with a number too many is no such word.
+            if not 0 < width < len(fields) or any(map(_is_number, fields[1:-width])):
+                raise DataError(
+                    f"line {line} has {len(fields) - 1} numbers, and those before have {width}",
+                    where=str(file),
+                    hint=FORMAT,
+                )
+            yield line, " ".join(fields[:-width]), fields[-width:]
 
+
+def _is_number(text: str) -> bool:
     try:
-        yield
-    except pd.errors.ParserError as error:
-        check_ragged(file, encoding, delimiter, width)
-        raise DataError(f"cannot be read as a table: {error}", where=str(file)) from error
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
-def _decimal_comma(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
-    """Numbers such as 1,5, which go with a semicolon between fields, as numbers; not in `texts`.
-
-    What is written otherwise, or with a comma between thousands, is for `numbers` to tell, which is
-    told that commas mark decimals here.
-    """
-    import pandas as pd
-
-    found = frame.copy(deep=False)
-    for name in frame.columns[frame.dtypes.map(lambda kind: kind.kind == "O")].difference([*texts]):
-        text = frame[name].astype(object)
-        present = text[text.notna()].astype(str)
-        if len(present) and present.str.fullmatch(r"\s*[-+]?(?!0\d)\d+(,\d+)?\s*").all():
-            found[name] = pd.to_numeric(text.where(text.notna(), None).str.replace(",", "."))
-    found.attrs["comma"] = True
+def _floats(file: Path, line: int, numbers: list[str]) -> NDArray[np.float32]:
+    try:
+        found = np.array([float(each) for each in numbers], dtype=np.float32)
+    except ValueError as error:
+        raise DataError(
+            f"line {line} holds what is no number: {error}", where=str(file), hint=FORMAT
+        ) from error
+    if not np.isfinite(found).all():
+        raise DataError(f"line {line} holds a number that is not finite", where=str(file))
     return found

@@ -8,13 +8,12 @@ from tuner.data.recipe import OfColumns, OfText, Recipe
 from tuner.exports.folder import ONNX, PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
-from tuner.views.best import snippet
-from tuner.views.format import number
-from tuner.views.markup import code, fenced, plain
+from tuner.show.best import snippet
+from tuner.show.text import code, fenced, number, plain
 
 if TYPE_CHECKING:
-    from tuner.answers.estimate import Estimate
     from tuner.exports.write import Trained
+    from tuner.results.estimate import Estimate
 
 USE = """\
 ## Use

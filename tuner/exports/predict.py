@@ -2,27 +2,83 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
+import sys
+import tempfile
+import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from tuner.data.recipe import Recipe
-from tuner.data.table import is_frame
-from tuner.errors import DataError
-from tuner.exports.inputs import read_pieces
-from tuner.exports.read import read
-from tuner.exports.rows import Strange, as_table, feature_names
-from tuner.exports.run import runnable
+from tuner.data.tables import is_frame
+from tuner.errors import DataError, UsageError
+from tuner.exports.folder import PROGRAM, STUDY
+from tuner.exports.inputs import Strange, as_table, feature_names, read_pieces
+from tuner.exports.read import AGAIN, Model, network, read
+from tuner.imports import Allowed
+from tuner.models.factory import is_factory
 from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# What predicts: the network of an export, or its program.
+
+
+def runnable(model: Model) -> nn.Module:
+    """The network; where it is somebody's own, the program, for which its code is not needed.
+
+    Nothing of a folder is imported. Of a network of tuner's only values are read; torch may run
+    code of a program as it loads it.
+
+    Raises:
+        UsageError: a file is damaged.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+    if not is_factory(_family(model.folder / STUDY)):
+        return network(model, Allowed())
+    file = model.folder / PROGRAM
+    try:
+        return Program(torch.export.load(file).module())
+    except Exception as error:  # of many kinds: it is an archive of several formats
+        what = f"is damaged: {type(error).__name__}: {error}"
+        raise UsageError(what, where=str(file), hint=AGAIN) from error
+
+
+class Program(nn.Module):
+    """A program of torch.export, which has no other mode than that for evaluation."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.call = partial(call)  # not a child, whose mode would be set
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(x)
+
+
+def _family(file: Path) -> Any:
+    """The name of the family; none where `network` will say what is wrong with the file."""
+    try:
+        family = tomllib.loads(file.read_text(encoding="utf-8"))["model"]["family"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return family.get("name") if isinstance(family, dict) else family
+
+
+# ``tuner predict``: raw rows in, classes with probabilities or values out.
 
 
 def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFrame:
@@ -125,3 +181,56 @@ def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, first: int) -> No
             where=where,
             hint="remove these rows, or fill them with a number",
         )
+
+
+# Predictions as CSV: written at once or not at all, however many pieces they come in.
+
+
+ENDINGS = (".csv", ".csv.gz")
+
+
+def check_output(output: Path, file: Path) -> None:
+    """Raises UsageError where the predictions for a file may not be written there."""
+    if output.resolve() == file.resolve():
+        raise UsageError("is the input too", where=str(output), hint="name another --output")
+    if not output.name.lower().endswith(ENDINGS):
+        hint = f"name a file that ends in {' or '.join(ENDINGS)}"
+        raise UsageError("predictions are written as CSV", where=str(output), hint=hint)
+    if output.exists() and not output.is_file():
+        raise UsageError("is there, and is no file", where=str(output), hint="name another")
+
+
+def to_stdout(pieces: Iterable[pd.DataFrame]) -> None:
+    """Nothing is shown where a later piece cannot be had."""
+    with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as whole:
+        _write(pieces, whole)
+        whole.seek(0)
+        shutil.copyfileobj(whole, sys.stdout)
+
+
+def to_file(pieces: Iterable[pd.DataFrame], output: Path) -> int:
+    """How many rows were written.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    part = output.with_name(f".{output.name}.part")
+    opened = gzip.open if output.name.lower().endswith(".gz") else open
+    try:
+        with opened(part, "wt", newline="", encoding="utf-8") as stream:
+            rows = _write(pieces, stream)
+        part.replace(output)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error}", where=str(output)) from error
+    finally:
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
+    return rows
+
+
+def _write(pieces: Iterable[pd.DataFrame], stream: IO[str]) -> int:
+    rows = 0
+    for piece in pieces:
+        piece.to_csv(stream, index=False, header=rows == 0, lineterminator="\n")
+        rows += len(piece)
+    return rows

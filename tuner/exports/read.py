@@ -12,13 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tuner.allowed import Allowed, allowing, of_person
 from tuner.data import Target, recipe
 from tuner.data.recipe import Recipe
-from tuner.data.vocabulary import Vocabulary
+from tuner.data.text import Vocabulary
 from tuner.errors import UsageError
 from tuner.exports import folder as files
-from tuner.exports.layers import network_of
+from tuner.exports.network import network_of
+from tuner.imports import Allowed, allowing, of_person
 from tuner.space import walk
 from tuner.study import load as load_study
 

@@ -12,27 +12,22 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from tuner.allowed import allowing, of_person
 from tuner.data import DataSet
 from tuner.errors import UsageError
 from tuner.exports import folder
 from tuner.exports.card import card
-from tuner.exports.chosen import Chosen, chosen
-from tuner.exports.fixed import study_file
+from tuner.exports.choose import Chosen, chosen, study_file
 from tuner.exports.folder import Exported
-from tuner.exports.layers import example, network_of
-from tuner.exports.onnx_file import check_installed, onnx_file
-from tuner.exports.program import program, traced
+from tuner.exports.network import check_installed, example, network_of, onnx_file, program, traced
+from tuner.imports import allowing, of_person
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.space import Config
 from tuner.storage import opened
 from tuner.techniques import ENDING
-from tuner.training.plain import Trainer
-from tuner.training.threads import one_thread
-from tuner.worker import Job
-from tuner.worker.building import seed_of
-from tuner.worker.facts import amount
+from tuner.training.trainer import Trainer, one_thread
+from tuner.worker.job import Job, seed_of
+from tuner.worker.run import amount
 
 PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
 

@@ -1,4 +1,4 @@
-"""Fully connected networks."""
+"""Fully connected networks: the linear model and the multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -12,8 +12,34 @@ from tuner.layers import Residual, Shape
 from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth
 from tuner.space import Leaf
 
+# Logistic and linear regression.
 
-def build(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside) -> nn.Module:
+
+def build_linear(
+    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside
+) -> nn.Module:
+    """One linear layer: there is no block that a technique could enter.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``; a row is flattened first.
+    """
+    flatten = [nn.Flatten()] if len(shape) > 1 else []
+    return nn.Sequential(*flatten, nn.Linear(math.prod(shape), outputs))
+
+
+LINEAR = Family(
+    name="linear",
+    build=build_linear,
+    leaves=(),
+    doc="logistic regression for classes, linear regression for numbers",
+    source="Cox 1958",
+)
+
+
+# Fully connected networks.
+
+
+def build_mlp(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside) -> nn.Module:
     """``depth`` blocks of ``width`` units and a linear output.
 
     Shape:
@@ -46,7 +72,7 @@ WIDTH = Leaf(
 
 MLP = Family(
     name="mlp",
-    build=build,
+    build=build_mlp,
     leaves=(depth(2, 4), WIDTH, ACTIVATION, RESIDUAL),
     doc="fully connected blocks of one width",
     source="Rumelhart et al. 1986",

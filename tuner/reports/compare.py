@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group, RenderableType
+from rich.text import Text
+
 from tuner.data.identity import alike
 from tuner.errors import UsageError
-from tuner.reports.facts import Entry, Facts, read_facts
-from tuner.reports.numbers import numbers
+from tuner.reports.facts import Entry, Facts, numbers, read_facts
 from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import chosen_of
+from tuner.show.answers import unfinished
+from tuner.show.tables import plain_table
+from tuner.show.text import difference, duration, number, several
 from tuner.space import Config
-from tuner.views.answers import unfinished
 from tuner.worker.job import DIVISION
 
 if TYPE_CHECKING:
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
     from tuner.storage import Storage
     from tuner.study import Study
+
+
+# Studies side by side.
 
 
 @dataclass(frozen=True)
@@ -200,3 +207,45 @@ def _cautions(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
         text = "* A single training, measured on the rows that selected it, is optimistic: "
         cautions.append(f"{text}`tuner confirm` measures over seeds.")
     return tuple(cautions)
+
+
+# A comparison as a table for the terminal: a study a column.
+
+
+def view(found: Comparison) -> RenderableType:
+    """What there is to see of each study, then the notes."""
+    names = [side.study + (" (best)" if side.study == found.best else "") for side in found.sides]
+    table = plain_table("", *names)
+    lines = [_lines(side) for side in found.sides]
+    for i, (title, _) in enumerate(lines[0]):
+        table.add_row(Text(title), *(Text(column[i][1]) for column in lines))
+    return Group(table, Text(), *(Text(note.replace("`", "")) for note in found.notes))
+
+
+def _lines(side: Side) -> list[tuple[str, str]]:
+    split = "test split" if side.measured == "test" else side.split
+    search = side.measured == "search"
+    measured = f"{split}, {'one training *' if search else several(side.seeds, 'seed')}"
+    gain = "–" if side.gain is None else difference(side.gain, 0.0)
+    counts = f"{side.complete} complete, {side.pruned} pruned, {side.failed} failed"
+    return [
+        ("metric", f"{side.metric}, {side.direction}"),
+        ("measured on", measured),
+        ("best", _value(side.value, side.low, side.high)),
+        ("of trial", "–" if side.number is None else str(side.number)),
+        ("baseline", _value(side.baseline, side.baseline_low, side.baseline_high)),
+        ("gain", gain),
+        ("parameters", "–" if side.parameters is None else f"{side.parameters:,}"),
+        ("trials", counts + (f", {side.running} running" if side.running else "")),
+        ("training", duration(side.seconds)),
+        ("wall-clock time", duration(side.wall)),
+    ]
+
+
+def _value(value: float | None, low: float | None, high: float | None) -> str:
+    """A mean with its interval, or a single number."""
+    if value is None:
+        return "–"
+    if low is None or high is None:
+        return number(value)
+    return f"{number(value)} ({number(low)} to {number(high)})"

@@ -9,19 +9,132 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tuner.answers.pooled import Pooled, pooled, techniques
 from tuner.errors import TrainingError, UsageError
-from tuner.reports.answers import Answers, read_answers
+from tuner.results import ablate, confirm, replicas
+from tuner.results.ablate import Ablation
+from tuner.results.best import better
+from tuner.results.confirm import Confirmation
+from tuner.results.estimate import Estimate
+from tuner.results.pooled import Pooled, pooled, techniques
+from tuner.show.snapshot import shown_url
 from tuner.space import Config, Node, walk
 from tuner.study.trials import LeftOut, Own, config_or_params, nothing_complete
-from tuner.views.snapshot import shown_url
-from tuner.views.trials import better
+from tuner.worker.job import OUTCOME
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from tuner.storage import Progress, Storage
     from tuner.study import Study
+
+
+# How the winner's predictions on the test rows fell out, over its seeds; stored by `confirm`.
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Predictions on the test rows.
+
+    Attributes:
+        seeds: trainings that are in it.
+        classes: names, in the order of ``confusion``; empty for a quantity.
+        confusion: rows of actual by columns of predicted class, added up over seeds.
+        calibration: ``(rows, mean probability, observed accuracy)`` for each tenth of the
+            predicted probability, where there are rows.
+        actual, predicted: of a quantity, in its own unit; of every seed.
+    """
+
+    seeds: int
+    classes: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    calibration: tuple[tuple[int, float, float], ...] = ()
+    actual: tuple[float, ...] = ()
+    predicted: tuple[float, ...] = ()
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error (Guo et al. 2017)."""
+        total = sum(count for count, _, _ in self.calibration)
+        return sum(n * abs(sure - right) for n, sure, right in self.calibration) / max(total, 1)
+
+    @property
+    def residuals(self) -> tuple[float, ...]:
+        """Actual less predicted value, in the target's unit."""
+        return tuple(a - p for a, p in zip(self.actual, self.predicted, strict=True))
+
+
+def pooled_outcome(kept: Sequence[Mapping[str, Any]]) -> Outcome | None:
+    """What the seeds of one configuration say together; None where nothing was stored."""
+    if not kept:
+        return None
+    return Outcome(
+        seeds=len(kept),
+        classes=tuple(kept[0].get("classes", ())),
+        confusion=_added([each["confusion"] for each in kept if "confusion" in each]),
+        calibration=_bins([each["calibration"] for each in kept if "calibration" in each]),
+        actual=tuple(value for each in kept for value in each.get("actual", ())),
+        predicted=tuple(value for each in kept for value in each.get("predicted", ())),
+    )
+
+
+def _added(tables: Sequence[Sequence[Sequence[int]]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        tuple(sum(cells) for cells in zip(*rows, strict=True)) for rows in zip(*tables, strict=True)
+    )
+
+
+def _bins(tables: Sequence[Sequence[Sequence[float]]]) -> tuple[tuple[int, float, float], ...]:
+    found = []
+    for mine in zip(*tables, strict=True):
+        count = int(sum(rows for rows, _, _ in mine))
+        if count:
+            sure = sum(rows * mean for rows, mean, _ in mine) / count
+            right = sum(rows * share for rows, _, share in mine) / count
+            found.append((count, sure, right))
+    return tuple(found)
+
+
+# What `confirm` and `ablate` found out, as far as a report needs it.
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is known beyond the trials of the search; None where the command has not run."""
+
+    confirmation: Confirmation | None = None
+    ablation: Ablation | None = None
+    outcome: Outcome | None = None
+
+
+def read_answers(storage: Storage, study: Study) -> Answers:
+    """What the database holds of them, also while they are still running."""
+    confirmation = confirm.read(storage, study)
+    outcome = None
+    if confirmation is not None:
+        finished = replicas.finished(storage, study, confirm.WHAT)
+        label = confirmation.winner.label
+        kept = [
+            trial.user_attrs[OUTCOME]
+            for (name, _, final), (_, trial) in sorted(finished.items())
+            if final and name == label and OUTCOME in trial.user_attrs
+        ]
+        outcome = pooled_outcome(kept)
+    return Answers(confirmation, ablate.read(storage, study), outcome)
+
+
+def tested(found: Confirmation) -> tuple[str, Estimate, Estimate | None]:
+    """The split that counts, the winner's estimate there and the baseline's.
+
+    It is "test" where the winner was measured there, and the baseline too if there is one.
+    """
+    baseline = found.baseline
+    if found.winner.test is not None and (baseline is None or baseline.test is not None):
+        return "test", found.winner.test, None if baseline is None else baseline.test
+    return "validation", found.winner.validation, None if baseline is None else baseline.validation
+
+
+# Everything that a report is made of, read from the database once.
+
 
 STATES = {
     "COMPLETE": "complete",
@@ -233,3 +346,32 @@ def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Ent
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
+
+
+# A study's number and its baseline's, as studies are set beside each other.
+
+
+def numbers(facts: Facts) -> dict[str, Any]:
+    """The confirmed numbers where there are any, else those of the search."""
+    found = facts.answers.confirmation
+    if found is None:
+        value = None if facts.best is None else facts.best.value
+        base = None if facts.baseline is None else facts.baseline.value
+        mine = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
+        other = {"baseline": base, "baseline_low": None, "baseline_high": None}
+    else:
+        measured, best, first = tested(found)
+        mine = {"measured": measured, "seeds": len(best.values), "value": best.mean}
+        mine |= {"low": _known(best.low), "high": _known(best.high)}
+        other = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))
+        if first is not None:
+            other = {"baseline": first.mean}
+            other |= {"baseline_low": _known(first.low), "baseline_high": _known(first.high)}
+    a, b = mine["value"], other["baseline"]
+    gain = None if not isinstance(a, float) or not isinstance(b, float) else facts.gain(a, b)
+    return {**mine, **other, "gain": gain}
+
+
+def _known(value: float) -> float | None:
+    """One seed has no interval."""
+    return value if math.isfinite(value) else None

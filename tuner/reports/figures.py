@@ -1,18 +1,192 @@
-"""How the search went: trials, the best so far, learning curves, and where the time went."""
+"""Figures of the search and of its outcome, in one look."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import plotly.graph_objects as go
 
-from tuner.reports.axes import in_view, spread
-from tuner.reports.facts import INTERRUPTED, Entry, Facts
-from tuner.reports.style import BEST, COMPLETE, FADED, FAILED, PRUNED, blank
+from tuner.reports.facts import INTERRUPTED, Entry, Facts, Outcome
 from tuner.reports.time_spent import ended_in_order
-from tuner.views.trials import better
+from tuner.results.best import better
+from tuner.results.estimate import Estimate
+from tuner.space import Choice, Node, Range, matches, same, told_apart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# Trials as a table of pandas.
+
+
+COLUMNS = ("number", "state", "value", "seconds", "epochs")
+
+
+def trials_frame(facts: Facts) -> pd.DataFrame:
+    """One row for each trial; a parameter that a trial does not have is missing in its row."""
+    import pandas as pd
+
+    rows = [
+        {**{name: getattr(entry, name) for name in COLUMNS}, **entry.config}
+        for entry in facts.entries
+    ]
+    return pd.DataFrame(rows)
+
+
+# Where values of a leaf stand on an axis, which of many trials are drawn, and what is in view.
+
+
+T = TypeVar("T")
+DRAWN = 1000
+"""Trials at most in a figure that has a mark for each trial and leaf."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Positions on a linear axis, and what stands at its ticks.
+
+    Attributes:
+        positions: one for each value; NaN for a value that does not belong there.
+        ticks, texts: where the ticks are and what they say; escaped for plotly.
+        named: each value is a name, so that marks at one place want to be apart.
+    """
+
+    positions: tuple[float, ...]
+    ticks: tuple[float, ...]
+    texts: tuple[str, ...]
+    named: bool = False
+
+
+def axis(node: Node, values: Sequence[Any]) -> Axis:
+    """The axis of a searched leaf; a switch's off stands below its range."""
+    if isinstance(node.value, Range):
+        return _numbers(node.value, values)
+    assert isinstance(node.value, Choice)
+    labels = node.value.labels
+    found = tuple(_choice(labels, value) for value in values)
+    texts = tuple(shortened(name) for name in told_apart(labels))
+    return Axis(found, tuple(map(float, range(len(labels)))), texts, named=True)
+
+
+def _choice(labels: Sequence[Any], value: Any) -> float:
+    """The place of a value among choices; NaN, which is not drawn, for one that is none."""
+    return next((float(i) for i, known in enumerate(labels) if same(known, value)), math.nan)
+
+
+def _numbers(span: Range, values: Sequence[Any]) -> Axis:
+    def place(value: Any) -> float:
+        """NaN, which is not drawn, for what has no place."""
+        if not matches(float, value) or (span.log and value <= 0):
+            return math.nan
+        return math.log10(value) if span.log else float(value)
+
+    low, high = place(span.low), place(span.high)
+    off = low - 0.15 * ((high - low) or 1.0)
+    ticks = _ticks(span)
+    places, texts = [place(tick) for tick in ticks], told_apart(ticks)
+    if span.off is not None:
+        places, texts = [off, *places], ["off", *texts]
+    positions = (off if span.off is not None and same(v, span.off) else place(v) for v in values)
+    return Axis(tuple(positions), tuple(places), tuple(texts))
+
+
+def _ticks(span: Range) -> list[float]:
+    """Powers of ten, or the ends and three between them."""
+    if span.log:
+        first, last = math.ceil(math.log10(span.low)), math.floor(math.log10(span.high))
+        powers = [10.0**power for power in range(first, last + 1, max(1, (last - first) // 4))]
+        return [int(p) if span.integer else p for p in powers] or [span.low, span.high]
+    if span.integer:
+        step = max(1, math.ceil((span.high - span.low) / 5))
+        return list(range(int(span.low), int(span.high) + 1, step))
+    return [float(f"{span.low + (span.high - span.low) * i / 4:.3g}") for i in range(5)]
+
+
+def shortened(text: str, most: int = 24) -> str:
+    """Short enough for an axis, and escaped: plotly reads tags in its texts."""
+    return escape(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+def apart(numbers: Sequence[int], positions: Sequence[float]) -> list[float]:
+    """Positions of marks that would lie on each other, moved by up to 0.18 to either side."""
+    moves = ((number * GOLDEN % 1 - 0.5) * 0.36 for number in numbers)
+    return [at + move for at, move in zip(positions, moves, strict=True)]
+
+
+def spread(found: Sequence[T], most: int) -> list[T]:
+    """At most so many, evenly over the whole sequence, the first and the last among them."""
+    if len(found) <= most:
+        return list(found)
+    if most < 2:
+        return list(found[:most])
+    return [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
+
+
+def in_view(
+    values: Sequence[float], direction: str, share: float = 0.1
+) -> tuple[float, float] | None:
+    """Where to look: from the best value to the one that leaves out the worst ``share``.
+
+    None where there are fewer than five values, or all of them fit well: an axis is cut only
+    where the worst ones would press the others together.
+    """
+    if len(values) < 5:
+        return None
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    cut = int(len(ordered) * share)
+    low_kept, high_kept = ordered[cut], ordered[-1 - cut]
+    if better(high, low, direction):
+        high_kept = high
+    else:
+        low_kept = low
+    pad = 0.08 * ((high_kept - low_kept) or abs(high_kept) or 1.0)
+    if high_kept - low_kept > 0.5 * (high - low):
+        return None
+    return low_kept - pad, high_kept + pad
+
+
+# The look of every figure: colours that read on light and dark, no background of their own.
+
+
+COMPLETE, BEST, PRUNED, FAILED, FADED = "#2f7fc1", "#d9691e", "#8f96a3", "#b0489b", "#7d8590"
+SHADES = ((0.0, "#b9bec8"), (0.5, "#6fa3d0"), (1.0, "#d9691e"))
+"""From the worst to the best value."""
+LETTERS = 48
+"""Of an axis' title at most."""
+CLEAR = "rgba(0,0,0,0)"
+
+
+def blank(x: str, y: str, height: int = 380) -> go.Figure:
+    """An empty figure with titled axes, whose titles are text and no tags.
+
+    Plotly's own template would be 6 kB in each figure.
+    """
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 60, "r": 16, "t": 24, "b": 48},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        hovermode="closest",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+    )
+    grid = {"gridcolor": "rgba(128,136,150,.25)", "zeroline": False, "automargin": True}
+    figure.update_xaxes(title={"text": shortened(x, LETTERS)}, **grid)
+    figure.update_yaxes(title={"text": shortened(y, LETTERS), "standoff": 8}, **grid)
+    return figure
+
+
+# How the search went: trials, the best so far, learning curves, and where the time went.
+
 
 CURVES, POINTS = 200, 60
 """Learning curves at most, and epochs of each."""
@@ -168,3 +342,206 @@ def time_spent(facts: Facts) -> go.Figure:
                 hovertemplate=f"{state}: %{{x:.1f}} s<extra></extra>",
             )
     return figure.update_layout(barmode="stack", height=180).update_yaxes(visible=False)
+
+
+# What techniques contribute, and how the confirmed configurations compare.
+
+
+VIEWS = {
+    "off": ("switched off alone", COMPLETE),
+    "on": ("switched on alone", BEST),
+    "path": ("on the path from the baseline", PRUNED),
+}
+
+
+def ablation(facts: Facts) -> go.Figure:
+    """Each technique's gain with its interval, in each view; only where `ablate` has run."""
+    effects = facts.answers.ablation.effects if facts.answers.ablation else ()
+    names = list(dict.fromkeys(effect.technique for effect in effects))
+    figure = blank(f"gain in {facts.metric}", "", _height(len(names), 54))
+    for view, (title, colour) in VIEWS.items():
+        mine = [e for e in effects if e.view == view]
+        if mine:
+            figure.add_scatter(
+                x=[e.difference.mean for e in mine],
+                y=[names.index(e.technique) + 0.2 * (list(VIEWS).index(view) - 1) for e in mine],
+                error_x=_bars([e.difference for e in mine]),
+                mode="markers",
+                name=title,
+                marker={"color": colour, "size": 9},
+            )
+    return _named(figure, names)
+
+
+def mains(facts: Facts) -> go.Figure:
+    """Raw main effects with their intervals."""
+    mine = [e for e in facts.pooled.effects if e.gain is not None]
+    figure = blank(f"gain in {facts.metric}", "", _height(len(mine)))
+    figure.add_scatter(
+        x=[e.gain for e in mine],
+        y=list(range(len(mine))),
+        error_x={
+            "type": "data",
+            "array": [0 if e.high is None else e.high - (e.gain or 0) for e in mine],
+            "arrayminus": [0 if e.low is None else (e.gain or 0) - e.low for e in mine],
+        },
+        mode="markers",
+        marker={"color": COMPLETE, "size": 9},
+        hovertemplate="%{x:+.4g}<extra></extra>",
+    )
+    return _named(figure, [e.technique for e in mine])
+
+
+def importance(facts: Facts) -> go.Figure:
+    """Importances by PED-ANOVA, the largest on top."""
+    shares = list(facts.pooled.importances.items())[:20]
+    figure = blank("share", "", _height(len(shares), 26))
+    figure.add_bar(
+        x=[share for _, share in shares],
+        y=list(range(len(shares))),
+        orientation="h",
+        marker={"color": COMPLETE},
+        hovertemplate="%{x:.1%}<extra></extra>",
+    )
+    figure.update_xaxes(tickformat=".0%")
+    return _named(figure, [name for name, _ in shares], zero=False)
+
+
+def confirmed(facts: Facts) -> go.Figure:
+    """Every seed's value and the mean with its interval; only where `confirm` has run."""
+    rows = facts.answers.confirmation.rows if facts.answers.confirmation else ()
+    names = [row.label for row in rows]
+    figure = blank(facts.metric, "", _height(len(names), 54))
+    for split, colour, shift in (("validation", FADED, 0.15), ("test", BEST, -0.15)):
+        placed = [
+            (i - shift, estimate)
+            for i, row in enumerate(rows)
+            if (estimate := row.test if split == "test" else row.validation) is not None
+        ]
+        if placed:
+            _estimates(figure, f"{split} split", colour, placed)
+    return _named(figure, names, zero=False)
+
+
+def _estimates(
+    figure: go.Figure, name: str, colour: str, placed: list[tuple[float, Estimate]]
+) -> None:
+    """Faint dots for the seeds, a diamond with an interval for each mean."""
+    seeds = [(value, at, n) for at, each in placed for n, value in enumerate(each.values)]
+    moved = apart([n for _, _, n in seeds], [0.0] * len(seeds))
+    figure.add_scatter(
+        x=[value for value, _, _ in seeds],
+        y=[at + 0.3 * move for (_, at, _), move in zip(seeds, moved, strict=True)],
+        mode="markers",
+        marker={"color": colour, "opacity": 0.4, "size": 6},
+        showlegend=False,
+        hovertemplate="%{x:.4g}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[each.mean for _, each in placed],
+        y=[at for at, _ in placed],
+        error_x=_bars([each for _, each in placed]),
+        mode="markers",
+        name=name,
+        marker={"color": colour, "size": 10, "symbol": "diamond"},
+    )
+
+
+def _bars(estimates: list[Estimate]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "array": [each.high - each.mean for each in estimates],
+        "arrayminus": [each.mean - each.low for each in estimates],
+    }
+
+
+def _named(figure: go.Figure, names: list[str], zero: bool = True) -> go.Figure:
+    """Names down the side, the first on top; a line where nothing is gained."""
+    if zero:
+        figure.add_vline(x=0, line={"color": FADED, "width": 1.5})
+    texts = [shortened(name) for name in names]
+    places = list(range(len(names)))
+    return figure.update_yaxes(
+        tickvals=places, ticktext=texts, range=[len(names) - 0.4, -0.6], showgrid=False
+    )
+
+
+def _height(rows: int, each: int = 36) -> int:
+    return 110 + each * max(rows, 1)
+
+
+# The winner on the test rows: confusion, calibration, residuals; where `confirm` kept them.
+
+
+NUMBERED = 15
+"""Classes up to which the cells show their counts."""
+
+
+def confusion(facts: Facts) -> go.Figure:
+    """Share of each actual class by what was predicted; the counts in the cells."""
+    found = _of(facts)
+    counts = np.array(found.confusion, float).reshape(len(found.confusion), -1)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = len(found.classes)
+    figure = blank("predicted", "actual", height=min(720, 190 + 30 * size))
+    names, places = [shortened(name, 16) for name in found.classes], list(range(size))
+    figure.add_heatmap(
+        z=np.round(shares, 4).astype("f4"),
+        text=[[str(int(n)) if n else "" for n in row] for row in counts],
+        texttemplate="%{text}" if size <= NUMBERED else "",
+        colorscale=[[0.0, "rgba(47,127,193,0.04)"], [1.0, COMPLETE]],
+        zmin=0,
+        zmax=1,
+        colorbar={"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        hovertemplate="actual %{y}, predicted %{x}: %{text} (%{z:.1%})<extra></extra>",
+    )
+    figure.update_xaxes(tickvals=places, ticktext=names, showgrid=False)
+    return figure.update_yaxes(
+        tickvals=places, ticktext=names, showgrid=False, autorange="reversed"
+    )
+
+
+def calibration(facts: Facts) -> go.Figure:
+    """Observed accuracy over the predicted probability."""
+    bins = _of(facts).calibration
+    most = max((count for count, _, _ in bins), default=1)
+    figure = blank("predicted probability", "observed accuracy")
+    _diagonal(figure, 0.0, 1.0, "perfectly calibrated")
+    figure.add_scatter(
+        x=[sure for _, sure, _ in bins],
+        y=[right for _, _, right in bins],
+        customdata=[count for count, _, _ in bins],
+        mode="lines+markers",
+        name="test rows",
+        line={"color": BEST},
+        marker={"size": [6 + 14 * math.sqrt(count / most) for count, _, _ in bins]},
+        hovertemplate="%{customdata} rows: predicted %{x:.1%}, observed %{y:.1%}<extra></extra>",
+    )
+    return figure.update_layout(xaxis_range=[0, 1.03], yaxis_range=[-0.03, 1.05])
+
+
+def residuals(facts: Facts) -> go.Figure:
+    """Actual less predicted value over the predicted one, with the line on which it is 0."""
+    found = _of(facts)
+    figure = blank("predicted", "residual (actual − predicted)")
+    figure.add_hline(y=0, line={"color": FADED, "dash": "dash", "width": 1.5})
+    figure.add_scatter(
+        x=np.array(found.predicted, "f4"),
+        y=np.array(found.residuals, "f4"),
+        mode="markers",
+        name="test rows",
+        marker={"color": COMPLETE, "opacity": 0.45, "size": 6},
+        hovertemplate="predicted %{x:.4g}, residual %{y:.4g}<extra></extra>",
+    )
+    return figure
+
+
+def _diagonal(figure: go.Figure, low: float, high: float, name: str) -> None:
+    line = {"color": FADED, "dash": "dash", "width": 1.5}
+    figure.add_scatter(
+        x=[low, high], y=[low, high], mode="lines", name=name, line=line, hoverinfo="skip"
+    )
+
+
+def _of(facts: Facts) -> Outcome:
+    return facts.answers.outcome or Outcome(0)

@@ -1,31 +1,67 @@
-"""A report as an object: words, figures, tables, and the three ways to write it down."""
+"""A report as an object, and what Python calls for one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
+
 from tuner.errors import UsageError, nearest
-from tuner.reports.document import document
-from tuner.reports.draw import draw
+from tuner.reports import figures, space_figures
+from tuner.reports.compare import Comparison, compare_studies
 from tuner.reports.facts import Facts, read_facts
-from tuner.reports.frames import trials_frame
-from tuner.reports.html import page
-from tuner.reports.markdown import markdown
+from tuner.reports.figures import trials_frame
 from tuner.reports.parts import Chart, Section
+from tuner.reports.render import document, finite, markdown, page, write
 from tuner.reports.sections import sections
 from tuner.reports.verdict import verdict
-from tuner.reports.write import finite, write
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
 
+    from tuner.results.best import Recommendation
+    from tuner.run.options import RunOptions
     from tuner.storage import Storage
     from tuner.study import Study
+
+
+# The figures of a report by their names.
+
+
+SLICE = "slice-"
+FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
+    "history": figures.history,
+    "seconds": figures.over_seconds,
+    "curves": figures.curves,
+    "time": figures.time_spent,
+    "parallel": space_figures.parallel,
+    "mains": figures.mains,
+    "importances": figures.importance,
+    "confirmed": figures.confirmed,
+    "ablation": figures.ablation,
+    "confusion": figures.confusion,
+    "calibration": figures.calibration,
+    "residuals": figures.residuals,
+}
+
+
+def draw(facts: Facts, names: Sequence[str]) -> dict[str, go.Figure]:
+    """Those of these names; a slice's is ``slice-`` and its parameter's."""
+    nodes = {SLICE + node.name: node for node in facts.searched}
+    return {
+        name: space_figures.slice_of(facts, nodes[name]) if name in nodes else FIGURES[name](facts)
+        for name in names
+    }
+
+
+# A report as an object: words, figures, tables, and the three ways to write it down.
+
 
 FORMATS = ("html", "md", "json")
 _ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
@@ -133,3 +169,71 @@ def build(storage: Storage, study: Study, study_id: int, option: str = "") -> Re
 def report_of(facts: Facts) -> Report:
     study = facts.study.name
     return Report(study, facts.metric, facts.direction, verdict(facts), sections(facts), facts)
+
+
+# What Python calls: a study by its name or as an object, in the database of the options.
+
+
+DEFAULT_STORAGE = "sqlite:///tuner.db"
+
+
+def report(study: str | Study, options: RunOptions) -> Report:
+    """Reads a study from the database; nothing is trained and no test row is read.
+
+    Args:
+        study: its name, or itself.
+        options: of which only ``storage`` is used.
+
+    Raises:
+        StorageError: there is no such database.
+        UsageError: it holds no such study, or one without a trial.
+    """
+    from tuner.storage import opened, redact
+
+    storage = opened(options.storage)
+    url = options.storage
+    option = "" if url == DEFAULT_STORAGE else f"--storage {quote(redact(url))}"
+    return build(storage, *stored(storage, study), option)
+
+
+def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
+    """Studies of one database side by side.
+
+    Raises:
+        StorageError, UsageError: as ``report`` does; also for fewer than two studies.
+    """
+    from tuner.storage import opened
+
+    storage = opened(options.storage)
+    return compare_studies(storage, [stored(storage, study) for study in studies])
+
+
+def best(study: str | Study, options: RunOptions) -> Recommendation:
+    """The configuration to take: the winner of ``confirm``, else the best of the search.
+
+    Raises:
+        StorageError, UsageError: as ``report`` does; also where no trial is complete.
+    """
+    from tuner.results.best import recommended
+    from tuner.storage import opened
+    from tuner.study.trials import nothing_complete
+
+    storage = opened(options.storage)
+    known, study_id = stored(storage, study)
+    found = recommended(storage, known, study_id)
+    if found is None:
+        trials = storage.get_all_trials(study_id, deepcopy=False)
+        raise nothing_complete(known, trials, storage.progress(study_id).budget)
+    return found
+
+
+def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:
+    """A study as the database has it, and its id; UsageError with the known ones."""
+    from tuner.run.prepare import stored_studies, stored_study
+
+    name = study if isinstance(study, str) else study.name
+    known = stored_studies(storage)
+    if name not in known:
+        hint = nearest(name, known) if known else "it holds none: tuner.optimize(…)"
+        raise UsageError(f"the database holds no study {name!r}", hint=hint)
+    return stored_study(storage, name)

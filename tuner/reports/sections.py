@@ -2,21 +2,183 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import fmean, median, pstdev
 
-from tuner.reports.axes import spread
-from tuner.reports.contributions import contributions
-from tuner.reports.facts import Entry, Facts
-from tuner.reports.figures import CURVED, MARKED, best_so_far
-from tuner.reports.held_out import held_out
-from tuner.reports.make import make
+from tuner.reports.facts import Entry, Facts, Outcome
+from tuner.reports.figures import CURVED, MARKED, VIEWS, best_so_far, spread
 from tuner.reports.parts import Chart, Grid, Part, Section, Words
+from tuner.reports.reproduce import make
 from tuner.reports.space_figures import MOST_SLICES, best_regions, ranked
 from tuner.reports.time_spent import ended_in_order, time_spent
 from tuner.reports.verdict import failures, verdict
-from tuner.views.answers import interval, seeds_of
-from tuner.views.format import difference, number, several
+from tuner.results.pooled import METHOD, MainEffect
+from tuner.show.answers import interval, seeds_of, unfinished
+from tuner.show.text import difference, number, several
+
+# What is known of the test split: only what `confirm` has stored, never read here.
+
+
+def held_out(facts: Facts) -> tuple[Part, ...]:
+    """The numbers of `confirm`, or which command gives them."""
+    found = facts.answers.confirmation
+    if facts.own:
+        return (Words("The objective is your own: tuner knows of no test rows."),)
+    if found is None or all(row.test is None for row in found.rows):
+        text = (
+            "Nothing has been measured on the test rows yet, and a report does not read them: "
+            f"`{facts.command('confirm')}` measures the best few and the baseline on them."
+        )
+        return (Words(text),)
+    rows = tuple(
+        (row.label, interval(row.test), ", ".join(f"{v:.4g}" for v in row.test.values))
+        for row in found.rows
+        if row.test is not None
+    )
+    columns = ("configuration", "mean and 95% interval", "each seed")
+    grid = Grid(f"{facts.metric} on the test split", columns, rows)
+    outcome = facts.answers.outcome
+    if outcome is None:
+        return grid, Words("These trainings did not store their predictions on the test rows.")
+    return grid, *_pictures(outcome, found.winner.label)
+
+
+def _pictures(found: Outcome, winner: str) -> tuple[Part, ...]:
+    """Confusion and calibration of classes, or residuals of values."""
+    whose = f"{winner}, {several(found.seeds, 'seed')} together"
+    parts: list[Part] = []
+    if found.confusion:
+        caption = f"Confusion on the test rows: {whose}. Colours are shares of a row."
+        parts.append(Chart("confusion", caption, _worst(found)))
+    if found.calibration:
+        error = f"{found.calibration_error:.1%}"
+        caption = (
+            "Calibration on the test rows: observed accuracy over predicted probability; "
+            f"the expected calibration error is {error}. Larger marks are more rows."
+        )
+        parts.append(Chart("calibration", caption, f"of {whose}"))
+    if found.actual:
+        mean, deviation = fmean(found.residuals), pstdev(found.residuals)
+        about = f"residuals have mean {number(mean)} and deviation {number(deviation)}"
+        caption = f"Residuals on the test rows by predicted value: {whose}; {about}."
+        parts.append(Chart("residuals", caption, about))
+    return tuple(parts)
+
+
+def _worst(found: Outcome) -> str:
+    """The most frequent confusion in words."""
+    cells = [
+        (count, i, j)
+        for i, row in enumerate(found.confusion)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    if not cells:
+        return "Every row is right."
+    count, i, j = max(cells)
+    names = found.classes
+    return f"Most frequent error: {names[i]} predicted as {names[j]}, {several(count, 'time')}."
+
+
+# What each technique contributes: by experiment, and by what the search saw.
+
+
+def contributions(facts: Facts) -> tuple[Part, ...]:
+    """The ablation, then raw main effects and importances, each marked as what it is."""
+    effects = facts.pooled.effects
+    parts: list[Part] = list(_ablation(facts))
+    if not effects:
+        parts.append(Words("The study searches no technique, so there is none to compare."))
+    elif not any(each.with_it or each.without for each in effects):
+        parts.append(Words("No complete trial has a technique on or off yet."))
+    else:
+        parts += _mains(facts, effects)
+    if facts.pooled.importances:
+        parts += _importances(facts)
+    return tuple(parts)
+
+
+def _ablation(facts: Facts) -> tuple[Part, ...]:
+    found = facts.answers.ablation
+    if found is None:
+        if not facts.techniques:
+            return ()
+        command = facts.command("ablate")
+        text = "No experiment has switched techniques off one by one yet: "
+        return (Words(f"{text}`{command}` does. What follows is from the search alone."),)
+    rows = tuple(
+        (
+            effect.technique,
+            VIEWS.get(effect.view, (effect.view, ""))[0],
+            difference(effect.difference.mean, 0.0),
+            _interval(effect.difference.low, effect.difference.high),
+            str(len(effect.difference.values)),
+        )
+        for effect in found.effects
+    )
+    left = unfinished(found, facts.option)
+    more = (Words(f"The experiment is {left}."),) if left else ()
+    if not rows:
+        return more
+    columns = ("technique", "experiment", "gain", "95% interval", "seeds")
+    return (
+        *more,
+        *(Words(effect.words) for effect in found.effects if effect.view == "off"),
+        Chart("ablation", "By experiment, over seeds, with 95% intervals.", "see the table"),
+        Grid(f"Gain in {facts.metric} over seeds", columns, rows, first_number=2),
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else difference(value, 0.0)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    """One seed, or one trial, has none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "–"
+    return f"{_signed(low)} to {_signed(high)}"
+
+
+def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
+    rows = tuple(
+        (
+            each.technique,
+            f"{number(each.on)} ({each.with_it:,})",
+            f"{number(each.off)} ({each.without:,})",
+            _signed(each.gain),
+            _interval(each.low, each.high),
+        )
+        for each in effects
+    )
+    text = (
+        "Main effects in the search: the mean of the complete trials with a technique against "
+        "those without it. The sampler chose these trials, everything else varies between "
+        "them, and pruned trials are left out: a hint, no proof."
+    )
+    columns = ("technique", "on (trials)", "off (trials)", "gain", "95% interval")
+    grid = Grid(f"Main effects on {facts.metric}; positive is better", columns, rows)
+    if not any(each.gain is not None for each in effects):
+        return [Words(text), grid]
+    return [Words(text), Chart("mains", "Main effects in the search.", "see the table"), grid]
+
+
+def _importances(facts: Facts) -> list[Part]:
+    rows = tuple((name, f"{share:.1%}") for name, share in facts.pooled.importances.items())
+    text = (
+        f"Importances by {METHOD}, which Optuna computes from the complete trials of the search: "
+        "how much each parameter explains of the difference between good trials and the rest, "
+        "not in which direction. A parameter that only some trials have is judged among those "
+        "(conditional PED-ANOVA); name.on is a switch."
+    )
+    caption = f"Importances ({METHOD})"
+    chart = Chart("importances", f"{caption}, from the search.", "see the table")
+    return [Words(text), chart, Grid(caption, ("parameter", "share"), rows, folded=True)]
+
+
+# The sections of a report, in the order in which they are read.
+
 
 MOST_EPOCHS = 20
 """Rows of the table of learning curves."""

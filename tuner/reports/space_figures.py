@@ -10,10 +10,21 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from tuner.reports.axes import DRAWN, apart, axis, in_view, shortened, spread
 from tuner.reports.facts import Entry, Facts
+from tuner.reports.figures import (
+    BEST,
+    COMPLETE,
+    DRAWN,
+    PRUNED,
+    SHADES,
+    apart,
+    axis,
+    blank,
+    in_view,
+    shortened,
+    spread,
+)
 from tuner.reports.parts import Grid
-from tuner.reports.style import BEST, COMPLETE, PRUNED, SHADES, blank
 from tuner.space import Node, format_value
 
 MOST_AXES, MOST_SLICES = 12, 24

@@ -12,7 +12,7 @@ from statistics import median
 
 from tuner.reports.facts import INTERRUPTED, Entry, Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
-from tuner.views.format import duration, several
+from tuner.show.text import duration, several
 
 ENDED = ("complete", "pruned", "failed")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tuner.answers.estimate import of_differences, over_seeds
 from tuner.metrics import limits
-from tuner.reports.answers import Confirmation, Estimate, tested
-from tuner.reports.facts import Entry, Facts
+from tuner.reports.facts import Entry, Facts, tested
+from tuner.results.confirm import Confirmation
+from tuner.results.estimate import Estimate, of_differences, over_seeds
+from tuner.show.answers import interval, unfinished
+from tuner.show.text import difference, number, several
 from tuner.space import format_value
 from tuner.storage.studies import ADOPTED
 from tuner.study.trials import left_out_words
-from tuner.views.answers import interval, unfinished
-from tuner.views.format import difference, number, several
 
 
 def verdict(facts: Facts) -> tuple[str, ...]:

@@ -13,17 +13,18 @@ from types import FrameType
 
 import torch
 
-from tuner.allowed import allowing, of_person
+from tuner.imports import allowing, of_person
 from tuner.run.options import RunOptions
-from tuner.run.places import Crew, Order, Place, Say, place_of
+from tuner.run.places import place_of
+from tuner.run.pool import Crew, Order, Place, Say
 from tuner.run.prepare import find_study, join, prepared, remembered
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
+from tuner.show.snapshot import Snapshot, snapshot
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
-from tuner.views.snapshot import Snapshot, snapshot
-from tuner.worker import AnyJob
+from tuner.worker.job import AnyJob
 from tuner.worker.loop import deleted
 
 WATCH_SECONDS = 0.5

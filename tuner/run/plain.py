@@ -9,14 +9,14 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from tuner.allowed import allowing, of_person
 from tuner.data.spec import DIVISIONS
 from tuner.errors import UsageError
+from tuner.imports import allowing, of_person
 from tuner.run.prepare import DATA, load_job
 from tuner.study import Study
 from tuner.study import load as load_study
 from tuner.training.folds import training
-from tuner.training.own import check_batches
+from tuner.training.trainer import check_batches
 from tuner.worker.job import DIVISION, Job, check_rows
 
 

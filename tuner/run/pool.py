@@ -8,18 +8,136 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import MappingProxyType
+from typing import Protocol
 
-from tuner.run.process import signals_held_back
-from tuner.run.toll import Toll
+from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.imports import allowed
+from tuner.run.options import RunOptions, worker_devices
+from tuner.run.process import deadline_of, run_worker, signals_held_back, tell_over
+from tuner.worker.job import AnyJob
 from tuner.worker.overdue import Begun, Term
+
+# What the workers of a run said, and how many of them died.
+
+
+DEATHS = 5
+"""So many deaths per worker, and no trial that ended in between, end the run."""
+
+
+class Toll:
+    """Counts deaths, adds up times, and keeps the first error.
+
+    Args:
+        workers: how many there are.
+
+    Attributes:
+        spent: seconds of the workers that ended, by what they went into.
+        error: what a worker could not deal with.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self.error: TunerError | None = None
+        self._deaths, self._most = 0, DEATHS * workers
+
+    def hear(self, said: TunerError | Mapping[str, float]) -> None:
+        """An error, or where a worker's time went."""
+        if isinstance(said, TunerError):
+            self.error = self.error or said
+            return
+        for name, seconds in said.items():
+            self.spent[name] += seconds
+
+    def died(self, how: str) -> None:
+        """A worker is to be replaced.
+
+        Raises:
+            TrainingError: too many died.
+        """
+        self._deaths += 1
+        if self._deaths > self._most:
+            raise TrainingError(
+                f"workers died {self._deaths} times and no trial ended, the last with {how}",
+                hint="is there enough memory? try fewer --workers",
+            )
+
+    def forgive(self) -> None:
+        """A trial ended: whatever kills workers, the study gets on."""
+        self._deaths = 0
+
+    def check(self) -> None:
+        """Raises the first error, if there is one."""
+        if self.error is not None:
+            raise self.error
+
+
+# What a place for workers is, and the workers that were started there.
+
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What workers are to do.
+
+    Args:
+        url: the database.
+        job: the study, in that database.
+        seconds: after which they leave; none is never.
+        most: more of them would have nothing to do.
+        alive: whether a worker is alive, by what the database knows.
+    """
+
+    url: str
+    job: AnyJob
+    seconds: float | None
+    most: int
+    alive: Callable[[], bool]
+
+
+class Crew(Protocol):
+    """Workers that were started; one that dies is replaced."""
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """Seconds of the workers that ended, by what they went into."""
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until a worker ends or the time is over; whether any is still running.
+
+        Raises:
+            TunerError: what a worker could not deal with, or too many died.
+        """
+
+    def progressed(self) -> None:
+        """A trial ended."""
+
+    def met(self) -> None:
+        """The study needs no more trials."""
+
+    def leave(self) -> None:
+        """Asks all workers to give their trials back and leave, and waits for them."""
+
+
+class Place(Protocol):
+    """Where workers can be started."""
+
+    def start(self, order: Order) -> Crew:
+        """Starts workers; what they are asked for, and no more than have something to do."""
+
+
+# Worker processes on this machine: started, replaced when they die, asked to leave.
+
 
 LEAVE_SECONDS = 10.0
 
@@ -182,3 +300,43 @@ class Pool:
                 if child.process.is_alive():
                     child.process.kill()
                     child.process.join()
+
+
+# Workers that are processes of this machine.
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine.
+
+    Args:
+        devices: of each worker.
+        artifacts: where the best trials' files go, as in ``RunOptions``.
+    """
+
+    devices: tuple[str, ...]
+    artifacts: str | None = None
+
+    def start(self, order: Order) -> Pool:
+        deadline = deadline_of(order.seconds)
+        arguments = order.url, order.job, deadline, allowed()
+        main = partial(run_worker, *arguments, artifacts=self.artifacts)
+        return Pool(main, self.devices[: order.most], over=partial(tell_over, order.url))
+
+
+@contextmanager
+def here(options: RunOptions, address: str, say: Say) -> Iterator[Here]:
+    """This machine, for the options' workers.
+
+    Raises:
+        UsageError: devices or numbers that cannot be, or something that is said to an engine.
+    """
+    if address:
+        raise UsageError("has no address", where="--on here", hint="ray:ADDRESS has one")
+    if options.gpus_per_worker:
+        raise UsageError(
+            "is for an engine that places workers",
+            where="--gpus-per-worker",
+            hint="--on ray; here a worker takes the GPU that --device names",
+        )
+    yield Here(tuple(worker_devices(options)), options.artifacts)

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tuner.allowed import allowing, of_person
 from tuner.data import load as load_data
 from tuner.data.spec import DIVISIONS
 from tuner.errors import StudyFileError, UsageError, nearest
+from tuner.imports import allowing, of_person
 from tuner.storage import Storage, open_existing, open_storage, studies
 from tuner.study import Study, parse
 from tuner.study import load as load_study
+from tuner.study.factories import resolved
 from tuner.study.files import find, local, shipped
-from tuner.study.fingerprint import canonical, changed_keys, fingerprint
 from tuner.study.objective import ObjectiveStudy
-from tuner.study.private import resolved
-from tuner.training.own import check_batches, check_factories
+from tuner.study.record import canonical, changed_keys, fingerprint
+from tuner.training.trainer import check_batches, check_factories
 from tuner.worker.job import DIVISION, AnyJob, Job, ObjectiveJob, check_rows
 
 SPEC, FINGERPRINT, DATA, ADOPTED = (

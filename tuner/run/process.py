@@ -19,16 +19,16 @@ from pathlib import Path
 import optuna
 import torch
 
-from tuner.allowed import Allowed, allowing
 from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.imports import Allowed, allowing
 from tuner.logs import gather, note
 from tuner.run.publish import Publisher
 from tuner.storage import artifact_store, open_storage
 from tuner.storage.lease import LEASE_SECONDS
-from tuner.worker import AnyJob, Worker
+from tuner.worker.job import AnyJob
+from tuner.worker.loop import Worker
 from tuner.worker.overdue import Begun, tell_overdue
-from tuner.worker.patience import Patience
-from tuner.worker.signals import Leaving, StopRequested
+from tuner.worker.signals import Leaving, Patience, StopRequested
 
 Spent = dict[str, float]
 """Seconds by what they went into."""

@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuner.answers.confirm import read
-from tuner.answers.replicas import what_of
 from tuner.errors import MissingError
 from tuner.logs import tell
+from tuner.results.confirm import read
+from tuner.results.replicas import what_of
+from tuner.show.answers import unfinished
+from tuner.show.note import note, note_of_replicas
+from tuner.show.snapshot import Snapshot, snapshot
 from tuner.storage import Artifacts, OutageError, Storage, artifact_store
+from tuner.storage.artifacts import tidy
 from tuner.storage.notes import save, stamp, turn
 from tuner.storage.studies import REPLICATES
-from tuner.storage.tidying import tidy
 from tuner.study import Study
-from tuner.views.answers import unfinished
-from tuner.views.note import note, note_of_replicas
-from tuner.views.snapshot import Snapshot, snapshot
-from tuner.worker import AnyJob
+from tuner.worker.job import AnyJob
 from tuner.worker.keep import KEEP, WEIGHTS
 
 SECONDS, LONGEST_SECONDS = 30.0, 240.0

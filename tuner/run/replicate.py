@@ -8,24 +8,23 @@ from functools import partial
 
 from optuna.trial import FrozenTrial
 
-from tuner.allowed import allowing, of_person
-from tuner.answers import ablate as taking_apart
-from tuner.answers import confirm as confirming
-from tuner.answers.ablate import PATH, VIEWS, Ablation
-from tuner.answers.confirm import Confirmation, candidates
-from tuner.answers.mixture import Mixture, mixture
-from tuner.answers.replicas import Replica, enqueue, results
 from tuner.errors import TrainingError, UsageError, nearest
+from tuner.imports import allowing, of_person
+from tuner.results import ablate as taking_apart
+from tuner.results import confirm as confirming
+from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
+from tuner.results.confirm import Confirmation, candidates
+from tuner.results.replicas import Replica, enqueue, results
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.prepare import kept, load_job, stored_study
 from tuner.run.publish import Publisher
+from tuner.show.snapshot import Snapshot
 from tuner.storage import Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
-from tuner.views.snapshot import Snapshot
-from tuner.worker import Job
+from tuner.worker.job import Job
 
 Watch = Callable[[Snapshot], None]
 

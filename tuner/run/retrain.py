@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial
+from optuna import TrialPruned
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from tuner.allowed import allowing, of_person
 from tuner.errors import UsageError
-from tuner.run.again import call_again
+from tuner.imports import allowing, of_person
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import RESULT, Own
-from tuner.training.threads import one_thread
-from tuner.worker import Job
-from tuner.worker.building import build_trainer
-from tuner.worker.facts import amount
+from tuner.training.trainer import one_thread
+from tuner.worker.job import Job, build_trainer
+from tuner.worker.objective import one_number
+from tuner.worker.run import amount
+
+# A finished trial of somebody's own objective, called once more with the same parameters.
+
+
+class Alone:
+    """The study of a trial that is run by itself."""
+
+    def stop(self) -> None:
+        """Nothing would come after it."""
+
+
+class Again(FixedTrial):
+    """Suggests what a finished trial had, notes what is reported, and ends where that one did."""
+
+    def __init__(self, trial: FrozenTrial) -> None:
+        super().__init__(trial.params, trial.number)
+        if "seed" in trial.user_attrs:
+            self.set_user_attr("seed", trial.user_attrs["seed"])
+        pruned = trial.state == TrialState.PRUNED
+        self._last = max(trial.intermediate_values, default=math.inf) if pruned else math.inf
+        self.reports: dict[int, float] = {}
+
+    @property
+    def study(self) -> Alone:
+        """What an objective may ask its study for: to stop, which is nothing to one trial."""
+        return Alone()
+
+    def report(self, value: float, step: int) -> None:
+        self.reports.setdefault(int(step), float(value))
+        if step >= self._last:
+            raise TrialPruned
+
+
+def call_again(study: ObjectiveStudy, trial: FrozenTrial) -> tuple[float, dict[int, float]]:
+    """What the objective returns and reports now; of a pruned trial, the last report.
+
+    Raises:
+        TrainingError: it returns no number.
+        Exception: whatever it raises.
+    """
+    again = Again(trial)
+    try:
+        value = one_number(study.function()(again), study.objective)
+    except TrialPruned:
+        value = again.reports[max(again.reports)] if again.reports else math.nan
+    return value, again.reports
+
+
+# One trial again, from the database alone.
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,183 @@
-"""A worker for every open study of a database."""
+"""Workers for every open study of a database: one, or several that share what they read."""
 
 from __future__ import annotations
 
+import json
 import signal
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
 
-from tuner.allowed import allowing, of_operator
-from tuner.errors import TerminatedError
+import torch
+
+from tuner.errors import MissingError, StorageError, TerminatedError, TrainingError, TunerError
+from tuner.imports import Allowed, allowing, of_operator
 from tuner.run.options import devices
-from tuner.run.prepare import prepared
-from tuner.run.process import open_worker
-from tuner.run.service import Read, Service
+from tuner.run.pool import Pool
+from tuner.run.prepare import SPEC, kept, prepared, stored_study
+from tuner.run.process import child_leaving, open_worker, tell_over, telling
+from tuner.storage import PAUSED, OpenStudy, OutageError, Progress, Storage, open_storage
+from tuner.study import Study, parse
+from tuner.study.record import fingerprint
+from tuner.worker.job import AnyJob
+from tuner.worker.loop import Bench, Worker, deleted
 from tuner.worker.overdue import Begun
 from tuner.worker.signals import Leaving, StopRequested
+
+# The loop of a worker that serves studies: which one next, and when nothing is left to do.
+
+
+POLL_SECONDS = 1.0
+Read = Callable[[Study, int], AnyJob]
+Key = tuple[int, str, str | None]
+
+
+def _key(study: OpenStudy) -> Key:
+    """SQLite gives a deleted study's number to the next one, and a name may be taken anew."""
+    return study.study_id, study.name, study.fingerprint
+
+
+class Service:
+    """One worker and the studies that it serves.
+
+    Args:
+        studies: names; empty is all.
+        read: makes a study's job, with its data.
+    """
+
+    def __init__(
+        self, worker: Worker, studies: Sequence[str], say: Callable[[str], None], read: Read
+    ) -> None:
+        self.worker, self.studies, self.say, self.read = worker, frozenset(studies), say, read
+        self.refused: set[str] = set()
+        self.benches: dict[Key, Bench | None] = {}
+        self.seen: list[OpenStudy] = []
+        self.idle: set[Key] = set()
+        self.seen_at = float("-inf")
+
+    def run(self, idle_exit: bool) -> None:
+        """Ends when it is time to leave, or with ``idle_exit`` when nothing is left to do.
+
+        Raises:
+            StopRequested: it is time to leave, and the database does not answer.
+            StorageError: the database cannot be used.
+            TrainingError: nothing is left that can be done here, but there is more to do.
+        """
+        while not self.worker.leaving():
+            left = self._left()
+            if any(self._step(study) for study in left if study.ready):
+                continue
+            usable = idle_exit and any(map(self._trains, left))
+            if idle_exit and not usable and not self._paused():
+                self._check_refused()
+                return
+            self._doze()
+
+    def _left(self) -> list[OpenStudy]:
+        """Open studies that need trials, the oldest first; read once a second, in one statement."""
+        if time.monotonic() - self.seen_at >= POLL_SECONDS:
+            found = self.worker.patiently(self.worker.storage.served)
+            self.seen = [each for each in found if not self.studies or each.name in self.studies]
+            self.seen_at = time.monotonic()
+            self.idle.clear()
+            self._let_go({_key(each) for each in found})
+        return self.seen
+
+    def _let_go(self, known: Set[Key]) -> None:
+        """Keeps nothing of studies that are done, closed, or deleted."""
+        for gone in self.benches.keys() - known:
+            bench = self.benches.pop(gone)
+            if bench is not None:
+                self.worker.milestones.finish(bench.job)
+            self.worker.storage.forget(gone[0])
+
+    def _step(self, study: OpenStudy) -> bool:
+        """Trains one trial; false if there is none, or this worker cannot train it."""
+        if self.worker.leaving() or _key(study) in self.idle or not self._usable(study):
+            return False
+        bench = self.benches[_key(study)]
+        assert bench is not None
+        try:
+            with deleted(study.name):
+                done = self.worker.step(bench)
+        except StorageError:
+            raise
+        except TunerError as error:
+            return self._refuse(study, error)
+        if not done:  # others took the last ones, until the next look says more
+            self.idle.add(_key(study))
+        return done
+
+    def _trains(self, study: OpenStudy) -> bool:
+        """Whether this worker may still train trials of it: not where all of a grid are tried."""
+        bench = self.benches[_key(study)] if self._usable(study) else None
+        return bench is not None and not self.worker.exhausted(bench)
+
+    def _usable(self, study: OpenStudy) -> bool:
+        """Whether this worker can train its trials."""
+        if _key(study) not in self.benches:
+            self.benches[_key(study)] = None
+            try:
+                with deleted(study.name):
+                    self.benches[_key(study)] = self._bench(study)
+            except StorageError:
+                raise
+            except TunerError as error:
+                self._refuse(study, error)
+        return self.benches[_key(study)] is not None
+
+    def _refuse(self, study: OpenStudy, error: TunerError) -> bool:
+        self.say(f"cannot serve {study.name}: {error}")
+        self.refused.add(study.name)
+        self.benches[_key(study)] = None
+        self.seen_at = float("-inf")  # it may be stopped or deleted
+        return False
+
+    def _bench(self, study: OpenStudy) -> Bench:
+        storage = self.worker.storage
+        found, study_id = self.worker.patiently(lambda: stored_study(storage, study.name))
+        job = self.read(found, study_id)
+        bench = self.worker.bench(self.worker.patiently(lambda: kept(storage, job)))
+        self.say(f"serving {study.name}")
+        self.refused.discard(study.name)
+        return bench
+
+    def _paused(self) -> bool:
+        """Whether a study that was named is to be gone on with."""
+        found = [self._progress(name) for name in self.studies]
+        return any(each.state == PAUSED and not each.met for each in found if each is not None)
+
+    def _check_refused(self) -> None:
+        """Whether somebody else finished or deleted what could not be served here."""
+        found = {name: self._progress(name) for name in sorted(self.refused)}
+        short = [name for name, each in found.items() if each is not None and not each.met]
+        if short:
+            raise TrainingError(
+                "needs more trials, which could not be trained here",
+                where=", ".join(short),
+                hint="the lines above that begin with `cannot serve` say why",
+            )
+
+    def _progress(self, name: str) -> Progress | None:
+        storage = self.worker.storage
+
+        def look() -> Progress | None:
+            with suppress(MissingError):  # nobody submitted it yet, or it is deleted
+                return storage.progress(storage.get_study_id_from_name(name))
+            return None
+
+        return self.worker.patiently(look)
+
+    def _doze(self) -> None:
+        until = time.monotonic() + POLL_SECONDS
+        while time.monotonic() < until and not self.worker.leaving():
+            time.sleep(0.1)
+
+
+# A worker for every open study of a database.
 
 
 def serve(
@@ -87,3 +251,174 @@ def serve_until(
     finally:
         worker.close()
         leaving.gone()
+
+
+# What the workers of one command share: data that their parent read before it forked them.
+
+
+RENEWED = 75
+"""The exit code of a worker that leaves to be forked anew."""
+ShelfKey = tuple[int, str, str]
+
+
+class RenewalError(Exception):
+    """A worker met a study that its parent had not read when it forked it."""
+
+
+class Shelf:
+    """The jobs of the open studies, filled by the parent, and inherited by its workers.
+
+    Where processes are not forked, torch shares the tensors.
+
+    Args:
+        url: the database.
+        studies: names; empty is all.
+    """
+
+    def __init__(self, url: str, studies: Sequence[str]) -> None:
+        self._url, self._studies = url, frozenset(studies)
+        self._jobs: dict[ShelfKey, AnyJob | TunerError] = {}
+
+    def fill(self) -> None:
+        """Read the open studies that are not here, and drop those that are open no more.
+
+        While the database does not answer all stays as it is: workers wait for it, and ask again.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        with suppress(OutageError):
+            storage = open_storage(self._url)
+            try:
+                self._fill(storage)
+            finally:
+                storage.close()
+
+    def _fill(self, storage: Storage) -> None:
+        wanted = {
+            name for name in storage.open_studies() if not self._studies or name in self._studies
+        }
+        found = {name: each for name, each in storage.having(SPEC).items() if name in wanted}
+        read = [(parse(name, json.loads(spec)), i) for name, (i, spec) in found.items()]
+        left = {_shelf_key(*each): each for each in read}
+        self._jobs = {key: job for key, job in self._jobs.items() if key in left}
+        for key in left.keys() - self._jobs.keys():
+            self._jobs[key] = _read(*left[key])
+
+    def job(self, study: Study, study_id: int) -> AnyJob:
+        """The job of a study, for a worker.
+
+        Raises:
+            RenewalError: it was not here when the worker was forked.
+            TunerError: why the parent could not read it.
+        """
+        found = self._jobs.get(_shelf_key(study, study_id))
+        if found is None:
+            raise RenewalError
+        if isinstance(found, TunerError):
+            raise found
+        return found
+
+
+def _shelf_key(study: Study, study_id: int) -> ShelfKey:
+    """SQLite gives a deleted study's number to the next one."""
+    return study_id, study.name, fingerprint(study.document)
+
+
+def _read(study: Study, study_id: int) -> AnyJob | TunerError:
+    try:
+        return prepared(study, study_id)
+    except StorageError:
+        raise
+    except TunerError as error:
+        return error
+
+
+# Workers of one machine that serve a database's studies: ``tuner worker``.
+#
+# The parent reads each study's data once, and its workers are forked with it. One that meets a
+# study
+# which was handed in since gives back nothing, leaves between two trials, and is forked anew.
+
+
+WAIT_SECONDS = 0.2
+FORGIVEN_SECONDS = 60.0
+"""A worker that dies after so long does not count with those that died before."""
+
+
+def serve_with(
+    url: str,
+    devices: Sequence[str],
+    studies: Sequence[str] = (),
+    *,
+    idle_exit: bool = False,
+    allow: Sequence[str] = (),
+    say: Callable[[str], None] = lambda _: None,
+    artifacts: str | None = None,
+) -> None:
+    """Serves open studies with a process for each device; one that dies is replaced.
+
+    Args:
+        devices: of each worker; ``tuner.run.options.worker_devices`` gives them.
+        studies, idle_exit, allow, say, artifacts: as for ``serve``.
+
+    Raises:
+        TunerError: what a worker could not deal with, or too many died one after the other.
+        KeyboardInterrupt: Ctrl-C, after the trials were given back.
+        TerminatedError: with `idle_exit` the same after SIGTERM.
+    """
+    torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
+    leaving, allowed, shelf = Leaving(), of_operator(allow), Shelf(url, studies)
+    leaving.install()
+
+    def fill() -> None:
+        with allowing(allowed), leaving.interruptible():
+            shelf.fill()
+
+    try:
+        with suppress(StopRequested):
+            fill()
+            main = partial(_serve, url, studies, idle_exit, allowed, say, artifacts, shelf)
+            _watch(Pool(main, devices, {RENEWED: fill}, partial(_over, url, say)), leaving)
+    finally:
+        leaving.gone()
+    check_asked(leaving.asked, idle_exit)
+
+
+def _over(url: str, say: Callable[[str], None], over: Begun) -> None:
+    """Tells the end of a trial that did not end by itself; whatever follows, others are served."""
+    try:
+        tell_over(url, over)
+    except TrainingError as error:
+        say(f"cannot serve {over.study}: {error}")
+
+
+def _watch(pool: Pool, leaving: Leaving) -> None:
+    """Keeps the workers alive until it is time to leave, or all have left."""
+    forgiven = time.monotonic()
+    try:
+        while not leaving() and pool.wait(WAIT_SECONDS):
+            if time.monotonic() - forgiven > FORGIVEN_SECONDS:
+                pool.progressed()
+                forgiven = time.monotonic()
+    finally:
+        pool.leave()
+
+
+def _serve(
+    url: str,
+    studies: Sequence[str],
+    idle_exit: bool,
+    allowed: Allowed,
+    say: Callable[[str], None],
+    artifacts: str | None,
+    shelf: Shelf,
+    device: str,
+    said: Connection,
+) -> None:
+    with telling(said), allowing(allowed):
+        try:
+            leaving, place = child_leaving(), (artifacts, shelf.job, said.send)
+            serve_until(leaving, url, studies, device, idle_exit, say, *place)
+        except RenewalError:
+            sys.exit(RENEWED)

@@ -23,8 +23,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from tuner.sampling import check_listable, narrowed, params_at, place_of, size
-from tuner.space import Node
+from tuner.space import Node, check_listable, narrowed, params_at, place_of, size
 
 DIMENSIONS = 64
 """Coordinates of a point; the scramble depends on their number, so it is fixed."""

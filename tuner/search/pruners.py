@@ -66,11 +66,11 @@ def _asha(options: dict[str, Any], course: Course) -> BasePruner:
 
 
 def _median(options: dict[str, Any], course: Course) -> BasePruner:
-    return _percentile({**options, "percentile": 50.0}, course)
+    return _percentile_pruner({**options, "percentile": 50.0}, course)
 
 
-def _percentile(options: dict[str, Any], course: Course) -> BasePruner:
-    from tuner.search.percentile import KeptPercentilePruner
+def _percentile_pruner(options: dict[str, Any], course: Course) -> BasePruner:
+    from tuner.search.prune import KeptPercentilePruner
 
     # Optuna asks from the step of this number on, which is the one after so many steps from 0.
     first = _warmup(options, course.epochs) + course.first
@@ -141,7 +141,7 @@ _ENTRIES = (
     PrunerEntry("median", _median, _COMPARE, "ends what is worse than the median at its epoch"),
     PrunerEntry(
         "percentile",
-        _percentile,
+        _percentile_pruner,
         (
             Option("percentile", float, 25.0, "per cent that go on, the best", low=0, high=100),
             *_COMPARE,

@@ -1,9 +1,4 @@
-"""The samplers by name, with their options as leaves of ``search.sampler``.
-
-A sampler is built afresh for each trial. Its randomness comes from the study's seed and the
-trial's number, so two workers with one seed never repeat one another's trials, and the same
-history gives the same proposal to whoever asks.
-"""
+"""The samplers by name: their options and how each is made."""
 
 from __future__ import annotations
 
@@ -15,21 +10,77 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyFileError, nearest
-from tuner.search.builders import (
-    Request,
-    build_cmaes,
-    build_gp,
-    build_grid,
-    build_qmc,
-    build_random,
-    build_tpe,
-)
 from tuner.search.options import Option, resolve
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from tuner.search.tpe import Past
+
+
+# How each sampler of the catalogue is made; what it needs is imported only then.
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a sampler is built from: every option's value, the derived seed, the trial, and for the
+    grid the trial's parameters."""
+
+    options: dict[str, Any]
+    seed: int
+    number: int
+    point: Mapping[str, Any]
+    past: Past | None
+
+
+def build_tpe(request: Request) -> BaseSampler:
+    if request.past is None:
+        from optuna.samplers import TPESampler
+
+        return TPESampler(seed=request.seed, **request.options)
+    from tuner.search.tpe import KeptTPESampler
+
+    return KeptTPESampler(request.past, seed=request.seed, **request.options)
+
+
+def build_random(request: Request) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=request.seed)
+
+
+def build_gp(request: Request) -> BaseSampler:
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=request.seed, warn_independent_sampling=False, **request.options)
+
+
+def build_cmaes(request: Request) -> BaseSampler:
+    from tuner.search.cmaes import NumbersCmaEsSampler
+
+    return NumbersCmaEsSampler(
+        seed=request.seed, warn_independent_sampling=False, **request.options
+    )
+
+
+def build_qmc(request: Request) -> BaseSampler:
+    from tuner.search.by_number import QuasiRandomSampler
+
+    return QuasiRandomSampler(request.seed, request.number, **request.options)
+
+
+def build_grid(request: Request) -> BaseSampler:
+    from tuner.search.by_number import Point
+
+    return Point(request.point)
+
+
+# The samplers by name, with their options as leaves of ``search.sampler``.
+#
+# A sampler is built afresh for each trial. Its randomness comes from the study's seed and the
+# trial's number, so two workers with one seed never repeat one another's trials, and the same
+# history gives the same proposal to whoever asks.
+
 
 WHERE = "search.sampler"
 

@@ -1,5 +1,6 @@
 """Where trials are kept: Optuna's schema on SQLite or PostgreSQL, shared by many workers."""
 
+from tuner.hidden import redact
 from tuner.storage.artifacts import Artifacts, artifact_store
 from tuner.storage.database import OutageError
 from tuner.storage.lease import (
@@ -14,11 +15,8 @@ from tuner.storage.lease import (
     Update,
     Worker,
 )
-from tuner.storage.metric import measured
-from tuner.storage.opening import open_existing, open_storage, opened
 from tuner.storage.outbox import Outbox
-from tuner.storage.storage import Storage
-from tuner.storage.urls import redact
+from tuner.storage.storage import Storage, measured, open_existing, open_storage, opened
 
 __all__ = [
     "FINISHED",

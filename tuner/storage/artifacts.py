@@ -1,19 +1,117 @@
-"""Where artifacts are kept: files of studies and trials, as Optuna and its dashboard know them."""
+"""Artifacts: files of studies and trials, where they are kept, and which nobody needs any more."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
+from fsspec.core import url_to_fs
 from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.trial import TrialState
 from sqlalchemy import func, select
 
-from tuner.storage import schema, sql
+from tuner.errors import StorageError
+from tuner.hidden import redact, remember_url
+from tuner.storage import rows, schema, sql
+from tuner.storage.attached import PREFIX, attached, best_ids, checkpoint_ids, referenced
 from tuner.storage.database import Database
-from tuner.storage.parts import PART, parts
+from tuner.storage.sql import PART, parts
 from tuner.storage.storage import Storage
+
+# Artifacts as files: in a folder, or wherever fsspec reaches.
+
+
+PARTIAL = ".part"
+_NAME = re.compile(rf"[A-Za-z0-9_-]+(\.[0-9a-f]+{re.escape(PARTIAL)})?")
+
+
+class FileArtifacts:
+    """A file for each artifact below a URL.
+
+    Args:
+        url: a folder or any URL that fsspec knows.
+
+    Raises:
+        StorageError: nothing that is installed knows the URL.
+    """
+
+    limit: int | None = None
+
+    def __init__(self, url: str) -> None:
+        remember_url(url)
+        try:
+            self._files, self._root = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            hint = "a folder, or an URL such as s3://bucket/folder whose fsspec package is there"
+            what = f"is no place for artifacts: {error}"
+            raise StorageError(what, where=url, hint=hint) from None
+
+    @property
+    def root(self) -> str:
+        """The URL of the folder, however it was spelled, without a password."""
+        return redact(self._files.unstrip_protocol(self._root))
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        try:
+            return self._files.open(self._path(artifact_id), "rb")  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            raise ArtifactNotFound(f"there is no artifact {artifact_id}") from None
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        path = self._path(artifact_id)
+        partial = f"{path}.{uuid.uuid4().hex}{PARTIAL}"
+        self._files.makedirs(self._root, exist_ok=True)
+        try:
+            with self._files.open(partial, "wb") as file:
+                shutil.copyfileobj(content_body, file)
+            self._files.mv(partial, path)
+        except BaseException:
+            with suppress(Exception):
+                self._files.rm(partial)
+            raise
+
+    def remove(self, artifact_id: str) -> None:
+        try:
+            self._files.rm(self._path(artifact_id))
+        except FileNotFoundError:
+            raise ArtifactNotFound(f"there is no artifact {artifact_id}") from None
+
+    def stage(self, artifact_id: str, data: bytes) -> Mapping[str, bytes]:
+        self.write(artifact_id, io.BytesIO(data))
+        return {}
+
+    def ages(self) -> dict[str, float]:
+        self._files.invalidate_cache()
+        try:
+            found = self._files.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return {}
+        return {path.rsplit("/", 1)[-1]: self._age(path) for path in found}
+
+    def _age(self, path: str) -> float:
+        """0 where nobody knows."""
+        try:
+            changed = self._files.modified(path)
+        except (NotImplementedError, FileNotFoundError):
+            return 0.0
+        changed = changed if changed.tzinfo else changed.replace(tzinfo=UTC)
+        return float((datetime.now(UTC) - changed).total_seconds())
+
+    def _path(self, artifact_id: str) -> str:
+        if not _NAME.fullmatch(artifact_id):
+            raise ValueError(f"{artifact_id!r} cannot be an artifact's identifier")
+        return f"{self._root}/{artifact_id}"
+
+
+# Where artifacts are kept: files of studies and trials, as Optuna and its dashboard know them.
+
 
 ARTIFACTS_VARIABLE = "TUNER_ARTIFACTS"
 
@@ -137,6 +235,52 @@ def artifact_store(storage: Storage, artifacts: str | None = None) -> Artifacts:
     place = artifacts or os.environ.get(ARTIFACTS_VARIABLE)
     if not place:
         return DatabaseArtifacts(storage.database)
-    from tuner.storage.files import FileArtifacts
 
     return FileArtifacts(place)
+
+
+# Removing artifacts that nobody needs any more.
+
+
+def tidy(
+    storage: Storage, store: Artifacts, study_id: int, filename: str, *, maximize: bool, keep: int
+) -> int:
+    """Remove what workers attached under a name to complete trials that are not among the best.
+
+    First what says that it is there, so that nobody is sent to what is not; how many were.
+    """
+    with storage.database.write() as connection:
+        ours = [
+            each
+            for each in attached(connection, study_id)
+            if each.ours and each.filename == filename and each.state == TrialState.COMPLETE
+        ]
+        # Among these: another program's trial takes nobody's place.
+        best = best_ids(connection, (each.trial_id for each in ours), maximize, keep)
+        gone = [each for each in ours if each.trial_id not in best]
+        table = rows.SYSTEM_ATTRS
+        for each in gone:
+            mine = table.c.trial_id == each.trial_id, table.c.key == PREFIX + each.artifact_id
+            connection.execute(table.delete().where(*mine))
+    remove(store, (each.artifact_id for each in gone))
+    return len(gone)
+
+
+def remove(store: Artifacts, artifact_ids: Iterable[str]) -> None:
+    """Remove artifacts, some of which may be gone."""
+    for artifact_id in artifact_ids:
+        with suppress(ArtifactNotFound):
+            store.remove(artifact_id)
+
+
+def orphans(storage: Storage, store: Artifacts, older: float = 24 * 3600.0) -> list[str]:
+    """Artifacts of which no study and no trial of this database knows.
+
+    Args:
+        older: seconds since they were written: a worker that cannot reach the database may still
+            have to tell what they belong to.
+    """
+    found = [name for name, age in store.ages().items() if age >= older]
+    with storage.database.read() as connection:
+        known = {*referenced(connection), *checkpoint_ids(connection)}
+    return sorted(name for name in found if name not in known)

@@ -1,4 +1,4 @@
-"""What is attached to studies and trials: metadata of artifacts, as Optuna writes them."""
+"""What is attached to studies and trials: metadata of artifacts, and checkpoints kept as files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,44 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Table, or_, select
+from sqlalchemy import Connection, Table, func, or_, select
 
 from tuner.storage import rows, schema, sql, studies
-from tuner.storage.checkpoints import checkpoint_ids
+
+# A checkpoint that is too large for the database: a file, whose name the database holds.
+
+
+_MARK = b"tuner:artifact:"
+_LONGEST = 100
+
+
+def reference(artifact_id: str) -> bytes:
+    """What stands in the database in place of a checkpoint's bytes."""
+    return _MARK + artifact_id.encode()
+
+
+def referred(checkpoint: bytes | None) -> str | None:
+    """The artifact that a stored checkpoint names; None if it holds the bytes themselves."""
+    if checkpoint is None or len(checkpoint) > _LONGEST or not checkpoint.startswith(_MARK):
+        return None
+    return checkpoint.removeprefix(_MARK).decode(errors="replace")
+
+
+def checkpoint_ids(connection: Connection, study_id: int | None = None) -> Iterator[str]:
+    """The artifacts that hold checkpoints, of one study or of all."""
+    saved, trials = schema.checkpoints, rows.TRIALS
+    found = select(saved.c.data).where(func.length(saved.c.data) <= _LONGEST)
+    if study_id is not None:
+        joined = saved.join(trials, trials.c.trial_id == saved.c.trial_id)
+        found = found.select_from(joined).where(trials.c.study_id == study_id)
+    for data in connection.execute(found).scalars():
+        name = referred(bytes(data))
+        if name is not None:
+            yield name
+
+
+# What is attached to studies and trials: metadata of artifacts, as Optuna writes them.
+
 
 PREFIX, OLD_PREFIX = "artifacts:", "dashboard:artifacts:"
 """Of the attributes that hold metadata; optuna-dashboard once used the second in studies."""
@@ -107,7 +141,7 @@ def artifact_ids(connection: Connection, study_id: int) -> list[str]:
     return ids + list(checkpoint_ids(connection, study_id))
 
 
-def forget(connection: Connection, study_id: int) -> None:
+def forget_attached(connection: Connection, study_id: int) -> None:
     """Remove from the database the artifacts of a study and its trials."""
     for artifact_id in artifact_ids(connection, study_id):
         table = schema.artifacts

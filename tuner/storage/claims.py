@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Select, bindparam, func, select
 
-from tuner.storage import events, puts, rows, schema, sql, terms, times, writes
-from tuner.storage.changed import read_changed
+from tuner.storage import events, rows, schema, sql, studies, writes
 from tuner.storage.lease import OPEN, Lease
 from tuner.storage.mirror import Mirror
-from tuner.storage.puts import Put
+from tuner.storage.rows import read_changed
+from tuner.storage.sql import Put, from_clock, to_local
 
 RESUME, WAITING, NEW = "resume", "waiting", "new"
 
@@ -44,7 +44,7 @@ def _lease(dialect: str) -> Select[Any]:
 
 def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> Plan | None:
     """What there is to hand out; with `lock` it stays so until the transaction ends."""
-    agreed = terms.read(connection, study_id, lock)
+    agreed = studies.read_terms(connection, study_id, lock)
     mirror.budget = agreed.budget if agreed.state == OPEN else 0
     if agreed.state != OPEN:
         return None
@@ -131,7 +131,7 @@ def start(
 
     The clock of the database gives the times. A trial that is finished already gets no lease.
     """
-    now = times.from_clock(found.now)
+    now = from_clock(found.now)
     head = found.head._replace(state=TrialState.RUNNING, start=now)
     if trial.state.is_finished():
         head = head._replace(state=trial.state, complete=now)
@@ -147,7 +147,7 @@ def start(
     if found.kind == NEW:
         head = writes.insert_trial(connection, study_id, head, content)
     elif writes.start_trial(connection, head):
-        puts.put(connection, content(head.trial_id))
+        sql.put(connection, content(head.trial_id))
     else:
         return None
     made = _started(head, trial, now)
@@ -161,8 +161,8 @@ def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
         state=trial.state if finished else TrialState.RUNNING,
         value=None,
         values=trial.values if finished else None,
-        datetime_start=times.to_local(now),
-        datetime_complete=times.to_local(now) if finished else None,
+        datetime_start=to_local(now),
+        datetime_complete=to_local(now) if finished else None,
         params=dict(trial.params),
         distributions=dict(trial.distributions),
         user_attrs=dict(trial.user_attrs),

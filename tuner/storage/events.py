@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert
 
 from tuner.storage import schema, sql
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Update
-from tuner.storage.puts import Put
+from tuner.storage.sql import Put
 
 SUBMITTED, BUDGET, COPIED, ADOPTED = "submitted", "budget", "copied", "adopted"
 CLAIMED, LOST, RELEASED, ENDED = "claimed", "lost", "released", "ended"

@@ -32,7 +32,7 @@ class Event(NamedTuple):
     detail: dict[str, Any]
 
 
-def read(
+def read_events(
     connection: Connection,
     study_id: int | None = None,
     number: int | None = None,
@@ -67,7 +67,7 @@ def read(
     ]
 
 
-def origin(connection: Connection, study_id: int) -> str | None:
+def event_origin(connection: Connection, study_id: int) -> str | None:
     """The database, without its password, from which a study was copied last."""
     told = schema.events
     copied = told.c.study_id == study_id, told.c.kind == events.COPIED

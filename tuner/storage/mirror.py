@@ -1,7 +1,8 @@
-"""A study's trials in memory: finished ones never change, others are replaced, not changed."""
+"""How often to look at the database."""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -12,11 +13,31 @@ from operator import attrgetter
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.storage import times
-from tuner.storage.frozen import GROWS, clone, updated
 from tuner.storage.lease import Update
-from tuner.storage.look import Look
-from tuner.storage.rows import Head, Read
+from tuner.storage.rows import GROWS, Head, Read, clone, updated
+from tuner.storage.sql import to_local
+
+
+class Look:
+    """When something was read the last time, and how long that took; at first it is due."""
+
+    def __init__(self) -> None:
+        self._at, self._took = float("-inf"), 0.0
+
+    def took(self, seconds: float) -> None:
+        """It was read just now."""
+        self._at, self._took = time.monotonic(), seconds
+
+    def due(self, interval: float) -> bool:
+        """Whether to read again: so often, but not for more than a twentieth of the time.
+
+        At the latest after ten intervals.
+        """
+        wait = min(max(interval, 20 * self._took), 10 * interval)
+        return self._at + wait <= time.monotonic()
+
+
+# A study's trials in memory: finished ones never change, others are replaced, not changed.
 
 
 class Mirror:
@@ -147,7 +168,7 @@ class Mirror:
         trial_id = update.lease.trial_id
         if final is not None and trial_id in self.heads:
             self.mark(self.heads[trial_id]._replace(state=final[0], complete=final[1]))
-            self._apply(update, times.to_local(final[1]))
+            self._apply(update, to_local(final[1]))
         elif trial_id not in self.pending:
             self._apply(update, None)
 

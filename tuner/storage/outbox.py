@@ -1,18 +1,266 @@
-"""What a worker has to tell: written in batches by a thread, kept while the database is away."""
+"""A worker's results: written in batches by a thread, on disk while the database is away."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import time
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Condition, Lock, Thread
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.trial import TrialState
 
 from tuner.errors import StorageError
+from tuner.logs import note
 from tuner.storage.database import OutageError, explained
 from tuner.storage.lease import LEASE_SECONDS, Lease, Update
-from tuner.storage.spool import Spool
+from tuner.storage.rows import blank
 from tuner.storage.storage import Storage
-from tuner.storage.waiting import Key, Waiting, key
+
+# What waits to be written about one trial: many updates merged into one.
+
+
+class Queued:
+    """Updates of one lease in the order they came; the later one wins where they differ."""
+
+    def __init__(self, update: Update, now: float) -> None:
+        self.lease = update.lease
+        self.reports: dict[int, float] = {}
+        self.user_attrs: dict[str, Any] = {}
+        self.system_attrs: dict[str, Any] = {}
+        self.params: dict[str, tuple[float, BaseDistribution]] = {}
+        self.artifacts: dict[str, bytes] = {}
+        self.checkpoint: bytes | None = None
+        self.state: TrialState | None = None
+        self.value: float | None = None
+        self.since = now
+        self.add(update, now)
+
+    def add(self, update: Update, now: float) -> None:
+        """Take in a later update; `now` is by the monotonic clock."""
+        self.reports.update(update.reports)
+        self.user_attrs.update(update.user_attrs)
+        self.system_attrs.update(update.system_attrs)
+        self.artifacts.update(update.artifacts)
+        self.params = {**update.params, **self.params}  # the first stays
+        if update.checkpoint is not None:
+            self.checkpoint = update.checkpoint
+        if update.state is not None:
+            self.state, self.value, self.since = update.state, update.value, now - update.age
+
+    @property
+    def lasting(self) -> bool:
+        """Whether somebody relies on it: work goes on from a checkpoint, and ends with a result."""
+        return self.state is not None or self.checkpoint is not None
+
+    def update(self, now: float) -> Update:
+        """All of it as one update."""
+        return Update(
+            lease=self.lease,
+            reports=self.reports,
+            user_attrs=self.user_attrs,
+            system_attrs=self.system_attrs,
+            params=self.params,
+            artifacts=self.artifacts,
+            checkpoint=self.checkpoint,
+            state=self.state,
+            value=self.value,
+            age=0.0 if self.state is None else max(0.0, now - self.since),
+        )
+
+
+# What waits to be written, by lease; whoever uses it holds a lock.
+
+
+Key = tuple[int, int]
+
+
+def key(lease: Lease) -> Key:
+    """A trial's id and the token of its holder."""
+    return lease.trial_id, lease.token
+
+
+class Waiting:
+    """Updates on their way: queued, sent, or written so that a crash may take them back.
+
+    Args:
+        unsure: whether what is not durable may be lost after it was written.
+    """
+
+    def __init__(self, unsure: bool) -> None:
+        self.queue: dict[Key, Queued] = {}
+        self.sent: dict[Key, Queued] = {}
+        self._unsure: dict[Key, Queued] | None = {} if unsure else None
+
+    def put(self, update: Update, now: float) -> Queued:
+        """Merge an update with what waits; `now` is by the monotonic clock."""
+        queued = self.queue.get(key(update.lease))
+        if queued is None:
+            queued = self.queue[key(update.lease)] = Queued(update, now)
+        else:
+            queued.add(update, now)
+        return queued
+
+    def take(self, now: float) -> list[Update]:
+        """All that is queued; it counts as sent until `back` or `written`."""
+        self.sent = {each: self._whole(each, queued, now) for each, queued in self.queue.items()}
+        self.queue = {}
+        return [queued.update(now) for queued in self.sent.values()]
+
+    def _whole(self, which: Key, queued: Queued, now: float) -> Queued:
+        if not self._unsure or not queued.lasting:
+            return queued
+        earlier = self._unsure.pop(which, None)
+        if earlier is None:
+            return queued
+        earlier.add(queued.update(now), now)
+        return earlier
+
+    def back(self, now: float) -> None:
+        """What was sent could not be written: it waits again, before what came later."""
+        for which, later in self.queue.items():
+            if which in self.sent:
+                self.sent[which].add(later.update(now), now)
+            else:
+                self.sent[which] = later
+        self.queue, self.sent = self.sent, {}
+
+    def written(self, lost: Collection[Key], now: float) -> list[Lease]:
+        """Forget what was sent; the leases of which nothing waits any more."""
+        sent, self.sent = self.sent, {}
+        for which in lost:
+            self.queue.pop(which, None)
+        for which, queued in sent.items():
+            self._keep(which, queued, which in lost, now)
+        return [queued.lease for which, queued in sent.items() if which not in self.queue]
+
+    def _keep(self, which: Key, queued: Queued, lost: bool, now: float) -> None:
+        if self._unsure is None:
+            return
+        if lost:
+            self._unsure.pop(which, None)
+        elif not queued.lasting:
+            earlier = self._unsure.setdefault(which, queued)
+            if earlier is not queued:
+                earlier.add(queued.update(now), now)
+
+    def ended(self) -> int:
+        """How many trials that ended are queued."""
+        return sum(queued.state is not None for queued in self.queue.values())
+
+    def __len__(self) -> int:
+        return len(self.queue.keys() | self.sent.keys())
+
+
+# Final results that could not be written, on the worker's disk, for the next process.
+
+
+class Spool:
+    """A folder of JSON files, one for each result; one sub-folder for each database."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = self.folder(folder, url)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def folder(folder: Path, url: str) -> Path:
+        """The sub-folder of a database."""
+        return folder / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def keep(self, updates: Iterable[Update]) -> None:
+        """Save the results among these updates.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        for update in updates:
+            if update.state is not None:
+                self.save(update)
+
+    def save(self, update: Update) -> None:
+        """Write a result whole or not at all."""
+        path = self._path(update.lease)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            partial.write_text(json.dumps(_to_json(update)), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise StorageError(
+                f"a result that waits to be told cannot be kept ({error.strerror})",
+                where=str(self._folder),
+                hint="make room, or name another folder: TUNER_SPOOL",
+            ) from error
+
+    def remove(self, lease: Lease) -> None:
+        self._path(lease).unlink(missing_ok=True)
+
+    def load(self) -> Iterator[Update]:
+        """Every result in the folder; a file that is damaged is set aside."""
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                yield _from_json(json.loads(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue  # another worker has told it
+            except (ValueError, KeyError, TypeError):
+                aside = path.with_suffix(".damaged")
+                path.replace(aside)
+                note(f"a result that waited to be told is damaged, and was set aside: {aside}")
+
+    def _path(self, lease: Lease) -> Path:
+        return self._folder / f"{lease.trial_id}-{lease.token}.json"
+
+
+def _to_json(update: Update) -> dict[str, Any]:
+    lease, state = update.lease, update.state
+    return {
+        "study_id": lease.study_id,
+        "trial_id": lease.trial_id,
+        "number": lease.number,
+        "holder": lease.holder,
+        "token": lease.token,
+        "reports": dict(update.reports),
+        "user_attrs": dict(update.user_attrs),
+        "system_attrs": dict(update.system_attrs),
+        "params": {
+            name: [value, distribution_to_json(kind)]
+            for name, (value, kind) in update.params.items()
+        },
+        "artifacts": {i: b64encode(data).decode() for i, data in update.artifacts.items()},
+        "state": None if state is None else state.name,
+        "value": update.value,
+        "finished": time.time() - update.age,
+    }
+
+
+def _from_json(found: dict[str, Any]) -> Update:
+    trial = blank(found["number"], found["trial_id"])
+    params = found.get("params", {})
+    names = ("study_id", "trial_id", "number", "holder", "token")
+    return Update(
+        lease=Lease(**{name: found[name] for name in names}, trial=trial),
+        reports={int(step): value for step, value in found["reports"].items()},
+        user_attrs=found["user_attrs"],
+        system_attrs=found["system_attrs"],
+        params={
+            name: (value, json_to_distribution(kind)) for name, (value, kind) in params.items()
+        },
+        artifacts={i: b64decode(text) for i, text in found.get("artifacts", {}).items()},
+        state=TrialState[found["state"]],
+        value=found["value"],
+        age=max(0.0, time.time() - found["finished"]),
+    )
+
+
+# What a worker has to tell: written in batches by a thread, kept while the database is away.
+
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 

@@ -1,8 +1,7 @@
 """The study file: from TOML, or from Python, to a frozen Study."""
 
 from tuner.space import Choice, Option, Range
-from tuner.study.build import study
-from tuner.study.files import load
+from tuner.study.files import load, study
 from tuner.study.parse import parse
 from tuner.study.record import SearchSettings, Study
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tuner.data.preprocessing import STATISTICS
+from tuner.data.prepare import STATISTICS
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES
 from tuner.optimizers import OPTIMIZERS

@@ -15,10 +15,9 @@ from tuner.errors import TunerError
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES, SOURCES
 from tuner.optimizers import OPTIMIZERS
-from tuner.sampling import size
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
-from tuner.space import Choice, Leaf, Node, Range, format_value, label, told_apart, walk
+from tuner.space import Choice, Leaf, Node, Range, format_value, label, size, told_apart, walk
 from tuner.study.files import load, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import Study

@@ -12,8 +12,7 @@ from tuner.imports import function, parts
 from tuner.metrics import Direction
 from tuner.search.options import split
 from tuner.space import shown
-from tuner.study.fingerprint import flat
-from tuner.study.record import SearchSettings, Study
+from tuner.study.record import SearchSettings, Study, flat
 from tuner.study.settings import check_type, read_search
 
 KEYS = ("description", "metric", "objective", "direction", "search")

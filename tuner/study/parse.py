@@ -10,10 +10,9 @@ from tuner.errors import StudyFileError
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
-from tuner.sampling import baseline_value
 from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
-from tuner.space import Choice, Leaf, Node, Range, walk
+from tuner.space import Choice, Leaf, Node, Range, baseline_value, walk
 from tuner.study.catalogue import (
     DATA_LEAVES,
     FAMILY,
@@ -23,12 +22,11 @@ from tuner.study.catalogue import (
     TEXT_FAMILY,
     model_leaves,
 )
-from tuner.study.document import check_name, plain
+from tuner.study.factories import with_factories
 from tuner.study.objective import read_objective
-from tuner.study.private import with_factories
 from tuner.study.record import Study
 from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
-from tuner.study.values import check_keys, read_value
+from tuner.study.values import check_keys, check_name, plain, read_value
 
 TOP: dict[str, type] = {
     "description": str,

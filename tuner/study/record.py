@@ -1,7 +1,9 @@
-"""A study as a frozen object."""
+"""A study as a frozen object, and whether two of them describe the same search."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,16 +14,125 @@ from tuner.errors import StudyFileError
 from tuner.metrics import METRICS, Metric
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
-from tuner.models.categories import CATEGORIES
+from tuner.models.categories import CATEGORIES, FEWEST
 from tuner.models.factory import factory, is_factory
-from tuner.sampling import baseline_value, config_of, params_of, sample
 from tuner.search.pruners import build_pruner, idle
-from tuner.space import Choice, Config, Node, Option, Range, Suggest, label, walk
-from tuner.study.needs import needs_categories, needs_shape, needs_text
+from tuner.space import (
+    Choice,
+    Config,
+    Node,
+    Option,
+    Range,
+    Suggest,
+    baseline_value,
+    config_of,
+    label,
+    params_of,
+    sample,
+    walk,
+)
 from tuner.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+
+
+# What a family or a technique may need of the data; StudyFileError where it is not so.
+
+
+def needs_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
+    """With `text` rows must be words, with `numbers` they must not."""
+    if text and data.vocabulary is None:
+        raise StudyFileError(
+            f"needs text, but a row is numbers of shape {list(data.shape)}",
+            where=where,
+            hint='name the column of text: [data] text = "review"',
+        )
+    if numbers and data.vocabulary is not None:
+        fitting = ", ".join(family.name for family in FAMILIES.values() if family.text)
+        raise StudyFileError(
+            "needs numbers that can be added and scaled, but a row is text",
+            where=where,
+            hint=f"families for text: {fitting}" if "family" in where else "leave it out",
+        )
+
+
+def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
+    """With `images` rows must be images, with `classes` there must be some."""
+    if images and len(data.shape) != 3:
+        words = data.vocabulary is not None
+        raise StudyFileError(
+            f"needs images of shape [C, H, W], but a row has shape {list(data.shape)}",
+            where=where,
+            hint="leave it out" if words else "say the shape: [data] shape = [1, 8, 8]",
+        )
+    if classes and data.target.task != "classification":
+        raise StudyFileError("needs classes, but the data is for regression", where=where)
+
+
+def needs_categories(where: str, data: DataSet) -> None:
+    """In some fold a column must have enough categories to be worth a vector for each."""
+    if not any(len(column) >= FEWEST for fold in data.folds for column in fold.categories):
+        raise StudyFileError(
+            "needs a column of more than two categories, and the data has none",
+            where=where,
+            hint="leave it out; tuner check says what was decided about each column",
+        )
+
+
+# Whether two study files describe the same search.
+
+
+BUDGET = ("description", "search.trials", "search.timeout")
+"""What may change while a study runs."""
+
+
+def canonical(document: Mapping[str, Any]) -> str:
+    """The document as JSON, for the database."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def flat(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Every value by its dotted path; lists and empty tables as they are."""
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        where = f"{path}.{key}" if path else key
+        inner = isinstance(value, Mapping) and value
+        values.update(flat(value, where) if inner else {where: value})
+    return values
+
+
+def essence(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change: everything but the budget and the description.
+
+    An empty table says nothing, and 1.0 is the same as 1.
+    """
+    values = {key: _settled(value) for key, value in flat(document).items()}
+    return {key: value for key, value in values.items() if key not in BUDGET and value != {}}
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _settled(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_settled(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def fingerprint(document: Mapping[str, Any]) -> str:
+    """The same for documents that describe the same search."""
+    return hashlib.sha256(canonical(essence(document)).encode()).hexdigest()
+
+
+def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The dotted paths whose values differ."""
+    old, new = essence(before), essence(after)
+    keys = sorted(old.keys() | new.keys())
+    return [key for key in keys if canonical({"": old.get(key)}) != canonical({"": new.get(key)})]
+
+
+# A study as a frozen object.
+
 
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
 

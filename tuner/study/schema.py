@@ -2,22 +2,222 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.data.spec import APART, OF_TEXT, TABLES, TASKS
 from tuner.metrics import METRICS
+from tuner.search.options import Option
+from tuner.search.pruners import PRUNERS
+from tuner.search.samplers import SAMPLERS
 from tuner.space import Leaf
 from tuner.study.catalogue import DATA_LEAVES, FAMILY, SECTIONS, model_leaves
-from tuner.study.data_schema import DATA_RULES, data_keys
 from tuner.study.objective import DIRECTIONS
 from tuner.study.parse import suggested
-from tuner.study.schema_parts import (
+from tuner.study.settings import DURATION
+
+# What the JSON schema of a study file is put together from.
+
+
+Schema = dict[str, Any]
+TYPES: Mapping[type, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
+REFERENCE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$"
+"""Of "package.module:function"."""
+
+
+def table(properties: Mapping[str, Schema], required: list[str] | None = None) -> Schema:
+    found: Schema = {"type": "object", "properties": dict(properties)}
+    if required:
+        found["required"] = required
+    return {**found, "additionalProperties": False}
+
+
+def scalar(leaf: Leaf) -> Schema:
+    """One value of a leaf."""
+    if leaf.name == FAMILY.name:
+        return {"anyOf": [{"enum": list(leaf.options or {})}, NAMED]}
+    if leaf.options is not None:
+        return {"enum": list(leaf.options)}
+    found: Schema = {"type": TYPES[leaf.kind]}
+    low, high = ("exclusiveM" if leaf.exclusive else "m") + "inimum", "maximum"
+    high = "exclusiveMaximum" if leaf.exclusive else high
+    if leaf.minimum is not None:
+        found[low] = leaf.minimum
+    if leaf.maximum is not None:
+        found[high] = leaf.maximum
+    return found
+
+
+NAMED: Schema = {"type": "string", "pattern": REFERENCE}
+_ALONE: list[Schema] = [
     NAMED,
-    OWN_FAMILY,
-    TYPES,
-    Schema,
-    own_leaf,
-    scalar,
-    table,
-)
-from tuner.study.search_schema import of_metric, of_objective, search
+    {"type": ["object"], "required": ["name"], "properties": {"name": NAMED}},
+]
+_AMONG: Schema = {"choices": {"type": "array", "contains": {"anyOf": _ALONE}}}
+OWN_FAMILY: Schema = {
+    "required": ["family"],
+    "properties": {
+        "family": {
+            "anyOf": [*_ALONE, {"type": ["object"], "required": ["choices"], "properties": _AMONG}]
+        }
+    },
+}
+"""``[model]`` that names a factory of somebody's own."""
+
+
+def own_leaf() -> Schema:
+    """A parameter of somebody's own factory, of which only its file knows more."""
+    number: Schema = {"type": "number"}
+    plain: Schema = {"type": ["number", "string", "boolean"]}
+    listed: Schema = {"type": "array", "items": plain, "minItems": 1, "uniqueItems": True}
+    bounds = {"low": number, "high": number, "step": number, "off": number}
+    bounds["log"] = {"type": "boolean"}
+    return {
+        "description": "a parameter of the factory",
+        "anyOf": [plain, table(bounds, ["low", "high"]), table({"choices": listed}, ["choices"])],
+    }
+
+
+# The part of the JSON schema that is about ``[data]``.
+
+
+_NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
+_FOLDS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"folds": {"type": "integer", "minimum": 2}},
+    "required": ["folds"],
+    "additionalProperties": False,
+}
+_VALIDATION: dict[str, Any] = {
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, _FOLDS],
+    "default": 0.2,
+    "description": "share the search sees; or folds, over which a trial is the mean",
+}
+DATA_RULES: dict[str, Any] = {
+    "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
+    "allOf": [
+        *({"not": {"required": list(pair)}} for pair in APART),
+        {"not": {"required": ["split", "validation"], "properties": {"validation": _FOLDS}}},
+    ],
+    "if": {"properties": {"path": _NAMED}, "required": ["path"]},
+    "then": {"required": ["target"]},
+    "dependentRequired": {key: ["text"] for key in OF_TEXT},
+}
+"""Which keys go together."""
+
+
+def data_keys() -> dict[str, Any]:
+    """A schema for each key."""
+    share = {"type": "number", "exclusiveMaximum": 1, "default": 0.2}
+    side = {"type": "integer", "minimum": 1}
+    names = {"type": "array", "items": {"type": "string"}}
+    text = {"type": "string"}
+    return {
+        "source": {**text, "description": '"module:function", called without arguments'},
+        "path": {**text, "description": "a file or folder; $NAME is an environment variable"},
+        "target": {**text, "description": "the column to predict"},
+        "features": {**text, "description": "the array of features in an NPZ file"},
+        "task": {"enum": list(TASKS), "default": "auto"},
+        "validation": _VALIDATION,
+        "test": {**share, "minimum": 0, "description": "share that the search never sees"},
+        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
+        "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
+        "group": {**text, "description": "a column whose groups are never divided"},
+        "time": {**text, "description": "a column: train before validation before test"},
+        "split": {
+            **text,
+            "description": "a column that says train, validation or test, or 'folder'",
+        },
+        "test_path": {**text, "description": "a second file or folder, with the test rows"},
+        "text": {**text, "description": "a column of text, then the only feature"},
+        "vectors": {**text, "description": "word vectors, in the text format of GloVe or word2vec"},
+        "vocabulary": {**side, "default": 20000, "description": "most words that are known"},
+        "min_count": {**side, "default": 1, "description": "a rarer word is unknown"},
+        "max_length": {**side, "default": 256, "description": "words after which a text is cut"},
+        "drop": {**names, "description": "columns that are no features"},
+        "keep": {**names, "description": "columns to keep although they look like identifiers"},
+    }
+
+
+# The JSON schema of ``[search]``, with tuner's networks and with an objective of one's own.
+
+
+def of_objective(sections: list[str]) -> Schema:
+    """An objective brings what the sections say, and knows its parameters only when it runs."""
+    without: Schema = {"anyOf": [{"required": [name]} for name in sections]}
+    names = {"enum": [name for name in SAMPLERS if name != "grid"]}
+    sampler = {"anyOf": [names, {"type": ["object"], "properties": {"name": names}}]}
+    queue: Schema = {"type": "array", "items": {"type": ["object"]}}
+    wanted = {"properties": {"baseline": False, "duplicates": False, "enqueue": queue}}
+    wanted["properties"]["sampler"] = sampler
+    return {"required": ["direction"], "not": without, "properties": {"search": wanted}}
+
+
+def of_metric() -> Schema:
+    """What tuner knows by name: metrics, and leaves unless a family of somebody's own has more."""
+    known = _configuration()
+    wanted = {"properties": {"baseline": known, "enqueue": {"type": "array", "items": known}}}
+    return {
+        "properties": {"metric": {"enum": list(METRICS)}},
+        "if": {"required": ["model"], "properties": {"model": OWN_FAMILY}},
+        "else": {"properties": {"search": wanted}},
+    }
+
+
+def search() -> Schema:
+    seconds: Schema = {"type": "number", "exclusiveMinimum": 0}
+    words: Schema = {"type": "string", "pattern": f"^\\s*{DURATION.pattern}\\s*$"}
+    duration: Schema = {"anyOf": [seconds, words]}
+    samplers = {name: entry.options for name, entry in SAMPLERS.items()}
+    pruners = {name: entry.options for name, entry in PRUNERS.items()}
+    properties: dict[str, Schema] = {
+        "trials": {"type": "integer", "minimum": 1, "default": 60, "description": "the budget"},
+        "sampler": {**_chosen(samplers), "default": "tpe"},
+        "pruner": {**_chosen(pruners), "default": "hyperband"},
+        "seed": {"type": "integer", "minimum": 0, "default": 0},
+        "timeout": {**duration, "description": 'of one run, such as "90s", "10m", "2h", "1d"'},
+        "trial_timeout": {**duration, "description": "after which a trial is ended as pruned"},
+        "duplicates": {"type": "boolean", "default": False, "description": "train the same again"},
+        "baseline": {"type": ["object"], "description": "of trial 0, where not the default"},
+        "enqueue": {"type": "array", "description": "to try next"},
+    }
+    return table(properties)
+
+
+def _chosen(entries: Mapping[str, tuple[Option, ...]]) -> Schema:
+    """A name, or a table with the name and its options."""
+    tables = [
+        table({"name": {"const": name}, **{o.name: _option(o) for o in own}}, ["name"])
+        for name, own in entries.items()
+    ]
+    return {"anyOf": [{"enum": list(entries)}, *tables]}
+
+
+def _option(option: Option) -> Schema:
+    found: Schema = {"description": option.doc}
+    if option.default is not None:
+        found["default"] = option.default
+    if option.kind is dict:
+        return {**found, "type": ["string", "object"]}
+    found["type"] = TYPES[option.kind]
+    bounds = {"minimum": option.low, "maximum": option.high, "enum": list(option.choices) or None}
+    return {**found, **{key: bound for key, bound in bounds.items() if bound is not None}}
+
+
+def _configuration() -> Schema:
+    """Values by leaf name; a nested leaf carries its option's name."""
+    leaves = dict(model_leaves())
+    for section in (*SECTIONS.values(), DATA_LEAVES):
+        for leaf in section:
+            leaves[leaf.name] = leaf
+            for name, own in (leaf.options or {}).items():
+                leaves |= {f"{name}.{each.name}": each for each in own}
+    return table({name: scalar(leaf) for name, leaf in leaves.items()})
+
+
+# The JSON schema of a study file, made from the catalogue: editors complete and check with it.
+
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

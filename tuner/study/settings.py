@@ -9,16 +9,23 @@ from dataclasses import fields
 from typing import Any
 
 from tuner.data import DataSpec
-from tuner.data.preprocessing import lookup as lookup_preprocessing
+from tuner.data.prepare import lookup as lookup_preprocessing
 from tuner.data.spec import OF_TEXT
 from tuner.errors import StudyFileError
-from tuner.sampling import baseline_value, check_listable, config_of, params_of
 from tuner.search.options import split
 from tuner.search.pruners import check_pruner
 from tuner.search.samplers import check_sampler
-from tuner.space import Node, matches, shown, walk
-from tuner.study.fingerprint import flat
-from tuner.study.record import SearchSettings
+from tuner.space import (
+    Node,
+    baseline_value,
+    check_listable,
+    config_of,
+    matches,
+    params_of,
+    shown,
+    walk,
+)
+from tuner.study.record import SearchSettings, flat
 from tuner.study.values import check_keys
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")

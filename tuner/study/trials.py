@@ -21,9 +21,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError, TunerError, UsageError
-from tuner.sampling import Recorded, config_of
 from tuner.search.by_number import Grid
-from tuner.space import Choice, Config, Node, Range, label, told_apart, walk
+from tuner.space import Choice, Config, Node, Range, Recorded, config_of, label, told_apart, walk
 from tuner.study.record import Study
 
 RESULT = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from tuner.techniques.balanced_sampling import SAMPLING
 from tuner.techniques.base import Draw, Noise, State, Technique
-from tuner.techniques.batch_norm import BATCH_NORM
-from tuner.techniques.class_weights import CLASS_WEIGHTS
-from tuner.techniques.cutout import CUTOUT
-from tuner.techniques.dropout import DROPOUT
-from tuner.techniques.early_stopping import EARLY_STOPPING
-from tuner.techniques.ema import EMA
-from tuner.techniques.gradient_clipping import GRADIENT_CLIPPING
-from tuner.techniques.horizontal_flip import HORIZONTAL_FLIP
-from tuner.techniques.l1 import L1
-from tuner.techniques.l2 import L2
-from tuner.techniques.label_smoothing import LABEL_SMOOTHING
-from tuner.techniques.mixup import MIXUP
-from tuner.techniques.shift import SHIFT
-from tuner.techniques.weight_decay import WEIGHT_DECAY
+from tuner.techniques.batches import CLASS_WEIGHTS, LABEL_SMOOTHING, MIXUP, SAMPLING
+from tuner.techniques.ending import EARLY_STOPPING, EMA
+from tuner.techniques.images import CUTOUT, HORIZONTAL_FLIP, SHIFT
+from tuner.techniques.norm_dropout import BATCH_NORM, DROPOUT
+from tuner.techniques.penalties import GRADIENT_CLIPPING, L1, L2, WEIGHT_DECAY
 
 TECHNIQUES: tuple[Technique, ...] = (
     SAMPLING,

@@ -16,9 +16,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tuner.errors import TrainingError
-from tuner.training.epoch import Epoch
 from tuner.training.folds import Folds
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Epoch, Trainer
 
 FORMAT = 1
 HEADER, EPOCHS, BEST, FOLD = "tuner", "epochs", "best/", "fold/"

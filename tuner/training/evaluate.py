@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.data import DataSet, Split, Target
-from tuner.data.gathered import Features
+from tuner.data.dataset import Features
 from tuner.metrics import METRICS, Metric
 
 CHUNK = 2**20

@@ -16,10 +16,8 @@ from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
 from tuner.techniques import ENDING
-from tuner.training.course import Course
-from tuner.training.epoch import Epoch
-from tuner.training.plain import Trainer
-from tuner.training.plan import plan
+from tuner.training.network import plan
+from tuner.training.trainer import Course, Epoch, Trainer
 
 
 class Folds(Course):

@@ -18,7 +18,7 @@ from tuner.storage import Artifacts, OutageError
 from tuner.storage.attached import metadata
 from tuner.training.folds import Folds
 from tuner.training.outcome import outcomes
-from tuner.training.plain import Trainer
+from tuner.training.trainer import Trainer
 
 KEEP = 3
 """So many trials keep their weights."""
@@ -37,7 +37,7 @@ class Kept:
 class Keeper:
     """Attaches the weights and a picture to those trials that are among the best when they end.
 
-    Pictures stay; weights go when better trials have come (``tuner.storage.tidying``).
+    Pictures stay; weights go when better trials have come (``tuner.storage.artifacts``).
 
     Args:
         store: where artifacts are kept.

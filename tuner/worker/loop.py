@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from optuna.pruners import BasePruner, NopPruner
@@ -15,23 +16,44 @@ from optuna.trial import TrialState
 
 from tuner.errors import MissingError, TrainingError
 from tuner.logs import note, tell
+from tuner.search.propose import StudyView
 from tuner.search.prune import PruningStudy
-from tuner.search.view import StudyView
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
 from tuner.study.trials import Own
-from tuner.worker.clock import Clock
-from tuner.worker.explain import outcome
-from tuner.worker.failures import check_failures
+from tuner.worker.checkpoints import Saved
 from tuner.worker.job import AnyJob, Job, ObjectiveJob
 from tuner.worker.keep import Keeper
-from tuner.worker.milestones import Milestones, Unseen
 from tuner.worker.objective import Blank, Caller
-from tuner.worker.overdue import Begun, begun
-from tuner.worker.patience import Patience
-from tuner.worker.proposer import Proposer
-from tuner.worker.saved import Saved
-from tuner.worker.signals import Leaving, StopRequested
-from tuner.worker.trial import Desk, TrialRun
+from tuner.worker.overdue import Begun, begun, check_failures
+from tuner.worker.propose import Proposer
+from tuner.worker.run import Clock, Desk, TrialRun, outcome
+from tuner.worker.signals import Leaving, Patience, StopRequested
+
+# Whom a worker tells how a study gets on, so that people see it.
+
+
+class Milestones(Protocol):
+    """Brings what people see of a study up to date; what goes wrong is no trial's business."""
+
+    def __call__(self, job: AnyJob) -> None:
+        """Work on the study begins, or a trial of it ended."""
+
+    def finish(self, job: AnyJob) -> None:
+        """The study ends, or this run of it."""
+
+
+class Unseen:
+    """Tells nobody."""
+
+    def __call__(self, job: AnyJob) -> None:
+        pass
+
+    def finish(self, job: AnyJob) -> None:
+        pass
+
+
+# A worker's loop: claim a trial, train it, and again until a study needs no more.
+
 
 IDLE_SECONDS, FLUSH_SECONDS = 0.2, 0.5
 CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0

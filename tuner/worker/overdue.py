@@ -1,21 +1,68 @@
-"""Trials that are at work when their time limit is over, and what is told of them.
-
-Within a worker's own code and most objectives an exception ends them (``Leaving.within``). One
-that catches everything, or waits within a library, hears none: the process that started the
-worker knows from it until when its trial may last, ends the worker, and tells how the trial ended.
-"""
+"""Trials that take too long or fail too often: a watchdog, and when a study stops."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.errors import TrainingError
 from tuner.logs import note
 from tuner.storage import Lease, OutageError, Storage, Update
-from tuner.worker.failures import check_failures
+from tuner.storage.lease import STOPPED
+
+# When so many trials fail that a study is not worth going on with.
+
+
+REFUSED = "refused"
+"""Why a trial ended that nobody tried: it was queued with what the study does not search."""
+TOO_MANY_FAILURES = 10
+"""A study stops when so many more trials failed than finished."""
+
+
+def check_failures(
+    storage: Storage,
+    patiently: Callable[[Callable[[], Any]], Any],
+    study_id: int,
+    name: str,
+    error: object,
+) -> None:
+    """After a trial that failed: stop its study if that is one too many.
+
+    Args:
+        patiently: calls what asks the database, as ``Patience`` does.
+        error: why the trial failed.
+
+    Raises:
+        TrainingError: too many trials failed; the study is stopped.
+        StopRequested: it is time to leave, and the database did not answer.
+    """
+    progress = patiently(lambda: storage.progress(study_id))
+    if progress.failed < TOO_MANY_FAILURES + progress.finished:
+        return
+    trials = patiently(lambda: storage.get_all_trials(study_id, deepcopy=False))
+    refused = sum(each.user_attrs.get("ended") == REFUSED for each in trials)
+    failed = progress.failed - refused  # nobody tried those
+    if failed < TOO_MANY_FAILURES + progress.finished:
+        return
+    patiently(lambda: storage.set_study_state(study_id, STOPPED))
+    raise TrainingError(
+        f"{failed} trials failed, the last with: {error}",
+        where=name,
+        hint="the study is stopped; `tuner resume` opens it again",
+    )
+
+
+# Trials that are at work when their time limit is over, and what is told of them.
+#
+# Within a worker's own code and most objectives an exception ends them (``Leaving.within``). One
+# that catches everything, or waits within a library, hears none: the process that started the
+# worker knows from it until when its trial may last, ends the worker, and tells how the trial
+# ended.
+
 
 GRACE_SECONDS = 10.0
 """So long after its limit a trial may still end by itself."""

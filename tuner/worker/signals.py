@@ -1,7 +1,4 @@
-"""When to leave: SIGTERM and Ctrl-C, the end of the time, or a parent that is gone.
-
-The first signal asks to leave soon, the second leaves at once.
-"""
+"""When to leave, and how long to wait for a database that does not answer."""
 
 from __future__ import annotations
 
@@ -9,9 +6,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
+
+from tuner.storage import OutageError
+
+# When to leave: SIGTERM and Ctrl-C, the end of the time, or a parent that is gone.
+#
+# The first signal asks to leave soon, the second leaves at once.
+
 
 PATIENCE = 0.7
 """Seconds until an epoch that is under way is given up; a lease is back within two."""
@@ -141,3 +146,51 @@ class Leaving:
         if self():
             self._interruptible = False
             raise StopRequested
+
+
+# Waiting for a database that does not answer.
+
+
+T = TypeVar("T")
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+NEWS = 4 * FIRST_WAIT
+"""An outage is worth a word when this wait comes; a broken connection is not."""
+
+
+class Patience:
+    """Calls again what the database did not answer: after 0.1 s, then later and later, up to 5 s.
+
+    Args:
+        leaving: whether to give up.
+        say: called with a line when an outage begins, and when it is over.
+    """
+
+    def __init__(self, leaving: Callable[[], bool], say: Callable[[str], None]) -> None:
+        self._leaving, self._say = leaving, say
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """What the call gives.
+
+        Raises:
+            StopRequested: it is time to leave, and the database did not answer yet.
+        """
+        wait = FIRST_WAIT
+        while True:
+            try:
+                result = call()
+            except OutageError as error:
+                if wait == NEWS:
+                    self._say(f"waiting for the database: {error.where}: {error.what}")
+                self._sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+            else:
+                if wait > NEWS:
+                    self._say("the database answers again")
+                return result
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._leaving():
+                raise StopRequested
+            time.sleep(FIRST_WAIT)

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from tuner.run import submit
-from tuner.run.prepare import stored_study
+from tuner.run.prepare import stored_study, submit
 from tuner.storage import Storage, open_storage
 
 BIN = Path(sys.executable).parent

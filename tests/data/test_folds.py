@@ -1,0 +1,284 @@
+"""test_folds"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tuner.data import DataSpec, load
+from tuner.data.folds import divide, divisions
+from tuner.data.labels import Labels, encode
+from tuner.data.splits import Rows
+from tuner.data.tables import from_frame
+from tuner.errors import DataError
+
+DIVISION_Y = np.arange(200) % 2
+
+
+def _divided(column: Any, y: Any = DIVISION_Y, *, held: bool = False, **spec: Any) -> Rows:
+    """Rows by a column that is called c."""
+    frame = pd.DataFrame({"c": column, "x": np.random.default_rng(0).normal(size=len(y)), "y": y})
+    table = from_frame(frame, "y", "here", aside=["c"])
+    if held:
+        table = type(table)(**{**vars(table), "held": True})
+    (key,) = spec.keys() & {"group", "time", "split"}
+    found = DataSpec(source="m:f", **{"validation": 0.2, "test": 0.2, **spec, key: "c"})
+    return divide(table, encode(table, "classification"), found)
+
+
+def _parts(rows: Rows) -> list[np.ndarray[Any, Any]]:
+    parts = [rows.train, rows.validation, rows.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(np.concatenate(parts))))
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [8, 40, 100])
+def test_division_a_group_is_never_divided(count: int, seed: int) -> None:
+    group = np.random.default_rng(seed).integers(0, count, 200)
+    parts = _parts(_divided(group, group="", seed=seed))
+    for i, part in enumerate(parts):
+        others = np.concatenate(parts[:i] + parts[i + 1 :])
+        assert not set(group[part]) & set(group[others])
+    largest = int(np.bincount(group).max())
+    assert [len(part) for part in parts[1:]] == pytest.approx([40, 40], abs=largest)
+    first = _parts(_divided(group, group="", seed=seed, division=1))
+    assert [len(part) for part in first[1:]] == pytest.approx([40, 40], abs=15)
+
+
+def test_the_seed_decides_which_groups() -> None:
+    group = np.arange(200) // 5
+    first, again = _divided(group, group=""), _divided(group, group="")
+    assert first.test.tolist() == again.test.tolist()
+    assert first.test.tolist() != _divided(group, group="", seed=1).test.tolist()
+
+
+def test_three_groups() -> None:
+    parts = _parts(_divided(np.repeat(["a", "b", "c"], [100, 50, 50]), group=""))
+    assert sorted(map(len, parts)) == [50, 50, 100]
+    parts = _parts(_divided(np.repeat(["a", "b"], [150, 50]), group="", test=0.0))
+    assert [len(part) for part in parts] == [150, 50, 0]
+
+
+DAYS = pd.date_range("2026-01-01", periods=100).strftime("%Y-%m-%d").to_numpy().repeat(2)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        np.arange(200.0) - 1e6,
+        np.arange(200) // 7,
+        DAYS,
+        pd.to_datetime(DAYS),
+        [f"{day}T08:30:00+02:00" for day in DAYS],
+    ],
+    ids=["numbers", "equal ones", "text", "dates", "time zones"],
+)
+def test_time_goes_forward(time: Any) -> None:
+    order = np.random.default_rng(0).permutation(200)
+    shuffled = np.asarray(time, dtype=object)[order]
+    train, validation, test = _parts(_divided(pd.Series(shuffled).infer_objects(), time=""))
+    assert [len(validation), len(test)] == pytest.approx([40, 40], abs=6)
+    assert shuffled[train].max() < shuffled[validation].min()
+    assert shuffled[validation].max() < shuffled[test].min()
+
+
+def test_time_without_test_rows() -> None:
+    rows = _divided(np.arange(200), time="", test=0.0)
+    assert rows.validation.tolist() == list(range(160, 200))
+    rows = _divided(np.arange(200), time="", held=True)
+    assert (len(rows.validation), len(rows.test)) == (40, 0)
+
+
+def test_as_the_column_says() -> None:
+    said = np.array(["train"] * 120 + [" Validation"] * 50 + ["TEST"] * 30)
+    train, validation, test = _parts(_divided(said, split=""))
+    assert (len(train), validation[0], test[0]) == (120, 120, 170)
+    assert len(_divided(np.where(said == "TEST", "train", said), split="").test) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "key", "says"),
+    [
+        (["a", "b"] * 100, "group", "2 groups cannot be divided into 3 splits"),
+        ([None, *["a", "b", "c", "d"] * 49, "a", "b", "c"], "group", "1 of 200 rows have no value"),
+        (["soon"] * 200, "time", r"'soon' is no time \(200 such\)"),
+        ([5] * 200, "time", "0 rows for train, and it needs at least 2"),
+        ([0.0] * 100 + [1.0] * 100, "time", "0 rows for validation, and it needs"),
+        (["train"] * 199 + ["dev"], "split", r"'dev' is no split \(1 such rows\)\n.*train, val"),
+        (["train"] * 200, "split", "0 rows for validation.*\n.*let more rows say validation"),
+    ],
+)
+def test_columns_that_do_not_divide(column: Any, key: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        _divided(column, **{key: ""})
+    assert caught.value.where == "here: column 'c'"
+
+
+def test_a_class_without_training_rows() -> None:
+    y = np.where(np.arange(200) < 190, DIVISION_Y, 2)
+    with pytest.raises(DataError, match="class '2' is in no training row"):
+        _divided(np.arange(200), y, time="")
+
+
+def test_regression() -> None:
+    frame = pd.DataFrame({"t": np.arange(50), "x": np.arange(50.0), "y": np.arange(50) / 7})
+    table = from_frame(frame, "y", "here", aside=["t"])
+    rows = divide(table, Labels("regression", frame["y"].to_numpy(), ()), DataSpec("m:f", time="t"))
+    assert rows.test.tolist() == list(range(40, 50))
+
+
+def _table(folder: Path, extra: str = "") -> Path:
+    lines = [f"{i},{i % 9},{i // 6},{i % 2}{extra}" for i in range(120)]
+    (folder / "table.csv").write_text("\n".join(["x,z,who,y", *lines]))
+    return folder / "table.csv"
+
+
+def test_the_column_is_no_feature(tmp_path: Path) -> None:
+    data = load(DataSpec(path=str(_table(tmp_path)), target="y", group="who"))
+    assert "who" not in data.features
+    assert ("who", "group", "division") in [(c.name, c.kind, c.decision) for c in data.columns]
+
+
+@pytest.mark.parametrize("key", ["group", "time", "split"])
+def test_a_column_that_is_missing(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(DataError, match=r"no column 'whom'\n.*did you mean 'who'"):
+        load(DataSpec(path=str(_table(tmp_path)), target="y", **{key: "whom"}))
+    with pytest.raises(DataError, match="'y' is the target and cannot divide rows"):
+        load(DataSpec(path=str(_table(tmp_path)), target="y", **{key: "y"}))
+    with pytest.raises(DataError, match="no column 'who': only a frame has columns"):
+        load(DataSpec(source="sklearn.datasets:load_iris", **{key: "who"}))
+
+
+def test_a_second_file_for_the_test(tmp_path: Path) -> None:
+    spec = DataSpec(path=str(_table(tmp_path)), target="y", test_path="test.csv")
+    with pytest.raises(DataError, match=r"data\.test_path: no such file 'test\.csv'"):
+        load(spec, folder=tmp_path)
+    (tmp_path / "test.csv").write_text("x,z,who,y\n1,2,3,1\n")
+    data = load(spec, folder=tmp_path)
+    assert (len(data.train), len(data.validation)) == (96, 24)
+
+
+# Rows in folds.
+
+
+FOLDING_Y = np.repeat([0, 1, 2], [120, 60, 23])
+
+
+def folds(
+    y: Any = FOLDING_Y, column: Any = None, task: str = "classification", **of: Any
+) -> list[Rows]:
+    c = np.arange(len(y)) if column is None else column
+    frame = pd.DataFrame({"c": c, "x": np.random.default_rng(0).normal(size=len(y)), "y": y})
+    by = [key for key in ("group", "time") if key in of]
+    table = from_frame(frame, "y", "here", aside=["c"] if by else [])
+    spec = DataSpec(source="m:f", **{"folds": 5, **of, **dict.fromkeys(by, "c")})
+    return list(divisions(table, encode(table, task), spec))
+
+
+def check_whole(found: list[Rows], count: int) -> None:
+    """Each row of the search is for validation once, and for training otherwise."""
+    together = np.concatenate([*(each.validation for each in found), found[0].test])
+    assert sorted(together.tolist()) == list(range(count))
+    for each in found:
+        assert each.test.tolist() == found[0].test.tolist()
+        parts = np.concatenate((each.train, each.validation, each.test))
+        assert sorted(parts.tolist()) == list(range(count))
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_each_class_is_dealt_evenly(test: float) -> None:
+    found = folds(test=test)
+    check_whole(found, len(FOLDING_Y))
+    counts = np.array([np.bincount(FOLDING_Y[each.validation], minlength=3) for each in found])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    assert np.ptp(counts.sum(axis=1)) <= 3  # of three classes
+    first = folds(test=test, division=1)
+    check_whole(first, len(FOLDING_Y))
+    assert np.ptp([len(each.validation) for each in first]) <= 1
+
+
+def test_the_test_rows_are_those_without_folds() -> None:
+    assert folds()[0].test.tolist() == folds(folds=None)[0].test.tolist()
+    assert folds(folds=7)[3].test.tolist() == folds()[0].test.tolist()
+
+
+def test_the_seed_decides() -> None:
+    assert folds()[0].validation.tolist() == folds()[0].validation.tolist()
+    assert folds()[0].validation.tolist() != folds(seed=1)[0].validation.tolist()
+
+
+def test_a_quantity_is_dealt_by_chance() -> None:
+    found = folds(np.arange(53.0), task="regression")
+    check_whole(found, 53)
+    assert {len(each.validation) for each in found} <= {8, 9}
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_folding_a_group_is_never_divided(test: float) -> None:
+    group = np.random.default_rng(1).integers(0, 30, len(FOLDING_Y))
+    for rule, most in ((1, 10), (2, 2 * np.bincount(group).max())):
+        found = folds(column=group, group="c", test=test, division=rule)
+        check_whole(found, len(FOLDING_Y))
+        for each in found:
+            for one, other in ((each.train, each.validation), (each.validation, each.test)):
+                assert not set(group[one]) & set(group[other])
+        assert np.ptp([len(each.validation) for each in found]) <= most
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_a_fold_in_time_trains_on_what_is_before_it(test: float) -> None:
+    time = np.random.default_rng(2).permutation(200) // 3
+    found = folds(np.arange(200) % 2, time, time="c", test=test)
+    for each in found:
+        assert time[each.train].max() < time[each.validation].min()
+    for one, other in pairwise(found):
+        assert set(other.train) == {*one.train, *one.validation}
+    last = np.concatenate((found[-1].train, found[-1].validation, found[-1].test))
+    assert sorted(last.tolist()) == list(range(200))
+    assert not test or time[found[-1].validation].max() < time[found[-1].test].min()
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        ({"folds": 23}, "class '2' has 23 rows, and each of 23 folds and the test needs one"),
+        ({"folds": 24, "test": 0.0}, "class '2' has 23 rows, and each of 24 folds needs one"),
+        ({"y": np.arange(11.0), "task": "regression"}, "there are 11 rows, and each of 5 folds"),
+        (
+            {"column": FOLDING_Y, "group": "c"},
+            "3 groups cannot be divided into 5 folds and the test",
+        ),
+        ({"column": FOLDING_Y, "time": "c"}, "fold 1: 0 rows for"),
+        ({"time": "c"}, "fold 1: class '1' is in no training row"),
+    ],
+)
+def test_what_cannot_be_folded(of: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        folds(**of)
+
+
+def test_everything_is_learned_from_the_training_rows_of_each_fold(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(5, 3, 100)
+    kind = np.where(np.arange(100) == 50, "rare", "usual")
+    frame = pd.DataFrame({"x": x, "kind": kind, "y": np.arange(100) % 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y", folds=4)
+    data = load(spec)
+    assert len(data.folds) == 4
+    for fold in data.folds:
+        train, validation = (x[rows] for rows in fold.positions)
+        for part, values in ((fold.train, train), (fold.validation, validation)):
+            wanted = (values - train.mean()) / train.std()
+            np.testing.assert_allclose(part.x[:][:, 0], wanted, rtol=1e-4, atol=1e-5)
+    final = load(spec, final=True)
+    assert (len(final.folds), len(final.train), len(final.validation)) == (1, 80, 20)
+    plain = load(DataSpec(path=spec.path, target="y"), final=True)
+    assert torch.equal(final.validation.x, plain.validation.x)

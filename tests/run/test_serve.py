@@ -1,0 +1,155 @@
+"""A worker that serves studies: what it asks the database, and what it does when one is deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sqlalchemy import event
+
+from tuner.run.prepare import join, load_job, prepared, stored_study
+from tuner.run.process import open_worker
+from tuner.run.serve import Service
+from tuner.storage import Storage, open_storage
+from tuner.study import Study, parse
+from tuner.worker.job import AnyJob
+from tuner.worker.loop import Worker
+from tuner.worker.signals import Leaving
+
+DOCUMENT = {
+    "data": {"source": "sklearn.datasets:load_iris"},
+    "model": {"family": "linear"},
+    "training": {"epochs": 1},
+    "search": {"sampler": "random", "pruner": "none", "trials": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("TUNER_SPOOL", str(tmp_path / "spool"))
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def storage(database_url: str) -> Iterator[Storage]:
+    opened = open_storage(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def worker(storage: Storage, database_url: str) -> Iterator[Worker]:
+    made = open_worker(database_url, "cpu", Leaving())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def job() -> AnyJob:
+    return load_job(parse("any", DOCUMENT))
+
+
+@pytest.fixture
+def submit(storage: Storage, job: Any) -> Callable[[str], int]:
+    """Puts a study of a name into the database, without reading its data again."""
+
+    def submitted(name: str) -> int:
+        made = type(job)(parse(name, DOCUMENT), -1, job.data, job.metric)
+        return join(storage, made, None).study_id
+
+    return submitted
+
+
+def statements(storage: Storage, work: Callable[[], object]) -> list[str]:
+    """What a database is asked meanwhile."""
+    asked: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    engine = storage.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    work()
+    event.remove(engine, "before_cursor_execute", note)
+    return [statement for statement in asked if not statement.startswith(("BEGIN", "SELECT 1"))]
+
+
+def hold(storage: Storage, study_id: int) -> None:
+    """Somebody else is at all trials of a study."""
+    from optuna.trial import TrialState, create_trial
+
+    for _ in range(2):
+        storage.claim(study_id, "other", lambda *_: create_trial(state=TrialState.RUNNING))
+
+
+def test_a_round_is_one_statement_however_many_studies_there_are(
+    storage: Storage,
+    worker: Worker,
+    submit: Callable[[str], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tuner.run.serve.POLL_SECONDS", 0.05)
+    for i in range(12):
+        hold(storage, submit(f"s{i}"))
+    service = Service(worker, [], lambda _: None, prepared)
+    worker.leaving.by(time.monotonic() + 1.0)
+    asked = statements(worker.storage, lambda: service.run(idle_exit=False))
+    assert len(asked) > 1
+    assert len(set(asked)) == 1
+    assert service.benches == {}
+
+
+def test_a_study_is_read_by_one_statement_however_many_there_are(
+    storage: Storage, submit: Callable[[str], int]
+) -> None:
+    ids = {f"s{i}": submit(f"s{i}") for i in range(12)}
+    found: list[tuple[Study, int]] = []
+    asked = statements(storage, lambda: found.append(stored_study(storage, "s7")))
+    assert len(asked) == 1
+    assert (found[0][0].name, found[0][1]) == ("s7", ids["s7"])
+
+
+def test_a_study_that_is_deleted_after_it_was_listed_is_let_go_and_others_are_served(
+    storage: Storage, worker: Worker, job: Any, submit: Callable[[str], int]
+) -> None:
+    ids = {name: submit(name) for name in ("unread", "read", "kept")}
+    said: list[str] = []
+
+    def read(study: Study, study_id: int) -> AnyJob:
+        if study.name == "read":
+            storage.delete_study(ids["read"])
+        return type(job)(study, study_id, job.data, job.metric)
+
+    service = Service(worker, [], said.append, read)
+    assert len(service._left()) == 3
+    storage.delete_study(ids["unread"])
+    service.run(idle_exit=True)
+    assert said[0].startswith("cannot serve unread: ")
+    assert said[1:] == ["cannot serve read: read: the study was deleted", "serving kept"]
+    assert storage.progress(ids["kept"]).state == "finished"
+
+
+def test_another_study_under_a_deleted_ones_number_is_read_anew(
+    storage: Storage, worker: Worker, job: Any, submit: Callable[[str], int]
+) -> None:
+    first = submit("first")
+    read: list[str] = []
+
+    def reading(study: Study, study_id: int) -> AnyJob:
+        read.append(study.name)
+        return type(job)(study, study_id, job.data, job.metric)
+
+    service = Service(worker, [], lambda _: None, reading)
+    assert service._step(service._left()[0])
+    storage.delete_study(first)
+    second = submit("second")  # on SQLite its number is that of the first
+    service.seen_at = float("-inf")
+    service.run(idle_exit=True)
+    assert read == ["first", "second"]
+    assert [trial.user_attrs["epochs"] for trial in storage.get_all_trials(second)] == [1, 1]

@@ -1,0 +1,157 @@
+"""test_network"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tuner.layers import BatchNorm, Dropout
+from tuner.models.categories import Categories
+from tuner.training.network import build_network, flatten, layout, plan
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), BatchNorm(4), nn.Linear(4, 2))
+
+
+def test_parameters_become_views() -> None:
+    module = network()
+    before = [p.detach().clone() for p in module.parameters()]
+    _, vector = flatten(module)
+    assert len(vector) == 12 + 4 + 4 + 4 + 8 + 2
+    for old, new in zip(before, module.parameters(), strict=True):
+        assert torch.equal(old, new)
+    vector.zero_()
+    assert all(not p.any() for p in module.parameters())
+    with torch.no_grad():
+        next(module.parameters()).fill_(3.0)
+    assert vector[:12].eq(3).all()
+
+
+def test_order_is_the_modules() -> None:
+    plan = layout(network())
+    assert [(name, at) for name, at, _ in plan.entries] == [
+        ("0.weight", 0),
+        ("0.bias", 12),
+        ("1.weight", 16),
+        ("1.bias", 20),
+        ("2.weight", 24),
+        ("2.bias", 32),
+    ]
+
+
+def test_mask_is_1_at_weights_only() -> None:
+    plan, vector = flatten(network())
+    mask = plan.mask(vector)
+    assert {name: int(view.sum()) for name, view in plan.views(mask).items()} == {
+        "0.weight": 12,
+        "0.bias": 0,
+        "1.weight": 0,
+        "1.bias": 0,
+        "2.weight": 8,
+        "2.bias": 0,
+    }
+    assert mask.dtype == vector.dtype
+
+
+def test_views_have_the_shapes_and_share_the_memory() -> None:
+    plan, vector = flatten(network())
+    views = plan.views(vector)
+    assert views["2.weight"].shape == (2, 4)
+    views["2.weight"].fill_(7.0)
+    assert vector[24:32].eq(7).all()
+
+
+def names(of: Any) -> list[str]:
+    return [t.name for t in of.techniques]
+
+
+def test_off_techniques_take_no_part(config: Any) -> None:
+    assert names(plan(config())) == []
+    of = plan(config(weight_decay=0.1, dropout=0.2, batch_norm=True))
+    assert names(of) == ["batch_norm", "dropout", "weight_decay"]
+    assert of.values == {"batch_norm": True, "dropout": 0.2, "weight_decay": 0.1}
+
+
+def test_a_configuration_may_know_less_than_all_techniques(config: Any) -> None:
+    old = {name: value for name, value in config().items() if name not in ("ema", "mixup")}
+    assert names(plan(old)) == []
+
+
+def test_kept_techniques(config: Any) -> None:
+    of = plan(config(l1_lambda=0.1), keep=["dropout", "batch_norm"])
+    assert names(of) == ["dropout", "l1_lambda"]  # a static one is not
+    assert of.values["dropout"] == 0.0
+
+
+def test_nested_before_own_before_default(config: Any) -> None:
+    of = plan(config(optimizer="sgd", **{"sgd.momentum": 0.3, "adam.beta1": 0.1}))
+    assert of.optimizer_values == {"momentum": 0.3, "nesterov": False}
+    assert plan(config(width=5)).family_values["width"] == 5
+    assert plan(config(width=5, **{"mlp.width": 6})).family_values["width"] == 6
+    assert plan(config(depth=3)).family_values["depth"] == 3
+    decaying = plan(config(lr_scheduler="cosine", **{"cosine.final": 0.1}))
+    assert decaying.schedule_values == {"final": 0.1}
+
+
+def test_an_optimizers_own_learning_rate(config: Any) -> None:
+    own = {"sgd.learning_rate": 0.5}
+    assert plan(config(optimizer="sgd", **own)).learning_rate == 0.5
+    assert plan(config(optimizer="adam", **own)).learning_rate == 0.01
+
+
+def test_network_with_layers_in_their_places(config: Any) -> None:
+    of = plan(config(batch_norm=True, dropout=0.2, depth=1))
+    network = build_network(of, (3,), 2, seed=1)
+    kinds = [type(module).__name__ for module in network]
+    assert kinds == ["Linear", "BatchNorm", "ReLU", "Dropout", "Linear"]
+    assert isinstance(network[1], BatchNorm)
+    assert isinstance(network[3], Dropout)
+    assert network[0].bias is None
+    assert build_network(plan(config(depth=1)), (3,), 2, seed=1)[0].bias is not None
+
+
+def test_initial_weights_are_a_function_of_the_seed(config: Any) -> None:
+    of = plan(config())
+
+    def weights(seed: int) -> torch.Tensor:
+        return torch.cat([p.reshape(-1) for p in build_network(of, (3,), 2, seed).parameters()])
+
+    torch.manual_seed(3)
+    one = weights(1)
+    state = torch.get_rng_state()
+    assert torch.equal(weights(1), one)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(weights(2), one)
+
+
+COLUMNS = (range(5), range(6, 8), range(8, 17))
+"""Of five, two and nine categories; number 5 is a quantity."""
+
+
+@pytest.mark.parametrize("family", ["mlp", "linear"])
+def test_columns_of_two_stay_as_they_are(config: Any, family: str) -> None:
+    own = {"categories": "embedding", "embedding.size": 3}
+    of = plan(config(family=family, **own))
+    network = build_network(of, (17,), 2, seed=1, categories=COLUMNS)
+    assert [type(layer) for layer in network] == [Categories, nn.Sequential]
+    assert network[0].width == 3 + 1 + 2 + 3
+    assert network(torch.randn(4, 17)).shape == (4, 2)
+    kinds = {type(layer) for layer in network.modules()} - {Categories}
+    assert all(kind.__module__.startswith("torch.nn.") for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("categories", "columns"), [("one-hot", COLUMNS), ("embedding", (range(2),))]
+)
+def test_the_network_is_the_usual_one_without_vectors(
+    config: Any, categories: str, columns: tuple[range, ...]
+) -> None:
+    """Not a weight differs, so that the numbers of a baseline are those of a study without."""
+    usual = build_network(plan(config()), (17,), 2, seed=1)
+    found = build_network(plan(config(categories=categories)), (17,), 2, 1, categories=columns)
+    assert found.state_dict().keys() == usual.state_dict().keys()
+    assert all(map(torch.equal, found.state_dict().values(), usual.state_dict().values()))

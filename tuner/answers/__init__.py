@@ -1,1 +1,0 @@
-"""What a search has found out: which configuration, how good it is, and what helped."""

@@ -1,0 +1,191 @@
+"""``confirm``, ``ablate``, ``report``, ``compare``: what a study found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.cli.lookup import DEFAULT_STORAGE
+from tuner.cli.options import (
+    Allow,
+    Device,
+    Json,
+    StorageUrl,
+    StudyName,
+    Timeout,
+    Workers,
+    show,
+    show_json,
+)
+from tuner.cli.running import run_options
+
+if TYPE_CHECKING:
+    from tuner.show.snapshot import Snapshot
+
+
+# ``confirm`` and ``ablate``: which configuration, how good it really is, and what helped.
+
+
+Top = Annotated[
+    int,
+    typer.Option(
+        "--top", envvar="TUNER_TOP", min=1, help="How many of the best trials to train again."
+    ),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds", envvar="TUNER_SEEDS", min=1, help="How often to train each configuration."
+    ),
+]
+View = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--view",
+        envvar="TUNER_VIEW",
+        metavar="off|on|path",
+        help="off: each technique switched off alone; on: each switched on alone; path: from the "
+        "baseline to the best, one at a time. May be repeated.  [default: all]",
+    ),
+]
+
+
+def confirm(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    top: Top = 5,
+    seeds: Seeds = 5,
+    timeout: Timeout = None,
+    workers: Workers = "auto",
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Json = False,
+) -> None:
+    """Train the best few over several seeds and measure them on the test rows."""
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.run.replicate import confirm as confirm_study
+    from tuner.show.answers import confirmed, document
+
+    name, _ = stored_id(opened(storage), study)
+    options = run_options(storage, None, timeout, workers, device, None, allow)
+    counting = _Counting()
+    found = confirm_study(name, options, top=top, seeds=seeds, watch=counting)
+    counting.left()
+    return show_json(document(found)) if as_json else show(confirmed(found))
+
+
+def ablate(
+    study: StudyName,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    seeds: Seeds = 5,
+    view: View = None,
+    timeout: Timeout = None,
+    workers: Workers = "auto",
+    device: Device = "auto",
+    allow: Allow = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what each technique contributes, over several seeds, with intervals."""
+    from tuner.cli.lookup import opened, stored_id
+    from tuner.results.ablate import VIEWS
+    from tuner.run.replicate import ablate as ablate_study
+    from tuner.show.answers import ablated, document
+
+    name, _ = stored_id(opened(storage), study)
+    options = run_options(storage, None, timeout, workers, device, None, allow)
+    views = tuple(view or VIEWS)
+    counting = _Counting()
+    found = ablate_study(name, options, seeds=seeds, views=views, watch=counting)
+    counting.left()
+    return show_json(document(found)) if as_json else show(ablated(found))
+
+
+class _Counting:
+    """Says on stderr how many trainings are done, whenever that changes."""
+
+    def __init__(self) -> None:
+        self.done: tuple[str, int] | None = None
+        self.last: Snapshot | None = None
+
+    def __call__(self, now: Snapshot) -> None:
+        self.last = now
+        done = (now.study, now.progress.finished)
+        if done != self.done:
+            self.done = done
+            typer.echo(f"{now.study}: {done[1]} of {now.progress.budget} trainings", err=True)
+
+    def left(self) -> None:
+        """Says so where trainings are left, as after a time limit."""
+        if self.last is not None and not self.last.progress.met:
+            what = "unfinished: not all trainings are done, and these are the results so far"
+            typer.echo(f"{what}; the same command goes on", err=True)
+
+
+# ``report`` and ``compare``: what a study found out, and studies side by side.
+
+
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        envvar="TUNER_REPORT_OUT",
+        metavar="FILE",
+        help="The file; an existing one is replaced; - is stdout.  [default: report.html]",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        envvar="TUNER_FORMAT",
+        metavar="html|md|json",
+        help="The format.  [default: by the file's ending, else html]",
+    ),
+]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        envvar="TUNER_STUDIES", metavar="STUDY…", help="Two or more studies of the database."
+    ),
+]
+
+
+def report(
+    study: StudyName,
+    out: Out = None,
+    format: Format = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+) -> None:
+    """Write what a study found out as one page that needs no network."""
+    from tuner.cli.lookup import needed_url, opened, stored_study
+    from tuner.reports.render import check_place, write
+    from tuner.reports.report import build, check_format, format_of
+
+    kind = format or format_of(out or "")
+    check_format(kind)
+    path = Path(out or f"report.{kind}")
+    if out != "-":
+        check_place(path)
+    database = opened(storage)
+    url = needed_url(storage)
+    option = f"--storage {quote(url)}" if url else ""
+    found = build(database, *stored_study(database, study), option)
+    if out == "-":
+        return typer.echo(found.text(kind), nl=False)
+    written = write(path, found.text(kind))
+    for line in found.verdict:
+        typer.echo(line.replace("`", ""))
+    return typer.echo(f"\n{written}: {written.stat().st_size / 1e6:.1f} MB")
+
+
+def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Show studies side by side: the best of each, baselines, seconds and trials."""
+    from tuner.cli.lookup import opened, stored_study
+    from tuner.reports.compare import compare_studies, view
+
+    database = opened(storage)
+    found = compare_studies(database, [stored_study(database, name) for name in studies])
+    return show_json(found.document()) if as_json else show(view(found))

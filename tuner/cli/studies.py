@@ -1,0 +1,213 @@
+"""``init``, ``check``, ``studies``, ``techniques``: study files and what they may hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuner.cli.lookup import DEFAULT_STORAGE
+from tuner.cli.options import Allow, Json, StorageUrl, show, show_json
+from tuner.errors import UsageError
+
+if TYPE_CHECKING:
+    from tuner.study import Study
+    from tuner.study.init import Survey
+
+
+# ``check``, ``studies``, ``techniques``: what there is and what it means.
+
+
+Schema = Annotated[
+    bool, typer.Option("--schema", help="Print the JSON schema of a study file for your editor.")
+]
+OptionalStudy = Annotated[
+    str | None,
+    typer.Option(
+        "--study",
+        envvar="TUNER_STUDY",
+        metavar="NAME",
+        help="A file in studies/, a path, a study that ships, or one in the database.",
+    ),
+]
+
+
+def check(
+    study: OptionalStudy = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    schema: Schema = False,
+    allow: Allow = None,
+    as_json: Json = False,
+) -> None:
+    """Check a study and its data; print its space, the size of the search and what it may cost."""
+    if schema:
+        from tuner.study.schema import schema as study_schema
+
+        return show_json(study_schema())
+    if study is None:
+        raise typer.BadParameter("give --study NAME, or --schema")
+    from tuner.cli.lookup import any_study
+    from tuner.imports import allowing, of_person, read_packages
+    from tuner.show import tables
+
+    found = any_study(study, storage)
+    with allowing(of_person(read_packages(allow or ()), found.folder)):
+        checked = _checked(found)
+    for warning in checked["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
+    return show_json(checked) if as_json else show(tables.check(checked))
+
+
+def _checked(study: Study) -> dict[str, Any]:
+    """Loads the data and builds what trials need; TunerError for what cannot be."""
+    from tuner.run.prepare import prepared
+    from tuner.study import describe
+    from tuner.worker.job import ObjectiveJob
+
+    job = prepared(study)
+    study = job.study
+    study.pruner()
+    found: dict[str, Any] = {
+        "name": study.name,
+        "description": study.description,
+        "metric": job.metric.name,
+    }
+    found["warnings"] = list(study.warnings())
+    if isinstance(job, ObjectiveJob):
+        return {**found, **describe.objective(job.study)}
+    return {
+        **found,
+        "data": describe.data_set(job.data),
+        "extent": describe.extent(study),
+        "leaves": describe.leaves(study),
+    }
+
+
+def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """List the studies: those that ship, those in studies/, and those in the database."""
+    from tuner.show.tables import studies_table, with_stored
+    from tuner.storage import open_existing
+    from tuner.study.describe import files
+
+    found = open_existing(storage)
+    records = files() if found is None else with_stored(files(), found)
+    return show_json({"studies": records}) if as_json else show(studies_table(records))
+
+
+def techniques(as_json: Json = False) -> None:
+    """List techniques, optimizers, schedules and families, with ranges and sources."""
+    from tuner.show import tables
+    from tuner.study import describe
+
+    found = describe.catalogue()
+    return show_json(found) if as_json else show(tables.catalogue(found))
+
+
+# ``init``: a study file for somebody's own data.
+
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", envvar="TUNER_NAME", help="The study's name.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        envvar="TUNER_DATA",
+        metavar="FILE",
+        help="A table, an archive of arrays, or a folder of images.",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target", envvar="TUNER_TARGET", metavar="COLUMN", help="The column to predict."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        envvar="TUNER_INIT_OUT",
+        metavar="FILE",
+        help="Where to write.  [default: studies/NAME.toml]",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", envvar="TUNER_INIT_FORCE", help="Replace a file that is there.")
+]
+
+
+def init(
+    name: Name,
+    data: Data,
+    target: Target = None,
+    out: Out = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Look at a data set and write a study file for it."""
+    if not NAME.fullmatch(name):
+        hint = "letters, digits, and _ . - after the first"
+        raise UsageError(f"{name!r} cannot name a study", where="NAME", hint=hint)
+    file = out or Path("studies") / f"{name}.toml"
+    if file.exists() and not force:
+        raise UsageError("is there already", where=str(file), hint="--force replaces it")
+    if file.exists() and not file.is_file():
+        raise UsageError("is there, and is no file", where=str(file), hint="name another")
+    from tuner.data.sources import find_path
+    from tuner.show.tables import init_lines
+    from tuner.study.init import survey
+
+    found = survey(find_path(data, "--data", Path()), target)
+    record = _written(name, file, found)
+    return show_json(record) if as_json else show(init_lines(record))
+
+
+def _written(name: str, file: Path, found: Survey) -> dict[str, Any]:
+    """Writes the file, once it is sure that it is a study that fits the data."""
+    from tuner.study import describe
+    from tuner.study.init import draft, written
+    from tuner.study.parse import parse
+
+    lines = draft(found, lambda path: _named(Path(path), file))
+    text = written(name, found, lines)
+    study = parse(file.stem, tomllib.loads(text), file.parent)
+    study.check_fit(found.data)
+    _write(file, text)
+    return {
+        "name": name,
+        "file": str(file),
+        "rows": found.rows,
+        "missing": dict(found.missing),
+        "data": describe.data_set(found.data),
+        "decided": [
+            {"key": f"{each.section}.{each.key}".removeprefix("."), "value": each.value}
+            | {"why": each.why, "suggested": not each.active}
+            for each in lines
+        ],
+    }
+
+
+def _named(data: Path, study: Path) -> str:
+    """A path that the study finds from wherever it runs: below its project, else absolute."""
+    folder = study.resolve().parent
+    base = folder.parent if folder.name == "studies" else folder
+    inside = data.is_relative_to(base) and data != base
+    return data.relative_to(base).as_posix() if inside else str(data)
+
+
+def _write(file: Path, text: str) -> None:
+    """The whole file or nothing."""
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from None

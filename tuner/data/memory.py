@@ -1,0 +1,207 @@
+"""Large tables in little memory: narrow columns, read in pieces."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# Columns of a large table in as few bytes as they need, each in memory of its own.
+#
+# Whole numbers stay exact: they take the smallest integers that hold them. Other numbers become
+# float32, as the features will be, where that moves none by more than some 2e-6 of the column's
+# deviation; where it would, as for coordinates or amounts with a large mean, they stay float64.
+# All statistics are computed in float64.
+
+
+OFFSET = 32.0
+"""Float32 keeps 24 bits: at a mean of so many deviations it moves a number by 2e-6 of one."""
+WITH_FRACTIONS = 2.0**22
+"""Float32 has no fractions, so that numbers could look like identifiers, from twice as much on."""
+SMALLEST = 2.0**-100
+"""Deviations down to which float32 has all its bits."""
+SMALL = 2**16
+"""Bytes; smaller arrays come from the allocator, which keeps what was freed for later ones."""
+
+
+def fresh(count: int, dtype: Any) -> NDArray[Any]:
+    """An array [count] whose memory goes back to the system when it is freed, and of which only
+    what was written is taken."""
+    size = count * np.dtype(dtype).itemsize
+    if size < SMALL:
+        return np.empty(count, dtype)
+    return np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)
+
+
+def give_back() -> None:
+    """Returns to the system what the allocator keeps of freed memory, where it can (glibc)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers [n] in fewer bytes, or as they are where these would not do; NaN stays NaN."""
+    if values.dtype.kind in "iu":
+        return values.astype(_whole(values))
+    if values.dtype != np.float64:
+        return values
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float32)
+    present = ~np.isnan(values)
+    wide = values[present]
+    return small if np.array_equal(small[present], wide) or _harmless(wide) else values
+
+
+def _whole(values: NDArray[Any]) -> np.dtype[Any]:
+    """The smallest integers of the same kind that hold all."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    known = [np.dtype(f"{values.dtype.kind}{size}") for size in (1, 2, 4, 8)]
+    fits = (each for each in known if np.iinfo(each).min <= low and high <= np.iinfo(each).max)
+    return next(fits)
+
+
+def _harmless(values: NDArray[Any]) -> bool:
+    """Whether float32 is enough for numbers that it does not hold exactly."""
+    if not np.abs(values).max() < WITH_FRACTIONS or (values == np.floor(values)).all():
+        return False
+    mean, deviation = abs(float(values.mean())), float(values.std())
+    return deviation > SMALLEST and mean <= OFFSET * deviation
+
+
+class Grown:
+    """Numbers that come piece by piece, narrowed or as they are."""
+
+    def __init__(self, narrowed: bool) -> None:
+        self._narrowed = narrowed
+        self._held: NDArray[Any] = np.empty(0, np.int8)
+        self._count = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        """The next numbers [n]."""
+        small = narrow(values) if self._narrowed else values
+        dtype = np.result_type(self._held, small) if self._count else small.dtype
+        start, self._count = self._count, self._count + len(small)
+        if dtype != self._held.dtype or self._count > len(self._held):
+            larger = fresh(max(self._count, 2 * start), dtype)
+            larger[:start] = self._held[:start]
+            self._held = larger
+        self._held[start : self._count] = small
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """All numbers so far."""
+        return self._held[: self._count]
+
+
+# A large table from pieces of it, so that it is never in memory as it is read.
+
+
+CELLS = 2**17
+"""Of a table that are read at a time."""
+ROWS = 256
+"""That are read at a time however wide a table is: each piece costs some time a column."""
+
+
+def by_rows(
+    pieces: Iterator[pd.DataFrame],
+    whole: Callable[[list[int]], pd.DataFrame],
+    exact: Collection[str],
+) -> pd.DataFrame:
+    """A table from pieces of its rows; a table of one piece stays as it is.
+
+    Columns that are numbers in each piece are narrowed. What those hold that are sometimes numbers
+    and sometimes not is known only when all was seen: they are read again.
+
+    Args:
+        pieces: of some rows each.
+        whole: from places of columns to a table of these in one piece.
+        exact: the columns that are not to be narrowed.
+    """
+    import pandas as pd
+
+    first = next(pieces)
+    second = next(pieces, None)
+    if second is None:
+        return first
+    names = list(first.columns)
+    growing = {at: Growing(name not in exact) for at, name in enumerate(names)}
+    for piece in chain([first], [second], pieces):
+        odd = [at for at, column in growing.items() if not column.take(piece.iloc[:, at])]
+        for at in odd:
+            del growing[at]
+    rest = [at for at in range(len(names)) if at not in growing]
+    others = whole(rest) if rest else first
+    found = {
+        name: growing.pop(at).whole() if at in growing else others.iloc[:, rest.index(at)]
+        for at, name in enumerate(names)
+    }
+    return pd.DataFrame(found, copy=False)
+
+
+class Growing:
+    """A column whose pieces come one after the other: all of them numbers, or all text."""
+
+    def __init__(self, narrowed: bool) -> None:
+        self._numbers = Grown(narrowed)
+        self._texts: list[pd.Series[Any]] = []
+
+    def take(self, piece: pd.Series[Any]) -> bool:
+        """Whether the next piece is of the same kind as those before."""
+        from pandas.api.types import infer_dtype
+
+        if piece.dtype.kind in "if" and not self._texts:
+            self._numbers.add(piece.to_numpy())
+            return True
+        text = not len(self._numbers.values) and infer_dtype(piece, skipna=True) == "string"
+        self._texts += [piece] * text
+        return text
+
+    def whole(self) -> Any:
+        """The column."""
+        import pandas as pd
+
+        return pd.concat(self._texts) if self._texts else self._numbers.values
+
+
+def by_columns(
+    read: Callable[[list[str]], pd.DataFrame],
+    names: list[str],
+    rows: int,
+    exact: Collection[str],
+) -> pd.DataFrame:
+    """A table from pieces of its columns, numbers narrowed; a small one is read as it is.
+
+    Args:
+        read: from names to a table of these columns.
+        names: of all columns.
+        rows: of the table.
+        exact: the columns that are not to be narrowed.
+    """
+    import pandas as pd
+
+    if rows * len(names) <= CELLS:
+        return read(names)
+    found = {}
+    size = max(1, CELLS // rows)
+    for start in range(0, len(names), size):
+        piece = read(names[start : start + size])
+        for at, name in enumerate(piece.columns):
+            found[name] = piece.iloc[:, at]
+            if str(name) not in exact and found[name].dtype in NUMBERS:
+                column = Grown(True)
+                column.add(found[name].to_numpy())
+                found[name] = pd.Series(column.values, copy=False)
+    return pd.DataFrame(found, copy=False)
+
+
+NUMBERS = ("int64", "int32", "uint64", "uint32", "float64")

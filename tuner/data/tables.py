@@ -1,0 +1,471 @@
+"""Tables as every reader returns them, and how a text file of one is read."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.data import memory
+from tuner.data.numbers import are_digits
+from tuner.data.raw import RawColumn, raw_columns, writes_comma
+from tuner.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# Rows as a source gives them: the form that every reader returns.
+
+
+NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
+
+
+@dataclass(frozen=True)
+class Text:
+    """A column of text, which is the only feature.
+
+    Attributes:
+        name: as the source calls it.
+        values: strings [N], empty where missing.
+        unused: the names of the other columns.
+    """
+
+    name: str
+    values: NDArray[np.object_]
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows before they are divided: an array of numbers, or columns of a frame.
+
+    Attributes:
+        x: numbers [N, ...]; None where there are columns or text.
+        y: labels [N]: numbers, booleans, text, or objects with None where one is missing.
+        names: of the columns of x, or empty.
+        classes: what the labels 0, 1, ... mean, or empty.
+        where: the file or function, for messages.
+        columns: of a frame, each [N].
+        aside: columns [N] that say how to divide the rows, by name; they are no features.
+        held: the test rows are elsewhere, and all rows are for training and validation.
+        text: the column of text, or None.
+        comma: decimals are written with a comma in the file.
+    """
+
+    x: NDArray[Any] | None
+    y: NDArray[Any]
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    where: str
+    columns: tuple[RawColumn, ...] = ()
+    aside: Mapping[str, pd.Series[Any]] = field(default_factory=dict)
+    held: bool = False
+    text: Text | None = None
+    comma: bool = False
+
+
+def from_arrays(
+    x: Any, y: Any, where: str, *, names: Sequence[Any] = (), classes: Sequence[Any] = ()
+) -> Table:
+    """A table from array-likes (lists, arrays, tensors, frames); DataError where they do not fit.
+
+    Args:
+        x: [N, ...] or [N] numbers, or a frame.
+        y: [N] or [N, 1] labels.
+        where: for messages.
+        names: of the columns; those of a frame come first.
+        classes: what the labels 0, 1, ... mean.
+    """
+    columns: tuple[RawColumn, ...] = ()
+    if is_frame(x):
+        check_unique([str(column) for column in x.columns], where)
+        features, columns, count = None, raw_columns(x, where), len(x)
+        names, empty = [column.name for column in columns], not columns
+    else:
+        features = _features(x, where)
+        count, empty = len(features), len(features) > 0 and features[0].size == 0
+    labels = _labels(y, where)
+    if count != len(labels):
+        raise DataError(f"{count} rows of features and {len(labels)} labels", where=where)
+    if count == 0:
+        raise DataError("no rows", where=where)
+    if empty:
+        raise DataError("no feature columns", where=where)
+    return Table(features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns)
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    target: str | None,
+    where: str,
+    aside: Sequence[str] = (),
+    text: str | None = None,
+    drop: Sequence[str] = (),
+) -> Table:
+    """A table from a pandas frame: `target` is the label, every other column a feature but those
+    `aside` and those to `drop`; or the column `text` is the only one."""
+    columns = [str(column) for column in frame.columns]
+    check_unique(columns, where)
+    if len(frame) == 0:
+        raise DataError("no rows", where=where)
+    if target is None:
+        raise DataError(
+            "no target given for a table", where=where, hint=f"columns: {', '.join(columns[:20])}"
+        )
+    named = (target, *aside, *([] if text is None else [text]))
+    known = set(columns)
+    for name in (*named, *drop):
+        if name not in known:
+            raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
+    if target in named[1:]:
+        cannot = "be the text" if target == text else "divide rows"
+        raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
+    at = [columns.index(name) for name in named]
+    kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
+    labels = _labels(frame.iloc[:, at[0]], where)
+    away, comma = {*named, *drop}, writes_comma(frame)
+    others = [name for name in columns if name not in away]
+    if text is None:
+        if not others:
+            raise DataError("no feature columns", where=where)
+        found = raw_columns(frame, where, away)  # not of a frame without them: a copy
+        return Table(None, labels, tuple(others), (), where, found, kept, comma=comma)
+    column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
+    return Table(None, labels, (), (), where, (), kept, text=column, comma=comma)
+
+
+def strings(written: pd.Series[Any]) -> NDArray[np.object_]:
+    """The texts [N] of a column, empty where missing."""
+    return written.astype(object).where(written.notna(), "").astype(str).to_numpy(dtype=object)
+
+
+def check_unique(columns: Sequence[str], where: str) -> None:
+    """DataError where two columns have one name."""
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"columns with the same name: {', '.join(twice)}",
+            where=where,
+            hint="rename or remove all but one",
+        )
+
+
+def is_frame(value: object) -> TypeGuard[pd.DataFrame]:
+    """Whether it is a pandas frame, without an import of pandas: no frame was made without one."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def _features(x: Any, where: str) -> NDArray[Any]:
+    values = _array(x, "features", where)
+    if values.dtype.kind == "O":
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"features that are not numbers: {error}", where=where) from error
+    if values.dtype.kind not in NUMERIC or values.ndim == 0:
+        raise DataError(
+            f"features of type {values.dtype} and shape {list(values.shape)}",
+            where=where,
+            hint="give numbers in an array of one row per example",
+        )
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _labels(y: Any, where: str) -> NDArray[Any]:
+    if is_frame(y) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    if hasattr(y, "isna") and hasattr(y, "to_numpy"):  # a pandas series, which may hold pandas.NA
+        y = y.astype(object).where(y.notna(), None) if y.isna().any() else y.to_numpy()
+    if isinstance(y, list | tuple):
+        y = np.asarray(y, dtype=object)  # or NumPy would turn ["a", NaN] into ["a", "nan"]
+    values = _array(y, "labels", where)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise DataError(
+            f"labels of shape {list(values.shape)}", where=where, hint="give one label per row"
+        )
+    return values
+
+
+def _array(value: Any, what: str, where: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{what} do not make an array: {error}", where=where) from error
+
+
+# How a table of text is written: encoding, delimiter, as many fields in each row.
+
+
+DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "|", ",": "comma", " ": "space"}
+GZIP = b"\x1f\x8b"
+SAMPLE = 2**16
+"""Characters by which the delimiter is found, and at least so many whole lines."""
+LINES = 4
+SAID = re.compile(r'"?sep=(\\t|.)"?[\r\n]*', re.IGNORECASE)
+"""A first line by which a spreadsheet is told the delimiter; it is no row."""
+
+csv.field_size_limit(2**31 - 1)  # a line of a wide table is one field by another delimiter
+
+
+def opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The bytes of a file, unpacked where it is gzipped, whatever its name."""
+    with file.open("rb") as start:
+        packed = start.read(2) == GZIP
+    return gzip.open(file) if packed else file.open("rb")
+
+
+def encoding_of(file: Path) -> str:
+    """utf-8, utf-16 where a mark at the start says so, else cp1252, of which latin-1 is a part.
+
+    Raises:
+        DataError: none of them fits, or the file is empty.
+    """
+    with opened(file) as stream:
+        start = stream.read(4)
+    if not start:
+        raise DataError("the file is empty", where=str(file))
+    tried = ("utf-16",) if start[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
+    for encoding in tried:
+        if _decodes(file, encoding):
+            return encoding
+    raise DataError(
+        f"is not text in an encoding that is known: tried {' and '.join(tried)}",
+        where=str(file),
+        hint="save it as UTF-8; UTF-16 is known by the mark at its start, and cp1252 stands for "
+        "latin-1 too",
+    )
+
+
+def _decodes(file: Path, encoding: str) -> bool:
+    try:
+        with text_of(file, encoding) as text:
+            for part in iter(lambda: text.read(2**20), ""):
+                if "\0" in part:
+                    return False
+    except UnicodeError:
+        return False
+    return True
+
+
+def text_of(file: Path, encoding: str) -> io.TextIOWrapper:
+    """The text of a table from its header on: a line that says the delimiter is passed over."""
+    return _begun(file, encoding)[0]
+
+
+def _begun(file: Path, encoding: str) -> tuple[io.TextIOWrapper, str]:
+    """The text from the header on, and the delimiter that the file says, or nothing."""
+    text = io.TextIOWrapper(opened(file), encoding=encoding, newline="")
+    try:
+        said = SAID.fullmatch(text.readline(12))
+        if said is None:
+            text.seek(0)
+    except BaseException:
+        text.close()
+        raise
+    return text, "" if said is None else said[1].replace("\\t", "\t")
+
+
+def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
+    """The delimiter by which most of the first rows have as many fields as the header, and how
+    many these are; DataError for one column only, unless that is enough (`lone`)."""
+    lines, said = _sample(file, encoding)
+    best, header, most, count = "", [""], 0, 0
+    for delimiter in said or DELIMITERS:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        if not rows:
+            raise DataError("the file is empty", where=str(file))
+        agreeing = sum(len(row) == len(rows[0]) for row in rows)
+        if len(rows[0]) > 1 and agreeing > most:
+            best, header, most, count = delimiter, rows[0], agreeing, len(rows)
+    if not best and lone:
+        return ",", 1
+    if not best:
+        raise DataError(
+            f"one column only, {lines[0].strip()[:80]!r}: there is nothing to learn from",
+            where=str(file),
+            hint=f"a delimiter between columns is one of {', '.join(DELIMITERS.values())}",
+        )
+    # The reader itself would rename the second of two columns and say nothing.
+    check_unique([name for name in header if name], str(file))
+    if most < count:  # were it the first row, its first field would be taken for an index
+        check_ragged(file, encoding, best, len(header))
+    return best, len(header)
+
+
+def codes_of(file: Path, encoding: str, delimiter: str) -> list[str]:
+    """The columns of codes: digits alone in the first rows, of which some begin with zeros."""
+    rows = [row for row in csv.reader(_sample(file, encoding)[0], delimiter=delimiter) if row]
+    header, cells = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    found = []
+    for at, name in enumerate(header):
+        texts = [row[at] for row in cells if row[at]]
+        if any(len(text) > 1 and text[0] == "0" for text in texts) and are_digits(texts):
+            found.append(name)
+    return found
+
+
+def _sample(file: Path, encoding: str) -> tuple[list[str], str]:
+    """The first lines, whole however long they are, and the delimiter that the file says."""
+    text, said = _begun(file, encoding)
+    with text:
+        lines = io.StringIO(text.read(SAMPLE), newline="").readlines()
+        if lines:
+            lines[-1] += "" if lines[-1].endswith(("\r", "\n")) else text.readline()
+        while lines and len(lines) < LINES and (line := text.readline()):
+            lines.append(line)
+    return lines, said
+
+
+def check_ragged(file: Path, encoding: str, delimiter: str, width: int) -> None:
+    """DataError with the line of the first row that has not as many fields as the header."""
+    for line, fields in _rows(file, encoding, delimiter):
+        if fields != width:
+            raise DataError(
+                f"line {line} has {fields} fields, and the header has {width}",
+                where=str(file),
+                hint="repair the line, or quote a field that holds the delimiter",
+            )
+
+
+def _rows(file: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]]:
+    text, said = _begun(file, encoding)
+    with text:
+        reader = csv.reader(text, delimiter=delimiter)
+        for row in reader:
+            if row:
+                yield reader.line_num + bool(said), len(row)
+
+
+# Tables of text with one line of column names: any delimiter and encoding, gzipped or not.
+
+
+def read_text(
+    file: Path, exact: Collection[str] | None = None, texts: Iterable[str] = ()
+) -> pd.DataFrame:
+    """The table in a file, in which codes that begin with zeros are text.
+
+    Args:
+        exact: where given, the numbers of all other columns may be narrowed in a large table.
+        texts: columns that are text, whatever it looks like: 007 is not 7.
+
+    Raises:
+        DataError: the encoding is none of those tried, one column, a ragged row (with its line),
+            two columns of one name, nothing in it.
+    """
+    with _refusing(file):
+        encoding = encoding_of(file)
+        delimiter, width = layout_of(file, encoding)
+        with _named(file, encoding, delimiter, width):
+            kinds = dict.fromkeys([*texts, *codes_of(file, encoding, delimiter)], str)
+            frame = _frame(file, encoding, delimiter, width, exact, kinds)
+        # A row that is too short ends in missing values, and the reader says nothing.
+        if len(frame) and frame.iloc[:, -1].isna().any():
+            check_ragged(file, encoding, delimiter, width)
+    return _decimal_comma(frame, kinds) if delimiter == ";" else frame
+
+
+def _frame(
+    file: Path,
+    encoding: str,
+    delimiter: str,
+    width: int,
+    exact: Collection[str] | None,
+    kinds: Mapping[str, type[str]],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    def whole(columns: list[int] | None) -> pd.DataFrame:
+        with text_of(file, encoding) as text:
+            return pd.read_csv(
+                text, sep=delimiter, low_memory=False, usecols=columns, dtype=dict(kinds) or None
+            )
+
+    if exact is None:
+        return whole(None)
+    rows = max(memory.ROWS, memory.CELLS // width)
+    with (
+        text_of(file, encoding) as text,
+        pd.read_csv(text, sep=delimiter, low_memory=False, chunksize=rows) as parts,
+    ):
+        return memory.by_rows(parts, whole, exact)
+
+
+def text_parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
+    """The table in a file, some rows at a time; a single column is enough.
+
+    Args:
+        texts: columns that are text, whatever it looks like: 007 is not 7.
+
+    Raises:
+        DataError: as `read_text`.
+    """
+    import pandas as pd
+
+    with _refusing(file):
+        encoding = encoding_of(file)
+        delimiter, width = layout_of(file, encoding, lone=True)
+        rows, kinds = max(memory.ROWS, memory.CELLS // width), dict.fromkeys(texts, str)
+        checked = False
+        with _named(file, encoding, delimiter, width), text_of(file, encoding) as text:
+            for part in pd.read_csv(
+                text, sep=delimiter, low_memory=False, dtype=kinds or None, chunksize=rows
+            ):
+                if not checked and len(part) and part.iloc[:, -1].isna().any():
+                    check_ragged(file, encoding, delimiter, width)
+                    checked = True
+                yield _decimal_comma(part, texts) if delimiter == ";" else part
+
+
+@contextmanager
+def _refusing(file: Path) -> Iterator[None]:
+    """What a reader raises as a DataError."""
+    try:
+        yield
+    except (csv.Error, EOFError, zlib.error, OSError) as error:
+        raise DataError(f"cannot be read as a table: {error}", where=str(file)) from error
+
+
+@contextmanager
+def _named(file: Path, encoding: str, delimiter: str, width: int) -> Iterator[None]:
+    """The same for what pandas raises, with the line where it is known."""
+    import pandas as pd
+
+    try:
+        yield
+    except pd.errors.ParserError as error:
+        check_ragged(file, encoding, delimiter, width)
+        raise DataError(f"cannot be read as a table: {error}", where=str(file)) from error
+
+
+def _decimal_comma(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
+    """Numbers such as 1,5, which go with a semicolon between fields, as numbers; not in `texts`.
+
+    What is written otherwise, or with a comma between thousands, is for `numbers` to tell, which is
+    told that commas mark decimals here.
+    """
+    import pandas as pd
+
+    found = frame.copy(deep=False)
+    for name in frame.columns[frame.dtypes.map(lambda kind: kind.kind == "O")].difference([*texts]):
+        text = frame[name].astype(object)
+        present = text[text.notna()].astype(str)
+        if len(present) and present.str.fullmatch(r"\s*[-+]?(?!0\d)\d+(,\d+)?\s*").all():
+            found[name] = pd.to_numeric(text.where(text.notna(), None).str.replace(",", "."))
+    found.attrs["comma"] = True
+    return found

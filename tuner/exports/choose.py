@@ -1,0 +1,121 @@
+"""Which trial of a study is exported, and its study file with every parameter fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial
+
+from tuner.errors import UsageError
+from tuner.results import confirm
+from tuner.results.best import best_trial, complete
+from tuner.results.confirm import Measured
+from tuner.show.answers import unfinished
+from tuner.show.best import snippet, toml, with_leaves
+from tuner.storage import Storage, measured
+from tuner.study import Study
+from tuner.study.catalogue import DATA_LEAVES
+from tuner.study.trials import LeftOut, Own, nothing_complete
+
+if TYPE_CHECKING:
+    from tuner.exports.write import Trained
+
+
+# Which trial of a study is exported.
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A complete trial.
+
+    Attributes:
+        why: it and not another.
+        confirmed: its numbers over seeds, where it was confirmed.
+        unfinished: what `confirm` has left to train, and how; empty if nothing is left.
+        left_out: trials that other programs told, and that are none of the study's.
+    """
+
+    trial: FrozenTrial
+    why: str
+    confirmed: Measured | None = None
+    unfinished: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def chosen(storage: Storage, study: Study, study_id: int, number: int | None) -> Chosen:
+    """The trial of a number; else the confirmed winner; else the best of the search.
+
+    Raises:
+        UsageError: no trial is complete yet, or that one is not.
+        TrainingError: none is complete, and there will be none.
+    """
+    trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
+    own = Own(study)
+    done = [trial for trial in own(trials) if complete(trial)]
+    if number is not None:
+        _check(own, trials, done, number)
+    if not done:
+        raise nothing_complete(study, trials, storage.progress(study_id).budget)
+    found, left_out = confirm.read(storage, study), own.left_out(trials)
+    confirmed = {each.number: each for each in found.rows} if found else {}
+    left = "" if found is None else unfinished(found)
+    if number is not None:
+        why = "the one that was asked for"
+        return Chosen(trials[number], why, confirmed.get(number), left, left_out)
+    if found is not None:
+        winner = found.winner.number
+        why = f"the winner of {'an unfinished ' if left else ''}`tuner confirm`"
+        return Chosen(trials[winner], why, confirmed[winner], left, left_out)
+    best = best_trial(done, measured(storage, study_id)[1])
+    assert best is not None
+    return Chosen(best, "the best of the search, not confirmed", left_out=left_out)
+
+
+def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number: int) -> None:
+    name = own.study.name
+    if not 0 <= number < len(trials):
+        hint = f"0 to {len(trials) - 1}" if trials else f"tuner optimize --study {name} makes some"
+        raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
+    if trials[number] in done:
+        return
+    state = trials[number].state.name.lower()
+    if state == "complete" and (reason := own.reason(trials[number])):
+        what = f"trial {number} is another program's: {reason}"
+        raise UsageError(
+            what, where=name, hint=f"`tuner best --study {name}` names the best of its own"
+        )
+    best = f"`tuner best --study {name}` names one that is"
+    raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
+
+
+# The study file of an export: every leaf fixed.
+
+
+def study_file(made: Trained) -> str:
+    """The study with one configuration in place of its ranges."""
+    study, trial = made.job.study, made.chosen.trial.number
+    leaves = [leaf.name for leaf in DATA_LEAVES]
+    lines = [
+        f"# Trial {trial} of {study.name!r}, trained with the seed {made.seed}.",
+        f"description = {toml(study.description)}",
+        f"metric = {toml(made.job.metric.name)}",
+        "",
+        "[data]",
+        *(f"{key} = {toml(value)}" for key, value in _fixed_data(made).items()),
+        "",
+        snippet({k: v for k, v in made.config.items() if k not in leaves}),
+        "[search]",
+        "trials = 1",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _fixed_data(made: Trained) -> dict[str, Any]:
+    """``[data]`` with the configuration's values at its leaves."""
+    config = made.config
+    leaves = {
+        leaf.name: with_leaves(config, config[leaf.name]) if leaf.options else config[leaf.name]
+        for leaf in DATA_LEAVES
+    }
+    return {**made.job.study.document["data"], **leaves}

@@ -1,0 +1,190 @@
+"""The network of an export: of plain torch layers, as a program, as an ONNX file."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from tuner.errors import UsageError
+from tuner.layers import BatchNorm, Dropout, Shape
+from tuner.models import Words
+from tuner.models.text import Embedding
+from tuner.space import Config
+from tuner.training.network import build_network, plan
+
+# A configuration's network of plain torch layers.
+
+
+DROPOUTS: dict[int, Callable[[float], nn.Module]] = {
+    1: nn.Dropout,
+    2: nn.Dropout1d,
+    3: nn.Dropout2d,
+}
+"""By the dimensions of a row: of feature maps whole channels are dropped."""
+NORMS: dict[int, Callable[..., nn.Module]] = {
+    2: nn.BatchNorm1d,
+    3: nn.BatchNorm1d,
+    4: nn.BatchNorm2d,
+}
+"""By the dimensions of a batch."""
+
+
+def network_of(
+    config: Config,
+    shape: Shape,
+    outputs: int,
+    words: Words | None = None,
+    categories: Sequence[range] = (),
+) -> nn.Module:
+    """The network of a configuration in evaluation mode, with torch's own dropout and batch norm.
+
+    Args:
+        words: of a text.
+        categories: where the numbers of each categorical column stand in a row.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+    network = build_network(plan(config), shape, outputs, 0, words, categories).eval()
+    dims = _dimensions(network, example(shape, words is not None))
+    return _replaced(network, dims).eval()
+
+
+def example(shape: Shape, text: bool, rows: int = 2) -> Tensor:
+    """Rows ``[rows, *shape]`` of zeros; of unknown words, for text."""
+    if text:
+        return torch.ones(rows, *shape, dtype=torch.int32)
+    return torch.zeros(rows, *shape)
+
+
+def _replaced(module: nn.Module, dims: dict[nn.Module, int]) -> nn.Module:
+    if isinstance(module, Dropout):
+        return DROPOUTS[len(module.noise_shape)](module.rate)
+    if isinstance(module, BatchNorm):
+        kind = NORMS[dims[module]]
+        return kind(len(module.weight), eps=module.eps, momentum=module.momentum)
+    for name, child in module.named_children():
+        setattr(module, name, _replaced(child, dims))
+    return module
+
+
+@torch.no_grad()
+def _dimensions(network: nn.Module, x: Tensor) -> dict[nn.Module, int]:
+    """How many dimensions a batch has before each layer that normalizes it."""
+    found: dict[nn.Module, int] = {}
+
+    def see(layer: nn.Module, given: tuple[Any, ...]) -> None:
+        found[layer] = given[0].dim()
+
+    norms = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(see) for layer in norms]
+    network(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+# A network as a program that runs with torch alone.
+
+
+FIRST_DAY = (1980, 1, 1, 0, 0, 0)
+RANDOM = "serialization_id"
+"""The end of the name of an entry that is another in each file, and that no reader asks for."""
+
+
+def traced(network: nn.Module, rows: Tensor) -> ExportedProgram:
+    """The operations of a network, for any number of rows.
+
+    Args:
+        network: in evaluation mode.
+        rows: two or more, such as it takes.
+    """
+    cut = [layer for layer in network.modules() if isinstance(layer, Embedding)]
+    for layer in cut:
+        layer.mapped = True  # shapes do not depend on values: a batch is as long as it is given
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about attributes of torch's own recurrent layers
+            batch = ({0: torch.export.Dim("batch")},)
+            made = torch.export.export(network, (rows,), dynamic_shapes=batch, strict=False)
+    finally:
+        for layer in cut:
+            layer.mapped = False
+    for node in made.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names files of this machine
+    return made
+
+
+def program(made: ExportedProgram) -> bytes:
+    """What ``torch.export.load`` reads; the same network gives the same bytes."""
+    stream = io.BytesIO()
+    torch.export.save(made, stream)
+    return _settled(stream)
+
+
+def _settled(stream: io.BytesIO) -> bytes:
+    """The archive without what differs from one time to the next."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(stream) as before, zipfile.ZipFile(out, "w") as after:
+        for name in before.namelist():
+            if not name.endswith(RANDOM):
+                after.writestr(zipfile.ZipInfo(name, FIRST_DAY), before.read(name))
+    return out.getvalue()
+
+
+# A network as an ONNX file, for runtimes other than torch.
+
+
+NEEDED = ("onnx", "onnxscript")
+OF_THE_MACHINE = ("metadata_props", "doc_string")
+"""Fields in which a file says where the lines of code lay that it was made of."""
+
+
+def check_installed() -> None:
+    """Raises UsageError where a package is missing."""
+    for name in NEEDED:
+        if importlib.util.find_spec(name) is None:
+            hint = "pip install 'tuner[onnx]'"
+            raise UsageError(f"needs the package {name}", where="--onnx", hint=hint)
+
+
+def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
+    """A model with the input ``rows`` and the output ``outputs``; the same bytes each time."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it names packages that are not needed
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found: Any = torch.onnx.export(
+                made,
+                (rows,),
+                input_names=["rows"],
+                output_names=["outputs"],
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        log.setLevel(level)
+    model = found.model_proto
+    _forget(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _forget(message: Any) -> None:
+    for field, value in message.ListFields():
+        if field.name in OF_THE_MACHINE:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for each in value if hasattr(value, "__len__") else (value,):
+                _forget(each)

@@ -1,0 +1,85 @@
+"""How to reproduce the winner: its configuration, versions, seeds and commands."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tuner.reports.facts import Facts
+from tuner.reports.parts import Code, Grid, Part, Words
+from tuner.reports.verdict import chosen_of
+from tuner.show.best import key, pasted, toml
+
+PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
+
+
+def make(facts: Facts) -> tuple[Part, ...]:
+    """The chosen configuration, the study file, seeds, versions and commands."""
+    parts: list[Part] = []
+    chosen = chosen_of(facts)
+    if chosen is None:
+        parts.append(Words("No trial is complete yet, so there is no configuration to show."))
+    else:
+        caption = f"Trial {chosen.number} as sections of a study file; what is off is left out"
+        parts.append(Code(pasted(facts.study, chosen.config), "toml", caption))
+    parts.append(Code(study_file(facts), "toml", "The study file"))
+    parts.append(Code("\n".join(commands(facts)), "bash", "To reproduce"))
+    rows = tuple(versions().items())
+    parts.append(Grid("Versions where this report was written", ("", "version"), rows, 2))
+    rows = tuple(seeds(facts).items())
+    parts.append(Grid("Seeds and where it ran", ("", "value"), rows, 2))
+    return tuple(parts)
+
+
+def commands(facts: Facts) -> list[str]:
+    """The search, one trial from the database alone, and what `confirm` and `ablate` were asked."""
+    seed = facts.study.search.seed
+    found = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
+    chosen = chosen_of(facts)
+    if chosen is not None:
+        found.append(facts.command("retrain", f"--trial {chosen.number}"))
+    for answer in (facts.answers.confirmation, facts.answers.ablation):
+        if answer is not None and answer.asked is not None:
+            found.append(f"{answer.asked.command} {facts.option}".strip())
+    return found
+
+
+def seeds(facts: Facts) -> dict[str, str]:
+    chosen = chosen_of(facts)
+    devices = sorted({str(e.facts["device"]) for e in facts.entries if "device" in e.facts})
+    found = {
+        "seed of the study": str(facts.study.search.seed),
+        "database": facts.storage,
+        "devices": ", ".join(devices) or "unknown",
+    }
+    if facts.study.data is not None:
+        found["seed of the split"] = str(facts.study.data.seed)
+    if chosen is not None and "seed" in chosen.facts:
+        found[f"seed of trial {chosen.number}"] = str(chosen.facts["seed"])
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide numbers, as they are installed here."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a source tree that is not installed
+            found[name] = "unknown"
+    return found
+
+
+def study_file(facts: Facts) -> str:
+    """The study's document as TOML."""
+    document = facts.study.document
+    top = [f"{key(k)} = {toml(v)}" for k, v in document.items() if not isinstance(v, Mapping)]
+    tables = [_table(name, table) for name, table in document.items() if isinstance(table, Mapping)]
+    return "\n\n".join(["\n".join(top), *tables] if top else tables)
+
+
+def _table(name: str, table: Mapping[str, Any]) -> str:
+    rows = [f"{key(each)} = {toml(value)}" for each, value in table.items()]
+    return "\n".join([f"[{key(name)}]", *rows])

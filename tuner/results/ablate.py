@@ -1,0 +1,415 @@
+"""Which technique contributed how much: each changed alone, over seeds (Fawcett and Hoos 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial
+
+from tuner.metrics import limits
+from tuner.results.confirm import BASELINE
+from tuner.results.estimate import Estimate, of_differences, over_seeds_and_rows
+from tuner.results.pooled import Pooled, pooled
+from tuner.results.replicas import (
+    Key,
+    Replica,
+    Result,
+    Standing,
+    comparable,
+    diverged,
+    enqueued,
+    find,
+    held,
+    results,
+    standing,
+)
+from tuner.results.words import sentence
+from tuner.space import Config
+from tuner.storage import Storage, measured
+from tuner.study import Study
+from tuner.study.catalogue import SECTIONS
+from tuner.study.trials import LeftOut, Own, baseline_trial
+from tuner.techniques import ENDING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# Configurations between the baseline and the best: some things of the one, some of the other.
+
+
+REST = "the rest"
+"""All that is no technique: architecture, optimizer, learning rate, batch size."""
+OFFS = {
+    **{leaf.name: leaf.off for each in SECTIONS.values() for leaf in each if leaf.off is not None},
+    "lr_scheduler": "constant",
+}
+"""What each technique is when it is off."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What may be taken from the best configuration, and all else from the baseline.
+
+    Attributes:
+        baseline, best: trials of the search.
+        techniques: those in which the two differ, in the order of the study.
+        items: the techniques, and the rest if that differs.
+        epochs: after which each configuration was at its best, where `confirm` knows.
+    """
+
+    baseline: FrozenTrial
+    best: FrozenTrial
+    configs: tuple[Config, Config]
+    techniques: tuple[str, ...]
+    items: tuple[str, ...]
+    epochs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> frozenset[str]:
+        return frozenset(self.items)
+
+    def label(self, state: frozenset[str]) -> str:
+        names = " + ".join(name for name in self.items if name in state) or "nothing"
+        return f"{names} of trial {self.best.number}"
+
+    def has(self, label: str) -> bool:
+        """Whether a label is one of this trial's."""
+        return label.endswith(f" of trial {self.best.number}")
+
+    def replica(self, state: frozenset[str], seed: int, final: bool) -> Replica:
+        """One training with these items of the best configuration."""
+        rest = self.best if REST in state or REST not in self.items else self.baseline
+        override: dict[str, Any] = {}
+        for name in self.techniques:
+            override |= _part(self.configs[name in state], name)
+        stop_after = None
+        if final:
+            override |= ENDING
+            stop_after = self._epochs(state, rest)
+        label = self.label(state)
+        return Replica(label, rest.params, seed, final, stop_after, override)
+
+    def _epochs(self, state: frozenset[str], rest: FrozenTrial) -> int | None:
+        """Epochs as the search found them, unless what ends a training early is taken out."""
+        ending = [name for name in self.techniques if name in ENDING]
+        found = self.best if any(name in state for name in ending) else rest
+        if ending and not any(name in state for name in ending):
+            return None
+        label = BASELINE if found is self.baseline else f"trial {found.number}"
+        known = found.user_attrs.get("best_epoch", found.user_attrs.get("epochs"))
+        return self.epochs.get(label, known)
+
+
+def mixture(
+    study: Study,
+    baseline: FrozenTrial,
+    best: FrozenTrial,
+    epochs: Mapping[str, int] | None = None,
+) -> Mixture:
+    """All between two trials of a study."""
+    before, after = (study.config(trial.params) for trial in (baseline, best))
+    techniques = tuple(n for n in OFFS if n in after and _part(before, n) != _part(after, n))
+    changed = {name for each in techniques for name in (*_part(before, each), *_part(after, each))}
+    names = {name for name in before.keys() | after.keys() if name not in changed}
+    rest = any(before.get(name) != after.get(name) for name in names)
+    items = (*techniques, REST) if rest else techniques
+    return Mixture(baseline, best, (before, after), techniques, items, epochs or {})
+
+
+def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A parameter, with those of the option that it names."""
+    value = config[name]
+    if not isinstance(value, str):
+        return {name: value}
+    return {name: value, **{k: v for k, v in config.items() if k.startswith(f"{value}.")}}
+
+
+# What each technique contributes: each changed alone, over seeds (Fawcett and Hoos 2016).
+
+
+WHAT = "ablate"
+OFF, ON, PATH = VIEWS = ("off", "on", "path")
+"""Switched off alone in the confirmed configuration; switched on alone over the baseline; and the
+greedy path from the baseline to it."""
+TAKEN_APART = "tuner:ablated"
+"""The attribute of its study that says what the last request was, which trial it took, on which
+rows, and whether it is confirmed."""
+Results = dict[Key, Result]
+Pair = tuple[str, str, frozenset[str], frozenset[str]]
+"""A technique, a view, and the items of the best configuration with the technique and without."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an `ablate` was asked for.
+
+    Attributes:
+        number: of the trial whose configuration is taken apart.
+        final: measured on the test rows.
+        confirmed: whether a finished `confirm` chose the trial.
+        seeds: trainings of each configuration.
+        views: of "off", "on" and "path".
+    """
+
+    number: int
+    final: bool
+    confirmed: bool
+    seeds: int
+    views: tuple[str, ...] = VIEWS
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one technique does.
+
+    Attributes:
+        technique: its name; "the rest" is all that is no technique.
+        view: "off", "on" or "path".
+        difference: of pairs with the same seed; above zero the technique helps.
+        words: the same as a sentence.
+    """
+
+    technique: str
+    view: str
+    difference: Estimate
+    words: str
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What each technique contributed.
+
+    Attributes:
+        study, metric, direction: whose differences these are; above zero is better, whether more
+            or less of the metric is.
+        rows: "test" or "validation": where they were measured.
+        number: the trial whose configuration was taken apart.
+        confirmed: whether a finished `confirm` chose it.
+        seeds: trainings of each configuration; while `ablate` is unfinished, the seeds that the
+            effects share.
+        effects: by view, as far as they are known; all over the same seeds.
+        pooled: what the trials of the search say beside it, which is no experiment.
+        folds, asked, left_out: as in a ``Confirmation``.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    rows: str
+    number: int
+    confirmed: bool
+    seeds: int
+    effects: tuple[Effect, ...]
+    pooled: Pooled = field(default_factory=Pooled)
+    folds: int | None = None
+    asked: Standing | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything that was asked for is trained."""
+        return self.asked is None or self.asked.finished
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each technique and view; ``pooled`` has its own."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "technique": each.technique,
+                "view": each.view,
+                "difference": each.difference.mean,
+                "low": each.difference.low,
+                "high": each.difference.high,
+                "seeds": len(each.difference.values),
+                "words": each.words,
+            }
+            for each in self.effects
+        )
+
+
+def alone(mixture: Mixture, views: Sequence[str], seeds: int, final: bool) -> list[Replica]:
+    """The trainings that the first two views need."""
+    states = [frozenset[str](), mixture.everything]
+    if OFF in views:
+        states += [mixture.everything - {name} for name in mixture.techniques]
+    if ON in views:
+        states += [frozenset({name}) for name in mixture.techniques]
+    return [mixture.replica(s, seed, final) for seed in range(seeds) for s in dict.fromkeys(states)]
+
+
+def next_steps(
+    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+) -> list[Replica]:
+    """The trainings that the path's next step needs; none when it has arrived."""
+    *_, state = _states(mixture, found, seeds, final, sign)
+    return _steps(mixture, state, seeds, final)
+
+
+def _states(
+    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+) -> list[frozenset[str]]:
+    return [frozenset[str](), *path(mixture, found, seeds, final, sign)]
+
+
+def _steps(mixture: Mixture, state: frozenset[str], seeds: int, final: bool) -> list[Replica]:
+    steps = [state | {name} for name in mixture.items if name not in state]
+    return [mixture.replica(step, seed, final) for seed in range(seeds) for step in steps]
+
+
+def _wanted(
+    mixture: Mixture, found: Results, asked: Asked, views: Sequence[str], sign: int
+) -> frozenset[Key]:
+    """The trainings that views need; of the path, as far as its steps are known."""
+    replicas = alone(mixture, views, asked.seeds, asked.final)
+    if PATH in views:
+        for state in _states(mixture, found, asked.seeds, asked.final, sign):
+            replicas += _steps(mixture, state, asked.seeds, asked.final)
+    return frozenset(each.key for each in replicas)
+
+
+def path(
+    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+) -> Iterator[frozenset[str]]:
+    """From the baseline on, each time what helps most; as far as it is known."""
+    state = frozenset[str]()
+    while state != mixture.everything:
+        steps = [state | {name} for name in mixture.items if name not in state]
+        values = [_values(mixture, found, step, seeds, final) for step in steps]
+        if any(len(each) < seeds for each in values):
+            return
+        means = [sign * sum(each) / seeds for each in values]
+        state = steps[means.index(max(means))]
+        yield state
+
+
+def _values(
+    mixture: Mixture, found: Results, state: frozenset[str], seeds: int, final: bool
+) -> list[float]:
+    keys = [(mixture.label(state), seed, final) for seed in range(seeds)]
+    return [found[key].value for key in keys if key in found]
+
+
+def _pairs(mixture: Mixture, found: Results, asked: Asked, sign: int) -> Iterator[Pair]:
+    """What is compared in each view; of the path nothing before it has arrived."""
+    everything, nothing = mixture.everything, frozenset[str]()
+    for name in mixture.techniques:
+        yield name, OFF, everything, everything - {name}
+    for name in mixture.techniques:
+        yield name, ON, frozenset({name}), nothing
+    states = _states(mixture, found, asked.seeds, asked.final, sign)
+    if states[-1] == everything:
+        for before, state in pairwise(states):
+            (name,) = state - before
+            yield name, PATH, state, before
+
+
+def effects(
+    mixture: Mixture, found: Results, asked: Asked, metric: str, direction: str
+) -> Iterator[Effect]:
+    """Every effect that the results tell of, over the seeds that all of them have."""
+    sign = 1 if direction == "maximize" else -1
+    pairs = [each for each in _pairs(mixture, found, asked, sign) if each[1] in asked.views]
+    have = {pair: _seeds(mixture, found, pair, asked) for pair in pairs}
+    compared, seeds = comparable(have)
+    for pair in compared:
+        name, view, *_ = pair
+        difference = _difference(_results(mixture, found, pair, asked, seeds), sign, metric)
+        yield Effect(name, view, difference, sentence(name, difference, metric, direction))
+
+
+def _seeds(mixture: Mixture, found: Results, pair: Pair, asked: Asked) -> frozenset[int]:
+    """The seeds that both sides of a comparison have."""
+    labels = [mixture.label(state) for state in pair[2:]]
+    return frozenset(
+        seed
+        for seed in range(asked.seeds)
+        if all((label, seed, asked.final) in found for label in labels)
+    )
+
+
+def _results(
+    mixture: Mixture, found: Results, pair: Pair, asked: Asked, seeds: Sequence[int]
+) -> list[tuple[Result, Result]]:
+    """The results with a technique and without it, seed by seed."""
+    having, lacking = (mixture.label(state) for state in pair[2:])
+    return [(found[having, s, asked.final], found[lacking, s, asked.final]) for s in seeds]
+
+
+def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Estimate:
+    values = [sign * (a.value - b.value) for a, b in pairs]
+    parted = [
+        [sign * (x - y) for x, y in zip(a.left_out, b.left_out, strict=False)] for a, b in pairs
+    ]
+    return over_seeds_and_rows(values, parted, of_differences(limits(metric)))
+
+
+def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+    """Keeps a request with the study of its trainings: what everybody reads from then on."""
+    storage.set_study_user_attr(study_id, TAKEN_APART, asdict(asked))
+
+
+def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation | None:
+    """What has been found so far; none where nothing was begun.
+
+    Args:
+        asked: the request to answer; by default the last one, and with it the views of earlier
+            ones that are trained over as many seeds.
+    """
+    study_id, there = find(storage, study.name), held(storage, study.name, WHAT)
+    said = None if there is None else storage.get_study_user_attrs(there[1]).get(TAKEN_APART)
+    if study_id is None or said is None:
+        return None
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    sign = 1 if direction == "maximize" else -1
+    baseline = baseline_trial(study, trials) or trials[0]
+    mixed = mixture(study, baseline, trials[said["number"] if asked is None else asked.number])
+    found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}
+    if asked is not None:
+        wanted = _wanted(mixed, found, asked, asked.views, sign)
+    else:
+        asked, wanted = _last(storage, study, mixed, found, said, sign)
+    done = {*found, *diverged(storage, study, WHAT)}
+    shown = tuple(effects(mixed, found, asked, metric, direction))
+    options = " ".join(f"--view {view}" for view in asked.views if asked.views != VIEWS)
+    return Ablation(
+        study=study.name,
+        metric=metric,
+        direction=direction,
+        rows="test" if asked.final else "validation",
+        folds=study.folds,
+        number=asked.number,
+        confirmed=asked.confirmed,
+        seeds=len(shown[0].difference.values) if shown else 0,
+        effects=shown,
+        pooled=pooled(storage, study, study_id),
+        asked=standing(study.name, WHAT, options, asked.seeds, wanted, done),
+        left_out=Own(study).left_out(trials),
+    )
+
+
+def _last(
+    storage: Storage,
+    study: Study,
+    mixed: Mixture,
+    found: Results,
+    said: Mapping[str, Any],
+    sign: int,
+) -> tuple[Asked, frozenset[Key]]:
+    """The last request, and the trainings that it needs.
+
+    Where seeds and views were not kept, it is every training that was ever asked for.
+    """
+    if "views" not in said:
+        keys = frozenset(k for k in enqueued(storage, study, WHAT) if mixed.has(k[0]))
+        return Asked(**said, seeds=1 + max((seed for _, seed, _ in keys), default=0)), keys
+    asked = Asked(**{**said, "views": tuple(said["views"])})
+    wanted = _wanted(mixed, found, asked, asked.views, sign)
+    more = (v for v in VIEWS if _wanted(mixed, found, asked, [v], sign) <= found.keys())
+    views = {*asked.views, *more}
+    return replace(asked, views=tuple(view for view in VIEWS if view in views)), wanted

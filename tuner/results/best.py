@@ -1,0 +1,243 @@
+"""The best trials of a study, and the configuration to take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tuner.results import confirm
+from tuner.results.confirm import Confirmation
+from tuner.space import Config
+from tuner.study.trials import LeftOut, Own
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna.trial import FrozenTrial
+
+    from tuner.storage import Storage
+    from tuner.study import Study
+
+
+# Trials as people see them: in training, ended, the best.
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial in training: epochs trained so far of those planned, and the metric by then.
+
+    An own objective has steps, and nobody knows how many are planned.
+    """
+
+    number: int
+    epoch: int
+    epochs: int | None
+    value: float | None
+    config: Config
+
+
+@dataclass(frozen=True)
+class Best:
+    """A complete trial, its value on the validation split and its configuration."""
+
+    number: int
+    value: float
+    config: Config
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished trial.
+
+    Attributes:
+        state: "complete", "pruned" or "failed".
+        value: the metric; of a pruned trial its last one.
+        epoch: epochs trained.
+        why: why it ended, where the worker said so: a failed one's message, or "diverged".
+        best: number and value of the best complete trial by then.
+        step: what a report is of.
+        left_out: why it does not count, where another program told what the study does not search.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    epoch: int
+    why: str = ""
+    best: tuple[int, float] | None = None
+    step: str = "epoch"
+    left_out: str = ""
+
+
+def better(a: float, b: float, direction: str) -> bool:
+    return a > b if direction == "maximize" else a < b
+
+
+def best_trial(trials: Sequence[FrozenTrial], direction: str) -> FrozenTrial | None:
+    """The best complete trial with a finite value, of those that count; the first of equal ones."""
+    best: FrozenTrial | None = None
+    for trial in trials:
+        if complete(trial) and (best is None or better(_value(trial), _value(best), direction)):
+            best = trial
+    return best
+
+
+def complete(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end with a value that can be compared: a finite one."""
+    return trial.state.name == "COMPLETE" and math.isfinite(_value(trial))
+
+
+def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best | None:
+    found = best_trial(trials, direction)
+    return None if found is None else _as_best(study, found)
+
+
+def baseline_of(study: Study, trials: Sequence[FrozenTrial]) -> Best | None:
+    """The baseline, if there is one and it is complete."""
+    from tuner.study.trials import baseline_trial
+
+    first = baseline_trial(study, trials)
+    return None if first is None else _as_best(study, first)
+
+
+def _as_best(study: Study, trial: FrozenTrial) -> Best:
+    return Best(trial.number, _value(trial), study.config(trial.params))
+
+
+def _value(trial: FrozenTrial) -> float:
+    return float((trial.values or [float("nan")])[0])
+
+
+def running(
+    study: Study, trials: Sequence[FrozenTrial], interrupted: Container[int] = ()
+) -> Iterator[Running]:
+    """The trials in training; `interrupted` are numbers of those that nobody is at.
+
+    A trial of another program may have no parameters yet.
+    """
+    from tuner.study.trials import config_or_params
+
+    for trial in trials:
+        if trial.state.name == "RUNNING" and trial.number not in interrupted:
+            config = config_or_params(study, trial)
+            epoch = max(trial.intermediate_values, default=0)
+            value = trial.intermediate_values.get(epoch)
+            epochs = config.get("epochs")
+            planned = epochs if isinstance(epochs, int) else None
+            yield Running(trial.number, epoch, planned, value, config)
+
+
+def ended(
+    trials: Sequence[FrozenTrial],
+    direction: str,
+    before: int,
+    step: str = "epoch",
+    left_out: Mapping[int, str] = MappingProxyType({}),
+) -> Iterator[Ended]:
+    """What ended after the first ``before`` complete or pruned trials, with the best by then.
+
+    Args:
+        left_out: by number, why a trial does not count.
+    """
+    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    over = [t for t in trials if t.state.name in names]
+    best: tuple[int, float] | None = None
+    for trial in sorted(over, key=_completed):
+        state = names[trial.state.name]
+        counts = complete(trial) and trial.number not in left_out
+        if counts and (best is None or better(_value(trial), best[1], direction)):
+            best = trial.number, _value(trial)
+        if before <= 0:
+            epoch = max(trial.intermediate_values, default=0)
+            value = trial.values[0] if trial.values else trial.intermediate_values.get(epoch)
+            why = str(trial.user_attrs.get("error", trial.user_attrs.get("ended", "")))
+            other = left_out.get(trial.number, "")
+            yield Ended(trial.number, state, value, epoch, why, best, step, other)
+        before -= state != "failed"
+
+
+def _completed(trial: FrozenTrial) -> tuple[Any, int]:
+    return trial.datetime_complete or datetime.min, trial.number
+
+
+# The configuration that a user would take: the confirmed winner, else the best of the search.
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A configuration and its numbers.
+
+    Attributes:
+        study, metric, direction: what was searched for, and whether more or less is better.
+        number, value: of its trial, one training of the search.
+        measured_on: what the value was measured on, in words.
+        configuration: the value of every parameter.
+        baseline: where it is complete.
+        first: the best of the search; another one where `confirm` chose otherwise.
+        confirmed: what `confirm` measured, and whether it is finished; none where it has not run,
+            and the trial was then chosen by the very value that is shown.
+        facts: the trial's attributes: epochs, seconds, seed, device, …
+        left_out: trials that other programs told, and that are none of the study's.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    number: int
+    value: float
+    measured_on: str
+    configuration: Config
+    baseline: Best | None
+    first: int
+    confirmed: Confirmation | None = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+    left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each parameter: its value, the baseline's, and whether they differ."""
+        import pandas as pd
+
+        before = {} if self.baseline is None else self.baseline.config
+        rows = [
+            {
+                "leaf": name,
+                "value": value,
+                "baseline": before.get(name),
+                "differs": before.get(name) != value,
+            }
+            for name, value in self.configuration.items()
+        ]
+        return pd.DataFrame(rows).set_index("leaf")
+
+
+def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation | None:
+    """Reads it; none if no trial is complete."""
+    from tuner.storage import measured
+
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    own = Own(study)
+    mine = own(trials)
+    best = best_trial(mine, direction)
+    if best is None:
+        return None
+    confirmed = confirm.read(storage, study)
+    trial = best if confirmed is None else trials[confirmed.winner.number]
+    assert trial.values is not None
+    return Recommendation(
+        study=study.name,
+        metric=metric,
+        direction=direction,
+        number=trial.number,
+        value=trial.values[0],
+        measured_on=study.measured_on,
+        configuration=study.config(trial.params),
+        baseline=baseline_of(study, mine),
+        first=best.number,
+        confirmed=confirmed,
+        facts=trial.user_attrs,
+        left_out=own.left_out(trials),
+    )

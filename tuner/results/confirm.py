@@ -1,0 +1,315 @@
+"""How good the best configurations really are: trained again over seeds, measured on test rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
+from statistics import median_high
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.metrics import limits
+from tuner.results.estimate import Estimate, Limits, over_seeds
+from tuner.results.replicas import (
+    ASKED,
+    Key,
+    Replica,
+    Result,
+    Standing,
+    comparable,
+    diverged,
+    enqueued,
+    find,
+    finished,
+    held,
+    results,
+    standing,
+)
+from tuner.space import Config
+from tuner.storage import Storage, measured
+from tuner.study import Study
+from tuner.study.trials import LeftOut, Own, baseline_trial, nothing_complete
+from tuner.techniques import ENDING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+WHAT = "confirm"
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a `confirm` was asked for.
+
+    Attributes:
+        labels: of the configurations.
+        seeds: trainings of each.
+        top: so many configurations of the search, if it has them.
+        tests: whether the study has test rows, on which each is measured as well.
+    """
+
+    labels: tuple[str, ...]
+    seeds: int
+    top: int
+    tests: bool
+
+    @property
+    def wanted(self) -> frozenset[Key]:
+        splits = (False, True) if self.tests else (False,)
+        return frozenset(
+            (label, seed, final)
+            for label in self.labels
+            for seed in range(self.seeds)
+            for final in splits
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A configuration over seeds.
+
+    Attributes:
+        label: "baseline", or "trial N".
+        number: of the trial in the search.
+        config: the value of every parameter.
+        validation: trained on the training rows, measured on the validation rows.
+        test: trained on both, measured on the test rows; none where there are none, or not yet.
+            All configurations have the same seeds here, which may be fewer than on the
+            validation rows while `confirm` is unfinished.
+    """
+
+    label: str
+    number: int
+    config: Config
+    validation: Estimate
+    test: Estimate | None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What was confirmed.
+
+    Attributes:
+        study, metric, direction: "maximize" or "minimize".
+        rows: the configurations that are compared, the best by the mean on the validation rows
+            first; all over the same seeds.
+        winner: the first of them, which may be the baseline; never chosen by the test rows.
+        baseline: none where it is not among them.
+        seeds: trainings of each on the validation rows. While `confirm` is unfinished these are
+            the seeds that the compared configurations share.
+        folds: over which a number on the validation rows is the mean, with a network of each; the
+            test rows have one network, trained on all others.
+        asked: the seeds that were asked for, how many trainings are done, and the command that
+            trains the rest.
+        too_few: configurations that have too few seeds to be compared, and how many; because
+            `confirm` is unfinished, or because their trainings diverged.
+        left_out: trials of the search that other programs told, and that are none of the study's.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    rows: tuple[Measured, ...]
+    winner: Measured
+    baseline: Measured | None
+    seeds: int
+    folds: int | None = None
+    asked: Standing | None = None
+    too_few: Mapping[str, int] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything that was asked for is trained."""
+        return self.asked is None or self.asked.finished
+
+    @property
+    def best_but_baseline(self) -> Measured | None:
+        """The first configuration that the search found."""
+        return next((each for each in self.rows if each is not self.baseline), None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each configuration."""
+        import pandas as pd
+
+        rows = []
+        for each in self.rows:
+            row: dict[str, Any] = {"label": each.label, "trial": each.number}
+            for name, found in (("validation", each.validation), ("test", each.test)):
+                for key in ("mean", "sd", "low", "high"):
+                    row[f"{name} {key}"] = None if found is None else asdict(found)[key]
+                row[f"{name} seeds"] = 0 if found is None else len(found.values)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def candidates(
+    study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, budget: int | None = None
+) -> list[FrozenTrial]:
+    """The best complete trials, of equal configurations one, without the baseline.
+
+    Args:
+        budget: of the search, if it is not the study's own.
+
+    Raises:
+        UsageError: no trial is complete yet.
+        TrainingError: none is, and there will be none.
+    """
+    mine = Own(study)(trials)
+    ended = (t for t in mine if t.state == TrialState.COMPLETE and t.values)
+    done = [trial for trial in ended if isfinite(trial.values[0])]
+    if not done:
+        raise nothing_complete(study, trials, budget)
+    sign = -1 if direction == "maximize" else 1
+    first = baseline_trial(study, mine)
+    baseline = study.baseline() if first is None else first.params  # others like it are it too
+    found: list[FrozenTrial] = []
+    for trial in sorted(done, key=lambda t: (sign * t.values[0], t.number)):
+        if all(trial.params != params for params in (baseline, *(each.params for each in found))):
+            found.append(trial)
+    return found[:top]
+
+
+def wanted(
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    direction: str,
+    top: int,
+    seeds: int,
+    budget: int | None = None,
+) -> list[Replica]:
+    """The trainings to measure on the validation rows; the baseline's too."""
+    chosen = {f"trial {t.number}": t for t in candidates(study, trials, direction, top, budget)}
+    first = baseline_trial(study, Own(study)(trials))
+    if first is not None:
+        chosen[BASELINE] = first
+    return [
+        Replica(label, trial.params, seed)
+        for seed in range(seeds)
+        for label, trial in chosen.items()
+    ]
+
+
+def on_test_rows(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
+    """The same trainings on all rows of the search, each with the epochs that were found."""
+    return [
+        replace(
+            each,
+            final=True,
+            stop_after=epochs.get(each.label),
+            override={**each.override, **ENDING},
+        )
+        for each in validated
+    ]
+
+
+def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
+    """After how many epochs each configuration was at its best on the validation rows.
+
+    The median over its seeds: one alone may have been lucky early.
+    """
+    found: dict[str, list[int]] = defaultdict(list)
+    for (label, _, final), (_, trial) in finished(storage, study, WHAT).items():
+        if not final and "best_epoch" in trial.user_attrs:
+            found[label].append(int(trial.user_attrs["best_epoch"]))
+    return {label: median_high(epochs) for label, epochs in found.items()}
+
+
+def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+    """Keeps a request with the study of its trainings: what everybody reads from then on."""
+    storage.set_study_user_attr(study_id, ASKED, asdict(asked))
+
+
+def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirmation | None:
+    """What has been confirmed so far; none where nothing can be compared.
+
+    Args:
+        asked: the request to answer; by default the last one.
+    """
+    study_id, there = find(storage, study.name), held(storage, study.name, WHAT)
+    found = results(storage, study, WHAT)
+    if study_id is None or there is None or not found:
+        return None
+    asked, wanted = _asked(storage, study, there[1]) if asked is None else (asked, asked.wanted)
+    done = {*found, *diverged(storage, study, WHAT)}
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    validation = _validated(asked, found, limits(metric))
+    sign = -1 if direction == "maximize" else 1
+    ordered = sorted(validation, key=lambda label: sign * validation[label].mean)
+    if not ordered:
+        return None
+    test = _tested(asked, found, ordered, limits(metric))
+    first = baseline_trial(study, trials)
+    zero = 0 if first is None else first.number
+    rows = tuple(
+        Measured(label, n, study.config(trials[n].params), validation[label], test.get(label))
+        for label in ordered
+        for n in [zero if label == BASELINE else _number(label)]
+    )
+    counts = {label: len(_values(asked, found, label, False)) for label in asked.labels}
+    return Confirmation(
+        study=study.name,
+        metric=metric,
+        direction=direction,
+        rows=rows,
+        winner=rows[0],
+        baseline=next((each for each in rows if each.label == BASELINE), None),
+        seeds=len(rows[0].validation.values),
+        folds=study.folds,
+        asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, done),
+        too_few={label: n for label, n in counts.items() if label not in validation},
+        left_out=Own(study).left_out(trials),
+    )
+
+
+def _asked(storage: Storage, study: Study, held: int) -> tuple[Asked, frozenset[Key]]:
+    """The last request; where none was kept, every training that was ever asked for."""
+    said = storage.get_study_user_attrs(held).get(ASKED)
+    if said is not None:
+        asked = Asked(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
+        return asked, asked.wanted
+    keys = enqueued(storage, study, WHAT)
+    labels = tuple(dict.fromkeys(label for label, _, _ in keys))
+    seeds, top = 1 + max(seed for _, seed, _ in keys), sum(label != BASELINE for label in labels)
+    return Asked(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
+
+
+def _number(label: str) -> int:
+    return 0 if label == BASELINE else int(label.removeprefix("trial "))
+
+
+def _values(asked: Asked, found: Mapping[Key, Result], label: str, final: bool) -> dict[int, float]:
+    """The metric of a configuration by seed, of the seeds that were asked for."""
+    keys = {seed: (label, seed, final) for seed in range(asked.seeds)}
+    return {seed: found[key].value for seed, key in keys.items() if key in found}
+
+
+def _validated(asked: Asked, found: Mapping[Key, Result], bounds: Limits) -> dict[str, Estimate]:
+    """The configurations that can be compared, on the validation rows, over the same seeds.
+
+    One alone is compared with nothing, unless it has all of its seeds and is not the baseline.
+    """
+    values = {label: _values(asked, found, label, False) for label in asked.labels}
+    labels, seeds = comparable({k: set(v) for k, v in values.items()}, min(2, len(values)))
+    if not labels:
+        whole = (label for label in asked.labels if len(values[label]) == asked.seeds)
+        labels = tuple(label for label in whole if label != BASELINE)
+        seeds = tuple(range(asked.seeds))
+    return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
+
+
+def _tested(
+    asked: Asked, found: Mapping[Key, Result], ordered: Sequence[str], bounds: Limits
+) -> dict[str, Estimate]:
+    """Those of them that are measured on the test rows as well, over the same seeds; none unless
+    the winner and the baseline are."""
+    values = {label: _values(asked, found, label, True) for label in ordered}
+    must = {label for label in values if label in (ordered[0], BASELINE)}
+    labels, seeds = comparable({k: set(v) for k, v in values.items()}, must=must)
+    return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}

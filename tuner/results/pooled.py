@@ -1,0 +1,195 @@
+"""What the trials of the search say about parameters: no experiment, and marked as such."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, variance
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.metrics import limits
+from tuner.results.estimate import ANY, LEVEL, Limits, of_differences, within
+from tuner.search.propose import StudyView
+from tuner.space import Config, Node, walk
+from tuner.storage import Storage, measured
+from tuner.study import Study
+from tuner.study.trials import Own
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna.storages import BaseStorage
+
+
+# How much of the search's variation goes back to each parameter, by Optuna's PED-ANOVA.
+
+
+FEWEST = 10
+"""Complete trials below which importances would be noise."""
+
+
+def importances(storage: BaseStorage, name: str) -> dict[str, float]:
+    """Shares in [0, 1] that add up to 1, largest first; empty where there is too little to say.
+
+    Parameters that only some trials have are left out. Source: Watanabe, Bansal and Hutter 2023,
+    PED-ANOVA.
+    """
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    study = optuna.load_study(study_name=name, storage=storage)
+    if len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))) < FEWEST:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            evaluator = PedAnovaImportanceEvaluator()
+            found = get_param_importances(study, evaluator=evaluator, normalize=True)
+        except (ValueError, RuntimeError):  # for example: all values are equal
+            return {}
+    shares = {name: float(share) for name, share in found.items() if math.isfinite(share)}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+# Raw main effects: complete trials with a technique against those without it.
+
+
+Trained = tuple[Config, float]
+"""A configuration and the value that it reached."""
+
+
+@dataclass(frozen=True)
+class MainEffect:
+    """A technique's mean effect over the complete trials of the search.
+
+    The sampler chose these trials, and everything else varies between them: it is no experiment.
+
+    Attributes:
+        on, off: mean of the metric with and without it; None where there is no such trial.
+        with_it, without: how many trials.
+        gain: how much better the trials with it are; positive is better.
+        low, high: 95% interval of the gain (Welch 1947); None with fewer than two trials a side.
+    """
+
+    technique: str
+    on: float | None
+    off: float | None
+    with_it: int
+    without: int
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def main_effect(
+    name: str, off_value: Any, trained: Sequence[Trained], sign: int, limits: Limits = ANY
+) -> MainEffect:
+    """Of one technique.
+
+    Args:
+        off_value: the value with which it is off.
+        sign: 1 where more is better, else -1.
+        limits: what a difference of two values can be.
+    """
+    on: list[float] = []
+    off: list[float] = []
+    for config, value in trained:
+        if name in config:
+            (off if config[name] == off_value else on).append(value)
+    counts = (name, _mean(on), _mean(off), len(on), len(off))
+    if not on or not off:
+        return MainEffect(*counts)
+    gain = sign * (fmean(on) - fmean(off))
+    half = _half(on, off)
+    return MainEffect(
+        *counts, gain, *((None, None) if half is None else within(gain, half, limits))
+    )
+
+
+def _mean(values: list[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _half(a: list[float], b: list[float]) -> float | None:
+    """Half the width of Welch's 95% interval for the difference of two means."""
+    from scipy.stats import t
+
+    if len(a) < 2 or len(b) < 2:
+        return None
+    first, second = variance(a) / len(a), variance(b) / len(b)
+    total = first + second
+    if total == 0:
+        return 0.0
+    freedom = total**2 / (first**2 / (len(a) - 1) + second**2 / (len(b) - 1))
+    return float(t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(total)
+
+
+# What the trials of the search say about parameters: no experiment, and marked as such.
+
+
+METHOD = "PED-ANOVA"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Over the complete trials of a search, which the sampler chose.
+
+    Attributes:
+        trials: so many complete ones.
+        effects: of each technique that the study searches, in its order.
+        importances: share in [0, 1] of each parameter by PED-ANOVA, the largest first; empty where
+            there are too few trials to say.
+    """
+
+    trials: int = 0
+    effects: tuple[MainEffect, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each technique; its importance with that of its switch."""
+        import pandas as pd
+
+        rows = [
+            {**vars(each), "importance": self.importance(each.technique)} for each in self.effects
+        ]
+        return pd.DataFrame(rows)
+
+    def importance(self, name: str) -> float | None:
+        """That of a parameter or of its switch, whichever is larger; None where it has none."""
+        known = [self.importances.get(each) for each in (name, f"{name}.on")]
+        return max((share for share in known if share is not None), default=None)
+
+
+def techniques(study: Study) -> tuple[Node, ...]:
+    """The parameters that the study searches and that can be switched off."""
+    return tuple(n for n in walk(study.nodes) if n.searched and n.leaf.off is not None)
+
+
+def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
+    """Reads the trials of a search."""
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    metric, direction = measured(storage, study_id)
+    own = Own(study)
+    trained = _trained(study, own(trials))
+    sign = 1 if direction == "maximize" else -1
+    possible = of_differences(limits(metric))
+    return Pooled(
+        trials=len(trained),
+        effects=tuple(
+            main_effect(node.name, node.leaf.off, trained, sign, possible)
+            for node in techniques(study)
+        ),
+        importances=importances(StudyView(storage, study.name, own.learned), study.name),
+    )
+
+
+def _trained(study: Study, trials: Sequence[FrozenTrial]) -> list[Trained]:
+    """Complete trials with a finite value."""
+    return [
+        (study.config(trial.params), trial.values[0])
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and trial.values and math.isfinite(trial.values[0])
+    ]

@@ -1,0 +1,34 @@
+"""Where workers run: processes of this machine, or an engine that finds places for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+from tuner.errors import UsageError, nearest
+from tuner.run.options import RunOptions
+from tuner.run.pool import Place, Say, here
+from tuner.run.ray import on_ray
+
+PLACES: Mapping[str, Callable[[RunOptions, str, Say], AbstractContextManager[Place]]] = {
+    "here": here,
+    "ray": on_ray,
+}
+"""Each is called with the options, what follows ``NAME:`` in ``on``, and where to say a word."""
+
+
+def place_of(options: RunOptions, say: Say = lambda _: None) -> AbstractContextManager[Place]:
+    """Where the options want workers to run, for as long as the context lasts.
+
+    Args:
+        say: called with a line for people.
+
+    Raises:
+        UsageError: there is no such place, or not so much of it.
+    """
+    name, _, address = options.on.partition(":")
+    if name not in PLACES:
+        raise UsageError(
+            f"workers cannot run on {name!r}", where="--on", hint=nearest(name, PLACES)
+        )
+    return PLACES[name](options, address, say)

@@ -1,0 +1,176 @@
+"""The best configuration and its numbers: as JSON, as a table, and as a snippet of a study file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tuner.results.best import Best, recommended
+from tuner.show.answers import document, verdict
+from tuner.show.text import difference, duration, number
+from tuner.space import Config, quoted
+from tuner.study.trials import LeftOut, left_out_words
+
+if TYPE_CHECKING:
+    from tuner.storage import Storage
+    from tuner.study import Study
+
+
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML wants no quotes around."""
+ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
+
+
+def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
+    """The recommended configuration and its numbers; None if no trial is complete."""
+    found = recommended(storage, study, study_id)
+    if found is None:
+        return None
+    confirmed = found.confirmed
+    return {
+        "study": study.name,
+        "metric": found.metric,
+        "direction": found.direction,
+        "number": found.number,
+        "chosen_by": "search" if confirmed is None else "confirm",
+        "best_of_search": found.first,
+        "value": found.value,
+        "baseline": None if found.baseline is None else _baseline(found.baseline),
+        "confirmed": confirmed and {**document(confirmed), "verdict": verdict(confirmed)},
+        **{name: found.facts.get(name) for name in ATTRIBUTES},
+        "configuration": found.configuration,
+        "measured_on": study.measured_on,
+        "toml": pasted(study, found.configuration),
+        "left_out": [asdict(each) for each in found.left_out],
+    }
+
+
+def _baseline(found: Best) -> dict[str, Any]:
+    return {"number": found.number, "value": found.value, "configuration": found.config}
+
+
+def view(best: Mapping[str, Any]) -> str:
+    """The numbers as comments and then the snippet, so that all of it may be pasted."""
+    numbers = _numbers(best)
+    width = max(len(name) for name, _ in numbers)
+    comments = [f"# {name:{width}}  {_line(value)}" for name, value in numbers]
+    return "\n".join([*comments, "", best["toml"].rstrip()])
+
+
+def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
+    baseline = best["baseline"]
+    place = best.get("measured_on", "validation split")
+    found = [
+        ("study", str(best["study"])),
+        ("trial", _trial(best)),
+        (
+            _line(best["metric"]),
+            f"{number(best['value'])} on the {place}",
+        ),
+    ]
+    if baseline is not None:
+        gain = difference(best["value"], baseline["value"])
+        text = f"{number(baseline['value'])} (trial {baseline['number']}), {gain}"
+        found.append(("baseline", text))
+    if best.get("confirmed") is not None:
+        found.append(("confirmed", best["confirmed"]["verdict"]))
+    if words := left_out_words([LeftOut(**each) for each in best.get("left_out", ())]):
+        found.append(("left out", words))
+    known = [(name, best[name]) for name in ATTRIBUTES if best[name] is not None]
+    return found + [(name.replace("_", " "), _attribute(name, value)) for name, value in known]
+
+
+def _trial(best: Mapping[str, Any]) -> str:
+    if best.get("chosen_by") != "confirm":
+        return str(best["number"])
+    first = best["best_of_search"]
+    other = "" if first == best["number"] else f"; trial {first} was the best of the search"
+    return f"{best['number']}, chosen by confirm{other}"
+
+
+def _attribute(name: str, value: Any) -> str:
+    """The attributes of an own objective may be anything."""
+    if isinstance(value, float):
+        return duration(value) if name == "seconds" else number(value)
+    return str(value)
+
+
+def _line(text: str) -> str:
+    """On one line, as a comment has to be."""
+    return " ".join(text.split())
+
+
+def snippet(config: Config) -> str:
+    """A configuration as the sections of a study file, every value fixed.
+
+    Techniques that are off, and data as by default, are left out.
+    """
+    from tuner.models import FAMILIES
+    from tuner.study.catalogue import DATA_LEAVES, SECTIONS
+
+    lines: list[str] = []
+    for section, leaves in {**SECTIONS, "data": DATA_LEAVES}.items():
+        rows = []
+        for leaf in leaves:
+            value = config.get(leaf.name, leaf.default)
+            if leaf.name == "family":
+                if value not in FAMILIES:  # somebody's own
+                    rows += [("family", with_leaves(config, value)), *_plain(config)]
+                    continue
+                own = [x.name for x in FAMILIES[value].leaves]
+                nested = {x: config.get(f"{value}.{x}", config.get(x)) for x in own}
+                rows += [("family", value), *((k, v) for k, v in nested.items() if v is not None)]
+            elif value != (leaf.default if section == "data" else leaf.off):
+                rows.append((leaf.name, with_leaves(config, value) if leaf.options else value))
+        if rows:
+            lines += [f"[{section}]", *(f"{name} = {toml(value)}" for name, value in rows), ""]
+    return "\n".join(lines)
+
+
+def pasted(study: Study, config: Config) -> str:
+    """A configuration for a study file; the parameters of an own objective are to try first."""
+    if study.nodes:
+        return snippet(config)
+    known = {name: value for name, value in config.items() if value is not None}
+    lost = [
+        f"# {_line(name)} is None, for which TOML has no value" for name in config.keys() - known
+    ]
+    return "\n".join([*sorted(lost), "[search]", f"enqueue = [{toml(known)}]", ""])
+
+
+def _plain(config: Config) -> list[tuple[str, Any]]:
+    """The parameters that stand beside the name of somebody's own family."""
+    from tuner.training.network import OTHERS
+
+    return [(k, v) for k, v in config.items() if "." not in k and k not in OTHERS]
+
+
+def with_leaves(config: Config, name: str) -> Any:
+    """An option's name, or its table where it has parameters."""
+    own = {k.removeprefix(f"{name}."): v for k, v in config.items() if k.startswith(f"{name}.")}
+    return {"name": name, **own} if own else name
+
+
+def toml(value: Any) -> str:
+    """A value as TOML on one line, floats at full precision.
+
+    >>> toml(True), toml(1e-05), toml("😀"), toml({"name": "sgd", "momentum": 0.9})
+    ('true', '1e-05', '"😀"', '{ name = "sgd", momentum = 0.9 }')
+    """
+    if isinstance(value, Mapping):
+        rows = [f"{key(k)} = {toml(v)}" for k, v in value.items()]
+        return "{ " + ", ".join(rows) + " }" if rows else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def key(name: str) -> str:
+    """A key as TOML: bare where it may be."""
+    return name if BARE.fullmatch(name) else toml(name)

@@ -1,0 +1,352 @@
+"""Tables of a study, and of what there is to put into one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tuner.errors import MissingError
+from tuner.logs import document, line
+from tuner.show.snapshot import shown_url
+from tuner.show.text import duration, several
+from tuner.space import format_value
+from tuner.storage.history import Event
+
+if TYPE_CHECKING:
+    from optuna.study._frozen import FrozenStudy
+
+    from tuner.storage import Storage
+
+
+# Tables of a study and of what there is to put into one.
+
+
+Record = Mapping[str, Any]
+MOST = 100
+"""Columns that are shown."""
+
+
+def plain_table(*columns: str, title: str = "") -> Table:
+    """A table without lines; every cell is text as it is, and long ones are folded."""
+    table = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def check(study: Record) -> RenderableType:
+    """What ``tuner check`` says of a study: parameters, data and the size of the search.
+
+    Args:
+        study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``; or
+            what is known of an own objective.
+    """
+    if "objective" in study:
+        return _objective(study)
+    table = plain_table("parameter", "value or range", "baseline", "what it is")
+    for leaf in study["leaves"]:
+        baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
+        row = (leaf["name"], leaf["may_be"], baseline, _about(leaf))
+        table.add_row(*map(Text, row), style="bold" if leaf["searched"] else "")
+    lines = [Text(line) for line in (*data_lines(study["data"]), *extent_lines(study["extent"]))]
+    title = Text(f"{study['name']}: {study['description']}".removesuffix(": "))
+    metric = Text(f"metric    {study['metric']}")
+    columns = [Text(), columns_table(study["data"])] if study["data"]["columns"] else []
+    return Group(title, metric, *lines, Text(), table, *columns)
+
+
+def _objective(study: Record) -> RenderableType:
+    queue = len(study["enqueued"])
+    first = f", {queue} of them enqueued" if queue else ""
+    lines = [
+        f"{study['name']}: {study['description']}".removesuffix(": "),
+        f"objective {study['objective']}: {study['direction']} {study['metric']}",
+        f"cost      {several(study['trials'], 'trial')}{first}",
+        f"search    {study['sampler']}, seed {study['seed']}; pruner {study['pruner']}",
+    ]
+    return Group(*map(Text, lines))
+
+
+def columns_table(data: Record) -> RenderableType:
+    """What was decided about each column, and why; the first hundred."""
+    table = plain_table("column", "kind", "decision", "reason")
+    for each in data["columns"][:MOST]:
+        table.add_row(*(Text(each[key]) for key in ("name", "kind", "decision", "reason")))
+    more = len(data["columns"]) - MOST
+    return Group(table, Text(f"and {more} more: --json lists all")) if more > 0 else table
+
+
+def _about(leaf: Record) -> str:
+    unit = leaf["unit"]
+    return f"{leaf['doc']} ({unit})" if unit not in ("", "none", "name") else str(leaf["doc"])
+
+
+def data_lines(data: Record) -> list[str]:
+    """Rows, shape and target in words."""
+    shape = " x ".join(map(str, data["shape"]))
+    classes = f", {len(data['classes'])} classes" if data["classes"] else ""
+    rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
+    if data["folds"]:
+        rows = f"{data['folds']} folds, the last with {rows}"
+    each = f"; {shape} features" if data["words"] is None else f", each of at most {shape} words"
+    known = "" if data["words"] is None else f" ({data['words']:,} are known)"
+    lines = [f"data      {rows}{each}{known}; {data['task']}{classes}"]
+    lines += [f"note      {data['note']}"] * bool(data["note"])
+    test = data["test"]
+    lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
+    counts = data["balance"]
+    total = sum(counts.values())
+    shares = [f"{name} {count / total:.1%}" for name, count in list(counts.items())[:20]]
+    return lines + ([f"classes   {', '.join(shares)}"] if shares else [])
+
+
+def extent_lines(extent: Record) -> list[str]:
+    """The size of the search and the most that it can cost, in words."""
+    count = extent["configurations"]
+    many = "infinitely many configurations" if count is None else several(count, "configuration")
+    size = f"size      {several(extent['dimensions'], 'dimension')}, {many}"
+    trials, each = several(extent["trials"], "trial"), several(extent["epochs_per_trial"], "epoch")
+    cost = f"cost      at most {several(extent['epochs'], 'epoch')}: {trials} of {each}"
+    if extent["folds"]:
+        cost += f" on each of {extent['folds']} folds"
+    if extent["pruner"] != "none":
+        cost += f", less what {extent['pruner']} prunes"
+    return [size, cost, f"search    {extent['sampler']}, seed {extent['seed']}"]
+
+
+def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
+    """Techniques, optimizers, schedules and families."""
+    techniques = plain_table("technique", "off", "suggested range", "what it does", "source")
+    for each in found["techniques"]:
+        needs = ("; needs images" if each["images"] else "") + (
+            "; needs classes" if each["classes"] else ""
+        )
+        row = (each["name"], format_value(each["off"]), each["suggested"])
+        techniques.add_row(*map(Text, (*row, _about(each) + needs, each["source"])))
+    return Group(
+        techniques,
+        Text(),
+        _named("optimizer", found["optimizers"]),
+        Text(),
+        _named("schedule", found["schedules"]),
+        Text(),
+        _named("family", found["families"]),
+        Text(),
+        _named("categories", found["categories"]),
+    )
+
+
+def _named(title: str, entries: Sequence[Record]) -> Table:
+    """The parameters of each name, one a line, with its default and a range to search."""
+    table = plain_table(title, "parameter", "default", "suggested range", "what it is", "source")
+    for entry in entries:
+        rows = [
+            (leaf["name"], format_value(leaf["default"]), leaf["suggested"], leaf["doc"])
+            for leaf in entry["leaves"]
+        ]
+        if "learning_rate" in entry:
+            rate = format_value(entry["learning_rate"])
+            rows.append(("learning_rate", rate, None, "usual, for the optimizer's own table"))
+        for i, row in enumerate(rows or [("–", "", "", entry.get("doc", ""))]):
+            first, last = ("", "") if i else (entry["name"], entry["source"])
+            table.add_row(*(Text(cell or "") for cell in (first, *row, last)))
+    return table
+
+
+# What ``tuner init`` found and decided.
+
+
+FEW = 20
+"""Columns with gaps that are named."""
+LONGEST = 1000
+"""Signs of a value that are shown."""
+
+
+def init_lines(found: Record) -> RenderableType:
+    """Rows, columns by kind, gaps, classes, what was decided, and what to do next.
+
+    Args:
+        found: ``name``, ``file``, ``rows``, ``missing``, ``data`` and ``decided``.
+    """
+    data = found["data"]
+    kinds = Counter(each["kind"] for each in data["columns"])
+    lines = [f"{found['file']} written", f"found     {found['rows']:,} rows"]
+    if kinds:
+        lines[-1] += ", columns: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        lines.append(f"missing   {_gaps(found) or 'nothing'}")
+    lines += data_lines(data)
+    table = plain_table("decided", "value", "why")
+    for each in found["decided"]:
+        key = f"({each['key']})" if each["suggested"] else each["key"]
+        table.add_row(Text(key), Text(_short(each["value"])), Text(each["why"]))
+    columns = [Text(), columns_table(data)] if kinds else []
+    study = f"--study {found['name']}"
+    if not found["file"].endswith(f"studies/{found['name']}.toml"):
+        study = f"--study {found['file']}"
+    after = Text(f"next      tuner check {study}; tuner optimize {study}")
+    return Group(*map(Text, lines), *columns, Text(), table, Text(), after)
+
+
+def _short(value: str) -> str:
+    """A value as a table shows it: a list of very many columns is in the file."""
+    return value if len(value) <= LONGEST else f"{value[:LONGEST]} …"
+
+
+def _gaps(found: Record) -> str:
+    rows = found["rows"]
+    named = [f"{name} {n:,} ({n / rows:.1%})" for name, n in found["missing"].items()]
+    more = f" and {len(named) - FEW} more columns" if len(named) > FEW else ""
+    return ", ".join(named[:FEW]) + more
+
+
+# The studies there are: files, and what a database holds.
+
+
+SPEC = "tuner:spec"
+
+
+def with_stored(files: Iterable[Record], storage: Storage) -> list[Record]:
+    """Study files and the database's studies together, by name; one study is one record."""
+    found: dict[str, Record] = {record["name"]: record for record in files}
+    for stored in storage.get_all_studies():
+        try:
+            progress = storage.progress(stored._study_id)
+        except MissingError:  # deleted since they were listed
+            continue
+        counts = {"trials": progress.budget, "finished": progress.finished, "state": progress.state}
+        known = found.get(stored.study_name)
+        where = "database" if known is None else f"{known['where']}, database"
+        found[stored.study_name] = {**(known or _stored(stored)), **counts, "where": where}
+    return [found[name] for name in sorted(found)]
+
+
+def _stored(study: FrozenStudy) -> Record:
+    spec = study.user_attrs.get(SPEC)
+    document = json.loads(spec) if spec else {"description": "not made by tuner"}
+    names = study.system_attrs.get("study:metric_names", [None])
+    return {
+        "name": study.study_name,
+        "file": None,
+        "description": document.get("description", ""),
+        "metric": names[0],
+        "error": None,
+    }
+
+
+def studies_table(records: Sequence[Record]) -> RenderableType:
+    """A table, one study a row; a broken file with its error."""
+    table = plain_table("study", "where", "metric", "trials", "description")
+    for record in records:
+        finished, trials = record.get("finished"), record["trials"]
+        done = "–" if trials is None else str(trials)
+        done = done if finished is None else f"{finished} of {trials} done"
+        about = Text(record["description"])
+        if record["error"]:
+            about = Text(record["error"].splitlines()[0], "red")
+        table.add_row(Text(record["name"]), record["where"], record["metric"] or "–", done, about)
+    return table
+
+
+# How far the studies of a database are, and who works on them.
+
+
+LISTED_SECONDS = 3600.0
+"""So long a worker that is lost is shown: it may have been stopped, or its machine away."""
+
+
+def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
+    """Progress of the studies and all workers; a few short reads, cheap enough for every second.
+
+    Args:
+        studies: ids by name.
+    """
+    return {
+        "storage": shown_url(storage.url),
+        "studies": list(_studies(storage, studies)),
+        "workers": [
+            {**asdict(worker), "lost": worker.lost}
+            for worker in storage.workers()
+            if worker.age <= LISTED_SECONDS
+        ],
+    }
+
+
+def _studies(storage: Storage, studies: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    for name, study_id in studies.items():
+        with suppress(MissingError):  # deleted since they were listed
+            yield _study(storage, name, study_id)
+
+
+def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
+    progress = storage.progress(study_id)
+    pace = None if progress.met or not progress.running else storage.seconds_per_trial(study_id)
+    left = None if pace is None else pace * (progress.budget - progress.finished)
+    return {
+        "name": name,
+        "state": progress.state,
+        "budget": progress.budget,
+        "finished": progress.finished,
+        "running": progress.running,
+        "interrupted": len(progress.interrupted),
+        "waiting": progress.waiting,
+        "complete": progress.complete,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "seconds_left": 0.0 if progress.met else left,
+    }
+
+
+def status_table(found: Mapping[str, Any]) -> RenderableType:
+    """A table of studies, and one of workers."""
+    parts: list[RenderableType] = [_table(found["studies"]), Text()]
+    parts.append(_workers(found["workers"]) if found["workers"] else Text("no workers"))
+    return Group(*parts)
+
+
+def _table(studies: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not studies:
+        return Text("no studies")
+    counts: tuple[str, ...] = ("finished", "running", "pruned", "failed")
+    if any(study["interrupted"] for study in studies):
+        counts = ("finished", "running", "interrupted", "pruned", "failed")
+    table = plain_table("study", "state", "budget", *counts, "time left")
+    for study in studies:
+        numbers = (str(study[key]) for key in ("budget", *counts))
+        left = duration(study["seconds_left"])
+        table.add_row(Text(study["name"]), study["state"], *numbers, left)
+    return table
+
+
+def _workers(workers: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = plain_table("worker", "host", "process", "device", "trials held", "last renewal")
+    for worker in workers:
+        shown = (worker["holder"], worker["host"], worker["pid"], worker["device"])
+        age = f"{duration(worker['age'])} ago{', lost' if worker['lost'] else ''}"
+        table.add_row(*(Text(str(cell)) for cell in shown), str(worker["trials"]), age)
+    return table
+
+
+# Events of the database, a line each.
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """An event for programs."""
+    return document(event.time, _told(event))
+
+
+def event_line(events: Iterable[Event]) -> list[str]:
+    """A line an event, for people."""
+    return [line(event.time, _told(event)) for event in events]
+
+
+def _told(event: Event) -> dict[str, Any]:
+    told = {"kind": event.kind, "study": event.study, "trial": event.trial, "worker": event.worker}
+    return told | event.detail

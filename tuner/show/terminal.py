@@ -1,0 +1,311 @@
+"""A running study on a terminal or in a log, and what is said at its end."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tuner.logs import as_json
+from tuner.results.best import Best, Ended, Running
+from tuner.show.snapshot import Snapshot
+from tuner.show.text import apart, difference, duration, leaves, number, several
+from tuner.study.trials import left_out_words
+
+# Plain lines for logs: one for each trial that ended.
+
+
+class Lines:
+    """Says of each ended trial once what came of it."""
+
+    def __init__(self) -> None:
+        self._told: set[int] = set()
+
+    def new(self, snapshot: Snapshot) -> Iterator[str]:
+        """A line for each trial that this did not speak of before."""
+        for ended in snapshot.ended:
+            if ended.number not in self._told:
+                self._told.add(ended.number)
+                yield line(ended)
+
+
+def line(ended: Ended) -> str:
+    """
+    >>> line(Ended(12, "pruned", 0.91, 3, best=(7, 0.98)))
+    'trial 12: pruned at epoch 3, 0.9100; best 0.9800 (trial 7)'
+    """
+    best = "" if ended.best is None else f"; best {number(ended.best[1])} (trial {ended.best[0]})"
+    return f"trial {ended.number}: {_outcome(ended)}{best}"
+
+
+def _outcome(ended: Ended) -> str:
+    if ended.left_out:
+        return f"left out: {ended.left_out}"
+    if ended.state == "complete":
+        return number(ended.value)
+    if ended.state == "pruned":
+        value = "" if ended.value is None else f", {number(ended.value)}"
+        return f"{ended.why or 'pruned'} at {ended.step} {ended.epoch}{value}"
+    why = ended.why.splitlines()
+    return f"failed: {why[0]}" if why else "failed"
+
+
+# The view of a running study on a terminal.
+
+
+MOST_RUNNING = 8
+"""So many trials in training are shown; a large machine has more than a screen has lines."""
+
+
+def live_view(snapshot: Snapshot) -> RenderableType:
+    """Bar, counts, the best so far and what is in training."""
+    parts: list[RenderableType] = [_title(snapshot), _bar(snapshot), _best_line(snapshot)]
+    configuration = _best_so_far(snapshot)
+    if configuration is not None:
+        parts.append(configuration)
+    if snapshot.running:
+        parts.append(_running(snapshot.running))
+    return Group(*parts)
+
+
+def _title(snapshot: Snapshot) -> Text:
+    title = Text.assemble((snapshot.study, "bold"), f"  {snapshot.direction} {snapshot.metric}")
+    if snapshot.progress.state != "open":
+        title.append(f"  {snapshot.progress.state}", "yellow")
+    return title
+
+
+def _bar(snapshot: Snapshot) -> Table:
+    progress = snapshot.progress
+    bar = ProgressBar(total=max(progress.budget, 1), completed=progress.finished, width=24)
+    text = Text(f"{progress.finished}/{progress.budget} trials")
+    text.append(f"  {progress.running} running", "cyan")
+    text.append(f"  {progress.pruned} pruned")
+    text.append(f"  {progress.failed} failed", "red" if progress.failed else "")
+    text.append(f"  {duration(snapshot.elapsed)}, {duration(snapshot.left)} left", "dim")
+    row = Table.grid(padding=(0, 1))
+    row.add_row(bar, text)
+    return row
+
+
+def _best_line(snapshot: Snapshot) -> Text:
+    best, baseline = snapshot.best, snapshot.baseline
+    if best is None:
+        return Text("best      none yet", "dim")
+    text = Text.assemble("best      ", (number(best.value), "bold green"), f"  trial {best.number}")
+    if baseline is not None:
+        gain = difference(best.value, baseline.value)
+        text.append(f"  (baseline {number(baseline.value)}, {gain})")
+    return text
+
+
+def _best_so_far(snapshot: Snapshot) -> Table | None:
+    """The best trial's parameters; what differs from the baseline is bold."""
+    if snapshot.best is None:
+        return None
+    baseline = snapshot.baseline.config if snapshot.baseline else None
+    text = Text()
+    for name, value, differs in leaves(snapshot.best.config, baseline, snapshot.searched):
+        text.append(f"{name} ", "dim").append(value, "bold" if differs else "").append("  ")
+    row = Table.grid()
+    row.add_row(" " * 10, text)
+    return row
+
+
+def _running(running: tuple[Running, ...]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for i, trial in enumerate(running[:MOST_RUNNING]):
+        table.add_row(
+            "training" if i == 0 else "",
+            f"trial {trial.number}",
+            f"epoch {trial.epoch}/{trial.epochs}" if trial.epochs else f"step {trial.epoch}",
+            number(trial.value),
+        )
+    if len(running) > MOST_RUNNING:
+        table.add_row("", f"and {len(running) - MOST_RUNNING} more")
+    return table
+
+
+# Progress while a study runs: live on a terminal, plain lines elsewhere.
+
+
+Watch = Callable[[Snapshot], None]
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[Watch]:
+    """What to call with each snapshot; the live view is gone at the end.
+
+    It is drawn only when it is called: a thread that draws would be in the way of workers that
+    are forked.
+    """
+    if as_json():  # the workers' lines say it all
+        yield lambda _: None
+        return
+    if not console.file.isatty() or console.is_dumb_terminal:
+        yield _plain(console)
+        return
+    with Live(
+        Text("starting"),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as live:
+        live.refresh()
+        yield lambda snapshot: live.update(live_view(snapshot), refresh=True)
+
+
+def _plain(console: Console) -> Watch:
+    lines = Lines()
+
+    def watch(snapshot: Snapshot) -> None:
+        for line in lines.new(snapshot):
+            console.file.write(f"{line}\n")
+        console.file.flush()
+
+    return watch
+
+
+# What is said when a run of a study ends.
+
+
+def summary(snapshot: Snapshot) -> RenderableType:
+    """Baseline against best on the validation split, and what was pruned or failed."""
+    parts: list[RenderableType] = [Text(line) for line in _headlines(snapshot)]
+    if snapshot.best is not None:
+        parts += [Text(), _values(snapshot, snapshot.best), Text()]
+        parts += [_best_table(snapshot, snapshot.best), Text()]
+    return Group(*parts)
+
+
+def _headlines(snapshot: Snapshot) -> list[str]:
+    lines = [_headline(snapshot)]
+    if snapshot.all_tried is not None and not snapshot.progress.met:
+        tried = several(snapshot.all_tried, "configuration")
+        lines.append(f"all {tried} of the grid tried: there are no more")
+    words = left_out_words(snapshot.left_out)
+    return [*lines, words] if words else lines
+
+
+def _headline(snapshot: Snapshot) -> str:
+    progress, name = snapshot.progress, snapshot.study
+    counts = f"{progress.pruned} pruned, {progress.failed} failed"
+    done = f"{progress.finished} of {several(progress.budget, 'trial')}, {counts}"
+    if progress.met and not snapshot.ended:
+        trials = several(progress.finished, "trial")
+        return f"{name}: already complete: {trials}, budget {progress.budget}; {counts}"
+    state = "" if progress.hands_out else f"; the study is {progress.state}"
+    return f"{name}: {done}, in {duration(snapshot.elapsed)}{state}"
+
+
+def _values(snapshot: Snapshot, best: Best) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(snapshot.measured_on)
+    table.add_column("trial", justify="right")
+    table.add_column(snapshot.metric, justify="right")
+    table.add_column("")
+    baseline = snapshot.baseline
+    if baseline is not None:
+        table.add_row("baseline", str(baseline.number), number(baseline.value))
+    gain = "" if baseline is None else difference(best.value, baseline.value)
+    table.add_row("best", str(best.number), number(best.value), gain, style="bold")
+    return table
+
+
+def _best_table(snapshot: Snapshot, best: Best) -> Table:
+    baseline = snapshot.baseline.config if snapshot.baseline else None
+    table = Table(box=None, pad_edge=False)
+    for title in ("parameter", "best", "baseline"):
+        table.add_column(title)
+    for name, value, differs in leaves(best.config, baseline, snapshot.searched):
+        known = "–"
+        if baseline and name in baseline:
+            known = apart(best.config[name], baseline[name])[1]
+        table.add_row(name, value, known, style="bold" if differs else "")
+    return table
+
+
+def what_next(snapshot: Snapshot, storage: str = "") -> list[str]:
+    """Lines that say where the study is kept and what to do next; commands are not to be folded.
+
+    Args:
+        storage: the URL without password that the next command needs; empty where it needs none.
+    """
+    commands = next_commands(snapshot, storage)
+    width = max((len(command) for command, _ in commands), default=0)
+    lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
+    starts = ["next      ", *["          "] * len(lines)]
+    said = [start + line for start, line in zip(starts, lines, strict=False)]
+    return [f"database  {snapshot.storage}", *said]
+
+
+def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]]:
+    """Commands to go on with, each with what it is for."""
+    where = f" --storage {shlex.quote(storage)}" if storage else ""
+    where = f" --study {shlex.quote(snapshot.study)}{where}"
+    found = []
+    if snapshot.best is not None:
+        found.append((f"tuner best{where}", "the configuration, ready to paste"))
+        number_ = snapshot.best.number
+        found.append((f"tuner retrain{where} --trial {number_}", "train it again"))
+    if not snapshot.progress.hands_out:
+        found.append((f"tuner resume{where}", "opens it again"))
+    elif snapshot.all_tried is not None:
+        return found  # a larger budget would find nothing either
+    elif not snapshot.progress.met:
+        found.append((f"tuner optimize{where}", "goes on"))
+    else:
+        more = larger(snapshot.progress.budget)
+        found.append((f"tuner optimize{where} --trials {more}", f"goes on to {more} trials"))
+    return found
+
+
+def larger(budget: int) -> int:
+    """A budget to go on with: twice as many, in tens.
+
+    >>> larger(60), larger(7)
+    (120, 20)
+    """
+    return -(-budget * 2 // 10) * 10
+
+
+def as_document(snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot for ``--json``."""
+    progress = snapshot.progress
+    return {
+        "study": snapshot.study,
+        "metric": snapshot.metric,
+        "direction": snapshot.direction,
+        "storage": snapshot.storage,
+        "state": progress.state,
+        "budget": progress.budget,
+        "finished": progress.finished,
+        "complete": progress.complete,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "running": progress.running,
+        "interrupted": len(progress.interrupted),
+        "ended_in_this_run": len(snapshot.ended),
+        "all_tried": snapshot.all_tried,
+        "left_out": [asdict(each) for each in snapshot.left_out],
+        "seconds": round(snapshot.elapsed, 3),
+        "baseline": _as_json(snapshot.baseline),
+        "best": _as_json(snapshot.best),
+        "spent": dict(snapshot.spent),
+    }
+
+
+def _as_json(found: Best | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"number": found.number, "value": found.value, "configuration": dict(found.config)}

@@ -1,0 +1,137 @@
+"""Numbers, durations and configurations as text; text for Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from tuner.space import Config, told_apart
+
+# Numbers, durations and configurations as text.
+
+
+def number(value: float | None) -> str:
+    """A metric's value: four decimals where they say something, else four digits.
+
+    >>> number(0.97222), number(54.31), number(2e-05), number(None)
+    ('0.9722', '54.3100', '2e-05', '–')
+    """
+    if value is None:
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4f}"
+    return f"{value:.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words.
+
+    >>> duration(7.2), duration(65), duration(7380), duration(None)
+    ('7 s', '1 min 5 s', '2 h 3 min', '–')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def difference(value: float, baseline: float) -> str:
+    """How far a value is from the baseline's, with its sign.
+
+    >>> difference(0.98, 0.95)
+    '+0.0300'
+    """
+    sign = "-" if value < baseline else "+"
+    return sign + number(abs(value - baseline))
+
+
+def leaves(
+    config: Config, baseline: Config | None, searched: Collection[str]
+) -> list[tuple[str, str, bool]]:
+    """The leaves worth showing: name, value, and whether it differs from the baseline.
+
+    These are the searched ones and those that differ.
+    """
+    known = baseline or {}
+    found = []
+    for name, value in config.items():
+        differs = baseline is not None and known.get(name) != value
+        if differs or name in searched:
+            found.append((name, apart(value, known.get(name, value))[0], differs))
+    return found
+
+
+def apart(value: Any, other: Any) -> list[str]:
+    """Two values of a leaf, which read the same only where they are."""
+    return told_apart([value, other])
+
+
+def several(count: int, noun: str) -> str:
+    """
+    >>> several(1, "trial"), several(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+# Text for Markdown.
+
+
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
+NUMBERED = re.compile(r"^(\s*\d+)([.)])(?=\s|$)")
+MARKED = re.compile(r"^(\s*)([-+=])(?=[-+=\s]|$)")
+"""What would begin a list, a line across the page, or a heading."""
+
+
+def plain(text: str) -> str:
+    """Text that means nothing to Markdown, on one line; blanks at its ends stay.
+
+    >>> plain("a_b | <script>")
+    'a\\\\_b \\\\| \\\\<script\\\\>'
+    """
+    text = SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", text))
+    return MARKED.sub(r"\1\\\2", NUMBERED.sub(r"\1\\\2", text))
+
+
+def code(text: str) -> str:
+    """Text as code within a line, which nothing in it ends.
+
+    >>> code("a`b"), code("`")
+    ('``a`b``', '`` ` ``')
+    """
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    blank = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{blank}{text}{blank}{ticks}" if text else ""
+
+
+def fenced(text: str, language: str) -> str:
+    """Text as a block of code, which nothing in it ends.
+
+    >>> print(fenced("echo '```'", "bash"))
+    ````bash
+    echo '```'
+    ````
+    """
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
+    """Rows of plain text below their titles.
+
+    Args:
+        numbers: the first column of numbers, which stand at the right.
+    """
+    marks = [":--" if i < numbers else "--:" for i in range(len(columns))]
+    lines = ["| " + " | ".join(map(plain, row)) + " |" for row in (columns, *rows)]
+    return "\n".join([lines[0], "| " + " | ".join(marks) + " |", *lines[1:]])

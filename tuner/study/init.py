@@ -1,0 +1,452 @@
+"""A study file for somebody's own data: what is in the data, and what to begin with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuner.data import DataSet, DataSpec, load
+from tuner.data.folds import times_of
+from tuner.data.images import proposed
+from tuner.data.numbers import Found, are_digits, recognize
+from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
+from tuner.data.raw import writes_comma
+from tuner.data.sources import read_frame
+from tuner.data.text import word_count
+from tuner.errors import DataError, UsageError, nearest
+from tuner.space import quoted
+from tuner.study.describe import balance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# What is in somebody's own data, before there is a study of it.
+
+
+SAMPLE = 1000
+"""Values by which a column is told to be dates or text."""
+WORDS = 4
+"""A column of at least so many words, half of its values different, is text."""
+OTHERS = 2
+"""Beside at most so many other columns, a text is what there is to learn from."""
+SOME = 20
+"""Columns that are named in a message."""
+LARGE = 100_000
+"""From so many rows on, a tenth is enough to validate, and to test."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        spec: how a study should read the data; its path is absolute.
+        data: the rows, as a search would see them.
+        rows: how many there are; those of test files are not counted.
+        missing: gaps of each column that has some.
+        dropped: columns that a study should drop, and why.
+        hints: keys of ``[data]`` that may be right: key, column and why.
+    """
+
+    spec: DataSpec
+    data: DataSet
+    rows: int
+    missing: Mapping[str, int]
+    dropped: Mapping[str, str]
+    hints: tuple[tuple[str, str, str], ...] = ()
+
+
+def survey(file: Path, target: str | None) -> Survey:
+    """Reads a table, an archive of arrays, or a folder.
+
+    Raises:
+        UsageError: no target for a table, or one that it lacks.
+        DataError: it cannot be read, or nothing can be learned from it.
+    """
+    frame = read_frame(file)
+    if frame is None:
+        if target is not None and file.is_dir():
+            raise UsageError("a folder has no columns", where="--target", hint="remove --target")
+        spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
+        return _loaded(Survey(spec, _NONE, 0, {}, {}))
+    frame.columns = frame.columns.map(str)
+    names = list(frame.columns)
+    if target is None:
+        hint = f"--target COLUMN; columns: {some_of(names)}"
+        raise UsageError("no target given", where=str(file), hint=hint)
+    if target not in names:
+        raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
+    seen = _Columns(writes_comma(frame))
+    for name, series in frame.items():
+        seen.count_gaps(str(name), series)
+        if name != target:
+            seen.look(str(name), series)
+    text = seen.text_to_learn_from(len(names) - 1)
+    spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
+    return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints)))
+
+
+_NONE: Any = None
+
+
+def _loaded(found: Survey) -> Survey:
+    spec = found.spec
+    if found.rows >= LARGE:
+        spec = replace(spec, validation=0.1, test=0.1)
+    data = load(spec)
+    rows = len(data.train) + len(data.validation) + (data.test or 0)
+    columns = tuple(
+        replace(each, reason=found.dropped[each.name])
+        if each.decision == "dropped" and each.name in found.dropped
+        else each
+        for each in data.columns
+    )
+    return replace(found, spec=spec, data=replace(data, columns=columns), rows=rows)
+
+
+def some_of(names: Sequence[str], between: str = ", ") -> str:
+    """Names for a message, however many there are."""
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return between.join(names[:SOME]) + more
+
+
+class _Columns:
+    """What the columns of a table are, one after the other.
+
+    Attributes:
+        missing: gaps of each column; those that are marked in numbers that are text are added.
+        dropped: columns to drop, and why.
+        hints: as in a survey.
+        texts: columns of text.
+    """
+
+    def __init__(self, comma: bool) -> None:
+        self._comma = comma
+        self.missing: dict[str, int] = {}
+        self.dropped: dict[str, str] = {}
+        self.hints: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+
+    def count_gaps(self, name: str, series: pd.Series[Any]) -> None:
+        """The gaps of the next column."""
+        if series.dtype.kind in "biu" and isinstance(series.dtype, np.dtype):
+            return
+        values = series.to_numpy() if series.dtype == np.float64 else series.isna().to_numpy()
+        count = int((values != values if values.dtype.kind == "f" else values).sum())
+        if count:
+            self.missing[name] = count
+
+    def look(self, name: str, series: pd.Series[Any]) -> None:
+        """The next column."""
+        if series.dtype.kind == "O":
+            self._look_at_text(name, series)
+        elif series.dtype.kind == "M":
+            self._drop_dates(name, series)
+        elif series.dtype.kind not in "biuf":
+            self.dropped[name] = f"{series.dtype} is neither number nor text"
+        elif _repeats(name, series):
+            self._drop_group(name)
+
+    def _look_at_text(self, name: str, series: pd.Series[Any]) -> None:
+        counts = series.astype(object).value_counts()
+        texts = [str(each) for each in counts.index]
+        found = self._numbers(texts, counts)
+        if found is not None and found.format is not None:
+            values, _ = found.format.values(texts)
+            marked = int(counts.to_numpy()[np.isnan(values)].sum())
+            if marked:
+                self.missing[name] = self.missing.get(name, 0) + marked
+        elif found is not None:
+            self.dropped[name] = found.said
+        elif are_dates(texts[:SAMPLE]):
+            self._drop_dates(name, series)
+        elif _is_text(texts[:SAMPLE], len(series)):
+            self.texts.append(name)
+        elif _repeats(name, series):
+            self._drop_group(name)
+        elif len(texts) > CATEGORIES:
+            self.dropped[name] = f"{len(texts)} categories are too many"
+
+    def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Found | None:
+        return None if are_digits(texts) else recognize(texts, counts.to_numpy(), self._comma)
+
+    def _drop_dates(self, name: str, series: pd.Series[Any]) -> None:
+        present = series.dropna()
+        example = f", such as {str(present.iloc[0])!r}," if len(present) else ""
+        self.dropped[name] = f"dates{example} are no quantity"
+        try:
+            times_of(present.head(SAMPLE), name)
+        except DataError:
+            return
+        self.hints.append(("time", name, "if the future is to be predicted from the past"))
+
+    def _drop_group(self, name: str) -> None:
+        self.dropped[name] = "an identifier by its name, and its values repeat"
+        self.hints.append(("group", name, "if rows of one belong together"))
+
+    def text_to_learn_from(self, count: int) -> str | None:
+        """The column of text, where there is little else among so many columns."""
+        usable = count - len(self.dropped) - len(self.texts)
+        if self.texts and usable <= OTHERS:
+            return self.texts[0]
+        for name in self.texts:
+            self.dropped[name] = "text beside columns of other kinds"
+            self.hints.append(("text", name, "to learn from this text alone; see study sentiment"))
+        return None
+
+
+def _is_text(texts: Sequence[str], rows: int) -> bool:
+    """Whether different texts, of so many rows, are of words."""
+    if not texts:
+        return False
+    words = sorted(map(word_count, texts))[len(texts) // 2]
+    return words >= WORDS and 2 * len(texts) > min(rows, SAMPLE)
+
+
+def _repeats(name: str, series: pd.Series[Any]) -> bool:
+    if not IDENTIFIER.search(name) or series.dtype.kind in "bf":
+        return False
+    return bool(ROWS < series.nunique() < series.notna().sum())
+
+
+# Leaves to begin with, by what the data is.
+
+
+MANY = 6
+"""With so many categories a column may be better off as a vector."""
+LONGEST = 16
+"""Numbers of such a vector to begin with."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One leaf or key of a study file.
+
+    Attributes:
+        section: of the file; empty for what stands before all sections.
+        key, value: as in TOML.
+        why: a comment, or nothing.
+        active: whether it is said, or suggested in a comment.
+    """
+
+    section: str
+    key: str
+    value: str
+    why: str = ""
+    active: bool = True
+
+    def __str__(self) -> str:
+        said = f"{'' if self.active else '# '}{self.key} = {self.value}"
+        return f"{said:<43} # {self.why}" if self.why else said
+
+
+def model(found: Survey, widths: tuple[int, ...]) -> list[Line]:
+    if found.data.vocabulary is not None:
+        why = "a convolution over words, or a recurrent network"
+        return [Line("model", "family", '{ choices = ["text-cnn", "rnn"] }', why)]
+    if len(found.data.shape) == 3:
+        return [
+            Line("model", "family", '"cnn"', "rows are images"),
+            Line("model", "depth", "{ low = 1, high = 3 }"),
+            Line("model", "channels", "{ choices = [16, 32] }"),
+            Line("model", "residual", "{ choices = [true, false] }"),
+        ]
+    why = f"for {len(found.data.train):,} rows to train on"
+    return [
+        Line("model", "family", '"mlp"'),
+        Line("model", "depth", "{ low = 1, high = 3 }"),
+        Line("model", "width", f"{{ choices = {list(widths)} }}", why),
+        *_categories(found),
+    ]
+
+
+def _categories(found: Survey) -> list[Line]:
+    """Vectors as rivals of one-hot columns, where a column is long."""
+    most = max(map(len, found.data.categories), default=0)
+    if most < MANY:
+        return []
+    size = f"{{ low = 2, high = {min(LONGEST, -(-most // 2))} }}"
+    value = f'{{ choices = ["one-hot", {{ name = "embedding", size = {size} }}] }}'
+    return [Line("model", "categories", value, f"a column has {most} of them")]
+
+
+def regularization(found: Survey) -> list[Line]:
+    def line(key: str, value: str, why: str = "", active: bool = True) -> Line:
+        return Line("regularization", key, value, why, active)
+
+    lines = [line("dropout", "{ off = 0.0, low = 0.05, high = 0.5 }", "off, or in the range")]
+    if found.data.vocabulary is None:
+        lines.append(line("batch_norm", "{ choices = [true, false] }"))
+    if len(found.data.shape) == 1 and len(found.data.features) >= 20:
+        why = f"some of {len(found.data.features)} features may be noise"
+        lines.append(line("l1_lambda", "{ off = 0.0, low = 1e-6, high = 1e-2, log = true }", why))
+    lines.append(line("weight_decay", "{ off = 0.0, low = 1e-5, high = 1e-1, log = true }"))
+    if len(found.data.shape) == 3:
+        lines.append(line("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
+        why = "where a mirrored image means the same"
+        lines.append(line("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
+    if found.data.target.classes:
+        lines.append(line("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
+    return lines
+
+
+def training(found: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
+    slow = len(found.data.shape) == 3 or found.data.vocabulary is not None
+    sized = f"for {len(found.data.train):,} rows to train on"
+    lines: list[tuple[Any, ...]] = [
+        ("epochs", str(min(epochs, 10) if slow else epochs), sized),
+        ("batch_size", str(min(batch, 128) if slow else batch)),
+        ("learning_rate", "{ low = 3e-4, high = 3e-2, log = true }"),
+        ("lr_scheduler", '{ choices = ["constant", "cosine"] }'),
+    ]
+    if rare:
+        value = '{ choices = ["none", "sqrt", "balanced"] }'
+        lines.append(("class_weights", value, rare))
+    return [Line("training", *each) for each in lines]
+
+
+# A study file for somebody's own data: what a practitioner would begin with, and why.
+
+
+HEAVY = 8.0
+"""A value so many deviations from the mean says that a column has a long tail."""
+RARE = 0.5
+"""A class with less than this part of an even share is rare."""
+SIZES = (
+    (1_000, 60, 32, (16, 32, 64)),
+    (10_000, 40, 64, (32, 64, 128)),
+    (100_000, 20, 256, (64, 128, 256)),
+)
+"""Up to so many rows to train on: epochs, batch size and widths."""
+NAMED = 20
+"""Columns left out that the file names, each in a line of its own."""
+LARGEST = (8, 1024, (128, 256, 512))
+
+
+def draft(found: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
+    """The lines of a study file, in order.
+
+    Args:
+        found: what is in the data.
+        named: how the study file should name a path.
+    """
+    epochs, batch, widths = _sizes(len(found.data.train))
+    rare = _rare(found)
+    return (
+        *_metric(found, rare),
+        *_data(found, named),
+        *model(found, widths),
+        *regularization(found),
+        *training(found, epochs, batch, rare),
+        Line("search", "trials", "30" if len(found.data.train) > 10_000 else "60"),
+    )
+
+
+def written(name: str, found: Survey, lines: Sequence[Line]) -> str:
+    """The study file's text."""
+    rows = f"{found.rows:,} rows"
+    text = [f"# Written by tuner init from {rows}. Change what you know better; then:"]
+    text += [f"# tuner check --study {name}; tuner optimize --study {name}"]
+    section = ""
+    for line in lines:
+        if line.section != section:
+            section = line.section
+            text += ["", f"[{section}]"]
+        text.append(str(line))
+    return "\n".join(text) + "\n"
+
+
+def _sizes(rows: int) -> tuple[int, int, tuple[int, ...]]:
+    for most, epochs, batch, widths in SIZES:
+        if rows <= most:
+            return epochs, batch, widths
+    return LARGEST
+
+
+def _rare(found: Survey) -> str:
+    """The rarest class in words, where it is far below an even share; else nothing."""
+    counts = balance(found.data)
+    if not counts:
+        return ""
+    name = min(counts, key=lambda each: counts[each])
+    share = counts[name] / sum(counts.values())
+    return f"{name} is {share:.1%} of the rows" if share * len(counts) < RARE else ""
+
+
+def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
+    if found.data.target.task == "regression":
+        return (Line("", "metric", '"rmse"', "in the target's unit"),)
+    if rare:
+        why = f"each class counts alike: {rare}, which accuracy would forget"
+        return (Line("", "metric", '"balanced_accuracy"', why),)
+    return (Line("", "metric", '"accuracy"', "classes are of similar size"),)
+
+
+def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
+    spec, say = found.spec, json.dumps
+    lines = [Line("data", "path", quoted(named(spec.path or "")))]
+    if spec.test_path is not None:
+        why = "kept for the final number"
+        lines.append(Line("data", "test_path", quoted(named(spec.test_path)), why))
+    if spec.split is not None:
+        why = "its folders say what is for training, validation and the test"
+        return [*lines, Line("data", "split", quoted(spec.split), why), *_preprocessing(found)]
+    if spec.target is not None:
+        lines.append(Line("data", "target", quoted(spec.target)))
+    if spec.text is not None:
+        lines.append(Line("data", "text", quoted(spec.text), "the only feature: its words"))
+    lines.append(Line("data", "validation", say(spec.validation), "the search sees these rows"))
+    if len(found.data.train) <= SIZES[0][0]:
+        why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
+        lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
+    if found.data.test is not None:
+        lines.append(Line("data", "test", say(spec.test), "kept for the final number"))
+    if found.dropped:
+        why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
+        value = f"[{', '.join(map(quoted, found.dropped))}]"
+        lines.append(Line("data", "drop", value, _one_line(why)))
+    for name, reason in _left_out(found)[:NAMED]:
+        value = f"[{quoted(name)}]"
+        lines.append(Line("data", "keep", value, _one_line(f"dropped: {reason}"), active=False))
+    for key, column, why in found.hints[:NAMED]:
+        why += "; take it out of drop then"
+        lines.append(Line("data", key, quoted(column), why, active=False))
+    return [*lines, *_preprocessing(found)]
+
+
+def _left_out(found: Survey) -> list[tuple[str, str]]:
+    """Columns that are dropped by themselves and may be kept."""
+    return [
+        (each.name, each.reason)
+        for each in found.data.columns
+        if each.decision == "dropped" and "an identifier" in each.reason
+        if each.name not in found.dropped
+    ]
+
+
+def _preprocessing(found: Survey) -> list[Line]:
+    data = found.data
+    if data.vocabulary is not None:
+        return []
+    if len(data.shape) > 1 or not data.features:
+        why = "mean 0 and deviation 1, by the training rows"
+        return [Line("data", "preprocessing", '"standard"', why)]
+    far = data.train.x[:].abs().amax(0)
+    heavy = [name for name, most in zip(data.features, far.tolist(), strict=True) if most > HEAVY]
+    if not heavy:
+        why = "mean 0 and deviation 1: no column has a long tail"
+        return [Line("data", "preprocessing", '"standard"', why)]
+    why = f"ranks, for the long tail of {', '.join(heavy[:3])}"
+    return [Line("data", "preprocessing", '"quantile"', _one_line(why))]
+
+
+def _one_line(text: str) -> str:
+    """A comment, in which nothing stands that a study file cannot hold."""
+    words = " ".join(text.split())
+    return "".join(sign for sign in words if sign.isprintable())

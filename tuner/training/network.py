@@ -1,0 +1,222 @@
+"""From a configuration to its network and the flat vector of its parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tuner.layers import Shape
+from tuner.models import FAMILIES, Family, Inside, Words
+from tuner.models.categories import CATEGORIES, FEWEST, Categories
+from tuner.models.factory import factory, is_factory
+from tuner.optimizers import OPTIMIZERS, Optimizer
+from tuner.schedules import SCHEDULES, Schedule
+from tuner.space import Config, Leaf
+from tuner.study.catalogue import DATA_LEAVES, SECTIONS
+from tuner.techniques import TECHNIQUES, Technique
+
+# A network's parameters as one flat vector, of which the parameters are views.
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter that is trained stands in the vector: name, offset and shape.
+
+    P is the length. A parameter of two names stands there once.
+    """
+
+    entries: tuple[tuple[str, int, torch.Size], ...]
+    length: int
+
+    def views(self, vector: Tensor) -> dict[str, Tensor]:
+        """Views into a vector ``[P]`` by parameter name."""
+        return {
+            name: vector[at : at + math.prod(shape)].view(shape) for name, at, shape in self.entries
+        }
+
+    def mask(self, like: Tensor) -> Tensor:
+        """``[P]``: 1 at weights (two dimensions or more), 0 at biases and norm parameters."""
+        mask = torch.zeros(self.length, dtype=like.dtype, device=like.device)
+        for view in self.views(mask).values():
+            view.fill_(float(view.dim() > 1))
+        return mask
+
+
+def trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that take a gradient, by name."""
+    return [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+
+
+def give_gradients(module: nn.Module, views: dict[str, Tensor]) -> None:
+    """The gradient of each parameter is a view from here on, and added to in place."""
+    for name, parameter in trained(module):
+        parameter.grad = views[name]
+
+
+def kept(module: nn.Module) -> dict[str, Tensor]:
+    """What a network remembers besides what is trained: averages, parameters without gradient."""
+    names = module.state_dict().keys()
+    frozen = [(n, p.detach()) for n, p in module.named_parameters() if not p.requires_grad]
+    return {n: tensor for n, tensor in [*frozen, *module.named_buffers()] if n in names}
+
+
+def layout(module: nn.Module) -> Layout:
+    entries, at = [], 0
+    for name, parameter in trained(module):
+        entries.append((name, at, parameter.shape))
+        at += parameter.numel()
+    return Layout(tuple(entries), at)
+
+
+def flatten(module: nn.Module) -> tuple[Layout, Tensor]:
+    """Moves the parameters into one vector ``[P]`` and makes them views of it, in place."""
+    plan = layout(module)
+    vector = torch.cat([p.detach().reshape(-1) for _, p in trained(module)])
+    views = plan.views(vector)
+    for name, parameter in trained(module):
+        parameter.data = views[name]
+    return plan, vector
+
+
+# From a configuration to what a trainer needs: network, techniques, optimizer, schedule.
+
+
+OTHERS = frozenset(leaf.name for leaves in (*SECTIONS.values(), DATA_LEAVES) for leaf in leaves)
+"""Leaves that are not a network's."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration, looked up and sorted.
+
+    Args:
+        techniques: those that are not off (or kept), in the order of a step.
+        values: each active technique's value by its name.
+        family, optimizer, schedule: with the values of their own leaves beside them.
+        embedding: the most numbers of a category's vector; none where categories are one-hot.
+        warmup: fraction of all steps.
+    """
+
+    techniques: tuple[Technique, ...]
+    values: Mapping[str, Any]
+    family: Family
+    family_values: Mapping[str, Any]
+    embedding: int | None
+    optimizer: Optimizer
+    optimizer_values: Mapping[str, Any]
+    schedule: Schedule
+    schedule_values: Mapping[str, Any]
+    learning_rate: float
+    warmup: float
+    epochs: int
+    batch_size: int
+
+
+def own_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[str, Any]:
+    """Each leaf's value: nested (``owner.leaf``) before its own name before its default."""
+    return {
+        leaf.name: config.get(f"{owner}.{leaf.name}", config.get(leaf.name, leaf.default))
+        for leaf in leaves
+    }
+
+
+def nested_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[str, Any]:
+    """Each leaf's value where only the nested name counts."""
+    return {leaf.name: config.get(f"{owner}.{leaf.name}", leaf.default) for leaf in leaves}
+
+
+def plan(config: Config, keep: Collection[str] = ()) -> Plan:
+    """Sorts a full configuration, as ``tuner.space.sample`` gives it.
+
+    Args:
+        config: the value of every leaf.
+        keep: dynamic techniques that take part even where they are off, as trials that are stepped
+            together need.
+    """
+    values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
+    kept = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
+    active = tuple(t for t in TECHNIQUES if t.name in kept or values[t.name] != t.leaf.off)
+    family, family_values = _family(config)
+    optimizer = OPTIMIZERS[config["optimizer"]]
+    schedule = SCHEDULES[config["lr_scheduler"]]
+    rate = f"{optimizer.name}.learning_rate"
+    return Plan(
+        techniques=active,
+        values={t.name: values[t.name] for t in active},
+        family=family,
+        family_values=family_values,
+        embedding=_embedding(config),
+        optimizer=optimizer,
+        optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
+        schedule=schedule,
+        schedule_values=nested_values(schedule.leaves, config, schedule.name),
+        learning_rate=config[rate if rate in config else "learning_rate"],
+        warmup=config["warmup"],
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+    )
+
+
+def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
+    """The family of a configuration, and the values of its leaves."""
+    name = config["family"]
+    if is_factory(name):
+        made = factory(name)
+        return made.family, made.values(config, OTHERS)
+    return FAMILIES[name], own_values(FAMILIES[name].leaves, config, name)
+
+
+def _embedding(config: Config) -> int | None:
+    chosen = config[CATEGORIES.name]
+    own = nested_values((CATEGORIES.options or {})[chosen], config, chosen)
+    return own.get("size")
+
+
+def build_network(
+    of: Plan,
+    shape: Shape,
+    outputs: int,
+    seed: int,
+    words: Words | None = None,
+    categories: Sequence[range] = (),
+) -> nn.Module:
+    """The network with its techniques' layers, initialized as a function of the seed.
+
+    Args:
+        words: of a text.
+        categories: where the numbers of each categorical column stand in a row.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+    layers = [
+        (t.before_activation, partial(_layer, t, of.values[t.name]))
+        for t in of.techniques
+        if t.layer
+    ]
+    inside = Inside(
+        before=tuple(layer for before, layer in layers if before),
+        after=tuple(layer for before, layer in layers if not before),
+        bias=not any(t.centres for t in of.techniques),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
+        told = {"words": words} if of.family.text else {}
+        columns = [column for column in categories if len(column) >= FEWEST]
+        if of.embedding is None or not columns:
+            return of.family.build(shape, outputs, of.family_values, inside, **told)
+        (width,) = shape
+        first = Categories(width, columns, of.embedding)
+        rest = of.family.build((first.width,), outputs, of.family_values, inside, **told)
+        return nn.Sequential(first, rest)
+
+
+def _layer(technique: Technique, value: Any, shape: Shape) -> nn.Module:
+    assert technique.layer is not None
+    return technique.layer(shape, value)

@@ -1,0 +1,397 @@
+"""The plain trainer: one trial, one network, one flat vector; the course of its epochs."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tuner.data import DataSet, Split
+from tuner.errors import StudyFileError, TrainingError
+from tuner.metrics import Metric
+from tuner.models.factory import factory, is_factory
+from tuner.schedules import learning_rates
+from tuner.seeds import derive
+from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
+from tuner.study import Study
+from tuner.techniques import TECHNIQUES
+from tuner.training.evaluate import evaluate
+from tuner.training.network import Plan, build_network, flatten, give_gradients, kept, plan
+from tuner.training.noise import Batch, Streams, batches, drawing, drawing_layers, steps_of
+from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
+
+# What is known after an epoch.
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch.
+
+    Args:
+        number: epochs trained so far, from 1.
+        value: the metric on the validation split, in its own unit and direction.
+        train_loss: mean over the epoch's steps, penalties not included.
+        validation_loss: cross entropy, or mse of standardized targets.
+    """
+
+    number: int
+    value: float
+    train_loss: float
+    validation_loss: float
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.value) and math.isfinite(self.train_loss)
+
+
+# The course of a training: its epochs so far, when it ends, and which of them counts.
+
+
+class Course(ABC):
+    """What a trial's training is for those who do not ask how it trains.
+
+    Attributes:
+        config: the value of every leaf.
+        past: what is known of every epoch so far.
+        between_epochs: no epoch is half trained, so that a checkpoint may be written.
+    """
+
+    config: Config
+    plan: Plan
+    metric: Metric
+    seed: int
+    past: list[Epoch]
+    between_epochs: bool
+    params: Tensor
+
+    @abstractmethod
+    def epochs(self) -> Iterator[Epoch]:
+        """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
+
+    @property
+    def history(self) -> list[float]:
+        """The value of every epoch so far."""
+        return [epoch.value for epoch in self.past]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained so far."""
+        return len(self.past)
+
+    @property
+    def scores(self) -> list[float]:
+        """The value of every epoch so far, turned so that higher is better."""
+        sign = 1 if self.metric.direction == "maximize" else -1
+        return [-math.inf if math.isnan(v) else sign * v for v in self.history]
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained, or a technique ends the trial."""
+        values = self.plan.values
+        ended = (t.stop(self.scores, values[t.name]) for t in self.plan.techniques if t.stop)
+        return self.epoch >= self.plan.epochs or any(ended)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best epoch counts and not the last: where a technique may end the trial."""
+        return any(t.stop and self.plan.values[t.name] != t.leaf.off for t in self.plan.techniques)
+
+    @property
+    def result(self) -> Epoch:
+        """The epoch that counts: the last, or with early stopping the best (Prechelt 1998).
+
+        Raises:
+            TrainingError: no epoch is trained.
+        """
+        if not self.past:
+            raise TrainingError("there is no result before the first epoch")
+        if not self.keeps_best:
+            return self.past[-1]
+        scores = self.scores
+        return self.past[scores.index(max(scores))]
+
+
+# A data set as a trainer needs it.
+
+
+BLOCK = 2**21
+"""How many numbers of targets are held at a time. No result depends on it."""
+
+
+def in_precision(data: DataSet, dtype: torch.dtype) -> DataSet:
+    """Features, and the targets of a regression, in that precision, but words as whole numbers; no
+    copy if they are."""
+
+    def split(rows: Split) -> Split:
+        y = rows.y.to(dtype) if rows.y.is_floating_point() else rows.y
+        x = rows.x.to(dtype) if rows.x.is_floating_point() else rows.x
+        return replace(rows, x=x, y=y)
+
+    return replace(data, train=split(data.train), validation=split(data.validation))
+
+
+def training_targets(data: DataSet, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Targets ``[B, O]`` of those training rows: probabilities, or standardized numbers."""
+    y = data.train.y[rows]
+    if data.target.task == "regression":
+        return y.unsqueeze(1)
+    soft = torch.zeros(len(y), data.outputs, dtype=dtype, device=y.device)
+    return soft.scatter_(1, y.unsqueeze(1), 1)
+
+
+def batches_of_targets(
+    data: DataSet, batches: Sequence[Tensor], dtype: torch.dtype
+) -> Iterator[Tensor]:
+    """The same for each batch of rows, made for several at once, but for so few that memory lasts:
+    probabilities of all rows would take a number for each class of each row."""
+    size = max(1, BLOCK // max(1, len(batches[0]) * data.outputs))
+    for first in range(0, len(batches), size):
+        some = batches[first : first + size]
+        parts = [len(rows) for rows in some]
+        yield from torch.split(training_targets(data, torch.cat(tuple(some)), dtype), parts)
+
+
+# How many threads torch uses.
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it torch uses one thread: their number changes the order of sums, and so results."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# The plain trainer: one trial, one network, one flat vector.
+
+
+class Trainer(Course):
+    """Trains one configuration; its result is a function of configuration, data and seed alone.
+
+    Args:
+        config: the value of every leaf.
+        data: its tensors are moved to the device.
+        metric: what ``Epoch.value`` is.
+        seed: the trial's.
+        device: where to train.
+        dtype: of parameters and features.
+        keep: techniques that take part in the steps even where they are off.
+
+    Attributes:
+        past: what is known of every epoch so far.
+        between_epochs: no epoch is half trained, so that a checkpoint may be written.
+        best: the weights of the best epoch so far, where a technique keeps the best.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data: DataSet,
+        metric: Metric,
+        seed: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        keep: Collection[str] = (),
+    ) -> None:
+        self.plan, self.metric, self.seed = plan(config, keep), metric, seed
+        self.config = dict(config)
+        self.device = torch.device(device)
+        self.data = in_precision(data.to(self.device), dtype)
+        seeded = derive(seed, "network")
+        told = data.vocabulary, data.categories
+        network = build_network(self.plan, data.shape, data.outputs, seeded, *told)
+        self.network = network.to(self.device, dtype)
+        self.layout, self.params = flatten(self.network)
+        self.gradient = torch.zeros_like(self.params)
+        give_gradients(self.network, self.layout.views(self.gradient))
+        mask, loss = self.layout.mask(self.params), LOSSES[data.target.task]
+        self.recipe = Recipe(self.plan.techniques, self.plan.optimizer, mask, loss)
+        self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
+        self.state = start(self.recipe, self.params)
+        self.layers = drawing_layers(self.network)
+        self.past: list[Epoch] = []
+        self.between_epochs = True
+        self.best: dict[str, Tensor] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return steps_of(len(self.data.train), self.plan.batch_size)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the network's parameters and buffers as ``result`` was measured with them."""
+        now = self.layout.views(self._evaluated()) | self.buffers()
+        return {name: tensor.clone() for name, tensor in (self.best or now).items()}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What the network remembers besides what is trained, such as running averages."""
+        return kept(self.network)
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
+        while not self.done:
+            self.between_epochs = False
+            with drawing(self.plan.family.own, self.seed, self.epoch, self.device):
+                train_loss = self._train_epoch()
+                value, validation_loss = self.evaluate()
+            self.past.append(Epoch(self.epoch + 1, value, train_loss, validation_loss))
+            if self.keeps_best and self.result is self.past[-1]:
+                self.best = None  # the weights of now are the best
+                self.best = self.weights()
+            self.between_epochs = True
+            yield self.past[-1]
+
+    def _train_epoch(self) -> float:
+        techniques = [(t, self.plan.values[t.name]) for t in self.plan.techniques]
+        streams = Streams(self.seed, self.epoch, self.device)
+        size, shape = self.plan.batch_size, self.data.shape
+        x, rates = self.data.train.x, self.rates()
+        losses: list[Tensor] = []
+        self.network.train()
+        y = self.data.train.y if self.data.target.task == "classification" else None
+        for block in batches(len(x), size, shape, techniques, self.layers, streams, y):
+            rows = [batch.rows for batch in block]
+            xs = torch.split(x[torch.cat(rows)], [len(each) for each in rows])
+            ys = batches_of_targets(self.data, rows, self.params.dtype)
+            for batch, batch_x, batch_y in zip(block, xs, ys, strict=True):
+                losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)]))
+        return float(torch.stack(losses).mean())
+
+    def _step(self, batch: Batch, x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
+        for layer, mask in zip(self.layers, batch.masks, strict=True):
+            layer.mask = mask
+        self.gradient.zero_()
+        loss = batch_loss(self.recipe, self.network, x, y, batch.noise, self.hp)
+        loss.backward()  # type: ignore[no-untyped-call]
+        update(self.recipe, self.state, self.gradient, self.hp, rate)
+        return loss.detach()
+
+    def rates(self) -> tuple[Tensor, ...]:
+        """The learning rate of each step of the coming epoch."""
+        multipliers = learning_rates(
+            self.plan.schedule,
+            self.steps * self.plan.epochs,
+            self.steps * self.epoch,
+            self.steps * (self.epoch + 1),
+            warmup=self.plan.warmup,
+            **self.plan.schedule_values,
+        )
+        rates = torch.tensor(multipliers, dtype=torch.float64) * self.plan.learning_rate
+        return rates.to(self.device, self.params.dtype).unbind()
+
+    def _evaluated(self) -> Tensor:
+        """The parameters to evaluate with: an average of them, where a technique keeps one."""
+        params = self.params
+        for t in self.plan.techniques:
+            if t.evaluate:
+                params = t.evaluate(params, self.state.techniques[t.name])
+        return params
+
+    def evaluate(self) -> tuple[float, float]:
+        """Metric and loss on the validation split."""
+        trained = self.params.clone()
+        self.params.copy_(self._evaluated())
+        result = evaluate(self.network, self.data.validation, self.data, self.metric)
+        self.params.copy_(trained)
+        return result
+
+
+# A look at networks before any trial: somebody's own, and those that may be given single rows.
+
+
+def families(study: Study) -> list[str]:
+    """The factories that a study names."""
+    value = next(node.value for node in study.nodes if node.name == "family")
+    return [name for name in _names(value) if is_factory(name)]
+
+
+def _names(value: Any) -> list[str]:
+    names = value.labels if isinstance(value, Choice) else (label(value),)
+    return [str(name) for name in names]
+
+
+def check_factories(study: Study, data: DataSet, metric: Metric) -> None:
+    """Makes each network of the baseline and tries two rows, before any trial.
+
+    Raises:
+        StudyFileError: it cannot be made, its output does not fit, or a technique that the study
+            names would have no effect.
+    """
+    names = families(study)
+    _check_inside(study, names)
+    for name in names:
+        wanted = {**study.search.baseline, "family": name}
+        config = study.config(params_of(study.nodes, wanted, baseline_value))
+        trainer = Trainer(config, data, metric, 0)
+        made = factory(name)
+        made.try_out(trainer.network.train(), trainer.data.train.x[:2], data.outputs)
+
+
+def check_batches(study: Study, data: DataSet, metric: Metric) -> None:
+    """Tries a single row with each network of the baseline, where a batch may be of one.
+
+    Only with ``batch_size`` 1 does a step get a single row: see ``noise.steps_of``.
+
+    Raises:
+        StudyFileError: batch normalization would have nothing but that row to learn from.
+    """
+    nodes = {node.name: node for node in study.nodes}
+    size, norm = nodes["batch_size"].value, nodes["batch_norm"]
+    if 1 not in (size.labels if isinstance(size, Choice) else (getattr(size, "low", size),)):
+        return
+    on = {"batch_norm": True} if norm.searched else {}
+    for name in _names(nodes["family"].value):
+        wanted = {**study.search.baseline, **on, "family": name}
+        config = study.config(params_of(study.nodes, wanted, baseline_value))
+        trainer = Trainer(config, data, metric, 0)
+        if not _takes_one(trainer):
+            some = nodes["batch_size"].searched or norm.searched
+            own = is_factory(name) and not config["batch_norm"]
+            by = "its own layers" if own else f"regularization.{norm.name}"
+            raise StudyFileError(
+                f"{'may be' if some else 'is'} 1, and {name} with {by} normalizes over a batch: "
+                "of one row there is nothing to learn",
+                where=f"{study.name}: training.batch_size",
+                hint="let batch_size be at least 2"
+                + ("" if own else ", or regularization.batch_norm = false"),
+            )
+
+
+@torch.no_grad()
+def _takes_one(trainer: Trainer) -> bool:
+    try:
+        trainer.network.train()(trainer.data.train.x[:1])
+    except ValueError as error:
+        if ONE_ROW not in str(error):
+            raise
+        return False
+    return True
+
+
+ONE_ROW = "Expected more than 1 value per channel"
+"""What torch says where batch normalization is given a single number of each feature."""
+
+
+def _check_inside(study: Study, names: list[str]) -> None:
+    value = next(node.value for node in study.nodes if node.name == "family")
+    every = len(value.options) if isinstance(value, Choice) else 1
+    if len(names) < every or any(factory(name).inside for name in names):
+        return
+    for node in walk(study.nodes):
+        layer = next((t for t in TECHNIQUES if t.name == node.name and t.layer), None)
+        off = not node.searched and not isinstance(node.value, Option)
+        if layer is not None and not (off and node.value == layer.leaf.off):
+            raise StudyFileError(
+                f"has no effect on {', '.join(names)}, which takes no `inside`",
+                where=f"{study.name}: {node.path}",
+                hint="leave it out, or give the factory a parameter `inside` and place its layers",
+            )

@@ -1,1 +1,0 @@
-"""What people see: pure functions from what is known to lines and tables."""

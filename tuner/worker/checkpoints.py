@@ -1,0 +1,128 @@
+"""Checkpoints of the trials that a worker trains: in the database, or, if large, in files."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from tuner.errors import TrainingError
+from tuner.logs import note
+from tuner.storage import Artifacts, Lease, Outbox
+from tuner.storage.attached import reference, referred
+
+LARGE = 2**20
+"""Bytes of which more go into a file, where artifacts are files."""
+
+CHECKPOINT_SECONDS = 2.0
+"""At most so often, and several times while a lease lasts."""
+CHECKPOINTS_PER_LEASE = 5
+CHECKPOINT_SHARE = 0.1
+"""Of a trial's time at most, however large they are."""
+
+
+class Pace:
+    """When a trial's next checkpoint is due; the context in which one is taken.
+
+    Args:
+        lease_seconds: how long a lease lasts.
+    """
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._shortest = min(CHECKPOINT_SECONDS, lease_seconds / CHECKPOINTS_PER_LEASE)
+        self._begun = self._taken = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether to take one now."""
+        wait = max(self._shortest, (self._taken - self._begun) / CHECKPOINT_SHARE)
+        return time.monotonic() - self._taken > wait
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._taken = time.monotonic()
+
+
+class Saved:
+    """Turns checkpoints into what the database is told, and back.
+
+    A small one is told as it is. A large one becomes a file of its own beside the artifacts, and
+    its name is told, so that the lease decides as ever which checkpoint counts. A file goes when
+    what came after it is in the database; what a killed worker leaves is for ``tuner gc``.
+
+    Args:
+        store: where artifacts are kept; unless these are files, all is told as it is.
+        outbox: what the worker tells.
+    """
+
+    def __init__(self, store: Artifacts | None, outbox: Outbox) -> None:
+        self._store = store if store is not None and store.limit is None else None
+        self._outbox = outbox
+        self._latest: dict[int, str] = {}
+        self._old: list[tuple[Lease, str]] = []
+
+    def put(self, lease: Lease, data: bytes) -> bytes:
+        """What to tell of a checkpoint."""
+        self.tidy()
+        name = self._written(data) if len(data) > LARGE else None
+        self._follow(lease, name)
+        return data if name is None else reference(name)
+
+    def _written(self, data: bytes) -> str | None:
+        """The new file's name; None where there can be none: the database has to take it."""
+        if self._store is None:
+            return None
+        name = f"checkpoint-{uuid.uuid4()}"
+        try:
+            self._store.stage(name, data)
+        except Exception as error:  # a bucket that is away
+            note(f"a checkpoint goes into the database: {type(error).__name__}: {error}")
+            return None
+        return name
+
+    def get(self, lease: Lease, checkpoint: bytes) -> bytes:
+        """The bytes of the checkpoint from which a lease goes on.
+
+        Raises:
+            TrainingError: it is a file, and artifacts are kept in the database here.
+            FileNotFoundError, OSError, ArtifactNotFound: the file cannot be read.
+        """
+        name = referred(checkpoint)
+        if name is None:
+            return checkpoint
+        if self._store is None:
+            what = "its checkpoint is a file, and this worker was told no place for artifacts"
+            raise TrainingError(what, hint="give all workers the same --artifacts")
+        self._latest[lease.trial_id] = name
+        with self._store.open_reader(name) as file:
+            return file.read()
+
+    def ended(self, lease: Lease) -> None:
+        """The trial's end was told: it needs no checkpoint any more."""
+        self._follow(lease, None)
+
+    def left(self, lease: Lease) -> None:
+        """Whoever goes on with the trial has its latest checkpoint."""
+        self._latest.pop(lease.trial_id, None)
+
+    def tidy(self) -> None:
+        """Remove the files that the database does not name any more."""
+        if not self._old or self._store is None or self._outbox.pending():
+            return
+        for lease, name in self._old:
+            if self._outbox.lost(lease):  # another worker may be reading it
+                continue
+            try:
+                self._store.remove(name)
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                note(f"{name} could not be removed, and is left to `tuner gc`: {why}")
+        self._old.clear()
+
+    def _follow(self, lease: Lease, name: str | None) -> None:
+        before = self._latest.pop(lease.trial_id, None)
+        if before is not None:
+            self._old.append((lease, before))
+        if name is not None:
+            self._latest[lease.trial_id] = name

@@ -1,0 +1,196 @@
+"""The next trial's parameters: prescribed by the study, or by its sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.errors import TrainingError
+from tuner.search.by_number import Grid
+from tuner.search.propose import StudyView, propose
+from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
+from tuner.search.tpe import Past
+from tuner.space import Prescribed, check_names, with_switches
+from tuner.storage.claims import fixed as fixed_of
+from tuner.storage.lease import ExhaustedError
+from tuner.storage.rows import blank
+from tuner.storage.studies import REPLICATES
+from tuner.study.trials import Own, prescribed, tried
+from tuner.worker.job import REPLICA, Job, repeated
+from tuner.worker.overdue import REFUSED
+from tuner.worker.run import Clock, ending, repeated_facts
+
+DUPLICATE = "duplicate_of"
+
+
+class Proposer:
+    """Makes the trial of a number; what a storage's ``claim`` calls.
+
+    A configuration that the study has finished already is not trained again: its trial is told at
+    once, with the same reports and the same value. What somebody queued and the study does not
+    search is told as failed.
+
+    Args:
+        view: of the study, with the trials that are its own.
+        own: tells which those are.
+    """
+
+    def __init__(
+        self,
+        view: StudyView,
+        own: Own,
+        job: Job,
+        pruner: BasePruner,
+        clock: Clock,
+        worker: str,
+        device: torch.device,
+    ) -> None:
+        self.worker, self.device = worker, device
+        self.view, self.own, self.job, self.pruner, self.clock = view, own, job, pruner, clock
+        self.name, self.options = job.study.search.sampler
+        self.past = Past()
+        self.grid: Grid | None = None
+        if self.name == "grid":
+            self.grid = Grid(job.study.nodes, derived_seed(job.study.search.seed, None))
+        self.prescribed = self.exhausted = False
+        self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
+        self.ahead = dict(enumerate(prescribed(job.study)))
+        self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
+        self.seen: set[int] = set()
+
+    @property
+    def learns(self) -> bool:
+        """Whether the last proposal may be given another number."""
+        return SAMPLERS[self.name].learns and not self.prescribed
+
+    @property
+    def covers(self) -> bool:
+        """Whether each trial gets a configuration that no other has."""
+        return self.grid is not None
+
+    def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
+        with self.clock.measure("sampler"):
+            try:
+                trial = self._propose(number, fixed)
+            except TrainingError as error:
+                if fixed is None:
+                    raise
+                return self._refused(number, fixed, error)
+            return trial if self.job.study.search.duplicates else self._told(trial)
+
+    def renumber(self, trial: FrozenTrial, number: int) -> FrozenTrial:
+        """The same parameters under another number, whose seed is another one."""
+        if DUPLICATE not in trial.user_attrs:
+            trial.set_user_attr("seed", self.job.seed(number))
+        return trial
+
+    def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
+        study = self.job.study
+        again = self._again(number) if fixed is None else None
+        asked = self._first(number) if fixed is None else with_switches(study.nodes, fixed)
+        attrs = {"seed": self.job.seed(number)}
+        if again is not None:
+            asked = fixed_of(again)
+            attrs = {key: again.user_attrs[key] for key in ("seed", REPLICA)}
+        point: Mapping[str, Any] = {}
+        if self.grid is not None:
+            asked, point = self._point(self.grid, asked, queued=fixed is not None)
+        self.prescribed = fixed is None and asked is not None
+        sampler = build_sampler(
+            self.name,
+            self.options,
+            seed=study.search.seed,
+            number=number,
+            point=point,
+            past=self.past,
+        )
+        return propose(
+            self.view,
+            study.name,
+            sampler,
+            self.pruner,
+            number,
+            lambda suggest: study.sample(Prescribed(study.nodes, asked or {}, suggest)),
+            fixed=asked,
+            user_attrs=attrs,
+        )
+
+    def _point(
+        self, grid: Grid, asked: dict[str, Any] | None, queued: bool
+    ) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
+        """What is prescribed, unless it was tried already, and the parameters that it leaves open.
+
+        Raises:
+            ExhaustedError: every configuration was tried.
+        """
+        counts = tried(self.own, grid, self._trials())
+        if queued:
+            check_names(self.job.study.nodes, asked or {})
+            return asked, grid.fitting(counts, asked or {})
+        self.exhausted = False
+        if asked is not None and not counts[grid.place(asked)]:
+            return asked, {}
+        found = grid.next(counts, again=self.job.study.search.duplicates)
+        if found is None:
+            self.exhausted = True
+            raise ExhaustedError
+        return None, found
+
+    def _first(self, number: int) -> dict[str, Any] | None:
+        """What the study prescribes for a number, or for one that another program had."""
+        asked = self.job.study.fixed_params(number)
+        if asked is not None or self.replicates or not self.ahead:
+            return asked
+        trials = self.view.everything(self.job.study_id)
+        there = {trial.number: trial.params for trial in trials}
+        known = list(there.values())
+        self.ahead = {i: params for i, params in self.ahead.items() if params not in known}
+        # A number that is not there yet is another worker's, who has just taken it.
+        return next((params for i, params in self.ahead.items() if i in there), None)
+
+    def _again(self, number: int) -> FrozenTrial | None:
+        """A study of replicas has no other trials than these."""
+        return repeated(self._trials(), number) if self.replicates else None
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.view.get_all_trials(self.job.study_id, deepcopy=False)
+
+    def _refused(self, number: int, fixed: Mapping[str, Any], error: TrainingError) -> FrozenTrial:
+        """A trial that somebody queued with what the study does not search."""
+        trial = blank(number)
+        trial.state = TrialState.FAIL
+        trial.system_attrs = {"fixed_params": dict(fixed)}
+        said = f"queued with what the study does not search: {error}"
+        facts = ending(REFUSED, 0.0, self.worker, self.device)
+        trial.user_attrs = {**facts, "seed": self.job.seed(number), "error": said}
+        return trial
+
+    def _told(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial, with the result of the finished one that has its parameters.
+
+        One that another program told without a seed was not trained as this study trains.
+        """
+        for each in self._trials():
+            if each.number not in self.seen and each.state.is_finished():
+                self.seen.add(each.number)
+                if each.state != TrialState.FAIL and isinstance(each.user_attrs.get("seed"), int):
+                    self.known.setdefault(_key(each), each)
+        first = self.known.get(_key(trial))
+        if first is None:
+            return trial
+        trial.state, trial.values = first.state, first.values
+        trial.intermediate_values = dict(first.intermediate_values)
+        number = first.user_attrs.get(DUPLICATE, first.number)
+        trial.set_user_attr(DUPLICATE, number)
+        trial.set_user_attr("seed", first.user_attrs["seed"])
+        for key, value in repeated_facts(first, number, self.worker, self.device).items():
+            trial.set_user_attr(key, value)
+        return trial
+
+
+def _key(trial: FrozenTrial) -> frozenset[tuple[str, Any]]:
+    return frozenset(trial.params.items())

@@ -1,0 +1,315 @@
+"""One trial: train, report, prune; why it ended, and what is kept with it."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.errors import StorageError
+from tuner.hidden import hide
+from tuner.search.prune import PruningStudy
+from tuner.storage import Lease, OutageError, Outbox, Storage, Update
+from tuner.training.checkpoint import restore, to_bytes
+from tuner.training.folds import Folds
+from tuner.training.trainer import ONE_ROW, Epoch, Trainer
+from tuner.worker.checkpoints import Pace, Saved
+from tuner.worker.job import Job, build_trainer, last_epoch, replica_facts
+from tuner.worker.keep import Keeper, Kept
+from tuner.worker.overdue import TIME_LIMIT, nothing_reported
+from tuner.worker.signals import Leaving, Overdue, StopRequested
+
+# Where a worker's time goes.
+
+
+class Clock:
+    """Adds up seconds by name; within a nested measurement the outer one stands still."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._outer: list[float] = []
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        self._outer.append(0.0)
+        try:
+            yield
+        finally:
+            whole = time.perf_counter() - started
+            self.spent[name] += whole - self._outer.pop()
+            if self._outer:
+                self._outer[-1] += whole
+
+
+# What a trial's failure is told as.
+
+
+MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
+
+ONE_ROW_HINT = "batch normalization learns nothing of one row: a batch_size of at least 2"
+
+
+def explain(error: BaseException) -> str:
+    """What a trial's error says, without a password; a CPU has no error for want of memory."""
+    said = hide(f"{type(error).__name__}: {error}")
+    kinds = torch.cuda.OutOfMemoryError, MemoryError
+    if isinstance(error, kinds) or "allocate memory" in str(error):
+        return f"{MEMORY_HINT} ({said})"
+    return f"{ONE_ROW_HINT} ({said})" if ONE_ROW in str(error) else said
+
+
+def traced() -> str:
+    """The traceback of what is being handled, without a password."""
+    return hide(traceback.format_exc())
+
+
+def outcome(trial: FrozenTrial, lost: bool) -> tuple[str, str]:
+    """How a worker's time with a trial ended: the kind of event, and words for people."""
+    if lost:
+        return "lost", "another worker has it"
+    if not trial.state.is_finished():
+        return "released", ""
+    value = "" if trial.values is None else f"{trial.values[0]:.6g}"
+    said = trial.user_attrs.get("error", trial.user_attrs.get("ended", ""))
+    return "ended", ", ".join(filter(None, (trial.state.name.lower(), value, str(said))))
+
+
+# What is told of a trial that ended, beside its result: its user attributes.
+
+
+TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
+"""What a training says of itself."""
+
+
+def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[str, Any]:
+    """Why the trial ended, how long all of its workers spent on it, which one told, and where."""
+    return {
+        "ended": why,
+        "seconds": round(seconds, 3),
+        "worker": worker,
+        "device": str(device),
+    }
+
+
+def training_facts(trainer: Trainer | Folds | None, result: Epoch | None) -> dict[str, Any]:
+    """Epochs trained, the number of weights, and the losses of the epoch that counts.
+
+    Args:
+        trainer: None where the trial failed before there was one.
+        result: the epoch that counts; None is the last one.
+    """
+    if trainer is None:
+        return {}
+    facts: dict[str, Any] = {"epochs": trainer.epoch, "parameters": len(trainer.params)}
+    shown = result or (trainer.past[-1] if trainer.past else None)
+    if shown is not None:
+        losses = {"train_loss": shown.train_loss, "validation_loss": shown.validation_loss}
+        facts |= {key: loss for key, loss in losses.items() if math.isfinite(loss)}
+    return facts if result is None else {**facts, "best_epoch": result.number}
+
+
+def repeated_facts(
+    first: FrozenTrial, number: int, worker: str, device: torch.device
+) -> dict[str, Any]:
+    """Of a trial that is told at once: the one of this number trained its configuration."""
+    known = {key: first.user_attrs[key] for key in TRAINED if key in first.user_attrs}
+    return {**ending(f"same as trial {number}", 0.0, worker, device), **known}
+
+
+def amount(attrs: Mapping[str, Any], key: str, default: float = 0.0) -> float:
+    """A number among a trial's attributes, to which other programs may have given any value."""
+    value = attrs.get(key)
+    usable = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if usable else default  # type: ignore[arg-type]
+
+
+# One trial: train, report, prune, and say why it ended.
+
+
+ATTEMPTS = 10
+"""So many holders may die on a trial before its first epoch is over."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a worker works with: where to read, where to tell, and whether to leave."""
+
+    storage: Storage
+    outbox: Outbox
+    pruning: PruningStudy | None
+    device: torch.device
+    leaving: Leaving
+    clock: Clock
+    saved: Saved
+    keeper: Keeper | None = None
+
+
+class TrialRun:
+    """Trains the trial of a lease from where it stands, and tells how it ended."""
+
+    def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
+        self.desk, self.job, self.lease = desk, job, lease
+        self.started = time.monotonic()
+        self.pace = Pace(desk.storage.lease_seconds)
+        self.spent = amount(lease.trial.user_attrs, "seconds")
+        self.told = max(lease.trial.intermediate_values, default=0)
+        self.trainer: Trainer | Folds | None = None
+
+    def run(self) -> None:
+        """Ends with the trial told, given back, or lost to another worker.
+
+        Raises:
+            StorageError: the database cannot be used, which is not the trial's fault.
+        """
+        try:
+            self._train()
+        except StopRequested:
+            self._leave()
+        except Overdue:
+            self._over()
+        except StorageError:
+            raise
+        except Exception as error:
+            self._fail(explain(error), traceback=traced())
+        self.desk.saved.left(self.lease)
+        if self.desk.pruning is not None:
+            self.desk.pruning.forget(self.lease.trial_id)
+
+    def _train(self) -> None:
+        if self.lease.token > ATTEMPTS and not self.told:
+            self._fail(f"{self.lease.token - 1} workers left or died before its first epoch ended")
+            return
+        with self.desk.leaving.interruptible():
+            trainer, damage = self._prepared()
+        self.trainer = trainer
+        if damage:
+            self._put(user_attrs={"restarted": damage})
+        for epoch in self._epochs(trainer):
+            value = epoch.value if epoch.finite else math.nan
+            checkpoint = self._checkpoint() if epoch.finite else None
+            self._put(reports={epoch.number: value}, checkpoint=checkpoint)
+            if self.desk.outbox.lost(self.lease):
+                return
+            ended = self._ended(epoch)
+            if ended:
+                self._tell(TrialState.PRUNED, epoch, ended)
+                return
+        result = trainer.result
+        stopped = trainer.epoch < trainer.plan.epochs
+        self._tell(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
+
+    def _over(self) -> None:
+        """The time limit came in the middle of an epoch, or of the data."""
+        if self.trainer is not None and self.trainer.past:
+            self._tell(TrialState.PRUNED, self.trainer.past[-1], TIME_LIMIT)
+        else:
+            limit = self.job.study.search.trial_timeout
+            assert limit is not None
+            self._fail(nothing_reported(limit))
+
+    def _prepared(self) -> tuple[Trainer | Folds, str]:
+        """A trainer where the last checkpoint was taken, or at the start and what is damaged."""
+        trainer = self._trainer()
+        stored = self.lease.checkpoint
+        if stored is None:
+            return trainer, ""
+        try:
+            restore(trainer, self.desk.saved.get(self.lease, stored))
+        except Exception as error:  # whatever damage does, a trial can start over
+            return self._trainer(), f"{type(error).__name__}: {error}"
+        return trainer, ""
+
+    def _trainer(self) -> Trainer | Folds:
+        return build_trainer(self.job, self.lease.trial, self.desk.device)
+
+    def _epochs(self, trainer: Trainer | Folds) -> Iterator[Epoch]:
+        """Each epoch; StopRequested at once between two, and soon within one."""
+        epochs = trainer.epochs()
+        last = last_epoch(self.lease.trial)
+        while not trainer.done and trainer.epoch < last:
+            with self.desk.leaving.interruptible():
+                epoch = next(epochs)
+            yield epoch
+
+    def _ended(self, epoch: Epoch) -> str:
+        """Why the trial ends before its time; empty if it goes on, or is at its end."""
+        if not epoch.finite:
+            return "diverged"
+        if self.trainer is None or self.trainer.done:
+            return ""
+        limit = self.job.study.search.trial_timeout
+        if limit is not None and self.seconds > limit:
+            return TIME_LIMIT
+        if epoch.number < self.told:  # an earlier holder asked here, and went on
+            return ""
+        return "pruned" if self._pruned() else ""
+
+    def _pruned(self) -> bool:
+        if self.desk.pruning is None:
+            return False
+        with self.desk.clock.measure("storage"):
+            trial = self.desk.storage.get_trial(self.lease.trial_id)
+        with self.desk.clock.measure("pruner"):
+            return self.desk.pruning.should_prune(trial, self._mark)
+
+    @property
+    def seconds(self) -> float:
+        """Spent on this trial by all of its workers, as far as they told."""
+        return self.spent + time.monotonic() - self.started
+
+    def _mark(self, key: str, value: object) -> None:
+        self._put(system_attrs={key: value})
+
+    def _put(self, **what: Any) -> None:
+        with self.desk.clock.measure("storage"):
+            self.desk.outbox.put(Update(self.lease, **what))
+        if "state" in what:
+            self.desk.saved.ended(self.lease)
+
+    def _checkpoint(self, *, now: bool = False) -> bytes | None:
+        if self.trainer is None or not (now or self.pace.due):
+            return None
+        with self.pace:
+            return self.desk.saved.put(self.lease, to_bytes(self.trainer))
+
+    def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
+        value = result.value if math.isfinite(result.value) and ended != "diverged" else None
+        facts = self._facts(ended, result) | replica_facts(self.trainer, self.lease.trial)
+        kept = self._kept(value) if state == TrialState.COMPLETE else Kept()
+        attrs = {"user_attrs": facts | kept.user_attrs, "system_attrs": kept.system_attrs}
+        self._put(state=state, value=value, artifacts=kept.artifacts, **attrs)
+
+    def _kept(self, value: float | None) -> Kept:
+        if self.desk.keeper is None or self.trainer is None or value is None:
+            return Kept()
+        with self.desk.clock.measure("artifacts"):
+            return self.desk.keeper.kept(self.trainer, self.lease.trial, value)
+
+    def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
+        told = ending(ended, self.seconds, self.lease.holder, self.desk.device)
+        return told | training_facts(self.trainer, result)
+
+    def _fail(self, error: str, **more: str) -> None:
+        facts = self._facts("failed") | {"error": error, **more}
+        self._put(state=TrialState.FAIL, user_attrs=facts)
+
+    def _leave(self) -> None:
+        """Give the trial back with a checkpoint, so that the next worker goes on from here."""
+        trainer = self.trainer
+        clean = trainer is not None and trainer.between_epochs and trainer.epoch > 0
+        seconds = {"seconds": round(self.seconds, 3)}
+        self._put(checkpoint=self._checkpoint(now=True) if clean else None, user_attrs=seconds)
+        try:
+            self.desk.outbox.flush()
+            self.desk.storage.release([self.lease])
+        except OutageError:
+            return  # the lease runs out by itself
