@@ -1,7 +1,7 @@
 """What a trial costs beyond its training, on SQLite and PostgreSQL and beside plain Optuna.
 
-A trial has ten mixed parameters and thirty reported epochs, each followed by a median pruning
-rule read from memory, and is told. The sampler's own time is not counted. Updates are written
+A trial has ten mixed parameters and thirty reported epochs, each followed by the median pruner that
+a worker asks, and is told. The sampler's own time is not counted. Updates are written
 every ten epochs, as an outbox does when ten epochs take half a second. All cases take turns, a
 trial each, so that whatever else the machine does meets them alike. Prints one JSON line: medians
 in milliseconds, and of them what this process computed itself.
@@ -31,6 +31,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from server import started
 
+from tuner.search.prune import KeptPercentilePruner, PruningStudy
 from tuner.storage import Lease, Outbox, Storage, Update, open_storage
 from tuner.storage.rows import Head
 from tuner.storage.writes import content, insert_trial
@@ -97,6 +98,7 @@ class Case:
         self.storage = open_storage(url)
         self.storage.refresh_interval = 0.5
         self.outbox = Outbox(self.storage, flush_seconds=600)
+        self.pruning = PruningStudy(self.storage, self.name, KeptPercentilePruner(50.0))
         self.every = every
 
     def one(self) -> None:
@@ -104,8 +106,8 @@ class Case:
         lease = claim(self.storage, self.study_id, "me")
         for epoch, loss in losses(EPOCHS).items():
             self.outbox.put(Update(lease, {epoch: loss}))
-            below, reached = self.storage.rank(self.study_id, epoch, loss)
-            _ = reached > 5 and below > reached / 2  # the median rule; the trial goes on anyway
+            trial = self.storage.get_trial(lease.trial_id)
+            self.pruning.should_prune(trial, lambda key, value: None)  # it goes on anyway
             if (epoch + 1) % self.every == 0 and epoch + 1 < EPOCHS:
                 self.outbox.flush()
         self.outbox.put(Update(lease, state=TrialState.COMPLETE, value=loss))

@@ -74,17 +74,6 @@ def test_a_trial_that_was_lost_is_read_anew() -> None:
     assert mirror.listed((DONE,)) == []
 
 
-def test_rank_among_the_complete() -> None:
-    mirror = _mirror(_trial(1, s0=0.3, s1=0.1), _trial(2, s0=0.1), _trial(3, RUNNING, s0=0.0))
-    assert mirror.rank(0, 0.2) == (1, 2)
-    assert mirror.rank(1, 0.2) == (1, 1)
-    assert mirror.rank(2, 0.2) == (0, 0)
-    late = _trial(4, s0=0.15, s1=float("nan"))
-    mirror.load([Read(late, 0)])
-    assert mirror.rank(0, 0.2) == (2, 3)
-    assert mirror.rank(1, 0.2) == (1, 1)
-
-
 def test_reports_of_others_are_added_only_to_running_trials() -> None:
     mirror = _mirror(_trial(1, RUNNING, s0=0.1), _trial(2))
     mirror.extend({1: ({1: 0.2}, 5), 2: ({1: 0.2}, 6)})

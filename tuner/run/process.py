@@ -30,9 +30,6 @@ from tuner.worker.loop import Worker
 from tuner.worker.overdue import Begun, tell_overdue
 from tuner.worker.signals import Leaving, Patience, StopRequested
 
-Spent = dict[str, float]
-"""Seconds by what they went into."""
-
 REFRESH_SECONDS, LOCAL_REFRESH_SECONDS = 0.5, 0.1
 """How old a worker's picture of the others' trials may be."""
 LEASE_VARIABLE, SPOOL_VARIABLE = "TUNER_LEASE", "TUNER_SPOOL"

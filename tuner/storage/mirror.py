@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
-from math import isnan
 from operator import attrgetter
 
 from optuna.distributions import BaseDistribution
@@ -72,7 +70,6 @@ class Mirror:
         self.look = Look()
         self._versions = dict.fromkeys(TrialState, 0)
         self._lists: dict[tuple[TrialState, ...], tuple[int, list[FrozenTrial]]] = {}
-        self._columns: dict[int, list[float]] = {}
 
     @property
     def last(self) -> int:
@@ -143,11 +140,6 @@ class Mirror:
         self._versions[trial.state] += 1
         self.trials[trial._trial_id] = trial
         self.distributions.update(trial.distributions)
-        if trial.state == TrialState.COMPLETE and (old is None or old.state != trial.state):
-            for step, column in self._columns.items():
-                value = trial.intermediate_values.get(step, float("nan"))
-                if not isnan(value):
-                    insort(column, value)
 
     def growing(self) -> dict[int, int]:
         """The floors of running trials that others may have added to."""
@@ -185,7 +177,6 @@ class Mirror:
         if trial_id in self.heads:
             self.stale.add(trial_id)
             self.unfinished.add(trial_id)
-            self._columns.clear()  # a result that was taken in may have to go
 
     def listed(self, states: Container[TrialState] | None) -> list[FrozenTrial]:
         """Trials in these states by number; the same list until one of them changes."""
@@ -197,16 +188,3 @@ class Mirror:
             known = version, sorted(trials, key=attrgetter("_number"))
             self._lists[wanted] = known
         return known[1]
-
-    def column(self, step: int) -> list[float]:
-        """Intermediate values of complete trials at a step, ascending, without NaN."""
-        if step not in self._columns:
-            complete = self.listed((TrialState.COMPLETE,))
-            found = (trial.intermediate_values.get(step) for trial in complete)
-            self._columns[step] = sorted(v for v in found if v is not None and not isnan(v))
-        return self._columns[step]
-
-    def rank(self, step: int, value: float) -> tuple[int, int]:
-        """How many complete trials had a lower value at a step, and how many had one at all."""
-        column = self.column(step)
-        return bisect_left(column, value), len(column)

@@ -393,11 +393,6 @@ class Storage(Leasing):
         with self._lock:
             self._mirror_of(lease).pending.discard(lease.trial_id)
 
-    def rank(self, study_id: int, step: int, value: float) -> tuple[int, int]:
-        """Among complete trials: how many were below `value` at `step`, and how many got there."""
-        with self._lock:
-            return self._current(study_id).rank(step, value)
-
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         self.database.close()
