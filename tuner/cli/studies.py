@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuner import output
 from tuner.cli.lookup import DEFAULT_STORAGE
 from tuner.cli.options import Allow, Json, StorageUrl, show, show_json
 from tuner.errors import UsageError
@@ -202,12 +202,8 @@ def _named(data: Path, study: Path) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    """The whole file or nothing."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
+        output.write(file, text)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import sys
 import tempfile
@@ -10,6 +9,8 @@ import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from gzip import GzipFile
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from tuner.exports.inputs import Strange, as_table, feature_names, read_pieces
 from tuner.exports.read import AGAIN, Model, network, read
 from tuner.imports import Allowed
 from tuner.models.factory import is_factory
+from tuner.output import replacing
 from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
 
@@ -214,18 +216,14 @@ def to_file(pieces: Iterable[pd.DataFrame], output: Path) -> int:
     Raises:
         UsageError: it cannot be written.
     """
-    part = output.with_name(f".{output.name}.part")
-    opened = gzip.open if output.name.lower().endswith(".gz") else open
+    packed = output.name.lower().endswith(".gz")
     try:
-        with opened(part, "wt", newline="", encoding="utf-8") as stream:
-            rows = _write(pieces, stream)
-        part.replace(output)
+        with replacing(output) as part, part.open("wb") as raw:
+            binary: Any = GzipFile(output.name, "wb", fileobj=raw) if packed else raw
+            with TextIOWrapper(binary, newline="", encoding="utf-8") as stream:
+                return _write(pieces, stream)
     except OSError as error:
         raise UsageError(f"cannot be written: {error}", where=str(output)) from error
-    finally:
-        if part.parent.is_dir():
-            part.unlink(missing_ok=True)
-    return rows
 
 
 def _write(pieces: Iterable[pd.DataFrame], stream: IO[str]) -> int:

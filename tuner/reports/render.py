@@ -11,6 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from tuner import output
 from tuner.errors import UsageError
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
@@ -351,7 +352,7 @@ def _plain(found: Any) -> Any:
 
 def check_place(path: Path) -> None:
     """Raises UsageError where no file could be written."""
-    if is_stream(path):
+    if output.is_stream(path):
         return
     where, folder = str(path), path.absolute().parent
     if path.is_dir():
@@ -365,28 +366,17 @@ def check_place(path: Path) -> None:
         raise UsageError("cannot be written", where=str(folder), hint=hint)
 
 
-def is_stream(path: Path) -> bool:
-    """Whether a pipe or a device such as /dev/null is there: written to, and never replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
 def write(path: Path, text: str) -> Path:
-    """Writes a file beside its place and moves it there, so that no reader sees half of it.
+    """Writes a report's file.
 
     Raises:
         UsageError: it cannot be written.
     """
     check_place(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        target = path if is_stream(path) else beside
-        target.write_text(text, encoding="utf-8", newline="\n")
-        if target is beside:
-            beside.replace(path)
+        output.write(path, text)
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(path)) from None
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import TrialState
 
+from tuner import output
 from tuner.errors import StorageError
 from tuner.logs import note
 from tuner.storage.database import OutageError, explained
@@ -188,10 +188,8 @@ class Spool:
     def save(self, update: Update) -> None:
         """Write a result whole or not at all."""
         path = self._path(update.lease)
-        partial = path.with_suffix(f".{os.getpid()}.part")
         try:
-            partial.write_text(json.dumps(_to_json(update)), encoding="utf-8")
-            partial.replace(path)
+            output.write(path, json.dumps(_to_json(update)))
         except OSError as error:
             raise StorageError(
                 f"a result that waits to be told cannot be kept ({error.strerror})",
