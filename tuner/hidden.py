@@ -1,4 +1,4 @@
-"""Passwords: kept out of everything that people or files get to see."""
+"""The database's URL; passwords are kept out of everything that people or files get to see."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
+DEFAULT_STORAGE = "sqlite:///tuner.db"
+"""The database where nobody names one."""
 HIDDEN = "***"
 _SECRET = r"(?:\w*(?:passwor[dt]|passwd|pwd|secret)|\w*(?:secret|access|account|api)_key|token|sas)"
 """Names of passwords and keys in a URL's query, or before a =."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -232,4 +234,13 @@ def _attribute(module: ModuleType, name: str, reference: str, kind: Kind) -> Cal
         what = f"{problem} {name!r} in {module.__name__}"
         raise kind(what, where=reference, hint=nearest(name, known))
     found: Callable[..., Any] = value
+    return found
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of Python, and of these packages as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):  # as in a source tree that is not installed
+            found[name] = version(name)
     return found

@@ -1,11 +1,14 @@
-"""How files are written: whole, or not there at all."""
+"""What is written: files, whole or not there at all; and JSON."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 def is_stream(path: Path) -> bool:
@@ -40,3 +43,20 @@ def write(path: Path, text: str) -> None:
     """
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def to_json(document: Any) -> str:
+    """A document for people and programs; JSON has no infinity and no NaN: these become null.
+
+    >>> to_json({"value": float("nan")})
+    '{\\n  "value": null\\n}'
+    """
+    return json.dumps(_finite(document), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

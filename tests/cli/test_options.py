@@ -10,9 +10,10 @@ import pytest
 import typer
 from rich.table import Table
 
-from tuner.cli.lookup import DEFAULT_STORAGE, STORAGE_FILE, parse_storage
+from tuner.cli.lookup import STORAGE_FILE, parse_storage
 from tuner.cli.options import count_of, parse_device, parse_workers, show, show_json
 from tuner.errors import UsageError
+from tuner.hidden import DEFAULT_STORAGE
 
 
 @pytest.mark.parametrize("text", ["1", "12", "auto"])

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.lookup import DEFAULT_STORAGE
 from tuner.cli.options import Allow, Device, Json, StorageUrl, StudyName, show_json
+from tuner.hidden import DEFAULT_STORAGE
 
 ExportTrial = Annotated[
     int | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuner.errors import StudyFileError, UsageError, nearest
+from tuner.hidden import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from tuner.storage import Storage
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 # Where the database is, if a command is not told: in the environment, or in a file.
 
 
-DEFAULT_STORAGE = "sqlite:///tuner.db"
 STORAGE_FILE = "TUNER_STORAGE_FILE"
 """Names a file with the database's URL, for where secrets are files."""
 

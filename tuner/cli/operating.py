@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.lookup import DEFAULT_STORAGE
 from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, without_ctrl_c
 from tuner.errors import UsageError
+from tuner.hidden import DEFAULT_STORAGE
 
 # ``best``, ``status``, ``pause``, ``resume``, ``stop``: over what the database holds.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 import signal
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner.cli.lookup import parse_storage
+from tuner.output import to_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -53,16 +52,8 @@ def without_ctrl_c(say: Callable[[str], None]) -> None:
 
 
 def show_json(document: Mapping[str, Any] | list[Any]) -> None:
-    """One document on stdout; JSON has no infinity and no NaN, so these become null."""
-    typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """One document on stdout."""
+    typer.echo(to_json(document))
 
 
 # The options that commands share; each has an environment variable.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tuner.cli.lookup import DEFAULT_STORAGE
 from tuner.cli.options import (
     Allow,
     Device,
@@ -21,6 +20,7 @@ from tuner.cli.options import (
     show_json,
 )
 from tuner.cli.running import run_options
+from tuner.hidden import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from tuner.show.snapshot import Snapshot

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tuner.cli.lookup import DEFAULT_STORAGE, needed_url
+from tuner.cli.lookup import needed_url
 from tuner.cli.options import (
     Allow,
     Artifacts,
@@ -34,6 +34,7 @@ from tuner.cli.options import (
     show,
     show_json,
 )
+from tuner.hidden import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from tuner.run.options import RunOptions

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from tuner.cli.lookup import DEFAULT_STORAGE
 from tuner.cli.options import Artifacts, LogFormat, StorageUrl, without_ctrl_c
+from tuner.hidden import DEFAULT_STORAGE
 from tuner.logs import note
 
 Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner import output
-from tuner.cli.lookup import DEFAULT_STORAGE
 from tuner.cli.options import Allow, Json, StorageUrl, show, show_json
 from tuner.errors import UsageError
+from tuner.hidden import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from tuner.study import Study

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from tuner.exports.card import card
 from tuner.exports.choose import Chosen, chosen, study_file
 from tuner.exports.folder import Exported
 from tuner.exports.network import check_installed, example, network_of, onnx_file, program, traced
-from tuner.imports import allowing, of_person
+from tuner.imports import allowing, of_person, versions
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.space import Config
@@ -169,11 +167,5 @@ def _preprocessing(made: Trained) -> dict[str, Any]:
 
 
 def _versions(made: Trained) -> dict[str, Any]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     study = {"study": made.job.study.name, "trial": made.chosen.trial.number, "seed": made.seed}
-    return {folder.MARK: folder.FORMAT, **study, "versions": found}
+    return {folder.MARK: folder.FORMAT, **study, "versions": versions(PACKAGES)}

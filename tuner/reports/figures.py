@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from tuner.reports.facts import INTERRUPTED, Entry, Facts, Outcome
 from tuner.reports.time_spent import ended_in_order
+from tuner.results.ablate import OFF, ON, PATH
 from tuner.results.best import better
 from tuner.results.estimate import Estimate
 from tuner.space import Choice, Node, Range, matches, same, told_apart
@@ -347,10 +348,10 @@ def time_spent(facts: Facts) -> go.Figure:
 # What techniques contribute, and how the confirmed configurations compare.
 
 
-VIEWS = {
-    "off": ("switched off alone", COMPLETE),
-    "on": ("switched on alone", BEST),
-    "path": ("on the path from the baseline", PRUNED),
+VIEW_STYLES = {
+    OFF: ("switched off alone", COMPLETE),
+    ON: ("switched on alone", BEST),
+    PATH: ("on the path from the baseline", PRUNED),
 }
 
 
@@ -359,12 +360,15 @@ def ablation(facts: Facts) -> go.Figure:
     effects = facts.answers.ablation.effects if facts.answers.ablation else ()
     names = list(dict.fromkeys(effect.technique for effect in effects))
     figure = blank(f"gain in {facts.metric}", "", _height(len(names), 54))
-    for view, (title, colour) in VIEWS.items():
+    for view, (title, colour) in VIEW_STYLES.items():
         mine = [e for e in effects if e.view == view]
         if mine:
             figure.add_scatter(
                 x=[e.difference.mean for e in mine],
-                y=[names.index(e.technique) + 0.2 * (list(VIEWS).index(view) - 1) for e in mine],
+                y=[
+                    names.index(e.technique) + 0.2 * (list(VIEW_STYLES).index(view) - 1)
+                    for e in mine
+                ],
                 error_x=_bars([e.difference for e in mine]),
                 mode="markers",
                 name=title,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -378,12 +377,3 @@ def write(path: Path, text: str) -> Path:
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(path)) from None
     return path
-
-
-def finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: these become null."""
-    if isinstance(value, Mapping):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from tuner.errors import UsageError, nearest
+from tuner.hidden import DEFAULT_STORAGE
+from tuner.output import to_json
 from tuner.reports import figures, space_figures
 from tuner.reports.compare import Comparison, compare_studies
 from tuner.reports.facts import Facts, read_facts
 from tuner.reports.figures import trials_frame
 from tuner.reports.parts import Chart, Section
-from tuner.reports.render import document, finite, markdown, page, write
+from tuner.reports.render import document, markdown, page, write
 from tuner.reports.sections import sections
 from tuner.reports.verdict import verdict
 
@@ -126,7 +127,7 @@ class Report:
             return self.html()
         if format == "md":
             return self.markdown()
-        return json.dumps(finite(self.document()), indent=2, allow_nan=False) + "\n"
+        return to_json(self.document()) + "\n"
 
     @property
     def _title(self) -> str:
@@ -172,9 +173,6 @@ def report_of(facts: Facts) -> Report:
 
 
 # What Python calls: a study by its name or as an object, in the database of the options.
-
-
-DEFAULT_STORAGE = "sqlite:///tuner.db"
 
 
 def report(study: str | Study, options: RunOptions) -> Report:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tuner import imports
 from tuner.reports.facts import Facts
 from tuner.reports.parts import Code, Grid, Part, Words
 from tuner.reports.verdict import chosen_of
@@ -63,13 +62,8 @@ def seeds(facts: Facts) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide numbers, as they are installed here."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # a source tree that is not installed
-            found[name] = "unknown"
-    return found
+    found = imports.versions(PACKAGES)
+    return {name: found.get(name, "unknown") for name in ("python", *PACKAGES)}
 
 
 def study_file(facts: Facts) -> str:

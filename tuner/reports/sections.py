@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean, median, pstdev
 
 from tuner.reports.facts import Entry, Facts, Outcome
-from tuner.reports.figures import CURVED, MARKED, VIEWS, best_so_far, spread
+from tuner.reports.figures import CURVED, MARKED, VIEW_STYLES, best_so_far, spread
 from tuner.reports.parts import Chart, Grid, Part, Section, Words
 from tuner.reports.reproduce import make
 from tuner.reports.space_figures import MOST_SLICES, best_regions, ranked
@@ -110,7 +110,7 @@ def _ablation(facts: Facts) -> tuple[Part, ...]:
     rows = tuple(
         (
             effect.technique,
-            VIEWS.get(effect.view, (effect.view, ""))[0],
+            VIEW_STYLES.get(effect.view, (effect.view, ""))[0],
             difference(effect.difference.mean, 0.0),
             _interval(effect.difference.low, effect.difference.high),
             str(len(effect.difference.values)),

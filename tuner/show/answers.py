@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tuner.results.ablate import OFF, ON, PATH
 from tuner.results.pooled import FEWEST, METHOD
 from tuner.results.words import amount, rows_of
 from tuner.show.tables import plain_table
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from tuner.results.pooled import MainEffect
 
 
-VIEWS = {
-    "off": "switched off alone in trial {number}",
-    "on": "switched on alone over the baseline",
-    "path": "one after the other from the baseline to trial {number}, what helps most first",
+TITLES = {
+    OFF: "switched off alone in trial {number}",
+    ON: "switched on alone over the baseline",
+    PATH: "one after the other from the baseline to trial {number}, what helps most first",
 }
 
 
@@ -116,7 +117,7 @@ def ablated(found: Ablation) -> RenderableType:
             f"over {several(found.seeds, 'seed')} (trial {found.number}, {chosen})"
         )
     ]
-    for view, title in VIEWS.items():
+    for view, title in TITLES.items():
         words = [effect.words for effect in found.effects if effect.view == view]
         if words:
             parts += [Text(), Text(title.format(number=found.number), style="bold")]
