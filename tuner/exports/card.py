@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tuner.data.recipe import OfColumns, OfText, Recipe
+from tuner.exports.choose import Trained
 from tuner.exports.folder import ONNX, PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
+from tuner.results.estimate import Estimate
 from tuner.show.best import snippet
 from tuner.show.text import code, fenced, number, plain
-
-if TYPE_CHECKING:
-    from tuner.exports.write import Trained
-    from tuner.results.estimate import Estimate
 
 USE = """\
 ## Use

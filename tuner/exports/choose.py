@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.trial import FrozenTrial
+from torch import nn
 
+from tuner.data import DataSet
 from tuner.errors import UsageError
 from tuner.results import confirm
 from tuner.results.best import best_trial, complete
 from tuner.results.confirm import Measured
 from tuner.show.answers import unfinished
 from tuner.show.best import snippet, toml, with_leaves
+from tuner.space import Config
 from tuner.storage import Storage, measured
 from tuner.study import Study
 from tuner.study.catalogue import DATA_LEAVES
 from tuner.study.trials import LeftOut, Own, nothing_complete
-
-if TYPE_CHECKING:
-    from tuner.exports.write import Trained
-
+from tuner.worker.job import Job
 
 # Which trial of a study is exported.
 
@@ -89,7 +89,27 @@ def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number:
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
 
 
-# The study file of an export: every leaf fixed.
+# What becomes of it: a trained network, and the study file with every leaf fixed.
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A configuration, trained.
+
+    Attributes:
+        network: of plain layers, with the weights as `value` was measured with them.
+        value: the metric on the validation rows, or on the test rows of a final training.
+    """
+
+    job: Job
+    chosen: Chosen
+    config: Config
+    data: DataSet
+    network: nn.Module
+    seed: int
+    epochs: int
+    value: float
+    final: bool
 
 
 def study_file(made: Trained) -> str:

@@ -21,11 +21,10 @@ from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
 from tuner.data.sources import FRAMES
 from tuner.data.tables import Table, Text, check_unique, is_frame, read_text, strings
 from tuner.errors import DataError, nearest
+from tuner.exports.read import Model
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from tuner.exports.read import Model
 
 
 # Raw rows for a prediction: from a frame or an array to what a recipe takes.

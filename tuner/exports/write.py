@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import nn
 
-from tuner.data import DataSet
 from tuner.errors import UsageError
 from tuner.exports import folder
 from tuner.exports.card import card
-from tuner.exports.choose import Chosen, chosen, study_file
+from tuner.exports.choose import Chosen, Trained, chosen, study_file
 from tuner.exports.folder import Exported
 from tuner.exports.network import check_installed, example, network_of, onnx_file, program, traced
 from tuner.imports import allowing, of_person, versions
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
-from tuner.space import Config
 from tuner.storage import opened
 from tuner.techniques import ENDING
 from tuner.training.trainer import Trainer, one_thread
@@ -28,26 +24,6 @@ from tuner.worker.job import Job, seed_of
 from tuner.worker.run import amount
 
 PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A configuration, trained.
-
-    Attributes:
-        network: of plain layers, with the weights as `value` was measured with them.
-        value: the metric on the validation rows, or on the test rows of a final training.
-    """
-
-    job: Job
-    chosen: Chosen
-    config: Config
-    data: DataSet
-    network: nn.Module
-    seed: int
-    epochs: int
-    value: float
-    final: bool
 
 
 def export(
