@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
+import tomllib
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from tuner.output import replacing, write
+from tuner.output import replacing, to_json, toml, toml_document, toml_key, write
 
 
 def _half(file: Path) -> None:
@@ -48,3 +50,42 @@ def test_why_it_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         write(tmp_path / "file" / "below", "text")
+
+
+def test_json_has_no_infinity() -> None:
+    document = {"a": [float("inf"), (1.5, float("nan"))], "b": "text"}
+    assert json.loads(to_json(document)) == {"a": [None, [1.5, None]], "b": "text"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (3, "3"),
+        (1e-05, "1e-05"),
+        (0.0, "0.0"),
+        ("adam", '"adam"'),
+        ({"name": "sgd", "momentum": 0.9}, '{ name = "sgd", momentum = 0.9 }'),
+    ],
+)
+def test_toml(value: object, text: str) -> None:
+    assert toml(value) == text
+    assert tomllib.loads(f"x = {text}")["x"] == value
+
+
+def test_a_document_with_any_keys_and_texts_is_read_back() -> None:
+    document = {
+        "description": 'a "\\" \x7f \n 😀',
+        "empty": [],
+        "data": {"path": "é.csv", "sgd.momentum": 0.1, "é": {"a b": [True, {}]}},
+        "own section": {"low": float("-inf")},
+    }
+    text = toml_document(document)
+    assert tomllib.loads(text) == document
+    assert "[data]\npath = " in text
+    assert '"sgd.momentum" = 0.1' in text
+
+
+def test_keys_are_quoted_where_they_must_be() -> None:
+    names = ("a_b-1", "sgd.momentum", "é")
+    assert [toml_key(name) for name in names] == ["a_b-1", '"sgd.momentum"', '"é"']

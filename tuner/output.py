@@ -1,10 +1,11 @@
-"""What is written: files, whole or not there at all; and JSON."""
+"""What is written: files, whole or not there at all; JSON and TOML."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,3 +61,55 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# TOML: study files, and parts of them.
+
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML wants no quotes around."""
+
+
+def toml(value: Any) -> str:
+    """A value as TOML on one line, floats at full precision.
+
+    >>> toml(True), toml(1e-05), toml("😀"), toml({"name": "sgd", "momentum": 0.9})
+    ('true', '1e-05', '"😀"', '{ name = "sgd", momentum = 0.9 }')
+    """
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(toml_rows(value)) + " }" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """Any sign as it is but for those that steer a terminal.
+
+    JSON's way of writing an emoji, as two halves, is none of TOML's.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_key(name: str) -> str:
+    """A key as TOML: bare where it may be."""
+    return name if _BARE.fullmatch(name) else _quoted(name)
+
+
+def toml_rows(table: Mapping[str, Any]) -> list[str]:
+    """``key = value`` for each."""
+    return [f"{toml_key(name)} = {toml(value)}" for name, value in table.items()]
+
+
+def toml_table(name: str, table: Mapping[str, Any]) -> str:
+    """A section: its head, and a line for each key."""
+    return "\n".join([f"[{toml_key(name)}]", *toml_rows(table)])
+
+
+def toml_document(document: Mapping[str, Any]) -> str:
+    """A file: what stands before all sections, and the sections."""
+    top = {name: value for name, value in document.items() if not isinstance(value, Mapping)}
+    tables = [toml_table(k, v) for k, v in document.items() if isinstance(v, Mapping)]
+    return "\n\n".join(["\n".join(toml_rows(top)), *tables] if top else tables)

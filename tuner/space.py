@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -133,14 +132,6 @@ def told_apart(values: Sequence[Any]) -> list[str]:
         if all(same(first.setdefault(t, v), v) for t, v in zip(texts, values, strict=True)):
             break
     return texts
-
-
-def quoted(text: str) -> str:
-    """A text as TOML spells it: any sign as it is but for those that steer a terminal.
-
-    JSON's way of writing an emoji, as two halves, is none of TOML's.
-    """
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def shown(value: Any) -> str:

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from tuner.show.best import snippet, toml, view
+from tuner.show.best import snippet, view
 from tuner.study import load, parse
 from tuner.study.catalogue import SECTIONS
 from tuner.study.files import shipped
@@ -51,22 +51,6 @@ def test_leaves_in_a_family_s_own_table() -> None:
     params = {**study.baseline(), "family": "mlp", "mlp.depth": 3, "mlp.width": 16}
     config = study.config(params)
     assert plan(pasted(snippet(config)).config({})) == plan(config)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (True, "true"),
-        (3, "3"),
-        (1e-05, "1e-05"),
-        (0.0, "0.0"),
-        ("adam", '"adam"'),
-        ({"name": "sgd", "momentum": 0.9}, '{ name = "sgd", momentum = 0.9 }'),
-    ],
-)
-def test_toml(value: object, text: str) -> None:
-    assert toml(value) == text
-    assert tomllib.loads(f"x = {text}")["x"] == value
 
 
 def test_view_is_toml_as_a_whole() -> None:

@@ -10,11 +10,12 @@ from torch import nn
 
 from tuner.data import DataSet
 from tuner.errors import UsageError
+from tuner.output import toml_rows, toml_table
 from tuner.results import confirm
 from tuner.results.best import best_trial, complete
 from tuner.results.confirm import Measured
 from tuner.show.answers import unfinished
-from tuner.show.best import snippet, toml, with_leaves
+from tuner.show.best import snippet, with_leaves
 from tuner.space import Config
 from tuner.storage import Storage, measured
 from tuner.study import Study
@@ -118,15 +119,12 @@ def study_file(made: Trained) -> str:
     leaves = [leaf.name for leaf in DATA_LEAVES]
     lines = [
         f"# Trial {trial} of {study.name!r}, trained with the seed {made.seed}.",
-        f"description = {toml(study.description)}",
-        f"metric = {toml(made.job.metric.name)}",
+        *toml_rows({"description": study.description, "metric": made.job.metric.name}),
         "",
-        "[data]",
-        *(f"{key} = {toml(value)}" for key, value in _fixed_data(made).items()),
+        toml_table("data", _fixed_data(made)),
         "",
         snippet({k: v for k, v in made.config.items() if k not in leaves}),
-        "[search]",
-        "trials = 1",
+        toml_table("search", {"trials": 1}),
     ]
     return "\n".join(lines) + "\n"
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tuner import imports
+from tuner.output import toml_document
 from tuner.reports.facts import Facts
 from tuner.reports.parts import Code, Grid, Part, Words
 from tuner.reports.verdict import chosen_of
-from tuner.show.best import key, pasted, toml
+from tuner.show.best import pasted
 
 PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
 
@@ -23,7 +21,7 @@ def make(facts: Facts) -> tuple[Part, ...]:
     else:
         caption = f"Trial {chosen.number} as sections of a study file; what is off is left out"
         parts.append(Code(pasted(facts.study, chosen.config), "toml", caption))
-    parts.append(Code(study_file(facts), "toml", "The study file"))
+    parts.append(Code(toml_document(facts.study.document), "toml", "The study file"))
     parts.append(Code("\n".join(commands(facts)), "bash", "To reproduce"))
     rows = tuple(versions().items())
     parts.append(Grid("Versions where this report was written", ("", "version"), rows, 2))
@@ -64,16 +62,3 @@ def versions() -> dict[str, str]:
     """Of Python and of the packages that decide numbers, as they are installed here."""
     found = imports.versions(PACKAGES)
     return {name: found.get(name, "unknown") for name in ("python", *PACKAGES)}
-
-
-def study_file(facts: Facts) -> str:
-    """The study's document as TOML."""
-    document = facts.study.document
-    top = [f"{key(k)} = {toml(v)}" for k, v in document.items() if not isinstance(v, Mapping)]
-    tables = [_table(name, table) for name, table in document.items() if isinstance(table, Mapping)]
-    return "\n\n".join(["\n".join(top), *tables] if top else tables)
-
-
-def _table(name: str, table: Mapping[str, Any]) -> str:
-    rows = [f"{key(each)} = {toml(value)}" for each, value in table.items()]
-    return "\n".join([f"[{key(name)}]", *rows])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tuner.output import toml_table
 from tuner.results.best import Best, recommended
 from tuner.show.answers import document, verdict
 from tuner.show.text import difference, duration, number
-from tuner.space import Config, quoted
+from tuner.space import Config
 from tuner.study.trials import LeftOut, left_out_words
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 
-BARE = re.compile(r"[A-Za-z0-9_-]+")
-"""A key that TOML wants no quotes around."""
 ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
 
 
@@ -127,7 +123,7 @@ def snippet(config: Config) -> str:
             elif value != (leaf.default if section == "data" else leaf.off):
                 rows.append((leaf.name, with_leaves(config, value) if leaf.options else value))
         if rows:
-            lines += [f"[{section}]", *(f"{name} = {toml(value)}" for name, value in rows), ""]
+            lines += [toml_table(section, dict(rows)), ""]
     return "\n".join(lines)
 
 
@@ -139,7 +135,7 @@ def pasted(study: Study, config: Config) -> str:
     lost = [
         f"# {_line(name)} is None, for which TOML has no value" for name in config.keys() - known
     ]
-    return "\n".join([*sorted(lost), "[search]", f"enqueue = [{toml(known)}]", ""])
+    return "\n".join([*sorted(lost), toml_table("search", {"enqueue": [known]}), ""])
 
 
 def _plain(config: Config) -> list[tuple[str, Any]]:
@@ -153,24 +149,3 @@ def with_leaves(config: Config, name: str) -> Any:
     """An option's name, or its table where it has parameters."""
     own = {k.removeprefix(f"{name}."): v for k, v in config.items() if k.startswith(f"{name}.")}
     return {"name": name, **own} if own else name
-
-
-def toml(value: Any) -> str:
-    """A value as TOML on one line, floats at full precision.
-
-    >>> toml(True), toml(1e-05), toml("😀"), toml({"name": "sgd", "momentum": 0.9})
-    ('true', '1e-05', '"😀"', '{ name = "sgd", momentum = 0.9 }')
-    """
-    if isinstance(value, Mapping):
-        rows = [f"{key(k)} = {toml(v)}" for k, v in value.items()]
-        return "{ " + ", ".join(rows) + " }" if rows else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def key(name: str) -> str:
-    """A key as TOML: bare where it may be."""
-    return name if BARE.fullmatch(name) else toml(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from tuner.data.raw import writes_comma
 from tuner.data.sources import read_frame
 from tuner.data.text import word_count
 from tuner.errors import DataError, UsageError, nearest
-from tuner.space import quoted
+from tuner.output import toml
 from tuner.study.describe import balance
 
 if TYPE_CHECKING:
@@ -389,34 +388,34 @@ def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
 
 
 def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
-    spec, say = found.spec, json.dumps
-    lines = [Line("data", "path", quoted(named(spec.path or "")))]
+    spec = found.spec
+    lines = [Line("data", "path", toml(named(spec.path or "")))]
     if spec.test_path is not None:
         why = "kept for the final number"
-        lines.append(Line("data", "test_path", quoted(named(spec.test_path)), why))
+        lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
-        return [*lines, Line("data", "split", quoted(spec.split), why), *_preprocessing(found)]
+        return [*lines, Line("data", "split", toml(spec.split), why), *_preprocessing(found)]
     if spec.target is not None:
-        lines.append(Line("data", "target", quoted(spec.target)))
+        lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
-        lines.append(Line("data", "text", quoted(spec.text), "the only feature: its words"))
-    lines.append(Line("data", "validation", say(spec.validation), "the search sees these rows"))
+        lines.append(Line("data", "text", toml(spec.text), "the only feature: its words"))
+    lines.append(Line("data", "validation", toml(spec.validation), "the search sees these rows"))
     if len(found.data.train) <= SIZES[0][0]:
         why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
         lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
     if found.data.test is not None:
-        lines.append(Line("data", "test", say(spec.test), "kept for the final number"))
+        lines.append(Line("data", "test", toml(spec.test), "kept for the final number"))
     if found.dropped:
         why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
-        value = f"[{', '.join(map(quoted, found.dropped))}]"
+        value = toml(list(found.dropped))
         lines.append(Line("data", "drop", value, _one_line(why)))
     for name, reason in _left_out(found)[:NAMED]:
-        value = f"[{quoted(name)}]"
+        value = toml([name])
         lines.append(Line("data", "keep", value, _one_line(f"dropped: {reason}"), active=False))
     for key, column, why in found.hints[:NAMED]:
         why += "; take it out of drop then"
-        lines.append(Line("data", key, quoted(column), why, active=False))
+        lines.append(Line("data", key, toml(column), why, active=False))
     return [*lines, *_preprocessing(found)]
 
 
