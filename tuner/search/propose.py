@@ -12,10 +12,10 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tuner.errors import StorageError
+from tuner.optuna_private import FrozenStudy
 from tuner.space import Suggest
 
 # An Optuna storage that can be read only.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from optuna.pruners import BasePruner, PercentilePruner, _percentile
+from optuna.pruners import BasePruner, PercentilePruner
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.optuna_private import percentile
 from tuner.search.propose import MarkedView, with_system_attrs
 
 # Optuna's percentile pruner with the percentile of an epoch kept, not computed for each trial.
@@ -33,10 +34,10 @@ class KeptPercentilePruner(PercentilePruner):
         if len(complete) < max(1, self._n_startup_trials) or step is None or step < warmup:
             return False
         steps, every = trial.intermediate_values.keys(), self._interval_steps
-        if not _percentile._is_first_in_interval_step(step, steps, warmup, every):
+        if not percentile._is_first_in_interval_step(step, steps, warmup, every):
             return False
         direction = study.direction
-        best = _percentile._get_best_intermediate_result_over_steps(trial, direction)
+        best = percentile._get_best_intermediate_result_over_steps(trial, direction)
         if math.isnan(best):
             return True
         limit = self._limit(complete, direction, step)
@@ -47,7 +48,7 @@ class KeptPercentilePruner(PercentilePruner):
         if complete is not self._complete:
             self._complete, self._limits = complete, dict[int, float]()
         if step not in self._limits:
-            self._limits[step] = _percentile._get_percentile_intermediate_result_over_trials(
+            self._limits[step] = percentile._get_percentile_intermediate_result_over_trials(
                 complete, direction, step, self._percentile, self._n_min_trials
             )
         return self._limits[step]

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.samplers._tpe import _truncnorm
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import log_ndtr
+
+from tuner.optuna_private import truncnorm
 
 
 class Past:
@@ -140,9 +141,9 @@ def _vectorized() -> Iterator[None]:
     """Optuna's logarithm of the normal distribution is a loop over numbers in Python, which takes
     half of a proposal's time where whole numbers have a wide range; scipy's is the same function.
     """
-    before = _truncnorm._log_ndtr
-    _truncnorm._log_ndtr = log_ndtr
+    before = truncnorm._log_ndtr
+    truncnorm._log_ndtr = log_ndtr
     try:
         yield
     finally:
-        _truncnorm._log_ndtr = before
+        truncnorm._log_ndtr = before

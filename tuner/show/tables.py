@@ -21,8 +21,7 @@ from tuner.space import format_value
 from tuner.storage.history import Event
 
 if TYPE_CHECKING:
-    from optuna.study._frozen import FrozenStudy
-
+    from tuner.optuna_private import FrozenStudy
     from tuner.storage import Storage
 
 

@@ -14,12 +14,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table
 
+from tuner.optuna_private import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy
 from tuner.storage import attached, claims, rows, sql, studies, writes
 from tuner.storage.database import Database, OutageError
 from tuner.storage.mirror import Look, Mirror

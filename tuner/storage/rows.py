@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     CompoundSelect,
@@ -27,6 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from tuner.optuna_private import models
 from tuner.storage import sql
 from tuner.storage.lease import Update
 from tuner.storage.sql import to_local

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from optuna.storages._rdb import models
 from sqlalchemy import (
     Column,
     Connection,
@@ -17,6 +16,8 @@ from sqlalchemy import (
     Text,
     text,
 )
+
+from tuner.optuna_private import models
 
 VERSION = 3  # of these tables; tuner/storage/versions.py has the steps from one to the next
 LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made

@@ -9,9 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.exceptions import DuplicatedStudyError
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import TrialState
 from sqlalchemy import (
     ColumnElement,
@@ -27,6 +25,7 @@ from sqlalchemy import (
 )
 
 from tuner.errors import MissingError, StorageError
+from tuner.optuna_private import FrozenStudy, models
 from tuner.storage import events, rows, schema, sql, writes
 from tuner.storage.lease import FOREIGN, OPEN, STATES, OpenStudy, Progress, Worker
 

@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Float, Table, bindparam, cast, select, tuple_
 
+from tuner.optuna_private import models
 from tuner.storage import dialects, events, rows, schema, sql
 from tuner.storage.database import Database
 from tuner.storage.lease import Lease, Update
