@@ -214,6 +214,7 @@ def test_a_row_gets_the_same_prediction_in_any_company(
     command = ["predict", "--model", str(tmp_path / "model"), "--input"]
     done = CliRunner().invoke(app, [*command, str(tmp_path / "rows.csv.gz"), *more])
     assert done.exit_code == 0, done.stderr
+    assert b"out.csv\0" in (tmp_path / "out.csv.gz").read_bytes()[:32]  # what gunzip -N names it
     found = pd.read_csv(tmp_path / "out.csv.gz", dtype={"id": str})
     assert found.pop("id").tolist() == rows["id"].tolist()
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-6)

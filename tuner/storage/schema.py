@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from tuner.optuna_private import models
 
-VERSION = 3  # of these tables; tuner/storage/versions.py has the steps from one to the next
+VERSION = 3  # of these tables; tuner/storage/migrate.py has the steps from one to the next
 LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made
 
 metadata = MetaData()
