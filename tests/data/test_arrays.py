@@ -15,6 +15,7 @@ import torch
 
 from tuner.data import DataSpec, arrays, load
 from tuner.data.arrays import NAMES, TYPES, let_go, open_member, read_idx
+from tuner.data.recipe import from_json
 from tuner.data.tables import Table
 from tuner.errors import DataError
 
@@ -175,6 +176,21 @@ def test_channels_that_come_last(
         for x in (first, last):  # as a prediction gets them
             rows = data.recipe.rows(Table(x, NOTHING, (), (), ""), data.positions[0])
             assert np.allclose(rows, wanted.train.x[:].numpy(), atol=1e-6)
+
+
+def test_by_the_first_rule_channels_stay_where_they_are(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 8, 6, 3))
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(60) % 3)
+    for shape in (None, (3, 8, 6)):
+        spec = DataSpec(path="a.npz", preprocessing="none", shape=shape, division=1)
+        data = load(spec, folder=tmp_path)
+        rows = x[data.positions[0]].astype(np.float32).reshape(-1, *data.shape)
+        assert (data.shape, data.note) == (shape or (8, 6, 3), "")
+        assert np.array_equal(data.train.x[:].numpy(), rows)
+        assert data.recipe is not None
+        again = from_json(data.recipe.to_json())
+        table = Table(x[data.positions[0]], NOTHING, (), (), "")
+        assert np.array_equal(again.rows(table, np.arange(len(rows))), rows)
 
 
 @pytest.mark.parametrize("shape", [(16, 3, 3), (3, 8, 3), (3, 3, 3), (1, 9, 1), (64, 1, 1), (2, 5)])

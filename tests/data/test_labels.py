@@ -100,3 +100,12 @@ def test_labels_that_are_all_different() -> None:
     with pytest.raises(DataError, match="all 9 labels are different, such as 'n0' and 'n1'"):
         _encode([f"n{i}" for i in range(9)])
     assert len(_encode(["x", "y"]).classes) == 2
+
+
+def test_by_the_first_rule_each_text_is_a_class() -> None:
+    for y in (["1,5", "2,5", "3,75"] * 10, ["a", "b", "?"] * 10):
+        table = from_arrays(np.zeros((30, 1)), y, "here")
+        assert encode(table, "auto", rule=1).classes == tuple(sorted(set(y)))
+    assert encode(
+        from_arrays(np.zeros((30, 1)), ["1,5", "2,5", "3,75"] * 10, "here"), "auto"
+    ).task == ("regression")

@@ -188,6 +188,17 @@ def test_dates_are_no_categories() -> None:
         assert (made.column.decision, "dates" in made.column.reason) == ("dropped", True)
 
 
+def test_by_the_first_rule_text_is_categories_whatever_it_says() -> None:
+    for cells in (
+        ["10%", "20%", "35%"] * 20,
+        pd.date_range("2021", periods=30).astype(str)[[*range(30)] * 2],
+    ):
+        raw, rows = column(list(cells)), np.arange(60)
+        first = encode_column(raw, rows, "here", rule=1)
+        assert (first.column.decision, len(first.names)) == ("one-hot", len(set(cells)))
+        assert encode_column(raw, rows, "here").column.decision in ("kept", "dropped")
+
+
 def written(folder: Path, lines: Sequence[str], name: str = "t.csv") -> str:
     (folder / name).write_text("\n".join(lines), encoding="utf-8")
     return str(folder / name)

@@ -11,7 +11,7 @@ import scipy.stats
 
 from tuner.data import prepare
 from tuner.data.prepare import CATEGORIES, STATISTICS, Encoded, encode_column, lookup, plain_column
-from tuner.data.raw import raw_columns
+from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
 
@@ -237,3 +237,12 @@ def test_ranks_of_many_values_are_found_by_landmarks() -> None:
 def test_ranks_are_for_tables() -> None:
     with pytest.raises(DataError, match=r"a row has shape \[1, 8, 8\]"):
         _applied("quantile", np.zeros((5, 1, 8, 8)))
+
+
+def test_by_the_first_rule_fewer_names_are_those_of_identifiers() -> None:
+    raw = RawColumn("rowid", np.arange(0, 30000, 1000))
+    decided = [encode_column(raw, np.arange(30), "here", rule=rule).column for rule in (1, 2)]
+    assert [each.decision for each in decided] == ["kept", "dropped"]
+    index = RawColumn("Unnamed: 0", np.arange(5))
+    decided = [encode_column(index, np.arange(5), "here", rule=rule).column for rule in (1, 2)]
+    assert [each.decision for each in decided] == ["kept", "dropped"]

@@ -120,3 +120,9 @@ def test_an_older_export_does_not_cut() -> None:
     del record["cut"]
     older = OfText.from_json({**record, "words": ["很好"]}).vocabulary
     assert older.encode(["很好", "好"])[:, 0].tolist() == [2, 1]
+
+
+def test_an_older_study_does_not_cut() -> None:
+    known = learn_vocabulary(["很好 很好", "bad"], 10, 1, 9, cut=False)
+    assert (known.words, known.cut) == (("很好", "bad"), False)
+    assert OfText.from_json(OfText("review", known).to_json()).vocabulary == known

@@ -288,7 +288,7 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
     prepare.lookup(spec.preprocessing)
     table = _read(spec, folder)
     _check_named(table, spec)
-    labels = encode(table, spec.task)
+    labels = encode(table, spec.task, spec.division)
     folds = divisions(table, labels, spec)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
     identity = _identity(table, labels, folds, test, spec, folder)

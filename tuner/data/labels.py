@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
-from tuner.data.spec import Task
+from tuner.data.spec import DIVISIONS, Task
 from tuner.data.tables import NUMERIC, Table
 from tuner.errors import DataError
 
@@ -34,11 +34,12 @@ class Labels:
     format: Format | None = None
 
 
-def encode(table: Table, task: str) -> Labels:
+def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
     """The labels of a table as indices or numbers.
 
     "auto" takes text and booleans for classes, and whole numbers where there are at most 20
-    distinct ones, each twice on average; all else for a quantity. Text may be numbers, too.
+    distinct ones, each twice on average; all else for a quantity. Text may be numbers, too, but
+    for the first rule of DIVISIONS, by which each text is a class.
 
     Raises:
         DataError: missing or infinite labels, a single class or value, text in a regression.
@@ -46,12 +47,24 @@ def encode(table: Table, task: str) -> Labels:
     _check_present(table)
     y = _plain(table.y, table.where)
     how = None
-    if y.dtype.kind == "U" and task != "classification":
+    if y.dtype.kind == "U" and task != "classification" and rule > 1:
         y, how = _written(y, table, task)
     _check_finite(y, table.where)
     if task == "auto":
         task = _guess(y)
-    return _classes(y, table) if task == "classification" else _numbers(y, table, how)
+    if task != "classification":
+        return _numbers(y, table, how)
+    if rule > 1:
+        _refuse_gaps(y, table.where)
+    return _classes(y, table)
+
+
+def _refuse_gaps(y: NDArray[Any], where: str) -> None:
+    """DataError for classes that can mean nothing else than that a label is missing."""
+    if y.dtype.kind == "U":
+        found, index = np.unique(y, return_inverse=True)
+        gaps = np.array([is_gap(text) for text in found.tolist()], dtype=bool)
+        _refuse_rows(gaps[index], y, "are missing", where)
 
 
 def _written(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Format | None]:
@@ -166,9 +179,6 @@ def _guess(y: NDArray[Any]) -> Task:
 
 def _classes(y: NDArray[Any], table: Table) -> Labels:
     found, index = np.unique(_whole(y), return_inverse=True)
-    if found.dtype.kind == "U":
-        gaps = np.array([is_gap(text) for text in found.tolist()], dtype=bool)
-        _refuse_rows(gaps[index], y, "are missing", table.where)
     names = _names(found, table)
     if len(names) == 1:
         raise DataError(

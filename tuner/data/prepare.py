@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tuner.data.arrays import let_go
 from tuner.data.numbers import Format, Found, are_digits, is_mark, recognize
 from tuner.data.raw import RawColumn, coded, first_odd, numbers
+from tuner.data.spec import DIVISIONS
 from tuner.errors import DataError, nearest
 
 # Preprocessing: statistics of the training rows, applied to all.
@@ -305,6 +306,8 @@ def encoder_from_json(record: Mapping[str, Any]) -> Encoder:
 IDENTIFIER = re.compile(
     r"(?i:(^|[\W_])(id|ids|uuid|guid|index|idx|key|row|rowid|rownames?|nr|no|sno|number))$|[a-z]I[Dd]$|^#$"
 )
+EARLIER = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|index|key|row|nr|no|number))$|[a-z]I[Dd]$")
+"""Names of identifiers by the first of DIVISIONS."""
 INDEX = re.compile(r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|__index_level_\d+__|level_\d+|)")
 """A column without a name, as `to_csv` saves the index of a frame."""
 _MONTH = (
@@ -372,27 +375,35 @@ class Encoded:
     encoder: Encoder = field(default_factory=Number)
 
 
-def encode_column(raw: RawColumn, rows: Index, where: str, keep: bool = False) -> Encoded:
+def encode_column(
+    raw: RawColumn, rows: Index, where: str, keep: bool = False, rule: int = DIVISIONS[-1]
+) -> Encoded:
     """Decides about a column by its training rows; DataError for one with too many categories.
 
-    With `keep` it may look like an identifier.
+    Args:
+        keep: whether it may look like an identifier.
+        rule: of DIVISIONS; by the first a column of text is one of categories.
     """
     train = raw.values[rows]
-    if raw.categories is not None:
+    if raw.categories is not None and rule > 1:
         return _of_text(raw, raw.categories, rows, where, keep)
+    if raw.categories is not None:
+        return _categorical(raw, raw.categories, train, where, keep)
     if raw.kind == "boolean":
         return _categorical(raw, np.array(["False", "True"], dtype=object), train + 0, where)
-    return _of_numbers(raw, train, keep)
+    return _of_numbers(raw, train, keep, rule)
 
 
-def _of_numbers(raw: RawColumn, train: NDArray[Any], keep: bool) -> Encoded:
+def _of_numbers(
+    raw: RawColumn, train: NDArray[Any], keep: bool, rule: int = DIVISIONS[-1]
+) -> Encoded:
     missing = np.isnan(train) if train.dtype.kind == "f" else np.zeros(len(train), dtype=bool)
     present = train[~missing]
     if not len(present):
         return _dropped(raw, "no training row has a value")
     if not missing.any() and (present == present[0]).all():
         return _dropped(raw, f"constant: {present[0]} in every training row")
-    why = "" if keep else _identifier(raw.name, present)
+    why = "" if keep else _identifier(raw.name, present, rule)
     if why:
         return _dropped(raw, why)
     return _numeric(raw, present, missing)
@@ -463,7 +474,7 @@ def _dropped(raw: RawColumn, reason: str) -> Encoded:
     return Encoded(Column(raw.name, raw.kind, "dropped", reason))
 
 
-def _identifier(name: str, present: NDArray[Any]) -> str:
+def _identifier(name: str, present: NDArray[Any], rule: int) -> str:
     """Why a column of numbers looks like an identifier, or nothing.
 
     Whole numbers that are all different are one by their name, or where they lie so close that
@@ -475,13 +486,14 @@ def _identifier(name: str, present: NDArray[Any]) -> str:
         return ""
     if (present != np.floor(present)).any():
         return ""
-    if INDEX.fullmatch(name) and present.min() >= 0:
+    if rule > 1 and INDEX.fullmatch(name) and present.min() >= 0:
         return "an identifier: the rows' numbers, which a frame's index is when it is saved"
     if count < ROWS:
-        return "an identifier: it counts the rows" if _counts(name, present) else ""
+        counting = rule > 1 and _counts(name, present)
+        return "an identifier: it counts the rows" if counting else ""
     if len(np.unique(present)) < count:
         return ""
-    if IDENTIFIER.search(name):
+    if (IDENTIFIER if rule > 1 else EARLIER).search(name):
         return "an identifier by its name: whole numbers, all different"
     width = float(present.max()) - float(present.min()) + 1
     if count**2 > 28 * width:

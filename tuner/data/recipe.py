@@ -136,13 +136,19 @@ class OfColumns:
 
 @dataclass(frozen=True)
 class OfArray:
-    """An array of numbers; its columns may have names."""
+    """An array of numbers; its columns may have names.
+
+    Attributes:
+        turns: whether rows [H, W, C] are turned to a shape [C, H, W]; by the first of DIVISIONS
+            numbers stay in their order.
+    """
 
     kind: ClassVar[str] = "array"
     categories: ClassVar[tuple[range, ...]] = ()
     shape: tuple[int, ...]
     names: tuple[str, ...]
     transform: Transform
+    turns: bool = True
 
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError for rows of another size."""
@@ -150,20 +156,22 @@ class OfArray:
         if x is None or math.prod(x.shape[1:]) != math.prod(self.shape):
             given = "columns" if x is None else f"rows of shape {list(x.shape[1:])}"
             raise DataError(f"{given}, and the network takes {list(self.shape)}", where=table.where)
-        return prepare.apply(self.transform, arranged(x, self.shape), wanted)
+        return prepare.apply(self.transform, arranged(x, self.shape, self.turns), wanted)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        known = {
             "kind": self.kind,
             "shape": list(self.shape),
             "names": list(self.names),
             "transform": self.transform.to_json(),
         }
+        return known if self.turns else {**known, "turns": False}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OfArray:
         transform = prepare.transform_from_json(record["transform"])
-        return cls(tuple(record["shape"]), tuple(record["names"]), transform)
+        shape, names = tuple(record["shape"]), tuple(record["names"])
+        return cls(shape, names, transform, record.get("turns", True))
 
 
 @dataclass(frozen=True)
@@ -218,9 +226,9 @@ def is_turned(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return given != shape and len(given) == len(shape) == 3 and (given[2], *given[:2]) == shape
 
 
-def arranged(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def arranged(x: NDArray[Any], shape: tuple[int, ...], turns: bool) -> NDArray[Any]:
     """Rows of an array in a shape of as many numbers: turned, or in the order of the numbers."""
-    if is_turned(tuple(x.shape[1:]), shape):
+    if turns and is_turned(tuple(x.shape[1:]), shape):
         return x.transpose(0, 3, 1, 2)
     return x.reshape(len(x), *shape)
 
@@ -274,7 +282,8 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
         return _of_array(table, table.x, spec, train, together)
     if spec.shape is None:
         encoded = [
-            encode_column(raw, train, table.where, raw.name in spec.keep) for raw in table.columns
+            encode_column(raw, train, table.where, raw.name in spec.keep, spec.division)
+            for raw in table.columns
         ]
     else:
         encoded = [plain_column(raw, table.where) for raw in table.columns]
@@ -286,7 +295,8 @@ def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Features:
     """The numbers of the words, in the order of the text."""
     if len({*text.values[train]}) == 1 < len(train):
         raise _constant(f"column {text.name!r} is {text.values[train[0]][:40]!r}", where)
-    found = learn_vocabulary(text.values[train], spec.vocabulary, spec.min_count, spec.max_length)
+    most, often, longest = spec.vocabulary, spec.min_count, spec.max_length
+    found = learn_vocabulary(text.values[train], most, often, longest, cut=spec.division > 1)
     why = f"words of the training rows: {len(found.words)}; at most {found.length} of a row"
     decided = [Column(name, "other", "dropped", "the text is the feature") for name in text.unused]
     columns = (Column(text.name, "text", "words", why), *decided)
@@ -296,16 +306,17 @@ def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Features:
 def _of_array(
     table: Table, given: NDArray[Any], spec: DataSpec, train: Index, together: Index
 ) -> Features:
-    x = _shaped(table, given, spec.shape)
+    turns = spec.division > 1
+    x = _shaped(table, given, spec.shape, turns)
     _check_array(x, table, together)
     _check_varies(x, train, table.where)
     transform = prepare.lookup(spec.preprocessing)(x, train)
     shape = tuple(x.shape[1:])
     note = ""
-    if is_turned(tuple(given.shape[1:]), shape):
+    if turns and is_turned(tuple(given.shape[1:]), shape):
         said = f"rows of shape {list(given.shape[1:])} have their channels last"
         note = f"{said}, and are turned to {list(shape)}"
-    return Features(table.names, (), OfArray(shape, table.names, transform), note=note)
+    return Features(table.names, (), OfArray(shape, table.names, transform, turns), note=note)
 
 
 def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Features:
@@ -348,11 +359,13 @@ def _transform(
     return statistics(write(values[train])[:, :1], np.arange(len(train)))
 
 
-def _shaped(table: Table, x: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
+def _shaped(
+    table: Table, x: NDArray[Any], shape: tuple[int, ...] | None, turns: bool
+) -> NDArray[Any]:
     given = tuple(x.shape[1:])
-    shape = shape or channels_first(given)
+    shape = shape or (channels_first(given) if turns else given)
     _check_shape(shape, given, table.where)
-    return arranged(x, shape)
+    return arranged(x, shape, turns)
 
 
 def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> None:

@@ -26,8 +26,9 @@ APART = (
 """Keys of a study file that do not go together: each says otherwise where rows belong, or what they
 are."""
 DIVISIONS = (1, 2)
-"""Rules by which rows are divided: the first shuffles them anew where rows are appended; by the
-second those that were there stay where they are."""
+"""Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
+and takes text for categories whatever it says. By the second those that were there stay where they
+are, text may be numbers or dates, and the channels of an array may come last."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
 """Keys that mean nothing without a column of text."""
 
@@ -67,8 +68,8 @@ class DataSpec:
         max_length: a text is cut after so many words and signs.
         drop: columns that are no features.
         keep: columns that are features although they look like identifiers.
-        division: by which rule rows are divided, of DIVISIONS. No key of a study file: a study that
-            is stored keeps the rule that it began with.
+        division: by which rule rows are read and divided, of DIVISIONS. No key of a study file: a
+            study that is stored keeps the rule that it began with.
     """
 
     source: str | None = None

@@ -96,7 +96,7 @@ class Vocabulary:
 
 
 def learn_vocabulary(
-    texts: Iterable[str], most: int, min_count: int, max_length: int
+    texts: Iterable[str], most: int, min_count: int, max_length: int, cut: bool = True
 ) -> Vocabulary:
     """The vocabulary of the training rows: the most frequent words first, equal ones by alphabet.
 
@@ -104,16 +104,17 @@ def learn_vocabulary(
         most: how many words are kept.
         min_count: a word that stands there less often is unknown.
         max_length: words of a row that are looked at.
+        cut: whether scripts without spaces are cut into letters.
     """
     counts: Counter[str] = Counter()
     longest = 1
     for text in texts:
-        found = tokens(text)[:max_length]
+        found = tokens(text, cut)[:max_length]
         counts.update(found)
         longest = max(longest, len(found))
     frequent = [word for word, count in counts.items() if count >= min_count]
     frequent.sort(key=lambda word: (-counts[word], word))
-    return Vocabulary(tuple(frequent[:most]), longest)
+    return Vocabulary(tuple(frequent[:most]), longest, cut=cut)
 
 
 # Pretrained word vectors in the text format of GloVe and of word2vec.
