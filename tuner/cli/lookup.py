@@ -75,7 +75,11 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
     known = stored_ids(storage)
     name = _plain(name, known)
     if name not in known:
-        hint = nearest(name, known) if known else "it holds none: tuner optimize --study NAME"
+        hint = (
+            nearest(name, known)
+            if known
+            else "the database holds no study; tuner optimize --study NAME makes one"
+        )
         what = f"no study in this database is called {name!r}"
         raise UsageError(what, where=_shown(storage), hint=hint)
     return name, known[name]

@@ -55,7 +55,7 @@ def optimize(
     log_format: ProgressFormat = "text",
     as_json: Json = False,
 ) -> None:
-    """Create or continue a study until its budget is met."""
+    """Create or continue a study until its budget is complete."""
 
     def options() -> RunOptions:
         given = run_options(storage, trials, timeout, workers, device, seed, allow, artifacts)
@@ -101,7 +101,7 @@ class _Interrupted(KeyboardInterrupt):
         url = needed_url(storage)
         where = f" --storage {quote(url)}" if url else ""
         command = f"tuner optimize --study {quote(study)}{where}"
-        super().__init__(f"interrupted; nothing is lost, the next run goes on: {command}")
+        super().__init__(f"interrupted; no result is lost; to continue: {command}")
 
 
 def retrain(
@@ -112,7 +112,7 @@ def retrain(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Train a finished trial again from the database alone, and compare its value."""
+    """Retrain a finished trial from the database alone and compare its value."""
     from dataclasses import asdict
 
     from tuner.cli.lookup import opened, stored_id
@@ -146,7 +146,7 @@ def worker(
     log_format: LogFormat = "text",
     idle_exit: IdleExit = False,
 ) -> None:
-    """Serve every open study in the database until stopped."""
+    """Train trials of every open study in the database until stopped."""
     from tuner.cli.lookup import served
     from tuner.logs import note
     from tuner.run.options import worker_devices
@@ -173,7 +173,7 @@ def submit(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Put a study into the database for the workers."""
+    """Submit a study to the database for workers to train."""
     from tuner.cli.lookup import any_study, opened
     from tuner.run.prepare import submit as submit_study
 
