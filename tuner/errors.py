@@ -83,8 +83,8 @@ def check_platform(platform: str) -> None:
     """
     if platform == "win32":
         raise UsageError(
-            "tuner runs on Linux and macOS, and this is Windows",
-            hint="it runs in WSL, the Linux that comes with Windows: wsl --install",
+            "tuner runs on Linux and macOS, not on Windows",
+            hint="run it in WSL (Windows Subsystem for Linux): wsl --install",
         )
 
 

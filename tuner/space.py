@@ -581,7 +581,7 @@ def _params_at(node: Node, place: int) -> dict[str, Any]:
         if place < size(inner):
             return {node.name: label(option), **params_at(inner, place)}
         place -= int(size(inner))
-    raise AssertionError("a place beyond the last option")
+    raise AssertionError("an index beyond the last option")
 
 
 def place_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> int:
@@ -642,7 +642,7 @@ def check_listable(nodes: Sequence[Node]) -> None:
     for node in walk(nodes):
         if isinstance(node.value, Range) and node.value.count() > GRID_LIMIT:
             raise StudyFileError(
-                f"found {node.value}, which is too many values for a grid search",
+                f"found {node.value}, which has too many values for a grid search",
                 where=node.path or node.name,
                 hint="write { low = …, high = …, step = … } or { choices = […] }",
             )

@@ -27,7 +27,7 @@ from tuner.storage.database import Database
 FRESH_SECONDS = 1.0
 _AWAY = Refusal(
     HTTPStatus.SERVICE_UNAVAILABLE,
-    "the database does not answer; this page goes on when it does",
+    "the database does not answer; reload this page later",
     (("Retry-After", "5"),),
 )
 

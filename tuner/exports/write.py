@@ -111,7 +111,7 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
     if data.rest:
         raise UsageError(
-            f"a trial of {len(data.folds)} folds has as many networks, and an export has one",
+            f"a trial of {len(data.folds)} folds has as many networks, and an export holds one",
             where=job.study.name,
             hint="--final trains one on all rows but the test rows",
         )

@@ -117,10 +117,10 @@ class Factory:
             raise StudyFileError(what, where=self.name, hint=hint)
         if list(found.shape) != wanted:
             raise StudyFileError(
-                f"the network gives outputs of shape {list(found.shape)}, "
+                f"the network returns outputs of shape {list(found.shape)}, "
                 f"but the data needs {wanted} (a batch of {len(rows)} rows)",
                 where=self.name,
-                hint=f"end with {outputs} outputs: a factory is given their number",
+                hint=f"return {outputs} outputs: the factory receives this number",
             )
 
     def _checked(self, made: object) -> nn.Module:
@@ -129,8 +129,10 @@ class Factory:
             hint = "return a torch.nn.Module"
             raise StudyFileError(f"the factory returned {found}", where=self.name, hint=hint)
         if not any(p.requires_grad for p in made.parameters()):
-            hint = "a layer is trained if it is an attribute, or in an nn.ModuleList"
-            raise StudyFileError("the network has nothing to train", where=self.name, hint=hint)
+            hint = "assign layers to attributes, or put them into an nn.ModuleList"
+            raise StudyFileError(
+                "the network has no parameters to train", where=self.name, hint=hint
+            )
         return made
 
 

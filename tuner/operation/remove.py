@@ -76,8 +76,8 @@ class _Last:
 
 
 def _busy(name: str, running: int) -> UsageError:
-    hint = f"tuner pause --study {name}, and wait for its workers; or --force"
-    return UsageError(f"workers are at {running} of its trials", where=name, hint=hint)
+    hint = f"tuner pause --study {name}, then wait for its workers; or use --force"
+    return UsageError(f"workers are training {running} of its trials", where=name, hint=hint)
 
 
 # What nobody needs any more: ``tuner gc``.

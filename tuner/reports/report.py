@@ -149,7 +149,7 @@ def format_of(path: str) -> str:
     """
     ending = Path(path).suffix.lower()
     if ending and ending not in _ENDINGS:
-        hint = f"name a file that ends in {', '.join(_ENDINGS)}, or say --format"
+        hint = f"use a file name that ends in {', '.join(_ENDINGS)}, or give --format"
         raise UsageError(f"a report cannot be written as {ending}", where=path, hint=hint)
     return _ENDINGS.get(ending, "html")
 
@@ -234,6 +234,10 @@ def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:
     name = study if isinstance(study, str) else study.name
     known = stored_studies(storage)
     if name not in known:
-        hint = nearest(name, known) if known else "it holds none: tuner.optimize(…)"
+        hint = (
+            nearest(name, known)
+            if known
+            else "the database holds no study; tuner.optimize(…) makes one"
+        )
         raise UsageError(f"the database holds no study {name!r}", hint=hint)
     return stored_study(storage, name)

@@ -72,9 +72,9 @@ class Errand:
         here = version("tuner")
         if self.version != here:
             raise UsageError(
-                f"tuner is {here} on this machine, and {self.version} where the run was started",
+                f"this machine has tuner {here}, and the run was started by {self.version}",
                 where=socket.gethostname(),
-                hint="the same version of tuner has to be installed on all machines",
+                hint="install the same version of tuner on all machines",
             )
 
 

@@ -56,9 +56,9 @@ def devices(wanted: str) -> list[str]:
     if wanted == "cuda" and gpus:
         return gpus
     raise UsageError(
-        f"no device {wanted!r} here",
+        f"this machine has no device {wanted!r}",
         where="--device",
-        hint=f"there is: {', '.join(['cpu', *gpus])}",
+        hint=f"available: {', '.join(['cpu', *gpus])}",
     )
 
 
@@ -84,6 +84,8 @@ def worker_devices(options: RunOptions) -> list[str]:
         count = 0
     if count < 1:
         raise UsageError(
-            f"{options.workers!r} workers cannot be", where="--workers", hint="a number, or auto"
+            f"{options.workers!r} is not a number of workers",
+            where="--workers",
+            hint="give a number of at least 1, or auto",
         )
     return [found[i % len(found)] for i in range(count)]

@@ -93,7 +93,7 @@ def _check_direction(trial: optuna.Trial, job: Job) -> None:
     study, wanted = getattr(trial, "study", None), job.metric.direction
     if study is not None and study.direction.name.lower() != wanted:
         raise UsageError(
-            f"{job.metric.name} is to {wanted}, and the Optuna study does not",
+            f"the direction of {job.metric.name} is {wanted}, and the Optuna study has another",
             where=study.study_name,
             hint=f'optuna.create_study(direction="{wanted}")',
         )

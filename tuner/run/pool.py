@@ -67,7 +67,7 @@ class Toll:
         if self._deaths > self._most:
             raise TrainingError(
                 f"workers died {self._deaths} times and no trial ended, the last with {how}",
-                hint="is there enough memory? try fewer --workers",
+                hint="check the memory, or use fewer --workers",
             )
 
     def forgive(self) -> None:
@@ -332,11 +332,11 @@ def here(options: RunOptions, address: str, say: Say) -> Iterator[Here]:
         UsageError: devices or numbers that cannot be, or something that is said to an engine.
     """
     if address:
-        raise UsageError("has no address", where="--on here", hint="ray:ADDRESS has one")
+        raise UsageError("has no address", where="--on here", hint="only ray:ADDRESS takes one")
     if options.gpus_per_worker:
         raise UsageError(
-            "is for an engine that places workers",
+            "needs --on ray",
             where="--gpus-per-worker",
-            hint="--on ray; here a worker takes the GPU that --device names",
+            hint="on this machine a worker uses the GPU that --device names",
         )
     yield Here(tuple(worker_devices(options)), options.artifacts)

@@ -55,7 +55,7 @@ def spool_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = f"{SPOOL_VARIABLE} names another folder, for results that have to wait"
+        hint = f"set {SPOOL_VARIABLE} to another folder, for results that wait for the database"
         raise UsageError(
             f"cannot be made: {error.strerror}", where=str(folder), hint=hint
         ) from None
@@ -173,7 +173,7 @@ def work(
 
 def tell_over(url: str, over: Begun) -> None:
     """Tells the end of a trial that did not end by itself; errors as ``tell_overdue``."""
-    note(f"{over.study}: trial {over.number} did not end when its time was over; its worker did")
+    note(f"{over.study}: trial {over.number} did not stop at its time limit; its worker was ended")
     storage = open_storage(url)
     try:
         tell_overdue(storage, over)

@@ -81,7 +81,7 @@ def _spared(study: str) -> Iterator[None]:
     except (MissingError, OutageError):
         return
     except Exception as error:
-        what = f"the note of {study} could not be brought up to date"
+        what = f"could not update the note of {study}"
         tell("error", f"{what}: {type(error).__name__}: {error}", study=study)
 
 

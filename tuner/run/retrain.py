@@ -105,7 +105,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     study, study_id = stored_study(storage, study_name)
     trials = storage.get_all_trials(study_id, deepcopy=False)
     if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else "it has none yet"
+        hint = f"0 to {len(trials) - 1}" if trials else "it has no trials yet"
         raise UsageError(f"the study has no trial {number}", where=study_name, hint=hint)
     trial = trials[number]
     if trial.state in RESULT and (reason := Own(study).reason(trial)):

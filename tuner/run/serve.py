@@ -156,9 +156,9 @@ class Service:
         short = [name for name, each in found.items() if each is not None and not each.met]
         if short:
             raise TrainingError(
-                "needs more trials, which could not be trained here",
+                "is unfinished: this worker cannot train its trials",
                 where=", ".join(short),
-                hint="the lines above that begin with `cannot serve` say why",
+                hint="see the lines above that begin with `cannot serve`",
             )
 
     def _progress(self, name: str) -> Progress | None:
@@ -222,8 +222,8 @@ def check_asked(asked: signal.Signals | None, idle_exit: bool) -> None:
         raise KeyboardInterrupt
     if asked == signal.SIGTERM and idle_exit:
         raise TerminatedError(
-            "asked to leave before everything was trained",
-            hint="nothing is lost, the next worker goes on",
+            "stopped by SIGTERM; the study is unfinished",
+            hint="no result is lost; the next worker continues",
         )
 
 

@@ -51,7 +51,7 @@ def check(study: Record) -> RenderableType:
     """
     if "objective" in study:
         return _objective(study)
-    table = plain_table("parameter", "value or range", "baseline", "what it is")
+    table = plain_table("parameter", "value or range", "baseline", "description")
     for leaf in study["leaves"]:
         baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
         row = (leaf["name"], leaf["may_be"], baseline, _about(leaf))
@@ -146,7 +146,7 @@ def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
 
 def _named(title: str, entries: Sequence[Record]) -> Table:
     """The parameters of each name, one a line, with its default and a range to search."""
-    table = plain_table(title, "parameter", "default", "suggested range", "what it is", "source")
+    table = plain_table(title, "parameter", "default", "suggested range", "description", "source")
     for entry in entries:
         rows = [
             (leaf["name"], format_value(leaf["default"]), leaf["suggested"], leaf["doc"])

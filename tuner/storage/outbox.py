@@ -194,9 +194,9 @@ class Spool:
             partial.replace(path)
         except OSError as error:
             raise StorageError(
-                f"a result that waits to be told cannot be kept ({error.strerror})",
+                f"cannot store a pending result ({error.strerror})",
                 where=str(self._folder),
-                hint="make room, or name another folder: TUNER_SPOOL",
+                hint="free some space, or set TUNER_SPOOL to another folder",
             ) from error
 
     def remove(self, lease: Lease) -> None:
@@ -212,7 +212,7 @@ class Spool:
             except (ValueError, KeyError, TypeError):
                 aside = path.with_suffix(".damaged")
                 path.replace(aside)
-                note(f"a result that waited to be told is damaged, and was set aside: {aside}")
+                note(f"a pending result is damaged; it was moved to {aside}")
 
     def _path(self, lease: Lease) -> Path:
         return self._folder / f"{lease.trial_id}-{lease.token}.json"
@@ -385,8 +385,8 @@ class Outbox:
             return self._waiting.ended()
 
     def _untold(self, error: StorageError) -> StorageError:
-        what = f"{self._ended()} trials could not be told: {error.what}"
-        kept = "" if self._spool is None else f"; they wait in {self._spool} for the next run"
+        what = f"{self._ended()} results were not written: {error.what}"
+        kept = "" if self._spool is None else f"; the next run writes them from {self._spool}"
         return StorageError(what, where=error.where, hint=error.hint + kept)
 
     def _failed(self, updates: Sequence[Update], error: BaseException) -> None:

@@ -61,7 +61,7 @@ def _said(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
 def _check_place(owner: str, key: str, others: Mapping[str, str]) -> None:
     if key in others:
         raise StudyFileError(
-            f"is a leaf of {others[key]}, and cannot stand here",
+            f"is a parameter of {others[key]}, and cannot stand here",
             where=f"model.{key}",
             hint=f'for a parameter of the factory: family = {{ name = "{owner}", {key} = … }}',
         )
@@ -70,7 +70,10 @@ def _check_place(owner: str, key: str, others: Mapping[str, str]) -> None:
 def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
     """A leaf of the kind of the values that a file gives it."""
     if key in GIVEN:
-        raise StudyFileError("is what tuner tells the factory, and no leaf", where=path)
+        raise StudyFileError(
+            "is an argument that tuner passes to the factory, not a parameter of the study",
+            where=path,
+        )
     values = [raw]
     if isinstance(raw, Mapping):
         ends = [raw[each] for each in ("low", "high") if each in raw]
@@ -131,7 +134,7 @@ def _settled(node: Node, made: Factory) -> Node:
     """A leaf with the default of its parameter."""
     name, where = node.leaf.name, node.path
     if name not in made.parameters and not made.open:
-        hint = nearest(name, made.parameters) if made.parameters else "it has none"
+        hint = nearest(name, made.parameters) if made.parameters else "it takes no parameters"
         raise StudyFileError(f"{made.name} has no such parameter", where=where, hint=hint)
     kind, value = made.kind(name), node.value
     exact = kind is None or node.leaf.kind is kind

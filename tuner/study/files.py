@@ -126,8 +126,8 @@ def study(
     ['dropout', 'optimizer', 'sgd.momentum']
     """
     if not isinstance(name, str) or not name:
-        what = f"found {shown(name)}, which is no name for a study"
-        raise StudyFileError(what, where="name", hint="allowed: a string that is not empty")
+        what = f"found {shown(name)}, which is not a name for a study"
+        raise StudyFileError(what, where="name", hint="allowed: a non-empty string")
     document = {
         "description": description or None,
         "metric": metric,

@@ -188,7 +188,7 @@ class _Columns:
 
     def _drop_group(self, name: str) -> None:
         self.dropped[name] = "an identifier by its name, and its values repeat"
-        self.hints.append(("group", name, "if rows of one belong together"))
+        self.hints.append(("group", name, "if its rows belong together"))
 
     def text_to_learn_from(self, count: int) -> str | None:
         """The column of text, where there is little else among so many columns."""
@@ -197,7 +197,9 @@ class _Columns:
             return self.texts[0]
         for name in self.texts:
             self.dropped[name] = "text beside columns of other kinds"
-            self.hints.append(("text", name, "to learn from this text alone; see study sentiment"))
+            self.hints.append(
+                ("text", name, "to use this text as the only feature; see the study sentiment")
+            )
         return None
 
 
@@ -351,7 +353,7 @@ def draft(found: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
 def written(name: str, found: Survey, lines: Sequence[Line]) -> str:
     """The study file's text."""
     rows = f"{found.rows:,} rows"
-    text = [f"# Written by tuner init from {rows}. Change what you know better; then:"]
+    text = [f"# Written by tuner init from {rows}. Edit it where you know better, then run:"]
     text += [f"# tuner check --study {name}; tuner optimize --study {name}"]
     section = ""
     for line in lines:
@@ -383,7 +385,7 @@ def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
     if found.data.target.task == "regression":
         return (Line("", "metric", '"rmse"', "in the target's unit"),)
     if rare:
-        why = f"each class counts alike: {rare}, which accuracy would forget"
+        why = f"each class counts alike: {rare}, which accuracy would neglect"
         return (Line("", "metric", '"balanced_accuracy"', why),)
     return (Line("", "metric", '"accuracy"', "classes are of similar size"),)
 
@@ -392,7 +394,7 @@ def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     spec, say = found.spec, json.dumps
     lines = [Line("data", "path", quoted(named(spec.path or "")))]
     if spec.test_path is not None:
-        why = "kept for the final number"
+        why = "for the final measurement only"
         lines.append(Line("data", "test_path", quoted(named(spec.test_path)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
@@ -400,13 +402,15 @@ def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     if spec.target is not None:
         lines.append(Line("data", "target", quoted(spec.target)))
     if spec.text is not None:
-        lines.append(Line("data", "text", quoted(spec.text), "the only feature: its words"))
-    lines.append(Line("data", "validation", say(spec.validation), "the search sees these rows"))
+        lines.append(Line("data", "text", quoted(spec.text), "the only feature"))
+    lines.append(
+        Line("data", "validation", say(spec.validation), "for validation during the search")
+    )
     if len(found.data.train) <= SIZES[0][0]:
         why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
         lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
     if found.data.test is not None:
-        lines.append(Line("data", "test", say(spec.test), "kept for the final number"))
+        lines.append(Line("data", "test", say(spec.test), "for the final measurement only"))
     if found.dropped:
         why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
         value = f"[{', '.join(map(quoted, found.dropped))}]"

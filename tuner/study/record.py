@@ -64,7 +64,7 @@ def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
         raise StudyFileError(
             f"needs images of shape [C, H, W], but a row has shape {list(data.shape)}",
             where=where,
-            hint="leave it out" if words else "say the shape: [data] shape = [1, 8, 8]",
+            hint="leave it out" if words else "set the shape: [data] shape = [1, 8, 8]",
         )
     if classes and data.target.task != "classification":
         raise StudyFileError("needs classes, but the data is for regression", where=where)
@@ -76,7 +76,7 @@ def needs_categories(where: str, data: DataSet) -> None:
         raise StudyFileError(
             "needs a column of more than two categories, and the data has none",
             where=where,
-            hint="leave it out; tuner check says what was decided about each column",
+            hint="leave it out; `tuner check` shows how each column is used",
         )
 
 

@@ -149,6 +149,6 @@ def _check(stored: dict[str, Any], wanted: dict[str, Any], kind: str) -> None:
     ]
     if differing:
         raise TrainingError(
-            "the checkpoint is of something else: " + "; ".join(differing),
-            hint="a trial goes on only with its own configuration, seed and data",
+            "the checkpoint belongs to another training: " + "; ".join(differing),
+            hint="a trial continues only with its own configuration, seed and data",
         )

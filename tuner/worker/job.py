@@ -42,8 +42,7 @@ def check_rows(study: Study, data: DataSet, known: Mapping[str, Any] | None) -> 
         raise DataError(
             f"the data differs from what the study began with: {differs}",
             where=f"{study.name}: {data.identity.where}",
-            hint="restore it; or search it as it is now as another study: give the study file "
-            "another name",
+            hint="restore the data, or start a new study: give the study file another name",
         )
 
 

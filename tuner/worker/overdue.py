@@ -134,7 +134,7 @@ def tell_overdue(storage: Storage, over: Begun) -> None:
         error = update.user_attrs["error"]
         check_failures(storage, lambda call: call(), over.study_id, over.study, error)
     except OutageError as error:
-        note(f"{over.study}: nobody could tell that trial {over.number} is over: {error}")
+        note(f"{over.study}: could not record that trial {over.number} timed out: {error}")
     except KeyError:  # the study was deleted
         return
 
