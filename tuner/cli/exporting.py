@@ -1,4 +1,4 @@
-"""``export`` and ``predict``: a trained configuration as files, and what it says of new rows."""
+"""The commands ``export`` and ``predict``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the database is, and the studies in it."""
+"""Finds the database of a command, and studies in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 
-# Where the database is, if a command is not told: in the environment, or in a file.
+# Finding the database where no option names it: in the environment, or in a file.
 
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"

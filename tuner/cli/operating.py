@@ -1,4 +1,4 @@
-"""``best``, ``status``, ``pause``, ``resume``, ``stop``, ``logs``, ``copy``, ``delete``, ``gc``."""
+"""The commands that read and operate a database, from ``best`` and ``status`` to ``gc``."""
 
 from __future__ import annotations
 

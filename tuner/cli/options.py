@@ -1,4 +1,4 @@
-"""The options that commands share; where a command's words go."""
+"""The options that commands share, and how commands print results and progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
-# Where a command's words go: results to stdout, progress and errors to stderr.
+# Output: results go to stdout, progress and errors to stderr.
 
 
 WIDE = 250

@@ -1,4 +1,4 @@
-"""``confirm``, ``ablate``, ``report``, ``compare``: what a study found out."""
+"""The commands that evaluate studies: ``confirm``, ``ablate``, ``report``, ``compare``."""
 
 from __future__ import annotations
 

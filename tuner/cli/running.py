@@ -1,4 +1,4 @@
-"""``optimize``, ``retrain``, ``worker``, ``submit``: what trains."""
+"""The commands that train: ``optimize``, ``retrain``, ``worker``, ``submit``."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def optimize(
 
 
 def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:
-    """Runs a study under the eyes of whoever sits there."""
+    """Runs a study and shows its progress."""
     from tuner.show.terminal import watching
 
     eyes = console(stderr=True)
@@ -95,7 +95,7 @@ def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Sna
 
 
 class _Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what to say about it."""
+    """Turns Ctrl-C into an error that names the command to continue with."""
 
     def __init__(self, study: str, storage: str) -> None:
         url = needed_url(storage)

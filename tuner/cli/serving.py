@@ -1,4 +1,4 @@
-"""``dashboard``: optuna-dashboard on the database, for one person or for a team."""
+"""The command ``dashboard``."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def dashboard(
 
 
 def on_desktop(environment: Mapping[str, str], platform: str, terminal: bool) -> bool:
-    """Whether somebody sits before a screen on which a browser would appear."""
+    """Whether a browser can open on a screen."""
     remote = {"SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "CI"} & set(environment)
     if remote or not terminal:
         return False

@@ -1,4 +1,4 @@
-"""``init``, ``check``, ``studies``, ``techniques``: study files and what they may hold."""
+"""The commands about study files: ``init``, ``check``, ``studies``, ``techniques``."""
 
 from __future__ import annotations
 
