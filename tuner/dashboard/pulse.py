@@ -1,4 +1,4 @@
-"""Whether the database answers: asked seldom, told to many, and counted when it does not."""
+"""Checks at intervals whether the database answers, and counts the seconds when it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard around optuna-dashboard: names, password, headers, and what it may not do."""
+"""Guards optuna-dashboard: host names, origins, password, read-only mode and headers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def refuse(environ: Environ, start: Callable[..., Any], refusal: Refusal) -> lis
     return answer(environ, start, refusal.status, f"{refusal.reason}\n", headers)
 
 
-# What a proxy in front says about a client; nobody else's word is taken.
+# Headers of trusted proxies about the client; those of others are ignored.
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -130,7 +130,7 @@ def believing(trusted: Network | None, application: Application) -> Application:
     return asked
 
 
-# Under which names the dashboard answers, and from which pages it takes writes.
+# Allowed host names, and the origins from which writes are accepted.
 
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.ASCII | re.IGNORECASE)

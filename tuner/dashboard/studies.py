@@ -1,4 +1,4 @@
-"""Studies as optuna-dashboard can show them, and what it would do to them and is kept from."""
+"""Adapts studies to optuna-dashboard, and refuses requests that would damage them."""
 
 from __future__ import annotations
 
