@@ -1,4 +1,4 @@
-"""What goes with an export for people: a model card."""
+"""Writes the model card of an export."""
 
 from __future__ import annotations
 

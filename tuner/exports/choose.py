@@ -1,4 +1,4 @@
-"""Which trial of a study is exported, and its study file with every parameter fixed."""
+"""Chooses the trial to export, and writes its study file with every parameter fixed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number:
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
 
 
-# The study file of an export: every leaf fixed.
+# The study file of an export: every parameter fixed.
 
 
 def study_file(made: Trained) -> str:

@@ -1,4 +1,4 @@
-"""The folder of an export: written at once or not at all."""
+"""Writes the folder of an export, whole or not at all."""
 
 from __future__ import annotations
 

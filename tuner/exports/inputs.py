@@ -1,4 +1,4 @@
-"""Raw rows for a prediction: from files, frames and arrays to what a recipe takes."""
+"""Reads raw rows for a prediction from files, frames and arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tuner predict``: raw rows in, classes with probabilities or values out."""
+"""Predicts raw rows with an export, and writes predictions as CSV."""
 
 from __future__ import annotations
 

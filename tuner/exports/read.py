@@ -1,4 +1,4 @@
-"""The folder of an export, read again."""
+"""Reads the folder of an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tuner export``: trains a configuration again and writes what it became."""
+"""Retrains a configuration and writes its export."""
 
 from __future__ import annotations
 
