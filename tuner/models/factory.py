@@ -1,4 +1,4 @@
-"""Somebody's own family of networks: `family = "package.module:factory"`.
+"""Families of networks that users write: `family = "package.module:factory"`.
 
 The factory is called as ``factory(shape, outputs, **leaves)`` and returns any module that maps
 ``[B, *shape]`` to ``[B, outputs]``. Where it has a parameter ``inside``, it is given what
