@@ -1,4 +1,4 @@
-"""Studies from one database to another: ``tuner copy``."""
+"""Copies studies from one database to another."""
 
 from __future__ import annotations
 

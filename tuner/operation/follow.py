@@ -1,4 +1,4 @@
-"""Events as they come: ``tuner logs --follow``."""
+"""Follows the events of a database as they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies and leftovers that go: ``tuner delete`` and ``tuner gc``."""
+"""Deletes studies, and collects what no study needs any more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuner.storage.artifacts import orphans, remove
 from tuner.storage.attached import artifact_ids
 from tuner.storage.outbox import Spool
 
-# Studies that go: ``tuner delete``.
+# Deleting studies: ``tuner delete``.
 
 
 class Doomed(NamedTuple):
@@ -80,7 +80,7 @@ def _busy(name: str, running: int) -> UsageError:
     return UsageError(f"workers are training {running} of its trials", where=name, hint=hint)
 
 
-# What nobody needs any more: ``tuner gc``.
+# Collecting garbage: ``tuner gc``.
 
 
 DEAD_SECONDS = 600.0
@@ -113,7 +113,7 @@ def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> G
 
     Args:
         spool: where this machine's workers keep results that have to wait.
-        older: seconds; what is younger stays, except checkpoints and leases. Workers stay for
+        older: seconds; anything newer stays, except checkpoints and leases. Workers stay for
             DEAD_SECONDS at least, and artifacts for ORPHAN_SECONDS.
         dry: count only.
     """
