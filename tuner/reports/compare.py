@@ -1,4 +1,4 @@
-"""Studies side by side."""
+"""Compares studies side by side."""
 
 from __future__ import annotations
 

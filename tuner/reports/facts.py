@@ -1,4 +1,4 @@
-"""Everything that a report is made of, read from the database once."""
+"""Reads everything a report needs from the database, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as a page, as Markdown and as JSON; its file is whole or not there at all."""
+"""Renders a report as HTML, Markdown or JSON, and writes its file whole or not at all."""
 
 from __future__ import annotations
 

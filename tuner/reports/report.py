@@ -1,4 +1,4 @@
-"""A report as an object, and what Python calls for one."""
+"""The report as an object, and the Python functions that make one."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def report_of(facts: Facts) -> Report:
     return Report(study, facts.metric, facts.direction, verdict(facts), sections(facts), facts)
 
 
-# What Python calls: a study by its name or as an object, in the database of the options.
+# The Python API: a study by its name or as an object, in the database of the options.
 
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"

@@ -1,4 +1,4 @@
-"""The answer in words, before any picture."""
+"""States the result of a study in words."""
 
 from __future__ import annotations
 
