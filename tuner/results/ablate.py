@@ -1,4 +1,4 @@
-"""Which technique contributed how much: each changed alone, over seeds (Fawcett and Hoos 2016)."""
+"""Measures the effect of each technique, changed alone, over seeds (Fawcett and Hoos 2016)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the best configurations really are: trained again over seeds, measured on test rows."""
+"""Retrains the best configurations over seeds and measures them on the test rows."""
 
 from __future__ import annotations
 

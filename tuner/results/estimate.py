@@ -1,4 +1,4 @@
-"""Means with intervals, over seeds and over rows."""
+"""Estimates means with confidence intervals, over seeds and over rows."""
 
 from __future__ import annotations
 
