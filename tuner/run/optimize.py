@@ -1,4 +1,4 @@
-"""The main job: create or continue a study, with workers on this machine, until it is done."""
+"""Creates or continues a study and runs workers until its budget is complete."""
 
 from __future__ import annotations
 

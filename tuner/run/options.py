@@ -1,4 +1,4 @@
-"""How a study is run on this machine, and which devices there are."""
+"""The options of a run, and the devices of this machine."""
 
 from __future__ import annotations
 

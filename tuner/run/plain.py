@@ -1,4 +1,4 @@
-"""A study as a plain Optuna objective, for anybody's script."""
+"""Makes a plain Optuna objective of a study, for use in any script."""
 
 from __future__ import annotations
 

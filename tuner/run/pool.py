@@ -1,4 +1,4 @@
-"""Worker processes on this machine: started, replaced when they die, asked to leave."""
+"""Starts worker processes on this machine, replaces dead ones and stops them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tuner.run.process import deadline_of, run_worker, signals_held_back, tell_o
 from tuner.worker.job import AnyJob
 from tuner.worker.overdue import Begun, Term
 
-# What the workers of a run said, and how many of them died.
+# Messages and deaths of the workers of a run.
 
 
 DEATHS = 5
@@ -80,7 +80,7 @@ class Toll:
             raise self.error
 
 
-# What a place for workers is, and the workers that were started there.
+# The interface of a place for workers, and the workers started there.
 
 
 Say = Callable[[str], None]
@@ -136,7 +136,7 @@ class Place(Protocol):
         """Starts workers; what they are asked for, and no more than have something to do."""
 
 
-# Worker processes on this machine: started, replaced when they die, asked to leave.
+# The pool: starts workers, replaces dead ones and stops them.
 
 
 LEAVE_SECONDS = 10.0

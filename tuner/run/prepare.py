@@ -1,4 +1,4 @@
-"""From a study's name to a job: its file or its row in the database, and its data."""
+"""Prepares a job: finds a study by its name, checks it against the database, loads its data."""
 
 from __future__ import annotations
 

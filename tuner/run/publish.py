@@ -1,4 +1,4 @@
-"""What people see of a study without doing anything: its note, brought up to date at milestones."""
+"""Updates a study's note in the database while the study runs."""
 
 from __future__ import annotations
 

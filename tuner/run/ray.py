@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: Ray finds the places, and a worker there is what it is anywhere."""
+"""Runs workers on a Ray cluster, which places them on its nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tuner.run.pool import LEAVE_SECONDS, Order, Say, Toll
 from tuner.storage import redact
 from tuner.storage.database import parse_url
 
-# How many workers have room on the nodes of a cluster.
+# The number of workers for which the nodes of a cluster have resources.
 
 
 CPUS = 1.0
@@ -82,7 +82,7 @@ def places(node: Mapping[str, float], gpus: float) -> int:
     return math.floor(room + 1e-9)
 
 
-# A word when an engine runs no worker, for whatever reason of its own.
+# A warning when the engine runs no worker.
 
 
 SILENT_SECONDS, LOOK_SECONDS = 60.0, 5.0
@@ -225,7 +225,7 @@ class RayCrew:
         return f"exit code {ended.code} on {ended.host}" if ended.code else ""
 
 
-# Workers on a Ray cluster: Ray finds the places, and a worker there is what it is anywhere.
+# The Ray cluster as a place for workers.
 
 
 ANSWER_SECONDS = 20

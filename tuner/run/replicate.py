@@ -1,4 +1,4 @@
-"""``confirm`` and ``ablate``: known configurations trained again by workers, shared as ever."""
+"""Runs ``confirm`` and ``ablate``: workers retrain known configurations."""
 
 from __future__ import annotations
 

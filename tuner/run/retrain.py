@@ -1,4 +1,4 @@
-"""One trial again, from the database alone."""
+"""Retrains one trial from the database alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuner.worker.job import Job, build_trainer
 from tuner.worker.objective import one_number
 from tuner.worker.run import amount
 
-# A finished trial of somebody's own objective, called once more with the same parameters.
+# Retraining a trial of a user's objective: calls it again with the same parameters.
 
 
 class Alone:
@@ -67,7 +67,7 @@ def call_again(study: ObjectiveStudy, trial: FrozenTrial) -> tuple[float, dict[i
     return value, again.reports
 
 
-# One trial again, from the database alone.
+# Retraining a trial, from the database alone.
 
 
 @dataclass(frozen=True)
