@@ -1,4 +1,4 @@
-"""The pruners by name, with their options as leaves of ``search.pruner``."""
+"""The catalogue of pruners, with the options of ``search.pruner``."""
 
 from __future__ import annotations
 

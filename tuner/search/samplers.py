@@ -1,4 +1,4 @@
-"""The samplers by name: their options and how each is made."""
+"""The catalogue of samplers, with the options of ``search.sampler``."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def build_grid(request: Request) -> BaseSampler:
     return Point(request.point)
 
 
-# The samplers by name, with their options as leaves of ``search.sampler``.
+# The samplers by name, with the options of ``search.sampler``.
 #
 # A sampler is built afresh for each trial. Its randomness comes from the study's seed and the
 # trial's number, so two workers with one seed never repeat one another's trials, and the same
