@@ -1,4 +1,4 @@
-"""What `confirm` and `ablate` found, in words and tables."""
+"""Formats the results of `confirm` and `ablate` as words and tables."""
 
 from __future__ import annotations
 

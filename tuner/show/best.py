@@ -1,4 +1,4 @@
-"""The best configuration and its numbers: as JSON, as a table, and as a snippet of a study file."""
+"""Formats the best configuration as JSON, as a table and as a snippet of a study file."""
 
 from __future__ import annotations
 

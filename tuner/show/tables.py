@@ -1,4 +1,4 @@
-"""Tables of a study, and of what there is to put into one."""
+"""Formats studies, the catalogue, status and events as tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tuner.storage import Storage
 
 
-# Tables of a study and of what there is to put into one.
+# Tables of a study, and of the catalogue.
 
 
 Record = Mapping[str, Any]
@@ -161,7 +161,7 @@ def _named(title: str, entries: Sequence[Record]) -> Table:
     return table
 
 
-# What ``tuner init`` found and decided.
+# The decisions of ``tuner init``.
 
 
 FEW = 20
@@ -207,7 +207,7 @@ def _gaps(found: Record) -> str:
     return ", ".join(named[:FEW]) + more
 
 
-# The studies there are: files, and what a database holds.
+# The list of studies, from files and a database.
 
 
 SPEC = "tuner:spec"
@@ -255,7 +255,7 @@ def studies_table(records: Sequence[Record]) -> RenderableType:
     return table
 
 
-# How far the studies of a database are, and who works on them.
+# Progress and workers of the studies of a database.
 
 
 LISTED_SECONDS = 3600.0
@@ -334,7 +334,7 @@ def _workers(workers: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
-# Events of the database, a line each.
+# Events of the database, one line each.
 
 
 def event_record(event: Event) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A running study on a terminal or in a log, and what is said at its end."""
+"""Shows the progress of a running study, and its summary at the end."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _plain(console: Console) -> Watch:
     return watch
 
 
-# What is said when a run of a study ends.
+# The summary at the end of a run.
 
 
 def summary(snapshot: Snapshot) -> RenderableType:
