@@ -1,4 +1,4 @@
-"""One engine: its URL, read and write transactions, and errors that say what to do."""
+"""Connects to a database: URLs, read and write transactions, and errors with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new trial and a fenced write, on SQLite and on PostgreSQL."""
+"""Inserts trials and makes fenced writes, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What passes between a worker and the storage: a lease, an update, a study's progress."""
+"""Records that a worker and the storage exchange: leases, updates, progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's results: written in batches by a thread, on disk while the database is away."""
+"""Writes a worker's results in batches; they wait on disk while the database is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage of a study: claims and leases of workers, and opening it by its URL."""
+"""The storage that workers use: claims, leases, and opening a storage by its URL."""
 
 from __future__ import annotations
 

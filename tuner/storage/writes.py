@@ -1,4 +1,4 @@
-"""Idempotent writes of trials, fenced by the lease of their holder, on SQLite and PostgreSQL."""
+"""Idempotent writes of trials, fenced by leases, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
