@@ -1,4 +1,4 @@
-"""Families of somebody's own in a study: leaves as the file says them, then as the factory does.
+"""Parameters of a user's family of networks: as the study file has them, then as the factory has.
 
 Reading a file imports nothing, so that a study can be looked at anywhere; ``resolved`` imports.
 """

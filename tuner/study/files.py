@@ -1,4 +1,4 @@
-"""Finding and reading study files; building a study in Python."""
+"""Finds and reads study files, and builds studies in Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study file for somebody's own data: what is in the data, and what to begin with."""
+"""Writes a first study file for a user's data, with a reason for each line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# What is in somebody's own data, before there is a study of it.
+# Inspecting the data before there is a study.
 
 
 SAMPLE = 1000
@@ -217,7 +217,7 @@ def _repeats(name: str, series: pd.Series[Any]) -> bool:
     return bool(ROWS < series.nunique() < series.notna().sum())
 
 
-# Leaves to begin with, by what the data is.
+# The parameters to begin with, by the kind of data.
 
 
 MANY = 6
@@ -313,7 +313,7 @@ def training(found: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
     return [Line("training", *each) for each in lines]
 
 
-# A study file for somebody's own data: what a practitioner would begin with, and why.
+# The study file: what a practitioner would begin with, and why.
 
 
 HEAVY = 8.0

@@ -1,4 +1,4 @@
-"""A study of somebody's own objective, which says what is searched while it runs."""
+"""A study of a user's objective, which suggests its parameters while it runs."""
 
 from __future__ import annotations
 

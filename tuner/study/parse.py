@@ -1,4 +1,4 @@
-"""From what a study file says to a Study; every mistake is named with its dotted path."""
+"""Parses a study file into a Study; each error names the dotted path of the mistake."""
 
 from __future__ import annotations
 

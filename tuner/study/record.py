@@ -1,4 +1,4 @@
-"""A study as a frozen object, and whether two of them describe the same search."""
+"""The frozen Study, and whether two studies describe the same search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON schema of a study file, made from the catalogue: editors complete and check with it."""
+"""Makes the JSON schema of a study file from the catalogue, for editors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def own_leaf() -> Schema:
     }
 
 
-# The part of the JSON schema that is about ``[data]``.
+# The JSON schema of ``[data]``.
 
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}

@@ -1,4 +1,4 @@
-"""``[data]`` and ``[search]``: what is not part of a trial's configuration."""
+"""Reads ``[data]`` and ``[search]``, which are not part of a trial's configuration."""
 
 from __future__ import annotations
 

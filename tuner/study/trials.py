@@ -1,4 +1,4 @@
-"""Which trials in the database are a study's own, where other programs told it some too.
+"""Tells a study's own trials from those that other programs added to it.
 
 An Optuna script may join any study, and what it tells is taken as it is. A trial stands for a
 configuration of the study, or there is a reason why it does not; whoever reads trials asks here.

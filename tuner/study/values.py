@@ -1,4 +1,4 @@
-"""Reading the values of a study file: a value, a range, a switch, a choice, or a named option."""
+"""Reads the values of a study file: values, ranges, switches, choices and named options."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-# Reading one leaf of a study file: a value, a range, a switch, a choice, or a named option.
+# Reading one parameter of a study file: a value, a range, a switch, a choice, or a named option.
 
 
 RANGE_KEYS = tuple(f.name for f in fields(Range))
