@@ -1,4 +1,4 @@
-"""A trainer between two epochs as bytes, and back: a trial goes on as if nothing had happened.
+"""Saves a trainer between two epochs as bytes and restores it; the trial then continues exactly.
 
 The format is safetensors, which holds numbers and no code. An epoch's noise is a function of the
 seed and the epoch, so no state of a random generator is in it.
