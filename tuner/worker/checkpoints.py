@@ -1,4 +1,4 @@
-"""Checkpoints of the trials that a worker trains: in the database, or, if large, in files."""
+"""Stores checkpoints of running trials: in the database or, if large, in files."""
 
 from __future__ import annotations
 

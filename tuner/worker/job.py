@@ -1,4 +1,4 @@
-"""A study that is being worked on: its data, its row, its seeds, and the trainers of its trials."""
+"""The job of a worker on a study: its data, its row, its seeds and its trainers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tuner.training.folds import Folds, training
 from tuner.training.outcome import left_out, outcome
 from tuner.training.trainer import Trainer
 
-# A study that is being worked on: its data, its row in the database, its seeds.
+# The job: a study with its data, its row in the database and its seeds.
 
 
 DIVISION = "division"
@@ -135,7 +135,7 @@ def seed(study: Study, number: int) -> int:
     return derive(study.search.seed, number) % 2**32
 
 
-# The trainer of a trial: an ordinary one, or a known configuration once more.
+# The trainer of a trial: of a sampled configuration, or of a known one.
 
 
 REPLICA = "replica"

@@ -1,4 +1,4 @@
-"""One trial of somebody's own objective, and the study as that objective sees it."""
+"""Runs one trial of a user's objective, with a fenced view of the study."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.run import ATTEMPTS, Desk, amount, ending, explain, traced
 from tuner.worker.signals import Overdue, Patience, StopRequested
 
-# A study as the objective of one of its trials sees it: what it tells is fenced by the lease.
+# The study as the objective of a trial sees it: its writes are fenced by the lease.
 
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ class TrialView(ReadOnlyView):
         )
 
 
-# One trial of somebody's own objective: call it with an Optuna trial, and say why it ended.
+# One trial of a user's objective: calls it with an Optuna trial and records why it ended.
 
 
 class OwnStudy(Study):

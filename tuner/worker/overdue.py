@@ -1,4 +1,4 @@
-"""Trials that take too long or fail too often: a watchdog, and when a study stops."""
+"""Ends trials at their time limit, and stops studies whose trials keep failing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tuner.logs import note
 from tuner.storage import Lease, OutageError, Storage, Update
 from tuner.storage.lease import STOPPED
 
-# When so many trials fail that a study is not worth going on with.
+# Stopping a study when too many of its trials fail.
 
 
 REFUSED = "refused"
@@ -56,7 +56,7 @@ def check_failures(
     )
 
 
-# Trials that are at work when their time limit is over, and what is told of them.
+# Ending trials at their time limit, and recording their result.
 #
 # Within a worker's own code and most objectives an exception ends them (``Leaving.within``). One
 # that catches everything, or waits within a library, hears none: the process that started the

@@ -1,4 +1,4 @@
-"""One trial: train, report, prune; why it ended, and what is kept with it."""
+"""Runs one trial: trains it, reports, prunes, and records why it ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tuner.worker.keep import Keeper, Kept
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
 
-# Where a worker's time goes.
+# Time measurement of a worker.
 
 
 class Clock:
@@ -50,7 +50,7 @@ class Clock:
                 self._outer[-1] += whole
 
 
-# What a trial's failure is told as.
+# The recorded reason of a trial's failure.
 
 
 MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
@@ -83,7 +83,7 @@ def outcome(trial: FrozenTrial, lost: bool) -> tuple[str, str]:
     return "ended", ", ".join(filter(None, (trial.state.name.lower(), value, str(said))))
 
 
-# What is told of a trial that ended, beside its result: its user attributes.
+# User attributes of an ended trial, beside its result.
 
 
 TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
@@ -132,7 +132,7 @@ def amount(attrs: Mapping[str, Any], key: str, default: float = 0.0) -> float:
     return float(value) if usable else default  # type: ignore[arg-type]
 
 
-# One trial: train, report, prune, and say why it ended.
+# One trial: train, report, prune, and record why it ended.
 
 
 ATTEMPTS = 10
