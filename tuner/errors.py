@@ -36,13 +36,13 @@ class TunerError(Exception):
 
 
 class UsageError(TunerError):
-    """The command line was given something that cannot be."""
+    """An argument or an option is wrong."""
 
     exit_code = USAGE
 
 
 class StudyFileError(UsageError):
-    """A study file, or a study built in Python, says something that cannot be."""
+    """A study file, or a study built in Python, has a mistake."""
 
 
 class DataError(UsageError):

@@ -1,4 +1,4 @@
-"""Passwords: kept out of everything that people or files get to see."""
+"""Removes passwords from everything that is printed, logged or stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processes say: one line an event, for people or as JSON, through the logger `tuner`."""
+"""Logs events through the logger `tuner`: one line per event, as text or JSON."""
 
 from __future__ import annotations
 

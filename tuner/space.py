@@ -1,4 +1,4 @@
-"""Values of a leaf: of what kind they are, how they read, and ranges of numbers."""
+"""The search space: parameters, ranges and choices, and how a configuration is sampled."""
 
 from __future__ import annotations
 
