@@ -115,7 +115,7 @@ def test_what_a_killed_process_left_is_listed_and_can_be_removed(
 
 
 def test_a_place_that_nothing_knows(storage: Storage) -> None:
-    with pytest.raises(StorageError, match="no --artifacts") as caught:
+    with pytest.raises(StorageError, match="no place for artifacts") as caught:
         artifact_store(storage, "nowhere://me:secret@host/bucket")
     assert "secret" not in str(caught.value)
 
