@@ -54,7 +54,7 @@ class StorageError(UsageError):
 
 
 class MissingError(TunerError, KeyError):
-    """What is asked of is not in the database, or no longer: somebody deleted it meanwhile.
+    """The requested record is not in the database, or was deleted meanwhile.
 
     Also a KeyError, which Optuna expects of a storage.
     """

@@ -235,7 +235,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Option:
-    """A named choice that brings leaves of its own, sampled only when it is chosen."""
+    """A named choice that has its own parameters, sampled only if it is chosen."""
 
     name: str
     nodes: tuple[Node, ...] = ()
@@ -387,7 +387,7 @@ class Recorded:
 
 
 class Prescribed:
-    """Asks somebody else for the parameters of which nothing is known.
+    """Uses known parameters, and asks `suggest` for all others.
 
     Args:
         known: parameters by name.

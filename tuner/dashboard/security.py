@@ -35,7 +35,7 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is not let through, and what the client is told."""
+    """Why a request is refused, and the answer to the client."""
 
     status: HTTPStatus
     reason: str

@@ -145,7 +145,7 @@ class Options:
 
 
 def require_password(options: Options, no_auth: bool) -> None:
-    """UsageError if others could reach a dashboard that asks nobody for a password."""
+    """UsageError if others could reach a dashboard without a password."""
     if no_auth and options.password is not None:
         raise UsageError("a password is set, and --no-auth asks for none", hint="drop one")
     if options.password is None and not no_auth and not is_loopback(options.host):

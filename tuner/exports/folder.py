@@ -29,7 +29,7 @@ NAMES = frozenset((WEIGHTS, PROGRAM, ONNX, PREPROCESSING, STUDY, VERSIONS, CARD)
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The folder and files of an export.
 
     Attributes:
         folder: with the files.

@@ -82,7 +82,7 @@ def _family(file: Path) -> Any:
 
 
 def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFrame:
-    """What an exported network says of raw rows.
+    """Predicts raw rows with an exported network.
 
     A number that is missing becomes the median of the training rows, and a category that they
     did not have is none of theirs, as in the training; a warning says how many such there are.

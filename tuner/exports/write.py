@@ -62,7 +62,7 @@ def export(
     force: bool = False,
     onnx: bool = False,
 ) -> Exported:
-    """Trains a configuration of a study again and writes it into a folder, or nothing at all.
+    """Retrains a configuration of a study and writes it as a folder, whole or not at all.
 
     Args:
         study: the name of one that the database holds.

@@ -25,12 +25,12 @@ from tuner.models.base import Family, Inside
 from tuner.space import Config, shown
 
 GIVEN = ("shape", "outputs", "inside", "words")
-"""What a factory is told by tuner, and no leaf may be called."""
+"""Arguments that tuner passes to a factory; no parameter may have these names."""
 KINDS: tuple[type, ...] = (bool, int, float, str)
 
 
 def is_factory(name: object) -> bool:
-    """Whether a family is a reference to somebody's own."""
+    """Whether a family is a reference to a user's factory."""
     return isinstance(name, str) and ":" in name
 
 

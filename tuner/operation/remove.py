@@ -109,7 +109,7 @@ class Garbage(NamedTuple):
 
 
 def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> Garbage:
-    """Remove what nobody needs.
+    """Remove leftovers that no study needs.
 
     Args:
         spool: where this machine's workers keep results that have to wait.
@@ -156,7 +156,7 @@ def _remove(connection: Connection, table: Table, useless: Any, dry: bool) -> in
 
 
 def _results(connection: Connection, storage: Storage, folder: Path, older: float) -> list[Path]:
-    """Files of results that can be told no more: somebody else told how their trials ended."""
+    """Files of obsolete results: another worker has recorded how their trials ended."""
     found = []
     for path in Spool.folder(folder, str(storage.database.url)).glob("*"):
         number = path.name.split("-")[0]

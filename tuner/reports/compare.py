@@ -72,7 +72,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Studies side by side, in the order in which they were named.
+    """A comparison of studies, in the given order.
 
     Attributes:
         best: the study with the best value; None where the studies cannot be ranked.

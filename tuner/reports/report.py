@@ -69,7 +69,7 @@ _ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
 
 @dataclass(frozen=True)
 class Report:
-    """A study at one moment.
+    """The report of a study at one moment.
 
     Attributes:
         study, metric, direction: what was searched for, and whether more or less is better.
@@ -197,7 +197,7 @@ def report(study: str | Study, options: RunOptions) -> Report:
 
 
 def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
-    """Studies of one database side by side.
+    """Compares studies of one database.
 
     Raises:
         StorageError, UsageError: as ``report`` does; also for fewer than two studies.
@@ -209,7 +209,7 @@ def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
 
 
 def best(study: str | Study, options: RunOptions) -> Recommendation:
-    """The configuration to take: the winner of ``confirm``, else the best of the search.
+    """The configuration to use: the winner of ``confirm``, else the best of the search.
 
     Raises:
         StorageError, UsageError: as ``report`` does; also where no trial is complete.

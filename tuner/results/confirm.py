@@ -71,7 +71,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Measured:
-    """A configuration over seeds.
+    """The results of a configuration over seeds.
 
     Attributes:
         label: "baseline", or "trial N".
@@ -92,7 +92,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What was confirmed.
+    """The result of ``confirm``.
 
     Attributes:
         study, metric, direction: "maximize" or "minimize".

@@ -12,7 +12,7 @@ from tuner.errors import UsageError
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a study is run.
+    """The options of a run.
 
     Args:
         storage: the database's URL.
@@ -73,7 +73,7 @@ def worker_devices(options: RunOptions) -> list[str]:
     """The device of each worker to start.
 
     Raises:
-        UsageError: a device that is not here, or a number of workers that cannot be.
+        UsageError: this machine has no such device, or the number of workers is wrong.
     """
     found = devices(options.device)
     if options.workers == "auto":

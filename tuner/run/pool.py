@@ -329,7 +329,7 @@ def here(options: RunOptions, address: str, say: Say) -> Iterator[Here]:
     """This machine, for the options' workers.
 
     Raises:
-        UsageError: devices or numbers that cannot be, or something that is said to an engine.
+        UsageError: unknown devices, wrong numbers, or an option that needs an engine.
     """
     if address:
         raise UsageError("has no address", where="--on here", hint="only ray:ADDRESS takes one")

@@ -121,7 +121,7 @@ def load_job(study: Study, study_id: int = -1) -> Job:
 
     Raises:
         DataError, StudyFileError: it is not, or its rows are not those that the study began with.
-        UsageError: an objective of somebody's own brings all of it.
+        UsageError: the study has its own objective, which brings data and network.
     """
     if study.data is None:
         raise UsageError(

@@ -141,7 +141,7 @@ def child_leaving() -> Leaving:
 
 @contextmanager
 def telling(said: Connection) -> Iterator[None]:
-    """What goes wrong within is told to the parent."""
+    """Reports an error within to the parent."""
     try:
         yield
     except StopRequested:

@@ -75,7 +75,7 @@ def bring_up_to_date(storage: Storage, study: Study, study_id: int) -> None:
 
 @contextmanager
 def _spared(study: str) -> Iterator[None]:
-    """Whoever publishes goes on; what went wrong is said, but for what its own next step says."""
+    """Logs an error of publishing and continues, unless the caller's next step reports it."""
     try:
         yield
     except (MissingError, OutageError):

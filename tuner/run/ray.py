@@ -46,7 +46,7 @@ def workers_of(options: RunOptions, has: Sequence[Mapping[str, float]], say: Say
         has: the resources of each node.
 
     Raises:
-        UsageError: there is no place for one, or a number of workers that cannot be.
+        UsageError: no node has room for a worker, or the number of workers is wrong.
     """
     gpus = options.gpus_per_worker
     room = sum(places(node, gpus) for node in has)

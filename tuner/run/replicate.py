@@ -37,7 +37,7 @@ def confirm(
     seeds: int = 5,
     watch: Watch = lambda _: None,
 ) -> Confirmation:
-    """Trains the best configurations and the baseline over seeds; what was trained is kept.
+    """Trains the best configurations and the baseline over seeds; finished trainings are kept.
 
     Args:
         study: one that the database holds, or its name.
@@ -46,7 +46,7 @@ def confirm(
         watch: called about twice a second with how far it is.
 
     Raises:
-        UsageError: no trial is complete, or numbers that cannot be.
+        UsageError: no trial is complete, or a number is out of range.
     """
     _check_counts(top=top, seeds=seeds)
     name = study if isinstance(study, str) else study.name

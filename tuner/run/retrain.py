@@ -96,7 +96,7 @@ class Retrained:
 
 
 def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
-    """Trains a finished trial again, with its own seed, as far as it went.
+    """Retrains a finished trial with its own seed, for as many epochs as it had.
 
     Raises:
         UsageError: no such trial, or one without a value.

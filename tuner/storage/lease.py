@@ -99,12 +99,12 @@ class Progress:
 
     @property
     def hands_out(self) -> bool:
-        """Whether nobody paused or stopped it."""
+        """Whether the study is neither paused nor stopped."""
         return self.state not in (PAUSED, STOPPED)
 
 
 def standing(state: str, budget: int, finished: int) -> str:
-    """What a study is, wherever that is said: as it was set to, but finished if its budget is met.
+    """The state of a study: the one that was set, but finished if its budget is complete.
 
     Args:
         finished: its complete and pruned trials.

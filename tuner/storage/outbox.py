@@ -259,7 +259,7 @@ def _from_json(found: dict[str, Any]) -> Update:
     )
 
 
-# What a worker has to tell: written in batches by a thread, kept while the database is away.
+# A worker's updates: written in batches by a thread, kept while the database is away.
 
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
@@ -380,7 +380,7 @@ class Outbox:
                 return  # unfinished trials go on when their leases have run out
 
     def _ended(self) -> int:
-        """How many trials ended and could not be told."""
+        """The number of results that are not written yet."""
         with self._changed:
             return self._waiting.ended()
 

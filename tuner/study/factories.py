@@ -27,7 +27,7 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
         others: names that are leaves elsewhere in a study file, and where they stand.
 
     Raises:
-        StudyFileError: a reference or a leaf that cannot be.
+        StudyFileError: a wrong reference or parameter.
     """
     said = list(_said(table.get(leaf.name)))
     known = [FAMILIES[name] for name, _ in said if isinstance(name, str) and name in FAMILIES]

@@ -165,7 +165,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class Study:
-    """One search: data, what each leaf is or may be, and how to search.
+    """One search: the data, the value or range of each parameter, and how to search.
 
     Args:
         name: its name in the database.
@@ -239,7 +239,7 @@ class Study:
         return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
 
     def pruner(self) -> BasePruner:
-        """What ends trials early; StudyFileError for options that cannot be."""
+        """The study's pruner; StudyFileError for wrong options."""
         return build_pruner(*self.search.pruner, epochs=self.max_epochs, first=self.first_step)
 
     def warnings(self) -> tuple[str, ...]:

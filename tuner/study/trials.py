@@ -43,7 +43,7 @@ class LeftOut:
 
 
 class Own:
-    """Tells a study's trials from those that other programs told it; keeps what it found out.
+    """Separates a study's trials from those that other programs added; caches the result.
 
     Not for use by several threads at once.
     """

@@ -120,7 +120,7 @@ def read_value(
         beside: for a network's family, the keys that stand beside it and that its leaves may take.
 
     Raises:
-        StudyFileError: a wrong type, an unknown key or name, bounds that cannot be.
+        StudyFileError: a wrong type, an unknown key or name, wrong bounds.
     """
     if isinstance(raw, Mapping) and "choices" in raw:
         return _read_choice(path, leaf, raw, beside or {})

@@ -31,7 +31,7 @@ from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, sta
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch.
+    """The results of an epoch.
 
     Args:
         number: epochs trained so far, from 1.

@@ -99,7 +99,7 @@ class Saved:
             return file.read()
 
     def ended(self, lease: Lease) -> None:
-        """The trial's end was told: it needs no checkpoint any more."""
+        """The trial's result is recorded: remove its checkpoint."""
         self._follow(lease, None)
 
     def left(self, lease: Lease) -> None:

@@ -48,7 +48,7 @@ def check_rows(study: Study, data: DataSet, known: Mapping[str, Any] | None) -> 
 
 @dataclass(frozen=True)
 class Measure:
-    """The value of somebody's own objective."""
+    """The value of a user's objective."""
 
     name: str
     direction: str
@@ -56,7 +56,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class ObjectiveJob:
-    """A study of somebody's own objective that is being worked on."""
+    """The job of a worker on a study of a user's objective."""
 
     study: ObjectiveStudy
     study_id: int

@@ -43,7 +43,7 @@ class Milestones(Protocol):
 
 
 class Unseen:
-    """Tells nobody."""
+    """Does nothing."""
 
     def __call__(self, job: AnyJob) -> None:
         pass

@@ -217,7 +217,7 @@ class Caller:
     past: Past = field(default_factory=Past)
 
     def __call__(self, lease: Lease) -> None:
-        """Runs the trial of a lease; it ends told, given back, or lost to another worker.
+        """Runs the trial of a lease; it ends recorded, released, or lost to another worker.
 
         Raises:
             StorageError: the database cannot be used, which is not the trial's fault.
@@ -314,7 +314,7 @@ class ObjectiveRun:
         self.desk.outbox.put(Update(self.lease, state=state, value=value, user_attrs=facts))
 
     def _seconds(self) -> float:
-        """Spent on this trial by all of its workers, as far as they told."""
+        """Seconds that all workers of this trial spent on it, as far as recorded."""
         before = amount(self.lease.trial.user_attrs, "seconds")
         return round(before + time.monotonic() - self.started, 3)
 

@@ -18,7 +18,7 @@ from tuner.storage.lease import STOPPED
 
 
 REFUSED = "refused"
-"""Why a trial ended that nobody tried: it was queued with what the study does not search."""
+"""Why a trial ended untried: it was enqueued with values outside the search space."""
 TOO_MANY_FAILURES = 10
 """A study stops when so many more trials failed than finished."""
 

@@ -160,7 +160,7 @@ class Proposer:
         return self.view.get_all_trials(self.job.study_id, deepcopy=False)
 
     def _refused(self, number: int, fixed: Mapping[str, Any], error: TrainingError) -> FrozenTrial:
-        """A trial that somebody queued with what the study does not search."""
+        """A trial that was enqueued with values outside the search space."""
         trial = blank(number)
         trial.state = TrialState.FAIL
         trial.system_attrs = {"fixed_params": dict(fixed)}
