@@ -36,13 +36,13 @@ class TunerError(Exception):
 
 
 class UsageError(TunerError):
-    """The command line was given something that cannot be."""
+    """An argument or an option is wrong."""
 
     exit_code = USAGE
 
 
 class StudyFileError(UsageError):
-    """A study file, or a study built in Python, says something that cannot be."""
+    """A study file, or a study built in Python, has a mistake."""
 
 
 class DataError(UsageError):
@@ -54,7 +54,7 @@ class StorageError(UsageError):
 
 
 class MissingError(TunerError, KeyError):
-    """What is asked of is not in the database, or no longer: somebody deleted it meanwhile.
+    """The requested record is not in the database, or was deleted meanwhile.
 
     Also a KeyError, which Optuna expects of a storage.
     """
@@ -83,8 +83,8 @@ def check_platform(platform: str) -> None:
     """
     if platform == "win32":
         raise UsageError(
-            "tuner runs on Linux and macOS, and this is Windows",
-            hint="it runs in WSL, the Linux that comes with Windows: wsl --install",
+            "tuner runs on Linux and macOS, not on Windows",
+            hint="run it in WSL (Windows Subsystem for Linux): wsl --install",
         )
 
 

@@ -1,4 +1,4 @@
-"""The database's URL; passwords are kept out of everything that people or files get to see."""
+"""The default database, and removing passwords from everything printed, logged or stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process may import for a study.
+"""Decides what this process may import for a study, and imports it.
 
 A study may come from a database, so its ``module:function`` is a wish, not an order. What is
 allowed is a property of the process: packages by name, and folders whose modules count.

@@ -1,4 +1,4 @@
-"""What processes say: one line an event, for people or as JSON, through the logger `tuner`."""
+"""Logs events through the logger `tuner`: one line per event, as text or JSON."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def _ours() -> list[logging.Handler]:
 
 
 def guard() -> None:
-    """From now on errors that nobody caught are told without passwords."""
+    """Prints uncaught errors without passwords from now on."""
     sys.excepthook = crashed
     threading.excepthook = _in_thread
 
 
 def crashed(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
-    """An error that nobody caught: its traceback without passwords, as a line where lines are."""
+    """Logs an uncaught error: its traceback without passwords."""
     if as_json():
         told = {"kind": "error", "message": f"{kind.__name__}: {error}"}
         info = (kind, error or kind(), trace)

@@ -1,4 +1,4 @@
-"""How predictions fall out, as a picture: SVG, which a browser shows as it is."""
+"""Draws predictions as SVG: a confusion matrix or a plot of residuals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeds derived from seeds, so that no two uses of randomness share a stream."""
+"""Derives seeds from seeds, so that no two uses of randomness share a stream."""
 
 from __future__ import annotations
 

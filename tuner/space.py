@@ -1,4 +1,4 @@
-"""Values of a leaf: of what kind they are, how they read, and ranges of numbers."""
+"""The search space: parameters, ranges and choices, and how a configuration is sampled."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Option:
-    """A named choice that brings leaves of its own, sampled only when it is chosen."""
+    """A named choice that has its own parameters, sampled only if it is chosen."""
 
     name: str
     nodes: tuple[Node, ...] = ()
@@ -378,7 +378,7 @@ class Recorded:
 
 
 class Prescribed:
-    """Asks somebody else for the parameters of which nothing is known.
+    """Uses known parameters, and asks `suggest` for all others.
 
     Args:
         known: parameters by name.
@@ -572,7 +572,7 @@ def _params_at(node: Node, place: int) -> dict[str, Any]:
         if place < size(inner):
             return {node.name: label(option), **params_at(inner, place)}
         place -= int(size(inner))
-    raise AssertionError("a place beyond the last option")
+    raise AssertionError("an index beyond the last option")
 
 
 def place_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> int:
@@ -633,7 +633,7 @@ def check_listable(nodes: Sequence[Node]) -> None:
     for node in walk(nodes):
         if isinstance(node.value, Range) and node.value.count() > GRID_LIMIT:
             raise StudyFileError(
-                f"found {node.value}, which is too many values for a grid search",
+                f"found {node.value}, which has too many values for a grid search",
                 where=node.path or node.name,
                 hint="write { low = …, high = …, step = … } or { choices = […] }",
             )

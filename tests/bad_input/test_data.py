@@ -69,7 +69,7 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('"kind"', '"kind"\ntext = "bb"', ("table.csv: no column 'bb'", "did you mean 'b'?")),
         ('"kind"', '"kind"\ntext = "kind"', ("'kind' is the target and cannot be the text",)),
         ('"kind"', '"kind"\ntext = "b"', ("family linear", "a row is text", "families for text")),
-        ('"kind"', '"kind"\nmax_length = 9', ("data.max_length: is about a text", "text = ")),
+        ('"kind"', '"kind"\nmax_length = 9', ("data.max_length: applies to text", "text = ")),
         ('"kind"', '"kind"\ntext = "b"\nvectors = "no"', ("data.vectors: no such file 'no'",)),
         (
             '"kind"',

@@ -35,7 +35,7 @@ def test_a_study_that_has_changed(
     trained: Path, edit: Callable[..., None], refused: Run, old: str, new: str, keys: list[str]
 ) -> None:
     edit(old, new)
-    words = (f"mine: the study has changed since it began: {', '.join(keys)}\n", "a name of its")
+    words = (f"mine: the study has changed since it began: {', '.join(keys)}\n", "another name")
     refused("optimize", "--study", "mine", "--trials", "9", words=words)
     refused("submit", "--study", "mine", words=words)
 
@@ -85,7 +85,7 @@ def test_a_study_that_something_else_made(folder: Path, refused: Run) -> None:
 
 def test_a_study_without_trials(folder: Path, refused: Run) -> None:
     assert CliRunner().invoke(app, ["submit", "--study", "mine"]).exit_code == 0
-    words = ("mine: the study has no trial 0", "it has none yet")
+    words = ("mine: the study has no trial 0", "it has no trials yet")
     refused("retrain", "--study", "mine", "--trial", "0", words=words)
     best = CliRunner().invoke(app, ["best", "--study", "mine"])
     assert best.exit_code == 2

@@ -51,21 +51,21 @@ def test_a_trial_that_is_not_complete(trained: Path, refused: Run) -> None:
 
 
 def test_a_folder_that_is_there(model: Path, refused: Run) -> None:
-    refused(*EXPORT, "--out", "model", words=("model: there is something", "--force replaces it"))
-    words = ("was not made by an export", "name another folder")
+    refused(*EXPORT, "--out", "model", words=("model: already exists", "use --force to replace it"))
+    words = ("is not an export", "give another folder")
     refused(*EXPORT, "--out", "studies", "--force", words=words)
     refused(*EXPORT, "--out", "table.csv", "--force", words=words)
     refused(*EXPORT, "--out", "table.csv/model", words=("cannot be written: ",))
     (model / WEIGHTS).write_bytes(b"")
     (model / "notes.txt").write_text("somebody's own")
-    words = ("model: holds notes.txt, which no export made", "move these away")
+    words = ("model: holds notes.txt, which are not part of an export", "move these files")
     refused(*EXPORT, "--out", "model", "--force", words=words)
     (model / "notes.txt").unlink()
     done = CliRunner().invoke(app, [*EXPORT, "--out", "model", "--force"])
     assert done.exit_code == 0, done.stderr
     assert (model / WEIGHTS).stat().st_size > 0
     before = sorted(path.name for path in model.parent.iterdir())
-    refused(*EXPORT, "--out", ".", "--force", words=("was not made by an export",))
+    refused(*EXPORT, "--out", ".", "--force", words=("is not an export",))
     os.chdir(model)
     write(Path(), {WEIGHTS: b"of another"}, force=True)
     assert [path.name for path in model.iterdir()] == [WEIGHTS]
@@ -156,8 +156,8 @@ def test_rows_that_lack_a_column_or_hold_something_else(model: Path, refused: Ru
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        (VERSIONS, b"{}", "is not the folder of an export"),
-        (VERSIONS, b'{"tuner_export": 99}', "has the format 99, and 1 is known"),
+        (VERSIONS, b"{}", "is not an export"),
+        (VERSIONS, b'{"tuner_export": 99}', "has the format 99, and this version reads 1"),
         (PREPROCESSING, b"{", "cannot be read"),
         (PREPROCESSING, b'{"input": {"kind": "columns"}}', "is damaged: KeyError"),
         (PREPROCESSING, b"[]", "is damaged"),
@@ -173,9 +173,9 @@ def test_a_damaged_export(model: Path, refused: Run, name: str, content: bytes, 
 
 def test_no_export_at_all(model: Path, refused: Run) -> None:
     for place in ("studies", "nowhere", "table.csv"):
-        words = (f"{place}: is not the folder of an export", "tuner export --study NAME")
+        words = (f"{place}: is not an export", "tuner export --study NAME")
         refused("predict", "--model", place, "--input", "rows.csv", words=words)
-    words = ("is the input too", "name another --output")
+    words = ("is also the input", "give another --output")
     refused(
         "predict", "--model", "model", "--input", "rows.csv", "--output", "rows.csv", words=words
     )

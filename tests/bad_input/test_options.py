@@ -16,7 +16,10 @@ Run = Callable[..., str]
         (("--workers", "0"), ("--workers", "number of at least 1", "auto")),
         (("--workers", "two"), ("--workers", "'two'", "auto")),
         (("--device", "gpu"), ("--device", "'gpu'", "cuda:0")),
-        (("--device", "cuda:99"), ("--device", "no device 'cuda:99' here", "there is: cpu")),
+        (
+            ("--device", "cuda:99"),
+            ("--device", "this machine has no device 'cuda:99'", "available: cpu"),
+        ),
         (("--timeout", "soon"), ("--timeout", "'soon'", '"10m"')),
         (("--timeout", "0"), ("--timeout", "'0'", '"10m"')),
         (("--timeout", "-5s"), ("--timeout", "'-5s'")),

@@ -55,12 +55,14 @@ def test_a_study_without_a_trial(trained: Path, refused: Run, edit: Callable[...
     text = (trained / "studies" / "mine.toml").read_text()
     (trained / "studies" / "fresh.toml").write_text(text)
     assert CliRunner().invoke(app, ["submit", "--study", "fresh"]).exit_code == 0
-    words = ("no trial of 'fresh' has begun yet", "tuner optimize --study fresh trains some")
+    words = ("no trial of 'fresh' has begun yet", "run tuner optimize --study fresh")
     refused("report", "--study", "fresh", words=words)
     refused("compare", "mine", "fresh", words=words)
 
 
 def test_one_study_or_one_twice(trained: Path, refused: Run) -> None:
-    refused("compare", "mine", words=("one study has nothing beside it", "tuner compare A B"))
+    refused(
+        "compare", "mine", words=("a comparison needs at least two studies", "tuner compare A B")
+    )
     refused("compare", "mine", "mine", words=("found 'mine' twice", "name each study once"))
     refused("compare", words=("Missing argument",))

@@ -252,12 +252,12 @@ def test_windows_is_refused_in_words(
     monkeypatch.setattr(sys, "argv", ["tuner", "--version"])
     monkeypatch.setattr(sys, "platform", "win32")
     code = main()
-    with pytest.raises(UsageError, match="this is Windows"):
+    with pytest.raises(UsageError, match="not on Windows"):
         _ = tuner.optimize
     monkeypatch.undo()
     told = capsys.readouterr()
     assert (code, told.out) == (2, "")
-    assert "error: tuner runs on Linux and macOS, and this is Windows\n  it runs in WSL" in told.err
+    assert "error: tuner runs on Linux and macOS, not on Windows\n  run it in WSL" in told.err
 
 
 PRESSING = """\

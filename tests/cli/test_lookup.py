@@ -59,7 +59,7 @@ def test_a_worker_serves_by_names_what_was_named_by_files(place) -> None:
 
 def test_a_database_without_studies(empty: Path) -> None:
     optuna.storages.RDBStorage(URL)
-    with pytest.raises(UsageError, match="it holds none"):
+    with pytest.raises(UsageError, match="the database holds no study"):
         stored_id(opened(URL), "small")
 
 

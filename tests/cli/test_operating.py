@@ -110,7 +110,7 @@ def test_pause_resume_stop(tuner, place) -> None:
         assert f"**4 of 4 trials** ({state})" in note
     assert "small is paused" in tuner("pause", "--study", "studies/small.toml").stdout
     said = tuner("resume", "--study", "small").stdout
-    assert "small is open, and finished: " in said
+    assert "small is open and finished; " in said
     assert "4 of 4 trials are finished" in said
 
 
@@ -187,7 +187,7 @@ def test_where_ctrl_c_is_ignored_logs_follow_says_what_ends_it(
 ) -> None:
     with started_without_ctrl_c("logs", "--study", "small", "--follow") as process:
         said = process.stderr.readline()
-        assert said == f"Ctrl-C is ignored here; to end this send SIGTERM: kill {process.pid}\n"
+        assert said == f"Ctrl-C is ignored here; to stop, send SIGTERM: kill {process.pid}\n"
         assert process.stdout.readline().split()[1] == "submitted"
         process.send_signal(signal.SIGINT)
         process.terminate()

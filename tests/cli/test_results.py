@@ -30,7 +30,7 @@ def test_ablate_shows_the_pooled_results_of_the_search_beside_its_own(tuner, pla
     assert done.code == 0, done.stderr
     assert "switched off alone in trial" in done.stdout
     assert "pooled from 4 complete trials of the search" in done.stdout
-    assert "a hint, no experiment" in done.stdout
+    assert "a hint, not an experiment" in done.stdout
     document = json.loads(tuner("ablate", *options, "--json").stdout)
     assert document["pooled"]["trials"] == 4
 
@@ -59,8 +59,8 @@ def test_a_time_limit_leaves_what_the_same_command_goes_on_with(tuner, place) ->
     assert tuner(*first, "--seeds", "1").code == 0
     limited = tuner(*first, "--seeds", "400", "--timeout", "1s")
     assert limited.code == 0
-    assert "not all trainings are done" in limited.stderr
-    assert "the same command goes on" in limited.stderr
+    assert "unfinished: these are the results so far" in limited.stderr
+    assert "the same command continues" in limited.stderr
 
 
 # `report` and `compare` over a real run.

@@ -96,7 +96,10 @@ def test_a_budget_that_was_met_is_said_to_be(tuner, place) -> None:
     outcome = tuner("optimize", "--study", "small")
     assert outcome.code == 0
     assert "small: already complete: 4 trials, budget 4" in outcome.stdout
-    assert "tuner optimize --study small --trials 10  # goes on to 10 trials" in outcome.stdout
+    assert (
+        "tuner optimize --study small --trials 10  # extend the study to 10 trials"
+        in outcome.stdout
+    )
     assert outcome.stderr == ""
 
 
@@ -114,7 +117,7 @@ def test_a_storage_that_was_named_is_named_in_the_next_command(tuner, place) -> 
         (["--study", "none.toml"], "none.toml: no such file"),
         (["--study", "digits", "--timeout", "soon"], "--timeout: found 'soon'"),
         (["--study", "digits", "--workers", "none"], "neither a number"),
-        (["--study", "digits", "--device", "cuda:99"], "no device 'cuda:99' here"),
+        (["--study", "digits", "--device", "cuda:99"], "this machine has no device 'cuda:99'"),
         (["--study", "digits", "--storage", "mysql://a:geheim@b/c"], "mysql://a:***@b/c"),
         (["--study", "digits", "--storage", "sqlite:////nowhere/a.db"], "folder does not exist"),
     ],
@@ -155,7 +158,7 @@ def test_ctrl_c_says_that_the_next_run_goes_on(place) -> None:
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
-    assert "the next run goes on: tuner optimize --study long" in stderr
+    assert "to continue: tuner optimize --study long" in stderr
     assert "Traceback" not in stderr
 
 

@@ -58,7 +58,7 @@ def test_a_port_that_is_taken_is_named(place: Any, tuner: Callable[..., Any]) ->
         port = str(other.getsockname()[1])
         outcome = tuner("dashboard", "--port", port)
     assert outcome.code == 2
-    assert f"127.0.0.1:{port}: cannot be listened at" in outcome.stderr
+    assert f"127.0.0.1:{port}: cannot listen there" in outcome.stderr
     assert "--port 0" in outcome.stderr
 
 
@@ -113,7 +113,7 @@ def test_where_ctrl_c_is_ignored_it_says_what_ends_it(
         process.terminate()
         told = [json.loads(line) for line in process.communicate(timeout=60)[1].splitlines()]
     assert process.returncode == 0
-    assert f"to end this send SIGTERM: kill {process.pid}" in told[1]["message"]
+    assert f"to stop, send SIGTERM: kill {process.pid}" in told[1]["message"]
     assert told[-1]["kind"] == "left"
 
 

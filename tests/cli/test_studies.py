@@ -287,7 +287,7 @@ def test_what_is_no_file_stays(tuner, customers: Path) -> None:
     os.mkfifo(customers / "pipe.toml")
     words = ("init", "x", "--data", "customers.csv", "--out", "pipe.toml", "--force")
     outcome = tuner(*words)
-    assert (outcome.code, "is no file" in outcome.stderr) == (2, True)
+    assert (outcome.code, "is not a file" in outcome.stderr) == (2, True)
     assert stat.S_ISFIFO((customers / "pipe.toml").stat().st_mode)
 
 
@@ -297,7 +297,7 @@ def test_a_file_that_is_there_stays(tuner, customers: Path) -> None:
     file.write_text("mine")
     outcome = tuner(*INIT)
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert "studies/churn.toml: is there already" in outcome.stderr
+    assert "studies/churn.toml: already exists" in outcome.stderr
     assert "--force" in outcome.stderr
     assert file.read_text() == "mine"
     assert tuner(*INIT, "--force").code == 0

@@ -128,7 +128,7 @@ def test_a_final_training_has_all_rows_and_the_epochs_of_the_trial(
     card = (tmp_path / "model" / CARD).read_text()
     assert f"for {trial.user_attrs['best_epoch']} epochs on 72 rows for training and valid" in card
     assert "on 18 test rows, this training" in card
-    assert "the one that was asked for" in card
+    assert "the one given by --trial" in card
     fixed = tuner.load_study(str(tmp_path / "model" / STUDY))
     assert not any(node.searched for node in fixed.nodes)
     assert fixed.config({})["early_stopping"] == 0

@@ -310,10 +310,13 @@ def test_what_the_training_did_not_know_is_counted(shop: Path) -> None:
     done = asked(shop, HEADER + rows)
     assert done.exit_code == 0
     said = done.stderr.splitlines()
-    assert "warning: column 'price 😀': 2 of 3 rows have no number" in said[0]
+    assert (
+        "warning: column 'price 😀': 2 of 3 rows have a value that is not a number; it counts"
+        in said[0]
+    )
     assert "('?', 'broken')" in said[0]
     assert "column 'member': 1 of 3 rows have a category" in said[1]
-    assert "column 'town': 2 of 3 rows have a category that the training rows did not" in said[2]
+    assert "column 'town': 2 of 3 rows have a category that the training rows do not" in said[2]
     assert "('Rom', 'Köln')" in said[2]
     with pytest.warns(UserWarning, match="column 'town': 1 of 1 rows have a category"):
         tuner.predict(

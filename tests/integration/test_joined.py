@@ -317,8 +317,8 @@ def test_a_grid_of_real_workers_ends_with_a_word(
     again = CliRunner().invoke(app, ["optimize", "--study", str(shared.path), "--workers", "1"])
     assert again.exit_code == 0, again.output
     assert f"small: {SIZE} of 100 trials" in again.stdout
-    assert f"all {SIZE} configurations of the grid tried: there are no more" in again.stdout
-    assert "goes on" not in again.stdout
+    assert f"the grid is complete: all {SIZE} configurations tried" in again.stdout
+    assert "continue the study" not in again.stdout
 
 
 def test_a_grid_begins_again_where_duplicates_are_wanted(tmp_path: Path, sqlite_url: str) -> None:

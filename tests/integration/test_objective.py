@@ -212,7 +212,7 @@ def test_people_see_an_objective_as_any_study(make: Any, sqlite_url: str) -> Non
     assert "baseline" not in report
     assert "on the own objective" in report
     for command in ("confirm", "ablate"):
-        assert "an objective of its own" in told(shared, command, "--study", "bowl", code=2)
+        assert "its own objective" in told(shared, command, "--study", "bowl", code=2)
     assert f"objective {MODULE}:bowl: minimize height" in told(shared, "check", "--study", "bowl")
 
 
@@ -314,7 +314,7 @@ LIMITED = 'trial_timeout = 0.3\npruner = "none"'
 def test_a_trial_that_reports_nothing_ends_at_its_time(make: Any, database_url: str) -> None:
     shared = written(make, database_url, "sleeps", 4, LIMITED)
     said = optimized(shared, "--workers", "1")
-    assert "its worker did" not in said
+    assert "its worker was ended" not in said
     told_in_time(shared)
 
 
@@ -392,7 +392,7 @@ def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_ur
         (("trials = 4", "baseline = { x = 1 }"), ("search.baseline: does not go",)),
         (("trials = 4", "duplicates = true"), ("search.duplicates: does not go",)),
         (("trials = 4", "enqueue = [{ x = [1] }]"), ("search.enqueue[0].x: found [1]",)),
-        ((f'objective = "{MODULE}:bowl"', ""), ("direction: a metric knows its direction",)),
+        ((f'objective = "{MODULE}:bowl"', ""), ("direction: the metric has a fixed direction",)),
         ((f'"{MODULE}:bowl"', '"bowl"'), ("objective: 'bowl' is not module:function",)),
     ],
 )

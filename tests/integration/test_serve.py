@@ -57,7 +57,7 @@ def test_a_study_whose_data_is_not_here_is_skipped_with_a_word(make: Any, sqlite
     worker = here.worker(say=lambda line: print(line, file=said.open("a")))
     worker.join(60)
     assert worker.exitcode == 1, here.said()
-    assert "error: missing: needs more trials, which could not be trained here" in here.said()
+    assert "error: missing: is unfinished: this worker cannot train its trials" in here.said()
     lines = said.read_text()
     assert lines.count("cannot serve missing: ") == 1
     assert "table.csv" in lines
@@ -224,7 +224,7 @@ def test_several_workers_of_one_command_are_replaced_when_they_die(
     parent.terminate()
     _, said = parent.communicate(timeout=10)
     assert parent.returncode == 143, said  # it was to stay until the end
-    assert "error: asked to leave before everything was trained" in said
+    assert "error: stopped by SIGTERM; the study is unfinished" in said
     assert {holder for _, holder, _ in shared.tokens()} == {""}
 
 
@@ -285,5 +285,5 @@ def test_a_study_that_the_parent_cannot_read_is_left_to_others(make: Any, sqlite
     assert command.returncode == 1, said
     assert first.progress.complete == 4
     assert "cannot serve second: " in said
-    assert said.count("error: second: needs more trials, which could not be trained here") == 1
+    assert said.count("error: second: is unfinished: this worker cannot train its trials") == 1
     assert "table.csv" in said

@@ -176,7 +176,7 @@ def test_artifacts_outside_are_duplicated(
         artifact_store=kept, file_path=str(path), study_or_trial=study, storage=source
     )
     for place in (None, str(tmp_path / "first"), str(tmp_path / "first" / "within")):
-        with pytest.raises(UsageError, match="where the source's artifacts lie"):
+        with pytest.raises(UsageError, match="the source's artifacts"):
             copy(source, target, None, place)
     assert target.get_all_studies() == []
     copy(source, target, None, str(tmp_path / "second"))
@@ -193,7 +193,7 @@ def test_what_a_worker_is_at_is_not_copied(
     source, target = pair
     study_id = make(source, trials=1)
     claim(source, study_id)
-    with pytest.raises(UsageError, match="workers are at 1 of its trials") as caught:
+    with pytest.raises(UsageError, match="workers are training 1 of its trials") as caught:
         copy(source, target)
     assert "tuner pause --study study" in str(caught.value)
     assert target.get_all_studies() == []

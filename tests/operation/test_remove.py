@@ -43,7 +43,7 @@ def test_a_study_that_workers_are_at_stays(storage: Storage, make: Make, claim: 
     storage.write([Update(lease, checkpoint=b"state")])
     found = doomed(storage, "study", force=True)
     for look in (lambda: doomed(storage, "study"), lambda: delete(storage, found)):
-        with pytest.raises(UsageError, match="workers are at 1 of its trials"):
+        with pytest.raises(UsageError, match="workers are training 1 of its trials"):
             look()
     assert storage.progress(lease.study_id).running == 1
     delete(storage, found, force=True)

@@ -53,7 +53,7 @@ def test_confirmed_beside_not_confirmed_is_not_ranked(
     two = place.facts(*trials, name="b")
     found = comparison([one, two])
     assert found.best is None
-    assert "`tuner confirm` first for b" in found.notes[0]
+    assert "run `tuner confirm` for b" in found.notes[0]
     assert found.sides[0].measured == "test"
     assert found.sides[0].low == pytest.approx(0.94)
     confirmed = comparison([one, replace(two, answers=make_answers(best=0.99))])
@@ -72,7 +72,7 @@ def test_a_study_without_a_complete_trial(place: Any, make_trial: Trial) -> None
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [(["a"], "one study has nothing beside it"), (["a", "a"], "found 'a' twice")],
+    [(["a"], "a comparison needs at least two studies"), (["a", "a"], "found 'a' twice")],
 )
 def test_what_cannot_be_compared(
     place: Any, make_trial: Trial, names: list[str], words: str

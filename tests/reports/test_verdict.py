@@ -55,7 +55,7 @@ def test_less_is_better(place: Any, make_trial: Callable[..., Any], fixed: Any) 
 
 def test_nothing_is_complete(place: Any, make_trial: Callable[..., Any]) -> None:
     said = verdict(place.facts(make_trial(0, "PRUNED", 0.5)))
-    assert said[0].startswith("Its only trial was pruned: let it prune later or less")
+    assert said[0].startswith("Its only trial was pruned: prune later or less")
 
 
 def test_without_a_baseline(place: Any, make_trial: Callable[..., Any]) -> None:
@@ -68,7 +68,7 @@ def test_the_baseline_may_win(searched: Facts, make_answers: Callable[..., Any])
     confirmation = replace(found.confirmation, winner=found.confirmation.baseline)
     said = verdict(replace(searched, answers=replace(found, confirmation=confirmation)))
     assert said[0].startswith("Confirmed over 3 seeds: baseline reaches accuracy 0.9000 (")
-    assert "Nothing that was confirmed is better on the validation rows." in said[0]
+    assert "No confirmed configuration is better on the validation rows." in said[0]
     alone = replace(found.confirmation, baseline=None)
     said = verdict(replace(searched, answers=replace(found, confirmation=alone)))
     assert "the baseline has no result" in said[0]

@@ -153,7 +153,7 @@ def test_a_study_of_somebodys_that_is_called_like_replicas_is_left_alone(searche
     bring_up_to_date(storage, made, held)
     note = storage.get_study_system_attrs(held)["dashboard:note_str:0"]
     assert "Trainings of known configurations of small, for `tuner confirm`" in note
-    with pytest.raises(StudyFileError, match="keep trainings of small under this name"):
+    with pytest.raises(StudyFileError, match="keeps trainings of small under this name"):
         join(storage, replace(job, study=parse(made.name, study.document)), None)
 
 

@@ -36,7 +36,7 @@ def heard(message: bytes) -> Exception:
 def test_an_errand_of_another_version_is_refused_with_both_versions() -> None:
     said = heard(pickle.dumps(replace(ERRAND, version="0.0.7")))
     assert isinstance(said, UsageError)
-    assert f"tuner is {ERRAND.version} on this machine, and 0.0.7 where" in said.what
+    assert f"this machine has tuner {ERRAND.version}, and the run was started by 0.0.7" in said.what
     assert said.where == socket.gethostname()
 
 

@@ -118,7 +118,7 @@ def test_every_reader_refuses_other_rows(anywhere: Here) -> None:
         assert str(here.folder / "t.csv") in str(caught.value)
         assert caught.value.exit_code == 2
     said: list[str] = []
-    with pytest.raises(TrainingError, match="could not be trained here"):
+    with pytest.raises(TrainingError, match="this worker cannot train its trials"):
         serve_studies(here.url, device="cpu", idle_exit=True, say=said.append)
     assert len(said) == 1
     assert said[0].startswith("cannot serve small: ")
@@ -203,7 +203,7 @@ def test_studies_of_other_rows_are_not_ranked(here: Here) -> None:
     for name in ("other", "labels"):
         found = compare(["same", name], here.options)
         assert found.best is None
-        assert "The rows differ, so nothing is ranked: the data was other" in found.notes[0]
+        assert "The rows differ, so nothing is ranked: each study has other data" in found.notes[0]
 
 
 def test_an_optuna_study_keeps_its_rows(here: Here) -> None:

@@ -54,10 +54,10 @@ def test_one_for_each_core_without_gpus() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"device": "cuda"}, "no device 'cuda' here"),
-        ({"device": "cuda:0"}, "there is: cpu"),
-        ({"workers": 0}, "0 workers cannot be"),
-        ({"workers": "many"}, "a number, or auto"),
+        ({"device": "cuda"}, "this machine has no device 'cuda'"),
+        ({"device": "cuda:0"}, "available: cpu"),
+        ({"workers": 0}, "0 is not a number of workers"),
+        ({"workers": "many"}, "give a number of at least 1, or auto"),
     ],
 )
 def test_what_cannot_be(options: dict[str, object], words: str) -> None:

@@ -179,7 +179,7 @@ def test_nothing_that_goes_wrong_reaches_the_worker_and_it_is_said(
         tell(job)
         tell.finish(job)
     said = [record.getMessage() for record in caplog.records]
-    what = "the note of small could not be brought up to date: RuntimeError: whatever"
+    what = "could not update the note of small: RuntimeError: whatever"
     assert said == [what, what]
     assert version(storage) == 0
     storage.delete_study(job.study_id)

@@ -138,7 +138,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_gives_the_trial_back(
     driver.process.send_signal(signal.SIGINT)
     code, _, said = driver.end(60)
     assert (code, "Traceback" in said) == (130, False), said
-    assert "the next run goes on" in said
+    assert "no result is lost; to continue: " in said
     assert driver.holders() == [""]
 
 
@@ -161,7 +161,7 @@ def test_a_study_ends_with_exactly_its_budget_though_a_node_dies(
     (ray_nodes.folder / "go").touch()
     code, out, said = driver.end()
     assert code == 0, said
-    assert "3 of 4 workers can run now, the others when there is room: the cluster has" in said
+    assert "3 of 4 workers can start now, the others when there is room: the cluster has" in said
     assert json.loads(out)["finished"] == 12 == driver.finished()
     assert len(driver.storage.get_all_trials(stored_study(driver.storage, "small")[1])) == 12
     files = [path for path in ray_nodes.folder.rglob("*") if path.is_file()]
@@ -195,7 +195,7 @@ def test_more_gpus_than_any_node_has(drive: Any, ray_nodes: Any, sqlite_url: str
     words = ("--gpus-per-worker", "2")
     code, _, said = driver.start(ray_nodes.address, *words, trials=1, epochs=2).end()
     assert code == 2
-    assert "no node has room for a worker with 1 CPU and 2 GPUs" in said
+    assert "no node has the resources for a worker with 1 CPU and 2 GPUs" in said
     assert "CPUs and 1 GPUs" in said
     assert driver.storage.get_all_studies() == []
 
@@ -208,9 +208,9 @@ def on(where: str, **given: Any) -> None:
     ("where", "given", "says"),
     [
         ("rays", {}, "did you mean 'ray'"),
-        ("here", {"gpus_per_worker": 0.5}, "--gpus-per-worker: is for an engine"),
+        ("here", {"gpus_per_worker": 0.5}, "--gpus-per-worker: needs --on ray"),
         ("here:there", {}, "--on here: has no address"),
-        ("ray", {"gpus_per_worker": 1.5}, "1.5 GPUs cannot be"),
+        ("ray", {"gpus_per_worker": 1.5}, "1.5 is not a number of GPUs"),
         ("ray:127.0.0.1:1", {}, "--on ray:127.0.0.1:1: no Ray cluster answers"),
     ],
 )
@@ -279,4 +279,4 @@ def test_auto_is_as_many_as_have_room() -> None:
     options = RunOptions("", on="ray", workers=64, gpus_per_worker=0.25)
     assert workers_of(options, has, said.append) == 64
     assert len(said) == 1
-    assert said[0].startswith("2 of 64 workers can run now, the others when there is room: ")
+    assert said[0].startswith("2 of 64 workers can start now, the others when there is room: ")

@@ -29,7 +29,7 @@ def test_a_word_after_a_minute_and_another_after_a_worker_was_there() -> None:
         silence.look()
         heard[second] = len(said)
     assert [second for second in heard if heard[second] > heard.get(second - 1, 0)] == [60, 265]
-    assert said == ["no worker has been heard of for 60 s; why"] * 2
+    assert said == ["no worker has reported for 60 s; why"] * 2
     assert SILENT_SECONDS == 60
 
 

@@ -155,7 +155,9 @@ def test_what_next(snapshot) -> None:
     assert lines[0] == "database  sqlite:///tuner.db"
     assert lines[1].startswith("next      tuner best --study digits ")
     assert lines[2].split("#")[0].strip() == "tuner retrain --study digits --trial 17"
-    assert lines[3].endswith("tuner optimize --study digits --trials 120  # goes on to 120 trials")
+    assert lines[3].endswith(
+        "tuner optimize --study digits --trials 120  # extend the study to 120 trials"
+    )
     assert what_next(snapshot())[3].split("#")[0].strip() == "tuner optimize --study digits"
 
 

@@ -173,7 +173,7 @@ def test_postgresql_uses_psycopg_3(scheme: str) -> None:
         ("postgresql://me@h/n?sslaccept=strict", ["unknown option 'sslaccept'", "sslmode"]),
         ("postgresql://me@h/n?ssl=maybe", ["option 'ssl'", "sslmode=require"]),
         ("postgresql://me@h/n?sslmode=a&sslmode=b", ["'sslmode' twice"]),
-        ("postgresql://me@127.0.0.1:9/n?sslmode=tight", ["an option of its URL", "sslmode"]),
+        ("postgresql://me@127.0.0.1:9/n?sslmode=tight", ["an option in its URL", "sslmode"]),
         (
             "postgresql://me@127.0.0.1:9/n?connect_timeout=x",
             ["is not a whole number"],

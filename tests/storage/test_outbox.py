@@ -162,7 +162,7 @@ def test_what_could_not_be_written_waits_on_disk_for_the_next_process(
     outbox = Outbox(storage, spool=tmp_path, flush_seconds=60)
     postgres.kill()
     outbox.put(Update(lease, reports={0: float("nan"), 1: 0.5}, state=DONE, value=float("inf")))
-    with pytest.raises(StorageError, match="1 trials could not be told") as caught:
+    with pytest.raises(StorageError, match="1 results were not written") as caught:
         outbox.close(timeout=0.2)
     assert str(tmp_path) in str(caught.value)
     files = list(tmp_path.rglob("*.json"))
@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, update: Update
     spool = Spool(tmp_path, "sqlite:///a.db")
     (folder,) = tmp_path.iterdir()
     folder.rmdir()
-    with pytest.raises(StorageError, match="a result that waits to be told cannot be kept") as e:
+    with pytest.raises(StorageError, match="cannot store a pending result") as e:
         spool.save(update)
     assert str(folder) in str(e.value)
     assert "TUNER_SPOOL" in str(e.value)

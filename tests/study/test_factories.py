@@ -177,7 +177,7 @@ def test_tied_frozen_and_lazy_parameters(own: Own) -> None:
     [
         ({"family": "mine:number"}, "the factory returned 5 of type int"),
         ({"family": "mine:wide"}, r"outputs of shape \[2, 5\], but the data needs \[2, 3\]"),
-        ({"family": "mine:empty"}, "the network has nothing to train"),
+        ({"family": "mine:empty"}, "the network has no parameters to train"),
         ({"family": "mine:breaks"}, "the factory raised OSError: disk on fire"),
         ({"family": "mine:needs"}, "the factory needs 'size'"),
         ({"family": "mine:alone"}, "cannot be called with a shape and a number of outputs"),
@@ -188,8 +188,8 @@ def test_tied_frozen_and_lazy_parameters(own: Own) -> None:
         ({"family": "mine:nett"}, "did you mean 'net'"),
         ({"family": "mine:"}, "is not module:function"),
         ({"family": "mine:net", "hidden": [4, 5]}, "found"),
-        ({"family": "mine:net", "shape": 4}, "is what tuner tells the factory"),
-        ({"family": "mine:net", "dropout": 0.1}, "is a leaf of .regularization."),
+        ({"family": "mine:net", "shape": 4}, "is an argument that tuner passes to the factory"),
+        ({"family": "mine:net", "dropout": 0.1}, "is a parameter of .regularization."),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_trial(

@@ -82,9 +82,9 @@ def test_only_data_is_the_standard_space():
         ({"model": {"width": Choice(())}}, r"model\.width\.choices: found \[\]"),
         ({"training": {"epochs": "x"}}, r"training\.epochs: found 'x'"),
         ({"data": "a:b"}, "data: found 'a:b', which is not a table"),
-        ({"data": None}, "data: the study says nothing about its data"),
-        ({"name": ""}, "name: found '', which is no name for a study"),
-        ({"name": 3}, "name: found 3, which is no name for a study"),
+        ({"data": None}, "data: the study has no data section"),
+        ({"name": ""}, "name: found '', which is not a name for a study"),
+        ({"name": 3}, "name: found 3, which is not a name for a study"),
     ],
 )
 def test_a_mistake_is_named_as_in_a_file(changes, message):
@@ -183,7 +183,7 @@ def test_a_path_that_is_no_file(here, name, message):
         (b"a = " + b"[" * 5000, "is not TOML: "),
         (b"a = 0x" + b"f" * 5000, "unknown key|too large"),
         (b"[data]\nsource = '\xff'", "is not UTF-8 text: byte 17 is 0xff"),
-        (b"", "the study says nothing about its data"),
+        (b"", "the study has no data section"),
         (b"\x00", "is not TOML"),
     ],
 )

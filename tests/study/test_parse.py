@@ -146,13 +146,13 @@ BAD = [
     (
         '[model]\nfamily = "cnn"\nwidth = 3',
         "model.width",
-        "no family of this study has this leaf, or each has its own in its table",
+        "no family of this study has this parameter, or each has its own in its table",
         "width belongs to mlp",
     ),
     (
         '[model]\nfamily = { name = "mlp", width = 3 }\nwidth = 3',
         "model.width",
-        "no family of this study has this leaf, or each has its own in its table",
+        "no family of this study has this parameter, or each has its own in its table",
         "width belongs to mlp",
     ),
     (
@@ -209,7 +209,7 @@ def test_a_mistake_is_named_with_its_place(text, where, what, hint):
 
 
 def test_data_is_the_one_thing_that_must_be_said():
-    with pytest.raises(StudyFileError, match=r"^data: the study says nothing about its data"):
+    with pytest.raises(StudyFileError, match=r"^data: the study has no data section"):
         parse("x", {})
 
 

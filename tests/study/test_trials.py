@@ -58,7 +58,7 @@ def test_the_words_name_the_first_few() -> None:
     ("whys", "what", "hint"),
     [
         (["diverged"] * 2, "all 2 trials diverged", "lower learning_rate (0.001 to 0.1, log)"),
-        (["time limit"] * 3, "all 3 trials ran into the time limit", "trial_timeout, which is 5"),
+        (["time limit"] * 3, "all 3 trials reached the time limit", "trial_timeout, which is 5"),
         (["pruned"] * 2, "all 2 trials were pruned", 'pruner = "none"'),
         (["pruned", "diverged", "diverged"], "none of 3 trials is complete: 2 diverged", "lower"),
         (["diverged"], "no trial of 'small' is complete yet", "tuner optimize --study small"),

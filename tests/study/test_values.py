@@ -177,7 +177,7 @@ def test_a_mistake_is_named_with_its_place(leaf, raw, where, what):
         (KIND, "ploy", "here", "did you mean 'poly'? known: a, net, poly"),
         (KIND, {"choices": ["a", "ploy"]}, "here.choices[1]", "did you mean 'poly'?"),
         (KIND, {"name": "poly", "powr": 2}, "here.poly.powr", "did you mean 'power'?"),
-        (KIND, {"name": "a", "power": 2}, "here.a.power", "nothing may stand here"),
+        (KIND, {"name": "a", "power": 2}, "here.a.power", "nothing is allowed here"),
         (KIND, {"name": "a", "choices": ["a"]}, "here.name", "known: choices"),
         (RATE, {"low": 0.1, "hihg": 1}, "here.hihg", "did you mean 'high'?"),
         (WIDTH, {"choice": [1, 2]}, "here.choice", "did you mean 'choices'?"),

@@ -126,7 +126,7 @@ def test_a_worker_without_the_place_says_so(place: Place) -> None:
     lease, (outbox, saved) = place.claim("me"), place.worker()
     told = saved.put(lease, FIRST)
     elsewhere = Saved(artifact_store(place.storage), outbox)
-    with pytest.raises(TrainingError, match="told no place"):
+    with pytest.raises(TrainingError, match="no --artifacts"):
         elsewhere.get(lease, told)
 
 

@@ -122,7 +122,7 @@ def _tell(error: TunerError) -> None:
 
 
 def _of_a_path(error: OSError) -> TunerError | None:
-    """What is wrong with a path that somebody gave; None if it is no matter of a path."""
+    """The error for a bad path on the command line; None if no path is at fault."""
     if error.errno not in _OF_PATHS or error.filename is None:
         return None
     where = str(error.filename)
@@ -138,7 +138,7 @@ def _tell_interrupted(said: str) -> None:
 
 
 def _told(error: Any, words: Sequence[str]) -> Any:
-    """Of words that cannot be: what to raise, so that it is said once and without a password."""
+    """The error for a bad command line, reported once and without a password."""
     error.message = hide(error.message)
     if not _wants_json(error.ctx, words):
         return error
@@ -148,7 +148,7 @@ def _told(error: Any, words: Sequence[str]) -> Any:
 
 
 def _wants_json(ctx: Any, words: Sequence[str]) -> bool:
-    """Also of a command whose words could not be taken apart."""
+    """Whether the log is JSON, even if the command line cannot be parsed."""
     if as_json():
         return True
     if ctx is None or all(each.name != "log_format" for each in ctx.command.params):

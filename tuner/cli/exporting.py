@@ -1,4 +1,4 @@
-"""``export`` and ``predict``: a trained configuration as files, and what it says of new rows."""
+"""The commands ``export`` and ``predict``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Out = Annotated[
 ]
 Final = Annotated[
     bool,
-    typer.Option("--final", envvar="TUNER_FINAL", help="Train on the validation rows too."),
+    typer.Option("--final", envvar="TUNER_FINAL", help="Train on the validation rows as well."),
 ]
 Force = Annotated[
     bool,
@@ -35,11 +35,15 @@ Force = Annotated[
 ]
 Onnx = Annotated[
     bool,
-    typer.Option("--onnx", envvar="TUNER_ONNX", help="Write model.onnx too; needs the extra onnx."),
+    typer.Option(
+        "--onnx", envvar="TUNER_ONNX", help="Also write model.onnx; needs the extra onnx."
+    ),
 ]
 ModelFolder = Annotated[
     Path,
-    typer.Option("--model", envvar="TUNER_MODEL", metavar="DIR", help="The folder of an export."),
+    typer.Option(
+        "--model", envvar="TUNER_MODEL", metavar="DIR", help="The folder that `tuner export` wrote."
+    ),
 ]
 Input = Annotated[
     Path,
@@ -47,7 +51,7 @@ Input = Annotated[
         "--input",
         envvar="TUNER_INPUT",
         metavar="FILE",
-        help="Raw rows: CSV, TSV, Parquet, NPZ, IDX, an image or a folder of images.",
+        help="Raw rows: a CSV, TSV, Parquet, NPZ or IDX file, an image, or a folder of images.",
     ),
 ]
 Output = Annotated[
@@ -65,7 +69,7 @@ Keep = Annotated[
         "--keep",
         envvar="TUNER_KEEP",
         metavar="COLUMN",
-        help="A column of the input to write before the predictions; may be repeated.",
+        help="Copy this input column to the output, before the predictions; repeatable.",
     ),
 ]
 
@@ -82,7 +86,7 @@ def export(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Train a configuration again and write it as a folder that needs no database."""
+    """Retrain a configuration and export it as a self-contained folder."""
     from dataclasses import asdict
 
     from tuner.cli.lookup import opened, stored_id
@@ -107,7 +111,7 @@ def export(
 
 
 def predict(model: ModelFolder, file: Input, output: Output = None, keep: Keep = None) -> None:
-    """Use an exported network: raw rows in, classes with probabilities or values out."""
+    """Predict raw rows with an exported network: classes and probabilities, or values."""
     from tuner.exports.predict import check_output, predict_file, to_file, to_stdout
 
     def say(line: str) -> None:

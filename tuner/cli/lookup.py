@@ -1,4 +1,4 @@
-"""Where the database is, and the studies in it."""
+"""Finds the database of a command, and studies in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tuner.study import Study
 
 
-# Where the database is, if a command is not told: in the environment, or in a file.
+# Finding the database where no option names it: in the environment, or in a file.
 
 
 STORAGE_FILE = "TUNER_STORAGE_FILE"
@@ -75,7 +75,11 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
     known = stored_ids(storage)
     name = _plain(name, known)
     if name not in known:
-        hint = nearest(name, known) if known else "it holds none: tuner optimize --study NAME"
+        hint = (
+            nearest(name, known)
+            if known
+            else "the database holds no study; tuner optimize --study NAME makes one"
+        )
         what = f"no study in this database is called {name!r}"
         raise UsageError(what, where=_shown(storage), hint=hint)
     return name, known[name]

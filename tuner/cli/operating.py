@@ -1,4 +1,4 @@
-"""``best``, ``status``, ``pause``, ``resume``, ``stop``, ``logs``, ``copy``, ``delete``, ``gc``."""
+"""The commands that read and operate a database, from ``best`` and ``status`` to ``gc``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json 
 def status(
     study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
 ) -> None:
-    """Show studies, budgets, workers and the time left; changes nothing."""
+    """Show studies, budgets, workers and the estimated time left."""
     from tuner.cli.lookup import opened, stored_id, stored_ids
     from tuner.show.tables import overview, status_table
 
@@ -52,25 +52,25 @@ def status(
 
 
 def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Stop handing out a study's trials, until `resume`."""
+    """Pause a study: hand out no trials until `resume`."""
     _set_state(study, storage, "paused", as_json)
 
 
 def resume(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Hand out a study's trials again."""
+    """Resume a paused or stopped study."""
     _set_state(study, storage, "open", as_json)
 
 
 def stop(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """End a study: no more of its trials are handed out."""
+    """Stop a study: hand out no more trials."""
     _set_state(study, storage, "stopped", as_json)
 
 
 WORDS = {
-    "paused": "is paused; `tuner resume` goes on",
+    "paused": "is paused; `tuner resume` continues it",
     "open": "is open again",
-    "finished": "is open, and finished: `tuner optimize --trials N` goes on to N trials",
-    "stopped": "is stopped; `tuner resume` would open it again",
+    "finished": "is open and finished; `tuner optimize --trials N` extends it to N trials",
+    "stopped": "is stopped; `tuner resume` opens it again",
 }
 
 
@@ -87,7 +87,7 @@ def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
         return show_json({"study": found.name, "state": now.state})
     typer.echo(f"{found.name} {WORDS[now.state]}")
     done = f"{now.finished} of {now.budget} trials are finished"
-    running = f", {now.running} in training go on to their end" if now.running else ""
+    running = f"; {now.running} in training will finish" if now.running else ""
     return typer.echo(f"  {done}{running}")
 
 
@@ -100,10 +100,10 @@ OneTrial = Annotated[
 ]
 Source = Annotated[
     str,
-    typer.Option("--from", envvar="TUNER_FROM", metavar="URL", help="The database they are in."),
+    typer.Option("--from", envvar="TUNER_FROM", metavar="URL", help="The source database."),
 ]
 Target = Annotated[
-    str, typer.Option("--to", envvar="TUNER_TO", metavar="URL", help="The database they go to.")
+    str, typer.Option("--to", envvar="TUNER_TO", metavar="URL", help="The target database.")
 ]
 ToArtifacts = Annotated[
     str | None,
@@ -117,27 +117,30 @@ ToArtifacts = Annotated[
 ]
 # No variable that was set for something else deletes anything.
 Doomed = Annotated[str, typer.Option("--study", metavar="NAME", help="A study in the database.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Force = Annotated[bool, typer.Option("--force", help="Even while workers are at it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Force = Annotated[bool, typer.Option("--force", help="Even if workers are running it.")]
 OlderThan = Annotated[
     str,
     typer.Option(
         "--older-than",
         envvar="TUNER_OLDER_THAN",
         metavar="DURATION",
-        help="What is younger stays, except checkpoints of ended trials.",
+        help="Keep anything newer, except checkpoints of ended trials.",
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", envvar="TUNER_DRY_RUN", help="Only say what would be removed.")
+    bool,
+    typer.Option("--dry-run", envvar="TUNER_DRY_RUN", help="Only print what would be removed."),
 ]
 Follow = Annotated[
     bool,
-    typer.Option("--follow", envvar="TUNER_FOLLOW", help="Go on until interrupted."),
+    typer.Option(
+        "--follow", envvar="TUNER_FOLLOW", help="Keep printing new events until interrupted."
+    ),
 ]
 
 db = typer.Typer(
-    name="db", no_args_is_help=True, help="Look after the database.", rich_markup_mode=None
+    name="db", no_args_is_help=True, help="Maintain the database.", rich_markup_mode=None
 )
 
 
@@ -148,13 +151,13 @@ def logs(
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """Print what happened to a study or trial and who did it, one line an event."""
+    """Print the events of a study or a trial, one line per event."""
     from tuner.cli.lookup import opened, stored_id
     from tuner.operation.follow import followed
     from tuner.show.tables import event_line, event_record
 
     if trial is not None and study is None:
-        raise UsageError("--trial is a trial of a study", hint="give --study NAME too")
+        raise UsageError("--trial needs a study", hint="give --study NAME too")
     database = opened(storage)
     study_id = None if study is None else stored_id(database, study)[1]
     if study_id is not None and trial is not None:
@@ -176,7 +179,7 @@ def logs(
 
 def _check_trial(study: str | None, trial: int, count: int) -> None:
     if trial >= count:
-        hint = f"known: 0 to {count - 1}" if count else "it has none yet"
+        hint = f"known: 0 to {count - 1}" if count else "it has no trials yet"
         raise UsageError(f"{study} has no trial {trial}", hint=hint)
 
 
@@ -187,7 +190,7 @@ def copy(
     artifacts: ToArtifacts = None,
     as_json: Json = False,
 ) -> None:
-    """Copy studies to another database, where they can go on."""
+    """Copy studies to another database, where they can continue."""
     from tuner.cli.lookup import opened
     from tuner.operation.copy import COPIED
     from tuner.operation.copy import copy as transfer
@@ -201,7 +204,7 @@ def copy(
         typer.echo(f"{name}: {trials} trials {outcome}")
         if paused and outcome == COPIED:
             where = f"--study {name} --storage {there.url}"
-            typer.echo(f"  paused, as it was; to go on: tuner resume {where}")
+            typer.echo(f"  paused, as the source was; to continue it: tuner resume {where}")
     return None
 
 
@@ -212,7 +215,7 @@ def delete(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a study, with what `confirm` and `ablate` made for it."""
+    """Delete a study and its `confirm` and `ablate` studies."""
     from tuner.cli.lookup import opened, stored_id
     from tuner.operation.remove import delete as remove
     from tuner.operation.remove import doomed
@@ -234,7 +237,7 @@ def gc(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what nobody needs: of ended trials, dead workers, and artifacts without an owner."""
+    """Remove leftovers of ended trials and dead workers, and artifacts without an owner."""
     from tuner.cli.lookup import opened
     from tuner.operation.remove import collect
     from tuner.run.process import spool_folder
@@ -255,7 +258,7 @@ def _db() -> None:
 
 @db.command()
 def upgrade(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Bring the tables of an older tuner or Optuna to this version."""
+    """Upgrade tables of an older tuner or Optuna to this version."""
     from tuner.storage.storage import upgrade as bring
 
     done = bring(storage)

@@ -1,4 +1,4 @@
-"""The options that commands share; where a command's words go."""
+"""The options that commands share, and how commands print results and progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
-# Where a command's words go: results to stdout, progress and errors to stderr.
+# Output: results go to stdout, progress and errors to stderr.
 
 
 WIDE = 250
@@ -48,7 +48,7 @@ def show(found: RenderableType) -> None:
 def without_ctrl_c(say: Callable[[str], None]) -> None:
     """How to end what goes on for ever, where Ctrl-C is ignored: in a script's background job."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        say(f"Ctrl-C is ignored here; to end this send SIGTERM: kill {os.getpid()}")
+        say(f"Ctrl-C is ignored here; to stop, send SIGTERM: kill {os.getpid()}")
 
 
 def show_json(document: Mapping[str, Any] | list[Any]) -> None:
@@ -63,7 +63,7 @@ def show_json(document: Mapping[str, Any] | list[Any]) -> None:
 
 
 def parse_workers(text: str) -> str:
-    """A number of processes of at least 1, or "auto"."""
+    """A number of worker processes, at least 1, or "auto"."""
     if text != "auto" and not re.fullmatch(r"[1-9]\d*", text):
         raise typer.BadParameter(f"{text!r} is neither a number of at least 1 nor 'auto'")
     return text
@@ -81,7 +81,7 @@ StudyName = Annotated[
         "--study",
         envvar="TUNER_STUDY",
         metavar="NAME",
-        help="A file in studies/, a path, a study that ships, or one in the database.",
+        help="A file in studies/, a path, a study that ships with tuner, or one in the database.",
     ),
 ]
 StorageUrl = Annotated[
@@ -119,7 +119,7 @@ Workers = Annotated[
         envvar="TUNER_WORKERS",
         metavar="N|auto",
         callback=parse_workers,
-        help="Worker processes; auto is one for each GPU, or each core.",
+        help="Number of worker processes; auto: one per GPU, or one per core without GPUs.",
     ),
 ]
 Device = Annotated[
@@ -129,7 +129,7 @@ Device = Annotated[
         envvar="TUNER_DEVICE",
         metavar="auto|cpu|cuda:0",
         callback=parse_device,
-        help="Where to train; auto takes a GPU where there is one.",
+        help="The device to train on; auto: a GPU if there is one.",
     ),
 ]
 On = Annotated[
@@ -147,7 +147,7 @@ GpusPerWorker = Annotated[
         "--gpus-per-worker",
         envvar="TUNER_GPUS_PER_WORKER",
         min=0.0,
-        help="With --on ray: how much of a GPU each worker gets, such as 0.25.",
+        help="With --on ray: GPUs per worker, such as 0.25.",
     ),
 ]
 Seed = Annotated[
@@ -156,7 +156,7 @@ Seed = Annotated[
         "--seed",
         envvar="TUNER_SEED",
         min=0,
-        help="Everything random derives from it.  [default: the study's]",
+        help="The random seed of the study.  [default: the study's]",
     ),
 ]
 Studies = Annotated[
@@ -165,13 +165,13 @@ Studies = Annotated[
         "--study",
         envvar="TUNER_STUDY",
         metavar="NAME",
-        help="Serve only this study; may be given several times.  [default: every open one]",
+        help="Serve only this study; repeatable.  [default: every open one]",
     ),
 ]
 IdleExit = Annotated[
     bool,
     typer.Option(
-        "--idle-exit", envvar="TUNER_IDLE_EXIT", help="Leave when there is nothing to train."
+        "--idle-exit", envvar="TUNER_IDLE_EXIT", help="Exit when nothing is left to train."
     ),
 ]
 Trial = Annotated[
@@ -183,7 +183,7 @@ Allow = Annotated[
         "--allow",
         envvar="TUNER_ALLOW",
         metavar="PACKAGE",
-        help="A package that a study may import its data, network or objective from.",
+        help="A package from which a study may import its data, network or objective; repeatable.",
     ),
 ]
 Artifacts = Annotated[
@@ -192,14 +192,16 @@ Artifacts = Annotated[
         "--artifacts",
         envvar="TUNER_ARTIFACTS",
         metavar="URL",
-        help="Where the best trials' weights and pictures go: a folder, or a URL such as "
+        help="Where to store weights, plots and large checkpoints: a folder, or a URL such as "
         "s3://BUCKET/FOLDER.  [default: the database]",
     ),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", envvar="TUNER_JSON", help="One JSON document on stdout; progress on stderr."
+        "--json",
+        envvar="TUNER_JSON",
+        help="Print one JSON document on stdout; progress goes to stderr.",
     ),
 ]
 
@@ -225,7 +227,7 @@ LogFormat = Annotated[
         metavar="text|json",
         callback=_log,
         is_eager=True,  # what is wrong with another option is a line too
-        help="How stderr tells what happens, one line an event.",
+        help="The format of the log on stderr, one line per event.",
     ),
 ]
 ProgressFormat = Annotated[
@@ -236,7 +238,7 @@ ProgressFormat = Annotated[
         metavar="text|json",
         callback=_log_json,
         is_eager=True,
-        help="json: stderr tells what happens, one line an event, instead of progress.",
+        help="json: log one line per event on stderr, instead of progress.",
     ),
 ]
 

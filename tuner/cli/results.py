@@ -1,4 +1,4 @@
-"""``confirm``, ``ablate``, ``report``, ``compare``: what a study found out."""
+"""The commands that evaluate studies: ``confirm``, ``ablate``, ``report``, ``compare``."""
 
 from __future__ import annotations
 
@@ -31,14 +31,12 @@ if TYPE_CHECKING:
 
 Top = Annotated[
     int,
-    typer.Option(
-        "--top", envvar="TUNER_TOP", min=1, help="How many of the best trials to train again."
-    ),
+    typer.Option("--top", envvar="TUNER_TOP", min=1, help="Number of best trials to retrain."),
 ]
 Seeds = Annotated[
     int,
     typer.Option(
-        "--seeds", envvar="TUNER_SEEDS", min=1, help="How often to train each configuration."
+        "--seeds", envvar="TUNER_SEEDS", min=1, help="Number of seeds for each configuration."
     ),
 ]
 View = Annotated[
@@ -48,7 +46,7 @@ View = Annotated[
         envvar="TUNER_VIEW",
         metavar="off|on|path",
         help="off: each technique switched off alone; on: each switched on alone; path: from the "
-        "baseline to the best, one at a time. May be repeated.  [default: all]",
+        "baseline to the best, one at a time. Repeatable.  [default: all]",
     ),
 ]
 
@@ -64,7 +62,7 @@ def confirm(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Train the best few over several seeds and measure them on the test rows."""
+    """Retrain the best configurations over several seeds and measure them on the test rows."""
     from tuner.cli.lookup import opened, stored_id
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
@@ -88,7 +86,7 @@ def ablate(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what each technique contributes, over several seeds, with intervals."""
+    """Measure the effect of each technique over several seeds, with confidence intervals."""
     from tuner.cli.lookup import opened, stored_id
     from tuner.results.ablate import VIEWS
     from tuner.run.replicate import ablate as ablate_study
@@ -120,8 +118,8 @@ class _Counting:
     def left(self) -> None:
         """Says so where trainings are left, as after a time limit."""
         if self.last is not None and not self.last.progress.met:
-            what = "unfinished: not all trainings are done, and these are the results so far"
-            typer.echo(f"{what}; the same command goes on", err=True)
+            what = "unfinished: these are the results so far"
+            typer.echo(f"{what}; the same command continues", err=True)
 
 
 # ``report`` and ``compare``: what a study found out, and studies side by side.
@@ -133,7 +131,7 @@ Out = Annotated[
         "--out",
         envvar="TUNER_REPORT_OUT",
         metavar="FILE",
-        help="The file; an existing one is replaced; - is stdout.  [default: report.html]",
+        help="The output file, replaced if it exists; - is stdout.  [default: report.html]",
     ),
 ]
 Format = Annotated[
@@ -142,7 +140,7 @@ Format = Annotated[
         "--format",
         envvar="TUNER_FORMAT",
         metavar="html|md|json",
-        help="The format.  [default: by the file's ending, else html]",
+        help="The output format.  [default: by the file's suffix, else html]",
     ),
 ]
 Names = Annotated[
@@ -159,7 +157,7 @@ def report(
     format: Format = None,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
-    """Write what a study found out as one page that needs no network."""
+    """Write a report of a study as one self-contained file."""
     from tuner.cli.lookup import needed_url, opened, stored_study
     from tuner.reports.render import check_place, write
     from tuner.reports.report import build, check_format, format_of
@@ -182,7 +180,7 @@ def report(
 
 
 def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Show studies side by side: the best of each, baselines, seconds and trials."""
+    """Compare studies: best trials, baselines, seconds and numbers of trials."""
     from tuner.cli.lookup import opened, stored_study
     from tuner.reports.compare import compare_studies, view
 

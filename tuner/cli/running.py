@@ -1,4 +1,4 @@
-"""``optimize``, ``retrain``, ``worker``, ``submit``: what trains."""
+"""The commands that train: ``optimize``, ``retrain``, ``worker``, ``submit``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def optimize(
     log_format: ProgressFormat = "text",
     as_json: Json = False,
 ) -> None:
-    """Create or continue a study until its budget is met."""
+    """Create or continue a study until its budget is complete."""
 
     def options() -> RunOptions:
         given = run_options(storage, trials, timeout, workers, device, seed, allow, artifacts)
@@ -75,7 +75,7 @@ def optimize(
 
 
 def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:
-    """Runs a study under the eyes of whoever sits there."""
+    """Runs a study and shows its progress."""
     from tuner.show.terminal import watching
 
     eyes = console(stderr=True)
@@ -96,13 +96,13 @@ def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Sna
 
 
 class _Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what to say about it."""
+    """Turns Ctrl-C into an error that names the command to continue with."""
 
     def __init__(self, study: str, storage: str) -> None:
         url = needed_url(storage)
         where = f" --storage {quote(url)}" if url else ""
         command = f"tuner optimize --study {quote(study)}{where}"
-        super().__init__(f"interrupted; nothing is lost, the next run goes on: {command}")
+        super().__init__(f"interrupted; no result is lost; to continue: {command}")
 
 
 def retrain(
@@ -113,7 +113,7 @@ def retrain(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Train a finished trial again from the database alone, and compare its value."""
+    """Retrain a finished trial from the database alone and compare its value."""
     from dataclasses import asdict
 
     from tuner.cli.lookup import opened, stored_id
@@ -147,7 +147,7 @@ def worker(
     log_format: LogFormat = "text",
     idle_exit: IdleExit = False,
 ) -> None:
-    """Serve every open study in the database until stopped."""
+    """Train trials of every open study in the database until stopped."""
     from tuner.cli.lookup import served
     from tuner.logs import note
     from tuner.run.options import worker_devices
@@ -174,7 +174,7 @@ def submit(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Put a study into the database for the workers."""
+    """Submit a study to the database for workers to train."""
     from tuner.cli.lookup import any_study, opened
     from tuner.run.prepare import submit as submit_study
 

@@ -1,4 +1,4 @@
-"""``dashboard``: optuna-dashboard on the database, for one person or for a team."""
+"""The command ``dashboard``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from tuner.cli.options import Artifacts, LogFormat, StorageUrl, without_ctrl_c
 from tuner.hidden import DEFAULT_STORAGE
 from tuner.logs import note
 
-Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen at.")]
+Host = Annotated[str, typer.Option("--host", envvar="TUNER_HOST", help="The address to listen on.")]
 Port = Annotated[
     int,
     typer.Option(
-        "--port", envvar="TUNER_PORT", min=0, max=65535, help="0 takes a port that is free."
+        "--port",
+        envvar="TUNER_PORT",
+        min=0,
+        max=65535,
+        help="The port to listen on; 0: any free port.",
     ),
 ]
 ReadOnly = Annotated[
     bool,
-    typer.Option("--read-only", envvar="TUNER_READ_ONLY", help="Let nobody change anything."),
+    typer.Option("--read-only", envvar="TUNER_READ_ONLY", help="Refuse all changes."),
 ]
 NoAuth = Annotated[
     bool,
-    typer.Option("--no-auth", envvar="TUNER_NO_AUTH", help="Ask nobody for a password."),
+    typer.Option("--no-auth", envvar="TUNER_NO_AUTH", help="Ask for no password."),
 ]
 PasswordFile = Annotated[
     Path | None,
@@ -35,7 +39,7 @@ PasswordFile = Annotated[
         "--password-file",
         envvar="TUNER_PASSWORD_FILE",
         metavar="FILE",
-        help="The password to ask for; it may be in TUNER_PASSWORD too.",
+        help="A file with the password; TUNER_PASSWORD may hold it instead.",
     ),
 ]
 AllowedHost = Annotated[
@@ -44,7 +48,7 @@ AllowedHost = Annotated[
         "--allowed-host",
         envvar="TUNER_ALLOWED_HOST",
         metavar="NAME",
-        help="A name, such as a proxy's, under which the dashboard is reached.",
+        help="A host name, such as a proxy's, under which clients reach the dashboard.",
     ),
 ]
 TrustedProxy = Annotated[
@@ -53,10 +57,12 @@ TrustedProxy = Annotated[
         "--trusted-proxy",
         envvar="TUNER_TRUSTED_PROXY",
         metavar="ADDRESS",
-        help="A proxy, or its network, whose X-Forwarded-For and -Proto are believed.",
+        help="A proxy, or its network, whose X-Forwarded-For and -Proto headers are trusted.",
     ),
 ]
-NoOpen = Annotated[bool, typer.Option("--no-open", envvar="TUNER_NO_OPEN", help="Open no browser.")]
+NoOpen = Annotated[
+    bool, typer.Option("--no-open", envvar="TUNER_NO_OPEN", help="Do not open a browser.")
+]
 
 
 def dashboard(
@@ -72,7 +78,7 @@ def dashboard(
     artifacts: Artifacts = None,
     log_format: LogFormat = "text",
 ) -> None:
-    """Serve optuna-dashboard, with curves and trials as they happen, until Ctrl-C."""
+    """Serve optuna-dashboard, with live curves and trials, until Ctrl-C."""
     from tuner.dashboard.security import read_password
     from tuner.dashboard.serve import Options, require_password, serve
 
@@ -92,7 +98,7 @@ def dashboard(
 
 
 def on_desktop(environment: Mapping[str, str], platform: str, terminal: bool) -> bool:
-    """Whether somebody sits before a screen on which a browser would appear."""
+    """Whether a browser can open on a screen."""
     remote = {"SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "CI"} & set(environment)
     if remote or not terminal:
         return False

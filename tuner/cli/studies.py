@@ -1,4 +1,4 @@
-"""``init``, ``check``, ``studies``, ``techniques``: study files and what they may hold."""
+"""The commands about study files: ``init``, ``check``, ``studies``, ``techniques``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OptionalStudy = Annotated[
         "--study",
         envvar="TUNER_STUDY",
         metavar="NAME",
-        help="A file in studies/, a path, a study that ships, or one in the database.",
+        help="A file in studies/, a path, a study that ships with tuner, or one in the database.",
     ),
 ]
 
@@ -43,7 +43,7 @@ def check(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Check a study and its data; print its space, the size of the search and what it may cost."""
+    """Check a study and its data; print the search space, its size and its cost."""
     if schema:
         from tuner.study.schema import schema as study_schema
 
@@ -88,7 +88,7 @@ def _checked(study: Study) -> dict[str, Any]:
 
 
 def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """List the studies: those that ship, those in studies/, and those in the database."""
+    """List the studies that ship with tuner, those in studies/ and those in the database."""
     from tuner.show.tables import studies_table, with_stored
     from tuner.storage import open_existing
     from tuner.study.describe import files
@@ -138,7 +138,7 @@ Out = Annotated[
     ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", envvar="TUNER_INIT_FORCE", help="Replace a file that is there.")
+    bool, typer.Option("--force", envvar="TUNER_INIT_FORCE", help="Replace an existing file.")
 ]
 
 
@@ -150,15 +150,15 @@ def init(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Look at a data set and write a study file for it."""
+    """Inspect a data set and write a study file for it."""
     if not NAME.fullmatch(name):
-        hint = "letters, digits, and _ . - after the first"
+        hint = "allowed: letters and digits; also _ . - after the first character"
         raise UsageError(f"{name!r} cannot name a study", where="NAME", hint=hint)
     file = out or Path("studies") / f"{name}.toml"
     if file.exists() and not force:
-        raise UsageError("is there already", where=str(file), hint="--force replaces it")
+        raise UsageError("already exists", where=str(file), hint="use --force to replace it")
     if file.exists() and not file.is_file():
-        raise UsageError("is there, and is no file", where=str(file), hint="name another")
+        raise UsageError("exists and is not a file", where=str(file), hint="name another")
     from tuner.data.sources import find_path
     from tuner.show.tables import init_lines
     from tuner.study.init import survey

@@ -1,1 +1,1 @@
-"""optuna-dashboard on the database of a team: behind a guard, with its health and metrics."""
+"""Serves optuna-dashboard behind a guard, with health checks and metrics."""

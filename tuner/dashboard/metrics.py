@@ -1,4 +1,4 @@
-"""``/metrics``, as Prometheus reads it: what is counted, straight from the database."""
+"""The Prometheus metrics at ``/metrics``, read from the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the database answers: asked seldom, told to many, and counted when it does not."""
+"""Checks at intervals whether the database answers, and counts the seconds when it does not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tuner.storage.database import Database
 FRESH_SECONDS = 1.0
 _AWAY = Refusal(
     HTTPStatus.SERVICE_UNAVAILABLE,
-    "the database does not answer; this page goes on when it does",
+    "the database does not answer; reload this page later",
     (("Retry-After", "5"),),
 )
 

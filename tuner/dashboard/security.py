@@ -1,4 +1,4 @@
-"""The guard around optuna-dashboard: names, password, headers, and what it may not do."""
+"""Guards optuna-dashboard: host names, origins, password, read-only mode and headers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is not let through, and what the client is told."""
+    """Why a request is refused, and the answer to the client."""
 
     status: HTTPStatus
     reason: str
@@ -69,7 +69,7 @@ def refuse(environ: Environ, start: Callable[..., Any], refusal: Refusal) -> lis
     return answer(environ, start, refusal.status, f"{refusal.reason}\n", headers)
 
 
-# What a proxy in front says about a client; nobody else's word is taken.
+# Headers of trusted proxies about the client; those of others are ignored.
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -86,12 +86,12 @@ def proxies(given: str) -> Network:
     try:
         found = ipaddress.ip_network(given, strict=False)
     except ValueError:
-        what = f"{given!r} is no address"
+        what = f"{given!r} is not an address"
     else:
         if found.prefixlen:
             return found
-        what = "with every address trusted, everybody may say to be anybody"
-    hint = "an address, as 10.0.0.2, or a network, as 10.244.0.0/16"
+        what = "if every address is trusted, any client can pose as another"
+    hint = "give an address, such as 10.0.0.2, or a network, such as 10.244.0.0/16"
     raise UsageError(what, where="--trusted-proxy", hint=hint)
 
 
@@ -130,7 +130,7 @@ def believing(trusted: Network | None, application: Application) -> Application:
     return asked
 
 
-# Under which names the dashboard answers, and from which pages it takes writes.
+# Allowed host names, and the origins from which writes are accepted.
 
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.ASCII | re.IGNORECASE)
@@ -158,8 +158,10 @@ def require_names(given: Iterable[str]) -> None:
     """UsageError for a name that no browser sends."""
     for name in given:
         if not _NAME.fullmatch(name) and not _is_address(name):
-            what = f"{name!r} is no host's name"
-            hint = "the name alone, as dashboard.example.com: no scheme, no port, letters of ASCII"
+            what = f"{name!r} is not a host name"
+            hint = (
+                "give the name alone, such as dashboard.example.com: no scheme, no port, ASCII only"
+            )
             raise UsageError(what, where="--allowed-host", hint=hint)
 
 
@@ -174,7 +176,7 @@ def host_check(names: frozenset[str]) -> Check:
         host, _ = _place(f"//{environ.get('HTTP_HOST', '')}")
         if host is not None and (host in names or _is_address(host)):
             return None
-        reason = "this server has another name; --allowed-host NAME makes it answer to this one"
+        reason = "this server has another name; --allowed-host NAME allows this one"
         return Refusal(HTTPStatus.MISDIRECTED_REQUEST, reason)
 
     return check
@@ -191,7 +193,7 @@ def origin_check(proxied: Iterable[str]) -> Check:
         proxied: names under which a proxy in front of this server is known.
     """
     known = frozenset(map(_plain, proxied))
-    refusal = Refusal(HTTPStatus.FORBIDDEN, "this was sent by a page from elsewhere")
+    refusal = Refusal(HTTPStatus.FORBIDDEN, "this request comes from another site")
 
     def check(environ: Environ) -> Refusal | None:
         if environ["REQUEST_METHOD"] in SAFE:
@@ -294,7 +296,7 @@ def _text(given: str) -> str:
 def _long_enough(password: str, where: str) -> str:
     if len(password.strip()) < LETTERS:
         hint = "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
-        what = f"a password has at least {LETTERS} letters"
+        what = f"a password needs at least {LETTERS} characters"
         raise UsageError(what, where=where, hint=hint)
     return password
 
@@ -374,7 +376,7 @@ class Login:
     def __call__(self, environ: Environ) -> Refusal | None:
         given = environ.get("HTTP_AUTHORIZATION")
         if given is None:
-            return Refusal(HTTPStatus.UNAUTHORIZED, "this dashboard wants a password", _CHALLENGE)
+            return Refusal(HTTPStatus.UNAUTHORIZED, "this dashboard needs a password", _CHALLENGE)
         address, (user, password) = str(environ.get("REMOTE_ADDR", "")), credentials(given)
         client = self._known.client(address, user)
         wait = self._limit.wait(client)
@@ -385,7 +387,7 @@ class Login:
             self._known.add(address, user)
             return None
         self._limit.wrong(client)
-        return Refusal(HTTPStatus.UNAUTHORIZED, "this is not the password", _CHALLENGE)
+        return Refusal(HTTPStatus.UNAUTHORIZED, "wrong password", _CHALLENGE)
 
 
 def credentials(header: str) -> tuple[str, str]:

@@ -87,7 +87,7 @@ class Files:
         try:
             return self._store.open_reader(artifact_id)
         except ArtifactNotFound:
-            raise HTTPError(int(HTTPStatus.NOT_FOUND), "this file is gone") from None
+            raise HTTPError(int(HTTPStatus.NOT_FOUND), "this file no longer exists") from None
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         self._store.write(artifact_id, content_body)
@@ -145,14 +145,14 @@ class Options:
 
 
 def require_password(options: Options, no_auth: bool) -> None:
-    """UsageError if others could reach a dashboard that asks nobody for a password."""
+    """UsageError if others could reach a dashboard without a password."""
     if no_auth and options.password is not None:
-        raise UsageError("there is a password, and --no-auth says to ask for none", hint="drop one")
+        raise UsageError("a password is set, and --no-auth asks for none", hint="drop one")
     if options.password is None and not no_auth and not is_loopback(options.host):
         raise UsageError(
-            f"whoever reaches {options.host} could read and delete every study",
+            f"anyone who can reach {options.host} could read and delete every study",
             where="--host",
-            hint="set a password by --password-file or TUNER_PASSWORD, or say --no-auth",
+            hint="set a password with --password-file or TUNER_PASSWORD, or give --no-auth",
         )
 
 
@@ -191,9 +191,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, UnicodeError) as error:
-        hint = "--port 0 takes a port that is free; --host names another address"
+        hint = "--port 0 uses any free port; --host sets another address"
         why = getattr(error, "strerror", None) or str(error)
-        what = f"cannot be listened at: {why}"
+        what = f"cannot listen there: {why}"
         raise UsageError(what, where=f"{host}:{port}", hint=hint) from None
 
 

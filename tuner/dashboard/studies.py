@@ -1,4 +1,4 @@
-"""Studies as optuna-dashboard can show them, and what it would do to them and is kept from."""
+"""Adapts studies to optuna-dashboard, and refuses requests that would damage them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ _IDS = 2**31
 _JSON = (("Content-Type", "application/json"),)
 _OURS = Refusal(
     HTTPStatus.CONFLICT,
-    "a study of tuner's keeps its name: renamed, it would lose its budget, leases and files",
+    "tuner's studies keep their names: renaming one would lose its budget, leases and files",
 )
-_ODD = Refusal(HTTPStatus.BAD_REQUEST, "no file has this study's name: it is not one line of text")
+_ODD = Refusal(
+    HTTPStatus.BAD_REQUEST, "this study's name is not one line of text, so no file can have it"
+)
 _NONE = Refusal(HTTPStatus.NOT_FOUND, "there is no such study")
 _NO_FRONT = Refusal(HTTPStatus.BAD_REQUEST, "a Pareto front is of two or three objectives")
-_FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the database could not be asked")
+_FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the database did not answer")
 
 
 class Shown:

@@ -1,4 +1,4 @@
-"""From a specification to a prepared data set: tensors for training and validation, by fold."""
+"""Makes a prepared data set from a specification: tensors for training and validation, by fold."""
 
 from __future__ import annotations
 

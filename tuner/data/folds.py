@@ -1,4 +1,4 @@
-"""Rows divided by a column, and rows in folds (Stone 1974)."""
+"""Splits rows by a column, and into folds for cross-validation (Stone 1974)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows a study was trained on, in a kilobyte; and what differs where others are read.
+"""Identifies the rows of a study by a digest of a kilobyte, and says how other rows differ.
 
 Each row becomes 64 bits by what was read of it, before preprocessing: numbers as float64, text by
 its letters, a label by its class or number. Neither the file's place nor its quotes, its line ends

@@ -1,4 +1,4 @@
-"""Images in a folder for each class; needs Pillow."""
+"""Reads images from a folder per class; needs Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From labels as they are to class indices or numbers."""
+"""Encodes labels as class indices or numbers."""
 
 from __future__ import annotations
 

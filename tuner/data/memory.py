@@ -1,4 +1,4 @@
-"""Large tables in little memory: narrow columns, read in pieces."""
+"""Reads large tables in little memory: in chunks, into narrow columns."""
 
 from __future__ import annotations
 

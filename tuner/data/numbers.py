@@ -1,4 +1,4 @@
-"""Numbers written as text: which notation a column has, and what each of its cells is in it.
+"""Parses numbers written as text: finds the notation of a column and reads its cells.
 
 A column has one notation and one unit, found in its training rows and kept in the recipe; cells are
 never read one by one. 1,234 is 1234 beside 950 and 12,000, and 1.234 beside 1,5. What is no number

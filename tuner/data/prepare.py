@@ -1,4 +1,4 @@
-"""What becomes of each column: its encoder, and statistics of the training rows."""
+"""Chooses an encoder for each column and fits it to the training rows."""
 
 from __future__ import annotations
 

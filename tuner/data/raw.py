@@ -1,4 +1,4 @@
-"""Columns of a frame as numbers, or as codes of categories; nothing is learned from them yet."""
+"""Reads columns of a frame as numbers or as category codes, without fitting anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was learned from the training rows, as plain values, and how it is applied to any rows."""
+"""Holds the fitted preprocessing as plain values, and applies it to any rows."""
 
 from __future__ import annotations
 

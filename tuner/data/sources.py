@@ -1,4 +1,4 @@
-"""Where rows come from: files, folders and importable functions."""
+"""Reads rows from files, folders and importable functions."""
 
 from __future__ import annotations
 

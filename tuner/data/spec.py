@@ -1,4 +1,4 @@
-"""What a study file says about its data."""
+"""The section ``[data]`` of a study file as a checked record."""
 
 from __future__ import annotations
 

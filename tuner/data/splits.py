@@ -1,4 +1,4 @@
-"""Which rows are for training, validation and test, and the test rows for a final number."""
+"""Splits rows into training, validation and test rows, and prepares the test rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as every reader returns them, and how a text file of one is read."""
+"""Defines the table that every reader returns, and reads tables from text files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text as numbers: a vocabulary, and pretrained word vectors."""
+"""Encodes text by a vocabulary, and reads pretrained word vectors."""
 
 from __future__ import annotations
 

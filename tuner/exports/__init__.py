@@ -1,1 +1,1 @@
-"""A trained configuration as a folder of files, and what is done with it: load, predict."""
+"""Exports a trained configuration as a folder, and loads it for prediction."""

@@ -1,4 +1,4 @@
-"""What goes with an export for people: a model card."""
+"""Writes the model card of an export."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Use a folder only as far as you trust whoever made it. {trust}
 | `{versions}` | the versions it was made with, and the seed |
 """
 
-VALUES = """Of this one tuner reads values alone: JSON, TOML and \
+VALUES = """tuner reads only values from this one: JSON, TOML and \
 safetensors. `torch.export.load` may run code that a program brings."""
 OWN = """Its network is not of tuner's own families: `tuner predict` \
 runs the program, and `torch.export.load` may run code that a program brings; `tuner.load` imports \
@@ -72,8 +72,8 @@ def card(made: Trained, onnx: bool = False) -> str:
     ]
     return "\n".join(
         [
-            *(title, *about, "## What it is", *facts, ""),
-            *("## How good it is", *_numbers(made), ""),
+            *(title, *about, "## Description", *facts, ""),
+            *("## Performance", *_numbers(made), ""),
             *("## Intended use", *_intended(made), ""),
             *("## Limits", *_limits(made), ""),
             *("## Configuration", fenced(snippet(made.config).rstrip(), "toml"), ""),
@@ -149,9 +149,7 @@ def _numbers(made: Trained) -> list[str]:
         if made.chosen.unfinished:
             found.append(f"- `tuner confirm` is {made.chosen.unfinished}.")
     else:
-        found.append(
-            "- The search chose by the validation rows, so that this number is optimistic."
-        )
+        found.append("- The search selected by the validation rows, so this number is optimistic.")
     return found
 
 
@@ -167,13 +165,12 @@ def _estimate(found: Estimate) -> str:
 
 def _intended(made: Trained) -> list[str]:
     what = "classes" if made.data.target.classes else "values"
-    return [f"To predict {what} of rows that come from where its training rows came from."]
+    return [f"To predict {what} of rows from the same source as its training rows."]
 
 
 def _limits(made: Trained) -> list[str]:
     return [
-        "- What it says of rows from elsewhere, and how it treats groups of people, was not "
-        "measured.",
+        "- Its performance on rows from other sources, and on groups of people, was not measured.",
         *(f"- {each}" for each in _of_rows(made.data.recipe)),
     ]
 

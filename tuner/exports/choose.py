@@ -1,4 +1,4 @@
-"""Which trial of a study is exported, and its study file with every parameter fixed."""
+"""Chooses the trial to export, and writes its study file with every parameter fixed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
     confirmed = {each.number: each for each in found.rows} if found else {}
     left = "" if found is None else unfinished(found)
     if number is not None:
-        why = "the one that was asked for"
+        why = "the one given by --trial"
         return Chosen(trials[number], why, confirmed.get(number), left, left_out)
     if found is not None:
         winner = found.winner.number
@@ -76,7 +76,7 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
 def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number: int) -> None:
     name = own.study.name
     if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else f"tuner optimize --study {name} makes some"
+        hint = f"0 to {len(trials) - 1}" if trials else f"train some: tuner optimize --study {name}"
         raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
     if trials[number] in done:
         return
@@ -90,7 +90,7 @@ def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number:
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
 
 
-# What becomes of it: a trained network, and the study file with every leaf fixed.
+# A trained configuration, and its study file with every parameter fixed.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The folder of an export: written at once or not at all."""
+"""Writes the folder of an export, whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = frozenset((WEIGHTS, PROGRAM, ONNX, PREPROCESSING, STUDY, VERSIONS, CARD)
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The folder and files of an export.
 
     Attributes:
         folder: with the files.
@@ -68,19 +68,19 @@ def check(out: Path, force: bool) -> None:
     if not os.path.lexists(out):
         return _check_writable(out.resolve().parent, out)
     if not force:
-        raise UsageError("there is something already", where=str(out), hint="--force replaces it")
+        raise UsageError("already exists", where=str(out), hint="use --force to replace it")
     if not is_export(out) or out.is_symlink():
         raise UsageError(
-            "was not made by an export, and is not replaced",
+            "is not an export, and is not replaced",
             where=str(out),
-            hint="name another folder, or remove it yourself",
+            hint="give another folder, or remove it yourself",
         )
     others = sorted({path.name for path in out.iterdir()} - NAMES)
     if others:
         raise UsageError(
-            f"holds {', '.join(others[:5])}, which no export made, and is not replaced",
+            f"holds {', '.join(others[:5])}, which are not part of an export; it is not replaced",
             where=str(out),
-            hint="name another folder, or move these away",
+            hint="give another folder, or move these files",
         )
     return _check_writable(out.resolve().parent, out)
 
@@ -89,7 +89,7 @@ def _check_writable(parent: Path, out: Path) -> None:
     """Before a training: a folder can be made where the first that is there may be written."""
     there = next(folder for folder in (parent, *parent.parents) if os.path.lexists(folder))
     if not there.is_dir():
-        raise UsageError(f"cannot be written: {there} is no folder", where=str(out))
+        raise UsageError(f"cannot be written: {there} is not a folder", where=str(out))
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"cannot be written: permission denied in {there}", where=str(out))
 
@@ -98,7 +98,7 @@ def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
     """The files into a folder beside, which then takes its name.
 
     Raises:
-        UsageError: there is something already, or nothing can be written there.
+        UsageError: the folder already exists, or cannot be written.
     """
     out = out.resolve()  # `.` has a name, too
     try:

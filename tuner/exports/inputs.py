@@ -1,4 +1,4 @@
-"""Raw rows for a prediction: from files, frames and arrays to what a recipe takes."""
+"""Reads raw rows for a prediction from files, frames and arrays."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def as_table(recipe: Recipe, rows: Any, where: str, before: int = 0) -> Table:
         return Table(_numbers(recipe, rows, where, before), NOTHING, (), (), where)
     if not is_frame(rows):
         names = ", ".join(_names(recipe))
-        raise DataError("is no table with named columns", where=where, hint=f"columns: {names}")
+        raise DataError("is not a table with named columns", where=where, hint=f"columns: {names}")
     if isinstance(recipe, OfColumns):
         columns = raw_columns(_chosen(rows, _names(recipe), where), where)
         return Table(None, NOTHING, (), (), where, columns)
@@ -116,8 +116,8 @@ class Strange:
             self._found[name, what] = before + count, {**known, **dict.fromkeys(texts)}
 
 
-UNSEEN = "a category that the training rows did not have, and count as none of theirs"
-MARKED = "no number, and count as missing"
+UNSEEN = "a category that the training rows do not have; it counts as unknown"
+MARKED = "a value that is not a number; it counts as missing"
 
 
 def feature_names(recipe: Recipe) -> list[str]:
@@ -201,7 +201,7 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
         DataError: there is no such file or column, its format is unknown, or it cannot be read.
     """
     if not file.exists():
-        hint = "--input names a file of raw rows, or a folder of images"
+        hint = "give --input a file of raw rows, or a folder of images"
         raise DataError("no such file", where=str(file), hint=hint)
     name = file.name.lower()
     if file.is_dir() or name.endswith(images.ENDINGS):
@@ -263,7 +263,7 @@ def _images(place: Path, model: Model) -> Iterator[Rows]:
     import pandas as pd
 
     if not isinstance(model.recipe, OfArray):
-        raise DataError("is no table with named columns", where=str(place))
+        raise DataError("is not a table with named columns", where=str(place))
     files = images.listed(place) if place.is_dir() else [place]
     if not files:
         hint = f"images end in {', '.join(images.ENDINGS)}"

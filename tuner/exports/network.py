@@ -1,4 +1,4 @@
-"""The network of an export: of plain torch layers, as a program, as an ONNX file."""
+"""Makes the network of an export: as plain torch layers, as a program and as an ONNX file."""
 
 from __future__ import annotations
 

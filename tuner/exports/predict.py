@@ -1,4 +1,4 @@
-"""``tuner predict``: raw rows in, classes with probabilities or values out."""
+"""Predicts raw rows with an export, and writes predictions as CSV."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _family(file: Path) -> Any:
 
 
 def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFrame:
-    """What an exported network says of raw rows.
+    """Predicts raw rows with an exported network.
 
     A number that is missing becomes the median of the training rows, and a category that they
     did not have is none of theirs, as in the training; a warning says how many such there are.
@@ -194,12 +194,12 @@ ENDINGS = (".csv", ".csv.gz")
 def check_output(output: Path, file: Path) -> None:
     """Raises UsageError where the predictions for a file may not be written there."""
     if output.resolve() == file.resolve():
-        raise UsageError("is the input too", where=str(output), hint="name another --output")
+        raise UsageError("is also the input", where=str(output), hint="give another --output")
     if not output.name.lower().endswith(ENDINGS):
         hint = f"name a file that ends in {' or '.join(ENDINGS)}"
         raise UsageError("predictions are written as CSV", where=str(output), hint=hint)
     if output.exists() and not output.is_file():
-        raise UsageError("is there, and is no file", where=str(output), hint="name another")
+        raise UsageError("exists and is not a file", where=str(output), hint="name another")
 
 
 def to_stdout(pieces: Iterable[pd.DataFrame]) -> None:

@@ -1,4 +1,4 @@
-"""The folder of an export, read again."""
+"""Reads the folder of an export."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def read(folder: Path) -> Model:
     found = _json(folder / files.VERSIONS) if files.is_export(folder) else {}
     if not found:
         hint = "tuner export --study NAME --out DIR makes one"
-        raise UsageError("is not the folder of an export", where=str(folder), hint=hint)
+        raise UsageError("is not an export", where=str(folder), hint=hint)
     if found[files.MARK] != files.FORMAT:
         raise UsageError(
-            f"has the format {found[files.MARK]!r}, and {files.FORMAT} is known",
+            f"has the format {found[files.MARK]!r}, and this version reads {files.FORMAT}",
             where=str(folder),
-            hint="use the version of tuner that made it, which versions.json names",
+            hint="use the version of tuner named in versions.json",
         )
     file = folder / files.PREPROCESSING
     document = _json(file)

@@ -1,4 +1,4 @@
-"""``tuner export``: trains a configuration again and writes what it became."""
+"""Retrains a configuration and writes its export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export(
     force: bool = False,
     onnx: bool = False,
 ) -> Exported:
-    """Trains a configuration of a study again and writes it into a folder, or nothing at all.
+    """Retrains a configuration of a study and writes it as a folder, whole or not at all.
 
     Args:
         study: the name of one that the database holds.
@@ -85,7 +85,7 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
     if data.rest:
         raise UsageError(
-            f"a trial of {len(data.folds)} folds has as many networks, and an export has one",
+            f"a trial of {len(data.folds)} folds has as many networks, and an export holds one",
             where=job.study.name,
             hint="--final trains one on all rows but the test rows",
         )

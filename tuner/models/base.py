@@ -1,4 +1,4 @@
-"""What a family of networks is, and what its blocks have in common."""
+"""Defines a family of networks and the blocks that families share."""
 
 from __future__ import annotations
 

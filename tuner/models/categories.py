@@ -1,4 +1,4 @@
-"""Categories as vectors that are trained: what a network of a table may begin with."""
+"""Trained embeddings of categorical columns, the first layer of a network for tables."""
 
 from __future__ import annotations
 

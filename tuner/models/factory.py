@@ -1,4 +1,4 @@
-"""Somebody's own family of networks: `family = "package.module:factory"`.
+"""Families of networks that users write: `family = "package.module:factory"`.
 
 The factory is called as ``factory(shape, outputs, **leaves)`` and returns any module that maps
 ``[B, *shape]`` to ``[B, outputs]``. Where it has a parameter ``inside``, it is given what
@@ -25,12 +25,12 @@ from tuner.models.base import Family, Inside
 from tuner.space import Config, shown
 
 GIVEN = ("shape", "outputs", "inside", "words")
-"""What a factory is told by tuner, and no leaf may be called."""
+"""Arguments that tuner passes to a factory; no parameter may have these names."""
 KINDS: tuple[type, ...] = (bool, int, float, str)
 
 
 def is_factory(name: object) -> bool:
-    """Whether a family is a reference to somebody's own."""
+    """Whether a family is a reference to a user's factory."""
     return isinstance(name, str) and ":" in name
 
 
@@ -117,10 +117,10 @@ class Factory:
             raise StudyFileError(what, where=self.name, hint=hint)
         if list(found.shape) != wanted:
             raise StudyFileError(
-                f"the network gives outputs of shape {list(found.shape)}, "
+                f"the network returns outputs of shape {list(found.shape)}, "
                 f"but the data needs {wanted} (a batch of {len(rows)} rows)",
                 where=self.name,
-                hint=f"end with {outputs} outputs: a factory is given their number",
+                hint=f"return {outputs} outputs: the factory receives this number",
             )
 
     def _checked(self, made: object) -> nn.Module:
@@ -129,8 +129,10 @@ class Factory:
             hint = "return a torch.nn.Module"
             raise StudyFileError(f"the factory returned {found}", where=self.name, hint=hint)
         if not any(p.requires_grad for p in made.parameters()):
-            hint = "a layer is trained if it is an attribute, or in an nn.ModuleList"
-            raise StudyFileError("the network has nothing to train", where=self.name, hint=hint)
+            hint = "assign layers to attributes, or put them into an nn.ModuleList"
+            raise StudyFileError(
+                "the network has no parameters to train", where=self.name, hint=hint
+            )
         return made
 
 

@@ -1,1 +1,1 @@
-"""What an operator does with a database: copy, delete, collect garbage."""
+"""Operations on a database: copy, delete, collect garbage."""

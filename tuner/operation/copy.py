@@ -1,4 +1,4 @@
-"""Studies from one database to another: ``tuner copy``."""
+"""Copies studies from one database to another."""
 
 from __future__ import annotations
 
@@ -210,13 +210,15 @@ def places(source: Storage, target: Storage, artifacts: str | None) -> Places:
     if kept.root is None and artifacts is None:
         return Places((own,), DatabaseArtifacts(target.database))
     if artifacts is None:
-        what = f"{ARTIFACTS_VARIABLE} is where the source's artifacts lie, which no other may use"
-        hint = "--to-artifacts URL says where the target's are to lie; name it there from then on"
+        what = (
+            f"{ARTIFACTS_VARIABLE} is the place of the source's artifacts, for that database alone"
+        )
+        hint = "give the target its own with --to-artifacts URL, and use that from then on"
         raise UsageError(what, hint=hint)
     put = artifact_store(target, artifacts)
     if kept.root and put.root and _overlap(kept.root, put.root):
-        what = "is where the source's artifacts lie, which no other database may use"
-        raise UsageError(what, where=f"--to-artifacts {artifacts}", hint="name another folder")
+        what = "is the place of the source's artifacts, for that database alone"
+        raise UsageError(what, where=f"--to-artifacts {artifacts}", hint="give another folder")
     return Places((kept, own), put)
 
 
@@ -266,7 +268,7 @@ def family(storage: Storage, name: str | None) -> dict[str, int]:
     if name is None:
         return known
     if name not in known:
-        hint = nearest(name, known) if known else "it holds none"
+        hint = nearest(name, known) if known else "the database holds no study"
         raise UsageError(f"no study in this database is called {name!r}", hint=hint)
     replicas = storage.having(REPLICATES)
     found, left = {}, [name]
@@ -311,7 +313,7 @@ def _copies(
         raise left[0]
     if left:
         what = "; ".join(f"{error.where}: {error.what}" for error in left)
-        hint = "the others are there; --study NAME copies one alone"
+        hint = "the others were copied; --study NAME copies a single study"
         raise UsageError(f"{len(left)} studies were not copied: {what}", hint=hint)
 
 
@@ -324,8 +326,8 @@ def _copy(source: Storage, target: Storage, name: str, study_id: int, between: P
     with source.database.moment() as connection:
         running = live(connection, study_id)
         if running:
-            hint = f"tuner pause --study {name}, and wait for its workers or end them"
-            raise _LeftError(f"workers are at {running} of its trials", where=name, hint=hint)
+            hint = f"tuner pause --study {name}, then wait for its workers or stop them"
+            raise _LeftError(f"workers are training {running} of its trials", where=name, hint=hint)
         paused = studies.read_terms(connection, study_id).state == PAUSED
         if there is not None:
             here = results(connection, study_id)
@@ -362,7 +364,7 @@ def _there(target: Storage, name: str, origin: str) -> _There | None:
 
 def _mixed(name: str, target: Storage) -> _LeftError:
     what = f"{target.url} has a study of this name that is another, or has other trials"
-    return _LeftError(what, where=name, hint="two studies are never mixed; delete one of them")
+    return _LeftError(what, where=name, hint="studies are never merged; delete one of them")
 
 
 def _write(content: Content, target: Storage, origin: str) -> None:

@@ -1,4 +1,4 @@
-"""Events as they come: ``tuner logs --follow``."""
+"""Follows the events of a database as they are written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERLAP = 1000
 def followed(
     storage: Storage, study_id: int | None, number: int | None, say: Callable[[str], None]
 ) -> Iterator[list[Event]]:
-    """What is new at every look, each event once; an outage of the database is said and waited out.
+    """Yields new events, each once; reports an outage of the database and waits for its end.
 
     Args:
         study_id, number: as for `Storage.events`.

@@ -1,4 +1,4 @@
-"""Studies and leftovers that go: ``tuner delete`` and ``tuner gc``."""
+"""Deletes studies, and collects what no study needs any more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuner.storage.artifacts import orphans, remove
 from tuner.storage.attached import artifact_ids
 from tuner.storage.outbox import Spool
 
-# Studies that go: ``tuner delete``.
+# Deleting studies: ``tuner delete``.
 
 
 class Doomed(NamedTuple):
@@ -76,11 +76,11 @@ class _Last:
 
 
 def _busy(name: str, running: int) -> UsageError:
-    hint = f"tuner pause --study {name}, and wait for its workers; or --force"
-    return UsageError(f"workers are at {running} of its trials", where=name, hint=hint)
+    hint = f"tuner pause --study {name}, then wait for its workers; or use --force"
+    return UsageError(f"workers are training {running} of its trials", where=name, hint=hint)
 
 
-# What nobody needs any more: ``tuner gc``.
+# Collecting garbage: ``tuner gc``.
 
 
 DEAD_SECONDS = 600.0
@@ -109,11 +109,11 @@ class Garbage(NamedTuple):
 
 
 def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> Garbage:
-    """Remove what nobody needs.
+    """Remove leftovers that no study needs.
 
     Args:
         spool: where this machine's workers keep results that have to wait.
-        older: seconds; what is younger stays, except checkpoints and leases. Workers stay for
+        older: seconds; anything newer stays, except checkpoints and leases. Workers stay for
             DEAD_SECONDS at least, and artifacts for ORPHAN_SECONDS.
         dry: count only.
     """
@@ -156,7 +156,7 @@ def _remove(connection: Connection, table: Table, useless: Any, dry: bool) -> in
 
 
 def _results(connection: Connection, storage: Storage, folder: Path, older: float) -> list[Path]:
-    """Files of results that can be told no more: somebody else told how their trials ended."""
+    """Files of obsolete results: another worker has recorded how their trials ended."""
     found = []
     for path in Spool.folder(folder, str(storage.database.url)).glob("*"):
         number = path.name.split("-")[0]

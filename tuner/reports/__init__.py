@@ -1,1 +1,1 @@
-"""Reports on studies, and studies side by side."""
+"""Reports on studies, and comparisons of studies."""

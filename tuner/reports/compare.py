@@ -1,4 +1,4 @@
-"""Studies side by side."""
+"""Compares studies side by side."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Studies side by side, in the order in which they were named.
+    """A comparison of studies, in the given order.
 
     Attributes:
         best: the study with the best value; None where the studies cannot be ranked.
@@ -107,7 +107,7 @@ def compare_studies(storage: Storage, studies: Sequence[tuple[Study, int]]) -> C
     if twice is not None:
         raise UsageError(f"found {twice!r} twice", hint="name each study once")
     if len(names) < 2:
-        raise UsageError("one study has nothing beside it", hint="tuner compare A B")
+        raise UsageError("a comparison needs at least two studies", hint="tuner compare A B")
     found = [read_facts(storage, study, study_id) for study, study_id in studies]
     return comparison(found)
 
@@ -165,10 +165,10 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
     if differ := sorted(k for k in keys if len({repr(each.get(k)) for each in rows}) > 1):
         notes.append(f"The rows differ, so nothing is ranked: {', '.join(differ)} of [data].")
     elif not _alike(found):
-        notes.append("The rows differ, so nothing is ranked: the data was other for each study.")
+        notes.append("The rows differ, so nothing is ranked: each study has other data.")
     if len({side.measured for side in sides if side.value is not None}) > 1:
         missing = ", ".join(side.study for side in sides if side.measured == "search")
-        notes.append(f"Some are confirmed and some are not: `tuner confirm` first for {missing}.")
+        notes.append(f"Only some studies are confirmed: run `tuner confirm` for {missing}.")
     return tuple(notes)
 
 

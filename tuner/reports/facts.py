@@ -1,4 +1,4 @@
-"""Everything that a report is made of, read from the database once."""
+"""Reads everything a report needs from the database, once."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
         raise UsageError(
             f"no trial of {study.name!r} has begun yet",
             where=facts.storage,
-            hint=f"{facts.command('optimize')} trains some",
+            hint=f"run {facts.command('optimize')}",
         )
     return facts
 

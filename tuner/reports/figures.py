@@ -1,4 +1,4 @@
-"""Figures of the search and of its outcome, in one look."""
+"""Draws the figures of a report, in one style."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def trials_frame(facts: Facts) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# Where values of a leaf stand on an axis, which of many trials are drawn, and what is in view.
+# Axes: positions of a parameter's values, the sample of trials that is drawn, the visible range.
 
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""A report as a page, as Markdown and as JSON; its file is whole or not there at all."""
+"""Renders a report as HTML, Markdown or JSON, and writes its file whole or not at all."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def check_place(path: Path) -> None:
         hint = f"mkdir -p {quote(str(path.parent))}"
         raise UsageError("its folder does not exist", where=where, hint=hint)
     if not os.access(folder, os.W_OK):
-        hint = "change its permissions, or name another place"
+        hint = "change its permissions, or give another place"
         raise UsageError("cannot be written", where=str(folder), hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""A report as an object, and what Python calls for one."""
+"""The report as an object, and the Python functions that make one."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _ENDINGS = {".html": "html", ".htm": "html", ".md": "md", ".json": "json"}
 
 @dataclass(frozen=True)
 class Report:
-    """A study at one moment.
+    """The report of a study at one moment.
 
     Attributes:
         study, metric, direction: what was searched for, and whether more or less is better.
@@ -150,7 +150,7 @@ def format_of(path: str) -> str:
     """
     ending = Path(path).suffix.lower()
     if ending and ending not in _ENDINGS:
-        hint = f"name a file that ends in {', '.join(_ENDINGS)}, or say --format"
+        hint = f"use a file name that ends in {', '.join(_ENDINGS)}, or give --format"
         raise UsageError(f"a report cannot be written as {ending}", where=path, hint=hint)
     return _ENDINGS.get(ending, "html")
 
@@ -172,7 +172,7 @@ def report_of(facts: Facts) -> Report:
     return Report(study, facts.metric, facts.direction, verdict(facts), sections(facts), facts)
 
 
-# What Python calls: a study by its name or as an object, in the database of the options.
+# The Python API: a study by its name or as an object, in the database of the options.
 
 
 def report(study: str | Study, options: RunOptions) -> Report:
@@ -195,7 +195,7 @@ def report(study: str | Study, options: RunOptions) -> Report:
 
 
 def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
-    """Studies of one database side by side.
+    """Compares studies of one database.
 
     Raises:
         StorageError, UsageError: as ``report`` does; also for fewer than two studies.
@@ -207,7 +207,7 @@ def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
 
 
 def best(study: str | Study, options: RunOptions) -> Recommendation:
-    """The configuration to take: the winner of ``confirm``, else the best of the search.
+    """The configuration to use: the winner of ``confirm``, else the best of the search.
 
     Raises:
         StorageError, UsageError: as ``report`` does; also where no trial is complete.
@@ -232,6 +232,10 @@ def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:
     name = study if isinstance(study, str) else study.name
     known = stored_studies(storage)
     if name not in known:
-        hint = nearest(name, known) if known else "it holds none: tuner.optimize(…)"
+        hint = (
+            nearest(name, known)
+            if known
+            else "the database holds no study; tuner.optimize(…) makes one"
+        )
         raise UsageError(f"the database holds no study {name!r}", hint=hint)
     return stored_study(storage, name)

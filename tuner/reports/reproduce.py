@@ -19,7 +19,9 @@ def make(facts: Facts) -> tuple[Part, ...]:
     if chosen is None:
         parts.append(Words("No trial is complete yet, so there is no configuration to show."))
     else:
-        caption = f"Trial {chosen.number} as sections of a study file; what is off is left out"
+        caption = (
+            f"Trial {chosen.number} as sections of a study file; values that are off are omitted"
+        )
         parts.append(Code(pasted(facts.study, chosen.config), "toml", caption))
     parts.append(Code(toml_document(facts.study.document), "toml", "The study file"))
     parts.append(Code("\n".join(commands(facts)), "bash", "To reproduce"))

@@ -24,10 +24,10 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
     """The numbers of `confirm`, or which command gives them."""
     found = facts.answers.confirmation
     if facts.own:
-        return (Words("The objective is your own: tuner knows of no test rows."),)
+        return (Words("The study has its own objective: tuner has no test rows."),)
     if found is None or all(row.test is None for row in found.rows):
         text = (
-            "Nothing has been measured on the test rows yet, and a report does not read them: "
+            "Nothing is measured on the test rows yet, and a report does not read them: "
             f"`{facts.command('confirm')}` measures the best few and the baseline on them."
         )
         return (Words(text),)
@@ -75,7 +75,7 @@ def _worst(found: Outcome) -> str:
         if i != j and count
     ]
     if not cells:
-        return "Every row is right."
+        return "Every row is predicted correctly."
     count, i, j = max(cells)
     names = found.classes
     return f"Most frequent error: {names[i]} predicted as {names[j]}, {several(count, 'time')}."
@@ -105,8 +105,8 @@ def _ablation(facts: Facts) -> tuple[Part, ...]:
         if not facts.techniques:
             return ()
         command = facts.command("ablate")
-        text = "No experiment has switched techniques off one by one yet: "
-        return (Words(f"{text}`{command}` does. What follows is from the search alone."),)
+        text = "No ablation exists yet: "
+        return (Words(f"{text}`{command}` runs one. The following comes from the search alone."),)
     rows = tuple(
         (
             effect.technique,
@@ -155,7 +155,7 @@ def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
     text = (
         "Main effects in the search: the mean of the complete trials with a technique against "
         "those without it. The sampler chose these trials, everything else varies between "
-        "them, and pruned trials are left out: a hint, no proof."
+        "them, and pruned trials are left out: a hint, not a proof."
     )
     columns = ("technique", "on (trials)", "off (trials)", "gain", "95% interval")
     grid = Grid(f"Main effects on {facts.metric}; positive is better", columns, rows)
@@ -244,10 +244,10 @@ def _history(facts: Facts) -> tuple[Part, ...]:
     last = f"{number(found[-1].value)} at trial {found[-1].number}" if found else "none complete"
     text = f"{facts.metric} of {several(len(ended), 'trial')}; best so far: {last}"
     parts: list[Part] = [
-        Chart("history", "Trials in order. The axis may leave out the worst.", text)
+        Chart("history", "Trials in order. The axis may omit the worst trials.", text)
     ]
     if ended_in_order(facts):
-        about = "The same over wall-clock time: when each trial ended. Pauses are left out."
+        about = "The same over wall-clock time, when each trial ended, without pauses."
         parts.append(Chart("seconds", about, text))
     if found:
         rows = tuple((str(e.number), number(e.value), f"{e.seconds:.1f}") for e in found[-30:])
@@ -304,5 +304,5 @@ def _space(facts: Facts) -> tuple[Part, ...]:
         parts.append(Chart(f"slice-{node.name}", caption, about, wide=False))
     if len(names) > MOST_SLICES:
         left = ", ".join(names[MOST_SLICES:])
-        parts.append(Words(f"Not drawn because of their low importance: {left}."))
+        parts.append(Words(f"Not drawn because of low importance: {left}."))
     return tuple(parts)

@@ -1,4 +1,4 @@
-"""The search space: which values the best trials have, parallel coordinates, and slices."""
+"""Draws the search space: values of the best trials, parallel coordinates and slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time went: training time of all workers, and the wall-clock time in which they ran."""
+"""Reports training time over all workers, and wall-clock time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer in words, before any picture."""
+"""States the result of a study in words."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     )
     left = _left(facts, found)
     if other is None:
-        return (f"{first}. There is nothing to compare with: the baseline has no result.", *left)
+        return (f"{first}. There is no comparison: the baseline has no result.", *left)
     if found.baseline is not None and found.winner.label == found.baseline.label:
-        return (f"{first}. Nothing that was confirmed is better on the validation rows.", *left)
+        return (f"{first}. No confirmed configuration is better on the validation rows.", *left)
     text = f"{first}; the baseline reaches {interval(other)}."
     return text, _difference(facts, mine, other), *left
 
@@ -49,7 +49,7 @@ def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
     left = unfinished(found, facts.option)
     waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.too_few.items())
     said = [f"The confirmation is {left}."] if left else []
-    return (*said, *([f"Not compared, with too few seeds: {waiting}."] if waiting else []))
+    return (*said, *([f"Not compared because of too few seeds: {waiting}."] if waiting else []))
 
 
 def _identified(facts: Facts) -> bool:
@@ -88,7 +88,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
         if facts.own:
             return (first,)
-        first += " The baseline, trial 0, is not complete, so there is nothing to compare with."
+        first += " The baseline, trial 0, is not complete, so there is no comparison."
     elif best is baseline:
         first = f"The baseline is best so far: {where}."
     else:

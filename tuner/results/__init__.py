@@ -1,3 +1,3 @@
-"""What a search has found out: which configuration, how good it is, and what helped."""
+"""Results of a search: the configuration to use, its performance, and the effect of techniques."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which technique contributed how much: each changed alone, over seeds (Fawcett and Hoos 2016)."""
+"""Measures the effect of each technique, changed alone, over seeds (Fawcett and Hoos 2016)."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Effect:
-    """What one technique does.
+    """The effect of one technique.
 
     Attributes:
         technique: its name; "the rest" is all that is no technique.
@@ -181,7 +181,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What each technique contributed.
+    """The effects of all techniques.
 
     Attributes:
         study, metric, direction: whose differences these are; above zero is better, whether more

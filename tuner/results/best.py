@@ -1,4 +1,4 @@
-"""The best trials of a study, and the configuration to take."""
+"""Finds the best trials of a study and the configuration to use."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _completed(trial: FrozenTrial) -> tuple[Any, int]:
     return trial.datetime_complete or datetime.min, trial.number
 
 
-# The configuration that a user would take: the confirmed winner, else the best of the search.
+# The configuration to use: the confirmed winner, else the best of the search.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How good the best configurations really are: trained again over seeds, measured on test rows."""
+"""Retrains the best configurations over seeds and measures them on the test rows."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Measured:
-    """A configuration over seeds.
+    """The results of a configuration over seeds.
 
     Attributes:
         label: "baseline", or "trial N".
@@ -92,7 +92,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What was confirmed.
+    """The result of ``confirm``.
 
     Attributes:
         study, metric, direction: "maximize" or "minimize".

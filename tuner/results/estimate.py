@@ -1,4 +1,4 @@
-"""Means with intervals, over seeds and over rows."""
+"""Estimates means with confidence intervals, over seeds and over rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANY: Limits = (-math.inf, math.inf)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and where the true one may be.
+    """A mean with its confidence interval.
 
     Attributes:
         mean, sd: over the values; the deviation is that of a sample, NaN for a single value.

@@ -1,4 +1,4 @@
-"""What the trials of the search say about parameters: no experiment, and marked as such."""
+"""Estimates the effects of parameters from the trials of the search, without an experiment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
-# How much of the search's variation goes back to each parameter, by Optuna's PED-ANOVA.
+# Importance of each parameter, by Optuna's PED-ANOVA.
 
 
 FEWEST = 10
@@ -127,7 +127,7 @@ def _half(a: list[float], b: list[float]) -> float | None:
     return float(t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(total)
 
 
-# What the trials of the search say about parameters: no experiment, and marked as such.
+# Effects of parameters, estimated from the trials of the search, without an experiment.
 
 
 METHOD = "PED-ANOVA"

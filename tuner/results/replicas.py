@@ -1,4 +1,4 @@
-"""Known configurations trained again: a study of its own, whose trials wait for any worker."""
+"""Retrains known configurations as a study of its own, whose trials any worker may take."""
 
 from __future__ import annotations
 

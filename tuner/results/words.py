@@ -1,4 +1,4 @@
-"""Estimates in words."""
+"""Puts estimates into words."""
 
 from __future__ import annotations
 

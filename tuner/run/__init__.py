@@ -1,1 +1,1 @@
-"""Running studies: with workers of our own, as a worker for others, or one trial again."""
+"""Runs studies: with own workers, as a worker for submitted studies, or a single trial again."""

@@ -1,4 +1,4 @@
-"""A worker that an engine started on some machine: ``python -m tuner.run.errand PIPE``."""
+"""Runs a worker that an engine started on some machine: ``python -m tuner.run.errand PIPE``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tuner.worker.job import AnyJob
 from tuner.worker.overdue import Begun, Term
 from tuner.worker.signals import Patience
 
-# A worker that an engine started on some machine: it needs only a word of what to do.
+# A worker that an engine started on some machine, with a short description of its work.
 #
 # The process that the engine runs starts another one for the worker and hands the errand over a
 # pipe: so signals are the worker's own, and the database's password stands in no list of processes
@@ -72,9 +72,9 @@ class Errand:
         here = version("tuner")
         if self.version != here:
             raise UsageError(
-                f"tuner is {here} on this machine, and {self.version} where the run was started",
+                f"this machine has tuner {here}, and the run was started by {self.version}",
                 where=socket.gethostname(),
-                hint="the same version of tuner has to be installed on all machines",
+                hint="install the same version of tuner on all machines",
             )
 
 

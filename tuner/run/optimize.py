@@ -1,4 +1,4 @@
-"""The main job: create or continue a study, with workers on this machine, until it is done."""
+"""Creates or continues a study and runs workers until its budget is complete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def optimize(
     watch: Callable[[Snapshot], None] = lambda _: None,
     say: Say = lambda _: None,
 ) -> Snapshot:
-    """Runs a study until its budget is met or its time is over.
+    """Runs a study until its budget is complete or its time limit is reached.
 
     Args:
         study: a study, or a name, a path, or the name of one that the database holds.

@@ -1,4 +1,4 @@
-"""How a study is run on this machine, and which devices there are."""
+"""The options of a run, and the devices of this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.errors import UsageError
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a study is run.
+    """The options of a run.
 
     Args:
         storage: the database's URL.
@@ -56,9 +56,9 @@ def devices(wanted: str) -> list[str]:
     if wanted == "cuda" and gpus:
         return gpus
     raise UsageError(
-        f"no device {wanted!r} here",
+        f"this machine has no device {wanted!r}",
         where="--device",
-        hint=f"there is: {', '.join(['cpu', *gpus])}",
+        hint=f"available: {', '.join(['cpu', *gpus])}",
     )
 
 
@@ -73,7 +73,7 @@ def worker_devices(options: RunOptions) -> list[str]:
     """The device of each worker to start.
 
     Raises:
-        UsageError: a device that is not here, or a number of workers that cannot be.
+        UsageError: this machine has no such device, or the number of workers is wrong.
     """
     found = devices(options.device)
     if options.workers == "auto":
@@ -84,6 +84,8 @@ def worker_devices(options: RunOptions) -> list[str]:
         count = 0
     if count < 1:
         raise UsageError(
-            f"{options.workers!r} workers cannot be", where="--workers", hint="a number, or auto"
+            f"{options.workers!r} is not a number of workers",
+            where="--workers",
+            hint="give a number of at least 1, or auto",
         )
     return [found[i % len(found)] for i in range(count)]

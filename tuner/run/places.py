@@ -1,4 +1,4 @@
-"""Where workers run: processes of this machine, or an engine that finds places for them."""
+"""Chooses where workers run: as processes of this machine, or placed by an engine."""
 
 from __future__ import annotations
 

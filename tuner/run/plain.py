@@ -1,4 +1,4 @@
-"""A study as a plain Optuna objective, for anybody's script."""
+"""Makes a plain Optuna objective of a study, for use in any script."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _check_direction(trial: optuna.Trial, job: Job) -> None:
     study, wanted = getattr(trial, "study", None), job.metric.direction
     if study is not None and study.direction.name.lower() != wanted:
         raise UsageError(
-            f"{job.metric.name} is to {wanted}, and the Optuna study does not",
+            f"the direction of {job.metric.name} is {wanted}, and the Optuna study has another",
             where=study.study_name,
             hint=f'optuna.create_study(direction="{wanted}")',
         )

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: started, replaced when they die, asked to leave."""
+"""Starts worker processes on this machine, replaces dead ones and stops them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tuner.run.process import deadline_of, run_worker, signals_held_back, tell_o
 from tuner.worker.job import AnyJob
 from tuner.worker.overdue import Begun, Term
 
-# What the workers of a run said, and how many of them died.
+# Messages and deaths of the workers of a run.
 
 
 DEATHS = 5
@@ -67,7 +67,7 @@ class Toll:
         if self._deaths > self._most:
             raise TrainingError(
                 f"workers died {self._deaths} times and no trial ended, the last with {how}",
-                hint="is there enough memory? try fewer --workers",
+                hint="check the memory, or use fewer --workers",
             )
 
     def forgive(self) -> None:
@@ -80,7 +80,7 @@ class Toll:
             raise self.error
 
 
-# What a place for workers is, and the workers that were started there.
+# The interface of a place for workers, and the workers started there.
 
 
 Say = Callable[[str], None]
@@ -136,7 +136,7 @@ class Place(Protocol):
         """Starts workers; what they are asked for, and no more than have something to do."""
 
 
-# Worker processes on this machine: started, replaced when they die, asked to leave.
+# The pool: starts workers, replaces dead ones and stops them.
 
 
 LEAVE_SECONDS = 10.0
@@ -329,14 +329,14 @@ def here(options: RunOptions, address: str, say: Say) -> Iterator[Here]:
     """This machine, for the options' workers.
 
     Raises:
-        UsageError: devices or numbers that cannot be, or something that is said to an engine.
+        UsageError: unknown devices, wrong numbers, or an option that needs an engine.
     """
     if address:
-        raise UsageError("has no address", where="--on here", hint="ray:ADDRESS has one")
+        raise UsageError("has no address", where="--on here", hint="only ray:ADDRESS takes one")
     if options.gpus_per_worker:
         raise UsageError(
-            "is for an engine that places workers",
+            "needs --on ray",
             where="--gpus-per-worker",
-            hint="--on ray; here a worker takes the GPU that --device names",
+            hint="on this machine a worker uses the GPU that --device names",
         )
     yield Here(tuple(worker_devices(options)), options.artifacts)

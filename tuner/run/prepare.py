@@ -1,4 +1,4 @@
-"""From a study's name to a job: its file or its row in the database, and its data."""
+"""Prepares a job: finds a study by its name, checks it against the database, loads its data."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ def load_job(study: Study, study_id: int = -1) -> Job:
 
     Raises:
         DataError, StudyFileError: it is not, or its rows are not those that the study began with.
-        UsageError: an objective of somebody's own brings all of it.
+        UsageError: the study has its own objective, which brings data and network.
     """
     if study.data is None:
         raise UsageError(
-            "the study has an objective of its own, and no network of tuner's to train",
+            "the study has its own objective and no network for tuner to train",
             where=study.name,
-            hint="this is for studies with [data]",
+            hint="use a study with [data]",
         )
     study = resolved(study)
     variants = {
@@ -180,7 +180,7 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
     before = json.loads(attrs[SPEC])
     if attrs[FINGERPRINT] != fingerprint(document) and studies.REPLICATES in attrs:
         raise StudyFileError(
-            f"`confirm` and `ablate` keep trainings of {attrs[studies.REPLICATES]} under this name",
+            f"`confirm` or `ablate` keeps trainings of {attrs[studies.REPLICATES]} under this name",
             where=study.name,
             hint="rename the study file, or use another database",
         )
@@ -189,7 +189,7 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
         raise StudyFileError(
             f"the study has changed since it began: {differ}",
             where=study.name,
-            hint="give the changed study a name of its own, or undo the change",
+            hint="give the changed study another name, or undo the change",
         )
     job = kept(storage, replace(job, study_id=study_id))
     wanted = trials or study.search.trials
@@ -211,7 +211,7 @@ def _refuse_foreign(storage: Storage, study: Study) -> None:
     names = {frozen.study_name for frozen in storage.get_all_studies()}
     if study.name in names and study.name not in stored_studies(storage):
         raise StudyFileError(
-            "the database holds a study of this name that tuner did not make",
+            "the database already holds a study of this name, which tuner did not make",
             where=study.name,
             hint="rename the study file, or use another database",
         )

@@ -1,4 +1,4 @@
-"""What runs in a worker's process."""
+"""The entry point of a worker's process."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def spool_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = f"{SPOOL_VARIABLE} names another folder, for results that have to wait"
+        hint = f"set {SPOOL_VARIABLE} to another folder, for results that wait for the database"
         raise UsageError(
             f"cannot be made: {error.strerror}", where=str(folder), hint=hint
         ) from None
@@ -138,7 +138,7 @@ def child_leaving() -> Leaving:
 
 @contextmanager
 def telling(said: Connection) -> Iterator[None]:
-    """What goes wrong within is told to the parent."""
+    """Reports an error within to the parent."""
     try:
         yield
     except StopRequested:
@@ -170,7 +170,7 @@ def work(
 
 def tell_over(url: str, over: Begun) -> None:
     """Tells the end of a trial that did not end by itself; errors as ``tell_overdue``."""
-    note(f"{over.study}: trial {over.number} did not end when its time was over; its worker did")
+    note(f"{over.study}: trial {over.number} did not stop at its time limit; its worker was ended")
     storage = open_storage(url)
     try:
         tell_overdue(storage, over)

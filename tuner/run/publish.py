@@ -1,4 +1,4 @@
-"""What people see of a study without doing anything: its note, brought up to date at milestones."""
+"""Updates a study's note in the database while the study runs."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def bring_up_to_date(storage: Storage, study: Study, study_id: int) -> None:
 
 @contextmanager
 def _spared(study: str) -> Iterator[None]:
-    """Whoever publishes goes on; what went wrong is said, but for what its own next step says."""
+    """Logs an error of publishing and continues, unless the caller's next step reports it."""
     try:
         yield
     except (MissingError, OutageError):
         return
     except Exception as error:
-        what = f"the note of {study} could not be brought up to date"
+        what = f"could not update the note of {study}"
         tell("error", f"{what}: {type(error).__name__}: {error}", study=study)
 
 

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: Ray finds the places, and a worker there is what it is anywhere."""
+"""Runs workers on a Ray cluster, which places them on its nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tuner.run.pool import LEAVE_SECONDS, Order, Say, Toll
 from tuner.storage import redact
 from tuner.storage.database import parse_url
 
-# How many workers have room on the nodes of a cluster.
+# The number of workers for which the nodes of a cluster have resources.
 
 
 CPUS = 1.0
@@ -33,9 +33,9 @@ def check_gpus(gpus: float) -> None:
     """A part of one GPU, or whole ones."""
     if gpus < 0 or not math.isfinite(gpus) or (gpus > 1 and gpus != int(gpus)):
         raise UsageError(
-            f"{gpus:g} GPUs cannot be",
+            f"{gpus:g} is not a number of GPUs",
             where="--gpus-per-worker",
-            hint="a part of one, such as 0.25, or a whole number",
+            hint="give a fraction of one, such as 0.25, or a whole number",
         )
 
 
@@ -46,7 +46,7 @@ def workers_of(options: RunOptions, has: Sequence[Mapping[str, float]], say: Say
         has: the resources of each node.
 
     Raises:
-        UsageError: there is no place for one, or a number of workers that cannot be.
+        UsageError: no node has room for a worker, or the number of workers is wrong.
     """
     gpus = options.gpus_per_worker
     room = sum(places(node, gpus) for node in has)
@@ -55,14 +55,20 @@ def workers_of(options: RunOptions, has: Sequence[Mapping[str, float]], say: Say
     if room == 0:
         each = f"{CPUS:g} CPU" + (f" and {gpus:g} GPUs" if gpus else "")
         where = "--gpus-per-worker" if gpus else "--on ray"
-        raise UsageError(f"no node has room for a worker with {each}", where=where, hint=cluster)
+        raise UsageError(
+            f"no node has the resources for a worker with {each}", where=where, hint=cluster
+        )
     if options.workers == "auto":
         return room
     count = int(options.workers)
     if count < 1:
-        raise UsageError(f"{count} workers cannot be", where="--workers", hint="a number, or auto")
+        raise UsageError(
+            f"{count!r} is not a number of workers",
+            where="--workers",
+            hint="give a number of at least 1, or auto",
+        )
     if count > room:
-        say(f"{room} of {count} workers can run now, the others when there is room: {cluster}")
+        say(f"{room} of {count} workers can start now, the others when there is room: {cluster}")
     return count
 
 
@@ -76,7 +82,7 @@ def places(node: Mapping[str, float], gpus: float) -> int:
     return math.floor(room + 1e-9)
 
 
-# A word when an engine runs no worker, for whatever reason of its own.
+# A warning when the engine runs no worker.
 
 
 SILENT_SECONDS, LOOK_SECONDS = 60.0, 5.0
@@ -112,7 +118,7 @@ class Silence:
         if self._alive():
             self._since, self._said = now, False
         elif now - self._since >= SILENT_SECONDS and not self._said:
-            self._say(f"no worker has been heard of for {now - self._since:.0f} s; {self._hint}")
+            self._say(f"no worker has reported for {now - self._since:.0f} s; {self._hint}")
             self._said = True
 
 
@@ -210,7 +216,7 @@ class RayCrew:
             raise TrainingError(
                 f"a machine of the cluster cannot run workers: {error.cause}",
                 where="--on ray",
-                hint="the same version of tuner has to be installed on all of them",
+                hint="install the same version of tuner on all machines",
             ) from None
         except errors.RayError as error:
             return type(error).__name__
@@ -219,11 +225,11 @@ class RayCrew:
         return f"exit code {ended.code} on {ended.host}" if ended.code else ""
 
 
-# Workers on a Ray cluster: Ray finds the places, and a worker there is what it is anywhere.
+# The Ray cluster as a place for workers.
 
 
 ANSWER_SECONDS = 20
-HINT = "`ray status` shows whether there is room; every machine has to reach the database"
+HINT = "`ray status` shows the free resources; every machine needs access to the database"
 
 
 @dataclass(frozen=True)
@@ -284,7 +290,7 @@ def module() -> Any:
         return importlib.import_module("ray")
     except ModuleNotFoundError:
         raise UsageError(
-            "Ray is not installed here", where="--on ray", hint='pip install "tuner[ray]"'
+            "Ray is not installed", where="--on ray", hint='pip install "tuner[ray]"'
         ) from None
 
 
@@ -302,7 +308,7 @@ def connect(ray: Any, address: str) -> None:
         raise UsageError(
             f"cannot connect to Ray: {error}",
             where=f"--on ray:{address}" if address else "--on ray",
-            hint="this machine has to be a node of the cluster, with the same versions",
+            hint="run this on a node of the cluster, with the same versions",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""``confirm`` and ``ablate``: known configurations trained again by workers, shared as ever."""
+"""Runs ``confirm`` and ``ablate``: workers retrain known configurations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def confirm(
     seeds: int = 5,
     watch: Watch = lambda _: None,
 ) -> Confirmation:
-    """Trains the best configurations and the baseline over seeds; what was trained is kept.
+    """Trains the best configurations and the baseline over seeds; finished trainings are kept.
 
     Args:
         study: one that the database holds, or its name.
@@ -46,7 +46,7 @@ def confirm(
         watch: called about twice a second with how far it is.
 
     Raises:
-        UsageError: no trial is complete, or numbers that cannot be.
+        UsageError: no trial is complete, or a number is out of range.
     """
     _check_counts(top=top, seeds=seeds)
     name = study if isinstance(study, str) else study.name
@@ -110,14 +110,14 @@ def ablate(
 
 
 def _too_early(name: str) -> TrainingError:
-    what = "too few trainings are done to compare anything"
+    what = "too few trainings are complete to compare anything"
     return TrainingError(what, where=name, hint="the same command trains the rest")
 
 
 def _check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
-            hint = "it has to be at least 1"
+            hint = "give at least 1"
             raise UsageError(f"found {count}", where=f"--{name}", hint=hint)
 
 
@@ -174,9 +174,9 @@ class Held:
         baseline = baseline_trial(study, Own(study)(self.trials))
         if baseline is None or not best:
             raise UsageError(
-                "there is no complete baseline and another complete trial to compare",
+                "a comparison needs a complete baseline and another complete trial",
                 where=study.name,
-                hint=f"tuner optimize --study {study.name} trains some",
+                hint=f"train more: tuner optimize --study {study.name}",
             )
         chosen = None if confirmed is None else confirmed.best_but_baseline
         number = best[0].number if chosen is None else chosen.number

@@ -1,4 +1,4 @@
-"""One trial again, from the database alone."""
+"""Retrains one trial from the database alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuner.worker.job import Job, build_trainer
 from tuner.worker.objective import one_number
 from tuner.worker.run import amount
 
-# A finished trial of somebody's own objective, called once more with the same parameters.
+# Retraining a trial of a user's objective: calls it again with the same parameters.
 
 
 class Alone:
@@ -67,7 +67,7 @@ def call_again(study: ObjectiveStudy, trial: FrozenTrial) -> tuple[float, dict[i
     return value, again.reports
 
 
-# One trial again, from the database alone.
+# Retraining a trial, from the database alone.
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Retrained:
 
 
 def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
-    """Trains a finished trial again, with its own seed, as far as it went.
+    """Retrains a finished trial with its own seed, for as many epochs as it had.
 
     Raises:
         UsageError: no such trial, or one without a value.
@@ -105,7 +105,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     study, study_id = stored_study(storage, study_name)
     trials = storage.get_all_trials(study_id, deepcopy=False)
     if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else "it has none yet"
+        hint = f"0 to {len(trials) - 1}" if trials else "it has no trials yet"
         raise UsageError(f"the study has no trial {number}", where=study_name, hint=hint)
     trial = trials[number]
     if trial.state in RESULT and (reason := Own(study).reason(trial)):

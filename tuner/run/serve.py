@@ -1,4 +1,4 @@
-"""Workers for every open study of a database: one, or several that share what they read."""
+"""Runs workers that serve every open study of a database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tuner.worker.loop import Bench, Worker, deleted
 from tuner.worker.overdue import Begun
 from tuner.worker.signals import Leaving, StopRequested
 
-# The loop of a worker that serves studies: which one next, and when nothing is left to do.
+# The loop of a worker that serves studies: it picks the next study, and ends when none is left.
 
 
 POLL_SECONDS = 1.0
@@ -156,9 +156,9 @@ class Service:
         short = [name for name, each in found.items() if each is not None and not each.met]
         if short:
             raise TrainingError(
-                "needs more trials, which could not be trained here",
+                "is unfinished: this worker cannot train its trials",
                 where=", ".join(short),
-                hint="the lines above that begin with `cannot serve` say why",
+                hint="see the lines above that begin with `cannot serve`",
             )
 
     def _progress(self, name: str) -> Progress | None:
@@ -217,13 +217,13 @@ def serve(
 
 
 def check_asked(asked: signal.Signals | None, idle_exit: bool) -> None:
-    """Whoever was asked to leave before it was done says so; errors as ``serve``."""
+    """Raises if a signal ended the worker; errors as ``serve``."""
     if asked == signal.SIGINT:
         raise KeyboardInterrupt
     if asked == signal.SIGTERM and idle_exit:
         raise TerminatedError(
-            "asked to leave before everything was trained",
-            hint="nothing is lost, the next worker goes on",
+            "stopped by SIGTERM; the study is unfinished",
+            hint="no result is lost; the next worker continues",
         )
 
 
@@ -253,7 +253,7 @@ def serve_until(
         leaving.gone()
 
 
-# What the workers of one command share: data that their parent read before it forked them.
+# Data that the workers of one command share: their parent reads it before it forks them.
 
 
 RENEWED = 75

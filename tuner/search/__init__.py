@@ -1,1 +1,1 @@
-"""Which configuration to try next, and which trial to end early: Optuna's samplers and pruners."""
+"""Samplers and pruners of Optuna: they propose configurations and end trials early."""

@@ -1,4 +1,4 @@
-"""Samplers that do not learn: what they propose depends on the seed and the trial's number.
+"""Samplers that do not learn: their proposal depends on the seed and the trial's number.
 
 Optuna's ``QMCSampler`` counts its points in the database and takes its space from the first
 finished trial: there, what a trial gets depends on who asked when. Here it does not, so any number

@@ -1,4 +1,4 @@
-"""Options of a sampler or a pruner: leaves of a study file, checked before anything is built."""
+"""The options of samplers and pruners, checked when a study file is read."""
 
 from __future__ import annotations
 

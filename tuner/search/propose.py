@@ -1,4 +1,4 @@
-"""A trial's parameters, sampled before the trial exists, over views of the storage."""
+"""Samples a trial's parameters before the trial exists, over read-only views of the storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a running trial should end early, decided from memory."""
+"""Decides whether to prune a running trial, from trials in memory."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class KeptPercentilePruner(PercentilePruner):
         return self._limits[step]
 
 
-# Whether a running trial should end early, decided from memory.
+# The decision whether to prune a running trial, from trials in memory.
 
 
 WriteAttr = Callable[[str, object], None]

@@ -1,4 +1,4 @@
-"""The pruners by name, with their options as leaves of ``search.pruner``."""
+"""The catalogue of pruners, with the options of ``search.pruner``."""
 
 from __future__ import annotations
 
@@ -99,20 +99,28 @@ def _warmup(options: dict[str, Any], epochs: int) -> int:
     return epochs // 6 if given is None else int(given)
 
 
-_REDUCTION = Option("reduction_factor", int, 3, "one of this many goes on at each rung", low=2)
-_RESOURCE = Option("min_resource", int, 1, "epochs that every trial trains before a rung", low=1)
-_BOOTSTRAP = Option("bootstrap_count", int, 0, "trials a rung needs before any goes on", low=0)
+_REDUCTION = Option(
+    "reduction_factor", int, 3, "one in this many trials is promoted at each rung", low=2
+)
+_RESOURCE = Option("min_resource", int, 1, "epochs of every trial before the first rung", low=1)
+_BOOTSTRAP = Option("bootstrap_count", int, 0, "trials a rung needs before it promotes any", low=0)
 _COMPARE = (
-    Option("n_startup_trials", int, 5, "complete trials before any is pruned", low=0),
+    Option("n_startup_trials", int, 5, "complete trials before pruning starts", low=0),
     Option(
         "n_warmup_steps",
         int,
         None,
-        "the first epochs, which prune no trial; a sixth if not given",
+        "first epochs without pruning; default: a sixth of all",
         low=0,
     ),
     Option("interval_steps", int, 1, "epochs between checks", low=1),
-    Option("n_min_trials", int, 1, "reports that an epoch needs to be compared", low=1),
+    Option(
+        "n_min_trials",
+        int,
+        1,
+        "trials that must have reported an epoch before it is compared",
+        low=1,
+    ),
 )
 
 _ENTRIES = (
@@ -138,27 +146,32 @@ _ENTRIES = (
         ),
         "asynchronous successive halving (Li et al., MLSys 2020)",
     ),
-    PrunerEntry("median", _median, _COMPARE, "ends what is worse than the median at its epoch"),
+    PrunerEntry("median", _median, _COMPARE, "ends trials worse than the median at their epoch"),
     PrunerEntry(
         "percentile",
         _percentile_pruner,
         (
-            Option("percentile", float, 25.0, "per cent that go on, the best", low=0, high=100),
+            Option("percentile", float, 25.0, "per cent of trials to keep", low=0, high=100),
             *_COMPARE,
         ),
-        "ends what is not among the best per cent at its epoch",
+        "ends trials outside the best per cent at their epoch",
     ),
     PrunerEntry(
         "patient",
         _patient,
         (
-            Option("pruner", dict, "median", "who is asked then: a name or a table; none: at once"),
-            Option("patience", int, 5, "epochs without improvement that are forgiven", low=0),
-            Option("min_delta", float, 0.0, "what counts as improvement", low=0),
+            Option(
+                "pruner",
+                dict,
+                "median",
+                "the pruner to ask then: a name or a table; none: prune at once",
+            ),
+            Option("patience", int, 5, "epochs without improvement before it acts", low=0),
+            Option("min_delta", float, 0.0, "smallest change that counts as improvement", low=0),
         ),
-        "asks another pruner once a trial has stopped to improve",
+        "asks another pruner once a trial stops improving",
     ),
-    PrunerEntry("none", _none, (), "every trial is trained to its end"),
+    PrunerEntry("none", _none, (), "trains every trial to its end"),
 )
 
 PRUNERS: dict[str, PrunerEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -1,4 +1,4 @@
-"""The samplers by name: their options and how each is made."""
+"""The catalogue of samplers, with the options of ``search.sampler``."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def build_grid(request: Request) -> BaseSampler:
     return Point(request.point)
 
 
-# The samplers by name, with their options as leaves of ``search.sampler``.
+# The samplers by name, with the options of ``search.sampler``.
 #
 # A sampler is built afresh for each trial. Its randomness comes from the study's seed and the
 # trial's number, so two workers with one seed never repeat one another's trials, and the same
@@ -107,7 +107,7 @@ class SamplerEntry:
     doc: str
 
 
-_STARTUP = "finished trials before it learns; until then, random"
+_STARTUP = "finished trials before it stops sampling at random"
 
 _ENTRIES = (
     SamplerEntry(
@@ -118,7 +118,7 @@ _ENTRIES = (
             Option("n_ei_candidates", int, 24, "candidates compared for each trial", low=1),
             Option("multivariate", bool, True, "model parameters jointly, not one by one"),
             Option("group", bool, False, "model each branch of a conditional space jointly"),
-            Option("constant_liar", bool, True, "keep away from what is running"),
+            Option("constant_liar", bool, True, "avoid the configurations of running trials"),
         ),
         learns=True,
         per_number_seed=True,
@@ -130,7 +130,7 @@ _ENTRIES = (
         build_gp,
         (
             Option("n_startup_trials", int, 10, _STARTUP, low=1),
-            Option("deterministic_objective", bool, False, "take the results as free of noise"),
+            Option("deterministic_objective", bool, False, "assume results without noise"),
         ),
         learns=True,
         per_number_seed=True,

@@ -1,4 +1,4 @@
-"""Optuna's TPE with what it derives from finished trials kept, not rebuilt for each proposal.
+"""Optuna's TPE, which keeps what it derives from finished trials between proposals.
 
 Of 41 ms that a proposal takes at 1,000 trials of ten parameters, 30 go into comparing the
 distributions of every trial with those of every other, and into turning parameters into numbers.

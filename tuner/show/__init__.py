@@ -1,3 +1,3 @@
-"""What people see: pure functions from what is known to lines and tables."""
+"""Formats results as lines and tables, by pure functions."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `confirm` and `ablate` found, in words and tables."""
+"""Formats the results of `confirm` and `ablate` as words and tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TITLES = {
     OFF: "switched off alone in trial {number}",
     ON: "switched on alone over the baseline",
-    PATH: "one after the other from the baseline to trial {number}, what helps most first",
+    PATH: "one after the other from the baseline to trial {number}, largest gain first",
 }
 
 
@@ -97,7 +97,7 @@ def _verdict(found: Confirmation) -> str:
     said = f"{found.study}: {winner.label} has {found.metric} {interval(_of(winner))}"
     said += f" on the {rows_of(rows, found.folds)} over {seeds}"
     if winner is found.baseline:
-        return f"{said}; nothing that was confirmed is better on the validation rows"
+        return f"{said}; no confirmed configuration is better on the validation rows"
     if found.baseline is None:
         return said
     return f"{said}; the baseline {interval(_of(found.baseline))}"
@@ -110,7 +110,7 @@ def _of(measured: Measured) -> Estimate:
 def ablated(found: Ablation) -> RenderableType:
     """A sentence for each technique, by view, and what the search's trials say beside it."""
     where = rows_of(found.rows, found.folds)
-    chosen = "confirmed" if found.confirmed else "not confirmed: run `tuner confirm` first"
+    chosen = "confirmed" if found.confirmed else "not confirmed yet: run `tuner confirm`"
     parts: list[RenderableType] = [
         Text(
             f"{found.study}: what each technique adds to {found.metric} on the {where}, "
@@ -133,7 +133,7 @@ def _pooled(found: Ablation) -> list[RenderableType]:
     if not pooled.effects:
         return []
     trials = several(pooled.trials, "complete trial")
-    title = f"pooled from {trials} of the search, which the sampler chose: a hint, no experiment"
+    title = f"pooled from {trials} of the search, chosen by the sampler: a hint, not an experiment"
     importance = f"importance ({METHOD})" if pooled.importances else ""
     table = plain_table("  technique", "main effect", "with : without", importance)
     for each in pooled.effects:

@@ -1,4 +1,4 @@
-"""The best configuration and its numbers: as JSON, as a table, and as a snippet of a study file."""
+"""Formats the best configuration as JSON, as a table and as a snippet of a study file."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def pasted(study: Study, config: Config) -> str:
 
 
 def _plain(config: Config) -> list[tuple[str, Any]]:
-    """The parameters that stand beside the name of somebody's own family."""
+    """The parameters beside the name of a user's family."""
     from tuner.training.network import OTHERS
 
     return [(k, v) for k, v in config.items() if "." not in k and k not in OTHERS]

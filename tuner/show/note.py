@@ -1,4 +1,4 @@
-"""A study's note in Markdown, which optuna-dashboard shows beside its trials."""
+"""Writes a study's note in Markdown, which optuna-dashboard shows."""
 
 from __future__ import annotations
 

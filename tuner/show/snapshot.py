@@ -1,4 +1,4 @@
-"""What is known about a study at one moment, read from the database."""
+"""Reads a snapshot of a study from the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of a study, and of what there is to put into one."""
+"""Formats studies, the catalogue, status and events as tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuner.storage import Storage
 
 
-# Tables of a study and of what there is to put into one.
+# Tables of a study, and of the catalogue.
 
 
 Record = Mapping[str, Any]
@@ -50,7 +50,7 @@ def check(study: Record) -> RenderableType:
     """
     if "objective" in study:
         return _objective(study)
-    table = plain_table("parameter", "value or range", "baseline", "what it is")
+    table = plain_table("parameter", "value or range", "baseline", "description")
     for leaf in study["leaves"]:
         baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
         row = (leaf["name"], leaf["may_be"], baseline, _about(leaf))
@@ -145,7 +145,7 @@ def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
 
 def _named(title: str, entries: Sequence[Record]) -> Table:
     """The parameters of each name, one a line, with its default and a range to search."""
-    table = plain_table(title, "parameter", "default", "suggested range", "what it is", "source")
+    table = plain_table(title, "parameter", "default", "suggested range", "description", "source")
     for entry in entries:
         rows = [
             (leaf["name"], format_value(leaf["default"]), leaf["suggested"], leaf["doc"])
@@ -160,7 +160,7 @@ def _named(title: str, entries: Sequence[Record]) -> Table:
     return table
 
 
-# What ``tuner init`` found and decided.
+# The decisions of ``tuner init``.
 
 
 FEW = 20
@@ -206,7 +206,7 @@ def _gaps(found: Record) -> str:
     return ", ".join(named[:FEW]) + more
 
 
-# The studies there are: files, and what a database holds.
+# The list of studies, from files and a database.
 
 
 SPEC = "tuner:spec"
@@ -254,7 +254,7 @@ def studies_table(records: Sequence[Record]) -> RenderableType:
     return table
 
 
-# How far the studies of a database are, and who works on them.
+# Progress and workers of the studies of a database.
 
 
 LISTED_SECONDS = 3600.0
@@ -333,7 +333,7 @@ def _workers(workers: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
-# Events of the database, a line each.
+# Events of the database, one line each.
 
 
 def event_record(event: Event) -> dict[str, Any]:

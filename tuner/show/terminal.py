@@ -1,4 +1,4 @@
-"""A running study on a terminal or in a log, and what is said at its end."""
+"""Shows the progress of a running study, and its summary at the end."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _plain(console: Console) -> Watch:
     return watch
 
 
-# What is said when a run of a study ends.
+# The summary at the end of a run.
 
 
 def summary(snapshot: Snapshot) -> RenderableType:
@@ -192,7 +192,7 @@ def _headlines(snapshot: Snapshot) -> list[str]:
     lines = [_headline(snapshot)]
     if snapshot.all_tried is not None and not snapshot.progress.met:
         tried = several(snapshot.all_tried, "configuration")
-        lines.append(f"all {tried} of the grid tried: there are no more")
+        lines.append(f"the grid is complete: all {tried} tried")
     words = left_out_words(snapshot.left_out)
     return [*lines, words] if words else lines
 
@@ -255,18 +255,20 @@ def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]
     where = f" --study {shlex.quote(snapshot.study)}{where}"
     found = []
     if snapshot.best is not None:
-        found.append((f"tuner best{where}", "the configuration, ready to paste"))
+        found.append((f"tuner best{where}", "print the best configuration"))
         number_ = snapshot.best.number
-        found.append((f"tuner retrain{where} --trial {number_}", "train it again"))
+        found.append((f"tuner retrain{where} --trial {number_}", "retrain the best trial"))
     if not snapshot.progress.hands_out:
-        found.append((f"tuner resume{where}", "opens it again"))
+        found.append((f"tuner resume{where}", "open the study again"))
     elif snapshot.all_tried is not None:
         return found  # a larger budget would find nothing either
     elif not snapshot.progress.met:
-        found.append((f"tuner optimize{where}", "goes on"))
+        found.append((f"tuner optimize{where}", "continue the study"))
     else:
         more = larger(snapshot.progress.budget)
-        found.append((f"tuner optimize{where} --trials {more}", f"goes on to {more} trials"))
+        found.append(
+            (f"tuner optimize{where} --trials {more}", f"extend the study to {more} trials")
+        )
     return found
 
 

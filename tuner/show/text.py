@@ -1,4 +1,4 @@
-"""Numbers, durations and configurations as text; text for Markdown."""
+"""Formats numbers, durations and configurations as text, and escapes text for Markdown."""
 
 from __future__ import annotations
 

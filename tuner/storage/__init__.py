@@ -1,4 +1,4 @@
-"""Where trials are kept: Optuna's schema on SQLite or PostgreSQL, shared by many workers."""
+"""Stores trials in Optuna's schema on SQLite or PostgreSQL, shared by many workers."""
 
 from tuner.hidden import redact
 from tuner.storage.artifacts import Artifacts, artifact_store

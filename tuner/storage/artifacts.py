@@ -1,4 +1,4 @@
-"""Artifacts: files of studies and trials, where they are kept, and which nobody needs any more."""
+"""Stores artifacts, the files of studies and trials, and removes unused ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is attached to studies and trials: metadata of artifacts, and checkpoints kept as files."""
+"""Metadata of artifacts, and checkpoints that are stored as files."""
 
 from __future__ import annotations
 

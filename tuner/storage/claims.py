@@ -1,4 +1,4 @@
-"""Handing out trials: those whose lease ran out, then enqueued ones, then new ones."""
+"""Hands out trials: those with an expired lease, then enqueued ones, then new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One engine: its URL, read and write transactions, and errors that say what to do."""
+"""Connects to a database: URLs, read and write transactions, and errors with a remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tuner.hidden import redact, remember_secret, remember_url
 # What a database's errors mean to people: what is wrong, and what to do.
 
 
-_OPTION = ("an option of its URL cannot be", "give another value, or leave it out")
+_OPTION = ("an option in its URL is not valid", "change the option, or remove it")
 _CAUSES = (
     ("database is locked", "is locked by another program", "end that program, then go on"),
     ("is full", "the disk is full", "free some space, then go on"),
@@ -45,7 +45,7 @@ _CAUSES = (
 _REFUSALS = {  # by the server's code
     "42501": ("this user may not do that", "GRANT it, or give another user in the URL"),
     "22001": ("a name is longer than the database's column", "give a shorter one"),
-    "25006": ("cannot be written", "a replica is only read; give the URL of the primary"),
+    "25006": ("cannot be written", "this is a read-only replica; give the URL of the primary"),
 }
 
 
@@ -160,7 +160,7 @@ def _sqlite(rest: str) -> URL:
     place, asked, query = rest.partition("?")
     if place.strip("/") in ("", ":memory:"):
         raise StorageError(
-            "a database in memory cannot be shared by workers",
+            "workers cannot share a database in memory",
             hint="name a file: sqlite:///tuner.db",
         )
     if not place.startswith("/"):
@@ -289,7 +289,7 @@ def exists(url: URL) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError) as error:
-        what = f"cannot be a file: {getattr(error, 'strerror', None) or error}"
+        what = f"is not a valid file: {getattr(error, 'strerror', None) or error}"
         raise StorageError(what, where=str(path)) from None
 
 
@@ -372,7 +372,7 @@ def explained(error: Exception) -> StorageError:
     """An error that nobody foresaw as one of ours."""
     if isinstance(error, StorageError):
         return error
-    return StorageError(f"results cannot be told: {type(error).__name__}: {error}")
+    return StorageError(f"results cannot be written: {type(error).__name__}: {error}")
 
 
 class Database:

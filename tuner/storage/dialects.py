@@ -1,4 +1,4 @@
-"""A new trial and a fenced write, on SQLite and on PostgreSQL."""
+"""Inserts trials and makes fenced writes, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_on_sqlite(
     updates: Mapping[int, Update],
     content: Callable[[Mapping[int, Update]], Sequence[Put]],
 ) -> dict[int, datetime | None]:
-    """Write what is told of those trials whose holder still has its lease.
+    """Write the updates of those trials whose holder still has its lease.
 
     Args:
         updates: by trial id.
@@ -213,7 +213,7 @@ def _insert_statement(shapes: tuple[Shape, ...]) -> str:
 def write_on_postgres(
     connection: Connection, updates: Mapping[int, Update], content: Sequence[Put], durable: bool
 ) -> dict[int, datetime | None]:
-    """Write what is told of those trials whose holder still has its lease.
+    """Write the updates of those trials whose holder still has its lease.
 
     Args:
         updates: by trial id.

@@ -1,4 +1,4 @@
-"""What happened to studies, trials and workers: a row an event, written with what it tells of."""
+"""Writes events of studies, trials and workers, in the transaction of the change."""
 
 from __future__ import annotations
 

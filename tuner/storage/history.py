@@ -1,4 +1,4 @@
-"""What happened, read: the events of everything, of a study, or of a trial."""
+"""Reads events: all of them, those of a study, or those of a trial."""
 
 from __future__ import annotations
 

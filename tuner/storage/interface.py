@@ -1,4 +1,4 @@
-"""Optuna's storage interface: studies straight from the database, trials from what was read."""
+"""Implements Optuna's storage interface: studies from the database, trials from the mirror."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What passes between a worker and the storage: a lease, an update, a study's progress."""
+"""Records that a worker and the storage exchange: leases, updates, progress."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ class Progress:
 
     @property
     def hands_out(self) -> bool:
-        """Whether nobody paused or stopped it."""
+        """Whether the study is neither paused nor stopped."""
         return self.state not in (PAUSED, STOPPED)
 
 
 def standing(state: str, budget: int, finished: int) -> str:
-    """What a study is, wherever that is said: as it was set to, but finished if its budget is met.
+    """The state of a study: the one that was set, but finished if its budget is complete.
 
     Args:
         finished: its complete and pruned trials.

@@ -1,4 +1,4 @@
-"""Making the tables, Optuna's and ours, and upgrading older ones, by many processes at once."""
+"""Creates and upgrades the tables of Optuna and tuner, safely from many processes at once."""
 
 from __future__ import annotations
 

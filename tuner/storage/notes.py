@@ -1,4 +1,4 @@
-"""A study's note, in the attributes in which optuna-dashboard keeps it, written at once."""
+"""Reads and writes a study's note in the attributes that optuna-dashboard uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's results: written in batches by a thread, on disk while the database is away."""
+"""Writes a worker's results in batches; they wait on disk while the database is away."""
 
 from __future__ import annotations
 
@@ -192,9 +192,9 @@ class Spool:
             output.write(path, json.dumps(_to_json(update)))
         except OSError as error:
             raise StorageError(
-                f"a result that waits to be told cannot be kept ({error.strerror})",
+                f"cannot store a pending result ({error.strerror})",
                 where=str(self._folder),
-                hint="make room, or name another folder: TUNER_SPOOL",
+                hint="free some space, or set TUNER_SPOOL to another folder",
             ) from error
 
     def remove(self, lease: Lease) -> None:
@@ -210,7 +210,7 @@ class Spool:
             except (ValueError, KeyError, TypeError):
                 aside = path.with_suffix(".damaged")
                 path.replace(aside)
-                note(f"a result that waited to be told is damaged, and was set aside: {aside}")
+                note(f"a pending result is damaged; it was moved to {aside}")
 
     def _path(self, lease: Lease) -> Path:
         return self._folder / f"{lease.trial_id}-{lease.token}.json"
@@ -257,7 +257,7 @@ def _from_json(found: dict[str, Any]) -> Update:
     )
 
 
-# What a worker has to tell: written in batches by a thread, kept while the database is away.
+# A worker's updates: written in batches by a thread, kept while the database is away.
 
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
@@ -378,13 +378,13 @@ class Outbox:
                 return  # unfinished trials go on when their leases have run out
 
     def _ended(self) -> int:
-        """How many trials ended and could not be told."""
+        """The number of results that are not written yet."""
         with self._changed:
             return self._waiting.ended()
 
     def _untold(self, error: StorageError) -> StorageError:
-        what = f"{self._ended()} trials could not be told: {error.what}"
-        kept = "" if self._spool is None else f"; they wait in {self._spool} for the next run"
+        what = f"{self._ended()} results were not written: {error.what}"
+        kept = "" if self._spool is None else f"; the next run writes them from {self._spool}"
         return StorageError(what, where=error.where, hint=error.hint + kept)
 
     def _failed(self, updates: Sequence[Update], error: BaseException) -> None:

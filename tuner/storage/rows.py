@@ -1,4 +1,4 @@
-"""Trials read in bulk and made into Optuna's frozen trials."""
+"""Reads trials in bulk and makes Optuna's frozen trials of them."""
 
 from __future__ import annotations
 

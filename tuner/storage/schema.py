@@ -1,4 +1,4 @@
-"""Tables of our own beside Optuna's."""
+"""The tables of tuner beside those of Optuna."""
 
 from __future__ import annotations
 

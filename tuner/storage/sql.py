@@ -1,4 +1,4 @@
-"""SQL for both databases: where they differ, rows for several tables at once, and times."""
+"""SQL for SQLite and PostgreSQL: differences, bulk inserts and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage of a study: claims and leases of workers, and opening it by its URL."""
+"""The storage that workers use: claims, leases, and opening a storage by its URL."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ class Storage(Leasing):
         data: Mapping[str, Any] | None = None,
         replicates: str | None = None,
     ) -> int:
-        """Create the study or join it, whoever comes first; its id.
+        """Create the study, or join an existing one; returns its id.
 
         Nothing that the study has already is overwritten: compare its fingerprint afterwards.
 
@@ -422,7 +422,7 @@ def open_storage(
     engine_kwargs: Mapping[str, Any] | None = None,
     lease_seconds: float = LEASE_SECONDS,
 ) -> Storage:
-    """The storage at a URL; its tables are made if they are not there.
+    """Opens the storage at a URL; creates its tables if they do not exist.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
@@ -489,6 +489,6 @@ def _missing(url: str) -> StorageError:
 
 
 def measured(storage: Storage, study_id: int) -> tuple[str, str]:
-    """A study's metric, "value" where nobody named one, and "maximize" or "minimize"."""
+    """A study's metric, "value" by default, and "maximize" or "minimize"."""
     names = storage.get_study_system_attrs(study_id).get(METRIC_NAMES, ["value"])
     return names[0], storage.get_study_directions(study_id)[0].name.lower()

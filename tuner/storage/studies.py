@@ -1,4 +1,4 @@
-"""Studies: Optuna's rows, their budget and state, and how far they are."""
+"""Reads and writes studies: their rows, budgets, states and progress."""
 
 from __future__ import annotations
 

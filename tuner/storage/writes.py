@@ -1,4 +1,4 @@
-"""Idempotent writes of trials, fenced by the lease of their holder, on SQLite and PostgreSQL."""
+"""Idempotent writes of trials, fenced by leases, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def tell_outages(connection: Connection, holder: str, seconds: Sequence[float]) 
 
 
 def release(connection: Connection, leases: Sequence[Lease]) -> None:
-    """Give leases back: whoever claims next goes on with these trials."""
+    """Release leases: the next claim continues these trials."""
     held = schema.leases
     given = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
     mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(given)

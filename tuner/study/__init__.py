@@ -1,4 +1,4 @@
-"""The study file: from TOML, or from Python, to a frozen Study."""
+"""Reads a study from TOML or Python into a frozen Study."""
 
 from tuner.space import Choice, Option, Range
 from tuner.study.files import load, study

@@ -1,4 +1,4 @@
-"""Every leaf that a study file may hold, by section."""
+"""The catalogue of every parameter that a study file may hold, by section."""
 
 from __future__ import annotations
 

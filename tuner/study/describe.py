@@ -1,4 +1,4 @@
-"""What a study, and what there is to put into one, as plain values for tables and JSON."""
+"""Describes a study and the catalogue as plain values, for tables and JSON."""
 
 from __future__ import annotations
 

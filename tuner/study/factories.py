@@ -1,4 +1,4 @@
-"""Families of somebody's own in a study: leaves as the file says them, then as the factory does.
+"""Parameters of a user's family of networks: as the study file has them, then as the factory has.
 
 Reading a file imports nothing, so that a study can be looked at anywhere; ``resolved`` imports.
 """
@@ -27,7 +27,7 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
         others: names that are leaves elsewhere in a study file, and where they stand.
 
     Raises:
-        StudyFileError: a reference or a leaf that cannot be.
+        StudyFileError: a wrong reference or parameter.
     """
     said = list(_said(table.get(leaf.name)))
     known = [FAMILIES[name] for name, _ in said if isinstance(name, str) and name in FAMILIES]
@@ -61,7 +61,7 @@ def _said(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
 def _check_place(owner: str, key: str, others: Mapping[str, str]) -> None:
     if key in others:
         raise StudyFileError(
-            f"is a leaf of {others[key]}, and cannot stand here",
+            f"is a parameter of {others[key]}, and cannot stand here",
             where=f"model.{key}",
             hint=f'for a parameter of the factory: family = {{ name = "{owner}", {key} = … }}',
         )
@@ -70,7 +70,10 @@ def _check_place(owner: str, key: str, others: Mapping[str, str]) -> None:
 def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
     """A leaf of the kind of the values that a file gives it."""
     if key in GIVEN:
-        raise StudyFileError("is what tuner tells the factory, and no leaf", where=path)
+        raise StudyFileError(
+            "is an argument that tuner passes to the factory, not a parameter of the study",
+            where=path,
+        )
     values = [raw]
     if isinstance(raw, Mapping):
         ends = [raw[each] for each in ("low", "high") if each in raw]
@@ -131,7 +134,7 @@ def _settled(node: Node, made: Factory) -> Node:
     """A leaf with the default of its parameter."""
     name, where = node.leaf.name, node.path
     if name not in made.parameters and not made.open:
-        hint = nearest(name, made.parameters) if made.parameters else "it has none"
+        hint = nearest(name, made.parameters) if made.parameters else "it takes no parameters"
         raise StudyFileError(f"{made.name} has no such parameter", where=where, hint=hint)
     kind, value = made.kind(name), node.value
     exact = kind is None or node.leaf.kind is kind

@@ -1,4 +1,4 @@
-"""Finding and reading study files; building a study in Python."""
+"""Finds and reads study files, and builds studies in Python."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def study(
     ['dropout', 'optimizer', 'sgd.momentum']
     """
     if not isinstance(name, str) or not name:
-        what = f"found {shown(name)}, which is no name for a study"
-        raise StudyFileError(what, where="name", hint="allowed: a string that is not empty")
+        what = f"found {shown(name)}, which is not a name for a study"
+        raise StudyFileError(what, where="name", hint="allowed: a non-empty string")
     document = {
         "description": description or None,
         "metric": metric,

@@ -1,4 +1,4 @@
-"""A study file for somebody's own data: what is in the data, and what to begin with."""
+"""Writes a first study file for a user's data, with a reason for each line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# What is in somebody's own data, before there is a study of it.
+# Inspecting the data before there is a study.
 
 
 SAMPLE = 1000
@@ -187,7 +187,7 @@ class _Columns:
 
     def _drop_group(self, name: str) -> None:
         self.dropped[name] = "an identifier by its name, and its values repeat"
-        self.hints.append(("group", name, "if rows of one belong together"))
+        self.hints.append(("group", name, "if its rows belong together"))
 
     def text_to_learn_from(self, count: int) -> str | None:
         """The column of text, where there is little else among so many columns."""
@@ -196,7 +196,9 @@ class _Columns:
             return self.texts[0]
         for name in self.texts:
             self.dropped[name] = "text beside columns of other kinds"
-            self.hints.append(("text", name, "to learn from this text alone; see study sentiment"))
+            self.hints.append(
+                ("text", name, "to use this text as the only feature; see the study sentiment")
+            )
         return None
 
 
@@ -214,7 +216,7 @@ def _repeats(name: str, series: pd.Series[Any]) -> bool:
     return bool(ROWS < series.nunique() < series.notna().sum())
 
 
-# Leaves to begin with, by what the data is.
+# The parameters to begin with, by the kind of data.
 
 
 MANY = 6
@@ -310,7 +312,7 @@ def training(found: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
     return [Line("training", *each) for each in lines]
 
 
-# A study file for somebody's own data: what a practitioner would begin with, and why.
+# The study file: what a practitioner would begin with, and why.
 
 
 HEAVY = 8.0
@@ -350,7 +352,7 @@ def draft(found: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
 def written(name: str, found: Survey, lines: Sequence[Line]) -> str:
     """The study file's text."""
     rows = f"{found.rows:,} rows"
-    text = [f"# Written by tuner init from {rows}. Change what you know better; then:"]
+    text = [f"# Written by tuner init from {rows}. Edit it where you know better, then run:"]
     text += [f"# tuner check --study {name}; tuner optimize --study {name}"]
     section = ""
     for line in lines:
@@ -382,7 +384,7 @@ def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
     if found.data.target.task == "regression":
         return (Line("", "metric", '"rmse"', "in the target's unit"),)
     if rare:
-        why = f"each class counts alike: {rare}, which accuracy would forget"
+        why = f"each class counts alike: {rare}, which accuracy would neglect"
         return (Line("", "metric", '"balanced_accuracy"', why),)
     return (Line("", "metric", '"accuracy"', "classes are of similar size"),)
 
@@ -391,7 +393,7 @@ def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     spec = found.spec
     lines = [Line("data", "path", toml(named(spec.path or "")))]
     if spec.test_path is not None:
-        why = "kept for the final number"
+        why = "for the final measurement only"
         lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
@@ -399,13 +401,14 @@ def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     if spec.target is not None:
         lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
-        lines.append(Line("data", "text", toml(spec.text), "the only feature: its words"))
-    lines.append(Line("data", "validation", toml(spec.validation), "the search sees these rows"))
+        lines.append(Line("data", "text", toml(spec.text), "the only feature"))
+    why = "for validation during the search"
+    lines.append(Line("data", "validation", toml(spec.validation), why))
     if len(found.data.train) <= SIZES[0][0]:
         why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
         lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
     if found.data.test is not None:
-        lines.append(Line("data", "test", toml(spec.test), "kept for the final number"))
+        lines.append(Line("data", "test", toml(spec.test), "for the final measurement only"))
     if found.dropped:
         why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
         value = toml(list(found.dropped))

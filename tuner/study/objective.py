@@ -1,4 +1,4 @@
-"""A study of somebody's own objective, which says what is searched while it runs."""
+"""A study of a user's objective, which suggests its parameters while it runs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> Obje
     parts(document["objective"], "objective", StudyFileError)
     metric = document.get("metric", VALUE)
     if not metric.strip():
-        raise StudyFileError("found an empty string, which is no name", where="metric")
+        raise StudyFileError("found an empty string, which is not a name", where="metric")
     return ObjectiveStudy(
         name=name,
         description=document.get("description", ""),
@@ -110,11 +110,11 @@ def _direction(said: str | None) -> Direction:
     for direction in DIRECTIONS:
         if said == direction:
             return direction
-    hint = "say whether more or less of what the objective returns is better: " + " or ".join(
+    hint = "give the direction of the objective's value: " + " or ".join(
         f'direction = "{each}"' for each in DIRECTIONS
     )
     if said is None:
-        raise StudyFileError("the study does not say its direction", where="direction", hint=hint)
+        raise StudyFileError("the study has no direction", where="direction", hint=hint)
     hint = nearest(said, DIRECTIONS)
     raise StudyFileError(f"found {shown(said)}", where="direction", hint=hint)
 
@@ -123,9 +123,9 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
     for key in UNKNOWN_BEFORE:
         if key in table:
             raise StudyFileError(
-                "does not go with an objective: its parameters are known only while it runs",
+                "does not go with an objective, whose parameters are known only while it runs",
                 where=f"search.{key}",
-                hint="remove it; search.enqueue gives parameters to begin with",
+                hint="remove it; search.enqueue lists the first parameters to try",
             )
     settings = read_search({k: v for k, v in table.items() if k != "enqueue"}, ())
     if "pruner" not in table:  # hyperband would have to know the number of steps
@@ -134,7 +134,7 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
         raise StudyFileError(
             "a grid needs to know every parameter before a trial runs",
             where="search.sampler",
-            hint="tpe, random, gp, cmaes and qmc do not",
+            hint="use tpe, random, gp, cmaes or qmc",
         )
     _check_pruner(*settings.pruner, "search.pruner")
     return replace(settings, enqueue=_queue(table.get("enqueue", [])))
@@ -143,9 +143,9 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
 def _check_pruner(name: str, options: Mapping[str, Any], where: str) -> None:
     if name == "hyperband" and "max_resource" not in options:
         raise StudyFileError(
-            "hyperband cannot know how many steps the objective reports",
+            "hyperband needs the number of steps that the objective reports",
             where=where,
-            hint='say it: { name = "hyperband", max_resource = 30 }; or take asha or median',
+            hint='set it: { name = "hyperband", max_resource = 30 }; or use asha or median',
         )
     if "pruner" in options:
         inside = f"{where}.pruner"
@@ -160,6 +160,6 @@ def _queue(raw: Any) -> tuple[dict[str, Any], ...]:
         check_type(path, each, dict)
         for key, value in flat(each).items():
             if isinstance(value, list | dict):
-                what = f"found {shown(value)}, which is no value of a parameter"
+                what = f"found {shown(value)}, which is not a value of a parameter"
                 raise StudyFileError(what, where=f"{path}.{key}")
     return tuple(flat(each) for each in raw)

@@ -1,4 +1,4 @@
-"""From what a study file says to a Study; every mistake is named with its dotted path."""
+"""Parses a study file into a Study; each error names the dotted path of the mistake."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _trained(name: str, document: Mapping[str, Any], folder: Path) -> Study:
     _check_direction(document)
     if "data" not in document:
         raise StudyFileError(
-            "the study says nothing about its data",
+            "the study has no data section",
             where="data",
             hint='[data] source = "sklearn.datasets:load_digits", or path and target',
         )
@@ -98,8 +98,8 @@ def _trained(name: str, document: Mapping[str, Any], folder: Path) -> Study:
 
 def _check_direction(document: Mapping[str, Any]) -> None:
     if "direction" in document:
-        hint = 'remove it; it goes with objective = "package.module:function"'
-        raise StudyFileError("a metric knows its direction", where="direction", hint=hint)
+        hint = 'remove it; it belongs to objective = "package.module:function"'
+        raise StudyFileError("the metric has a fixed direction", where="direction", hint=hint)
 
 
 def _check_search(study: Study) -> None:
@@ -172,7 +172,7 @@ def _check_used(beside: Mapping[str, Any], nodes: list[Node]) -> None:
         if key not in names:
             owners = [f.name for f in FAMILIES.values() if key in (x.name for x in f.leaves)]
             raise StudyFileError(
-                "no family of this study has this leaf, or each has its own in its table",
+                "no family of this study has this parameter, or each has its own in its table",
                 where=f"model.{key}",
                 hint=f"{key} belongs to {', '.join(owners)}",
             )

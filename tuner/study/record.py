@@ -1,4 +1,4 @@
-"""A study as a frozen object, and whether two of them describe the same search."""
+"""The frozen Study, and whether two studies describe the same search."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
         raise StudyFileError(
             f"needs images of shape [C, H, W], but a row has shape {list(data.shape)}",
             where=where,
-            hint="leave it out" if words else "say the shape: [data] shape = [1, 8, 8]",
+            hint="leave it out" if words else "set the shape: [data] shape = [1, 8, 8]",
         )
     if classes and data.target.task != "classification":
         raise StudyFileError("needs classes, but the data is for regression", where=where)
@@ -76,7 +76,7 @@ def needs_categories(where: str, data: DataSet) -> None:
         raise StudyFileError(
             "needs a column of more than two categories, and the data has none",
             where=where,
-            hint="leave it out; tuner check says what was decided about each column",
+            hint="leave it out; `tuner check` shows how each column is used",
         )
 
 
@@ -165,7 +165,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class Study:
-    """One search: data, what each leaf is or may be, and how to search.
+    """One search: the data, the value or range of each parameter, and how to search.
 
     Args:
         name: its name in the database.
@@ -239,7 +239,7 @@ class Study:
         return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
 
     def pruner(self) -> BasePruner:
-        """What ends trials early; StudyFileError for options that cannot be."""
+        """The study's pruner; StudyFileError for wrong options."""
         return build_pruner(*self.search.pruner, epochs=self.max_epochs, first=self.first_step)
 
     def warnings(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The JSON schema of a study file, made from the catalogue: editors complete and check with it."""
+"""Makes the JSON schema of a study file from the catalogue, for editors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def own_leaf() -> Schema:
     }
 
 
-# The part of the JSON schema that is about ``[data]``.
+# The JSON schema of ``[data]``.
 
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
@@ -92,7 +92,7 @@ _FOLDS: dict[str, Any] = {
 _VALIDATION: dict[str, Any] = {
     "anyOf": [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, _FOLDS],
     "default": 0.2,
-    "description": "share the search sees; or folds, over which a trial is the mean",
+    "description": "fraction of rows for validation, or folds, over which a trial takes the mean",
 }
 DATA_RULES: dict[str, Any] = {
     "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
@@ -120,7 +120,11 @@ def data_keys() -> dict[str, Any]:
         "features": {**text, "description": "the array of features in an NPZ file"},
         "task": {"enum": list(TASKS), "default": "auto"},
         "validation": _VALIDATION,
-        "test": {**share, "minimum": 0, "description": "share that the search never sees"},
+        "test": {
+            **share,
+            "minimum": 0,
+            "description": "fraction of rows for the test, which the search never sees",
+        },
         "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
         "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
         "group": {**text, "description": "a column whose groups are never divided"},
@@ -131,11 +135,22 @@ def data_keys() -> dict[str, Any]:
         },
         "test_path": {**text, "description": "a second file or folder, with the test rows"},
         "text": {**text, "description": "a column of text, then the only feature"},
-        "vectors": {**text, "description": "word vectors, in the text format of GloVe or word2vec"},
-        "vocabulary": {**side, "default": 20000, "description": "most words that are known"},
-        "min_count": {**side, "default": 1, "description": "a rarer word is unknown"},
-        "max_length": {**side, "default": 256, "description": "words after which a text is cut"},
-        "drop": {**names, "description": "columns that are no features"},
+        "vectors": {
+            **text,
+            "description": "pretrained word vectors, in the text format of GloVe or word2vec",
+        },
+        "vocabulary": {**side, "default": 20000, "description": "largest size of the vocabulary"},
+        "min_count": {
+            **side,
+            "default": 1,
+            "description": "smallest count of a word in the vocabulary",
+        },
+        "max_length": {
+            **side,
+            "default": 256,
+            "description": "longest text, in words; longer ones are cut",
+        },
+        "drop": {**names, "description": "columns to drop from the features"},
         "keep": {**names, "description": "columns to keep although they look like identifiers"},
     }
 
@@ -178,9 +193,13 @@ def search() -> Schema:
         "seed": {"type": "integer", "minimum": 0, "default": 0},
         "timeout": {**duration, "description": 'of one run, such as "90s", "10m", "2h", "1d"'},
         "trial_timeout": {**duration, "description": "after which a trial is ended as pruned"},
-        "duplicates": {"type": "boolean", "default": False, "description": "train the same again"},
+        "duplicates": {
+            "type": "boolean",
+            "default": False,
+            "description": "retrain the same configuration",
+        },
         "baseline": {"type": ["object"], "description": "of trial 0, where not the default"},
-        "enqueue": {"type": "array", "description": "to try next"},
+        "enqueue": {"type": "array", "description": "configurations to try first"},
     }
     return table(properties)
 
@@ -231,9 +250,9 @@ def schema() -> Schema:
     metric = {
         "type": "string",
         "examples": list(METRICS),
-        "description": "what is searched for; by default accuracy, or rmse for regression",
+        "description": "metric to optimize; default: accuracy, or rmse for regression",
     }
-    about = {"type": "string", "description": "one line for people"}
+    about = {"type": "string", "description": "one-line description"}
     data = {**data_keys(), **{leaf.name: leaf_schema(leaf) for leaf in DATA_LEAVES}}
     properties: dict[str, Schema] = {
         "description": about,
@@ -245,7 +264,7 @@ def schema() -> Schema:
     return {
         "$schema": DRAFT,
         "title": "tuner study",
-        "description": "a trial's configuration in which any leaf may be a range or a choice",
+        "description": "a trial's configuration in which any parameter may be a range or a choice",
         **table({**properties, **sections, "search": search()}),
         "if": {"required": ["objective"]},
         "then": of_objective([*sections, "data"]),

@@ -1,4 +1,4 @@
-"""``[data]`` and ``[search]``: what is not part of a trial's configuration."""
+"""Reads ``[data]`` and ``[search]``, which are not part of a trial's configuration."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
     for key in OF_TEXT:
         if key in table and "text" not in table:
             raise StudyFileError(
-                "is about a text, and no column is said to be one",
+                "applies to text, and no column of text is named",
                 where=f"data.{key}",
                 hint='name the column: text = "review"',
             )

@@ -1,4 +1,4 @@
-"""Which trials in the database are a study's own, where other programs told it some too.
+"""Tells a study's own trials from those that other programs added to it.
 
 An Optuna script may join any study, and what it tells is taken as it is. A trial stands for a
 configuration of the study, or there is a reason why it does not; whoever reads trials asks here.
@@ -43,7 +43,7 @@ class LeftOut:
 
 
 class Own:
-    """Tells a study's trials from those that other programs told it; keeps what it found out.
+    """Separates a study's trials from those that other programs added; caches the result.
 
     Not for use by several threads at once.
     """
@@ -232,7 +232,7 @@ def never_reported(study: Study, trials: Iterable[FrozenTrial]) -> str:
     return f"search.pruner: {name} never prunes: the objective reports nothing (trial.report)"
 
 
-ENDS = {"diverged": "diverged", "time limit": "ran into the time limit"}
+ENDS = {"diverged": "diverged", "time limit": "reached the time limit"}
 
 
 def _remedy(study: Study, ended: str) -> str:
@@ -240,11 +240,11 @@ def _remedy(study: Study, ended: str) -> str:
     if ended == "time limit":
         return f"raise search.trial_timeout, which is {study.search.trial_timeout:g} seconds"
     if ended != "diverged":
-        return 'let it prune later or less, or take pruner = "none"'
+        return 'prune later or less, or set pruner = "none"'
     rates = [n for n in walk(study.nodes) if n.name.rpartition(".")[2] == "learning_rate"]
     told = [f"{n.name} ({n.value if isinstance(n.value, Range) else _shown(n)})" for n in rates]
     where = f"lower {', '.join(told)}" if told else "take smaller steps"
-    return f"{where}, or add gradient_clipping to [training]; the study then wants another name"
+    return f"{where}, or add gradient_clipping to [training]; give the changed study another name"
 
 
 def _shown(node: Node) -> str:

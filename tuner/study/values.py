@@ -1,4 +1,4 @@
-"""Reading the values of a study file: a value, a range, a switch, a choice, or a named option."""
+"""Reads the values of a study file: values, ranges, switches, choices and named options."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-# Reading one leaf of a study file: a value, a range, a switch, a choice, or a named option.
+# Reading one parameter of a study file: a value, a range, a switch, a choice, or a named option.
 
 
 RANGE_KEYS = tuple(f.name for f in fields(Range))
@@ -120,7 +120,7 @@ def read_value(
         beside: for a network's family, the keys that stand beside it and that its leaves may take.
 
     Raises:
-        StudyFileError: a wrong type, an unknown key or name, bounds that cannot be.
+        StudyFileError: a wrong type, an unknown key or name, wrong bounds.
     """
     if isinstance(raw, Mapping) and "choices" in raw:
         return _read_choice(path, leaf, raw, beside or {})
@@ -213,7 +213,7 @@ def _log(path: str, raw: Mapping[str, Any], low: float) -> bool:
         raise StudyFileError(
             f"found low = {low!r}, but a log range is above 0",
             where=path,
-            hint="take a small positive low; 'off = 0.0' adds the case of none at all",
+            hint="use a small positive low; 'off = 0.0' adds the value 0",
         )
     return log
 
@@ -230,7 +230,7 @@ def _step(path: str, leaf: Leaf, raw: Mapping[str, Any], low: float, high: float
         raise StudyFileError(what, where=where)
     if (high - low) / step > MOST_STEPS:
         what = f"found {step!r}, which makes more than {MOST_STEPS} values"
-        raise StudyFileError(what, where=where, hint="leave out step")
+        raise StudyFileError(what, where=where, hint="remove step")
     return leaf.kind(step)  # type: ignore[no-any-return]
 
 
@@ -248,7 +248,7 @@ def _off(path: str, leaf: Leaf, raw: Mapping[str, Any], low: float, high: float)
         raise StudyFileError(
             f"off = {off!r} lies within {low!r} to {high!r}",
             where=path,
-            hint="start the range above it, or leave out off",
+            hint="start the range above it, or remove off",
         )
     return leaf.kind(off)  # type: ignore[no-any-return]
 
@@ -258,5 +258,5 @@ def check_keys(path: str, table: Mapping[str, Any], known: Collection[str]) -> N
     for key in table:
         if key not in known:
             where = f"{path}.{key}" if path else key
-            hint = nearest(key, known) if known else "nothing may stand here"
+            hint = nearest(key, known) if known else "nothing is allowed here"
             raise StudyFileError("unknown key", where=where, hint=hint)

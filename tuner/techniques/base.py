@@ -1,4 +1,4 @@
-"""What a technique is: one leaf of a study and the pure functions by which it acts."""
+"""Defines a technique: one parameter of a study and the pure functions that apply it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trainer between two epochs as bytes, and back: a trial goes on as if nothing had happened.
+"""Saves a trainer between two epochs as bytes and restores it; the trial then continues exactly.
 
 The format is safetensors, which holds numbers and no code. An epoch's noise is a function of the
 seed and the epoch, so no state of a random generator is in it.
@@ -149,6 +149,6 @@ def _check(stored: dict[str, Any], wanted: dict[str, Any], kind: str) -> None:
     ]
     if differing:
         raise TrainingError(
-            "the checkpoint is of something else: " + "; ".join(differing),
-            hint="a trial goes on only with its own configuration, seed and data",
+            "the checkpoint belongs to another training: " + "; ".join(differing),
+            hint="a trial continues only with its own configuration, seed and data",
         )

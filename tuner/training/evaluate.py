@@ -1,4 +1,4 @@
-"""How good a network is on one split."""
+"""Evaluates a network on one split."""
 
 from __future__ import annotations
 

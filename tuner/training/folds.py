@@ -1,4 +1,4 @@
-"""A configuration on several folds at once: its values are means over them (Stone 1974).
+"""Trains a configuration on several folds at once; its values are means over them (Stone 1974).
 
 Each fold has a network, a seed and data of its own, prepared by its own training rows: not even the
 shapes need be the same. All take an epoch before any takes the next, so that a trial is pruned, and

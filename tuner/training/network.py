@@ -1,4 +1,4 @@
-"""From a configuration to its network and the flat vector of its parameters."""
+"""Makes the network of a configuration and the flat vector of its parameters."""
 
 from __future__ import annotations
 

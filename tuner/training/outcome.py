@@ -1,4 +1,4 @@
-"""How predictions on the measured rows turn out, and how much a metric depends on those rows."""
+"""Summarizes predictions on the measured rows, and how much a metric depends on those rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuner.training.evaluate import in_chunks, in_units
 from tuner.training.folds import Folds
 from tuner.training.trainer import Trainer
 
-# How much a metric owes to the rows that happen to be there.
+# How much a metric depends on the rows in the split.
 
 
 GROUPS = 20

@@ -31,7 +31,7 @@ from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, sta
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch.
+    """The results of an epoch.
 
     Args:
         number: epochs trained so far, from 1.
@@ -361,7 +361,7 @@ def check_batches(study: Study, data: DataSet, metric: Metric) -> None:
                 f"{'may be' if some else 'is'} 1, and {name} with {by} normalizes over a batch: "
                 "of one row there is nothing to learn",
                 where=f"{study.name}: training.batch_size",
-                hint="let batch_size be at least 2"
+                hint="set batch_size to at least 2"
                 + ("" if own else ", or regularization.batch_norm = false"),
             )
 
@@ -393,5 +393,5 @@ def _check_inside(study: Study, names: list[str]) -> None:
             raise StudyFileError(
                 f"has no effect on {', '.join(names)}, which takes no `inside`",
                 where=f"{study.name}: {node.path}",
-                hint="leave it out, or give the factory a parameter `inside` and place its layers",
+                hint="remove it, or give the factory a parameter `inside` and place its layers",
             )

@@ -1,1 +1,1 @@
-"""A worker: lease a trial, train it, report and prune, tell the result; until nothing is left."""
+"""The worker: leases a trial, trains it, reports, prunes, and writes the result."""

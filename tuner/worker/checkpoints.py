@@ -1,4 +1,4 @@
-"""Checkpoints of the trials that a worker trains: in the database, or, if large, in files."""
+"""Stores checkpoints of running trials: in the database or, if large, in files."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Saved:
         try:
             self._store.stage(name, data)
         except Exception as error:  # a bucket that is away
-            note(f"a checkpoint goes into the database: {type(error).__name__}: {error}")
+            note(f"a checkpoint is stored in the database instead: {type(error).__name__}: {error}")
             return None
         return name
 
@@ -92,14 +92,14 @@ class Saved:
         if name is None:
             return checkpoint
         if self._store is None:
-            what = "its checkpoint is a file, and this worker was told no place for artifacts"
-            raise TrainingError(what, hint="give all workers the same --artifacts")
+            what = "its checkpoint is a file, and this worker has no --artifacts"
+            raise TrainingError(what, hint="start all workers with the same --artifacts")
         self._latest[lease.trial_id] = name
         with self._store.open_reader(name) as file:
             return file.read()
 
     def ended(self, lease: Lease) -> None:
-        """The trial's end was told: it needs no checkpoint any more."""
+        """The trial's result is recorded: remove its checkpoint."""
         self._follow(lease, None)
 
     def left(self, lease: Lease) -> None:
@@ -117,7 +117,7 @@ class Saved:
                 self._store.remove(name)
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"
-                note(f"{name} could not be removed, and is left to `tuner gc`: {why}")
+                note(f"could not remove {name}; `tuner gc` will: {why}")
         self._old.clear()
 
     def _follow(self, lease: Lease, name: str | None) -> None:

@@ -1,4 +1,4 @@
-"""A study that is being worked on: its data, its row, its seeds, and the trainers of its trials."""
+"""The job of a worker on a study: its data, its row, its seeds and its trainers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tuner.training.folds import Folds, training
 from tuner.training.outcome import left_out, outcome
 from tuner.training.trainer import Trainer
 
-# A study that is being worked on: its data, its row in the database, its seeds.
+# The job: a study with its data, its row in the database and its seeds.
 
 
 DIVISION = "division"
@@ -42,14 +42,13 @@ def check_rows(study: Study, data: DataSet, known: Mapping[str, Any] | None) -> 
         raise DataError(
             f"the data differs from what the study began with: {differs}",
             where=f"{study.name}: {data.identity.where}",
-            hint="restore it; or search it as it is now as another study: give the study file "
-            "another name",
+            hint="restore the data, or start a new study: give the study file another name",
         )
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The value of somebody's own objective."""
+    """The value of a user's objective."""
 
     name: str
     direction: str
@@ -57,7 +56,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class ObjectiveJob:
-    """A study of somebody's own objective that is being worked on."""
+    """The job of a worker on a study of a user's objective."""
 
     study: ObjectiveStudy
     study_id: int
@@ -136,7 +135,7 @@ def seed(study: Study, number: int) -> int:
     return derive(study.search.seed, number) % 2**32
 
 
-# The trainer of a trial: an ordinary one, or a known configuration once more.
+# The trainer of a trial: of a sampled configuration, or of a known one.
 
 
 REPLICA = "replica"

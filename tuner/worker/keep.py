@@ -1,4 +1,4 @@
-"""The best trials' weights, and how their predictions on the validation rows fall out."""
+"""Stores the weights of the best trials, and a plot of their predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's loop: claim a trial, train it, and again until a study needs no more."""
+"""The worker's loop: it claims a trial and trains it, until the study is complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tuner.worker.propose import Proposer
 from tuner.worker.run import Clock, Desk, TrialRun, outcome
 from tuner.worker.signals import Leaving, Patience, StopRequested
 
-# Whom a worker tells how a study gets on, so that people see it.
+# The observer of a study's progress.
 
 
 class Milestones(Protocol):
@@ -43,7 +43,7 @@ class Milestones(Protocol):
 
 
 class Unseen:
-    """Tells nobody."""
+    """Does nothing."""
 
     def __call__(self, job: AnyJob) -> None:
         pass
@@ -52,7 +52,7 @@ class Unseen:
         pass
 
 
-# A worker's loop: claim a trial, train it, and again until a study needs no more.
+# The loop: claim a trial and train it, until the study is complete.
 
 
 IDLE_SECONDS, FLUSH_SECONDS = 0.2, 0.5
@@ -245,7 +245,7 @@ class Worker:
         """Writes what is left, and signs off.
 
         Raises:
-            StorageError: results could not be told; they wait on this machine's disk.
+            StorageError: results were not written; they wait on this machine's disk.
         """
         try:
             with self.clock.measure("storage"):

@@ -1,4 +1,4 @@
-"""One trial of somebody's own objective, and the study as that objective sees it."""
+"""Runs one trial of a user's objective, with a fenced view of the study."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.run import ATTEMPTS, Desk, amount, ending, explain, traced
 from tuner.worker.signals import Overdue, Patience, StopRequested
 
-# A study as the objective of one of its trials sees it: what it tells is fenced by the lease.
+# The study as the objective of a trial sees it: its writes are fenced by the lease.
 
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ class TrialView(ReadOnlyView):
         )
 
 
-# One trial of somebody's own objective: call it with an Optuna trial, and say why it ended.
+# One trial of a user's objective: calls it with an Optuna trial and records why it ended.
 
 
 class OwnStudy(Study):
@@ -217,7 +217,7 @@ class Caller:
     past: Past = field(default_factory=Past)
 
     def __call__(self, lease: Lease) -> None:
-        """Runs the trial of a lease; it ends told, given back, or lost to another worker.
+        """Runs the trial of a lease; it ends recorded, released, or lost to another worker.
 
         Raises:
             StorageError: the database cannot be used, which is not the trial's fault.
@@ -314,7 +314,7 @@ class ObjectiveRun:
         self.desk.outbox.put(Update(self.lease, state=state, value=value, user_attrs=facts))
 
     def _seconds(self) -> float:
-        """Spent on this trial by all of its workers, as far as they told."""
+        """Seconds that all workers of this trial spent on it, as far as recorded."""
         before = amount(self.lease.trial.user_attrs, "seconds")
         return round(before + time.monotonic() - self.started, 3)
 

@@ -1,4 +1,4 @@
-"""Trials that take too long or fail too often: a watchdog, and when a study stops."""
+"""Ends trials at their time limit, and stops studies whose trials keep failing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tuner.logs import note
 from tuner.storage import Lease, OutageError, Storage, Update
 from tuner.storage.lease import STOPPED
 
-# When so many trials fail that a study is not worth going on with.
+# Stopping a study when too many of its trials fail.
 
 
 REFUSED = "refused"
-"""Why a trial ended that nobody tried: it was queued with what the study does not search."""
+"""Why a trial ended untried: it was enqueued with values outside the search space."""
 TOO_MANY_FAILURES = 10
 """A study stops when so many more trials failed than finished."""
 
@@ -56,7 +56,7 @@ def check_failures(
     )
 
 
-# Trials that are at work when their time limit is over, and what is told of them.
+# Ending trials at their time limit, and recording their result.
 #
 # Within a worker's own code and most objectives an exception ends them (``Leaving.within``). One
 # that catches everything, or waits within a library, hears none: the process that started the
@@ -134,7 +134,7 @@ def tell_overdue(storage: Storage, over: Begun) -> None:
         error = update.user_attrs["error"]
         check_failures(storage, lambda call: call(), over.study_id, over.study, error)
     except OutageError as error:
-        note(f"{over.study}: nobody could tell that trial {over.number} is over: {error}")
+        note(f"{over.study}: could not record that trial {over.number} timed out: {error}")
     except KeyError:  # the study was deleted
         return
 

@@ -1,4 +1,4 @@
-"""The next trial's parameters: prescribed by the study, or by its sampler."""
+"""Proposes the parameters of the next trial: those the study prescribes, or its sampler's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Proposer:
 
     A configuration that the study has finished already is not trained again: its trial is told at
     once, with the same reports and the same value. What somebody queued and the study does not
-    search is told as failed.
+    search is recorded as failed.
 
     Args:
         view: of the study, with the trials that are its own.
@@ -160,7 +160,7 @@ class Proposer:
         return self.view.get_all_trials(self.job.study_id, deepcopy=False)
 
     def _refused(self, number: int, fixed: Mapping[str, Any], error: TrainingError) -> FrozenTrial:
-        """A trial that somebody queued with what the study does not search."""
+        """A trial that was enqueued with values outside the search space."""
         trial = blank(number)
         trial.state = TrialState.FAIL
         trial.system_attrs = {"fixed_params": dict(fixed)}

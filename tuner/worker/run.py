@@ -1,4 +1,4 @@
-"""One trial: train, report, prune; why it ended, and what is kept with it."""
+"""Runs one trial: trains it, reports, prunes, and records why it ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tuner.worker.keep import Keeper, Kept
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
 
-# Where a worker's time goes.
+# Time measurement of a worker.
 
 
 class Clock:
@@ -50,7 +50,7 @@ class Clock:
                 self._outer[-1] += whole
 
 
-# What a trial's failure is told as.
+# The recorded reason of a trial's failure.
 
 
 MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
@@ -83,7 +83,7 @@ def outcome(trial: FrozenTrial, lost: bool) -> tuple[str, str]:
     return "ended", ", ".join(filter(None, (trial.state.name.lower(), value, str(said))))
 
 
-# What is told of a trial that ended, beside its result: its user attributes.
+# User attributes of an ended trial, beside its result.
 
 
 TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
@@ -91,7 +91,7 @@ TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch"
 
 
 def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[str, Any]:
-    """Why the trial ended, how long all of its workers spent on it, which one told, and where."""
+    """Why the trial ended, the seconds its workers spent on it, the last worker and its device."""
     return {
         "ended": why,
         "seconds": round(seconds, 3),
@@ -120,7 +120,7 @@ def training_facts(trainer: Trainer | Folds | None, result: Epoch | None) -> dic
 def repeated_facts(
     first: FrozenTrial, number: int, worker: str, device: torch.device
 ) -> dict[str, Any]:
-    """Of a trial that is told at once: the one of this number trained its configuration."""
+    """Attributes of a duplicate, which repeats the result of the trial of this number."""
     known = {key: first.user_attrs[key] for key in TRAINED if key in first.user_attrs}
     return {**ending(f"same as trial {number}", 0.0, worker, device), **known}
 
@@ -132,7 +132,7 @@ def amount(attrs: Mapping[str, Any], key: str, default: float = 0.0) -> float:
     return float(value) if usable else default  # type: ignore[arg-type]
 
 
-# One trial: train, report, prune, and say why it ended.
+# One trial: train, report, prune, and record why it ended.
 
 
 ATTEMPTS = 10
@@ -165,7 +165,7 @@ class TrialRun:
         self.trainer: Trainer | Folds | None = None
 
     def run(self) -> None:
-        """Ends with the trial told, given back, or lost to another worker.
+        """Ends with the trial recorded, released, or lost to another worker.
 
         Raises:
             StorageError: the database cannot be used, which is not the trial's fault.
@@ -263,7 +263,7 @@ class TrialRun:
 
     @property
     def seconds(self) -> float:
-        """Spent on this trial by all of its workers, as far as they told."""
+        """Seconds that all workers of this trial spent on it, as far as recorded."""
         return self.spent + time.monotonic() - self.started
 
     def _mark(self, key: str, value: object) -> None:

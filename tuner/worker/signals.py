@@ -1,4 +1,4 @@
-"""When to leave, and how long to wait for a database that does not answer."""
+"""Stops a worker on a signal or a time limit, and waits for a database that does not answer."""
 
 from __future__ import annotations
 
