@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from prometheus_client.parser import text_string_to_metric_families
 
-from tuner.dashboard.metrics import Metrics, Rate
+from tuner.dashboard.metrics import Epochs, Metrics, Rate, read_counts
 from tuner.dashboard.pulse import Pulse
+from tuner.results.best import Others
 from tuner.storage import STOPPED, Storage, Update, events, open_storage, schema, writes
 
 
@@ -94,6 +97,28 @@ def test_the_best_of_each_direction_and_none_of_two_objectives(
     found = read(guard().ask("/metrics"))
     assert found["tuner_best_value", "small"] == 7
     assert ("tuner_best_value", "two") not in found
+
+
+def test_the_best_is_none_that_is_left_out(database_url: str) -> None:
+    storage = open_storage(database_url)
+    spec = {
+        "data": {"source": "sklearn.datasets:load_iris"},
+        "model": {"width": {"low": 2, "high": 9}},
+    }
+    words = {"direction": "maximize", "metric": "accuracy", "fingerprint": ""}
+    study_id = storage.join("ours", spec=json.dumps(spec), budget=9, **words)
+    others = Others()
+
+    def best() -> dict[str, float]:
+        with storage.database.read() as connection:
+            return dict(read_counts(connection, Epochs(), others).best)
+
+    for value, name in ((0.5, "width"), (99.0, "other"), (0.75, "width")):
+        kinds = {name: IntDistribution(2, 9)}
+        trial = create_trial(value=value, params={name: 3}, distributions=kinds)
+        storage.create_new_trial(study_id, trial)
+        assert best() == {"ours": min(value, 0.75) if name == "width" else 0.5}
+    storage.close()
 
 
 def test_counts_are_the_same_on_postgresql(

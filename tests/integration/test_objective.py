@@ -71,12 +71,14 @@ def deaf(trial):
 
 def odd(trial):
     kinds = [None, "no number", [1.0, 2.0], float("nan")]
-    names = ["good", "none", "text", "two", "nan", "raises", "exit"]
+    names = ["good", "none", "text", "two", "nan", "raises", "exit", "interrupt"]
     kind = trial.suggest_categorical("kind", names)
     if kind == "raises":
         raise KeyError("somewhere deep")
     if kind == "exit":
         raise SystemExit(3)
+    if kind == "interrupt":
+        raise KeyboardInterrupt
     return dict(zip(["none", "text", "two", "nan"], kinds)).get(kind, 1.0)
 
 
@@ -265,7 +267,7 @@ def test_sigterm_gives_an_objective_back_that_hears_nothing(
 
 
 def test_what_an_objective_returns_and_raises(make: Any, sqlite_url: str) -> None:
-    kinds = ("none", "text", "two", "nan", "raises", "exit", "good")
+    kinds = ("none", "text", "two", "nan", "raises", "exit", "interrupt", "good")
     queue = ", ".join(f'{{ kind = "{kind}" }}' for kind in kinds)
     shared = written(make, sqlite_url, "odd", 1, f"enqueue = [{queue}]")
     said = optimized(shared, "--workers", "1")
@@ -281,6 +283,7 @@ def test_what_an_objective_returns_and_raises(make: Any, sqlite_url: str) -> Non
     assert errors["raises"] == "KeyError: 'somewhere deep'"
     assert "in odd" in trials["raises"].user_attrs["traceback"]
     assert errors["exit"] == "SystemExit: 3"
+    assert errors["interrupt"].startswith("KeyboardInterrupt")
     assert "trial 4: failed: KeyError: 'somewhere deep'" in said
 
 

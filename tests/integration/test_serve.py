@@ -211,6 +211,23 @@ def test_ctrl_c_is_an_interruption(make: Any, until: Callable[..., None], sqlite
     assert shared.tokens()[0][1] == ""
 
 
+def test_a_worker_that_began_with_ctrl_c_ignored_ends_when_it_is_asked_to(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    shared = make(sqlite_url).submit(trials=1, epochs=100_000)
+
+    def work() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a job in a script's background has it
+        serve(shared.url, device="cpu")
+
+    worker = shared.fork(work)
+    until(lambda: shared.trials() and shared.trials()[0].intermediate_values)
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(20)
+    assert worker.exitcode == 0
+    assert shared.tokens()[0][1] == ""
+
+
 def test_several_workers_of_one_command_are_replaced_when_they_die(
     make: Any, until: Callable[..., None], database_url: str
 ) -> None:

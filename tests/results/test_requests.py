@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 import tuner
@@ -14,6 +15,7 @@ from tuner.reports.compare import comparison
 from tuner.reports.report import build
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
+from tuner.results import replicas
 from tuner.results.ablate import mixture
 from tuner.results.replicas import Key, comparable, enqueue
 from tuner.run.prepare import load_job, stored_study
@@ -23,6 +25,7 @@ from tuner.show.best import record
 from tuner.show.note import note
 from tuner.show.snapshot import snapshot
 from tuner.storage import Storage, open_storage
+from tuner.storage.studies import NAME_LETTERS, REPLICATES
 
 BASELINE = "baseline"
 
@@ -301,3 +304,15 @@ def test_a_training_that_diverged_is_done_and_not_compared(kept: Kept) -> None:
     assert found.too_few == {kept.second: 0}
     assert "0 of 3, not compared" in _text(confirmed(found))
     assert "unfinished" not in _text(confirmed(found))
+
+
+def test_the_longest_name_of_a_study_leaves_room_for_its_replicas(database_url: str) -> None:
+    storage = open_storage(database_url)
+    long = NAME_LETTERS * "x"
+    name = replicas._replica_name(storage, long, "confirm")
+    study_id = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+    storage.set_study_user_attr(study_id, REPLICATES, long)
+    assert replicas.held(storage, long, "confirm") == (name, study_id)
+    other = replicas._replica_name(storage, long[:-1], "confirm")
+    assert other != name
+    storage.close()

@@ -11,10 +11,12 @@ import pytest
 import torch
 from sqlalchemy import event
 
+from tuner.data.spec import DIVISIONS
 from tuner.run.prepare import join, load_job, prepared, stored_study
 from tuner.run.process import open_worker
-from tuner.run.serve import Service
+from tuner.run.serve import Service, Shelf
 from tuner.storage import Storage, open_storage
+from tuner.storage.studies import DATA, SPEC, USER_ATTRS
 from tuner.study import Study, parse
 from tuner.worker.job import AnyJob
 from tuner.worker.loop import Worker
@@ -153,3 +155,30 @@ def test_another_study_under_a_deleted_ones_number_is_read_anew(
     service.run(idle_exit=True)
     assert read == ["first", "second"]
     assert [trial.user_attrs["epochs"] for trial in storage.get_all_trials(second)] == [1, 1]
+
+
+def test_workers_of_one_command_divide_the_rows_as_one_worker_does(
+    storage: Storage, database_url: str, submit: Callable[[str], int]
+) -> None:
+    old = submit("old")
+    hold(storage, old)  # it began before anything was kept of rows
+    with storage.database.write() as connection:
+        mine = USER_ATTRS.c.study_id == old, USER_ATTRS.c.key == DATA
+        connection.execute(USER_ATTRS.delete().where(*mine))
+    new, shelf = submit("new"), Shelf(database_url, [])
+    shelf.fill()
+    found = {name: shelf.job(*stored_study(storage, name)).spec.division for name in ("old", "new")}
+    assert found == {"old": DIVISIONS[0], "new": DIVISIONS[-1]}
+    assert shelf.job(*stored_study(storage, "new")).study.kept is not None
+    assert new != old
+
+
+def test_a_study_that_makes_no_sense_leaves_the_others_to_the_workers(
+    storage: Storage, database_url: str, submit: Callable[[str], int]
+) -> None:
+    for name, spec in (("text", "{"), ("key", '{"nonsense": 1}'), ("list", "[]")):
+        storage.set_study_user_attr(submit(name), SPEC, spec)
+    submit("good")
+    shelf = Shelf(database_url, [])
+    shelf.fill()
+    assert shelf.job(*stored_study(storage, "good")).study.name == "good"

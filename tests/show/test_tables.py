@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from tuner import hidden
 from tuner.show.tables import (
+    SPEC,
     catalogue,
     check,
     data_lines,
@@ -119,6 +122,22 @@ def test_a_worker_that_is_lost_and_its_trial(storage: Storage, shown) -> None:
     with storage.database.write() as connection:
         connection.execute(schema.workers.update().values(renewed=1.0))
     assert overview(storage, {"some": 1})["workers"] == []
+
+
+def test_trials_of_other_programs_that_are_left_out_are_named(storage: Storage, shown) -> None:
+    spec = {
+        "data": {"source": "sklearn.datasets:load_iris"},
+        "model": {"width": {"low": 2, "high": 9}},
+    }
+    storage.set_study_user_attr(1, SPEC, json.dumps(spec))
+    kinds = {"width": IntDistribution(2, 9), "x": IntDistribution(0, 9)}
+    for params in ({"width": 3}, {"x": 3}, {"width": 4, "x": 3}):
+        known = {name: kinds[name] for name in params}
+        trial = create_trial(value=0.5, params=params, distributions=known)
+        optuna.load_study(study_name="some", storage=storage).add_trial(trial)
+    found = overview(storage, {"some": 1})
+    assert [each["number"] for each in found["studies"][0]["left_out"]] == [1, 2]
+    assert "some: 2 trials of another program are left out: trial 1 (" in shown(status_table(found))
 
 
 def test_nothing_there(storage: Storage, shown) -> None:

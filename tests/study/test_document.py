@@ -60,6 +60,12 @@ def test_nothing_else_is_let_in(value, what):
     assert (caught.value.where, caught.value.what) == ("a[1]", what)
 
 
+@pytest.mark.parametrize("name", ["", " ", "\u3000"])
+def test_a_name_is_not_empty(name):
+    with pytest.raises(StudyFileError, match="holds no letter"):
+        parse(name, {"data": {"source": "sklearn.datasets:load_iris"}})
+
+
 def test_what_holds_itself_is_refused():
     endless = []
     endless.append(endless)

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
@@ -25,6 +25,7 @@ from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
+from tuner.results.best import Others
 from tuner.storage import events, rows, schema, sql, studies
 from tuner.storage.database import Database
 from tuner.storage.lease import FOREIGN, STOPPED, standing
@@ -152,7 +153,8 @@ class Counts:
         left_out: how many of them ended so long ago that what follows says nothing of them.
         trials: how many there are, by study and state; those that are INTERRUPTED do not run.
         epochs: reported intermediate values by study.
-        best: the best value of a complete trial by study, of those with one objective.
+        best: the best value of a complete trial by study, of those with one objective; without
+            what is none of the study's.
         workers: registered ones that are not lost.
         lost: leases that ran out and were taken over by another worker, by study.
         waited: seconds that workers waited for the database, together, in the last 30 days.
@@ -204,7 +206,7 @@ class _Study:
         yield INTERRUPTED, self.interrupted
 
 
-def read_counts(connection: Connection, epochs: Epochs) -> Counts:
+def read_counts(connection: Connection, epochs: Epochs, others: Others) -> Counts:
     """Count everything; a few statements, however much there is."""
     running = unfinished(connection)
     found = _studies(connection)
@@ -221,7 +223,7 @@ def read_counts(connection: Connection, epochs: Epochs) -> Counts:
             (each.name, state): count for each in shown.values() for state, count in each.counts()
         },
         epochs={shown[i].name: count for i, count in reports.items()},
-        best={shown[i].name: value for i, value in _best(connection, shown).items()},
+        best={shown[i].name: value for i, value in _best(connection, shown, others).items()},
         workers=sum(not each.lost for each in studies.workers(connection)),
         lost={each.name: lost[i] for i, each in shown.items()},
         waited=_waited(connection),
@@ -255,7 +257,9 @@ def _study(
     return _Study(name, state or FOREIGN, budget or 0, counts, left, begun, ended)
 
 
-def _best(connection: Connection, among: Iterable[int]) -> dict[int, float]:
+def _best(connection: Connection, among: Collection[int], others: Others) -> dict[int, float]:
+    left_out = (trial for each in others(connection, among).values() for trial in each)
+    dialect = connection.dialect.name
     toward, value, trials = studies.DIRECTIONS, rows.VALUES, rows.TRIALS
     joined = trials.join(value, value.c.trial_id == trials.c.trial_id)
     joined = joined.join(toward, toward.c.study_id == trials.c.study_id)
@@ -268,14 +272,15 @@ def _best(connection: Connection, among: Iterable[int]) -> dict[int, float]:
         )
         .select_from(joined)
         .where(trials.c.state == TrialState.COMPLETE, value.c.value.is_not(None))
-        .where(sql.within(connection.dialect.name, trials.c.study_id, "ids"))
+        .where(sql.within(dialect, trials.c.study_id, "ids"))
+        .where(~sql.within(dialect, trials.c.trial_id, "left_out"))
         .group_by(trials.c.study_id)
         .having(func.max(toward.c.objective) == 0)
     )
-    bound = sql.numbers(connection.dialect.name, among)
+    bound = {"ids": sql.numbers(dialect, among), "left_out": sql.numbers(dialect, left_out)}
     return {
         int(i): float(high if direction == StudyDirection.MAXIMIZE else low)
-        for i, direction, low, high in connection.execute(found, {"ids": bound})
+        for i, direction, low, high in connection.execute(found, bound)
     }
 
 
@@ -332,7 +337,7 @@ class Metrics(Collector):
     def __init__(self, database: Database, pulse: Pulse) -> None:
         self._database, self._pulse = database, pulse
         self._lock = threading.Lock()
-        self._epochs, self._rate = Epochs(), Rate()
+        self._epochs, self._others, self._rate = Epochs(), Others(), Rate()
         self._look = Look()
         self._families: list[Metric] = []
 
@@ -347,7 +352,7 @@ class Metrics(Collector):
     def _read(self, now: float) -> list[Metric]:
         try:
             with self._database.read() as connection:
-                found = read_counts(connection, self._epochs)
+                found = read_counts(connection, self._epochs, self._others)
             families = _families(found, self._rate(now, found.epochs))
         except StorageError:
             families = []

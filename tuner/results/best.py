@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -17,8 +18,10 @@ from tuner.study.trials import LeftOut, Own
 if TYPE_CHECKING:
     import pandas as pd
     from optuna.trial import FrozenTrial
+    from sqlalchemy import Connection
 
     from tuner.storage import Storage
+    from tuner.storage.rows import Head
     from tuner.study import Study
 
 
@@ -161,6 +164,59 @@ def ended(
 
 def _completed(trial: FrozenTrial) -> tuple[Any, int]:
     return trial.datetime_complete or datetime.min, trial.number
+
+
+# Trials that are left out, of many studies at once, without reading those of their workers.
+
+
+class Others:
+    """Tells which trials of studies are none of theirs; keeps what it found out.
+
+    For what is asked again and again; whoever has a study's trials asks `Own`. Not for use by
+    several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._own: dict[tuple[int, str], Own] = {}
+        self._known: dict[int, tuple[Own, LeftOut]] = {}
+
+    def __call__(self, connection: Connection, ids: Iterable[int]) -> dict[int, dict[int, LeftOut]]:
+        """By study and by the trial's id."""
+        from tuner.storage import studies
+
+        heads = studies.told_by_others(connection, ids)
+        found = {i: self._of(connection, i, heads[i]) for i in heads}
+        return {i: each for i, each in found.items() if each}
+
+    def _of(
+        self, connection: Connection, study_id: int, heads: Sequence[Head]
+    ) -> dict[int, LeftOut]:
+        from tuner.storage import rows
+
+        own = self._study(connection, study_id)
+        if own is None:
+            return {}
+        new = [h for h in heads if self._known.get(h.trial_id, (None,))[0] is not own]
+        for each in rows.read_trials(connection, new):
+            told = LeftOut(each.trial.number, own.reason(each.trial))
+            self._known[each.trial._trial_id] = own, told
+        looked_at = {h.trial_id: self._known[h.trial_id][1] for h in heads}
+        return {trial_id: each for trial_id, each in looked_at.items() if each.reason}
+
+    def _study(self, connection: Connection, study_id: int) -> Own | None:
+        """None where it is no study here: its specification makes no sense, or it is deleted."""
+        from tuner.errors import TunerError
+        from tuner.storage import studies
+        from tuner.study import parse
+
+        try:
+            spec = studies.attrs(connection, studies.USER_ATTRS, study_id)[studies.SPEC]
+            if (study_id, spec) not in self._own:
+                name = studies.require(connection, study_id)
+                self._own[study_id, spec] = Own(parse(name, json.loads(spec)))
+        except (TunerError, KeyError, ValueError, TypeError, AttributeError):
+            return None
+        return self._own[study_id, spec]
 
 
 # The configuration to use: the confirmed winner, else the best of the search.

@@ -17,7 +17,7 @@ from tuner.errors import MissingError
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.storage import Storage
-from tuner.storage.studies import REPLICATES
+from tuner.storage.studies import NAME_LETTERS, REPLICATES
 from tuner.study import Study, parse
 from tuner.study.record import canonical, fingerprint
 from tuner.worker.job import REPLICA
@@ -26,6 +26,8 @@ ASKED = "tuner:asked"
 """The attribute of a study of replicas that says what the last request asked for."""
 Key = tuple[str, int, bool]
 """A configuration's label, a seed, and whether it is measured on the test rows."""
+ROOM = 20
+"""Letters that the name of a study of replicas adds to that of its study."""
 Row = TypeVar("Row")
 
 
@@ -148,7 +150,12 @@ def held(storage: Storage, study: str, what: str) -> tuple[str, int] | None:
 
 def what_of(name: str, study: str) -> str:
     """For which answer a study holds replicas of another one, by its name."""
-    return name.removeprefix(f"{study}:").partition(":")[0]
+    return name.removeprefix(f"{_stem(study)}:").partition(":")[0]
+
+
+def _stem(study: str) -> str:
+    """What the names of studies of its replicas begin with; a long name leaves no room for more."""
+    return study[: NAME_LETTERS - ROOM]
 
 
 def _replica_name(storage: Storage, study: str, what: str) -> str:
@@ -156,7 +163,7 @@ def _replica_name(storage: Storage, study: str, what: str) -> str:
     there = held(storage, study, what)
     if there is not None:
         return there[0]
-    names = (f"{study}:{what}{end}" for end in chain([""], (f":{i}" for i in count(2))))
+    names = (f"{_stem(study)}:{what}{end}" for end in chain([""], (f":{i}" for i in count(2))))
     return next(name for name in names if find(storage, name) is None)
 
 

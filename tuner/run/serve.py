@@ -299,11 +299,10 @@ class Shelf:
             name for name in storage.open_studies() if not self._studies or name in self._studies
         }
         found = {name: each for name, each in storage.having(SPEC).items() if name in wanted}
-        read = [(parse(name, json.loads(spec)), i) for name, (i, spec) in found.items()]
-        left = {_shelf_key(*each): each for each in read}
+        left = {key: name for name, each in found.items() if (key := _stored_key(name, *each))}
         self._jobs = {key: job for key, job in self._jobs.items() if key in left}
         for key in left.keys() - self._jobs.keys():
-            self._jobs[key] = _read(*left[key])
+            self._jobs[key] = _read(storage, left[key])
 
     def job(self, study: Study, study_id: int) -> AnyJob:
         """The job of a study, for a worker.
@@ -325,9 +324,17 @@ def _shelf_key(study: Study, study_id: int) -> ShelfKey:
     return study_id, study.name, fingerprint(study.document)
 
 
-def _read(study: Study, study_id: int) -> AnyJob | TunerError:
+def _stored_key(name: str, study_id: int, spec: str) -> ShelfKey | None:
+    """None where the study makes no sense here, as whoever serves it says."""
     try:
-        return prepared(study, study_id)
+        return _shelf_key(parse(name, json.loads(spec)), study_id)
+    except (TunerError, ValueError, TypeError):
+        return None
+
+
+def _read(storage: Storage, name: str) -> AnyJob | TunerError:
+    try:
+        return prepared(*stored_study(storage, name))
     except StorageError:
         raise
     except TunerError as error:

@@ -15,10 +15,12 @@ from rich.text import Text
 
 from tuner.errors import MissingError
 from tuner.logs import document, line
+from tuner.results.best import Others
 from tuner.show.snapshot import shown_url
 from tuner.show.text import duration, several
 from tuner.space import format_value
 from tuner.storage.history import Event
+from tuner.study.trials import LeftOut, left_out_words
 
 if TYPE_CHECKING:
     from tuner.optuna_private import FrozenStudy
@@ -267,9 +269,11 @@ def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
     Args:
         studies: ids by name.
     """
+    with storage.database.read() as connection:
+        others = Others()(connection, studies.values())
     return {
         "storage": shown_url(storage.url),
-        "studies": list(_studies(storage, studies)),
+        "studies": list(_studies(storage, studies, others)),
         "workers": [
             {**asdict(worker), "lost": worker.lost}
             for worker in storage.workers()
@@ -278,10 +282,13 @@ def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _studies(storage: Storage, studies: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _studies(
+    storage: Storage, studies: Mapping[str, int], others: Mapping[int, Mapping[int, LeftOut]]
+) -> Iterator[dict[str, Any]]:
     for name, study_id in studies.items():
+        left_out = [asdict(each) for each in others.get(study_id, {}).values()]
         with suppress(MissingError):  # deleted since they were listed
-            yield _study(storage, name, study_id)
+            yield {**_study(storage, name, study_id), "left_out": left_out}
 
 
 def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
@@ -306,6 +313,9 @@ def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
 def status_table(found: Mapping[str, Any]) -> RenderableType:
     """A table of studies, and one of workers."""
     parts: list[RenderableType] = [_table(found["studies"]), Text()]
+    for study in found["studies"]:
+        if words := left_out_words([LeftOut(**each) for each in study["left_out"]]):
+            parts += [Text(f"{study['name']}: {words}"), Text()]
     parts.append(_workers(found["workers"]) if found["workers"] else Text("no workers"))
     return Group(*parts)
 

@@ -28,6 +28,7 @@ from tuner.errors import MissingError, StorageError
 from tuner.optuna_private import FrozenStudy, models
 from tuner.storage import events, rows, schema, sql, writes
 from tuner.storage.lease import FOREIGN, OPEN, STATES, OpenStudy, Progress, Worker
+from tuner.study.trials import RESULT, WORKER
 
 # Studies: Optuna's rows, and that ours come with them.
 
@@ -364,6 +365,29 @@ def _ends() -> Select[Any]:
         mine, over, trials.datetime_complete.is_not(None)
     )
     return ended.order_by(trials.datetime_complete.desc()).limit(RECENT)
+
+
+def told_by_others(connection: Connection, ids: Iterable[int]) -> dict[int, list[rows.Head]]:
+    """Trials of studies with a specification that have a result which no worker of ours told.
+
+    Most of a study's trials are its workers'; whether one of these is the study's own has to be
+    looked at.
+    """
+    dialect, found = connection.dialect.name, defaultdict(list)
+    for study_id, *head in connection.execute(_others(dialect), {"ids": sql.numbers(dialect, ids)}):
+        found[int(study_id)].append(rows.Head(*head))
+    return dict(found)
+
+
+@cache
+def _others(dialect: str) -> Select[Any]:
+    trials, told = rows.TRIALS, rows.USER_ATTRS
+    spec = (USER_ATTRS.c.study_id == trials.c.study_id) & (USER_ATTRS.c.key == SPEC)
+    worker = (told.c.trial_id == trials.c.trial_id) & (told.c.key == WORKER)
+    joined = trials.join(USER_ATTRS, spec).outerjoin(told, worker)
+    mine = sql.within(dialect, trials.c.study_id, "ids"), trials.c.state.in_(RESULT)
+    found = select(trials.c.study_id, *rows.HEAD).select_from(joined)
+    return found.where(*mine, told.c.trial_id.is_(None)).order_by(trials.c.trial_id)
 
 
 def open_studies(connection: Connection) -> list[OpenStudy]:

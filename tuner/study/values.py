@@ -23,6 +23,9 @@ LARGEST = 2**53
 
 def check_name(name: str) -> None:
     """Raises StudyFileError for a study's name that is not one line of text."""
+    if not name.strip():
+        what = f"found {shown(name)}, which holds no letter"
+        raise StudyFileError(what, where="the study's name", hint="give it one")
     if any(unicodedata.category(letter) in UNFIT for letter in name):
         what = f"found {shown(name)}, which holds a line break or a control character"
         raise StudyFileError(what, where="the study's name", hint="rename it")

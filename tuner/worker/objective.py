@@ -265,7 +265,7 @@ class ObjectiveRun:
             raise
         except TrainingError as error:
             self._tell(TrialState.FAIL, "failed", error=str(error))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # SystemExit too; signals raise what is caught above
             trace = traced()
             self._tell(TrialState.FAIL, "failed", error=explain(error), traceback=trace)
         return None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.errors import TrainingError
+from tuner.errors import MissingError, TrainingError
 from tuner.logs import note
 from tuner.storage import Lease, OutageError, Storage, Update
 from tuner.storage.lease import STOPPED
@@ -135,7 +135,7 @@ def tell_overdue(storage: Storage, over: Begun) -> None:
         check_failures(storage, lambda call: call(), over.study_id, over.study, error)
     except OutageError as error:
         note(f"{over.study}: could not record that trial {over.number} timed out: {error}")
-    except KeyError:  # the study was deleted
+    except MissingError:  # the study was deleted
         return
 
 

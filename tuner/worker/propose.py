@@ -147,6 +147,8 @@ class Proposer:
             return asked
         trials = self.view.everything(self.job.study_id)
         there = {trial.number: trial.params for trial in trials}
+        if len(there) < number:
+            return None  # what is not read yet may be what is prescribed: the next proposal knows
         known = list(there.values())
         self.ahead = {i: params for i, params in self.ahead.items() if params not in known}
         # A number that is not there yet is another worker's, who has just taken it.

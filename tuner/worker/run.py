@@ -178,7 +178,7 @@ class TrialRun:
             self._over()
         except StorageError:
             raise
-        except Exception as error:
+        except BaseException as error:  # a factory's SystemExit too; signals raise what is above
             self._fail(explain(error), traceback=traced())
         self.desk.saved.left(self.lease)
         if self.desk.pruning is not None:
