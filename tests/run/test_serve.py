@@ -12,6 +12,7 @@ import torch
 from sqlalchemy import event
 
 from tuner.data.spec import DIVISIONS
+from tuner.errors import TrainingError
 from tuner.run.prepare import join, load_job, prepared, stored_study
 from tuner.run.process import open_worker
 from tuner.run.serve import Service, Shelf
@@ -174,11 +175,16 @@ def test_workers_of_one_command_divide_the_rows_as_one_worker_does(
 
 
 def test_a_study_that_makes_no_sense_leaves_the_others_to_the_workers(
-    storage: Storage, database_url: str, submit: Callable[[str], int]
+    storage: Storage, worker: Worker, database_url: str, submit: Callable[[str], int]
 ) -> None:
     for name, spec in (("text", "{"), ("key", '{"nonsense": 1}'), ("list", "[]")):
         storage.set_study_user_attr(submit(name), SPEC, spec)
-    submit("good")
-    shelf = Shelf(database_url, [])
+    good = submit("good")
+    shelf, said = Shelf(database_url, []), list[str]()
     shelf.fill()
-    assert shelf.job(*stored_study(storage, "good")).study.name == "good"
+    worker.leaving.by(time.monotonic() + 60)
+    with pytest.raises(TrainingError, match="could not be trained here"):
+        Service(worker, ["text", "key", "list", "good"], said.append, shelf.job).run(idle_exit=True)
+    assert storage.progress(good).met
+    refused = [line for line in said if line.startswith("cannot serve ")]
+    assert [line.split()[2] for line in refused] == ["text:", "key:", "list:"]

@@ -46,8 +46,24 @@ def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
         foreign = any(each.study_name == name for each in storage.get_all_studies())
         what = f"the database holds no study {name!r}{' that tuner made' if foreign else ''}"
         raise StudyFileError(what, where=storage.url, hint=hint)
-    study = parse(name, json.loads(attrs[SPEC]))
+    study = parse(name, document_of(name, attrs[SPEC]))
     return _remembered(study, attrs, storage, study_id), study_id
+
+
+def document_of(name: str, spec: Any) -> dict[str, Any]:
+    """What a database holds of a study's file.
+
+    Raises:
+        StudyFileError: it is none; another program wrote it.
+    """
+    try:
+        found = json.loads(spec)
+    except (ValueError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        what = f"what the database holds as its study file ({SPEC}) is none"
+        raise StudyFileError(what, where=name, hint="tuner delete removes the study")
+    return found
 
 
 def remembered(study: Study, url: str) -> Study:
@@ -177,7 +193,7 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
     )
     _refuse_closed(storage, study, study_id)
     attrs = storage.get_study_user_attrs(study_id)
-    before = json.loads(attrs[SPEC])
+    before = document_of(study.name, attrs[SPEC])
     if attrs[FINGERPRINT] != fingerprint(document) and studies.REPLICATES in attrs:
         raise StudyFileError(
             f"`confirm` or `ablate` keeps trainings of {attrs[studies.REPLICATES]} under this name",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -17,7 +16,7 @@ from tuner.errors import MissingError, StorageError, TerminatedError, TrainingEr
 from tuner.imports import Allowed, allowing, of_operator
 from tuner.run.options import devices
 from tuner.run.pool import Pool
-from tuner.run.prepare import SPEC, kept, prepared, stored_study
+from tuner.run.prepare import SPEC, document_of, kept, prepared, stored_study
 from tuner.run.process import child_leaving, open_worker, tell_over, telling
 from tuner.storage import PAUSED, OpenStudy, OutageError, Progress, Storage, open_storage
 from tuner.study import Study, parse
@@ -327,8 +326,8 @@ def _shelf_key(study: Study, study_id: int) -> ShelfKey:
 def _stored_key(name: str, study_id: int, spec: str) -> ShelfKey | None:
     """None where the study makes no sense here, as whoever serves it says."""
     try:
-        return _shelf_key(parse(name, json.loads(spec)), study_id)
-    except (TunerError, ValueError, TypeError):
+        return _shelf_key(parse(name, document_of(name, spec)), study_id)
+    except TunerError:
         return None
 
 

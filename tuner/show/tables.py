@@ -230,13 +230,15 @@ def with_stored(files: Iterable[Record], storage: Storage) -> list[Record]:
 
 
 def _stored(study: FrozenStudy) -> Record:
-    spec = study.user_attrs.get(SPEC)
-    document = json.loads(spec) if spec else {"description": "not made by tuner"}
+    spec, document = study.user_attrs.get(SPEC), {"description": "not made by tuner"}
+    with suppress(ValueError, TypeError):  # another program wrote it
+        document = json.loads(spec) if spec else document
+    about = document.get("description", "") if isinstance(document, dict) else ""
     names = study.system_attrs.get("study:metric_names", [None])
     return {
         "name": study.study_name,
         "file": None,
-        "description": document.get("description", ""),
+        "description": str(about),
         "metric": names[0],
         "error": None,
     }
