@@ -183,7 +183,7 @@ def test_a_study_that_makes_no_sense_leaves_the_others_to_the_workers(
     shelf, said = Shelf(database_url, []), list[str]()
     shelf.fill()
     worker.leaving.by(time.monotonic() + 60)
-    with pytest.raises(TrainingError, match="could not be trained here"):
+    with pytest.raises(TrainingError, match="cannot serve"):
         Service(worker, ["text", "key", "list", "good"], said.append, shelf.job).run(idle_exit=True)
     assert storage.progress(good).met
     refused = [line for line in said if line.startswith("cannot serve ")]
