@@ -178,7 +178,11 @@ def test_columns_that_are_dropped_are_dropped_for_the_same_reason(
 
 
 def test_nothing_is_collected_while_a_table_is_looked_at() -> None:
-    with pytest.raises(KeyError), memory.uncollected():
+    @memory.uncollected()
+    def fails() -> None:
         assert not gc.isenabled()
         raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert gc.isenabled()

@@ -47,16 +47,17 @@ SAME = str.maketrans(
 _MONEY = rf"[A-Z]{{0,3}}[{re.escape(CURRENCIES)}]|(?i:{'|'.join(CODES)}|rs\.?|s?fr\.|kr\.?)"
 CELL = re.compile(
     rf"""
+    (?P<about>(?:[<>]=?|[≤≥≈~±]|ca?\.)?)
     (?P<signs>[-+(\s]*) (?P<before>{_MONEY})? (?P<more>[-+(\s]*)
     (?P<body>(?:[0-9]|[.,](?=[0-9]))(?:[0-9.,' ]*[0-9.,])?) (?P<exponent>[eE][-+]?[0-9]+)?
     \s* (?P<after>(?:[^\W\d_]|[%‰°/"″′{re.escape(CURRENCIES)}])
         (?:[^\d()+-]{{0,19}}(?:(?<=[^\W\d_])[23])?)?)?
-    \s* (?P<closed>\)?) \s* (?P<minus>-?)
+    \s* (?P<closed>\)?) \s* (?P<minus>-?) (?P<note>(?:\*{{1,3}}|[†‡])?)
     """,
     re.VERBOSE,
 )
 """One number with what may stand beside it: a sign, a currency, an exponent, a unit; in brackets it
-is negative, as accountants write it."""
+is negative, as accountants write it. A limit (<0.5) or a footnote (5*) may stand beside some."""
 GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """What may be a thousand and more, or a number below thousand with three decimals."""
 CODE = re.compile(r"0[0-9]+")
@@ -172,7 +173,7 @@ def recognize(
     some = np.linspace(0, len(texts) - 1, min(len(texts), SAMPLE)).astype(np.int64)
     column = _Column([str(texts[i]) for i in some], [int(counts[i]) for i in some])
     numbers, present = column.weight(column.cells), column.present
-    if not numbers or numbers < NUMBERS * present or column.codes:
+    if not numbers or numbers < NUMBERS * present or column.codes or column.noted > numbers / 2:
         return None
     unit = Counter[str]()
     for text, cell in column.cells.items():
@@ -198,6 +199,7 @@ class _Cell:
     exponent: str
     negative: bool
     unit: str
+    noted: bool
 
 
 class _Column:
@@ -228,6 +230,11 @@ class _Column:
         digits = [body.replace(" ", "") for body in bodies]
         spaced = len(bodies) > 1 and all(" " in body for body in bodies)
         return spaced and _fixed_width(digits) and len(digits[0]) > 6
+
+    @property
+    def noted(self) -> int:
+        """How many numbers are limits or have a footnote: where most do, they are categories."""
+        return self.weight(text for text, cell in self.cells.items() if cell.noted)
 
     def mixed(self) -> Found | None:
         """Numbers that are not one quantity; few of them may be categories."""
@@ -304,11 +311,12 @@ def _accepted(
     odd.sort(key=lambda text: -column.counts[text])
     marks = tuple(text.strip() for text in odd[:FEW])
     made = Format(notation.decimal, notation.thousands, unit, marks)
-    example = next((t for t in read if not cells[t].body.isdigit()), read[0])
+    noted = [text for text in read if cells[text].noted]
+    example = next((t for t in noted or read if not cells[t].body.isdigit()), (noted or read)[0])
     value = _value(made, cells[example])
     said = (
         ""
-        if made.unit == made.thousands == "" and made.decimal == "."
+        if made.unit == made.thousands == "" and made.decimal == "." and not noted
         else (f"{example.strip()!r} is {value:.10g}")
     )
     return Found(made, said)
@@ -358,7 +366,8 @@ def _parsed(text: str) -> _Cell | None:
     spaced = "+" in signs and " " in found["body"]  # a telephone's
     if len(signs) > 1 or brackets != len(found["closed"]) or spaced:
         return None
-    return _Cell(found["body"], found["exponent"] or "", signs in ("-", "("), _unit(found))
+    noted = bool(found["about"] or found["note"])
+    return _Cell(found["body"], found["exponent"] or "", signs in ("-", "("), _unit(found), noted)
 
 
 def _unit(found: re.Match[str]) -> str:

@@ -354,7 +354,8 @@ def _transform(
     every: Index,
     where: str,
 ) -> prepare.Transform | None:
-    """`every` is the place of each training row; one-hot columns and those that say what is missing stay 0 and 1."""
+    """One-hot columns and those that say what is missing stay 0 and 1; `every` counts the training
+    rows."""
     if not each.scaled:
         return None
     values, write = each.encoder.bind(raw, where)
