@@ -251,7 +251,7 @@ def test_folders_of_which_nobody_knows_what_they_are(
 
 def test_a_folder_around_the_splits(tmp_path: Path) -> None:
     _split(tmp_path / "around", train=("cat", "dog"), test=("cat", "dog"))
-    with pytest.raises(DataError, match="the only folder: name '.*around' instead"):
+    with pytest.raises(DataError, match=r"the only folder: name '.*around' instead"):
         proposed(tmp_path)
 
 

@@ -142,6 +142,14 @@ def test_limits_and_footnotes_are_numbers_where_they_are_few() -> None:
     assert found.said == "'<3' is 3"
 
 
+def test_amounts_of_which_some_name_the_currency() -> None:
+    how = format_of(["$1,200", "$5", "$7.50"])
+    assert [how.read(text) for text in ("1200", "6", "€6")] == [1200, 6, None]
+    assert format_of(["5", "6", "7", "$1,200", "$8"]).unit == "$"
+    percent = format_of(["5%", "6%", "7.5%"])
+    assert percent.read("0.05") is None
+
+
 @pytest.mark.parametrize(
     ("first", "cells", "value"),
     [

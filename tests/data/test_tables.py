@@ -273,4 +273,4 @@ def test_codes_are_codes_in_the_rows_of_a_study_too(tmp_path: Path) -> None:
     file = tmp_path / "codes.csv"
     file.write_text("a,zip,y\n" + "".join(f"{i},{i % 3:03},{i % 2}\n" for i in range(30)))
     data = load(DataSpec(path=str(file), target="y"))
-    assert data.features == ("a", "zip=000", "zip=001", "zip=002")
+    assert data.features == ("a", "zip = 000", "zip = 001", "zip = 002")

@@ -96,7 +96,7 @@ class Format:
         cell = _parsed(text)
         if cell is not None and _notation(self).fullmatch(cell.body):
             value = _value(self, cell)
-            if cell.unit == self.unit or (not cell.unit and not value):
+            if _is_of(self.unit, cell):
                 return value
         return np.nan if is_mark(text) or text.strip() in self.marks else None
 
@@ -149,6 +149,12 @@ def is_mark(text: str) -> bool:
     return _clean(text).lower() in MARKS
 
 
+def is_limit(text: str) -> bool:
+    """Whether a text is a number with a limit or a footnote: <0.5, 5*."""
+    cell = _parsed(text)
+    return cell is not None and cell.noted
+
+
 def is_gap(text: str) -> bool:
     """Whether a text can mean nothing else than that a value is missing, among classes as well."""
     return is_mark(text) and text.strip()[:1] in ("", "?", "#", "(", "<", "[")
@@ -178,16 +184,16 @@ def recognize(
     unit = Counter[str]()
     for text, cell in column.cells.items():
         unit[cell.unit] += column.counts[text]
-    ((wanted, _),) = unit.most_common(1)
-    of_unit = {t: c for t, c in column.cells.items() if c.unit == wanted or _is_zero(c)}
+    common = [each for each, _ in unit.most_common()]
+    wanted = common[0] or next(filter(_is_money, common), "")
+    of_unit = {text: cell for text, cell in column.cells.items() if _is_of(wanted, cell)}
     fitting = _notations(of_unit, column)
     readable = column.weight(of_unit) if fitting else 0
     if fitting:
         readable = column.weight(_read_by(fitting[0], of_unit))
     if readable < NUMBERS * present:
         return column.mixed()
-    money = any(sign in wanted for sign in CURRENCIES) or wanted in CODES
-    chosen = _settled(fitting, of_unit, comma, money)
+    chosen = _settled(fitting, of_unit, comma, _is_money(wanted))
     if isinstance(chosen, str):
         return Found(None, chosen)
     return _accepted(chosen, wanted, of_unit, column)
@@ -327,8 +333,15 @@ def _fixed_width(bodies: Sequence[str]) -> bool:
     return all(map(str.isdigit, bodies)) and len(bodies[0]) > 3 and len(set(map(len, bodies))) == 1
 
 
-def _is_zero(cell: _Cell) -> bool:
-    return not cell.unit and not cell.body.strip("0.,")
+def _is_money(unit: str) -> bool:
+    return any(sign in unit for sign in CURRENCIES) or unit in CODES
+
+
+def _is_of(unit: str, cell: _Cell) -> bool:
+    """Whether a number is of that unit; one without any is where it is nothing, and beside amounts
+    of money. A bare 0.05 beside 5% may be another scale."""
+    bare = not cell.unit and (_is_money(unit) or not cell.body.strip("0.,"))
+    return cell.unit == unit or bare
 
 
 def _value(notation: Format, cell: _Cell) -> float:
