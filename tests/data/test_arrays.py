@@ -125,7 +125,7 @@ def test_memory_that_is_of_no_file_stays() -> None:
 def test_objects_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "LARGE", 1)
     np.savez(tmp_path / "t.npz", x=np.array([{}] * 30), y=MAPPED_Y)
-    with pytest.raises(DataError, match="cannot be read as arrays: Object arrays"):
+    with pytest.raises(DataError, match=r"(?s)cannot be read as arrays: Object.*save numbers or"):
         load(DataSpec(path=str(tmp_path / "t.npz")))
 
 

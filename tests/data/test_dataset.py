@@ -445,3 +445,13 @@ def test_a_study_finds_the_data_of_its_project(
     (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(40)))
     monkeypatch.chdir(tmp_path / "studies")
     assert len(load(DataSpec(path="t.csv", target="y"), folder=Path()).train) == 24
+
+
+def test_a_table_that_was_read_already_is_not_read_again(table: Callable[[str], Path]) -> None:
+    path = table("a,b,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40)))
+    spec = DataSpec(path=str(path), target="y")
+    frame = pd.read_csv(path)
+    once = load(spec, frame=frame)
+    assert torch.equal(once.train.x, load(spec).train.x)
+    path.write_text("nothing that is a table")
+    assert torch.equal(load(spec, frame=frame).train.x, once.train.x)

@@ -159,7 +159,10 @@ def test_the_rows_of_a_second_file(tmp_path: Path) -> None:
     assert (known["rows"], first.parts["test"].split()[0]) == (COUNT + 12, "12")
     frame(12).assign(age=1).iloc[:3].to_csv(tmp_path / "b.csv", index=False)
     again = identity(frame(), tmp_path, test_path=str(tmp_path / "b.csv"))
-    assert "3 rows changed, 9 rows removed" in again.differs(known)
+    said = again.differs(known)
+    assert "3 rows changed, 9 rows removed, all of it among the test rows" in said
+    other = identity(frame().assign(age=1), tmp_path, test_path=str(tmp_path / "b.csv"))
+    assert "test rows" not in other.differs(known)
     assert again.parts["train"] == first.parts["train"]
 
 

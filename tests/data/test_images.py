@@ -249,6 +249,12 @@ def test_folders_of_which_nobody_knows_what_they_are(
         assert caught.value.hint
 
 
+def test_a_folder_around_the_splits(tmp_path: Path) -> None:
+    _split(tmp_path / "around", train=("cat", "dog"), test=("cat", "dog"))
+    with pytest.raises(DataError, match=r"the only folder: name '.*around' instead"):
+        proposed(tmp_path)
+
+
 @pytest.mark.parametrize("names", [("bus", "train"), ("control", "test"), ("dev", "prod", "qa")])
 def test_classes_that_are_called_like_a_split(tmp_path: Path, names: tuple[str, ...]) -> None:
     _split(tmp_path, **dict.fromkeys(names, ()))

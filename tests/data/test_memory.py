@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,14 @@ def test_columns_that_are_dropped_are_dropped_for_the_same_reason(
     monkeypatch.setattr(memory, "ROWS", 1)
     assert load(DataSpec(path=str(file), target="y")).columns == expected
     assert [each.decision for each in expected] == ["dropped", "dropped", "kept", "target"]
+
+
+def test_nothing_is_collected_while_a_table_is_looked_at() -> None:
+    @memory.uncollected()
+    def fails() -> None:
+        assert not gc.isenabled()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert gc.isenabled()

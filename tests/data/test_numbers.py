@@ -133,6 +133,41 @@ def test_three_digits_by_what_stands_beside(cells: list[str], comma: bool, thous
     assert format_of(cells, comma).thousands == thousands
 
 
+def test_limits_and_footnotes_are_numbers_where_they_are_few() -> None:
+    how = format_of(["0.75", "1.25", "2.5", "3.1", "<0.5", "≥9", "4.25*", "~2"])
+    assert [how.read(text) for text in ("<0.5", "4.25*", "~2")] == [0.5, 4.25, 2]
+    assert recognize(["<18", "18", ">65"], np.array([5, 5, 5])) is None
+    found = recognize(["1", "2", "<3", "4"], np.array([5, 5, 5, 5]))
+    assert found is not None
+    assert found.said == "'<3' is 3"
+
+
+def test_amounts_of_which_some_name_the_currency() -> None:
+    how = format_of(["$1,200", "$5", "$7.50"])
+    assert [how.read(text) for text in ("1200", "6", "€6")] == [1200, 6, None]
+    assert format_of(["5", "6", "7", "$1,200", "$8"]).unit == "$"
+    percent = format_of(["5%", "6%", "7.5%"])
+    assert percent.read("0.05") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "cells", "value"),
+    [
+        ("0,5", ["950", "1.107", "12.340"], 1107),  # a comma before decimals
+        ("1", ["950", "1.107", "12.340"], 1107),
+        ("0,5", ["950", "1.107", "12.3"], 1.107),
+        ("1", ["2.950", "1.107", "12.340"], 1.107),  # decimals alone
+    ],
+)
+def test_thousands_in_a_file_with_semicolons(
+    tmp_path: Path, first: str, cells: list[str], value: float
+) -> None:
+    rows = [f"{first};{cells[i % 3]};{'ab'[i % 2]}" for i in range(30)]
+    spec = DataSpec(path=written(tmp_path, ["x;c;y", *rows]), target="y", preprocessing="none")
+    values = {round(each, 3) for each in load(spec).train.x[:, -1].tolist()}
+    assert value in values
+
+
 @pytest.mark.parametrize(
     "mark", ["?", "-", "#DIV/0!", "missing", ".", "err", "n/a", "–", " ", "N.A."]
 )

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tuner.data import tables
+from tuner.data import DataSpec, load, tables
 from tuner.data.tables import (
     Table,
     encoding_of,
@@ -267,3 +267,10 @@ def test_codes_stay_text(tmp_path: Path) -> None:
     frame = read_text(_file(tmp_path, b"zip;x;share\n01234;1;0,5\n98765;0;0,25\n;10;3\n"))
     assert frame["zip"].tolist()[:2] == ["01234", "98765"]
     assert (frame["x"].sum(), frame["share"].sum()) == (11, 3.75)
+
+
+def test_codes_are_codes_in_the_rows_of_a_study_too(tmp_path: Path) -> None:
+    file = tmp_path / "codes.csv"
+    file.write_text("a,zip,y\n" + "".join(f"{i},{i % 3:03},{i % 2}\n" for i in range(30)))
+    data = load(DataSpec(path=str(file), target="y"))
+    assert data.features == ("a", "zip = 000", "zip = 001", "zip = 002")

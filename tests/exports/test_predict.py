@@ -324,12 +324,20 @@ def test_what_the_training_did_not_know_is_counted(shop: Path) -> None:
         )
 
 
+def test_limits_and_bare_amounts_are_numbers(shop: Path) -> None:
+    done = asked(shop, HEADER + "<30,7,TRUE,Ulm\n30*,$7.00,TRUE,Ulm\n30,$7.00,TRUE,Ulm\n")
+    assert done.exit_code == 0
+    assert "column 'age': 2 of 3 rows have a limit or a footnote" in done.stderr
+    assert len(set(done.stdout.splitlines()[1:])) == 1
+
+
 def test_the_cell_that_is_wrong_is_named(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = '79,$5.00,TRUE,Ulm\n63,"1,5",TRUE,Ulm\nthirty,$7.00,TRUE,Ulm\n37,€5,TRUE,Ulm\n'
     done = asked(shop, HEADER + rows)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "column 'age' has 'thirty' in row 2 counted from 0" in done.stderr
     assert "column 'price 😀' has '1,5' in row 1 counted from 0 (2 such rows)" in done.stderr
+    assert "instead of a number in '$'" in done.stderr
     monkeypatch.setattr("tuner.data.memory.ROWS", 1)
     monkeypatch.setattr("tuner.data.memory.CELLS", 4)
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 7 + "old,$5.00,TRUE,Ulm\n")

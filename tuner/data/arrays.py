@@ -121,7 +121,12 @@ def read_npz(file: Path, spec: DataSpec) -> Table:
             large = open_member(file, f"{names[0]}.npy")
             x, y = archive[names[0]] if large is None else large, archive[names[1]]
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot be read as arrays: {error}", where=str(file)) from error
+        objects = "save numbers or text, not objects: x.astype(float)"
+        raise DataError(
+            f"cannot be read as arrays: {error}",
+            where=str(file),
+            hint=objects * ("Object arrays" in str(error)),
+        ) from error
     return from_arrays(x, y, str(file))
 
 

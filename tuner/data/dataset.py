@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from tuner.data import prepare, sources
 from tuner.data.folds import divisions
 from tuner.data.identity import Identity, file_digest, identify
 from tuner.data.labels import Labels, encode
-from tuner.data.memory import give_back
+from tuner.data.memory import give_back, uncollected
 from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn
 from tuner.data.recipe import Feature, OfArray, OfColumns, Recipe, learn
@@ -27,6 +27,9 @@ from tuner.data.splits import Places, Rows, among, append, check_fits, final_row
 from tuner.data.tables import Table
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Rows of one tensor that several folds share, each with statistics of its own.
 
@@ -264,7 +267,14 @@ class DataSet:
 # From a specification to a data set.
 
 
-def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataSet:
+@uncollected()
+def load(
+    spec: DataSpec,
+    *,
+    folder: Path = Path(),
+    final: bool = False,
+    frame: pd.DataFrame | None = None,
+) -> DataSet:
     """Read, divide and prepare; the same specification and rows give the same data set.
 
     The test rows are set aside: their features are in no statistic and no tensor of the result, and
@@ -277,6 +287,7 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
         final: for the final number, when the search is over. `train` of the result is then all
             rows for training and validation, and `validation` is the test rows. All is learned
             from `train`.
+        frame: the table in `spec.path`, where it was read already.
 
     With folds there is a data set for each, with statistics of its own. They share one copy of the
     rows where their numbers differ by a shift and a scale alone; else each has a copy.
@@ -286,7 +297,7 @@ def load(spec: DataSpec, *, folder: Path = Path(), final: bool = False) -> DataS
             of their own have another class or lack a column; with `final`, there are no test rows.
     """
     prepare.lookup(spec.preprocessing)
-    table = _read(spec, folder)
+    table = _read(spec, folder, frame)
     _check_named(table, spec)
     labels = encode(table, spec.task, spec.division)
     folds = divisions(table, labels, spec)
@@ -416,12 +427,12 @@ def _check_named(table: Table, spec: DataSpec) -> None:
                 raise DataError(f"no column {name!r}", where=f"data.{key}", hint=hint)
 
 
-def _read(spec: DataSpec, folder: Path) -> Table:
+def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
     if spec.source is not None:
         return sources.read_loader(
             spec.source, spec.target, folder, spec.dividing, spec.text, spec.drop
         )
-    return sources.read_path(spec, folder)
+    return sources.read_path(spec, folder, frame)
 
 
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:

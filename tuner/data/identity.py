@@ -85,6 +85,8 @@ class Identity:
             found.append("the word vectors are others")
         if not found and known["parts"] != now["parts"]:
             found.append("the same rows are divided otherwise")
+        elif found and _only_test(known["parts"], now["parts"]):
+            found.append("all of it among the test rows")
         before = f" ({_rows(known['rows'])} then, {now['rows']:,} now)"
         return ", ".join(found) + (before if found and known["rows"] != now["rows"] else "")
 
@@ -103,6 +105,11 @@ class Identity:
         if between is None:
             return ["many rows are others"]
         return _said(*between) or ["the same rows in another order"]
+
+
+def _only_test(known: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether the test rows are others, and those that a search sees are not."""
+    return [key for key in now if known.get(key) != now[key]] == ["test"]
 
 
 def _said(added: int, removed: int) -> list[str]:

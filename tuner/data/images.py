@@ -177,10 +177,12 @@ def _check_classes(folder: Path, places: Sequence[Path]) -> None:
     for place in places:
         inside = [each.name for each in _classes(place) if each.name.lower() in SPLITS]
         if len({SPLITS[name.lower()] for name in inside}) > 1:
+            turned = f"{inside[0]}/{place.name} and {inside[1]}/{place.name}"
+            lone = f"it is the only folder: name {str(place)!r} instead"
             raise DataError(
-                f"class {place.name!r} has the folders {' and '.join(inside)}",
+                f"class {place.name!r} has the folders {', '.join(inside)}",
                 where=str(folder),
-                hint=f"turn them round: {inside[0]}/{place.name} and {inside[1]}/{place.name}",
+                hint=lone if len(places) == 1 else f"turn them round: {turned}",
             )
 
 

@@ -47,16 +47,17 @@ SAME = str.maketrans(
 _MONEY = rf"[A-Z]{{0,3}}[{re.escape(CURRENCIES)}]|(?i:{'|'.join(CODES)}|rs\.?|s?fr\.|kr\.?)"
 CELL = re.compile(
     rf"""
+    (?P<about>(?:[<>]=?|[≤≥≈~±]|ca?\.)?)
     (?P<signs>[-+(\s]*) (?P<before>{_MONEY})? (?P<more>[-+(\s]*)
     (?P<body>(?:[0-9]|[.,](?=[0-9]))(?:[0-9.,' ]*[0-9.,])?) (?P<exponent>[eE][-+]?[0-9]+)?
     \s* (?P<after>(?:[^\W\d_]|[%‰°/"″′{re.escape(CURRENCIES)}])
         (?:[^\d()+-]{{0,19}}(?:(?<=[^\W\d_])[23])?)?)?
-    \s* (?P<closed>\)?) \s* (?P<minus>-?)
+    \s* (?P<closed>\)?) \s* (?P<minus>-?) (?P<note>(?:\*{{1,3}}|[†‡])?)
     """,
     re.VERBOSE,
 )
 """One number with what may stand beside it: a sign, a currency, an exponent, a unit; in brackets it
-is negative, as accountants write it."""
+is negative, as accountants write it. A limit (<0.5) or a footnote (5*) may stand beside some."""
 GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """What may be a thousand and more, or a number below thousand with three decimals."""
 CODE = re.compile(r"0[0-9]+")
@@ -95,7 +96,7 @@ class Format:
         cell = _parsed(text)
         if cell is not None and _notation(self).fullmatch(cell.body):
             value = _value(self, cell)
-            if cell.unit == self.unit or (not cell.unit and not value):
+            if _is_of(self.unit, cell):
                 return value
         return np.nan if is_mark(text) or text.strip() in self.marks else None
 
@@ -148,6 +149,12 @@ def is_mark(text: str) -> bool:
     return _clean(text).lower() in MARKS
 
 
+def is_limit(text: str) -> bool:
+    """Whether a text is a number with a limit or a footnote: <0.5, 5*."""
+    cell = _parsed(text)
+    return cell is not None and cell.noted
+
+
 def is_gap(text: str) -> bool:
     """Whether a text can mean nothing else than that a value is missing, among classes as well."""
     return is_mark(text) and text.strip()[:1] in ("", "?", "#", "(", "<", "[")
@@ -172,21 +179,21 @@ def recognize(
     some = np.linspace(0, len(texts) - 1, min(len(texts), SAMPLE)).astype(np.int64)
     column = _Column([str(texts[i]) for i in some], [int(counts[i]) for i in some])
     numbers, present = column.weight(column.cells), column.present
-    if not numbers or numbers < NUMBERS * present or column.codes:
+    if not numbers or numbers < NUMBERS * present or column.codes or column.noted > numbers / 2:
         return None
     unit = Counter[str]()
     for text, cell in column.cells.items():
         unit[cell.unit] += column.counts[text]
-    ((wanted, _),) = unit.most_common(1)
-    of_unit = {t: c for t, c in column.cells.items() if c.unit == wanted or _is_zero(c)}
+    common = [each for each, _ in unit.most_common()]
+    wanted = common[0] or next(filter(_is_money, common), "")
+    of_unit = {text: cell for text, cell in column.cells.items() if _is_of(wanted, cell)}
     fitting = _notations(of_unit, column)
     readable = column.weight(of_unit) if fitting else 0
     if fitting:
         readable = column.weight(_read_by(fitting[0], of_unit))
     if readable < NUMBERS * present:
         return column.mixed()
-    money = any(sign in wanted for sign in CURRENCIES) or wanted in CODES
-    chosen = _settled(fitting, of_unit, comma, money)
+    chosen = _settled(fitting, of_unit, comma, _is_money(wanted))
     if isinstance(chosen, str):
         return Found(None, chosen)
     return _accepted(chosen, wanted, of_unit, column)
@@ -198,6 +205,7 @@ class _Cell:
     exponent: str
     negative: bool
     unit: str
+    noted: bool
 
 
 class _Column:
@@ -228,6 +236,11 @@ class _Column:
         digits = [body.replace(" ", "") for body in bodies]
         spaced = len(bodies) > 1 and all(" " in body for body in bodies)
         return spaced and _fixed_width(digits) and len(digits[0]) > 6
+
+    @property
+    def noted(self) -> int:
+        """How many numbers are limits or have a footnote: where most do, they are categories."""
+        return self.weight(text for text, cell in self.cells.items() if cell.noted)
 
     def mixed(self) -> Found | None:
         """Numbers that are not one quantity; few of them may be categories."""
@@ -304,11 +317,12 @@ def _accepted(
     odd.sort(key=lambda text: -column.counts[text])
     marks = tuple(text.strip() for text in odd[:FEW])
     made = Format(notation.decimal, notation.thousands, unit, marks)
-    example = next((t for t in read if not cells[t].body.isdigit()), read[0])
+    noted = [text for text in read if cells[text].noted]
+    example = next((t for t in noted or read if not cells[t].body.isdigit()), (noted or read)[0])
     value = _value(made, cells[example])
     said = (
         ""
-        if made.unit == made.thousands == "" and made.decimal == "."
+        if made.unit == made.thousands == "" and made.decimal == "." and not noted
         else (f"{example.strip()!r} is {value:.10g}")
     )
     return Found(made, said)
@@ -319,8 +333,15 @@ def _fixed_width(bodies: Sequence[str]) -> bool:
     return all(map(str.isdigit, bodies)) and len(bodies[0]) > 3 and len(set(map(len, bodies))) == 1
 
 
-def _is_zero(cell: _Cell) -> bool:
-    return not cell.unit and not cell.body.strip("0.,")
+def _is_money(unit: str) -> bool:
+    return any(sign in unit for sign in CURRENCIES) or unit in CODES
+
+
+def _is_of(unit: str, cell: _Cell) -> bool:
+    """Whether a number is of that unit; one without any is where it is nothing, and beside amounts
+    of money. A bare 0.05 beside 5% may be another scale."""
+    bare = not cell.unit and (_is_money(unit) or not cell.body.strip("0.,"))
+    return cell.unit == unit or bare
 
 
 def _value(notation: Format, cell: _Cell) -> float:
@@ -358,7 +379,8 @@ def _parsed(text: str) -> _Cell | None:
     spaced = "+" in signs and " " in found["body"]  # a telephone's
     if len(signs) > 1 or brackets != len(found["closed"]) or spaced:
         return None
-    return _Cell(found["body"], found["exponent"] or "", signs in ("-", "("), _unit(found))
+    noted = bool(found["about"] or found["note"])
+    return _Cell(found["body"], found["exponent"] or "", signs in ("-", "("), _unit(found), noted)
 
 
 def _unit(found: re.Match[str]) -> str:

@@ -331,13 +331,14 @@ def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Ind
     _check_shape(shape, (len(names),), table.where)
     if spec.shape and all((raw.values[train] == raw.values[train[0]]).all() for raw, _ in used):
         raise _constant("every column is the same number", table.where)
+    every = np.arange(len(train))
     features = tuple(
         Feature(
             raw.name,
             each.column.kind,
             each.names,
             each.encoder,
-            _transform(raw, each, statistics, train, table.where),
+            _transform(raw, each, statistics, train, every, table.where),
         )
         for raw, each in used
     )
@@ -350,13 +351,15 @@ def _transform(
     each: Encoded,
     statistics: Callable[[NDArray[Any], Index], prepare.Transform],
     train: Index,
+    every: Index,
     where: str,
 ) -> prepare.Transform | None:
-    """One-hot columns and those that say what is missing stay 0 and 1."""
+    """One-hot columns and those that say what is missing stay 0 and 1; `every` counts the training
+    rows."""
     if not each.scaled:
         return None
     values, write = each.encoder.bind(raw, where)
-    return statistics(write(values[train])[:, :1], np.arange(len(train)))
+    return statistics(write(values[train])[:, :1], every)
 
 
 def _shaped(

@@ -33,7 +33,7 @@ class Reader(Protocol):
 VARIABLE = re.compile(r"\$(?:\{([^\W\d]\w*)(?::-([^}]*))?\}|([^\W\d]\w*))")
 
 
-def read_path(spec: DataSpec, folder: Path) -> Table:
+def read_path(spec: DataSpec, folder: Path, frame: pd.DataFrame | None = None) -> Table:
     """The rows in the file or folder `spec.path`.
 
     A path is absolute, or relative to `folder`, to the project that has `folder` for its studies,
@@ -44,15 +44,17 @@ def read_path(spec: DataSpec, folder: Path) -> Table:
     Args:
         spec: what a study file says.
         folder: the study file's.
+        frame: the table in the file, where it was read already.
 
     Raises:
         DataError: no such file, variable or column, an unknown format, nothing to learn from in it.
     """
     path = find_path(spec.path or "", "data.path", folder)
-    if spec.test_path is None:
-        return _table(path, spec)
-    test = find_path(spec.test_path, "data.test_path", folder)
-    table = _table(path, spec)
+    given = spec.test_path
+    test = None if given is None else find_path(given, "data.test_path", folder)
+    table = _table(path, spec) if frame is None else _rows(frame, path, spec)
+    if test is None:
+        return table
     if test.is_dir():
         images.check_known(test, table.classes)
     return replace(table, held=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data import memory
-from tuner.data.numbers import are_digits
+from tuner.data.numbers import GROUPED, are_digits
 from tuner.data.raw import RawColumn, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
@@ -220,6 +220,9 @@ LINES = 4
 SAID = re.compile(r'"?sep=(\\t|.)"?[\r\n]*', re.IGNORECASE)
 """A first line by which a spreadsheet is told the delimiter; it is no row."""
 
+COMMA = re.compile(r" *[-+]?[0-9][0-9.]*,[0-9]+ *")
+"""A number with a comma before its decimals."""
+
 csv.field_size_limit(2**31 - 1)  # a line of a wide table is one field by another delimiter
 
 
@@ -308,16 +311,33 @@ def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
     return best, len(header)
 
 
-def codes_of(file: Path, encoding: str, delimiter: str) -> list[str]:
-    """The columns of codes: digits alone in the first rows, of which some begin with zeros."""
+def texts_of(file: Path, encoding: str, delimiter: str) -> list[str]:
+    """The columns that a reader would take for other numbers than they are, by the first rows.
+
+    These are codes, digits alone of which some begin with zeros; and where fields end in a
+    semicolon, so that a comma may mark decimals, what may have a point between thousands.
+    """
     rows = [row for row in csv.reader(_sample(file, encoding)[0], delimiter=delimiter) if row]
     header, cells = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    comma = delimiter == ";" and any(COMMA.fullmatch(text) for row in cells for text in row)
     found = []
     for at, name in enumerate(header):
         texts = [row[at] for row in cells if row[at]]
-        if any(len(text) > 1 and text[0] == "0" for text in texts) and are_digits(texts):
+        code = any(len(text) > 1 and text[0] == "0" for text in texts) and are_digits(texts)
+        if code or (delimiter == ";" and _may_be_thousands(texts, comma)):
             found.append(name)
     return found
+
+
+def _may_be_thousands(texts: list[str], comma: bool) -> bool:
+    """Whether each point is before three digits, beside numbers without one or with a comma for
+    decimals: `numbers` tells."""
+    pointed = [text for text in texts if "." in text]
+    return (
+        len(pointed) > 0
+        and all(GROUPED.fullmatch(text.strip(" +-")) for text in pointed)
+        and (comma or len(pointed) < len(texts))
+    )
 
 
 def _sample(file: Path, encoding: str) -> tuple[list[str], str]:
@@ -372,7 +392,7 @@ def read_text(
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding)
         with _named(file, encoding, delimiter, width):
-            kinds = dict.fromkeys([*texts, *codes_of(file, encoding, delimiter)], str)
+            kinds = dict.fromkeys([*texts, *texts_of(file, encoding, delimiter)], str)
             frame = _frame(file, encoding, delimiter, width, exact, kinds)
         # A row that is too short ends in missing values, and the reader says nothing.
         if len(frame) and frame.iloc[:, -1].isna().any():
@@ -390,18 +410,18 @@ def _frame(
 ) -> pd.DataFrame:
     import pandas as pd
 
+    types = dict(kinds) or None
+
     def whole(columns: list[int] | None) -> pd.DataFrame:
         with text_of(file, encoding) as text:
-            return pd.read_csv(
-                text, sep=delimiter, low_memory=False, usecols=columns, dtype=dict(kinds) or None
-            )
+            return pd.read_csv(text, sep=delimiter, low_memory=False, usecols=columns, dtype=types)
 
     if exact is None:
         return whole(None)
     rows = max(memory.ROWS, memory.CELLS // width)
     with (
         text_of(file, encoding) as text,
-        pd.read_csv(text, sep=delimiter, low_memory=False, chunksize=rows) as parts,
+        pd.read_csv(text, sep=delimiter, low_memory=False, chunksize=rows, dtype=types) as parts,
     ):
         return memory.by_rows(parts, whole, exact)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tuner.data import images, tables
 from tuner.data.arrays import open_member, read_idx
 from tuner.data.memory import CELLS
+from tuner.data.numbers import is_limit
 from tuner.data.prepare import Number
 from tuner.data.raw import NO_NUMBER, RawColumn, first_odd, numbers, raw_columns
 from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
@@ -105,10 +106,13 @@ class Strange:
         elif raw.categories is not None:
             values, odd = raw.read(encoder.format)
             if odd.any():
-                yield first_odd(raw, odd, before)
+                unit = encoder.format.unit if encoder.format is not None else ""
+                yield first_odd(raw, odd, before) + f" instead of a number in {unit!r}" * bool(unit)
             marked = np.isnan(values) & (raw.values >= 0) & ~odd
-            texts = [str(raw.categories[code]) for code in np.unique(raw.values[marked])]
-            self._note(raw.name, MARKED, int(marked.sum()), texts)
+            limits = np.array([*(is_limit(str(each)) for each in raw.categories), False])
+            for what, mask in ((MARKED, marked), (LIMITS, limits[raw.values] & ~marked & ~odd)):
+                texts = [str(raw.categories[code]) for code in np.unique(raw.values[mask])]
+                self._note(raw.name, what, int(mask.sum()), texts)
 
     def _note(self, name: str, what: str, count: int, texts: list[str]) -> None:
         if count:
@@ -118,6 +122,7 @@ class Strange:
 
 UNSEEN = "a category that the training rows do not have; it counts as unknown"
 MARKED = "a value that is not a number; it counts as missing"
+LIMITS = "a limit or a footnote beside the number; the number counts as it is"
 
 
 def feature_names(recipe: Recipe) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def data_set(data: DataSet) -> Record:
         "test": data.test,
         "note": data.note,
         "balance": balance(data),
-        "columns": [asdict(column) for column in data.columns],
+        "columns": [dict(vars(column)) for column in data.columns],
     }
 
 

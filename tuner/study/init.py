@@ -12,6 +12,7 @@ import numpy as np
 from tuner.data import DataSet, DataSpec, load
 from tuner.data.folds import times_of
 from tuner.data.images import proposed
+from tuner.data.memory import uncollected
 from tuner.data.numbers import Found, are_digits, recognize
 from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
 from tuner.data.raw import writes_comma
@@ -61,6 +62,7 @@ class Survey:
     hints: tuple[tuple[str, str, str], ...] = ()
 
 
+@uncollected()
 def survey(file: Path, target: str | None) -> Survey:
     """Reads a table, an archive of arrays, or a folder.
 
@@ -73,7 +75,7 @@ def survey(file: Path, target: str | None) -> Survey:
         if target is not None and file.is_dir():
             raise UsageError("a folder has no columns", where="--target", hint="remove --target")
         spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
-        return _loaded(Survey(spec, _NONE, 0, {}, {}))
+        return _loaded(Survey(spec, _NONE, 0, {}, {}), None)
     frame.columns = frame.columns.map(str)
     names = list(frame.columns)
     if target is None:
@@ -82,23 +84,24 @@ def survey(file: Path, target: str | None) -> Survey:
     if target not in names:
         raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
     seen = _Columns(writes_comma(frame))
-    for name, series in frame.items():
-        seen.count_gaps(str(name), series)
-        if name != target:
+    for (name, series), kind in zip(frame.items(), frame.dtypes, strict=True):
+        seen.count_gaps(str(name), series, kind)
+        if name != target and kind != np.float64:  # which are numbers, and no identifiers
             seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - 1)
     spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
-    return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints)))
+    found = Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints))
+    return _loaded(found, frame)
 
 
 _NONE: Any = None
 
 
-def _loaded(found: Survey) -> Survey:
+def _loaded(found: Survey, frame: pd.DataFrame | None) -> Survey:
     spec = found.spec
     if found.rows >= LARGE:
         spec = replace(spec, validation=0.1, test=0.1)
-    data = load(spec)
+    data = load(spec, frame=frame)
     rows = len(data.train) + len(data.validation) + (data.test or 0)
     columns = tuple(
         replace(each, reason=found.dropped[each.name])
@@ -132,12 +135,13 @@ class _Columns:
         self.hints: list[tuple[str, str, str]] = []
         self.texts: list[str] = []
 
-    def count_gaps(self, name: str, series: pd.Series[Any]) -> None:
-        """The gaps of the next column."""
-        if series.dtype.kind in "biu" and isinstance(series.dtype, np.dtype):
-            return
-        values = series.to_numpy() if series.dtype == np.float64 else series.isna().to_numpy()
-        count = int((values != values if values.dtype.kind == "f" else values).sum())
+    def count_gaps(self, name: str, series: pd.Series[Any], kind: Any) -> None:
+        """The gaps of the next column, which is of that kind."""
+        if kind == np.float64:
+            values = series.to_numpy()
+            count = int(np.count_nonzero(values != values))
+        else:
+            count = int(series.isna().sum())
         if count:
             self.missing[name] = count
 
