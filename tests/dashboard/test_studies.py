@@ -92,7 +92,7 @@ def test_a_study_of_ours_is_not_renamed(
     ways = ("", "/", "%0A", "%FF")  # all of which optuna-dashboard takes
     for path in [f"/api/studies/0{ours}/rename{way}" for way in ways]:
         refused = served.ask(path, "POST", {"study_name": "newer"})
-        assert (refused.status, b"keeps its name" in refused.body) == (409, True), path
+        assert (refused.status, b"keep their names" in refused.body) == (409, True), path
     assert storage.progress(ours).budget == 5
     assert storage.get_study_name_from_id(ours) == "ours"
     assert served.ask(f"/artifacts/{ours}/{file}").status == 200

@@ -118,7 +118,7 @@ def test_a_second_signal_leaves_at_once(
 def test_ctrl_c_on_a_run_leaves_what_the_next_run_continues(
     make: Any, until: Callable[..., None], postgres_url: str
 ) -> None:
-    shared = make(postgres_url).write(epochs=150, trials=6)
+    shared = make(postgres_url).write(epochs=400, trials=6)
     words = ["optimize", "--study", str(shared.path), "--workers", "2", "--device", "cpu"]
     run = shared.command(*words)
     until(lambda: shared.path.exists() and started(shared), seconds=60)
@@ -134,7 +134,7 @@ def test_ctrl_c_on_a_run_leaves_what_the_next_run_continues(
     progress = shared.progress
     assert (progress.finished, progress.running, len(shared.trials())) == (6, 0, 6)
     for trial in shared.trials():
-        assert list(trial.intermediate_values) == list(range(1, 151))
+        assert list(trial.intermediate_values) == list(range(1, 401))
 
 
 def started(shared: Any) -> bool:

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
 
 class Reader(Protocol):
-    """From a file to its table; the columns that are not `exact` may be narrowed."""
+    """From a file to its table; the columns that are not `exact` may be narrowed.
 
-    def __call__(self, file: Path, exact: Collection[str] | None = None) -> pd.DataFrame: ...
+    With `codes`, the reader keeps as text what it would take for other numbers than they are.
+    """
+
+    def __call__(
+        self, file: Path, exact: Collection[str] | None = None, *, codes: bool = True
+    ) -> pd.DataFrame: ...
 
 
 VARIABLE = re.compile(r"\$(?:\{([^\W\d]\w*)(?::-([^}]*))?\}|([^\W\d]\w*))")
@@ -71,7 +76,9 @@ def read_test(spec: DataSpec, folder: Path, texts: Iterable[str] = ()) -> Table:
         return arrays.read_idx_test(find_path(spec.path or "", "data.path", folder))
     file = find_path(spec.test_path, "data.test_path", folder)
     spec = replace(spec, group=None, time=None, test_path=None)
-    frame = read_frame(file, texts)  # as it is: numbers may be categories of the other file
+    frame = read_frame(
+        file, texts, codes=spec.division > 1
+    )  # as it is: numbers may be categories of the other file
     return _table(file, spec) if frame is None else _rows(frame, file, spec)
 
 
@@ -102,7 +109,7 @@ def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
 
     def read(file: Path, spec: DataSpec) -> Table:
         exact = [name for name in (spec.target, *spec.dividing, spec.text) if name is not None]
-        return _rows(reader(file, exact), file, spec)
+        return _rows(reader(file, exact, codes=spec.division > 1), file, spec)
 
     return read
 
@@ -111,9 +118,11 @@ def _rows(frame: pd.DataFrame, file: Path, spec: DataSpec) -> Table:
     return from_frame(frame, spec.target, str(file), spec.dividing, spec.text, spec.drop)
 
 
-def read_parquet(file: Path, exact: Collection[str] | None = None) -> pd.DataFrame:
+def read_parquet(
+    file: Path, exact: Collection[str] | None = None, *, codes: bool = True
+) -> pd.DataFrame:
     """A Parquet file; needs pyarrow. With `exact`, the numbers of all other columns may be narrowed
-    in a large table."""
+    in a large table. Its columns have types, so that `codes` changes nothing."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -174,15 +183,18 @@ def find_path(path: str, where: str, folder: Path) -> Path:
     )
 
 
-def read_frame(file: Path, texts: Iterable[str] = ()) -> pd.DataFrame | None:
+def read_frame(file: Path, texts: Iterable[str] = (), *, codes: bool = True) -> pd.DataFrame | None:
     """The table in a file, as it is; None for what is no table with named columns.
 
     Args:
         texts: columns that are text, whatever a reader of text would take them for.
+        codes: whether it finds more of them, as `Reader`.
     """
     for ending, reader in FRAMES.items():
         if file.is_file() and file.name.lower().endswith(ending):
-            return read_text(file, texts=texts) if reader is read_text else reader(file)
+            if reader is read_text:
+                return read_text(file, texts=texts, codes=codes)
+            return reader(file)
     return None
 
 

@@ -376,13 +376,18 @@ def _rows(file: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]
 
 
 def read_text(
-    file: Path, exact: Collection[str] | None = None, texts: Iterable[str] = ()
+    file: Path,
+    exact: Collection[str] | None = None,
+    texts: Iterable[str] = (),
+    *,
+    codes: bool = True,
 ) -> pd.DataFrame:
     """The table in a file, in which codes that begin with zeros are text.
 
     Args:
         exact: where given, the numbers of all other columns may be narrowed in a large table.
         texts: columns that are text, whatever it looks like: 007 is not 7.
+        codes: whether `texts_of` finds more of them; not in studies of the first rule.
 
     Raises:
         DataError: the encoding is none of those tried, one column, a ragged row (with its line),
@@ -392,7 +397,8 @@ def read_text(
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding)
         with _named(file, encoding, delimiter, width):
-            kinds = dict.fromkeys([*texts, *texts_of(file, encoding, delimiter)], str)
+            found = texts_of(file, encoding, delimiter) if codes else ()
+            kinds = dict.fromkeys([*texts, *found], str)
             frame = _frame(file, encoding, delimiter, width, exact, kinds)
         # A row that is too short ends in missing values, and the reader says nothing.
         if len(frame) and frame.iloc[:, -1].isna().any():
