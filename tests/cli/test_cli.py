@@ -301,6 +301,33 @@ def test_ctrl_c_while_the_interpreter_ends_is_not_heard(tmp_path: Path) -> None:
     assert pressed(tmp_path, after_success) == (0, "done\n", "")
 
 
+FINALIZED = """\
+class Pressing:
+        def __del__(self):
+            press()
+    Pressing()
+    print("deleted", flush=True)
+    time.sleep(60)"""
+CALLED_BACK = """\
+import weakref
+    class Key:
+        pass
+    keys, key = weakref.WeakKeyDictionary(), Key()
+    keys[key] = type("Value", (), {"__del__": lambda self: press()})()
+    del key
+    print("deleted", flush=True)
+    time.sleep(60)"""
+
+
+@pytest.mark.parametrize("during", [FINALIZED, CALLED_BACK])
+def test_ctrl_c_is_not_lost_where_exceptions_are_ignored(tmp_path: Path, during: str) -> None:
+    assert pressed(tmp_path, during) == (
+        130,
+        "deleted\n",
+        "interrupted\n",
+    )
+
+
 def test_ctrl_c_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
     fragile = (
         "import keyboard, os\ntry:\n    keyboard.press()\nexcept BaseException:\n    os.abort()\n"

@@ -5,11 +5,13 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
+import _weakrefset
 import errno
 import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any
@@ -24,6 +26,7 @@ from tuner.logs import as_json, configure, crashed, guard, note, tell
 
 INTERRUPTED = 130
 LATER_SECONDS = 0.05
+_OF_WEAK_REFERENCES = (weakref.__file__, _weakrefset.__file__)
 _OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 _SHOWN_LETTERS = 120
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
@@ -49,7 +52,7 @@ class _CtrlC:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         again, self.heard, self._put_off = self.heard and not self._put_off, True, False
-        if not _is_importing(frame):
+        if not _would_be_lost(frame):
             raise KeyboardInterrupt
         if again:
             _tell_interrupted("interrupted")
@@ -66,9 +69,12 @@ class _CtrlC:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _would_be_lost(frame: FrameType | None) -> bool:
+    """Whether an exception here is another one's cause, or ignored: in an import, in a finalizer,
+    and in the callback of a weak reference."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if file.startswith("<frozen importlib") or name == "__del__" or file in _OF_WEAK_REFERENCES:
             return True
         frame = frame.f_back
     return False
