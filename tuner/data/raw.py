@@ -77,7 +77,8 @@ def raw_columns(
     found: list[RawColumn] = []
     refused: list[str] = []
     comma = writes_comma(frame)
-    for label, series in frame.items():
+    labels = frame.columns.astype(object)  # an index of text takes its time for each column
+    for label, series in frame.set_axis(labels, axis=1).items():
         name = str(label)
         if name in skip:
             continue
