@@ -159,13 +159,15 @@ def init(
         raise UsageError("already exists", where=str(file), hint="use --force to replace it")
     if file.exists() and not file.is_file():
         raise UsageError("exists and is not a file", where=str(file), hint="name another")
+    from tuner.data.memory import uncollected
     from tuner.data.sources import find_path
     from tuner.show.tables import init_lines
     from tuner.study.init import survey
 
-    found = survey(find_path(data, "--data", Path()), target)
-    record = _written(name, file, found)
-    return show_json(record) if as_json else show(init_lines(record))
+    with uncollected():  # a hundred thousand columns are many objects
+        found = survey(find_path(data, "--data", Path()), target)
+        record = _written(name, file, found)
+        return show_json(record) if as_json else show(init_lines(record))
 
 
 def _written(name: str, file: Path, found: Survey) -> dict[str, Any]:

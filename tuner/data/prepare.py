@@ -109,6 +109,9 @@ def transform_from_json(record: Mapping[str, Any]) -> Transform:
 def chunks(x: Array, rows: Index, numbers: int = CHUNK) -> Iterator[tuple[slice, Array]]:
     """Those rows of x, so many numbers at a time, each with its place among ``rows``."""
     size = max(1, numbers // max(1, x[0].size))
+    if 0 < len(rows) <= size:
+        yield slice(0, len(rows)), x[rows]
+        return let_go(x)
     for start in range(0, len(rows), size):
         place = slice(start, start + size)
         yield place, x[rows[place]]

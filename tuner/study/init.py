@@ -84,11 +84,10 @@ def survey(file: Path, target: str | None) -> Survey:
     if target not in names:
         raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
     seen = _Columns(writes_comma(frame))
-    gaps = frame.isna().sum().to_numpy()
-    seen.missing.update({names[at]: int(gaps[at]) for at in np.flatnonzero(gaps)})
-    for name in frame.columns[frame.dtypes != np.float64]:  # those are numbers, and no identifiers
-        if name != target:
-            seen.look(name, frame[name])
+    for (name, series), kind in zip(frame.items(), frame.dtypes, strict=True):
+        seen.count_gaps(str(name), series, kind)
+        if name != target and kind != np.float64:  # which are numbers, and no identifiers
+            seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - 1)
     spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
     found = Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints))
@@ -135,6 +134,16 @@ class _Columns:
         self.dropped: dict[str, str] = {}
         self.hints: list[tuple[str, str, str]] = []
         self.texts: list[str] = []
+
+    def count_gaps(self, name: str, series: pd.Series[Any], kind: Any) -> None:
+        """The gaps of the next column, which is of that kind."""
+        if kind == np.float64:
+            values = series.to_numpy()
+            count = int(np.count_nonzero(values != values))
+        else:
+            count = int(series.isna().sum())
+        if count:
+            self.missing[name] = count
 
     def look(self, name: str, series: pd.Series[Any]) -> None:
         """The next column."""
