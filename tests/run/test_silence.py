@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,3 +79,38 @@ def test_whoever_cannot_wait_leaves_signals_as_they_were(
     with pytest.raises(KeyboardInterrupt, match="again"):
         optimize("wine", RunOptions(sqlite_url, on="nowhere"))
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Deaf:
+    """Workers that end by themselves; SIGTERM comes where Python ignores exceptions."""
+
+    left, waits = False, 0
+
+    def wait(self, seconds: float) -> bool:
+        class Finalized:
+            def __del__(self) -> None:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        self.waits += 1
+        if self.waits == 1:
+            Finalized()
+        return self.waits < 4
+
+    def leave(self) -> None:
+        self.left = True
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sigterm_is_not_lost_where_exceptions_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    crew = Deaf()
+
+    @contextmanager
+    def nowhere(options: RunOptions, address: str, say: Say) -> Iterator[Any]:
+        yield SimpleNamespace(start=lambda order: crew)
+
+    monkeypatch.setattr(places, "PLACES", {"nowhere": nowhere})
+    with pytest.raises(KeyboardInterrupt):
+        optimize("wine", RunOptions(sqlite_url, on="nowhere"))
+    assert crew.left

@@ -5,13 +5,11 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
-import _weakrefset
 import errno
 import os
 import signal
 import sys
 import threading
-import weakref
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any
@@ -26,7 +24,6 @@ from tuner.logs import as_json, configure, crashed, guard, note, tell
 
 INTERRUPTED = 130
 LATER_SECONDS = 0.05
-_OF_WEAK_REFERENCES = (weakref.__file__, _weakrefset.__file__)
 _OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 _SHOWN_LETTERS = 120
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
@@ -34,12 +31,14 @@ _Misused: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class _CtrlC:
-    """Ctrl-C during a command: raises KeyboardInterrupt until somebody deals with the first.
+    """Ctrl-C during a command raises KeyboardInterrupt, until somebody deals with the first.
 
-    Then, and once the command is over, it is not heard: only the interpreter's end is left to
-    interrupt, which answers with a traceback. While a module is imported it is put off, since some
-    make another error of it or abort the process; a second one then leaves at once. Whoever starts
-    a command with Ctrl-C ignored, as a background job of a script is, does not interrupt it.
+    After that, and once the command is over, Ctrl-C is ignored: only the interpreter's end is left
+    to interrupt, which answers with a traceback. While a module is imported it is put off, since
+    some imports make another error of it or abort the process; a second one then leaves at once.
+    Where Python ignores exceptions (finalizers, callbacks of weak references), it is sent again.
+    Whoever starts a command with Ctrl-C ignored, as a background job of a script is, does not
+    interrupt it.
     """
 
     def __init__(self) -> None:
@@ -49,19 +48,30 @@ class _CtrlC:
     def listen(self) -> None:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self)
+            sys.unraisablehook = self._ignored
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         again, self.heard, self._put_off = self.heard and not self._put_off, True, False
-        if not _would_be_lost(frame):
+        if not _is_importing(frame):
             raise KeyboardInterrupt
         if again:
             _tell_interrupted("interrupted")
             os._exit(INTERRUPTED)
-        later = threading.Timer(LATER_SECONDS, self._again)
-        later.daemon = True
-        later.start()
+        self._send_later()
 
-    def _again(self) -> None:
+    def _ignored(self, ignored: Any) -> None:
+        """Python ignores this exception; it prints all but ours."""
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            self._send_later()
+        else:
+            sys.__unraisablehook__(ignored)
+
+    def _send_later(self) -> None:
+        timer = threading.Timer(LATER_SECONDS, self._send)
+        timer.daemon = True
+        timer.start()
+
+    def _send(self) -> None:
         self._put_off = True
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -69,12 +79,9 @@ class _CtrlC:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _would_be_lost(frame: FrameType | None) -> bool:
-    """Whether an exception here is another one's cause, or ignored: in an import, in a finalizer,
-    and in the callback of a weak reference."""
+def _is_importing(frame: FrameType | None) -> bool:
     while frame is not None:
-        file, name = frame.f_code.co_filename, frame.f_code.co_name
-        if file.startswith("<frozen importlib") or name == "__del__" or file in _OF_WEAK_REFERENCES:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
         frame = frame.f_back
     return False

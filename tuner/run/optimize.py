@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import torch
 
@@ -114,9 +115,9 @@ def _train(
         limit = options.timeout or job.study.search.timeout
         most = progress.budget - progress.finished
         order = Order(options.storage, job, limit, most, partial(_alive, storage))
-        with _terminable():
+        with Interruption() as interruption:
             crew = place.start(order)
-            _follow(crew, storage, job, watch, (started, before, own))
+            _follow(crew, storage, job, watch, (started, before, own), interruption)
         spent = {**spent, **crew.spent}
     Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
     last = snapshot(storage, job.study, job.study_id, started, before, own)
@@ -139,6 +140,7 @@ def _follow(
     job: AnyJob,
     watch: Callable[[Snapshot], None],
     since: tuple[float, int, Own],
+    interruption: Interruption,
 ) -> None:
     """Watches the workers until they end; whatever happens, none is left behind."""
     ended = 0
@@ -152,22 +154,39 @@ def _follow(
                 if now.progress.met:
                     crew.met()
                 watch(now)
+            interruption.check()
+        interruption.check()
     finally:
         crew.leave()
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM within is an interruption; signals are the main thread's, and no other's."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+class Interruption(AbstractContextManager["Interruption"]):
+    """SIGTERM within raises KeyboardInterrupt, and is remembered.
 
+    An exception that a signal's handler raises is lost where Python ignores exceptions, as in a
+    finalizer; ``check`` raises it again. Signals are the main thread's: in another thread this does
+    nothing.
+    """
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self._asked = False
+        self._ours = threading.current_thread() is threading.main_thread()
+        self._before: Any = None
+
+    def __enter__(self) -> Interruption:
+        if self._ours:
+            self._before = signal.signal(signal.SIGTERM, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if SIGTERM was sent."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        raise KeyboardInterrupt
