@@ -374,9 +374,9 @@ def _rows(
     maps = [relative(each.recipe, base, table) for each in learned[:-1]]
     if not maps or None in maps:
         for each, rows in zip(learned, _counted(folds, kept), strict=True):
-            made = (each.recipe.rows(table, kind) for kind in (rows.train, rows.validation))
-            train, validation = map(torch.from_numpy, made)
-            yield train, validation
+            both = each.recipe.rows(table, np.concatenate((rows.train, rows.validation)))
+            count = len(rows.train)
+            yield torch.from_numpy(both[:count]), torch.from_numpy(both[count:])
         return
     every = folds[-1].searched
     pool = Pool(torch.from_numpy(base.rows(table, np.searchsorted(kept, every))))

@@ -118,6 +118,14 @@ def chunks(x: Array, rows: Index, numbers: int = CHUNK) -> Iterator[tuple[slice,
         let_go(x)
 
 
+def _parts(x: Array, rows: Index) -> Callable[[], Iterable[Array]]:
+    """Those rows of x in chunks, as often as they are asked for; few are read once."""
+    if len(rows) * x[0].size <= CHUNK:
+        few = [x[rows]]
+        return lambda: few
+    return lambda: (part for _, part in chunks(x, rows))
+
+
 def standard(x: Array, rows: Index) -> Transform:
     """Mean 0 and deviation 1 of each feature; of each channel, for rows [C, H, W].
 
@@ -125,9 +133,10 @@ def standard(x: Array, rows: Index) -> Transform:
     """
     axes = (0, 2, 3) if x.ndim == 4 else (0,)
     count = len(rows) * (x[0, 0].size if x.ndim == 4 else 1)
-    total = sum(c.sum(axis=axes, dtype=np.float64, keepdims=True) for _, c in chunks(x, rows))
+    parts = _parts(x, rows)
+    total = sum(part.sum(axis=axes, dtype=np.float64, keepdims=True) for part in parts())
     mean = np.asarray(total / count)
-    squares = sum(np.square(c - mean).sum(axis=axes, keepdims=True) for _, c in chunks(x, rows))
+    squares = sum(np.square(part - mean).sum(axis=axes, keepdims=True) for part in parts())
     deviation = np.sqrt(squares / count)
     # What rounding leaves of a constant is no deviation.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(mean)

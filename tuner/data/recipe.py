@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -416,18 +416,21 @@ def _constant(what: str, where: str) -> DataError:
 def _check_columns(
     table: Table, encoded: list[Encoded], rows: Index, missing_allowed: bool
 ) -> None:
-    bad = []
-    for raw, each in zip(table.columns, encoded, strict=True):
-        if not each.scaled:
-            continue
-        values = each.encoder.bind(raw, table.where)[0]
-        if values.dtype.kind != "f":
-            continue
-        values = values[rows]
-        good = np.abs(values) <= LARGEST
+    """Several columns at a time, as many as few rows allow."""
+    bad, size = [], max(1, prepare.CHUNK // max(1, len(rows)))
+    bound = (
+        (raw.name, each.encoder.bind(raw, table.where)[0])
+        for raw, each in zip(table.columns, encoded, strict=True)
+        if each.scaled
+    )
+    floats = ((name, values) for name, values in bound if values.dtype.kind == "f")
+    while some := list(islice(floats, size)):
+        numbers = np.array([values[rows] for _, values in some])
+        good = np.abs(numbers) <= LARGEST
         if missing_allowed:
-            good |= np.isnan(values)
-        bad += [(f"column {raw.name!r}", int((~good).sum()))] * (not good.all())
+            good |= np.isnan(numbers)
+        for at in np.flatnonzero(~good.all(axis=1)).tolist():
+            bad.append((f"column {some[at][0]!r}", int((~good[at]).sum())))
     _refuse(bad, table.where)
 
 

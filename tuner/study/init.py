@@ -84,9 +84,9 @@ def survey(file: Path, target: str | None) -> Survey:
     if target not in names:
         raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
     seen = _Columns(writes_comma(frame))
-    for (name, series), kind in zip(frame.items(), frame.dtypes, strict=True):
-        seen.count_gaps(str(name), series, kind)
-        if name != target and kind != np.float64:  # which are numbers, and no identifiers
+    for name, series in frame.items():
+        seen.count_gaps(str(name), series)
+        if name != target and series.dtype != np.float64:  # which are numbers, and no identifiers
             seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - 1)
     spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
@@ -135,15 +135,12 @@ class _Columns:
         self.hints: list[tuple[str, str, str]] = []
         self.texts: list[str] = []
 
-    def count_gaps(self, name: str, series: pd.Series[Any], kind: Any) -> None:
-        """The gaps of the next column, which is of that kind."""
-        if kind == np.float64:
-            values = series.to_numpy()
-            count = int(np.count_nonzero(values != values))
-        else:
-            count = int(series.isna().sum())
-        if count:
-            self.missing[name] = count
+    def count_gaps(self, name: str, series: pd.Series[Any]) -> None:
+        """The gaps of the next column."""
+        values = series.to_numpy()
+        missing = values != values if values.dtype == np.float64 else series.isna()
+        if missing.any():
+            self.missing[name] = int(missing.sum())
 
     def look(self, name: str, series: pd.Series[Any]) -> None:
         """The next column."""
