@@ -35,7 +35,8 @@ def test_the_wheel_holds_what_is_needed_and_nothing_else(wheel: Path) -> None:
     studies = {f"tuner/shipped/{name}.toml" for name in STUDIES}
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     about = {name for name in names if name.startswith(f"{info}/")}
-    assert names - about == modules | studies | {"tuner/py.typed"}
+    page = {f"tuner/reports/page.{ending}" for ending in ("html", "css", "js")}
+    assert names - about == modules | studies | page | {"tuner/py.typed"}
     assert f"{info}/licenses/LICENSE" in about
     text = zipfile.ZipFile(wheel).read(f"{info}/entry_points.txt").decode()
     assert "tuner = tuner.cli:main" in text

@@ -9,12 +9,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 
 from tuner.reports.facts import Facts
 from tuner.reports.figures import shortened
-from tuner.reports.parts import Code, Grid, Section, Words
-from tuner.reports.render import markdown, words
+from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
+from tuner.reports.render import markdown, page, words
 from tuner.reports.report import report_of
 from tuner.show.text import plain
 
@@ -102,6 +103,37 @@ def test_what_users_wrote_is_text(searched: Facts, evil: str) -> None:
     assert "alert('x')</script>" not in text
     said = " ".join(" ".join(page.words).split())
     assert said.count(evil) >= 2  # the description and what the failed trial said
+
+
+HOSTILE = "</script></code></title>\" onload=x '{{ 7 * 7 }}' {% raw %} & <b>"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Words(HOSTILE),
+        Words(f"{HOSTILE} ` alone", strong=True),
+        Grid(HOSTILE, (HOSTILE, HOSTILE), ((HOSTILE, HOSTILE),)),
+        Grid(HOSTILE, (HOSTILE,), ((HOSTILE,),), folded=True),
+        Code(HOSTILE, "toml", HOSTILE),
+        Chart("it", HOSTILE, HOSTILE),
+    ],
+    ids=lambda part: part.kind,
+)
+def test_hostile_words_are_text_in_every_part(part: Part) -> None:
+    figure = go.Figure(layout={"height": 100, "title": {"text": HOSTILE}})
+    made = Page(page(HOSTILE, HOSTILE, [Section("key", HOSTILE, (part,))], {"it": figure}))
+    assert made.loads == made.open == []
+    assert not {"b", "onload"} & set(made.tags)
+    assert " ".join(made.words).count(HOSTILE) >= 5
+    assert [spec["layout"]["title"]["text"] for spec in specs(made)] in ([], [HOSTILE])
+
+
+def test_commands_are_code() -> None:
+    section = Section("key", "Title", (Words("say `a < b` or `c`"), Words("one ` alone")))
+    text = page("t", "", [section], {})
+    assert "<p>say <code>a &lt; b</code> or <code>c</code></p>" in text
+    assert "<p>one ` alone</p>" in text
 
 
 def test_a_figure_shows_names_as_text(searched: Facts) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class Words:
     """A paragraph; ``strong`` for a verdict."""
 
+    kind: ClassVar[str] = "words"
     text: str
     strong: bool = False
 
@@ -17,6 +19,7 @@ class Words:
 class Grid:
     """A table; the columns from ``first_number`` on hold numbers; ``folded``: shown on demand."""
 
+    kind: ClassVar[str] = "grid"
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -28,6 +31,7 @@ class Grid:
 class Chart:
     """A figure by its name, with a caption and what it says for those who do not see it."""
 
+    kind: ClassVar[str] = "chart"
     name: str
     caption: str
     alternative: str
@@ -38,6 +42,7 @@ class Chart:
 class Code:
     """Text to copy."""
 
+    kind: ClassVar[str] = "code"
     text: str
     language: str
     caption: str = ""
