@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from optuna.study import StudyDirection
+from waitress.proxy_headers import proxy_headers_middleware
 
 from tuner.dashboard.security import (
     ADDRESSES,
@@ -83,6 +84,35 @@ def test_only_a_trusted_proxy_is_believed(trusted: str | None, seen: tuple[str, 
     (found,) = asked
     assert (found.pop("REMOTE_ADDR"), found.pop("wsgi.url_scheme")) == seen
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "ours", "theirs"),
+    [
+        ({"FOR": "10.0.0.3, 192.0.2.1", "PROTO": "https"}, ("192.0.2.1", "https"), None),
+        # A proxy that listens at [::] writes clients of IPv4 like this.
+        ({"FOR": "::ffff:10.0.0.1"}, ("::ffff:10.0.0.1", "http"), ("::ffff", "http")),
+        ({"FOR": "::ffff:10.0.0.2"}, ("::ffff:10.0.0.2", "http"), ("::ffff", "http")),
+        ({"PROTO": "https, https"}, ("10.0.0.2", "http"), "400 Bad Request"),
+        ({"PROTO": "wss"}, ("10.0.0.2", "http"), "400 Bad Request"),
+    ],
+)
+def test_what_waitress_itself_makes_of_a_proxy_s_headers(
+    said: dict[str, str], ours: tuple[str, str], theirs: tuple[str, str] | str | None
+) -> None:
+    seen: list[Any] = []
+
+    def application(environ: dict[str, Any], start: Any) -> list[bytes]:
+        seen.append((environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]))
+        return []
+
+    headers = {"x-forwarded-for", "x-forwarded-proto"}
+    one = proxy_headers_middleware(application, "10.0.0.2", trusted_proxy_headers=headers)
+    for each in (believing(proxies("10.0.0.2"), application), one):
+        environ = {"REMOTE_ADDR": "10.0.0.2", "wsgi.url_scheme": "http"}
+        environ |= {f"HTTP_X_FORWARDED_{name}": value for name, value in said.items()}
+        list(each(environ, lambda status, *_: seen.append(status)))
+    assert seen == [ours, theirs or ours]
 
 
 # Each attack works on optuna-dashboard as it comes, and does not on the guarded one.

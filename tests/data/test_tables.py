@@ -154,11 +154,21 @@ def test_latin_1_and_a_mark_of_utf_16(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "header", ["temp °C,m²", "price £,x", "ja,Ä", "é,à", "©,®", "×,÷", "§,¶", "30µ,¼", "año,João"]
+)
+def test_a_few_letters_of_cp1252(tmp_path: Path, header: str) -> None:
+    file = _file(tmp_path, f"{header}\n1,2\n3,4\n".encode("cp1252"))
+    assert read_text(file).columns.tolist() == header.split(",")
+
+
+@pytest.mark.parametrize(
     ("content", "tried"),
     [
         (b"a,b\n\x81\x8d,1\n", "utf-8-sig and cp1252"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "utf-8-sig and cp1252"),
         (b"\xff\xfe\x00\xd8,\x00", "utf-16"),
+        ("データ,値\n1,2\n".encode("shift-jis"), "utf-8-sig and cp1252"),
+        ("a,größe\n1,2\n".encode("utf-16-le"), "utf-8-sig and cp1252"),  # without a mark
     ],
 )
 def test_no_encoding(tmp_path: Path, content: bytes, tried: str) -> None:

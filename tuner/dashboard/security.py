@@ -114,6 +114,10 @@ def believing(trusted: Network | None, application: Application) -> Application:
 
     Of `X-Forwarded-For` the last address counts, which the proxy itself saw; what anybody else
     says is taken away, as what comes after reads it too.
+
+    waitress does the same for a proxy at one address, but for no network; it takes every client
+    of IPv4 that a proxy writes as one of IPv6 for the same client, and refuses all requests that
+    several proxies have added a scheme to.
     """
 
     def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:

@@ -236,6 +236,8 @@ def opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
 def encoding_of(file: Path) -> str:
     """utf-8, utf-16 where a mark at the start says so, else cp1252, of which latin-1 is a part.
 
+    It does not guess by the letters: in a table they are few, such as °C in one column's name.
+
     Raises:
         DataError: none of them fits, or the file is empty.
     """
