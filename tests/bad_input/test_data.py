@@ -32,7 +32,7 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('path = "table.csv"', "", ("neither source nor path", "give one")),
         ('"kind"', '"kind"\ndrop = ["aa"]', ("table.csv: no column 'aa'", "did you mean 'a'?")),
         ('"kind"', '"kind"\nkeep = ["bb"]', ("data.keep: no column 'bb'", "did you mean 'b'?")),
-        ('"kind"', '"kind"\ndrop = ["kind"]', ("data.drop: column 'kind' is needed",)),
+        ('"kind"', '"kind"\ndrop = ["kind"]', ("data.drop: column 'kind' is used",)),
         ('"kind"', '"kind"\ndrop = [3]', ("data.drop[0]", "is not a string")),
         # what the labels cannot be
         ('"accuracy"', '"rmse"', ("metric", "rmse is for regression", "for classification: ")),
@@ -53,17 +53,21 @@ OPTIMIZE = ("optimize", "--study", "mine")
         (
             '"kind"',
             '"kind"\nvalidation = { folds = 20 }',
-            ("class 'one' has 20 rows", "each of 20 folds and the test needs one", "fewer folds"),
+            (
+                "class 'one' has 20 rows",
+                "each of 20 folds and the test split needs one",
+                "fewer folds",
+            ),
         ),
         (
             '"kind"',
             '"kind"\nsplit = "a"\nvalidation = { folds = 5 }',
-            ("data.validation: folds do not go with split", "remove split"),
+            ("data.validation: folds cannot be combined with split", "remove split"),
         ),
         (
             '"kind"',
             '"kind"\ngroup = "b"\nvalidation = { folds = 7 }',
-            ("column 'b': 7 groups cannot be divided into 7 folds and the test",),
+            ("column 'b': 7 groups cannot be divided into 7 folds and the test split",),
         ),
         # a text that is not there, or not for this family, and its vectors
         ('"kind"', '"kind"\ntext = "bb"', ("table.csv: no column 'bb'", "did you mean 'b'?")),
@@ -131,7 +135,7 @@ def test_a_column_of_a_million_categories(folder: Path, refused: Run) -> None:
     rows = "".join(f"x{i % 1_000_000},1,{i & 1}\n" for i in range(1_100_000))
     (folder / "table.csv").write_text(f"a,b,kind\n{rows}")
     told = refused("check", "--study", "mine", words=("column 'a' has", "group its values"))
-    assert "categories in 660000 training rows, and at most 1000 can be told apart" in told
+    assert "categories in 660000 training rows, but at most 1000 are allowed" in told
 
 
 def test_a_table_that_is_no_text(folder: Path, refused: Run) -> None:
@@ -143,8 +147,8 @@ def test_a_table_that_is_no_text(folder: Path, refused: Run) -> None:
     ("text", "words"),
     [
         ("", ("vectors.txt: holds no word vectors",)),
-        ("1 0.5\n2 0.5 0.5\n", ("vectors.txt: line 2 has 2 numbers", "those before have 1")),
-        ("1 high\n", ("vectors.txt: line 1 holds what is no number",)),
+        ("1 0.5\n2 0.5 0.5\n", ("vectors.txt: line 2 has 2 numbers", "the lines before have 1")),
+        ("1 high\n", ("vectors.txt: line 1 holds something that is not a number",)),
     ],
 )
 def test_word_vectors_that_cannot_be_read(
@@ -187,9 +191,9 @@ def test_idx_files_that_cannot_be_learnt_from(
         (folder / "mnist" / f"{part}-images-idx3-ubyte").write_bytes(images)
         labels = struct.pack(">II", 0x801, 20) + bytes(range(10)) * 2
         (folder / "mnist" / f"{part}-labels-idx1-ubyte").write_bytes(labels)
-    refused(*OPTIMIZE, words=("30 images, and train-labels-idx1-ubyte has 20 labels",))
+    refused(*OPTIMIZE, words=("30 images, but train-labels-idx1-ubyte has 20 labels",))
     (folder / "mnist" / "train-labels-idx1-ubyte").write_text("<html>404</html>")
-    refused(*OPTIMIZE, words=("train-labels-idx1-ubyte: is no IDX file",))
+    refused(*OPTIMIZE, words=("train-labels-idx1-ubyte: is not an IDX file",))
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,7 @@ def test_images_in_folders_for_training_and_the_test(
 def test_images_whose_channels_are_last(tuner, empty: Path) -> None:
     x = np.random.default_rng(0).integers(0, 255, (90, 8, 9, 3)).astype("uint8")
     np.savez("pets.npz", x=x, y=np.arange(90) % 3)
-    said = "rows of shape [8, 9, 3] have their channels last, and are turned to [3, 8, 9]"
+    said = "rows of shape [8, 9, 3] have their channels last and are transposed to [3, 8, 9]"
     assert f"note      {said}" in tuner("init", "pets", "--data", "pets.npz").stdout
     assert json.loads(tuner("check", "--study", "pets", "--json").stdout)["data"]["note"] == said
 
@@ -428,7 +428,7 @@ def test_numbers_that_are_text_stay_and_what_init_drops_has_its_own_reason(
         ("weight", "numbers in several units ('"),
         ("sold", "dates, such as '"),
         ("code", "1400 categories are too many"),
-        ("Unnamed: 0", "an identifier: the rows' numbers"),
+        ("Unnamed: 0", "an identifier: row numbers"),
     ):
         assert columns[name]["decision"] == "dropped"
         assert why in columns[name]["reason"]

@@ -55,7 +55,7 @@ def test_a_pair(tmp_path: Path) -> None:
     data = load(DataSpec(path=NAMES[0]), folder=tmp_path)
     assert len(data.train) + len(data.validation) + (data.test or 0) == 60
     (tmp_path / NAMES[1]).unlink()
-    with pytest.raises(DataError, match=f"no labels beside it: {NAMES[1]}"):
+    with pytest.raises(DataError, match=f"no file {NAMES[1]} beside it"):
         load(DataSpec(path=NAMES[0]), folder=tmp_path)
 
 
@@ -70,13 +70,17 @@ def test_every_type_of_number(tmp_path: Path, kind: int) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        (NAMES[1], _idx(IDX_Y[:50]), "60 images, and train-labels-idx1-ubyte has 50 labels"),
-        (NAMES[0], b"", "is no IDX file.*\n.*it with nothing"),
-        (NAMES[0], b"<html>not found</html>", "is no IDX file.*\n.*3c 68 74 6d"),
-        (NAMES[0], b"\0\0\x08\x03\0\0", "is no IDX file"),
-        (NAMES[0], _idx(IDX_X)[:-1], "header says 60 x 28 x 28 numbers, and 47039 bytes follow"),
+        (NAMES[1], _idx(IDX_Y[:50]), "60 images, but train-labels-idx1-ubyte has 50 labels"),
+        (NAMES[0], b"", "is not an IDX file.*\n.*this file with nothing"),
+        (NAMES[0], b"<html>not found</html>", "is not an IDX file.*\n.*3c 68 74 6d"),
+        (NAMES[0], b"\0\0\x08\x03\0\0", "is not an IDX file"),
+        (
+            NAMES[0],
+            _idx(IDX_X)[:-1],
+            "header announces 60 x 28 x 28 numbers, but 47039 bytes follow",
+        ),
         (NAMES[0], gzip.compress(_idx(IDX_X))[:-9], "cannot be read: "),
-        (NAMES[2], None, "no file t10k-images-idx3-ubyte\n.*may end in .gz"),
+        (NAMES[2], None, "no file t10k-images-idx3-ubyte\n.*gzipped or not"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, name: str, content: bytes | None, says: str) -> None:
@@ -169,7 +173,7 @@ def test_channels_that_come_last(
     for shape in (None, (channels, *size)):  # also where the study says the shape
         data = load(replace(spec, path="last.npz", shape=shape), folder=tmp_path)
         assert data.shape == (channels, *size)
-        assert data.note.endswith(f"channels last, and are turned to {list(data.shape)}")
+        assert data.note.endswith(f"channels last and are transposed to {list(data.shape)}")
         assert torch.equal(data.train.x[:], wanted.train.x[:])
         assert torch.equal(data.folds[0].validation.x[:], wanted.folds[0].validation.x[:])
         assert data.recipe is not None
@@ -216,9 +220,9 @@ def test_a_shape_that_the_study_says_is_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("x", "says"),
     [
-        (np.full((30, 1, 4, 4), 255, np.uint8), "every number is 255 in every row to train on"),
-        (np.zeros((30, 5)), "every number is 0 in every row"),
-        (np.tile(np.arange(6.0), (30, 1)), "all numbers are the same in every row"),
+        (np.full((30, 1, 4, 4), 255, np.uint8), "every number is 255 in every training row"),
+        (np.zeros((30, 5)), "every number is 0 in every training row"),
+        (np.tile(np.arange(6.0), (30, 1)), "all numbers are the same in every training row"),
     ],
 )
 def test_rows_that_are_all_the_same(tmp_path: Path, x: np.ndarray[Any, Any], says: str) -> None:
@@ -242,9 +246,9 @@ def test_an_array_has_no_columns_to_divide_by(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"X": X, "y": Y}, "no array 'x'\n.*known: X, y; name"),
-        ({"x": X}, "no array 'y'\n.*known: x; name them"),
-        ({"x": X, "y": Y[1:]}, "30 rows of features and 29 labels"),
+        ({"X": X, "y": Y}, "no array 'x'\n.*known: X, y; set features"),
+        ({"x": X}, "no array 'y'\n.*known: x; set features"),
+        ({"x": X, "y": Y[1:]}, "30 rows of features, but 29 labels"),
         ({"x": X, "y": np.array([{}] * 30)}, "cannot be read as arrays: Object arrays"),
     ],
 )

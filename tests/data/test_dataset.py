@@ -407,9 +407,9 @@ def test_a_table_whose_rows_are_all_the_same(table: Callable[[str], Path]) -> No
     spec = DataSpec(path=file, target="label", drop=("said",))
     with pytest.raises(DataError, match="no column is left to learn from"):
         load(spec)
-    with pytest.raises(DataError, match="every column is the same number in every row to train on"):
+    with pytest.raises(DataError, match="every column is the same number in every training row"):
         load(replace(spec, shape=(1, 1, 2)))
-    with pytest.raises(DataError, match="column 'said' is 'same words' in every row to train on"):
+    with pytest.raises(DataError, match="column 'said' is 'same words' in every training row"):
         load(replace(spec, text="said", drop=()))
 
 
@@ -424,7 +424,7 @@ def test_columns_to_drop_and_to_keep(table: Callable[[str], Path]) -> None:
     assert features(drop=("day",)) == ("age",)
     assert features(keep=("id",)) == ("id", "day", "age")
     data = load(DataSpec(path=str(file), target="bought", drop=("day",)))
-    assert ("day", "dropped", "data.drop names it") in [
+    assert ("day", "dropped", "listed in data.drop") in [
         (each.name, each.decision, each.reason) for each in data.columns
     ]
     assert data.test == 12
@@ -432,7 +432,7 @@ def test_columns_to_drop_and_to_keep(table: Callable[[str], Path]) -> None:
         features(drop=("dya",))
     with pytest.raises(DataError, match=r"data\.keep: no column 'idd'\n.*did you mean 'id'"):
         features(keep=("idd",))
-    with pytest.raises(DataError, match="'id' is needed, and to be dropped"):
+    with pytest.raises(DataError, match="'id' is used, so it cannot be dropped"):
         features(keep=("id",), drop=("id",))
     with pytest.raises(DataError, match=r"data\.drop: no column 'a'\n.*only a table has"):
         load(DataSpec(source="sklearn.datasets:load_iris", drop=("a",)))

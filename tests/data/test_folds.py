@@ -108,11 +108,15 @@ def test_as_the_column_says() -> None:
     [
         (["a", "b"] * 100, "group", "2 groups cannot be divided into 3 splits"),
         ([None, *["a", "b", "c", "d"] * 49, "a", "b", "c"], "group", "1 of 200 rows have no value"),
-        (["soon"] * 200, "time", r"'soon' is no time \(200 such\)"),
-        ([5] * 200, "time", "0 rows for train, and it needs at least 2"),
-        ([0.0] * 100 + [1.0] * 100, "time", "0 rows for validation, and it needs"),
-        (["train"] * 199 + ["dev"], "split", r"'dev' is no split \(1 such rows\)\n.*train, val"),
-        (["train"] * 200, "split", "0 rows for validation.*\n.*let more rows say validation"),
+        (["soon"] * 200, "time", r"'soon' is not a time \(200 such rows\)"),
+        ([5] * 200, "time", "the train split has 0 rows, but needs at least 2"),
+        ([0.0] * 100 + [1.0] * 100, "time", "the validation split has 0 rows, but needs"),
+        (["train"] * 199 + ["dev"], "split", r"'dev' is not a split \(1 such rows\)\n.*train, val"),
+        (
+            ["train"] * 200,
+            "split",
+            "the validation split has 0 rows.*\n.*mark more rows as validation",
+        ),
     ],
 )
 def test_columns_that_do_not_divide(column: Any, key: str, says: str) -> None:
@@ -123,7 +127,7 @@ def test_columns_that_do_not_divide(column: Any, key: str, says: str) -> None:
 
 def test_a_class_without_training_rows() -> None:
     y = np.where(np.arange(200) < 190, DIVISION_Y, 2)
-    with pytest.raises(DataError, match="class '2' is in no training row"):
+    with pytest.raises(DataError, match="class '2' does not occur in the training rows"):
         _divided(np.arange(200), y, time="")
 
 
@@ -150,7 +154,7 @@ def test_the_column_is_no_feature(tmp_path: Path) -> None:
 def test_a_column_that_is_missing(tmp_path: Path, key: Any) -> None:
     with pytest.raises(DataError, match=r"no column 'whom'\n.*did you mean 'who'"):
         load(DataSpec(path=str(_table(tmp_path)), target="y", **{key: "whom"}))
-    with pytest.raises(DataError, match="'y' is the target and cannot divide rows"):
+    with pytest.raises(DataError, match="'y' is the target and cannot split the rows"):
         load(DataSpec(path=str(_table(tmp_path)), target="y", **{key: "y"}))
     with pytest.raises(DataError, match="no column 'who': only a frame has columns"):
         load(DataSpec(source="sklearn.datasets:load_iris", **{key: "who"}))
@@ -248,15 +252,15 @@ def test_a_fold_in_time_trains_on_what_is_before_it(test: float) -> None:
 @pytest.mark.parametrize(
     ("of", "message"),
     [
-        ({"folds": 23}, "class '2' has 23 rows, and each of 23 folds and the test needs one"),
-        ({"folds": 24, "test": 0.0}, "class '2' has 23 rows, and each of 24 folds needs one"),
-        ({"y": np.arange(11.0), "task": "regression"}, "there are 11 rows, and each of 5 folds"),
+        ({"folds": 23}, "class '2' has 23 rows, but each of 23 folds and the test split needs one"),
+        ({"folds": 24, "test": 0.0}, "class '2' has 23 rows, but each of 24 folds needs one"),
+        ({"y": np.arange(11.0), "task": "regression"}, "there are 11 rows, but each of 5 folds"),
         (
             {"column": FOLDING_Y, "group": "c"},
-            "3 groups cannot be divided into 5 folds and the test",
+            "3 groups cannot be divided into 5 folds and the test split",
         ),
-        ({"column": FOLDING_Y, "time": "c"}, "fold 1: 0 rows for"),
-        ({"time": "c"}, "fold 1: class '1' is in no training row"),
+        ({"column": FOLDING_Y, "time": "c"}, "fold 1: the (train|validation) split has 0 rows"),
+        ({"time": "c"}, "fold 1: class '1' does not occur in the training rows"),
     ],
 )
 def test_what_cannot_be_folded(of: dict[str, Any], message: str) -> None:

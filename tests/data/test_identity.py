@@ -105,7 +105,7 @@ def relabelled(some: pd.DataFrame) -> pd.DataFrame:
         (changed, "2 rows changed, 1 row removed (120 rows then, 119 now)"),
         (relabelled, "the labels of 4 rows changed"),
         (lambda f: f.iloc[::-1], "the same rows in another order"),
-        (lambda f: f.assign(age=f["age"] + 1), "many rows are others"),
+        (lambda f: f.assign(age=f["age"] + 1), "many rows changed"),
         (lambda f: f.assign(weight=f["age"] / 2, w=1), "columns 'weight', 'w' added"),
         (
             lambda f: f.drop(columns="gap").rename(columns={"age": "years"}),
@@ -114,7 +114,7 @@ def relabelled(some: pd.DataFrame) -> pd.DataFrame:
         (lambda f: f[["gap", "age", *f.columns[2:]]], "the columns are in another order"),
         (
             lambda f: f.fillna({"gap": 0.0}).iloc[:60],
-            "many rows are others (120 rows then, 60 now)",
+            "many rows changed (120 rows then, 60 now)",
         ),
         (lambda f: f, ""),
     ],
@@ -132,7 +132,7 @@ def test_many_columns(tmp_path: Path) -> None:
     known = identity(wide, tmp_path).record()
     assert len(json.dumps(known)) < 1600
     other = identity(wide.drop(columns="a long name 7"), tmp_path)
-    assert other.differs(known) == "other columns (100 then, 99 now)"
+    assert other.differs(known) == "different columns (100 then, 99 now)"
 
 
 def test_each_split_is_apart(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_other_groups_divide_the_same_rows_otherwise(tmp_path: Path) -> None:
     known = identity(frame(), tmp_path, group="who").record()
     other = frame().assign(who=np.arange(COUNT) // 5)
     said = identity(other, tmp_path, group="who").differs(known)
-    assert said == "the same rows are divided otherwise"
+    assert said == "the same rows are split differently"
 
 
 def test_the_rows_of_a_second_file(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_rows_of_a_second_file(tmp_path: Path) -> None:
     frame(12).assign(age=1).iloc[:3].to_csv(tmp_path / "b.csv", index=False)
     again = identity(frame(), tmp_path, test_path=str(tmp_path / "b.csv"))
     said = again.differs(known)
-    assert "3 rows changed, 9 rows removed, all of it among the test rows" in said
+    assert "3 rows changed, 9 rows removed, all of it in the test rows" in said
     other = identity(frame().assign(age=1), tmp_path, test_path=str(tmp_path / "b.csv"))
     assert "test rows" not in other.differs(known)
     assert again.parts["train"] == first.parts["train"]
@@ -175,7 +175,7 @@ def test_arrays(tmp_path: Path, kind: Any) -> None:
         np.savez(tmp_path / f"{i}.npz", x=rows.astype(kind), y=labels)
         found.append(identity(tmp_path / f"{i}.npz", target=None))
     assert found[1].differs(found[0].record()) == ""
-    assert found[2].differs(found[0].record()) == "many rows are others"
+    assert found[2].differs(found[0].record()) == "many rows changed"
     x[7, 2, 4] = 1 - x[7, 2, 4] * 1
     np.savez(tmp_path / "one.npz", x=x, y=y)
     one = identity(tmp_path / "one.npz", target=None)
@@ -207,7 +207,7 @@ def test_text_and_its_vectors(tmp_path: Path) -> None:
     spec = {"target": "kind", "text": "said", "vectors": str(tmp_path / "words.txt")}
     known = identity(text, **spec).record()
     (tmp_path / "words.txt").write_text("good 1 2\nbad 2 3\n")
-    assert identity(text, **spec).differs(known) == "the word vectors are others"
+    assert identity(text, **spec).differs(known) == "the word vectors changed"
     (tmp_path / "words.txt").write_text("good 1 2\nbad 2 1\n")
     text.write_text(text.read_text().replace("thing 7", "things 7"))
     assert identity(text, **spec).differs(known) == "1 row changed"

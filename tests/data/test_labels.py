@@ -82,10 +82,10 @@ def test_missing_labels(y: Any) -> None:
 @pytest.mark.parametrize(
     ("y", "task", "says"),
     [
-        (["a", "a"], "auto", "all 2 labels are 'a': one class"),
-        ([1, 1, 1], "auto", "all 3 labels are '1': one class"),
+        (["a", "a"], "auto", "all 2 labels are 'a': a classifier"),
+        ([1, 1, 1], "auto", "all 3 labels are '1': a classifier"),
         ([0.5, 0.5], "auto", "all 2 labels are 0.5"),
-        ([0.5, np.inf, 1.0], "auto", "1 infinite labels"),
+        ([0.5, np.inf, 1.0], "auto", "1 labels are infinite"),
         (["a", "b"], "regression", "label 'a' in row 0 .* is text .* task is regression"),
         (np.array(["2020-01-01", "2020-01-02"], "M8[D]"), "auto", r"labels of type datetime64"),
     ],

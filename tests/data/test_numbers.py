@@ -201,8 +201,8 @@ def test_a_column_of_numbers_that_are_text() -> None:
     raw = column([*PRICES, "?", "broken", None])
     made = encode_column(raw, np.arange(63), "here")
     assert (made.column.kind, made.column.decision) == ("numeric", "filled")
-    assert "3 of 63 training rows are missing" in made.column.reason
-    assert "no numbers are '?' (1), 'broken' (1)" in made.column.reason
+    assert "missing in 3 of 63 training rows" in made.column.reason
+    assert "not numbers, so missing: '?' (1), 'broken' (1)" in made.column.reason
     assert f"{PRICES[0]!r} is {PRICES[0].replace(',', '')}"[:12] in made.column.reason
     again = encoder_from_json(made.encoder.to_json())
     assert again == made.encoder
@@ -246,7 +246,7 @@ def test_a_target_that_is_text(tmp_path: Path) -> None:
     assert 999 < data.target.mean < 1030
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else i * 1.5}" for i in range(30))])
     with pytest.raises(
-        DataError, match=r"1 of 30 labels are no numbers \('\?'\), the first in row 7"
+        DataError, match=r"1 of 30 labels are not numbers \('\?'\), the first in row 7"
     ):
         load(DataSpec(path=path, target="y"))
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else 'ab'[i % 2]}" for i in range(30))])

@@ -36,7 +36,7 @@ def test_missing_numbers_get_the_training_median_and_a_column() -> None:
     found, rows = _encoded([1.0, None, 3.0, 8.0, None, 1e9], train=4)
     assert found.names == ("c", "c is missing")
     assert found.column.decision == "filled"
-    assert found.column.reason.startswith("1 of 4 training rows are missing: the median 3 ")
+    assert found.column.reason.startswith("missing in 1 of 4 training rows: the median 3 ")
     assert rows == [[1, 0], [3, 1], [3, 0], [8, 0], [3, 1], [1e9, 0]]
 
 
@@ -57,7 +57,7 @@ def test_categories_are_those_of_the_training_rows() -> None:
 def test_missing_text_is_a_category() -> None:
     found, rows = _encoded(["b", None, "a", None, "unseen"], train=3)
     assert found.names == ("c = a", "c = b", "c is missing")
-    assert found.column.reason == "2 categories in the training rows, and missing ones"
+    assert found.column.reason == "2 categories in the training rows, and missing values"
     assert rows == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
@@ -116,7 +116,7 @@ def test_a_place_in_a_shape() -> None:
     pixel, text = raw_columns(pd.DataFrame({"a": [0, 0], "b": ["x", "y"]}), "here")
     assert plain_column(pixel, "here").names == ("a",)
     with pytest.raises(
-        DataError, match=r"'b' is not numbers, and a row has .*\n.* has 'x' in row 0"
+        DataError, match=r"'b' is not numeric, but data.shape .*\n.* has 'x' in row 0"
     ):
         plain_column(text, "here")
 

@@ -103,5 +103,5 @@ def test_images_and_a_text(kind: Any, tmp_path: Any) -> None:
     texts.to_csv(tmp_path / "texts.csv", index=False)
     data = load(DataSpec(path=str(tmp_path / "texts.csv"), target="y", text="text"))
     assert _again(data.recipe) == data.recipe
-    with pytest.raises(DataError, match="no column 'text' of text"):
+    with pytest.raises(DataError, match="no text column 'text'"):
         _again(data.recipe).rows(table, np.arange(2))

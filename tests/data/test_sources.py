@@ -108,7 +108,7 @@ def test_a_missing_file_names_every_path_tried(
         ("a,b,label\n", "no rows"),
         ("a,a,label\n1,2,x\n", "columns with the same name: a"),
         ("a,label,label\n1,x,y\n", "columns with the same name: label"),
-        ("a,b,label\n1,2,x\n1,2,3,4,5\n", "line 3 has 5 fields, and the header has 3"),
+        ("a,b,label\n1,2,x\n1,2,3,4,5\n", "line 3 has 5 fields, but the header has 3"),
         ("a,b,lable\n1,2,x\n", "no column 'label'\n.*did you mean 'lable'"),
     ],
 )
@@ -128,7 +128,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 def test_unknown_format(tmp_path: Path) -> None:
     (tmp_path / "table.xls").write_text("")
-    with pytest.raises(DataError, match=r"unknown format '\.xls'\n.*known: \.csv"):
+    with pytest.raises(DataError, match=r"unknown format '\.xls'\n.*known formats: \.csv"):
         read("table.xls", "label", tmp_path)
 
 

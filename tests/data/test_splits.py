@@ -131,9 +131,12 @@ def test_types_of_a_second_file_follow_the_first(tmp_path: Path) -> None:
     [
         ({"drop": "town"}, r"b\.csv: no column 'town'"),
         ({"drop": "bought"}, r"b\.csv: no column 'bought'"),
-        ({"bought": "perhaps"}, r"b\.csv: class 'perhaps' is in no row to train on\n.*no, yes"),
+        (
+            {"bought": "perhaps"},
+            r"b\.csv: class 'perhaps' does not occur in the training rows\n.*no, yes",
+        ),
         ({"bought": None}, r"b\.csv: 6 of 6 labels are missing"),
-        ({"place": "far"}, r"b\.csv: column 'place' has 'far' in row 0 .*, and .* have numbers"),
+        ({"place": "far"}, r"b\.csv: column 'place' has 'far' in row 0 .*, but .* have numbers"),
     ],
     ids=str,
 )
@@ -164,7 +167,7 @@ def test_a_quantity_in_a_second_file(tmp_path: Path) -> None:
         own = final.validation.y.numpy() * final.target.scale + final.target.mean
         np.testing.assert_allclose(own, archive["y"], rtol=1e-5)
     np.savez(tmp_path / "b.npz", x=np.zeros((9, 4)), y=np.zeros(9))
-    with pytest.raises(DataError, match=r"rows of shape \[4\], and those to train on .* \[3\]"):
+    with pytest.raises(DataError, match=r"rows of shape \[4\], but the training rows .* \[3\]"):
         load(spec, folder=tmp_path, final=True)
 
 
@@ -186,7 +189,7 @@ def test_the_test_files_of_mnist(tmp_path: Path) -> None:
     _idx(tmp_path, "t10k", 250 - x[:10], np.arange(10))
     assert _same(load(spec), search)
     _idx(tmp_path, "t10k", 250 - x[:10], np.full(10, 10))
-    with pytest.raises(DataError, match="t10k-images-idx3-ubyte: class '10' is in no row"):
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte: class '10' does not occur"):
         load(spec)
     assert len(NAMES) == 4
 
@@ -298,7 +301,7 @@ def test_another_validation_share_never_touches_the_test_rows() -> None:
     [
         (_classes(50, 2), 0.2, 0.2, "class 'b' is too small: it has 2 rows.*3 .*\n.*set test = 0"),
         (_classes(50, 1), 0.2, 0.2, "class 'b' is too small: it has 1 row,.*\n.*at least 3 rows"),
-        (_classes(50, 1), 0.2, 0.0, "it has 1 row, and each of 2 splits.*\n.*at least 2 rows"),
+        (_classes(50, 1), 0.2, 0.0, "it has 1 row, but each of 2 splits.*\n.*at least 2 rows"),
         (_classes(50, 2, 1), 0.2, 0.2, r"class 'c' is too small \(so are 1 more\)"),
         (
             _classes(*[20] * 10),
@@ -307,8 +310,8 @@ def test_another_validation_share_never_touches_the_test_rows() -> None:
             "validation = 0.02 of 200 rows is 4 rows.*10 classes\n.*set validation = 0.05 or more",
         ),
         (_classes(*[20] * 10), 0.2, 0.02, "test = 0.02 of 200 rows is 4 rows"),
-        (_numbers(50), 0.01, 0.2, "is 1 row, and it needs two\n.*validation = 0.04 or more"),
-        (_numbers(5), 0.2, 0.2, "5 rows cannot be divided"),
+        (_numbers(50), 0.01, 0.2, "is 1 row, but it needs two\n.*validation = 0.04 or more"),
+        (_numbers(5), 0.2, 0.2, "5 rows cannot be split"),
     ],
 )
 def test_too_few_rows(labels: Labels, validation: float, test: float, says: str) -> None:

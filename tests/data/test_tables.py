@@ -70,15 +70,15 @@ def test_labels_in_every_form(y: Any) -> None:
 @pytest.mark.parametrize(
     ("x", "y", "says"),
     [
-        ([[1.0]] * 2, Y, "2 rows of features and 3 labels"),
+        ([[1.0]] * 2, Y, "2 rows of features, but 3 labels"),
         ([], [], "no rows"),
         (np.zeros((3, 0)), Y, "no feature columns"),
-        ([["a"]] * 3, Y, "features of type <U1"),
+        ([["a"]] * 3, Y, "features have type <U1"),
         (np.array([["a"]] * 3, dtype=object), Y, "not numbers: could not convert"),
-        ([[1.0], [2.0, 3.0], [4.0]], Y, "features do not make an array"),
-        (None, Y, r"features of type float64 and shape \[\]"),
-        ([[1.0]] * 3, np.zeros((3, 2)), r"labels of shape \[3, 2\]"),
-        ([[1.0]] * 3, 5, r"labels of shape \[\]"),
+        ([[1.0], [2.0, 3.0], [4.0]], Y, "features cannot become an array"),
+        (None, Y, r"features have type float64 and shape \[\]"),
+        ([[1.0]] * 3, np.zeros((3, 2)), r"labels have shape \[3, 2\]"),
+        ([[1.0]] * 3, 5, r"labels have shape \[\]"),
     ],
 )
 def test_arrays_that_do_not_fit(x: Any, y: Any, says: str) -> None:
@@ -172,7 +172,7 @@ def test_a_few_letters_of_cp1252(tmp_path: Path, header: str) -> None:
     ],
 )
 def test_no_encoding(tmp_path: Path, content: bytes, tried: str) -> None:
-    with pytest.raises(DataError, match=f"encoding that is known: tried {tried}\n"):
+    with pytest.raises(DataError, match=f"is not text in a known encoding: tried {tried}\n"):
         read_text(_file(tmp_path, content))
 
 
@@ -199,9 +199,9 @@ def test_decimal_commas(tmp_path: Path) -> None:
         ("", "the file is empty"),
         ("\n\n", "the file is empty"),
         ("label\nx\ny\n", "one column only, 'label'.*\n.*tab, semicolon, |, comma"),
-        ("a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, and the header has 2"),
-        ("a,b\n1,2,3\n", "line 2 has 3 fields, and the header has 2"),
-        ("a,b,c\n1,2,3\n1,2\n1,2,3\n", "line 3 has 2 fields, and the header has 3"),
+        ("a,b\n1,2\n1,2,3\n", "line 3 has 3 fields, but the header has 2"),
+        ("a,b\n1,2,3\n", "line 2 has 3 fields, but the header has 2"),
+        ("a,b,c\n1,2,3\n1,2\n1,2,3\n", "line 3 has 2 fields, but the header has 3"),
         ('a,b,c\n1,2,"x\n\ny"\n\n1,2\n', "line 6 has 2 fields"),
         ("a,b,a,b\n1,2,3,4\n", "columns with the same name: a, b"),
     ],
@@ -261,7 +261,7 @@ def test_a_first_line_that_says_the_delimiter(tmp_path: Path, first: str) -> Non
     assert list(frame) == ["a", "b, c"]
     assert frame["a"].tolist() == [1.5, 3]
     assert len(pd.concat(text_parts(file, ()))) == 2
-    with pytest.raises(DataError, match="line 4 has 1 fields, and the header has 2"):
+    with pytest.raises(DataError, match="line 4 has 1 fields, but the header has 2"):
         read_text(_file(tmp_path, f"{first}a;b\n1;5\n3\n".encode()))
     assert list(read_text(_file(tmp_path, b"sep=\\t\na\tb\n1\t2\n"))) == ["a", "b"]
 

@@ -40,13 +40,13 @@ def test_a_packed_file(tmp_path: Path) -> None:
     [
         ("", "holds no word vectors"),
         ("3 2\n", "holds no word vectors"),
-        (GLOVE + "bad 1\n", "line 4 has 1 numbers, and those before have 2"),
-        (GLOVE + "bad 1 2 3\n", "line 4 has 3 numbers, and those before have 2"),
-        ("3 5\n" + GLOVE, "line 2 has 2 numbers, and those before have 5"),
+        (GLOVE + "bad 1\n", "line 4 has 1 numbers, but the lines before have 2"),
+        (GLOVE + "bad 1 2 3\n", "line 4 has 3 numbers, but the lines before have 2"),
+        ("3 5\n" + GLOVE, "line 2 has 2 numbers, but the lines before have 5"),
         ("good\n", "line 1 has 0 numbers"),
-        (GLOVE + "bad 1 x\n", "line 4 holds what is no number"),
+        (GLOVE + "bad 1 x\n", "line 4 holds something that is not a number"),
         (GLOVE + "bad 1 nan\n", "line 4 holds a number that is not finite"),
-        ("gut 1 2\nschlecht 2 3\n", "none of the 3 words"),
+        ("gut 1 2\nschlecht 2 3\n", "no vector for any of the 3 words"),
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:

@@ -142,7 +142,7 @@ def test_arrays_by_name_by_place_and_from_an_archive(
     np.testing.assert_allclose(found.iloc[:, 1:], expected.iloc[:, 1:], atol=1e-9)
     with pytest.raises(tuner.TunerError, match="no column 'pixel_0_0'"):
         tuner.predict(tmp_path / "model", digits.data.iloc[:, 1:])
-    with pytest.raises(tuner.TunerError, match=r"rows of shape \[63\], and the network takes"):
+    with pytest.raises(tuner.TunerError, match=r"rows of shape \[63\], but the network takes"):
         tuner.predict(tmp_path / "model", digits.data.to_numpy()[:, 1:])
 
 
@@ -253,8 +253,8 @@ def test_images_in_every_form(trained: Any, tmp_path: Path) -> None:
     command = ["predict", "--model", str(model), "--input"]
     for name, words in (
         ("nothing", "the folder holds no images"),
-        ("turned.png", "4 x 6 pixels, and a row has shape [1, 4, 6]"),
-        ("red.png", "6 x 4 pixels in colour, and a row has shape [1, 4, 6]"),
+        ("turned.png", "4 x 6 pixels, but a row has shape [1, 4, 6]"),
+        ("red.png", "6 x 4 pixels in colour, but a row has shape [1, 4, 6]"),
     ):
         done = CliRunner().invoke(app, [*command, str(tmp_path / name)])
         assert (done.exit_code, done.stdout) == (2, "")

@@ -183,11 +183,15 @@ def test_data():
         (
             {"path": "x.npz", "test_path": "y.npz", "test": 0.1},
             "data.test",
-            "does not go with test_path",
+            "cannot be combined with test_path",
         ),
-        ({"path": "x.npz", "split": "s", "test": 0.1}, "data.test", "does not go with split"),
-        ({"source": "a:b", "test_path": "y"}, "data.test_path", "does not go with source"),
-        ({"source": "a:b", "group": "g", "time": "t"}, "data", "rows can be divided by one column"),
+        (
+            {"path": "x.npz", "split": "s", "test": 0.1},
+            "data.test",
+            "cannot be combined with split",
+        ),
+        ({"source": "a:b", "test_path": "y"}, "data.test_path", "cannot be combined with source"),
+        ({"source": "a:b", "group": "g", "time": "t"}, "data", "rows can be split by one column"),
         ({"source": "a:b", "task": "x"}, "data.task", "unknown task 'x'"),
         (
             {"source": "a:b", "preprocessing": "x"},

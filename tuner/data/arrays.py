@@ -110,13 +110,13 @@ def read_npz(file: Path, spec: DataSpec) -> Table:
     try:
         with np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError("is one array, not an archive of arrays", where=str(file))
+                raise DataError("holds a single array, not an archive of arrays", where=str(file))
             for name in names:
                 if name not in archive.files:
                     raise DataError(
                         f"no array {name!r}",
                         where=str(file),
-                        hint=f"{nearest(name, archive.files)}; name them: features = and target =",
+                        hint=f"{nearest(name, archive.files)}; set features and target to these",
                     )
             large = open_member(file, f"{names[0]}.npy")
             x, y = archive[names[0]] if large is None else large, archive[names[1]]
@@ -157,7 +157,7 @@ def read_idx_test(folder: Path) -> Table:
     """The test pair of such a folder."""
     found = _four(folder)
     if found is None:
-        raise DataError("no files of MNIST", where=str(folder))
+        raise DataError("the folder holds no MNIST files", where=str(folder))
     return _pair(*found[2:])
 
 
@@ -170,7 +170,7 @@ def _four(folder: Path) -> list[Path] | None:
         raise DataError(
             f"no file {missing[0]}",
             where=str(folder),
-            hint=f"four files are needed, each may end in .gz: {', '.join(NAMES)}",
+            hint=f"all four files are needed, gzipped or not: {', '.join(NAMES)}",
         )
     return [file for file in found if file is not None]
 
@@ -180,7 +180,7 @@ def read_pair(file: Path, spec: DataSpec) -> Table:
     name = file.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
     labels = _named(file.parent, name)
     if labels is None:
-        raise DataError(f"no labels beside it: {name}", where=str(file))
+        raise DataError(f"its labels are missing: no file {name} beside it", where=str(file))
     return _pair(file, labels)
 
 
@@ -194,7 +194,7 @@ def _pair(images: Path, labels: Path) -> Table:
     x, y = read_idx(images), read_idx(labels)
     if len(x) != len(y):
         raise DataError(
-            f"{len(x)} images, and {labels.name} has {len(y)} labels",
+            f"{len(x)} images, but {labels.name} has {len(y)} labels",
             where=str(images),
             hint="these two files do not belong together",
         )
@@ -212,18 +212,19 @@ def read_idx(file: Path) -> NDArray[Any]:
     start = 4 + 4 * sides
     if zero or kind not in TYPES or not sides or len(content) < start:
         raise DataError(
-            "is no IDX file: it begins otherwise",
+            "is not an IDX file",
             where=str(file),
-            hint=f"images begin with 00 00 08 03, it with {content[:4].hex(' ') or 'nothing'}",
+            hint=f"images begin with the bytes 00 00 08 03, this file with "
+            f"{content[:4].hex(' ') or 'nothing'}",
         )
     shape = struct.unpack(f">{sides}I", content[4:start])
     dtype = np.dtype(TYPES[kind])
     if len(content) - start != math.prod(shape) * dtype.itemsize:
         size = " x ".join(map(str, shape))
         raise DataError(
-            f"its header says {size} numbers, and {len(content) - start} bytes follow",
+            f"its header announces {size} numbers, but {len(content) - start} bytes follow",
             where=str(file),
-            hint="the file is damaged: fetch it again",
+            hint="the file is damaged: download it again",
         )
     array = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return array if dtype.itemsize == 1 else array.astype(dtype.newbyteorder("="))

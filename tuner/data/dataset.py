@@ -458,12 +458,12 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
         return ()
     kinds = {"group": spec.group, "time": spec.time, "split": spec.split}
     division = [
-        Column(name, kind, "division", f"divides the rows by {kind}, and is no feature")
+        Column(name, kind, "division", f"splits the rows by {kind}; not a feature")
         for kind, name in kinds.items()
         if name is not None
     ]
-    dropped = [Column(name, "other", "dropped", "data.drop names it") for name in spec.drop]
-    target = Column(spec.target, "target", "target", "what is predicted")
+    dropped = [Column(name, "other", "dropped", "listed in data.drop") for name in spec.drop]
+    target = Column(spec.target, "target", "target", "to be predicted")
     return (target, *division, *dropped)
 
 

@@ -62,7 +62,7 @@ def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
         raise DataError(
             f"{len(names)} groups cannot be divided into {need} splits",
             where=where,
-            hint="a group is never divided: give a column with more of them",
+            hint="a group stays in one split: use a column with more groups",
         )
     if spec.division > 1:
         return splits.groups(codes, spec)
@@ -118,9 +118,9 @@ def times_of(column: pd.Series[Any], where: str) -> NDArray[Any]:
     bad = found.isna()
     if bad.any():
         raise DataError(
-            f"{str(column[bad].iloc[0])!r} is no time ({int(bad.sum())} such)",
+            f"{str(column[bad].iloc[0])!r} is not a time ({int(bad.sum())} such rows)",
             where=where,
-            hint="give numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
+            hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
         )
     return np.asarray(pd.DatetimeIndex(found).asi8)
 
@@ -137,7 +137,7 @@ def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
     other = ~said.isin(PARTS)
     if other.any():
         raise DataError(
-            f"{str(column[other].iloc[0])!r} is no split ({int(other.sum())} such rows)",
+            f"{str(column[other].iloc[0])!r} is not a split ({int(other.sum())} such rows)",
             where=where,
             hint=f"allowed: {', '.join(PARTS)}",
         )
@@ -152,8 +152,8 @@ DIVISIONS: Mapping[str, Callable[[pd.Series[Any], DataSpec, str], NDArray[Any]]]
 
 
 HINTS = {
-    True: "change the shares of validation and test, or divide by another column",
-    False: "give fewer folds, or divide by another column",
+    True: "change the shares of validation and test, or split by another column",
+    False: "use fewer folds, or split by another column",
 }
 
 
@@ -177,17 +177,17 @@ def check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> N
     ):
         if len(found) < need:
             raise DataError(
-                f"{len(found)} rows for {name}, and it needs at least {need}",
+                f"the {name} split has {len(found)} rows, but needs at least {need}",
                 where=where,
-                hint=f"let more rows say {name}" if key == "split" else HINTS[spec.folds is None],
+                hint=f"mark more rows as {name}" if key == "split" else HINTS[spec.folds is None],
             )
     known = np.arange(len(labels.classes))
     lacking = np.setdiff1d(known, labels.values[rows.train])
     if len(lacking):
         raise DataError(
-            f"class {labels.classes[lacking[0]]!r} is in no training row",
+            f"class {labels.classes[lacking[0]]!r} does not occur in the training rows",
             where=where,
-            hint="divide the rows otherwise, or remove the class",
+            hint="split the rows differently, or remove the class",
         )
 
 
@@ -320,7 +320,7 @@ def _check_groups(count: int, spec: DataSpec, where: str) -> None:
         raise DataError(
             f"{count} groups cannot be divided into {_parts(spec)}",
             where=where,
-            hint="a group is never divided: give fewer folds, or a column with more groups",
+            hint="a group stays in one fold: use fewer folds, or a column with more groups",
         )
 
 
@@ -332,11 +332,12 @@ def _check_sizes(sizes: Index, classes: tuple[str, ...], spec: DataSpec, where: 
         return
     what = f"class {classes[smallest]!r} has" if classes else "there are"
     raise DataError(
-        f"{what} {size} rows, and each of {_parts(spec)} needs {'one' if classes else 'two'}",
+        f"{what} {size} rows, but each of {_parts(spec)} needs {'one' if classes else 'two'}",
         where=where,
-        hint=f"give fewer folds, or at least {need} rows" + (" of each class" if classes else ""),
+        hint=f"use fewer folds, or provide at least {need} rows"
+        + (" of each class" if classes else ""),
     )
 
 
 def _parts(spec: DataSpec) -> str:
-    return f"{spec.folds} folds" + (" and the test" if spec.test > 0 else "")
+    return f"{spec.folds} folds" + (" and the test split" if spec.test > 0 else "")

@@ -82,11 +82,11 @@ class Identity:
         now = self.record()
         found = [*_columns(known, now), *self._rows(known, now)]
         if known.get("vectors", "") != self.vectors:
-            found.append("the word vectors are others")
+            found.append("the word vectors changed")
         if not found and known["parts"] != now["parts"]:
-            found.append("the same rows are divided otherwise")
+            found.append("the same rows are split differently")
         elif found and _only_test(known["parts"], now["parts"]):
-            found.append("all of it among the test rows")
+            found.append("all of it in the test rows")
         before = f" ({_rows(known['rows'])} then, {now['rows']:,} now)"
         return ", ".join(found) + (before if found and known["rows"] != now["rows"] else "")
 
@@ -103,7 +103,7 @@ class Identity:
         if known["inputs"] == now["inputs"]:
             return [f"the labels of {_rows(between[0]) if between else 'many rows'} changed"]
         if between is None:
-            return ["many rows are others"]
+            return ["many rows changed"]
         return _said(*between) or ["the same rows in another order"]
 
 
@@ -129,7 +129,7 @@ def _columns(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     before, after = known["columns"], now["columns"]
     if not isinstance(before, list) or not isinstance(after, list):
         count = [each if isinstance(each, int) else len(each) for each in (before, after)]
-        return [f"other columns ({count[0]:,} then, {count[1]:,} now)"]
+        return [f"different columns ({count[0]:,} then, {count[1]:,} now)"]
     lost, new = ([n for n in a if n not in b] for a, b in ((before, after), (after, before)))
     found = [
         f"column{'s' * (len(names) > 1)} {', '.join(map(repr, names[:5]))}"

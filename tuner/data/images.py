@@ -88,10 +88,9 @@ def check_known(folder: Path, classes: Sequence[str]) -> None:
     for place in _classes(folder):
         if classes and place.name not in classes and listed(place):
             raise DataError(
-                f"class {place.name!r} is in no row to train on",
+                f"class {place.name!r} has no training images",
                 where=str(folder),
-                hint=f"known: {', '.join(classes[:20])}; remove it, or add such images to those to "
-                "train on",
+                hint=f"known classes: {', '.join(classes[:20])}; remove it, or add training images",
             )
 
 
@@ -118,11 +117,14 @@ def splits(folder: Path) -> dict[str, Path]:
         raise _unclear(folder, named)
     for place in places:
         if not any(map(listed, _classes(place))):
-            alone = f', or read one alone: path = "{_inside(folder, "train", named)}"'
+            alone = (
+                f', or read the training images alone: path = "{_inside(folder, "train", named)}"'
+            )
             raise DataError(
-                f"is for {named[place.name]} by its name, and has no folder for each class",
+                f"is named like the {named[place.name]} split, but has no folder for each class",
                 where=str(place),
-                hint="put its images into such folders" + alone * (named[place.name] != "train"),
+                hint="sort its images into one folder per class"
+                + alone * (named[place.name] != "train"),
             )
     parts = {kind: place for place in places if (kind := named[place.name])}
     return {kind: parts[kind] for kind in ("train", "validation", "test") if kind in parts}
@@ -143,15 +145,15 @@ def _split(folder: Path, spec: DataSpec) -> dict[str, Path]:
     if spec.split is None:
         both = "validation" in parts
         raise DataError(
-            f"its folders {names} are splits by their names, and no classes",
+            f"its folders {names} are named like splits, not like classes",
             where=str(folder),
             hint=" or ".join([f'set split = "{FOLDER}"'] * both + [apart] * bool(apart)),
         )
     if "validation" not in parts:
         raise DataError(
-            f"no folder for validation among {names or 'its folders'}",
+            f"no validation folder among {names or 'its folders'}",
             where=str(folder),
-            hint=f"instead of split: {apart}" if apart else "remove split",
+            hint=f"instead of split, set {apart}" if apart else "remove split",
         )
     return parts
 
@@ -161,9 +163,11 @@ def _unclear(folder: Path, named: Mapping[str, str | None]) -> DataError:
     test = _inside(folder, "test", named)
     instead = f'path = "{train}"' + (f' and test_path = "{test}"' if test else "")
     return DataError(
-        f"its folders are {', '.join(named)}: splits by their names, and no classes",
+        f"its folders are {', '.join(named)}: some are named like splits, not like classes",
         where=str(folder),
-        hint=f"name what to read: {instead}" if train else "name the one for training: train",
+        hint=f"name the folder to read: {instead}"
+        if train
+        else "rename the training folder: train",
     )
 
 
@@ -178,11 +182,11 @@ def _check_classes(folder: Path, places: Sequence[Path]) -> None:
         inside = [each.name for each in _classes(place) if each.name.lower() in SPLITS]
         if len({SPLITS[name.lower()] for name in inside}) > 1:
             turned = f"{inside[0]}/{place.name} and {inside[1]}/{place.name}"
-            lone = f"it is the only folder: name {str(place)!r} instead"
+            lone = f"it is the only folder: read {str(place)!r} instead"
             raise DataError(
-                f"class {place.name!r} has the folders {', '.join(inside)}",
+                f"class {place.name!r} contains the split folders {', '.join(inside)}",
                 where=str(folder),
-                hint=lone if len(places) == 1 else f"turn them round: {turned}",
+                hint=lone if len(places) == 1 else f"nest them the other way: {turned}",
             )
 
 
@@ -204,8 +208,8 @@ def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
         channels = next((c for c in (1, 3) if _alike((c, *size), shape)), None)
         if channels is None or (channels == 1 and not kind.grey):
             what = f"{kind.size} pixels{'' if kind.grey else ' in colour'}"
-            hint = "make it like the images of the training"
-            said = f"{what}, and a row has shape {list(shape)}"
+            hint = "convert it to the size and colours of the training images"
+            said = f"{what}, but a row has shape {list(shape)}"
             raise DataError(said, where=str(file), hint=hint)
         found.append(_pixels(file, channels == 1).transpose(2, 0, 1))
     return np.stack(found)
@@ -238,18 +242,17 @@ def _kind(file: Path) -> Kind:
         if image.mode in DEEP:
             bits = 16 if "16" in image.mode else 32
             raise DataError(
-                f"its pixels are numbers of {bits} bits (mode {image.mode}), and images are read "
-                "with 8",
+                f"its pixels have {bits} bits (mode {image.mode}), but only 8-bit images are read",
                 where=str(file),
-                hint="save it with 8 bits; or give all as one array x [N, H, W, 1], which keeps "
-                "every number, with the labels y in an NPZ file",
+                hint="save it with 8 bits; or put all images as x [N, H, W, 1] and the labels as y "
+                "into an NPZ file, which keeps every value",
             )
         sideways = _orientation(image) > 4
         if sideways and image.format == "TIFF":
             raise DataError(
-                "is a TIFF that lies on its side, which is not read",
+                "is a rotated TIFF, which cannot be read",
                 where=str(file),
-                hint="save it as it is seen, or as PNG",
+                hint="save it upright, or as PNG",
             )
         sides = image.size[::-1] if sideways else image.size
         return Kind(*sides, grey=image.mode in GREY)
@@ -264,9 +267,9 @@ def _common(files: list[Path]) -> Kind:
         grey = grey and kind.grey
         if kind.size != first.size:
             raise DataError(
-                f"{kind.size} pixels, and {files[0]} has {first.size}",
+                f"{kind.size} pixels, but {files[0]} has {first.size}",
                 where=str(file),
-                hint="make all images of one size",
+                hint="resize all images to one size",
             )
     return Kind(first.width, first.height, grey)
 

@@ -78,10 +78,10 @@ def _written(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Fo
         raise DataError(
             f"the target: {found.said}",
             where=table.where,
-            hint='write them alike, or set task = "classification"',
+            hint='use one unit and one notation, or set task = "classification"',
         )
     values, _ = found.format.values(texts)
-    _refuse_rows(np.isnan(values)[index], y, "are no numbers", table.where)
+    _refuse_rows(np.isnan(values)[index], y, "are not numbers", table.where)
     quantity = task == "regression" or _guess(values[index]) == "regression"
     return (values[index], found.format) if quantity else (y, None)
 
@@ -115,10 +115,10 @@ def encode_like(table: Table, known: Labels) -> NDArray[Any]:
     unseen = [name for name in names if name not in known.classes]
     if unseen:
         raise DataError(
-            f"class {unseen[0]!r} is in no row to train on",
+            f"class {unseen[0]!r} does not occur in the training rows",
             where=table.where,
-            hint=f"known: {', '.join(known.classes[:20])}; remove these rows, or add such rows to "
-            "those to train on",
+            hint=f"known classes: {', '.join(known.classes[:20])}; remove these rows, or add "
+            "training rows of this class",
         )
     place = np.array([known.classes.index(name) for name in names], dtype=np.int64)
     return place[index]
@@ -138,7 +138,7 @@ def _check_present(table: Table) -> None:
 
 def _check_finite(y: NDArray[Any], where: str) -> None:
     if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise DataError(f"{np.isinf(y).sum()} infinite labels", where=where)
+        raise DataError(f"{np.isinf(y).sum()} labels are infinite", where=where)
 
 
 def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
@@ -163,7 +163,7 @@ def _plain(y: NDArray[Any], where: str) -> NDArray[Any]:
         return y.astype(str)
     if y.dtype.kind not in NUMERIC + "U":
         raise DataError(
-            f"labels of type {y.dtype}", where=where, hint="give numbers, text or booleans"
+            f"labels of type {y.dtype}", where=where, hint="use numbers, text or booleans"
         )
     return y
 
@@ -182,15 +182,15 @@ def _classes(y: NDArray[Any], table: Table) -> Labels:
     names = _names(found, table)
     if len(names) == 1:
         raise DataError(
-            f"all {len(y)} labels are {names[0]!r}: one class cannot be told apart",
+            f"all {len(y)} labels are {names[0]!r}: a classifier needs at least two classes",
             where=table.where,
-            hint="give rows of at least two classes",
+            hint="add rows of another class, or choose another target",
         )
     if len(names) == len(y) > 5:
         raise DataError(
             f"all {len(y)} labels are different, such as {names[0]!r} and {names[1]!r}",
             where=table.where,
-            hint='name a column with a few classes, or, for a quantity, set task = "regression"',
+            hint='choose a target with a few classes; for a number, set task = "regression"',
         )
     return Labels("classification", index.astype(np.int64), names)
 
@@ -210,7 +210,9 @@ def _names(found: NDArray[Any], table: Table) -> tuple[str, ...]:
 def _numbers(y: NDArray[Any], table: Table, how: Format | None) -> Labels:
     values = _quantities(y, table)
     if values.min() == values.max():
-        raise DataError(f"all {len(y)} labels are {values[0]:g}", where=table.where)
+        raise DataError(
+            f"all {len(y)} labels are {values[0]:g}: there is nothing to predict", where=table.where
+        )
     return Labels("regression", values, (), how)
 
 
@@ -222,9 +224,9 @@ def _quantities(y: NDArray[Any], table: Table, how: Format | None = None) -> NDA
         if bad.any():
             raise DataError(
                 f"label {str(y[bad][0])!r} in row {int(bad.argmax())} counted from 0 is text "
-                f"({int(bad.sum())} such rows), and the task is regression",
+                f"({int(bad.sum())} such rows), but the task is regression",
                 where=table.where,
-                hint='give numbers, or set task = "classification"',
+                hint='use numbers, or set task = "classification"',
             )
         y = values
     _check_finite(y, table.where)

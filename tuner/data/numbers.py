@@ -253,7 +253,7 @@ class _Column:
         shown = list(of_unit.values()) if several else _several_ways(self.cells)
         what = "units" if several else "ways"
         named = ", ".join(map(repr, shown[:NAMED]))
-        return Found(None, f"numbers in several {what} ({named}) are no single quantity")
+        return Found(None, f"numbers in several {what} ({named}): not a single quantity")
 
 
 def _several_ways(cells: Mapping[str, _Cell]) -> list[str]:
@@ -303,7 +303,7 @@ def _settled(
         return other
     text = next(text for text, cell in cells.items() if cell.body == marked[0])
     thousand, small = _value(other, cells[text]), _value(first, cells[text])
-    return f"{text!r} may be {thousand:g} or {small:g}, and no other number of the column tells"
+    return f"{text!r} may be {thousand:g} or {small:g}, and no other number in the column decides"
 
 
 def _accepted(

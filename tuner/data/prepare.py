@@ -176,7 +176,7 @@ SCORES: Mapping[str, Callable[[Array], Array]] = {
 def _ranked(x: Array, rows: Index, score: str) -> Transform:
     if x.ndim != 2:
         raise DataError(
-            f"ranks are for tables, and a row has shape {list(x.shape[1:])}",
+            f"ranks need a table, but a row has shape {list(x.shape[1:])}",
             where="data.preprocessing",
             hint='set preprocessing = "standard" or "none"',
         )
@@ -437,7 +437,7 @@ def _of_text(
     if found is not None:
         return _dropped(raw, found.said)
     if len(seen) >= ROWS and are_dates(texts):
-        return _dropped(raw, f"{len(seen)} dates or times, such as {texts[0]!r}: no quantity")
+        return _dropped(raw, f"{len(seen)} dates or times, such as {texts[0]!r}: not a quantity")
     return _categorical(raw, categories, train, where, keep)
 
 
@@ -463,7 +463,7 @@ def _written(
     marks = Counter(str(categories[code]) for code in codes[np.isnan(values)] if code >= 0)
     if marks:
         named = ", ".join(f"{text!r} ({count})" for text, count in marks.most_common(3))
-        said.append(f"no numbers are {named}" + (", …" if len(marks) > 3 else ""))
+        said.append(f"not numbers, so missing: {named}" + (", …" if len(marks) > 3 else ""))
     reason = "; ".join((made.column.reason, *said))
     column = replace(made.column, reason=reason)
     return replace(made, column=column, encoder=replace(made.encoder, format=how))
@@ -475,11 +475,11 @@ def plain_column(raw: RawColumn, where: str) -> Encoded:
         odd = raw.read(None)[1]
         found = f"{first_odd(raw, odd)}; " if odd.any() else ""
         raise DataError(
-            f"column {raw.name!r} is not numbers, and a row has a shape",
+            f"column {raw.name!r} is not numeric, but data.shape takes numbers",
             where=where,
             hint=f"{found}remove the column, or data.shape",
         )
-    return Encoded(Column(raw.name, raw.kind, "kept", "a place in the shape"), (raw.name,), True)
+    return Encoded(Column(raw.name, raw.kind, "kept", "a number of data.shape"), (raw.name,), True)
 
 
 def _dropped(raw: RawColumn, reason: str) -> Encoded:
@@ -499,7 +499,7 @@ def _identifier(name: str, present: NDArray[Any], rule: int) -> str:
     if (present != np.floor(present)).any():
         return ""
     if rule > 1 and INDEX.fullmatch(name) and present.min() >= 0:
-        return "an identifier: the rows' numbers, which a frame's index is when it is saved"
+        return "an identifier: row numbers, such as the saved index of a frame"
     if count < ROWS:
         counting = rule > 1 and _counts(name, present)
         return "an identifier: it counts the rows" if counting else ""
@@ -531,8 +531,8 @@ def _numeric(raw: RawColumn, present: NDArray[Any], missing: NDArray[np.bool_]) 
     if not missing.any():
         column = Column(raw.name, raw.kind, "kept", "a number in every training row")
         return Encoded(column, (raw.name,), True, Number(median))
-    said = f"{missing.sum()} of {len(missing)} training rows are missing: the median {median:g} "
-    column = Column(raw.name, raw.kind, "filled", f"{said}and a column that says so")
+    said = f"missing in {missing.sum()} of {len(missing)} training rows: the median {median:g} "
+    column = Column(raw.name, raw.kind, "filled", f"{said}and a column that marks them")
     return Encoded(column, (raw.name, f"{raw.name} is missing"), True, Number(median, flag=True))
 
 
@@ -555,7 +555,7 @@ def _categorical(
     if len(known) > CATEGORIES:
         raise DataError(
             f"column {raw.name!r} has {len(known)} categories in {len(train)} training rows, "
-            f"and at most {CATEGORIES} can be told apart",
+            f"but at most {CATEGORIES} are allowed",
             where=where,
             hint=f"drop = [{raw.name!r}], or group its values",
         )
@@ -566,7 +566,7 @@ def _categorical(
     if absent:
         names = (*names, f"{raw.name} is missing")
     said = f"{len(known)} categories in the training rows" + (
-        ", and missing ones" if absent else ""
+        ", and missing values" if absent else ""
     )
     column = Column(raw.name, raw.kind, "one-hot", said)
     return Encoded(column, names, False, OneHot(texts, bool(absent)))

@@ -139,14 +139,14 @@ def numbers(
     values, odd = other.read(how)
     if how is None and odd.any():
         raise DataError(
-            f"{first_odd(other, odd, before)}, and the rows to train on have numbers",
+            f"{first_odd(other, odd, before)}, but the training rows have numbers there",
             where=where,
             hint=NO_NUMBER,
         )
     return values
 
 
-NO_NUMBER = "give numbers, or empty cells where there are none"
+NO_NUMBER = "write numbers, or leave cells without one empty"
 
 
 def first_odd(raw: RawColumn, odd: NDArray[np.bool_], before: int = 0) -> str:

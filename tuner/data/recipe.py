@@ -155,7 +155,7 @@ class OfArray:
         x = table.x
         if x is None or math.prod(x.shape[1:]) != math.prod(self.shape):
             given = "columns" if x is None else f"rows of shape {list(x.shape[1:])}"
-            raise DataError(f"{given}, and the network takes {list(self.shape)}", where=table.where)
+            raise DataError(f"{given}, but the network takes {list(self.shape)}", where=table.where)
         return prepare.apply(self.transform, arranged(x, self.shape, self.turns), wanted)
 
     def to_json(self) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class OfText:
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """int32 [len(wanted), L]; DataError where there is no text."""
         if table.text is None:
-            raise DataError(f"no column {self.name!r} of text", where=table.where)
+            raise DataError(f"no text column {self.name!r}", where=table.where)
         return self.vocabulary.encode(table.text.values[wanted])
 
     def to_json(self) -> dict[str, Any]:
@@ -297,8 +297,10 @@ def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Features:
         raise _constant(f"column {text.name!r} is {text.values[train[0]][:40]!r}", where)
     most, often, longest = spec.vocabulary, spec.min_count, spec.max_length
     found = learn_vocabulary(text.values[train], most, often, longest, cut=spec.division > 1)
-    why = f"words of the training rows: {len(found.words)}; at most {found.length} of a row"
-    decided = [Column(name, "other", "dropped", "the text is the feature") for name in text.unused]
+    why = f"{len(found.words)} words in the training rows, at most {found.length} in a row"
+    decided = [
+        Column(name, "other", "dropped", "only the text is a feature") for name in text.unused
+    ]
     columns = (Column(text.name, "text", "words", why), *decided)
     return Features((), columns, OfText(text.name, found), found)
 
@@ -315,7 +317,7 @@ def _of_array(
     note = ""
     if turns and is_turned(tuple(given.shape[1:]), shape):
         said = f"rows of shape {list(given.shape[1:])} have their channels last"
-        note = f"{said}, and are turned to {list(shape)}"
+        note = f"{said} and are transposed to {list(shape)}"
     return Features(table.names, (), OfArray(shape, table.names, transform, turns), note=note)
 
 
@@ -374,7 +376,7 @@ def _shaped(
 def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> None:
     if math.prod(shape) != math.prod(given):
         raise DataError(
-            f"shape {list(shape)} holds {math.prod(shape)} numbers, and a row of {where} "
+            f"shape {list(shape)} holds {math.prod(shape)} numbers, but a row of {where} "
             f"has {math.prod(given)} (shape {list(given)})",
             where="data.shape",
         )
@@ -407,9 +409,9 @@ def _check_varies(x: NDArray[Any], train: Index, where: str) -> None:
 
 def _constant(what: str, where: str) -> DataError:
     return DataError(
-        f"{what} in every row to train on: there is nothing to learn from",
+        f"{what} in every training row: there is nothing to learn from",
         where=where,
-        hint="look at the file, and at how it was made",
+        hint="check the file and how it was made",
     )
 
 
@@ -440,8 +442,7 @@ def _refuse(bad: list[tuple[str, int]], where: str) -> None:
     named = ", ".join(f"{name} ({count})" for name, count in bad[:10])
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
     raise DataError(
-        f"NaN, infinite or too large for float32: {named}{more} "
-        "(how many, among the rows that are used)",
+        f"NaN, infinite or too large for float32 in the rows that are used: {named}{more}",
         where=where,
         hint="remove these rows or columns, or fill them with a number",
     )

@@ -91,7 +91,7 @@ def _table(file: Path, spec: DataSpec) -> Table:
         raise DataError(
             "the folder holds no data",
             where=str(file),
-            hint="give one with a folder of images for each class, or with the files of MNIST: "
+            hint="it needs a folder of images for each class, or the MNIST files: "
             + ", ".join(arrays.NAMES),
         )
     for ending, reader in FILES.items():
@@ -100,7 +100,7 @@ def _table(file: Path, spec: DataSpec) -> Table:
     raise DataError(
         f"unknown format {file.suffix or file.name!r}",
         where=str(file),
-        hint=f"known: {', '.join(FILES)}",
+        hint=f"known formats: {', '.join(FILES)}",
     )
 
 
@@ -327,7 +327,7 @@ def _call(function: Callable[..., Any], source: str) -> Any:
 def _no_target(target: str | None, where: str) -> None:
     if target is not None:
         raise DataError(
-            f"target = {target!r}, but the function returns its labels apart",
+            f"target = {target!r}, but the function returns its labels separately",
             where=where,
             hint="remove target",
         )

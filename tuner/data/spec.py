@@ -136,13 +136,13 @@ class DataSpec:
                 raise DataError(f"{getattr(self, key)} is below 1", where=f"data.{key}")
         if self.text is not None and self.shape is not None:
             raise DataError(
-                "does not go with text, whose rows are as long as their text",
+                "cannot be combined with text, whose length decides the shape",
                 where="data.shape",
                 hint="remove shape, or text",
             )
         if self.text is None and self.vectors is not None:
             raise DataError(
-                "word vectors without a text",
+                "word vectors need a text column",
                 where="data.vectors",
                 hint='name the column: text = "review"',
             )
@@ -156,48 +156,50 @@ class DataSpec:
         both = sorted({*self.drop} & {*self.keep, self.target, self.text, *self.dividing})
         if both:
             raise DataError(
-                f"column {both[0]!r} is needed, and to be dropped",
+                f"column {both[0]!r} is used, so it cannot be dropped",
                 where="data.drop",
-                hint="name it once",
+                hint="name it only once",
             )
         if len(self.dividing) > 1:
             raise DataError(
-                f"rows can be divided by one column, not by {' and '.join(self.dividing)}",
+                f"rows can be split by one column, not by {' and '.join(self.dividing)}",
                 where="data",
                 hint="give one of group, time and split",
             )
         if self.folds is not None and self.split is not None:
             raise DataError(
-                "folds do not go with split, which says which rows are for validation",
+                "folds cannot be combined with split, which names the validation rows",
                 where="data.validation",
-                hint="remove split, or give a share",
+                hint="remove split, or give a share: validation = 0.2",
             )
         if self.test_path is None:
             return
         for key in ("source", "split"):
             if getattr(self, key) is not None:
                 raise DataError(
-                    f"does not go with {key}, which gives the test rows",
+                    f"cannot be combined with {key}",
                     where="data.test_path",
-                    hint=f"give test_path or {key}",
+                    hint=f"give either test_path or {key}",
                 )
 
     def _check_fractions(self) -> None:
         if self.folds is not None and self.folds < 2:
             raise DataError(
-                f"{self.folds} is below 2", where="data.validation.folds", hint="such as 5"
+                f"{self.folds} is below 2",
+                where="data.validation.folds",
+                hint="use at least 2 folds, such as 5",
             )
         if not 0 < self.validation < 1:
             raise DataError(
                 f"{self.validation} is not between 0 and 1",
                 where="data.validation",
-                hint="give the share of the rows that the search sees, such as 0.2",
+                hint="give the share of all rows to validate on, such as 0.2",
             )
         if not 0 <= self.test < 1:
             raise DataError(
                 f"{self.test} is not 0 or between 0 and 1",
                 where="data.test",
-                hint="give the share of the rows that the search never sees, such as 0.2",
+                hint="give the share of all rows to keep for the test, such as 0.2",
             )
         if self.folds is None and math.fsum((self.validation, self.test)) >= 1:
             raise DataError(

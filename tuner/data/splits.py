@@ -287,17 +287,19 @@ def _check_classes(sizes: Index, classes: tuple[str, ...], spec: DataSpec, where
         without = "set test = 0, for which 2 rows are enough, or " if size == 2 else ""
         raise DataError(
             f"class {classes[smallest]!r} is too small{others}: it has {_rows(size)}, "
-            f"and each of {kinds} splits needs one",
+            f"but each of {kinds} splits needs one",
             where=where,
-            hint=f"{without}give at least {kinds} rows of each class, or remove the class; "
-            'for a target that is a quantity, set task = "regression"',
+            hint=f"{without}provide at least {kinds} rows of each class, or remove the class; "
+            'for a numeric target, set task = "regression"',
         )
     _check_held(int(sizes.sum()), len(sizes), f"one of each of {len(sizes)} classes", spec, where)
 
 
 def _check_rows(count: int, spec: DataSpec, where: str) -> None:
     if count < 6:
-        raise DataError(f"{_rows(count)} cannot be divided", where=where, hint="give more rows")
+        raise DataError(
+            f"{_rows(count)} cannot be split", where=where, hint="at least 6 are needed"
+        )
     _check_held(count, 2, "two", spec, where)
 
 
@@ -306,7 +308,7 @@ def _check_held(count: int, need: int, what: str, spec: DataSpec, where: str) ->
         held = _round(count * fraction)
         if fraction > 0 and held < need:
             raise DataError(
-                f"{name} = {fraction} of {_rows(count)} is {_rows(held)}, and it needs {what}",
+                f"{name} = {fraction} of {_rows(count)} is {_rows(held)}, but it needs {what}",
                 where=where,
                 hint=f"set {name} = {math.ceil(1000 * need / count) / 1000} or more",
             )
@@ -336,8 +338,8 @@ def final_rows(rows: Rows) -> Rows:
         raise DataError(
             "there are no test rows",
             where="data.test",
-            hint='give a share (test = 0.2), a second file (test_path = "test.csv") or a column '
-            "(split), and search again: other rows are then for training",
+            hint='set a share (test = 0.2), a second file (test_path = "test.csv") or a column '
+            "(split), and search again: the training rows change",
         )
     return Rows(rows.searched, rows.test, np.empty(0, dtype=np.int64))
 
@@ -402,7 +404,7 @@ def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
     if test.x is None or test.x.shape[1:] != x.shape[1:]:
         found = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
         raise DataError(
-            f"{found}, and those to train on have shape {list(x.shape[1:])}",
+            f"{found}, but the training rows have shape {list(x.shape[1:])}",
             where=test.where,
             hint="give the test rows in the same form",
         )

@@ -99,7 +99,7 @@ def from_arrays(
         count, empty = len(features), len(features) > 0 and features[0].size == 0
     labels = _labels(y, where)
     if count != len(labels):
-        raise DataError(f"{count} rows of features and {len(labels)} labels", where=where)
+        raise DataError(f"{count} rows of features, but {len(labels)} labels", where=where)
     if count == 0:
         raise DataError("no rows", where=where)
     if empty:
@@ -131,7 +131,7 @@ def from_frame(
         if name not in known:
             raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
     if target in named[1:]:
-        cannot = "be the text" if target == text else "divide rows"
+        cannot = "be the text" if target == text else "split the rows"
         raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
     at = [columns.index(name) for name in named]
     kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
@@ -175,12 +175,12 @@ def _features(x: Any, where: str) -> NDArray[Any]:
         try:
             values = values.astype(np.float64)
         except (TypeError, ValueError) as error:
-            raise DataError(f"features that are not numbers: {error}", where=where) from error
+            raise DataError(f"features are not numbers: {error}", where=where) from error
     if values.dtype.kind not in NUMERIC or values.ndim == 0:
         raise DataError(
-            f"features of type {values.dtype} and shape {list(values.shape)}",
+            f"features have type {values.dtype} and shape {list(values.shape)}",
             where=where,
-            hint="give numbers in an array of one row per example",
+            hint="use an array of numbers with one row per example",
         )
     return values[:, None] if values.ndim == 1 else values
 
@@ -197,7 +197,7 @@ def _labels(y: Any, where: str) -> NDArray[Any]:
         values = values[:, 0]
     if values.ndim != 1:
         raise DataError(
-            f"labels of shape {list(values.shape)}", where=where, hint="give one label per row"
+            f"labels have shape {list(values.shape)}", where=where, hint="use one label per row"
         )
     return values
 
@@ -206,7 +206,7 @@ def _array(value: Any, what: str, where: str) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{what} do not make an array: {error}", where=where) from error
+        raise DataError(f"{what} cannot become an array: {error}", where=where) from error
 
 
 # How a table of text is written: encoding, delimiter, as many fields in each row.
@@ -250,10 +250,9 @@ def encoding_of(file: Path) -> str:
         if _decodes(file, encoding):
             return encoding
     raise DataError(
-        f"is not text in an encoding that is known: tried {' and '.join(tried)}",
+        f"is not text in a known encoding: tried {' and '.join(tried)}",
         where=str(file),
-        hint="save it as UTF-8; UTF-16 is known by the mark at its start, and cp1252 stands for "
-        "latin-1 too",
+        hint="save it as UTF-8; UTF-16 needs a byte order mark",
     )
 
 
@@ -304,7 +303,7 @@ def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
         raise DataError(
             f"one column only, {lines[0].strip()[:80]!r}: there is nothing to learn from",
             where=str(file),
-            hint=f"a delimiter between columns is one of {', '.join(DELIMITERS.values())}",
+            hint=f"columns are separated by one of {', '.join(DELIMITERS.values())}",
         )
     # The reader itself would rename the second of two columns and say nothing.
     check_unique([name for name in header if name], str(file))
@@ -359,9 +358,9 @@ def check_ragged(file: Path, encoding: str, delimiter: str, width: int) -> None:
     for line, fields in _rows(file, encoding, delimiter):
         if fields != width:
             raise DataError(
-                f"line {line} has {fields} fields, and the header has {width}",
+                f"line {line} has {fields} fields, but the header has {width}",
                 where=str(file),
-                hint="repair the line, or quote a field that holds the delimiter",
+                hint="fix the line, or quote fields that contain the delimiter",
             )
 
 

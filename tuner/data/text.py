@@ -123,7 +123,7 @@ def learn_vocabulary(
 # words and how many numbers there are (Mikolov et al. 2013; Pennington et al. 2014).
 
 
-FORMAT = "each line is a word and its numbers, with a space between; the binary format is not read"
+FORMAT = "each line is a word and its numbers, separated by spaces; the binary format is not read"
 
 
 def read_vectors(file: Path, words: Sequence[str]) -> NDArray[np.float32]:
@@ -149,9 +149,9 @@ def read_vectors(file: Path, words: Sequence[str]) -> NDArray[np.float32]:
         raise DataError("holds no word vectors", where=str(file), hint=FORMAT)
     if not known:
         raise DataError(
-            f"has a vector for none of the {len(words)} words of the training rows",
+            f"has no vector for any of the {len(words)} words in the training rows",
             where=str(file),
-            hint="words are compared in lower case; is the file of another language?",
+            hint="words are compared in lower case; the file may be of another language",
         )
     return found
 
@@ -171,7 +171,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str, list[str]]]:
             # A word of some files holds spaces; a line with a number too many is no such word.
             if not 0 < width < len(fields) or any(map(_is_number, fields[1:-width])):
                 raise DataError(
-                    f"line {line} has {len(fields) - 1} numbers, and those before have {width}",
+                    f"line {line} has {len(fields) - 1} numbers, but the lines before have {width}",
                     where=str(file),
                     hint=FORMAT,
                 )
@@ -191,7 +191,9 @@ def _floats(file: Path, line: int, numbers: list[str]) -> NDArray[np.float32]:
         found = np.array([float(each) for each in numbers], dtype=np.float32)
     except ValueError as error:
         raise DataError(
-            f"line {line} holds what is no number: {error}", where=str(file), hint=FORMAT
+            f"line {line} holds something that is not a number: {error}",
+            where=str(file),
+            hint=FORMAT,
         ) from error
     if not np.isfinite(found).all():
         raise DataError(f"line {line} holds a number that is not finite", where=str(file))

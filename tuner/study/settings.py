@@ -88,7 +88,7 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
     for key in ("test_path", "split"):
         if key in table and "test" in table:
             raise StudyFileError(
-                f"does not go with {key}, which gives the test rows",
+                f"cannot be combined with {key}, which gives the test rows",
                 where="data.test",
                 hint=f"remove test, or {key}",
             )
