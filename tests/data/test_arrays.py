@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from tuner.data import DataSpec, arrays, load
-from tuner.data.arrays import NAMES, TYPES, let_go, open_member, read_idx
+from tuner.data.arrays import NAMES, TYPES, open_member, read_idx
+from tuner.data.memory import let_go
 from tuner.data.recipe import from_json
 from tuner.data.tables import Table
 from tuner.errors import DataError

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from tuner.data import DataSpec, load
-from tuner.data.folds import divide, divisions
 from tuner.data.labels import Labels, encode
-from tuner.data.splits import Rows
+from tuner.data.splits import Rows, divide, divisions
 from tuner.data.tables import from_frame
 from tuner.errors import DataError
 

@@ -15,9 +15,8 @@ import torch
 
 from tuner.data import DataSet, DataSpec, load
 from tuner.data.arrays import NAMES
-from tuner.data.folds import divide, divisions
 from tuner.data.labels import Labels, encode
-from tuner.data.splits import Rows, split
+from tuner.data.splits import Rows, divide, divisions, split
 from tuner.data.tables import Table, from_frame
 from tuner.errors import DataError
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.memory import Mapped
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, opened
 from tuner.errors import DataError, nearest
@@ -30,10 +31,6 @@ HEADERS: Mapping[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], b
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-
-
-class Mapped(mmap.mmap):
-    """A file in memory whose pages can be let go of at any time."""
 
 
 def open_member(file: Path, name: str) -> NDArray[Any] | None:
@@ -84,17 +81,6 @@ def _place(file: IO[bytes], info: zipfile.ZipInfo) -> int:
 def _numbers(file: IO[bytes], start: int, dtype: Any, count: int) -> NDArray[Any]:
     memory = Mapped(file.fileno(), start + count * dtype.itemsize, access=mmap.ACCESS_READ)
     return np.frombuffer(memory, dtype, count, start)
-
-
-def let_go(x: NDArray[Any]) -> None:
-    """Frees the memory that a mapped array takes until it is looked at again; no other's."""
-    base: Any = x
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, memoryview):
-        base = base.obj
-    if isinstance(base, Mapped):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 # Arrays in NumPy's archives.

@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data import prepare, sources
-from tuner.data.folds import divisions
 from tuner.data.identity import Identity, file_digest, identify
-from tuner.data.labels import Labels, encode
-from tuner.data.memory import give_back, uncollected
+from tuner.data.labels import Labels, encode, encode_like
+from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
-from tuner.data.raw import RawColumn
-from tuner.data.recipe import Feature, OfArray, OfColumns, Recipe, learn
-from tuner.data.recipe import Features as Learned
+from tuner.data.raw import RawColumn, coded, numbers
+from tuner.data.recipe import Feature, Features, OfArray, OfColumns, Recipe, learn
 from tuner.data.spec import DataSpec, Task
-from tuner.data.splits import Places, Rows, among, append, check_fits, final_rows, without_test
-from tuner.data.tables import Table
+from tuner.data.splits import Places, Rows, among, divisions, final_rows
+from tuner.data.tables import Table, Text
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
 
@@ -90,7 +88,7 @@ class Gathered:
         return replace(self, pool=self.pool.to(place), rows=rows, shift=shift, scale=scale)
 
 
-Features = Tensor | Gathered
+Inputs = Tensor | Gathered
 """The rows of a split."""
 
 
@@ -177,7 +175,7 @@ class Split:
         y: int64 [N], the index of the class; or float32 [N], standardised.
     """
 
-    x: Features
+    x: Inputs
     y: Tensor
 
     def __len__(self) -> int:
@@ -357,7 +355,7 @@ class _Source:
     elsewhere: bool
 
 
-Pair = tuple[Features, Features]
+Pair = tuple[Inputs, Inputs]
 """Rows for training and for validation."""
 
 
@@ -367,7 +365,7 @@ def _counted(folds: tuple[Rows, ...], kept: Places) -> Iterable[Rows]:
 
 
 def _rows(
-    table: Table, learned: list[Learned], folds: tuple[Rows, ...], kept: Places
+    table: Table, learned: list[Features], folds: tuple[Rows, ...], kept: Places
 ) -> Iterable[Pair]:
     """Each division's rows; of folds that may, without a copy for each."""
     base = learned[-1].recipe
@@ -387,7 +385,7 @@ def _rows(
         yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))
 
 
-def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
+def _prepared(source: _Source, rows: Rows, features: Features, of: Pair) -> DataSet:
     """A division's data set."""
     target, y = _target(source.labels, rows)
     train, validation = of
@@ -474,3 +472,88 @@ def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
     mean, scale = float(train.mean()), float(train.std()) or 1.0
     y = ((labels.values - mean) / scale).astype(np.float32)
     return Target("regression", (), mean, scale), y
+
+
+# Test rows that are in files of their own, beside the rows of a search.
+
+
+def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
+    """The labels of the rows of a second table, which are to be the test rows of the first.
+
+    Raises:
+        DataError: a column or class that is not there, or rows of another kind or shape.
+    """
+    values = encode_like(test, labels)
+    if table.text is not None:
+        _check_text(table.text, test)
+    elif table.x is not None:
+        _check_array(table.x, test)
+    for raw in table.columns:
+        other = _same(raw, test)
+        if raw.kind == "numeric":
+            numbers(other, test.where)
+    return replace(labels, values=values)
+
+
+def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:
+    """The rows of a second table after those of the first, as its test rows; errors as those of
+    ``check_fits``."""
+    count = len(labels.values)
+    values = np.concatenate((labels.values, encode_like(test, labels)))
+    if table.text is not None:
+        texts = np.concatenate((table.text.values, _check_text(table.text, test)))
+        both = replace(table, text=replace(table.text, values=texts), y=values)
+    elif table.x is None:
+        columns = tuple(_joined(raw, _same(raw, test), test.where) for raw in table.columns)
+        both = replace(table, columns=columns, y=values)
+    else:
+        both = replace(table, x=np.concatenate((table.x, _check_array(table.x, test))), y=values)
+    places = np.arange(count, len(values))
+    return both, replace(labels, values=values), replace(rows, test=places)
+
+
+def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
+    if test.text is None:  # a table has one where it was asked for
+        raise DataError(f"no column {text.name!r}", where=test.where)
+    return test.text.values
+
+
+def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
+    if test.x is None or test.x.shape[1:] != x.shape[1:]:
+        found = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
+        raise DataError(
+            f"{found}, but the training rows have shape {list(x.shape[1:])}",
+            where=test.where,
+            hint="give the test rows in the same form",
+        )
+    return test.x
+
+
+def _same(raw: RawColumn, test: Table) -> RawColumn:
+    for other in test.columns:
+        if other.name == raw.name:
+            return other
+    names = [column.name for column in test.columns]
+    raise DataError(f"no column {raw.name!r}", where=test.where, hint=nearest(raw.name, names))
+
+
+def _joined(raw: RawColumn, other: RawColumn, where: str) -> RawColumn:
+    """A column and its test rows; categories that only these have come last."""
+    if raw.kind == "numeric":
+        return replace(raw, values=np.concatenate((raw.values, numbers(other, where))))
+    (codes, texts), (more, meant) = coded(raw), coded(other)
+    known = {text: code for code, text in enumerate(texts)}
+    for text in meant:
+        known.setdefault(text, len(known))
+    place = np.array([*(known[text] for text in meant), -1], dtype=np.int64)  # the last: missing
+    values = np.concatenate((codes, place[more]))
+    return replace(raw, values=values, categories=np.array(list(known), dtype=object))
+
+
+def without_test(columns: list[RawColumn], kept: Places) -> None:
+    """Leaves only the rows to keep in columns, one after the other, so that a copy of one is made
+    at a time."""
+    for at, raw in enumerate(columns):
+        values = fresh(len(kept), raw.values.dtype)
+        np.take(raw.values, kept, out=values, mode="clip")  # the default mode makes a copy
+        columns[at] = replace(raw, values=values)

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.arrays import let_go
 from tuner.data.labels import Labels
+from tuner.data.memory import let_go
 from tuner.data.raw import RawColumn
 from tuner.data.splits import Rows
 from tuner.data.tables import Table, opened

@@ -50,6 +50,21 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+class Mapped(mmap.mmap):
+    """A file in memory whose pages can be let go of at any time."""
+
+
+def let_go(x: NDArray[Any]) -> None:
+    """Frees the memory that a mapped array takes until it is looked at again; no other's."""
+    base: Any = x
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if isinstance(base, Mapped):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
 def narrow(values: NDArray[Any]) -> NDArray[Any]:
     """The numbers [n] in fewer bytes, or as they are where these would not do; NaN stays NaN."""
     if values.dtype.kind in "iu":

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.arrays import let_go
+from tuner.data.memory import let_go
 from tuner.data.numbers import Format, Found, are_digits, is_mark, recognize
 from tuner.data.raw import RawColumn, coded, first_odd, numbers
 from tuner.data.spec import DIVISIONS

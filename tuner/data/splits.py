@@ -1,200 +1,33 @@
-"""Splits rows into training, validation and test rows, and prepares the test rows."""
+"""Decides which rows are for training, for validation and for the test, also in folds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data.labels import Labels, encode_like
-from tuner.data.memory import fresh
-from tuner.data.raw import RawColumn, coded, numbers
+from tuner.data.labels import Labels
 from tuner.data.spec import DataSpec
-from tuner.data.tables import Table, Text
-from tuner.errors import DataError, nearest
+from tuner.data.tables import Table
+from tuner.errors import DataError
 from tuner.seeds import derive
 
-# Rows divided so that rows which are appended later move none of those before them.
-#
-# Where a row goes depends on the seed and on the rows up to it. The rows of a class are walked in
-# their order, in blocks of 1 / share of them: one row of a block is held out, at a place that the
-# seed and the class decide. So each share is met within a row by every beginning of a class, and
-# the
-# first few rows of a class are in every split. The test rows are taken first, and those for
-# validation of what is left: another share for validation moves no row to or from the test.
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-TRAIN, VALIDATION, TEST = range(3)
-ROUNDING = 1e-9
-"""Of rows: 3 / 0.1 are 30."""
-
-
-def parts(labels: Labels, spec: DataSpec) -> Index:
-    """TRAIN, VALIDATION or TEST for each row; the sizes of the classes were checked."""
-    found = np.full(len(labels.values), TRAIN)
-    for name, rows in _classes(labels):
-        test = _test(len(rows), name, labels, spec)
-        left = rows[~test]
-        share = spec.validation / (1 - spec.test)
-        found[rows[test]] = TEST
-        held = _held_out(len(left), share, least(labels), 2, (spec.seed, "validation", name))
-        found[left[held]] = VALIDATION
-    return found
-
-
-def folds(labels: Labels, spec: DataSpec, count: int, outside: int) -> Index:
-    """A fold for each row, or `outside` for the test rows, which are those without folds.
-
-    Of as many rows of a class as there are folds, one goes to each, in an order that the seed
-    decides. A class that is hardly enough for the folds gives them the last of its test rows.
-    """
-    found = np.full(len(labels.values), outside)
-    for name, rows in _classes(labels):
-        test = _test(len(rows), name, labels, spec)
-        most = len(rows) - least(labels) * count
-        test &= np.cumsum(test) <= most
-        left = rows[~test]
-        blocks = math.ceil(len(left) / count)
-        keys = _stream(blocks * count, spec.seed, "folds", name).reshape(blocks, count)
-        found[left] = np.argsort(keys, axis=1).reshape(-1)[: len(left)]
-    return found
-
-
-def least(labels: Labels) -> int:
-    """How many rows of a class are in every split, or of all where the target is a quantity."""
-    return 1 if labels.classes else 2
-
-
-def _classes(labels: Labels) -> Iterator[tuple[str, Index]]:
-    """The name and the rows of each class, in order; all rows where the target is a quantity."""
-    if not labels.classes:
-        yield "", np.arange(len(labels.values))
-        return
-    order = np.argsort(labels.values, kind="stable")
-    ends = np.cumsum(np.bincount(labels.values, minlength=len(labels.classes)))
-    yield from zip(labels.classes, np.split(order, ends[:-1]), strict=True)
-
-
-def _test(count: int, name: str, labels: Labels, spec: DataSpec) -> NDArray[np.bool_]:
-    return _held_out(count, spec.test, least(labels), 3, (spec.seed, "test", name))
-
-
-def _held_out(
-    count: int, share: float, few: int, splits: int, seed: tuple[int | str, ...]
-) -> NDArray[np.bool_]:
-    """Which of so many rows are held out: a `few` of the first `few * splits`, as many as are left
-    to each of the other splits, and then a row of each block."""
-    found = np.zeros(count, dtype=bool)
-    if share == 0 or count == 0:
-        return found
-    first = few * splits
-    blocks = np.arange(few, max(few, math.ceil(count * share)))
-    keys = _stream(first + len(blocks), *seed)
-    starts = np.ceil(np.append(blocks, blocks[-1:] + 1) / share - ROUNDING).astype(np.int64)
-    lengths = np.diff(starts).astype(np.uint64)
-    places = starts[:-1] + (keys[first:] % np.maximum(lengths, 1)).astype(np.int64)
-    # After the first rows, and each after the one before it: what is late is made up for.
-    steps = np.arange(len(places))
-    places = np.maximum.accumulate(np.maximum(places, first) - steps) + steps
-    chosen = np.concatenate((np.argsort(keys[:first])[:few], places))
-    found[chosen[chosen < count]] = True
-    return found
-
-
-def _stream(count: int, *seed: int | str) -> NDArray[np.uint64]:
-    """Random numbers, of which more only follow; the same in every version of NumPy."""
-    found: NDArray[np.uint64] = np.random.PCG64(derive("division", *seed)).random_raw(count)
-    return found
-
-
-def groups(codes: Index, spec: DataSpec) -> Index:
-    """TRAIN, VALIDATION or TEST for each row, the same for all rows of a group.
-
-    Args:
-        codes: the group of each row; at least as many of them as there are splits.
-
-    The first group is trained on, and of the next ones one goes to each other split. From then on
-    a group is held out where its first row finds the split behind its share.
-    """
-    test = _groups_held_out(codes, spec.test, 3, (spec.seed, "test"))
-    found = np.where(test, TEST, TRAIN)
-    left = np.flatnonzero(~test)
-    share = spec.validation / (1 - spec.test)
-    held = _groups_held_out(codes[left], share, 2, (spec.seed, "validation"))
-    found[left[held]] = VALIDATION
-    return found
-
-
-def test_groups(codes: Index, spec: DataSpec) -> NDArray[np.bool_]:
-    """The rows that ``groups`` takes for the test, whatever the share for validation is."""
-    return _groups_held_out(codes, spec.test, 3, (spec.seed, "test"))
-
-
-def _groups_held_out(
-    codes: Index, share: float, splits: int, seed: tuple[int | str, ...]
-) -> NDArray[np.bool_]:
-    """Which rows are of groups that are held out.
-
-    A group is where the rows so far that are held out are fewer than the share by more than a
-    random part of a group of average size.
-    """
-    if share == 0:
-        return np.zeros(len(codes), dtype=bool)
-    keys = _stream(1 + int(codes.max(initial=0)) + 1, "groups", *seed)
-    chosen = 1 + int(keys[0] % np.uint64(splits - 1))
-
-    def place(number: int, before: int, sizes: Index) -> int:
-        if number < splits:
-            return int(number == chosen)
-        behind = share * (before + 1) - int(sizes[1])
-        return int(behind * number > float(keys[1 + number] / 2.0**64) * before)
-
-    return np.asarray(_walked(codes, 2, place) == 1)
-
-
-def group_folds(codes: Index, seed: int, count: int) -> Index:
-    """A fold for each row: a group goes where its first row finds the fewest rows."""
-    keys = _stream(count, seed, "group folds")
-
-    def place(number: int, before: int, sizes: Index) -> int:
-        return int(np.lexsort((keys, sizes))[0])
-
-    return _walked(codes, count, place)
-
-
-def _walked(codes: Index, count: int, place: Callable[[int, int, Index], int]) -> Index:
-    """A place in [0, count) for each row, asked for once for each group at its first row.
-
-    Args:
-        place: called with the group's number in their order, the rows before it, and how many of
-            these have each place.
-    """
-    _, firsts = np.unique(codes, return_index=True)
-    of_group = np.zeros(1 + int(codes.max(initial=0)), dtype=np.int64)
-    sizes, done = np.zeros(count, dtype=np.int64), 0
-    for number, first in enumerate(np.sort(firsts).tolist()):
-        sizes += np.bincount(of_group[codes[done:first]], minlength=count)
-        of_group[codes[first]] = place(number, first, sizes)
-        done = first
-    found: Any = of_group[codes]
-    return np.asarray(found, dtype=np.int64)
-
-
-# Which rows are for training, for validation and for the test.
-#
-# The raw stream of PCG64 is the same in every version of NumPy, so workers on several machines
-# divide
-# alike. The test rows are taken first: another share for validation never moves a row between the
-# test and the search. By the first of DIVISIONS each row draws one random number from the seed and
-# its own position, and the order of these numbers decides; ``stable`` has the second.
+# The rows of each kind.
 
 
 Index = NDArray[np.int64]
 Places = NDArray[np.signedinteger[Any]]
+TRAIN, VALIDATION, TEST = range(3)
+"""What a row is for."""
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -223,6 +56,204 @@ class Rows:
         return Rows(*(part.astype(np.int32, copy=False) for part in parts))
 
 
+def final_rows(rows: Rows) -> Rows:
+    """All rows for training and validation to train on, and the test rows to measure.
+
+    Raises:
+        DataError: there are no test rows.
+    """
+    if not len(rows.test):
+        raise DataError(
+            "there are no test rows",
+            where="data.test",
+            hint='set a share (test = 0.2), a second file (test_path = "test.csv") or a column '
+            "(split), and search again: the training rows change",
+        )
+    return Rows(rows.searched, rows.test, np.empty(0, dtype=np.int64))
+
+
+def among(kept: Places, rows: Rows) -> Rows:
+    """The same rows for training and validation, counted among those that are kept."""
+    none = np.empty(0, dtype=np.int64)
+    return Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
+
+
+# Rows divided by a column: by group, by time, or as the column says.
+
+
+def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
+    """The rows of each kind; without test rows where these are elsewhere.
+
+    Raises:
+        DataError: a split is empty, or the training rows lack a class; the column has gaps, times
+            that are none, or something else than train, validation and test.
+    """
+    if table.held:
+        spec = replace(spec, test=0.0)
+    if not spec.dividing:
+        return split(labels, spec, table.where)
+    for key, rule in COLUMNS.items():
+        name = getattr(spec, key)
+        if name is not None:
+            where = f"{table.where}: column {name!r}"
+            column = table.aside[name]
+            check_present(column, where)
+            part = rule(column, spec, where)
+            rows = Rows.of(part)
+            check(rows, labels, key, spec, where)
+    return rows
+
+
+def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
+    """Whole groups.
+
+    By the first of DIVISIONS, in an order that the seed decides, until a split has its share; among
+    several orders that one is taken whose shares are the nearest to those wanted.
+    """
+    codes, names = column.astype(str).factorize(sort=True)
+    sizes = np.bincount(codes)
+    need = 2 + (spec.test > 0)
+    if len(names) < need:
+        raise DataError(
+            f"{len(names)} groups cannot be divided into {need} splits",
+            where=where,
+            hint="a group stays in one split: use a column with more groups",
+        )
+    if spec.division > 1:
+        return stable_groups(codes, spec)
+    wanted = np.array([spec.test, spec.validation]) * len(codes)
+    best, nearest = np.zeros(len(sizes), dtype=np.int64), np.inf
+    stream = np.random.PCG64(spec.seed)
+    for _ in range(20):
+        part = _filled(sizes, np.argsort(stream.random_raw(len(sizes))), wanted)
+        held = np.bincount(part, sizes, 3)
+        empty = int((held[:need] == 0).sum())
+        distance = float(np.abs(held[[2, 1]] - wanted).sum()) + empty * len(codes)
+        if distance < nearest:
+            best, nearest = part, distance
+    rows: Index = best[codes]
+    return rows
+
+
+def _filled(sizes: Index, order: Index, wanted: NDArray[Any]) -> Index:
+    """0, 1 or 2 (the test) for each group: each held-out split takes groups while it is nearer to
+    its share with the next one than without."""
+    part = np.zeros(len(sizes), dtype=np.int64)
+    at = 0
+    for kind, share in ((2, wanted[0]), (1, wanted[1])):
+        held = 0
+        while share > 0 and at < len(order) and (held == 0 or held + sizes[order[at]] / 2 <= share):
+            part[order[at]] = kind
+            held += int(sizes[order[at]])
+            at += 1
+    return part
+
+
+def by_time(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
+    """The last rows are for the test, those before them for validation; rows of one time stay
+    together, on the later side."""
+    times = times_of(column, where)
+    ordered = np.sort(times)
+    count = len(times)
+    part = np.zeros(count, dtype=np.int64)
+    ends = [(1, spec.validation + spec.test), (2, spec.test)]
+    for kind, share in ends:
+        if share > 0:
+            part[times >= ordered[min(count - 1, round(count * (1 - share)))]] = kind
+    return part
+
+
+def times_of(column: pd.Series[Any], where: str) -> NDArray[Any]:
+    """Numbers [N] in the order of the times; DataError for what is none."""
+    if column.dtype.kind in "iuf":
+        return column.to_numpy(dtype=np.float64)
+    import pandas as pd
+
+    found = column if column.dtype.kind == "M" else _parsed(column)
+    bad = found.isna()
+    if bad.any():
+        raise DataError(
+            f"{str(column[bad].iloc[0])!r} is not a time ({int(bad.sum())} such rows)",
+            where=where,
+            hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
+        )
+    return np.asarray(pd.DatetimeIndex(found).asi8)
+
+
+def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.to_datetime(column.astype(str), errors="coerce", utc=True, format="ISO8601")
+
+
+def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
+    """As the column says: train, validation or test."""
+    said = column.astype(str).str.strip().str.lower()
+    other = ~said.isin(PARTS)
+    if other.any():
+        raise DataError(
+            f"{str(column[other].iloc[0])!r} is not a split ({int(other.sum())} such rows)",
+            where=where,
+            hint=f"allowed: {', '.join(PARTS)}",
+        )
+    return said.map(PARTS.index).to_numpy()
+
+
+COLUMNS: Mapping[str, Callable[[pd.Series[Any], DataSpec, str], NDArray[Any]]] = {
+    "group": by_group,
+    "time": by_time,
+    "split": by_split,
+}
+
+
+HINTS = {
+    True: "change the shares of validation and test, or split by another column",
+    False: "use fewer folds, or split by another column",
+}
+
+
+def check_present(column: pd.Series[Any], where: str) -> None:
+    """DataError where a row has no value."""
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"{int(missing.sum())} of {len(missing)} rows have no value, the first is row "
+            f"{int(missing.argmax())} counted from 0",
+            where=where,
+            hint="fill them, or remove these rows",
+        )
+
+
+def check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> None:
+    """DataError where a kind of rows has too few, or the training rows lack a class."""
+    wanted = key != "split" and spec.test > 0
+    for name, found, need in zip(
+        PARTS, (rows.train, rows.validation, rows.test), (2, 2, int(wanted)), strict=True
+    ):
+        if len(found) < need:
+            raise DataError(
+                f"the {name} split has {len(found)} rows, but needs at least {need}",
+                where=where,
+                hint=f"mark more rows as {name}" if key == "split" else HINTS[spec.folds is None],
+            )
+    known = np.arange(len(labels.classes))
+    lacking = np.setdiff1d(known, labels.values[rows.train])
+    if len(lacking):
+        raise DataError(
+            f"class {labels.classes[lacking[0]]!r} does not occur in the training rows",
+            where=where,
+            hint="split the rows differently, or remove the class",
+        )
+
+
+# Rows divided at random.
+#
+# The raw stream of PCG64 is the same in every version of NumPy, so workers on several machines
+# divide alike. The test rows are taken first: another share for validation never moves a row
+# between the test and the search. By the first of DIVISIONS each row draws one random number from
+# the seed and its own position, and the order of these numbers decides.
+
+
 def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
     """Divide rows at random; for classification, each class in the same proportions (stratified).
 
@@ -238,7 +269,7 @@ def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
     else:
         _check_rows(len(group), spec, where)
     if spec.division > 1:
-        return Rows.of(parts(labels, spec))
+        return Rows.of(stable_split(labels, spec))
     kinds = 2 + (spec.test > 0)
     test = np.minimum(share_of(sizes, spec.test), sizes - (kinds - 1))
     validation = np.minimum(share_of(sizes, spec.validation), sizes - test - 1)
@@ -322,111 +353,317 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
 
-# Test rows beside the rows of a search, for a final number alone.
+# The second rule of DIVISIONS: rows that are appended later move none of those before them.
 #
-# They are a part of the same file, or in files of their own; what is learned is learned without
-# them.
+# Where a row goes depends on the seed and on the rows up to it. The rows of a class are walked in
+# their order, in blocks of 1 / share of them: one row of a block is held out, at a place that the
+# seed and the class decide. So each share is met within a row by every beginning of a class, and
+# the first few rows of a class are in every split. The test rows are taken first, and those for
+# validation of what is left: another share for validation moves no row to or from the test.
 
 
-def final_rows(rows: Rows) -> Rows:
-    """All rows for training and validation to train on, and the test rows to measure.
+ROUNDING = 1e-9
+"""Of rows: 3 / 0.1 are 30."""
+
+
+def stable_split(labels: Labels, spec: DataSpec) -> Index:
+    """TRAIN, VALIDATION or TEST for each row; the sizes of the classes were checked."""
+    found = np.full(len(labels.values), TRAIN)
+    for name, rows in _classes(labels):
+        test = _test(len(rows), name, labels, spec)
+        left = rows[~test]
+        share = spec.validation / (1 - spec.test)
+        found[rows[test]] = TEST
+        held = _held_out(len(left), share, least(labels), 2, (spec.seed, "validation", name))
+        found[left[held]] = VALIDATION
+    return found
+
+
+def stable_folds(labels: Labels, spec: DataSpec, count: int, outside: int) -> Index:
+    """A fold for each row, or `outside` for the test rows, which are those without folds.
+
+    Of as many rows of a class as there are folds, one goes to each, in an order that the seed
+    decides. A class that is hardly enough for the folds gives them the last of its test rows.
+    """
+    found = np.full(len(labels.values), outside)
+    for name, rows in _classes(labels):
+        test = _test(len(rows), name, labels, spec)
+        most = len(rows) - least(labels) * count
+        test &= np.cumsum(test) <= most
+        left = rows[~test]
+        blocks = math.ceil(len(left) / count)
+        keys = _stream(blocks * count, spec.seed, "folds", name).reshape(blocks, count)
+        found[left] = np.argsort(keys, axis=1).reshape(-1)[: len(left)]
+    return found
+
+
+def least(labels: Labels) -> int:
+    """How many rows of a class are in every split, or of all where the target is a quantity."""
+    return 1 if labels.classes else 2
+
+
+def _classes(labels: Labels) -> Iterator[tuple[str, Index]]:
+    """The name and the rows of each class, in order; all rows where the target is a quantity."""
+    if not labels.classes:
+        yield "", np.arange(len(labels.values))
+        return
+    order = np.argsort(labels.values, kind="stable")
+    ends = np.cumsum(np.bincount(labels.values, minlength=len(labels.classes)))
+    yield from zip(labels.classes, np.split(order, ends[:-1]), strict=True)
+
+
+def _test(count: int, name: str, labels: Labels, spec: DataSpec) -> NDArray[np.bool_]:
+    return _held_out(count, spec.test, least(labels), 3, (spec.seed, "test", name))
+
+
+def _held_out(
+    count: int, share: float, few: int, splits: int, seed: tuple[int | str, ...]
+) -> NDArray[np.bool_]:
+    """Which of so many rows are held out: a `few` of the first `few * splits`, as many as are left
+    to each of the other splits, and then a row of each block."""
+    found = np.zeros(count, dtype=bool)
+    if share == 0 or count == 0:
+        return found
+    first = few * splits
+    blocks = np.arange(few, max(few, math.ceil(count * share)))
+    keys = _stream(first + len(blocks), *seed)
+    starts = np.ceil(np.append(blocks, blocks[-1:] + 1) / share - ROUNDING).astype(np.int64)
+    lengths = np.diff(starts).astype(np.uint64)
+    places = starts[:-1] + (keys[first:] % np.maximum(lengths, 1)).astype(np.int64)
+    # After the first rows, and each after the one before it: what is late is made up for.
+    steps = np.arange(len(places))
+    places = np.maximum.accumulate(np.maximum(places, first) - steps) + steps
+    chosen = np.concatenate((np.argsort(keys[:first])[:few], places))
+    found[chosen[chosen < count]] = True
+    return found
+
+
+def _stream(count: int, *seed: int | str) -> NDArray[np.uint64]:
+    """Random numbers, of which more only follow; the same in every version of NumPy."""
+    found: NDArray[np.uint64] = np.random.PCG64(derive("division", *seed)).random_raw(count)
+    return found
+
+
+def stable_groups(codes: Index, spec: DataSpec) -> Index:
+    """TRAIN, VALIDATION or TEST for each row, the same for all rows of a group.
+
+    Args:
+        codes: the group of each row; at least as many of them as there are splits.
+
+    The first group is trained on, and of the next ones one goes to each other split. From then on
+    a group is held out where its first row finds the split behind its share.
+    """
+    test = _groups_held_out(codes, spec.test, 3, (spec.seed, "test"))
+    found = np.where(test, TEST, TRAIN)
+    left = np.flatnonzero(~test)
+    share = spec.validation / (1 - spec.test)
+    held = _groups_held_out(codes[left], share, 2, (spec.seed, "validation"))
+    found[left[held]] = VALIDATION
+    return found
+
+
+def stable_test_groups(codes: Index, spec: DataSpec) -> NDArray[np.bool_]:
+    """The rows that ``stable_groups`` takes for the test, whatever the share for validation is."""
+    return _groups_held_out(codes, spec.test, 3, (spec.seed, "test"))
+
+
+def _groups_held_out(
+    codes: Index, share: float, splits: int, seed: tuple[int | str, ...]
+) -> NDArray[np.bool_]:
+    """Which rows are of groups that are held out.
+
+    A group is where the rows so far that are held out are fewer than the share by more than a
+    random part of a group of average size.
+    """
+    if share == 0:
+        return np.zeros(len(codes), dtype=bool)
+    keys = _stream(1 + int(codes.max(initial=0)) + 1, "groups", *seed)
+    chosen = 1 + int(keys[0] % np.uint64(splits - 1))
+
+    def place(number: int, before: int, sizes: Index) -> int:
+        if number < splits:
+            return int(number == chosen)
+        behind = share * (before + 1) - int(sizes[1])
+        return int(behind * number > float(keys[1 + number] / 2.0**64) * before)
+
+    return np.asarray(_walked(codes, 2, place) == 1)
+
+
+def stable_group_folds(codes: Index, seed: int, count: int) -> Index:
+    """A fold for each row: a group goes where its first row finds the fewest rows."""
+    keys = _stream(count, seed, "group folds")
+
+    def place(number: int, before: int, sizes: Index) -> int:
+        return int(np.lexsort((keys, sizes))[0])
+
+    return _walked(codes, count, place)
+
+
+def _walked(codes: Index, count: int, place: Callable[[int, int, Index], int]) -> Index:
+    """A place in [0, count) for each row, asked for once for each group at its first row.
+
+    Args:
+        place: called with the group's number in their order, the rows before it, and how many of
+            these have each place.
+    """
+    _, firsts = np.unique(codes, return_index=True)
+    of_group = np.zeros(1 + int(codes.max(initial=0)), dtype=np.int64)
+    sizes, done = np.zeros(count, dtype=np.int64), 0
+    for number, first in enumerate(np.sort(firsts).tolist()):
+        sizes += np.bincount(of_group[codes[done:first]], minlength=count)
+        of_group[codes[first]] = place(number, first, sizes)
+        done = first
+    found: Any = of_group[codes]
+    return np.asarray(found, dtype=np.int64)
+
+
+# Rows in folds, each for validation once while the others are trained on (Stone 1974).
+#
+# The test rows are taken first, as without folds. Of times, fold i trains on all that is before its
+# rows for validation, so that nothing is predicted from its future (Tashman 2000).
+
+
+NO_FOLD = -1
+"""In place of a fold, for the test rows."""
+
+
+def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
+    """One for each fold, all with the same test rows; a single one without folds.
+
+    The last has all rows of the search for training and validation: so has each, but of times.
 
     Raises:
-        DataError: there are no test rows.
+        DataError: as ``divide``; a class or the whole has too few rows or groups for the folds.
     """
-    if not len(rows.test):
-        raise DataError(
-            "there are no test rows",
-            where="data.test",
-            hint='set a share (test = 0.2), a second file (test_path = "test.csv") or a column '
-            "(split), and search again: the training rows change",
-        )
-    return Rows(rows.searched, rows.test, np.empty(0, dtype=np.int64))
+    if spec.folds is None:
+        return (divide(table, labels, spec),)
+    if table.held:
+        spec = replace(spec, test=0.0)
+    for key, rule in FOLDINGS.items():
+        name = getattr(spec, key)
+        if name is not None:
+            where = f"{table.where}: column {name!r}"
+            check_present(table.aside[name], where)
+            fold = rule(table.aside[name], spec, where)
+            return _rows_of_folds(fold, labels, key, spec, where)
+    return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
 
 
-def without_test(columns: list[RawColumn], kept: Places) -> None:
-    """Leaves only the rows to keep in columns, one after the other, so that a copy of one is made
-    at a time."""
-    for at, raw in enumerate(columns):
-        values = fresh(len(kept), raw.values.dtype)
-        np.take(raw.values, kept, out=values, mode="clip")  # the default mode makes a copy
-        columns[at] = replace(raw, values=values)
+def _rows_of_folds(
+    fold: Index, labels: Labels, key: str, spec: DataSpec, where: str
+) -> tuple[Rows, ...]:
+    """Each fold's rows. By time, what comes after fold 0 is for validation, and folds are one more
+    than wanted."""
+    timed = key == "time"
+    test = np.flatnonzero(fold == NO_FOLD)
+    made: list[Rows] = []
+    for kind in range(int(timed), count_of(spec) + int(timed)):
+        train = (fold != NO_FOLD) & ((fold < kind) if timed else (fold != kind))
+        rows = Rows(np.flatnonzero(train), np.flatnonzero(fold == kind), test)
+        check(rows, labels, key, spec, f"{where}, fold {len(made) + 1}")
+        made.append(rows.small())
+    return tuple(made)
 
 
-def among(kept: Places, rows: Rows) -> Rows:
-    """The same rows for training and validation, counted among those that are kept."""
-    none = np.empty(0, dtype=np.int64)
-    return Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
-
-
-def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
-    """The labels of the rows of a second table, which are to be the test rows of the first.
-
-    Raises:
-        DataError: a column or class that is not there, or rows of another kind or shape.
+def dealt(labels: Labels, spec: DataSpec, where: str) -> Index:
+    """A fold for each row: those of a class are dealt one after the other (stratified), so that
+    the folds' rows of a class differ by one at most. By the first of DIVISIONS their sizes do too.
     """
-    values = encode_like(test, labels)
-    if table.text is not None:
-        _check_text(table.text, test)
-    elif table.x is not None:
-        _check_array(table.x, test)
-    for raw in table.columns:
-        other = _same(raw, test)
-        if raw.kind == "numeric":
-            numbers(other, test.where)
-    return replace(labels, values=values)
+    group = strata(labels)
+    sizes = np.bincount(group)
+    _check_sizes(sizes, labels.classes, spec, where)
+    if spec.division > 1:
+        return stable_folds(labels, spec, count_of(spec), NO_FOLD)
+    each = least(labels)
+    test = np.maximum(share_of(sizes, spec.test), each * (spec.test > 0))
+    test = np.minimum(test, sizes - each * count_of(spec))
+    order, place = shuffled(group, spec.seed)
+    searched = order[place >= np.repeat(test, sizes)]
+    fold = np.full(len(group), NO_FOLD, dtype=np.int64)
+    fold[searched] = np.arange(len(searched)) % count_of(spec)
+    return fold
 
 
-def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table, Labels, Rows]:
-    """The rows of a second table after those of the first, as its test rows; errors as those of
-    ``check_fits``."""
-    count = len(labels.values)
-    values = np.concatenate((labels.values, encode_like(test, labels)))
-    if table.text is not None:
-        texts = np.concatenate((table.text.values, _check_text(table.text, test)))
-        both = replace(table, text=replace(table.text, values=texts), y=values)
-    elif table.x is None:
-        columns = tuple(_joined(raw, _same(raw, test), test.where) for raw in table.columns)
-        both = replace(table, columns=columns, y=values)
-    else:
-        both = replace(table, x=np.concatenate((table.x, _check_array(table.x, test))), y=values)
-    places = np.arange(count, len(values))
-    return both, replace(labels, values=values), replace(rows, test=places)
+def by_groups(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
+    """Whole groups, each into the smallest fold so far; in the order in which they come, or, by the
+    first of DIVISIONS, the largest first."""
+    codes, names = column.astype(str).factorize(sort=True)
+    sizes = np.bincount(codes)
+    _check_groups(len(names), spec, where)
+    test = _test_groups(column, codes, spec, where)
+    left = np.setdiff1d(codes, codes[test])
+    _check_groups(len(left), replace(spec, test=0.0), where)
+    if spec.division > 1:
+        fold = np.full(len(codes), NO_FOLD)
+        fold[~test] = stable_group_folds(codes[~test], spec.seed, count_of(spec))
+        return fold
+    keys = np.random.PCG64(spec.seed).random_raw(len(sizes))
+    place, held = np.full(len(sizes), NO_FOLD), np.zeros(count_of(spec), dtype=np.int64)
+    for group in left[np.lexsort((keys[left], -sizes[left]))]:
+        place[group] = held.argmin()
+        held[place[group]] += sizes[group]
+    return np.asarray(place[codes])
 
 
-def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
-    if test.text is None:  # a table has one where it was asked for
-        raise DataError(f"no column {text.name!r}", where=test.where)
-    return test.text.values
+def _test_groups(
+    column: pd.Series[Any], codes: Index, spec: DataSpec, where: str
+) -> NDArray[np.bool_]:
+    if spec.division > 1:
+        return stable_test_groups(codes, spec)
+    part = _without(spec, column, where, by_group) if spec.test else np.zeros_like(codes)
+    return np.asarray(part == 2)
 
 
-def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
-    if test.x is None or test.x.shape[1:] != x.shape[1:]:
-        found = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
+def by_times(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
+    """One part more than folds, of equal size in the order of time: the first is only trained on.
+    Rows of one time stay together, on the later side."""
+    times = times_of(column, where)
+    test = (_without(spec, column, where, by_time) == 2) if spec.test else times != times
+    ordered, parts = np.sort(times[~test]), count_of(spec) + 1
+    ends = [ordered[round(len(ordered) * i / parts)] for i in range(1, parts)]
+    fold: Index = np.where(test, NO_FOLD, np.searchsorted(ends, times, side="right"))
+    return fold
+
+
+Rule = Callable[["pd.Series[Any]", DataSpec, str], NDArray[Any]]
+FOLDINGS: Mapping[str, Rule] = {"group": by_groups, "time": by_times}
+
+
+def count_of(spec: DataSpec) -> int:
+    """How many folds there are."""
+    return spec.folds or 1
+
+
+def _without(spec: DataSpec, column: pd.Series[Any], where: str, rule: Rule) -> NDArray[Any]:
+    """The division with a share for validation that is as large as a fold."""
+    part = (1 - spec.test) / count_of(spec)
+    return rule(column, replace(spec, folds=None, validation=part), where)
+
+
+def _check_groups(count: int, spec: DataSpec, where: str) -> None:
+    need = count_of(spec) + (spec.test > 0)
+    if count < need:
         raise DataError(
-            f"{found}, but the training rows have shape {list(x.shape[1:])}",
-            where=test.where,
-            hint="give the test rows in the same form",
+            f"{count} groups cannot be divided into {_parts(spec)}",
+            where=where,
+            hint="a group stays in one fold: use fewer folds, or a column with more groups",
         )
-    return test.x
 
 
-def _same(raw: RawColumn, test: Table) -> RawColumn:
-    for other in test.columns:
-        if other.name == raw.name:
-            return other
-    names = [column.name for column in test.columns]
-    raise DataError(f"no column {raw.name!r}", where=test.where, hint=nearest(raw.name, names))
+def _check_sizes(sizes: Index, classes: tuple[str, ...], spec: DataSpec, where: str) -> None:
+    smallest = int(sizes.argmin())
+    size, each = int(sizes[smallest]), 1 if classes else 2
+    need = each * (count_of(spec) + (spec.test > 0))
+    if size >= need:
+        return
+    what = f"class {classes[smallest]!r} has" if classes else "there are"
+    raise DataError(
+        f"{what} {size} rows, but each of {_parts(spec)} needs {'one' if classes else 'two'}",
+        where=where,
+        hint=f"use fewer folds, or provide at least {need} rows"
+        + (" of each class" if classes else ""),
+    )
 
 
-def _joined(raw: RawColumn, other: RawColumn, where: str) -> RawColumn:
-    """A column and its test rows; categories that only these have come last."""
-    if raw.kind == "numeric":
-        return replace(raw, values=np.concatenate((raw.values, numbers(other, where))))
-    (codes, texts), (more, meant) = coded(raw), coded(other)
-    known = {text: code for code, text in enumerate(texts)}
-    for text in meant:
-        known.setdefault(text, len(known))
-    place = np.array([*(known[text] for text in meant), -1], dtype=np.int64)  # the last: missing
-    values = np.concatenate((codes, place[more]))
-    return replace(raw, values=values, categories=np.array(list(known), dtype=object))
+def _parts(spec: DataSpec) -> str:
+    return f"{spec.folds} folds" + (" and the test split" if spec.test > 0 else "")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuner.data import DataSet, DataSpec, load
-from tuner.data.folds import times_of
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
 from tuner.data.numbers import Found, are_digits, recognize
 from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
 from tuner.data.raw import writes_comma
 from tuner.data.sources import read_frame
+from tuner.data.splits import times_of
 from tuner.data.text import word_count
 from tuner.errors import DataError, UsageError, nearest
 from tuner.output import toml

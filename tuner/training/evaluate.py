@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.data import DataSet, Split, Target
-from tuner.data.dataset import Features
+from tuner.data.dataset import Inputs
 from tuner.metrics import METRICS, Metric
 
 CHUNK = 2**20
@@ -17,12 +17,12 @@ CHUNK = 2**20
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, x: Features) -> Tensor:
+def predict(network: nn.Module, x: Inputs) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]`` in evaluation mode; leaves the network in that mode."""
     return in_chunks(network.eval(), x)
 
 
-def in_chunks(network: Callable[[Tensor], Tensor], x: Features) -> Tensor:
+def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]``, of so many rows at a time that memory lasts."""
     rows = 256 if not x.is_floating_point() else max(256, CHUNK // max(1, math.prod(x.shape[1:])))
     starts = range(0, max(1, len(x)), rows)
