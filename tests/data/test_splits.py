@@ -1,10 +1,9 @@
-"""test_splits"""
+"""Which rows are for training, for validation and for the test, also in folds."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,216 +12,11 @@ import pandas as pd
 import pytest
 import torch
 
-from tuner.data import DataSet, DataSpec, load
-from tuner.data.arrays import NAMES
+from tuner.data import DataSpec, load
 from tuner.data.labels import Labels, encode
 from tuner.data.splits import Rows, divide, divisions, split
 from tuner.data.tables import Table, from_frame
 from tuner.errors import DataError
-
-COUNT = 120
-
-
-def _frame(count: int = COUNT, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame(
-        {
-            "place": np.arange(count) + 0.5,
-            "town": rng.choice(["Rome", "Oslo", "Bonn"], count),
-            "member": rng.choice([True, False], count),
-            "gap": np.where(rng.random(count) < 0.2, np.nan, rng.normal(size=count)),
-            "who": np.arange(count) // 6,
-            "part": np.array(["train", "validation", "test"])[np.arange(count) % 3],
-            "bought": rng.choice(["no", "yes"], count),
-        }
-    )
-
-
-def _written(frame: pd.DataFrame, file: Path, **spec: Any) -> DataSpec:
-    frame.to_csv(file, index=False)
-    return DataSpec(path=file.name, target="bought", preprocessing="none", **spec)
-
-
-def _same(a: DataSet, b: DataSet) -> bool:
-    pairs = [(a.train, b.train), (a.validation, b.validation)]
-    equal = all(torch.equal(p.x, q.x) and torch.equal(p.y, q.y) for p, q in pairs)
-    return equal and (a.shape, a.features, a.target) == (b.shape, b.features, b.target)
-
-
-@pytest.mark.parametrize("how", [{}, {"group": "who"}, {"time": "who"}, {"split": "part"}], ids=str)
-def test_the_rows_of_the_final_number_are_those_that_the_search_has_not_seen(
-    tmp_path: Path, how: dict[str, Any]
-) -> None:
-    spec = _written(_frame(), tmp_path / "a.csv", **how)
-    search, final = load(spec, folder=tmp_path), load(spec, folder=tmp_path, final=True)
-    seen = torch.cat((search.train.x[:, 0], search.validation.x[:, 0])).tolist()
-    assert sorted(final.train.x[:, 0].tolist()) == sorted(seen)
-    places = torch.cat((final.train.x[:, 0], final.validation.x[:, 0])).tolist()
-    assert sorted(places) == (np.arange(COUNT) + 0.5).tolist()
-    assert not set(final.validation.x[:, 0].tolist()) & set(seen)
-    for part, positions in zip((final.train, final.validation), final.positions, strict=True):
-        assert part.x[:, 0].tolist() == (positions + 0.5).tolist()
-    assert (search.features, search.target) == (final.features, final.target)
-
-
-@pytest.mark.parametrize("how", [{}, {"group": "who"}, {"split": "part"}], ids=str)
-def test_what_the_test_rows_are_changes_nothing_before(tmp_path: Path, how: dict[str, Any]) -> None:
-    frame = _frame()
-    spec = _written(frame, tmp_path / "a.csv", **how)
-    search, final = load(spec, folder=tmp_path), load(spec, folder=tmp_path, final=True)
-    test = final.positions[1]
-    frame.loc[test, "place"] = np.random.default_rng(1).normal(size=len(test)) * 1e6
-    frame.loc[test, "gap"] = np.nan
-    frame.loc[test, "town"] = "nowhere"
-    changed = _written(frame, tmp_path / "b.csv", **how)
-    assert _same(load(changed, folder=tmp_path), search)
-    after = load(changed, folder=tmp_path, final=True)
-    assert torch.equal(after.train.x, final.train.x)  # and is learned from the others alone
-    assert after.features == final.features
-    assert not torch.equal(after.validation.x, final.validation.x)
-
-
-def test_statistics_of_the_final_rows_are_of_all_rows_to_train_on(tmp_path: Path) -> None:
-    spec = _written(_frame(), tmp_path / "a.csv")
-    spec = DataSpec(path=spec.path, target="place", test=0.25)
-    data = load(spec, folder=tmp_path, final=True)
-    values = data.positions[0] + 0.5
-    assert data.target.mean == pytest.approx(values.mean())
-    assert data.target.scale == pytest.approx(values.std())
-    assert len(data.validation) == COUNT // 4
-
-
-def test_a_second_file_is_used_for_the_final_number_only(tmp_path: Path) -> None:
-    spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv", group="who")
-    _frame(7).to_csv(tmp_path / "b.csv", index=False)
-    search = load(spec, folder=tmp_path)
-    test = _frame(30, seed=1).drop(columns="who").iloc[:, ::-1]  # in another order, without groups
-    test.to_csv(tmp_path / "b.csv", index=False)
-    assert _same(load(spec, folder=tmp_path), search)
-    final = load(spec, folder=tmp_path, final=True)
-    assert (len(final.train), len(final.validation)) == (COUNT, 30)
-    assert (final.features, final.target) == (search.features, search.target)
-    assert final.validation.x[:, 0].tolist() == (np.arange(30) + 0.5).tolist()
-    assert final.validation.y.tolist() == (test["bought"] == "yes").astype(int).tolist()
-
-
-def test_types_of_a_second_file_follow_the_first(tmp_path: Path) -> None:
-    first = _frame()
-    first["town"] = first["town"].map({"Rome": "1", "Oslo": "2", "Bonn": "B"})
-    spec = _written(first, tmp_path / "a.csv", test_path="b.csv")
-    test = _frame(6, seed=1)
-    test["town"] = ["1", "2", "3", "", "1", "2"]  # read as numbers with a gap
-    test["member"] = ["True", "False", "", "True", "True", "False"]
-    test["gap"] = ""
-    test.to_csv(tmp_path / "b.csv", index=False)
-    final = load(spec, folder=tmp_path, final=True)
-    rows = dict(zip(final.features, final.validation.x.T.tolist(), strict=True))
-    assert rows["town = 1"] == [1, 0, 0, 0, 1, 0]
-    assert rows["town = 2"] == [0, 1, 0, 0, 0, 1]
-    assert rows["town = B"] == [0] * 6  # nor is what was never seen, or is missing, a B
-    assert rows["member = True"] == [1, 0, 0, 1, 1, 0]
-    assert rows["member = False"] == [0, 1, 0, 0, 0, 1]
-    assert rows["gap is missing"] == [1] * 6
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"drop": "town"}, r"b\.csv: no column 'town'"),
-        ({"drop": "bought"}, r"b\.csv: no column 'bought'"),
-        (
-            {"bought": "perhaps"},
-            r"b\.csv: class 'perhaps' does not occur in the training rows\n.*no, yes",
-        ),
-        ({"bought": None}, r"b\.csv: 6 of 6 labels are missing"),
-        ({"place": "far"}, r"b\.csv: column 'place' has 'far' in row 0 .*, but .* have numbers"),
-    ],
-    ids=str,
-)
-def test_a_second_file_that_does_not_fit(tmp_path: Path, change: dict[str, Any], says: str) -> None:
-    spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv")
-    test = _frame(6).drop(columns=change.pop("drop", []))
-    test.assign(**change).to_csv(tmp_path / "b.csv", index=False)
-    for final in (False, True):  # before the search, as before its final number
-        with pytest.raises(DataError, match=says):
-            load(spec, folder=tmp_path, final=final)
-
-
-def test_a_column_to_drop_that_a_second_file_lacks(tmp_path: Path) -> None:
-    spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv", drop=("gap",))
-    _frame(6).drop(columns="gap").to_csv(tmp_path / "b.csv", index=False)
-    with pytest.raises(DataError, match=r"b\.csv: no column 'gap'"):
-        load(spec, folder=tmp_path)
-
-
-def test_a_quantity_in_a_second_file(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for name, count in (("a", 50), ("b", 9)):
-        np.savez(tmp_path / f"{name}.npz", x=rng.normal(size=(count, 3)), y=rng.normal(size=count))
-    spec = DataSpec(path="a.npz", test_path="b.npz", preprocessing="none")
-    final = load(spec, folder=tmp_path, final=True)
-    with np.load(tmp_path / "b.npz") as archive:
-        np.testing.assert_allclose(final.validation.x.numpy(), archive["x"], rtol=1e-6)
-        own = final.validation.y.numpy() * final.target.scale + final.target.mean
-        np.testing.assert_allclose(own, archive["y"], rtol=1e-5)
-    np.savez(tmp_path / "b.npz", x=np.zeros((9, 4)), y=np.zeros(9))
-    with pytest.raises(DataError, match=r"rows of shape \[4\], but the training rows .* \[3\]"):
-        load(spec, folder=tmp_path, final=True)
-
-
-def _idx(folder: Path, part: str, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
-    for name, array in ((f"{part}-images-idx3-ubyte", x), (f"{part}-labels-idx1-ubyte", y)):
-        header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-        (folder / name).write_bytes(header + array.astype(np.uint8).tobytes())
-
-
-def test_the_test_files_of_mnist(tmp_path: Path) -> None:
-    x = np.arange(60 * 16).reshape(60, 4, 4) % 251
-    _idx(tmp_path, "train", x, np.arange(60) % 10)
-    _idx(tmp_path, "t10k", x[:10] + 1, np.arange(10))
-    spec = DataSpec(path=str(tmp_path), preprocessing="none")
-    search, final = load(spec), load(spec, final=True)
-    assert final.train.x[:, 0].tolist() == x.tolist()
-    assert final.validation.x[:, 0].tolist() == (x[:10] + 1).tolist()
-    assert final.validation.y.tolist() == list(range(10))
-    _idx(tmp_path, "t10k", 250 - x[:10], np.arange(10))
-    assert _same(load(spec), search)
-    _idx(tmp_path, "t10k", 250 - x[:10], np.full(10, 10))
-    with pytest.raises(DataError, match="t10k-images-idx3-ubyte: class '10' does not occur"):
-        load(spec)
-    assert len(NAMES) == 4
-
-
-def test_folders_of_images(tmp_path: Path) -> None:
-    from PIL import Image
-
-    for place, classes in (("a", ("cat", "dog", "elk")), ("b", ("dog", "elk"))):
-        for shade, name in enumerate(classes):
-            (tmp_path / place / name).mkdir(parents=True)
-            for i in range(6):
-                Image.new("L", (4, 4), shade).save(tmp_path / place / name / f"{i}.png")
-    final = load(DataSpec(path="a", test_path="b"), folder=tmp_path, final=True)
-    assert final.target.classes == ("cat", "dog", "elk")
-    assert final.validation.y.tolist() == [1] * 6 + [2] * 6  # by name, not by number
-
-
-def test_without_test_rows_the_hint_says_what_to_do(tmp_path: Path) -> None:
-    spec = _written(_frame(), tmp_path / "a.csv", test=0.0)
-    with pytest.raises(DataError, match=r"data\.test: there are no test rows\n.*test_path") as said:
-        load(spec, folder=tmp_path, final=True)
-    assert "search again" in str(said.value)
-
-
-def test_a_second_file_of_text(tmp_path: Path) -> None:
-    rows = [f"{'good' if i % 2 else 'bad'} thing,{i % 2}" for i in range(40)]
-    (tmp_path / "a.csv").write_text("\n".join(["said,kind", *rows]))
-    (tmp_path / "b.csv").write_text("kind,said\n1,good unseen\n0,bad\n")
-    spec = DataSpec(path="a.csv", target="kind", text="said", test_path="b.csv")
-    final = load(spec, folder=tmp_path, final=True)
-    assert final.vocabulary is not None
-    assert set(final.vocabulary.words) == {"good", "bad", "thing"}
-    assert (len(final.train), final.validation.y.tolist()) == (40, [1, 0])
-    assert final.validation.x[0, 1].item() == 1  # an unknown word
 
 
 def _classes(*sizes: int) -> Labels:
@@ -465,3 +259,276 @@ def test_old_studies_keep_their_division() -> None:
     first, second = (divide(of, labels, DataSpec("m:f", division=rule)) for rule in (1, 2))
     assert first.test.tolist() != second.test.tolist()
     assert len(first.test) == len(second.test) == 18
+
+
+# Rows divided by a column.
+
+
+DIVISION_Y = np.arange(200) % 2
+
+
+def _divided(column: Any, y: Any = DIVISION_Y, *, held: bool = False, **spec: Any) -> Rows:
+    """Rows by a column that is called c."""
+    frame = pd.DataFrame({"c": column, "x": np.random.default_rng(0).normal(size=len(y)), "y": y})
+    table = from_frame(frame, "y", "here", aside=["c"])
+    if held:
+        table = type(table)(**{**vars(table), "held": True})
+    (key,) = spec.keys() & {"group", "time", "split"}
+    found = DataSpec(source="m:f", **{"validation": 0.2, "test": 0.2, **spec, key: "c"})
+    return divide(table, encode(table, "classification"), found)
+
+
+def _parts(rows: Rows) -> list[np.ndarray[Any, Any]]:
+    parts = [rows.train, rows.validation, rows.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(np.concatenate(parts))))
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [8, 40, 100])
+def test_division_a_group_is_never_divided(count: int, seed: int) -> None:
+    group = np.random.default_rng(seed).integers(0, count, 200)
+    parts = _parts(_divided(group, group="", seed=seed))
+    for i, part in enumerate(parts):
+        others = np.concatenate(parts[:i] + parts[i + 1 :])
+        assert not set(group[part]) & set(group[others])
+    largest = int(np.bincount(group).max())
+    assert [len(part) for part in parts[1:]] == pytest.approx([40, 40], abs=largest)
+    first = _parts(_divided(group, group="", seed=seed, division=1))
+    assert [len(part) for part in first[1:]] == pytest.approx([40, 40], abs=15)
+
+
+def test_the_seed_decides_which_groups() -> None:
+    group = np.arange(200) // 5
+    first, again = _divided(group, group=""), _divided(group, group="")
+    assert first.test.tolist() == again.test.tolist()
+    assert first.test.tolist() != _divided(group, group="", seed=1).test.tolist()
+
+
+def test_three_groups() -> None:
+    parts = _parts(_divided(np.repeat(["a", "b", "c"], [100, 50, 50]), group=""))
+    assert sorted(map(len, parts)) == [50, 50, 100]
+    parts = _parts(_divided(np.repeat(["a", "b"], [150, 50]), group="", test=0.0))
+    assert [len(part) for part in parts] == [150, 50, 0]
+
+
+DAYS = pd.date_range("2026-01-01", periods=100).strftime("%Y-%m-%d").to_numpy().repeat(2)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        np.arange(200.0) - 1e6,
+        np.arange(200) // 7,
+        DAYS,
+        pd.to_datetime(DAYS),
+        [f"{day}T08:30:00+02:00" for day in DAYS],
+    ],
+    ids=["numbers", "equal ones", "text", "dates", "time zones"],
+)
+def test_time_goes_forward(time: Any) -> None:
+    order = np.random.default_rng(0).permutation(200)
+    shuffled = np.asarray(time, dtype=object)[order]
+    train, validation, test = _parts(_divided(pd.Series(shuffled).infer_objects(), time=""))
+    assert [len(validation), len(test)] == pytest.approx([40, 40], abs=6)
+    assert shuffled[train].max() < shuffled[validation].min()
+    assert shuffled[validation].max() < shuffled[test].min()
+
+
+def test_time_without_test_rows() -> None:
+    rows = _divided(np.arange(200), time="", test=0.0)
+    assert rows.validation.tolist() == list(range(160, 200))
+    rows = _divided(np.arange(200), time="", held=True)
+    assert (len(rows.validation), len(rows.test)) == (40, 0)
+
+
+def test_as_the_column_says() -> None:
+    said = np.array(["train"] * 120 + [" Validation"] * 50 + ["TEST"] * 30)
+    train, validation, test = _parts(_divided(said, split=""))
+    assert (len(train), validation[0], test[0]) == (120, 120, 170)
+    assert len(_divided(np.where(said == "TEST", "train", said), split="").test) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "key", "says"),
+    [
+        (["a", "b"] * 100, "group", "2 groups cannot be divided into 3 splits"),
+        ([None, *["a", "b", "c", "d"] * 49, "a", "b", "c"], "group", "1 of 200 rows have no value"),
+        (["soon"] * 200, "time", r"'soon' is not a time \(200 such rows\)"),
+        ([5] * 200, "time", "the train split has 0 rows, but needs at least 2"),
+        ([0.0] * 100 + [1.0] * 100, "time", "the validation split has 0 rows, but needs"),
+        (["train"] * 199 + ["dev"], "split", r"'dev' is not a split \(1 such rows\)\n.*train, val"),
+        (
+            ["train"] * 200,
+            "split",
+            "the validation split has 0 rows.*\n.*mark more rows as validation",
+        ),
+    ],
+)
+def test_columns_that_do_not_divide(column: Any, key: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        _divided(column, **{key: ""})
+    assert caught.value.where == "here: column 'c'"
+
+
+def test_a_class_without_training_rows() -> None:
+    y = np.where(np.arange(200) < 190, DIVISION_Y, 2)
+    with pytest.raises(DataError, match="class '2' does not occur in the training rows"):
+        _divided(np.arange(200), y, time="")
+
+
+def test_regression() -> None:
+    frame = pd.DataFrame({"t": np.arange(50), "x": np.arange(50.0), "y": np.arange(50) / 7})
+    table = from_frame(frame, "y", "here", aside=["t"])
+    rows = divide(table, Labels("regression", frame["y"].to_numpy(), ()), DataSpec("m:f", time="t"))
+    assert rows.test.tolist() == list(range(40, 50))
+
+
+def _table(folder: Path, extra: str = "") -> Path:
+    lines = [f"{i},{i % 9},{i // 6},{i % 2}{extra}" for i in range(120)]
+    (folder / "table.csv").write_text("\n".join(["x,z,who,y", *lines]))
+    return folder / "table.csv"
+
+
+def test_the_column_is_no_feature(tmp_path: Path) -> None:
+    data = load(DataSpec(path=str(_table(tmp_path)), target="y", group="who"))
+    assert "who" not in data.features
+    assert ("who", "group", "division") in [(c.name, c.kind, c.decision) for c in data.columns]
+
+
+@pytest.mark.parametrize("key", ["group", "time", "split"])
+def test_a_column_that_is_missing(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(DataError, match=r"no column 'whom'\n.*did you mean 'who'"):
+        load(DataSpec(path=str(_table(tmp_path)), target="y", **{key: "whom"}))
+    with pytest.raises(DataError, match="'y' is the target and cannot split the rows"):
+        load(DataSpec(path=str(_table(tmp_path)), target="y", **{key: "y"}))
+    with pytest.raises(DataError, match="no column 'who': only a frame has columns"):
+        load(DataSpec(source="sklearn.datasets:load_iris", **{key: "who"}))
+
+
+def test_a_second_file_for_the_test(tmp_path: Path) -> None:
+    spec = DataSpec(path=str(_table(tmp_path)), target="y", test_path="test.csv")
+    with pytest.raises(DataError, match=r"data\.test_path: no such file 'test\.csv'"):
+        load(spec, folder=tmp_path)
+    (tmp_path / "test.csv").write_text("x,z,who,y\n1,2,3,1\n")
+    data = load(spec, folder=tmp_path)
+    assert (len(data.train), len(data.validation)) == (96, 24)
+
+
+# Rows in folds.
+
+
+FOLDING_Y = np.repeat([0, 1, 2], [120, 60, 23])
+
+
+def folds(
+    y: Any = FOLDING_Y, column: Any = None, task: str = "classification", **of: Any
+) -> list[Rows]:
+    c = np.arange(len(y)) if column is None else column
+    frame = pd.DataFrame({"c": c, "x": np.random.default_rng(0).normal(size=len(y)), "y": y})
+    by = [key for key in ("group", "time") if key in of]
+    table = from_frame(frame, "y", "here", aside=["c"] if by else [])
+    spec = DataSpec(source="m:f", **{"folds": 5, **of, **dict.fromkeys(by, "c")})
+    return list(divisions(table, encode(table, task), spec))
+
+
+def check_whole(found: list[Rows], count: int) -> None:
+    """Each row of the search is for validation once, and for training otherwise."""
+    together = np.concatenate([*(each.validation for each in found), found[0].test])
+    assert sorted(together.tolist()) == list(range(count))
+    for each in found:
+        assert each.test.tolist() == found[0].test.tolist()
+        parts = np.concatenate((each.train, each.validation, each.test))
+        assert sorted(parts.tolist()) == list(range(count))
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_each_class_is_dealt_evenly(test: float) -> None:
+    found = folds(test=test)
+    check_whole(found, len(FOLDING_Y))
+    counts = np.array([np.bincount(FOLDING_Y[each.validation], minlength=3) for each in found])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    assert np.ptp(counts.sum(axis=1)) <= 3  # of three classes
+    first = folds(test=test, division=1)
+    check_whole(first, len(FOLDING_Y))
+    assert np.ptp([len(each.validation) for each in first]) <= 1
+
+
+def test_the_test_rows_are_those_without_folds() -> None:
+    assert folds()[0].test.tolist() == folds(folds=None)[0].test.tolist()
+    assert folds(folds=7)[3].test.tolist() == folds()[0].test.tolist()
+
+
+def test_the_seed_decides() -> None:
+    assert folds()[0].validation.tolist() == folds()[0].validation.tolist()
+    assert folds()[0].validation.tolist() != folds(seed=1)[0].validation.tolist()
+
+
+def test_a_quantity_is_dealt_by_chance() -> None:
+    found = folds(np.arange(53.0), task="regression")
+    check_whole(found, 53)
+    assert {len(each.validation) for each in found} <= {8, 9}
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_folding_a_group_is_never_divided(test: float) -> None:
+    group = np.random.default_rng(1).integers(0, 30, len(FOLDING_Y))
+    for rule, most in ((1, 10), (2, 2 * np.bincount(group).max())):
+        found = folds(column=group, group="c", test=test, division=rule)
+        check_whole(found, len(FOLDING_Y))
+        for each in found:
+            for one, other in ((each.train, each.validation), (each.validation, each.test)):
+                assert not set(group[one]) & set(group[other])
+        assert np.ptp([len(each.validation) for each in found]) <= most
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_a_fold_in_time_trains_on_what_is_before_it(test: float) -> None:
+    time = np.random.default_rng(2).permutation(200) // 3
+    found = folds(np.arange(200) % 2, time, time="c", test=test)
+    for each in found:
+        assert time[each.train].max() < time[each.validation].min()
+    for one, other in itertools.pairwise(found):
+        assert set(other.train) == {*one.train, *one.validation}
+    last = np.concatenate((found[-1].train, found[-1].validation, found[-1].test))
+    assert sorted(last.tolist()) == list(range(200))
+    assert not test or time[found[-1].validation].max() < time[found[-1].test].min()
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        ({"folds": 23}, "class '2' has 23 rows, but each of 23 folds and the test split needs one"),
+        ({"folds": 24, "test": 0.0}, "class '2' has 23 rows, but each of 24 folds needs one"),
+        ({"y": np.arange(11.0), "task": "regression"}, "there are 11 rows, but each of 5 folds"),
+        (
+            {"column": FOLDING_Y, "group": "c"},
+            "3 groups cannot be divided into 5 folds and the test split",
+        ),
+        ({"column": FOLDING_Y, "time": "c"}, "fold 1: the (train|validation) split has 0 rows"),
+        ({"time": "c"}, "fold 1: class '1' does not occur in the training rows"),
+    ],
+)
+def test_what_cannot_be_folded(of: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        folds(**of)
+
+
+def test_everything_is_learned_from_the_training_rows_of_each_fold(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(5, 3, 100)
+    kind = np.where(np.arange(100) == 50, "rare", "usual")
+    frame = pd.DataFrame({"x": x, "kind": kind, "y": np.arange(100) % 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y", folds=4)
+    data = load(spec)
+    assert len(data.folds) == 4
+    for fold in data.folds:
+        train, validation = (x[rows] for rows in fold.positions)
+        for part, values in ((fold.train, train), (fold.validation, validation)):
+            wanted = (values - train.mean()) / train.std()
+            np.testing.assert_allclose(part.x[:][:, 0], wanted, rtol=1e-4, atol=1e-5)
+    final = load(spec, final=True)
+    assert (len(final.folds), len(final.train), len(final.validation)) == (1, 80, 20)
+    plain = load(DataSpec(path=spec.path, target="y"), final=True)
+    assert torch.equal(final.validation.x, plain.validation.x)
