@@ -28,6 +28,8 @@ Places = NDArray[np.signedinteger[Any]]
 TRAIN, VALIDATION, TEST = range(3)
 """What a row is for."""
 PARTS = ("train", "validation", "test")
+Rule = Callable[["pd.Series[Any]", DataSpec, str], NDArray[Any]]
+"""From a column to what each row is for, or to its fold; the text is for messages."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Rows:
 
     @classmethod
     def of(cls, part: NDArray[Any]) -> Rows:
-        """By what each row is: 0, 1 or, for the test, 2."""
-        return cls(*(np.flatnonzero(part == kind) for kind in range(3)))
+        """By what each row is for: TRAIN, VALIDATION or TEST."""
+        return cls(*(np.flatnonzero(part == kind) for kind in (TRAIN, VALIDATION, TEST)))
 
     @property
     def searched(self) -> Places:
@@ -78,7 +80,45 @@ def among(kept: Places, rows: Rows) -> Rows:
     return Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
 
 
-# Rows divided by a column: by group, by time, or as the column says.
+# Rows divided as a specification says.
+
+
+def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
+    """One for each fold, all with the same test rows; a single one without folds.
+
+    The last has all rows of the search for training and validation: so has each, but of times.
+
+    Raises:
+        DataError: as ``divide``; a class or the whole has too few rows or groups for the folds.
+    """
+    if spec.folds is None:
+        return (divide(table, labels, spec),)
+    if table.held:
+        spec = replace(spec, test=0.0)
+    for key, rule in FOLDINGS.items():
+        name = getattr(spec, key)
+        if name is not None:
+            where = f"{table.where}: column {name!r}"
+            check_present(table.aside[name], where)
+            fold = rule(table.aside[name], spec, where)
+            return _rows_of_folds(fold, labels, key, spec, where)
+    return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
+
+
+def _rows_of_folds(
+    fold: Index, labels: Labels, key: str, spec: DataSpec, where: str
+) -> tuple[Rows, ...]:
+    """Each fold's rows. By time, what comes after fold 0 is for validation, and folds are one more
+    than wanted."""
+    timed = key == "time"
+    test = np.flatnonzero(fold == NO_FOLD)
+    made: list[Rows] = []
+    for kind in range(int(timed), count_of(spec) + int(timed)):
+        train = (fold != NO_FOLD) & ((fold < kind) if timed else (fold != kind))
+        rows = Rows(np.flatnonzero(train), np.flatnonzero(fold == kind), test)
+        check(rows, labels, key, spec, f"{where}, fold {len(made) + 1}")
+        made.append(rows.small())
+    return tuple(made)
 
 
 def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
@@ -102,6 +142,9 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
             rows = Rows.of(part)
             check(rows, labels, key, spec, where)
     return rows
+
+
+# Rows divided by a column: by group, by time, or as the column says.
 
 
 def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
@@ -128,7 +171,7 @@ def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
         part = _filled(sizes, np.argsort(stream.random_raw(len(sizes))), wanted)
         held = np.bincount(part, sizes, 3)
         empty = int((held[:need] == 0).sum())
-        distance = float(np.abs(held[[2, 1]] - wanted).sum()) + empty * len(codes)
+        distance = float(np.abs(held[[TEST, VALIDATION]] - wanted).sum()) + empty * len(codes)
         if distance < nearest:
             best, nearest = part, distance
     rows: Index = best[codes]
@@ -136,11 +179,11 @@ def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
 
 
 def _filled(sizes: Index, order: Index, wanted: NDArray[Any]) -> Index:
-    """0, 1 or 2 (the test) for each group: each held-out split takes groups while it is nearer to
-    its share with the next one than without."""
-    part = np.zeros(len(sizes), dtype=np.int64)
+    """What each group is for: each held-out split takes groups while it is nearer to its share with
+    the next one than without."""
+    part = np.full(len(sizes), TRAIN)
     at = 0
-    for kind, share in ((2, wanted[0]), (1, wanted[1])):
+    for kind, share in ((TEST, wanted[0]), (VALIDATION, wanted[1])):
         held = 0
         while share > 0 and at < len(order) and (held == 0 or held + sizes[order[at]] / 2 <= share):
             part[order[at]] = kind
@@ -155,8 +198,8 @@ def by_time(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
     times = times_of(column, where)
     ordered = np.sort(times)
     count = len(times)
-    part = np.zeros(count, dtype=np.int64)
-    ends = [(1, spec.validation + spec.test), (2, spec.test)]
+    part = np.full(count, TRAIN)
+    ends = [(VALIDATION, spec.validation + spec.test), (TEST, spec.test)]
     for kind, share in ends:
         if share > 0:
             part[times >= ordered[min(count - 1, round(count * (1 - share)))]] = kind
@@ -199,7 +242,7 @@ def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
     return said.map(PARTS.index).to_numpy()
 
 
-COLUMNS: Mapping[str, Callable[[pd.Series[Any], DataSpec, str], NDArray[Any]]] = {
+COLUMNS: Mapping[str, Rule] = {
     "group": by_group,
     "time": by_time,
     "split": by_split,
@@ -351,6 +394,119 @@ def _round(value: float) -> int:
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
+
+
+# Rows in folds, each for validation once while the others are trained on (Stone 1974).
+#
+# The test rows are taken first, as without folds. Of times, fold i trains on all that is before its
+# rows for validation, so that nothing is predicted from its future (Tashman 2000).
+
+
+NO_FOLD = -1
+"""In place of a fold, for the test rows."""
+
+
+def dealt(labels: Labels, spec: DataSpec, where: str) -> Index:
+    """A fold for each row: those of a class are dealt one after the other (stratified), so that
+    the folds' rows of a class differ by one at most. By the first of DIVISIONS their sizes do too.
+    """
+    group = strata(labels)
+    sizes = np.bincount(group)
+    _check_sizes(sizes, labels.classes, spec, where)
+    if spec.division > 1:
+        return stable_folds(labels, spec, count_of(spec), NO_FOLD)
+    each = least(labels)
+    test = np.maximum(share_of(sizes, spec.test), each * (spec.test > 0))
+    test = np.minimum(test, sizes - each * count_of(spec))
+    order, place = shuffled(group, spec.seed)
+    searched = order[place >= np.repeat(test, sizes)]
+    fold = np.full(len(group), NO_FOLD, dtype=np.int64)
+    fold[searched] = np.arange(len(searched)) % count_of(spec)
+    return fold
+
+
+def by_groups(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
+    """Whole groups, each into the smallest fold so far; in the order in which they come, or, by the
+    first of DIVISIONS, the largest first."""
+    codes, names = column.astype(str).factorize(sort=True)
+    sizes = np.bincount(codes)
+    _check_groups(len(names), spec, where)
+    test = _test_groups(column, codes, spec, where)
+    left = np.setdiff1d(codes, codes[test])
+    _check_groups(len(left), replace(spec, test=0.0), where)
+    if spec.division > 1:
+        fold = np.full(len(codes), NO_FOLD)
+        fold[~test] = stable_group_folds(codes[~test], spec.seed, count_of(spec))
+        return fold
+    keys = np.random.PCG64(spec.seed).random_raw(len(sizes))
+    place, held = np.full(len(sizes), NO_FOLD), np.zeros(count_of(spec), dtype=np.int64)
+    for group in left[np.lexsort((keys[left], -sizes[left]))]:
+        place[group] = held.argmin()
+        held[place[group]] += sizes[group]
+    return np.asarray(place[codes])
+
+
+def _test_groups(
+    column: pd.Series[Any], codes: Index, spec: DataSpec, where: str
+) -> NDArray[np.bool_]:
+    if spec.division > 1:
+        return stable_test_groups(codes, spec)
+    part = _without(spec, column, where, by_group) if spec.test else np.zeros_like(codes)
+    return np.asarray(part == TEST)
+
+
+def by_times(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
+    """One part more than folds, of equal size in the order of time: the first is only trained on.
+    Rows of one time stay together, on the later side."""
+    times = times_of(column, where)
+    test = (_without(spec, column, where, by_time) == TEST) if spec.test else times != times
+    ordered, parts = np.sort(times[~test]), count_of(spec) + 1
+    ends = [ordered[round(len(ordered) * i / parts)] for i in range(1, parts)]
+    fold: Index = np.where(test, NO_FOLD, np.searchsorted(ends, times, side="right"))
+    return fold
+
+
+FOLDINGS: Mapping[str, Rule] = {"group": by_groups, "time": by_times}
+
+
+def count_of(spec: DataSpec) -> int:
+    """How many folds there are."""
+    return spec.folds or 1
+
+
+def _without(spec: DataSpec, column: pd.Series[Any], where: str, rule: Rule) -> NDArray[Any]:
+    """The division with a share for validation that is as large as a fold."""
+    part = (1 - spec.test) / count_of(spec)
+    return rule(column, replace(spec, folds=None, validation=part), where)
+
+
+def _check_groups(count: int, spec: DataSpec, where: str) -> None:
+    need = count_of(spec) + (spec.test > 0)
+    if count < need:
+        raise DataError(
+            f"{count} groups cannot be divided into {_parts(spec)}",
+            where=where,
+            hint="a group stays in one fold: use fewer folds, or a column with more groups",
+        )
+
+
+def _check_sizes(sizes: Index, classes: tuple[str, ...], spec: DataSpec, where: str) -> None:
+    smallest = int(sizes.argmin())
+    size, each = int(sizes[smallest]), 1 if classes else 2
+    need = each * (count_of(spec) + (spec.test > 0))
+    if size >= need:
+        return
+    what = f"class {classes[smallest]!r} has" if classes else "there are"
+    raise DataError(
+        f"{what} {size} rows, but each of {_parts(spec)} needs {'one' if classes else 'two'}",
+        where=where,
+        hint=f"use fewer folds, or provide at least {need} rows"
+        + (" of each class" if classes else ""),
+    )
+
+
+def _parts(spec: DataSpec) -> str:
+    return f"{spec.folds} folds" + (" and the test split" if spec.test > 0 else "")
 
 
 # The second rule of DIVISIONS: rows that are appended later move none of those before them.
@@ -515,155 +671,3 @@ def _walked(codes: Index, count: int, place: Callable[[int, int, Index], int]) -
         done = first
     found: Any = of_group[codes]
     return np.asarray(found, dtype=np.int64)
-
-
-# Rows in folds, each for validation once while the others are trained on (Stone 1974).
-#
-# The test rows are taken first, as without folds. Of times, fold i trains on all that is before its
-# rows for validation, so that nothing is predicted from its future (Tashman 2000).
-
-
-NO_FOLD = -1
-"""In place of a fold, for the test rows."""
-
-
-def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
-    """One for each fold, all with the same test rows; a single one without folds.
-
-    The last has all rows of the search for training and validation: so has each, but of times.
-
-    Raises:
-        DataError: as ``divide``; a class or the whole has too few rows or groups for the folds.
-    """
-    if spec.folds is None:
-        return (divide(table, labels, spec),)
-    if table.held:
-        spec = replace(spec, test=0.0)
-    for key, rule in FOLDINGS.items():
-        name = getattr(spec, key)
-        if name is not None:
-            where = f"{table.where}: column {name!r}"
-            check_present(table.aside[name], where)
-            fold = rule(table.aside[name], spec, where)
-            return _rows_of_folds(fold, labels, key, spec, where)
-    return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
-
-
-def _rows_of_folds(
-    fold: Index, labels: Labels, key: str, spec: DataSpec, where: str
-) -> tuple[Rows, ...]:
-    """Each fold's rows. By time, what comes after fold 0 is for validation, and folds are one more
-    than wanted."""
-    timed = key == "time"
-    test = np.flatnonzero(fold == NO_FOLD)
-    made: list[Rows] = []
-    for kind in range(int(timed), count_of(spec) + int(timed)):
-        train = (fold != NO_FOLD) & ((fold < kind) if timed else (fold != kind))
-        rows = Rows(np.flatnonzero(train), np.flatnonzero(fold == kind), test)
-        check(rows, labels, key, spec, f"{where}, fold {len(made) + 1}")
-        made.append(rows.small())
-    return tuple(made)
-
-
-def dealt(labels: Labels, spec: DataSpec, where: str) -> Index:
-    """A fold for each row: those of a class are dealt one after the other (stratified), so that
-    the folds' rows of a class differ by one at most. By the first of DIVISIONS their sizes do too.
-    """
-    group = strata(labels)
-    sizes = np.bincount(group)
-    _check_sizes(sizes, labels.classes, spec, where)
-    if spec.division > 1:
-        return stable_folds(labels, spec, count_of(spec), NO_FOLD)
-    each = least(labels)
-    test = np.maximum(share_of(sizes, spec.test), each * (spec.test > 0))
-    test = np.minimum(test, sizes - each * count_of(spec))
-    order, place = shuffled(group, spec.seed)
-    searched = order[place >= np.repeat(test, sizes)]
-    fold = np.full(len(group), NO_FOLD, dtype=np.int64)
-    fold[searched] = np.arange(len(searched)) % count_of(spec)
-    return fold
-
-
-def by_groups(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
-    """Whole groups, each into the smallest fold so far; in the order in which they come, or, by the
-    first of DIVISIONS, the largest first."""
-    codes, names = column.astype(str).factorize(sort=True)
-    sizes = np.bincount(codes)
-    _check_groups(len(names), spec, where)
-    test = _test_groups(column, codes, spec, where)
-    left = np.setdiff1d(codes, codes[test])
-    _check_groups(len(left), replace(spec, test=0.0), where)
-    if spec.division > 1:
-        fold = np.full(len(codes), NO_FOLD)
-        fold[~test] = stable_group_folds(codes[~test], spec.seed, count_of(spec))
-        return fold
-    keys = np.random.PCG64(spec.seed).random_raw(len(sizes))
-    place, held = np.full(len(sizes), NO_FOLD), np.zeros(count_of(spec), dtype=np.int64)
-    for group in left[np.lexsort((keys[left], -sizes[left]))]:
-        place[group] = held.argmin()
-        held[place[group]] += sizes[group]
-    return np.asarray(place[codes])
-
-
-def _test_groups(
-    column: pd.Series[Any], codes: Index, spec: DataSpec, where: str
-) -> NDArray[np.bool_]:
-    if spec.division > 1:
-        return stable_test_groups(codes, spec)
-    part = _without(spec, column, where, by_group) if spec.test else np.zeros_like(codes)
-    return np.asarray(part == 2)
-
-
-def by_times(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
-    """One part more than folds, of equal size in the order of time: the first is only trained on.
-    Rows of one time stay together, on the later side."""
-    times = times_of(column, where)
-    test = (_without(spec, column, where, by_time) == 2) if spec.test else times != times
-    ordered, parts = np.sort(times[~test]), count_of(spec) + 1
-    ends = [ordered[round(len(ordered) * i / parts)] for i in range(1, parts)]
-    fold: Index = np.where(test, NO_FOLD, np.searchsorted(ends, times, side="right"))
-    return fold
-
-
-Rule = Callable[["pd.Series[Any]", DataSpec, str], NDArray[Any]]
-FOLDINGS: Mapping[str, Rule] = {"group": by_groups, "time": by_times}
-
-
-def count_of(spec: DataSpec) -> int:
-    """How many folds there are."""
-    return spec.folds or 1
-
-
-def _without(spec: DataSpec, column: pd.Series[Any], where: str, rule: Rule) -> NDArray[Any]:
-    """The division with a share for validation that is as large as a fold."""
-    part = (1 - spec.test) / count_of(spec)
-    return rule(column, replace(spec, folds=None, validation=part), where)
-
-
-def _check_groups(count: int, spec: DataSpec, where: str) -> None:
-    need = count_of(spec) + (spec.test > 0)
-    if count < need:
-        raise DataError(
-            f"{count} groups cannot be divided into {_parts(spec)}",
-            where=where,
-            hint="a group stays in one fold: use fewer folds, or a column with more groups",
-        )
-
-
-def _check_sizes(sizes: Index, classes: tuple[str, ...], spec: DataSpec, where: str) -> None:
-    smallest = int(sizes.argmin())
-    size, each = int(sizes[smallest]), 1 if classes else 2
-    need = each * (count_of(spec) + (spec.test > 0))
-    if size >= need:
-        return
-    what = f"class {classes[smallest]!r} has" if classes else "there are"
-    raise DataError(
-        f"{what} {size} rows, but each of {_parts(spec)} needs {'one' if classes else 'two'}",
-        where=where,
-        hint=f"use fewer folds, or provide at least {need} rows"
-        + (" of each class" if classes else ""),
-    )
-
-
-def _parts(spec: DataSpec) -> str:
-    return f"{spec.folds} folds" + (" and the test split" if spec.test > 0 else "")
