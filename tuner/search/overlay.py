@@ -1,8 +1,8 @@
-"""The study as samplers, pruners, objectives and the dashboard are shown it: laid over a storage.
+"""Shows a storage to samplers, pruners, objectives and the dashboard: one overlay for all of them.
 
-Optuna's samplers and pruners, its ``Trial``, and optuna-dashboard work with a study through
-Optuna's storage interface. An overlay is that interface over another storage. What it shows and
-where writes go differs by who is shown it, and is given.
+Optuna's samplers and pruners, its ``Trial`` and optuna-dashboard use a study through Optuna's
+storage interface. An overlay is that interface on top of another storage; its arguments say which
+trials are shown, whose trial is running, and where writes go.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Select = Callable[[list[FrozenTrial]], list[FrozenTrial]]
 
 
 class Running(Protocol):
-    """A run holds its trial, with all that was reported of it, and takes what is written to it.
+    """A run: it holds its trial with every report, and takes what is written to the trial.
 
-    ``write`` takes the keywords of an ``Update``, and may raise what cannot be written.
+    ``write`` gets the keywords of an ``Update``, and raises an error if they cannot be written.
     """
 
     trial: FrozenTrial
@@ -38,7 +38,7 @@ class Running(Protocol):
 
 
 class Read(Protocol):
-    """Reads from the storage beneath; it may wait, and raise where the trial is not to go on."""
+    """Calls what reads the storage; it may wait, or raise to end the trial."""
 
     def __call__(self, call: Callable[[], T]) -> T: ...
 
@@ -55,19 +55,23 @@ def _refusal(what: str) -> TunerError:
     )
 
 
+OTHER = "change another trial"
+"""What is not to be done, in the words of a refusal."""
+
+
 class Overlay(BaseStorage):
     """Reads another storage, and shows the trial of a run in it, which alone can be written to.
 
     Args:
         storage: the one beneath.
-        study_name: a study that the storage holds, of which what never changes is read once:
-            samplers and pruners ask for it all the time.
-        select: the trials that are shown, and as what; None shows all as they are.
-        run: its trial of the study stands in the place of the storage's trial of that number, and
-            it takes what is written to that trial. It may be exchanged at any time.
-        read: called with each read.
-        refusal: the error of any other write.
-        writable: whether other writes go to the storage beneath instead.
+        study_name: a study that the storage holds. Its id and directions are read once: samplers
+            and pruners ask for them all the time.
+        select: makes the trials that are shown of those that were read; None shows all as they are.
+        run: its trial, of the study named, replaces the storage's trial of the same number, and
+            what is written to that trial goes to the run. May be exchanged at any time.
+        read: called with each read of the storage.
+        refusal: makes the error of any other write.
+        writable: other writes go to the storage, and are not refused.
     """
 
     def __init__(
@@ -135,7 +139,7 @@ class Overlay(BaseStorage):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def everything(self, study_id: int) -> list[FrozenTrial]:
-        """The storage's trials, whatever is selected."""
+        """All trials of the storage, without `select` and `run`."""
         return self._read(lambda: self._storage.get_all_trials(study_id, deepcopy=False))
 
     def _shown(self, study_id: int, states: States) -> list[FrozenTrial]:
@@ -157,7 +161,7 @@ class Overlay(BaseStorage):
         return run if run is not None and run.trial._trial_id == trial_id else None
 
     def _beneath(self, what: str) -> BaseStorage:
-        """The storage beneath, if what is to be done to it may be."""
+        """The storage, to be written to; raises the refusal if that is not allowed."""
         if not self._writable:
             raise self._refusal(what)
         return self._storage
@@ -221,11 +225,8 @@ class Overlay(BaseStorage):
         return self._beneath(OTHER).set_trial_system_attr(trial_id, key, value)
 
 
-OTHER = "change another trial"
-
-
 def _with(mine: FrozenTrial, trials: list[FrozenTrial], states: States) -> list[FrozenTrial]:
-    """Trials by number, with this one in its place; the same list where it has none in it."""
+    """The trials by number with this one in its place; the same list if it has none there."""
     number = mine.number
     start = end = bisect_left(trials, number, key=attrgetter("number"))
     if start < len(trials) and trials[start].number == number:
@@ -242,8 +243,8 @@ def changed(
     system_attrs: Mapping[str, Any] | None = None,
     params: Mapping[str, tuple[float, BaseDistribution]] | None = None,
 ) -> FrozenTrial:
-    """The trial with what was written to it, as the keywords of an ``Update``; a parameter that is
-    there already stays. The trial that is given is left as it is."""
+    """A copy of the trial with these changes, the keywords of an ``Update``; a parameter that it
+    has already stays."""
     new = copy.copy(trial)
     if reports:
         new.intermediate_values = {**trial.intermediate_values, **reports}
