@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from optuna.pruners import PercentilePruner
 from optuna.samplers import CmaEsSampler, TPESampler
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, Trial, create_trial
 
 from tuner.optuna_private import (
     DEFAULT_STUDY_NAME_PREFIX,
@@ -23,6 +24,7 @@ from tuner.optuna_private import (
     percentile,
     truncnorm,
 )
+from tuner.search.overlay import Overlay
 
 SOURCES = sorted((Path(__file__).parents[1] / "tuner").rglob("*.py"))
 ATTRIBUTES = "key value_json"
@@ -51,6 +53,7 @@ CALLS: dict[Callable[..., Any], str] = {
     FrozenStudy: "study_name direction user_attrs system_attrs study_id directions",
     Study: "study_name storage sampler pruner",
     Study._get_trials: "self deepcopy states use_cache",
+    Trial: "study trial_id",
     TPESampler._compute_acquisition_func: "self samples mpe_below mpe_above",
     TPESampler._get_internal_repr: "self trials search_space study",
     TPESampler._get_params: "self trial study",
@@ -81,6 +84,14 @@ def test_one_module_imports_what_is_private() -> None:
         if _private(node)
     }
     assert found == {"optuna_private.py"}
+
+
+def test_an_overlay_has_what_is_asked_of_a_storage() -> None:
+    own = {name for name in vars(Overlay) if not name.startswith("_")}
+    assert own == BaseStorage.__abstractmethods__ | {"everything"}
+    for name in BaseStorage.__abstractmethods__:
+        theirs, ours = (inspect.signature(getattr(each, name)) for each in (BaseStorage, Overlay))
+        assert list(ours.parameters) == list(theirs.parameters), name
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -20,7 +20,8 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import create_trial
 
-from tuner.search.propose import StudyView, propose
+from tuner.search.overlay import Overlay
+from tuner.search.propose import propose
 from tuner.search.samplers import build_sampler
 from tuner.search.tpe import Past
 from tuner.storage import open_storage
@@ -58,7 +59,7 @@ def measure(study: optuna.Study, count: int, rounds: int) -> dict[str, dict[str,
     """Median milliseconds of a proposal, in turns, after one of each."""
     walls: dict[str, list[float]] = {"tuner": [], "optuna": []}
     pruner, past = optuna.pruners.NopPruner(), Past()
-    view = StudyView(study._storage, study.study_name)
+    view = Overlay(study._storage, study.study_name)
     for number in range(rounds + 1):
         for name, kept in (("tuner", past), ("optuna", None)):
             begun = time.perf_counter()

@@ -31,6 +31,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from server import started
 
+from tuner.search.propose import Draft
 from tuner.search.prune import KeptPercentilePruner, PruningStudy
 from tuner.storage import Lease, Outbox, Storage, Update, open_storage
 from tuner.storage.rows import Head
@@ -104,10 +105,11 @@ class Case:
     def one(self) -> None:
         """A worker's trial without the training."""
         lease = claim(self.storage, self.study_id, "me")
+        run = Draft(lease.trial)
         for epoch, loss in losses(EPOCHS).items():
+            run.write(reports={epoch: loss})
             self.outbox.put(Update(lease, {epoch: loss}))
-            trial = self.storage.get_trial(lease.trial_id)
-            self.pruning.should_prune(trial, lambda key, value: None)  # it goes on anyway
+            self.pruning.should_prune(run)  # it goes on anyway
             if (epoch + 1) % self.every == 0 and epoch + 1 < EPOCHS:
                 self.outbox.flush()
         self.outbox.put(Update(lease, state=TrialState.COMPLETE, value=loss))

@@ -22,7 +22,7 @@ from tuner.cli import app
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
 from tuner.run.prepare import load_job, stored_study
-from tuner.search.propose import StudyView
+from tuner.search.overlay import Overlay
 from tuner.show.snapshot import snapshot
 from tuner.storage import Lease, Storage, Update, open_storage
 from tuner.study import load
@@ -79,7 +79,7 @@ class Desk:
         study, study_id = stored_study(self.storage, name)
         self.job = load_job(study, study_id)
         own = Own(study)
-        view = StudyView(self.storage, name, own.learned)
+        view = Overlay(self.storage, name, select=own.learned)
         self.name = f"worker {id(self)}"
         device = torch.device("cpu")
         self.propose = Proposer(view, own, self.job, study.pruner(), Clock(), self.name, device)

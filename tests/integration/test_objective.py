@@ -82,6 +82,36 @@ def odd(trial):
     return dict(zip(["none", "text", "two", "nan"], kinds)).get(kind, 1.0)
 
 
+def reaches(trial):
+    attempts = [
+        lambda: trial.suggest_categorical("x", [str(trial.number)]),
+        lambda: trial.suggest_float("x" * 513, 0.0, 1.0),
+        lambda: trial.report(1.0, -1),
+        lambda: trial.report(1.0, 2**31),
+        lambda: trial.set_user_attr("nul \\0", 1),
+        lambda: trial.set_user_attr("set", {1}),
+        lambda: trial.study.set_user_attr("a", 1),
+        lambda: trial.study.tell(trial.number, 1.0),
+        lambda: trial.study.ask(),
+        lambda: trial.storage.set_trial_user_attr(trial._trial_id + 1, "a", 1),
+    ]
+    said = []
+    if trial.number == 1:
+        trial.report(3.0, 7)
+        for attempt in attempts:
+            try:
+                attempt()
+            except Exception as error:
+                said.append(f"{type(error).__name__}: {error}")
+    x = trial.suggest_float("x", 0.0, 1.0)
+    trial.set_user_attr("said", said)
+    trial.set_user_attr("pair", (1, 2))
+    mine = trial.study.trials[trial.number]
+    trial.set_user_attr("seen", [mine.params["x"] == x, mine.user_attrs["pair"], mine.last_step])
+    trial.set_user_attr("others", len(trial.study.trials))
+    return x
+
+
 def forever(trial):
     trial.suggest_float("x", 0.0, 1.0)
     for step in range(1000):
@@ -285,6 +315,32 @@ def test_what_an_objective_returns_and_raises(make: Any, sqlite_url: str) -> Non
     assert errors["exit"] == "SystemExit: 3"
     assert errors["interrupt"].startswith("KeyboardInterrupt")
     assert "trial 4: failed: KeyError: 'somewhere deep'" in said
+
+
+def test_an_objective_writes_to_its_own_trial_what_the_database_can_hold(
+    make: Any, database_url: str
+) -> None:
+    shared = written(make, database_url, "reaches", 2)
+    optimized(shared, "--workers", "1")
+    _, trial = shared.trials()
+    assert [each.splitlines()[0] for each in trial.user_attrs["said"]] == [
+        "ValueError: Cannot set different distribution kind to the same parameter name.",
+        f"ValueError: '{'x' * 40}'… cannot be a name: at most 512 characters",
+        "ValueError: `step=-1` must be non-negative.",
+        "ValueError: the step 2147483648 is not in 0 to 2147483647",
+        "ValueError: 'nul \\x00'… cannot be a name: at most 512 characters",
+        "TypeError: Object of type set is not JSON serializable",
+        "TrainingError: trial 1: the objective tried to set the study's attribute 'a'",
+        "TrainingError: trial 1: the objective tried to end a trial",
+        "TrainingError: trial 1: the objective tried to create a trial",
+        "TrainingError: trial 1: the objective tried to change another trial",
+    ]
+    assert trial.user_attrs["seen"] == [True, [1, 2], 7]
+    assert trial.user_attrs["others"] == 2
+    assert (trial.value, trial.intermediate_values) == (trial.params["x"], {7: 3.0})
+    assert trial.params.keys() == {"x"}
+    assert "nul \0" not in trial.user_attrs
+    assert "a" not in shared.storage.get_study_user_attrs(shared.study_id)
 
 
 def test_a_trial_and_a_run_end_at_their_times(make: Any, sqlite_url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from optuna.pruners import PercentilePruner
 from optuna.trial import TrialState
 
+from tuner.search.propose import Draft
 from tuner.search.prune import KeptPercentilePruner, PruningStudy
 from tuner.search.pruners import PRUNERS, build_pruner
 from tuner.storage import open_storage
@@ -53,11 +54,32 @@ def report(trial_number: int, step: int) -> float:
     return (trial_number * 31 % 23) / 23 + math.exp(-step / 4) * noise + 0.02 * (step % 4)
 
 
+class Run(Draft):
+    """Holds its reports until its trial ends, and writes at once what the pruner notes."""
+
+    def __init__(self, study, trial):
+        super().__init__(study._storage.get_trial(trial._trial_id))
+        self.study, self.notes = study, []
+
+    def report(self, value, step):
+        super().write(reports={step: value})
+
+    def write(self, *, system_attrs):
+        super().write(system_attrs=system_attrs)
+        for key, value in system_attrs.items():
+            self.notes.append((key, value))
+            self.study._storage.set_trial_system_attr(self.trial._trial_id, key, value)
+
+    def end(self):
+        for step, value in self.trial.intermediate_values.items():
+            self.study._storage.set_trial_intermediate_value(self.trial._trial_id, step, value)
+
+
 @pytest.mark.filterwarnings("ignore:All-NaN slice")
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 @pytest.mark.parametrize("name", PRUNERS)
 def test_decides_as_optuna_does(name, direction):
-    """60 trials, four side by side; marks reach our storage only when a trial ends."""
+    """60 trials, four side by side; reports reach our storage only when a trial ends."""
     pruner = build_pruner(name, OPTIONS.get(name, {}), epochs=STEPS)
     plain = optuna.create_study(direction=direction, pruner=pruner, study_name="s")
     storage = optuna.storages.InMemoryStorage()
@@ -65,29 +87,27 @@ def test_decides_as_optuna_does(name, direction):
     judge = PruningStudy(storage, "s", build_pruner(name, OPTIONS.get(name, {}), epochs=STEPS))
     pruned = 0
     for _ in range(15):
-        running = [(plain.ask(), ours.ask(), {}) for _ in range(TOGETHER)]
+        asked = [(plain.ask(), ours.ask()) for _ in range(TOGETHER)]
+        running = [(trial, mine, Run(ours, mine)) for trial, mine in asked]
         for step in range(STEPS):
-            for pair in list(running):
-                trial, mine, marks = pair
+            for each in list(running):
+                trial, mine, run = each
                 trial.report(report(trial.number, step), step)
-                mine.report(report(trial.number, step), step)
-                frozen = storage.get_trial(mine._trial_id)
-                decision = judge.should_prune(frozen, marks.__setitem__)
+                run.report(report(trial.number, step), step)
+                decision = judge.should_prune(run)
                 assert decision == trial.should_prune()
                 if decision or step == STEPS - 1:
                     pruned += decision
-                    end(plain, trial, {}, decision, step)
-                    end(ours, mine, marks, decision, step)
-                    judge.forget(mine._trial_id)
-                    running.remove(pair)
+                    run.end()
+                    end(plain, trial, decision, step)
+                    end(ours, mine, decision, step)
+                    running.remove(each)
     assert [t.system_attrs for t in ours.trials] == [t.system_attrs for t in plain.trials]
     assert (pruned > 0) == (name != "none")
     assert pruned < 60
 
 
-def end(study, trial, marks, pruned, step):
-    for key, mark in marks.items():
-        study._storage.set_trial_system_attr(trial._trial_id, key, mark)
+def end(study, trial, pruned, step):
     if pruned:
         study.tell(trial, state=TrialState.PRUNED)
     elif math.isnan(report(trial.number, step)):
@@ -96,19 +116,15 @@ def end(study, trial, marks, pruned, step):
         study.tell(trial, report(trial.number, step))
 
 
-def test_marks_count_at_once_for_the_trial_itself_and_for_its_neighbours():
+def test_a_run_is_judged_by_what_it_holds_and_notes_a_rung_once():
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="s")
     judge = PruningStudy(storage, "s", build_pruner("asha", {}, epochs=9))
-    first, second = study.ask(), study.ask()
+    first, second = (Run(study, study.ask()) for _ in range(2))
     first.report(0.1, 1)
     second.report(0.2, 1)
-    written = []
-    frozen = storage.get_trial(first._trial_id)
-    assert not judge.should_prune(frozen, lambda *pair: written.append(pair))
-    assert not judge.should_prune(frozen, lambda *pair: written.append(pair))
-    assert written == [("completed_rung_0", 0.1)]
-    assert judge.should_prune(storage.get_trial(second._trial_id), lambda *pair: None)
-    assert [trial.system_attrs for trial in study.trials] == [{}, {}]
-    judge.forget(first._trial_id)
-    assert not judge.should_prune(storage.get_trial(second._trial_id), lambda *pair: None)
+    assert not judge.should_prune(first)
+    assert not judge.should_prune(first)
+    assert first.notes == [("completed_rung_0", 0.1)]
+    assert judge.should_prune(second)
+    assert [trial.intermediate_values for trial in study.trials] == [{}, {}]

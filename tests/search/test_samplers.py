@@ -9,7 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from tuner.errors import StudyFileError
-from tuner.search.propose import ReadOnlyView, propose
+from tuner.search.overlay import Overlay
+from tuner.search.propose import propose
 from tuner.search.pruners import build_pruner
 from tuner.search.samplers import SAMPLERS, build_sampler, check_sampler, derived_seed
 
@@ -90,7 +91,7 @@ def test_nothing_needs_to_be_done_after_a_trial(name, twins, define, grid):
     point = {name: values[0] for name, values in grid.items()}
     sampler = build_sampler(name, {}, seed=0, number=0, point=point)
     trial = propose(pair.storage, "twins", sampler, pair.pruner, 0, define)
-    study = optuna.Study("twins", ReadOnlyView(pair.storage), sampler=sampler)
+    study = optuna.Study("twins", Overlay(pair.storage), sampler=sampler)
     sampler.after_trial(study, trial, TrialState.COMPLETE, [0.0])
     assert not study._stop_flag
 

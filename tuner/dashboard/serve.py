@@ -33,7 +33,7 @@ from tuner.dashboard.security import (
     read_only_check,
     require_names,
 )
-from tuner.dashboard.studies import Shown, sparing
+from tuner.dashboard.studies import shown, sparing
 from tuner.errors import UsageError
 from tuner.hidden import remember_secret
 from tuner.logs import gather, tell
@@ -179,8 +179,7 @@ def application(storage: Storage, options: Options) -> Application:
 def _pages(storage: Storage, files: Files) -> Application:
     import optuna_dashboard
 
-    shown: Any = Shown(storage)
-    pages: Application = optuna_dashboard.wsgi(shown, artifact_store=files)
+    pages: Application = optuna_dashboard.wsgi(shown(storage), artifact_store=files)
     return pages
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 
 from tuner.dashboard.security import Application, Environ, Refusal, answer, path_of, refuse
 from tuner.errors import StorageError
-from tuner.storage import Storage, rows, schema, studies
+from tuner.search.overlay import Overlay
+from tuner.storage import rows, schema, studies
 from tuner.storage.database import Database
 
 _RENAME = re.compile(r"/api/studies/(\d+)/rename$")
@@ -37,41 +38,13 @@ _NO_FRONT = Refusal(HTTPStatus.BAD_REQUEST, "a Pareto front is of two or three o
 _FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the database did not answer")
 
 
-class Shown:
+def shown(storage: BaseStorage) -> Overlay:
     """A storage whose trials optuna-dashboard and Optuna's importances can work with.
 
     Both put distributions into sets, and a choice may be a list or a table, which has no hash: it
     stands there as text, which is how it is shown anyway.
     """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._lists: dict[int, tuple[list[FrozenTrial], list[FrozenTrial]]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        found = self._storage.get_all_trials(study_id, deepcopy, states)
-        known, shown = self._lists.get(study_id, (None, found))
-        if known is not found:  # it is the same list until a trial changes
-            shown = [_shown(trial) for trial in found]
-            self._lists[study_id] = found, shown
-        return shown
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        return _shown(self._storage.get_trial(trial_id))
-
-    def get_best_trial(self, study_id: int) -> FrozenTrial:
-        return _shown(self._storage.get_best_trial(study_id))
-
-
-BaseStorage.register(Shown)
+    return Overlay(storage, select=lambda trials: list(map(_shown, trials)), writable=True)
 
 
 def _shown(trial: FrozenTrial) -> FrozenTrial:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.metrics import limits
 from tuner.results.estimate import ANY, LEVEL, Limits, of_differences, within
-from tuner.search.propose import StudyView
+from tuner.search.overlay import Overlay
 from tuner.space import Config, Node, walk
 from tuner.storage import Storage, measured
 from tuner.study import Study
@@ -182,7 +182,7 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
             main_effect(node.name, node.leaf.off, trained, sign, possible)
             for node in techniques(study)
         ),
-        importances=importances(StudyView(storage, study.name, own.learned), study.name),
+        importances=importances(Overlay(storage, study.name, select=own.learned), study.name),
     )
 
 

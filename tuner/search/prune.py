@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from optuna.pruners import BasePruner, PercentilePruner
 from optuna.samplers import RandomSampler
@@ -12,7 +11,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.optuna_private import percentile
-from tuner.search.propose import MarkedView, with_system_attrs
+from tuner.search.overlay import Overlay, Running
 
 # Optuna's percentile pruner with the percentile of an epoch kept, not computed for each trial.
 #
@@ -57,14 +56,8 @@ class KeptPercentilePruner(PercentilePruner):
 # The decision whether to prune a running trial, from trials in memory.
 
 
-WriteAttr = Callable[[str, object], None]
-
-
 class PruningStudy:
     """Asks Optuna's pruner about the trials that one process runs; made once for a study.
-
-    Marks that a pruner sets (the rungs of successive halving) count from then on for every trial
-    of this process, whether or not they have reached the storage.
 
     Args:
         storage: read at each call for the other trials; nothing is written to it.
@@ -73,27 +66,16 @@ class PruningStudy:
     """
 
     def __init__(self, storage: BaseStorage, study_name: str, pruner: BasePruner) -> None:
-        self._view = MarkedView(storage, self._written)
+        self._overlay = Overlay(storage, study_name)
         # A pruner never samples; without one, Study would build a TPE sampler.
-        self._study = Study(study_name, self._view, sampler=RandomSampler(), pruner=pruner)
-        self._write_attr: WriteAttr | None = None
+        self._study = Study(study_name, self._overlay, sampler=RandomSampler(), pruner=pruner)
 
-    def should_prune(self, trial: FrozenTrial, write_attr: WriteAttr) -> bool:
+    def should_prune(self, run: Running) -> bool:
         """What ``optuna.Trial.should_prune`` answers.
 
         Args:
-            trial: as the worker knows it, with its identifier, number and every report.
-            write_attr: called with each system attribute that the pruner sets on the trial.
+            run: holds the trial with every report, whether or not these have reached the storage,
+                and takes what the pruner notes of it (the rungs of successive halving).
         """
-        marks = self._view.marks.get(trial._trial_id)
-        known = with_system_attrs(trial, marks) if marks else trial
-        self._write_attr = write_attr
-        return bool(self._study.pruner.prune(self._study, known))
-
-    def forget(self, trial_id: int) -> None:
-        """Drop the marks of a trial that the storage holds with all its marks."""
-        self._view.marks.pop(trial_id, None)
-
-    def _written(self, trial_id: int, key: str, value: object) -> None:
-        assert self._write_attr is not None
-        self._write_attr(key, value)
+        self._overlay.run = run
+        return bool(self._study.pruner.prune(self._study, run.trial))

@@ -106,6 +106,11 @@ class Waiting:
             queued.add(update, now)
         return queued
 
+    def of(self, lease: Lease) -> list[Queued]:
+        """What is not written yet of a lease, as it came."""
+        which = key(lease)
+        return [each[which] for each in (self.sent, self.queue) if which in each]
+
     def take(self, now: float) -> list[Update]:
         """All that is queued; it counts as sent until `back` or `written`."""
         self.sent = {each: self._whole(each, queued, now) for each, queued in self.queue.items()}
@@ -312,14 +317,16 @@ class Outbox:
             self._waiting.queue.pop(key(lease), None)
 
     def put(self, update: Update) -> None:
-        """Queue an update; this process' samplers and pruners see it at once."""
+        """Queue an update. When it ends its trial, this process' storage shows at once how."""
         now = time.monotonic()
         with self._changed:
             self._holders.add(update.lease.holder)
             if key(update.lease) in self._lost:
                 return
             queued = self._waiting.put(update, now)
-            self._storage.anticipate(update)
+            if update.state is not None:
+                for each in self._waiting.of(update.lease):
+                    self._storage.anticipate(each.update(now))
             failing = self._error is not None
         if failing and self._spool is not None:
             self._spool.keep([queued.update(now)])

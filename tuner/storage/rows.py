@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from tuner.optuna_private import models
+from tuner.search.overlay import changed
 from tuner.storage import sql
 from tuner.storage.lease import Update
 from tuner.storage.sql import to_local
@@ -65,18 +66,13 @@ def clone(trial: FrozenTrial) -> FrozenTrial:
 
 def updated(old: FrozenTrial, update: Update, complete: datetime | None) -> FrozenTrial:
     """The trial with what an update tells; `complete` is when it ended, in local time."""
-    new = clone(old)
-    if update.reports:
-        new.intermediate_values = {**old.intermediate_values, **update.reports}
-    if update.user_attrs:
-        new.user_attrs = {**old.user_attrs, **update.user_attrs}
-    if update.system_attrs:
-        new.system_attrs = {**old.system_attrs, **update.system_attrs}
-    if update.params:
-        drawn = {name: kind.to_external_repr(v) for name, (v, kind) in update.params.items()}
-        new.params = {**drawn, **old.params}
-        kinds = {name: kind for name, (_, kind) in update.params.items()}
-        new.distributions = {**kinds, **old.distributions}
+    new = changed(
+        old,
+        reports=update.reports,
+        user_attrs=update.user_attrs,
+        system_attrs=update.system_attrs,
+        params=update.params,
+    )
     if update.state is not None:
         new.state = update.state
         new.values = None if update.value is None else [float(update.value)]

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from tuner.errors import MissingError, TrainingError
 from tuner.logs import note, tell
-from tuner.search.propose import StudyView
+from tuner.search.overlay import Overlay
 from tuner.search.prune import PruningStudy
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
 from tuner.study.trials import Own
@@ -141,7 +141,7 @@ class Worker:
         """
         pruner = job.study.pruner()
         own = Own(job.study)
-        view = self.patiently(lambda: StudyView(self.storage, job.study.name, own.learned))
+        view = self.patiently(lambda: Overlay(self.storage, job.study.name, select=own.learned))
         parts = self.storage, self.outbox, None, self.device, self.leaving, self.clock
         desk = Desk(*parts, self.saved)
         self._publish(job)
@@ -149,7 +149,7 @@ class Worker:
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
         return self._trains(job, own, view, pruner, desk)
 
-    def _trains(self, job: Job, own: Own, view: StudyView, pruner: BasePruner, desk: Desk) -> Bench:
+    def _trains(self, job: Job, own: Own, view: Overlay, pruner: BasePruner, desk: Desk) -> Bench:
         if not isinstance(pruner, NopPruner):  # for that nothing has to be read
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
         here = job.to(self.device)  # once, not for each trial

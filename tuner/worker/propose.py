@@ -11,7 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError
 from tuner.search.by_number import Grid
-from tuner.search.propose import StudyView, propose
+from tuner.search.overlay import Overlay
+from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
 from tuner.search.tpe import Past
 from tuner.space import Prescribed, check_names, with_switches
@@ -41,7 +42,7 @@ class Proposer:
 
     def __init__(
         self,
-        view: StudyView,
+        view: Overlay,
         own: Own,
         job: Job,
         pruner: BasePruner,

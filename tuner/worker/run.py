@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import StorageError
 from tuner.hidden import hide
+from tuner.search.overlay import changed
 from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
@@ -154,10 +155,15 @@ class Desk:
 
 
 class TrialRun:
-    """Trains the trial of a lease from where it stands, and tells how it ended."""
+    """Trains the trial of a lease from where it stands, and tells how it ended.
+
+    Attributes:
+        trial: with every report so far, those of earlier holders too; a pruner is asked with it.
+    """
 
     def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
         self.desk, self.job, self.lease = desk, job, lease
+        self.trial = lease.trial
         self.started = time.monotonic()
         self.pace = Pace(desk.storage.lease_seconds)
         self.spent = amount(lease.trial.user_attrs, "seconds")
@@ -181,8 +187,6 @@ class TrialRun:
         except BaseException as error:  # a factory's SystemExit too; signals raise what is above
             self._fail(explain(error), traceback=traced())
         self.desk.saved.left(self.lease)
-        if self.desk.pruning is not None:
-            self.desk.pruning.forget(self.lease.trial_id)
 
     def _train(self) -> None:
         if self.lease.token > ATTEMPTS and not self.told:
@@ -196,7 +200,7 @@ class TrialRun:
         for epoch in self._epochs(trainer):
             value = epoch.value if epoch.finite else math.nan
             checkpoint = self._checkpoint() if epoch.finite else None
-            self._put(reports={epoch.number: value}, checkpoint=checkpoint)
+            self.write(checkpoint, reports={epoch.number: value})
             if self.desk.outbox.lost(self.lease):
                 return
             ended = self._ended(epoch)
@@ -256,18 +260,18 @@ class TrialRun:
     def _pruned(self) -> bool:
         if self.desk.pruning is None:
             return False
-        with self.desk.clock.measure("storage"):
-            trial = self.desk.storage.get_trial(self.lease.trial_id)
         with self.desk.clock.measure("pruner"):
-            return self.desk.pruning.should_prune(trial, self._mark)
+            return self.desk.pruning.should_prune(self)
 
     @property
     def seconds(self) -> float:
         """Seconds that all workers of this trial spent on it, as far as recorded."""
         return self.spent + time.monotonic() - self.started
 
-    def _mark(self, key: str, value: object) -> None:
-        self._put(system_attrs={key: value})
+    def write(self, checkpoint: bytes | None = None, **change: Any) -> None:
+        """Adds to the trial, here and in the database; a pruner, too, notes what it needs."""
+        self.trial = changed(self.trial, **change)
+        self._put(checkpoint=checkpoint, **change)
 
     def _put(self, **what: Any) -> None:
         with self.desk.clock.measure("storage"):
