@@ -1,4 +1,4 @@
-"""What is written: files, whole or not there at all; JSON and TOML."""
+"""Writes files whole or not at all, and formats JSON and TOML."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a pipe or a device such as /dev/null is there: written to, and never replaced."""
+    """Whether the path is a pipe or a device such as /dev/null, which is never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the path to write to: a file beside, which takes its place once the block is done.
+    """Gives a temporary file beside the path, which replaces it at the end of the block.
 
-    No reader sees half of it, and if the block fails, what was there stays. A pipe or a device is
+    No reader sees half a file, and if the block fails, the old file stays. A pipe or a device is
     written to directly.
     """
     if is_stream(path):
@@ -32,12 +32,12 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     finally:
-        with suppress(OSError):  # the failure to write is the one to tell
+        with suppress(OSError):  # an error of the block matters more
             part.unlink(missing_ok=True)
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a text as UTF-8 with the line ends that it has.
+    """Writes a text as UTF-8; its line ends stay as they are.
 
     Raises:
         OSError: it cannot be written.
