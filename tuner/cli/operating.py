@@ -116,7 +116,9 @@ ToArtifacts = Annotated[
     ),
 ]
 # No variable that was set for something else deletes anything.
-Doomed = Annotated[str, typer.Option("--study", metavar="NAME", help="A study in the database.")]
+StudyToDelete = Annotated[
+    str, typer.Option("--study", metavar="NAME", help="A study in the database.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--force", help="Even if workers are running it.")]
 OlderThan = Annotated[
@@ -209,7 +211,7 @@ def copy(
 
 
 def delete(
-    study: Doomed,
+    study: StudyToDelete,
     storage: StorageUrl = DEFAULT_STORAGE,
     yes: Yes = False,
     force: Force = False,
@@ -218,10 +220,10 @@ def delete(
     """Delete a study and its `confirm` and `ablate` studies."""
     from tuner.cli.lookup import opened, stored_id
     from tuner.operation.remove import delete as remove
-    from tuner.operation.remove import doomed
+    from tuner.operation.remove import plan_deletion
 
     database = opened(storage)
-    found = doomed(database, stored_id(database, study)[0], force)
+    found = plan_deletion(database, stored_id(database, study)[0], force)
     names = ", ".join(found.studies)
     if not yes:
         typer.confirm(f"Delete {names} with {found.trials} trials?", abort=True, err=True)
