@@ -95,7 +95,7 @@ def export(
     from tuner.show.text import number
     from tuner.study.trials import left_out_words
 
-    name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
+    name, _ = stored_id(opened(storage), study)  # first: a missing database must not be made
     options = RunOptions(storage, device=device, allow=tuple(allow or ()))
     made = export_trial(name, out, options, trial=trial, final=final, force=force, onnx=onnx)
     if as_json:

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 STORAGE_FILE = "TUNER_STORAGE_FILE"
-"""Names a file with the database's URL, for where secrets are files."""
+"""The variable that names a file with the database's URL, for secrets kept in files."""
 
 
 def parse_storage(text: str) -> str:
-    """The URL that was given, else the one in the file TUNER_STORAGE_FILE: so it stands nowhere."""
+    """The URL that is given, else the one in the file that TUNER_STORAGE_FILE names."""
     return text if text != DEFAULT_STORAGE else default_storage()
 
 
 def default_storage() -> str:
-    """The database where neither ``--storage`` nor TUNER_STORAGE names one."""
+    """The database if neither ``--storage`` nor TUNER_STORAGE names one."""
     path = os.environ.get(STORAGE_FILE)
     if not path:
         return DEFAULT_STORAGE
@@ -44,7 +44,7 @@ def default_storage() -> str:
 
 
 def needed_url(storage: str) -> str:
-    """What the next command needs as ``--storage``, without a password; empty if nothing."""
+    """The ``--storage`` that the next command needs, without a password; empty if it needs none."""
     from tuner.storage import redact
 
     known = os.environ.get("TUNER_STORAGE") or default_storage()
@@ -55,15 +55,15 @@ def needed_url(storage: str) -> str:
 
 
 def opened(url: str) -> Storage:
-    """The storage; StorageError where there is none."""
-    from tuner.storage import opened as there
+    """The storage at the URL; StorageError if the database does not exist."""
+    from tuner.storage import opened as open_storage
 
-    return there(url)
+    return open_storage(url)
 
 
 def stored_ids(storage: Storage) -> dict[str, int]:
     """Ids of the database's studies by name."""
-    return {found.study_name: found._study_id for found in storage.get_all_studies()}
+    return {study.study_name: study._study_id for study in storage.get_all_studies()}
 
 
 def stored_id(storage: Storage, name: str) -> tuple[str, int]:
@@ -73,7 +73,7 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
         name: the study's, or the path of its file.
     """
     known = stored_ids(storage)
-    name = _plain(name, known)
+    name = _study_name(name, known)
     if name not in known:
         hint = (
             nearest(name, known)
@@ -81,15 +81,15 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
             else "the database holds no study; tuner optimize --study NAME makes one"
         )
         what = f"no study in this database is called {name!r}"
-        raise UsageError(what, where=_shown(storage), hint=hint)
+        raise UsageError(what, where=_shown_url(storage), hint=hint)
     return name, known[name]
 
 
-def _plain(name: str, known: Mapping[str, int]) -> str:
+def _study_name(name: str, known: Mapping[str, int]) -> str:
     return Path(name).stem if name.endswith(".toml") and name not in known else name
 
 
-def _shown(storage: Storage) -> str:
+def _shown_url(storage: Storage) -> str:
     from tuner.show.snapshot import shown_url
 
     return shown_url(storage.url)
@@ -98,29 +98,29 @@ def _shown(storage: Storage) -> str:
 def served(
     url: str, names: Sequence[str], idle_exit: bool, say: Callable[[str], None]
 ) -> tuple[str, ...]:
-    """The names of what a worker serves; it may wait for studies that nobody submitted yet.
+    """The names of the studies that a worker serves; it may wait for some to be submitted.
 
     Args:
         names: the studies', or the paths of their files.
 
     Raises:
         StorageError: there is no such database.
-        UsageError: one is not there, and the worker is not to wait.
+        UsageError: a study is not there, and the worker must not wait for it.
     """
     storage = opened(url)
     known = stored_ids(storage)
-    found = tuple(_plain(name, known) for name in names)
-    for name in found:
+    wanted = tuple(_study_name(name, known) for name in names)
+    for name in wanted:
         if idle_exit:
             stored_id(storage, name)
         elif name not in known:
             say(f"waiting for {name}: the database holds no such study yet")
     storage.close()
-    return found
+    return wanted
 
 
 def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
-    """A study as the database has it, and its id.
+    """A study from the database, and its id.
 
     Raises:
         UsageError: there is none, or it was not made by tuner.

@@ -12,7 +12,7 @@ from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, with
 from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE
 
-# ``best``, ``status``, ``pause``, ``resume``, ``stop``: over what the database holds.
+# ``best``, ``status``, ``pause``, ``resume``, ``stop``: studies in the database.
 
 
 OneStudy = Annotated[
@@ -30,12 +30,12 @@ def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json 
     from tuner.study.trials import nothing_complete
 
     database = opened(storage)
-    found, study_id = stored_study(database, study)
-    best_found = record(database, found, study_id)
-    if best_found is None:
+    stored, study_id = stored_study(database, study)
+    document = record(database, stored, study_id)
+    if document is None:
         trials = database.get_all_trials(study_id, deepcopy=False)
-        raise nothing_complete(found, trials, database.progress(study_id).budget)
-    return show_json(best_found) if as_json else typer.echo(view(best_found))
+        raise nothing_complete(stored, trials, database.progress(study_id).budget)
+    return show_json(document) if as_json else typer.echo(view(document))
 
 
 def status(
@@ -46,9 +46,9 @@ def status(
     from tuner.show.tables import overview, status_table
 
     database = opened(storage)
-    wanted = stored_ids(database) if study is None else dict([stored_id(database, study)])
-    found = overview(database, wanted)
-    return show_json(found) if as_json else show(status_table(found))
+    ids = stored_ids(database) if study is None else dict([stored_id(database, study)])
+    state = overview(database, ids)
+    return show_json(state) if as_json else show(status_table(state))
 
 
 def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
@@ -79,19 +79,19 @@ def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
     from tuner.run.publish import bring_up_to_date
 
     database = opened(url)
-    found, study_id = stored_study(database, study)
+    stored, study_id = stored_study(database, study)
     database.set_study_state(study_id, state)
-    bring_up_to_date(database, found, study_id)
+    bring_up_to_date(database, stored, study_id)
     now = database.progress(study_id)
     if as_json:
-        return show_json({"study": found.name, "state": now.state})
-    typer.echo(f"{found.name} {WORDS[now.state]}")
+        return show_json({"study": stored.name, "state": now.state})
+    typer.echo(f"{stored.name} {WORDS[now.state]}")
     done = f"{now.finished} of {now.budget} trials are finished"
     running = f"; {now.running} in training will finish" if now.running else ""
     return typer.echo(f"  {done}{running}")
 
 
-# ``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: the service as its operator sees it.
+# ``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: operating the database.
 
 
 OneTrial = Annotated[
@@ -115,7 +115,7 @@ ToArtifacts = Annotated[
         "where the source's are.",
     ),
 ]
-# No variable that was set for something else deletes anything.
+# Not from a variable: one that was set for another command must not delete anything.
 StudyToDelete = Annotated[
     str, typer.Option("--study", metavar="NAME", help="A study in the database.")
 ]
@@ -169,11 +169,11 @@ def logs(
     say = partial(typer.echo, err=True)
     if follow:
         without_ctrl_c(say)
-    for found in (
+    for events in (
         followed(database, study_id, trial, say) if follow else [database.events(study_id, trial)]
     ):
         for line in (
-            [json.dumps(event_record(each)) for each in found] if as_json else event_line(found)
+            [json.dumps(event_record(each)) for each in events] if as_json else event_line(events)
         ):
             typer.echo(line)
     return None
@@ -198,14 +198,14 @@ def copy(
     from tuner.operation.copy import copy as transfer
     from tuner.storage import open_storage
 
-    there = open_storage(target)
-    done = transfer(opened(source), there, study, artifacts)
+    target_storage = open_storage(target)
+    copied = transfer(opened(source), target_storage, study, artifacts)
     if as_json:
-        return show_json([each._asdict() for each in done])
-    for name, trials, outcome, paused in done:
+        return show_json([each._asdict() for each in copied])
+    for name, trials, outcome, paused in copied:
         typer.echo(f"{name}: {trials} trials {outcome}")
         if paused and outcome == COPIED:
-            where = f"--study {name} --storage {there.url}"
+            where = f"--study {name} --storage {target_storage.url}"
             typer.echo(f"  paused, as the source was; to continue it: tuner resume {where}")
     return None
 
@@ -223,14 +223,14 @@ def delete(
     from tuner.operation.remove import plan_deletion
 
     database = opened(storage)
-    found = plan_deletion(database, stored_id(database, study)[0], force)
-    names = ", ".join(found.studies)
+    deletion = plan_deletion(database, stored_id(database, study)[0], force)
+    names = ", ".join(deletion.studies)
     if not yes:
-        typer.confirm(f"Delete {names} with {found.trials} trials?", abort=True, err=True)
-    remove(database, found, force)
+        typer.confirm(f"Delete {names} with {deletion.trials} trials?", abort=True, err=True)
+    remove(database, deletion, force)
     if as_json:
-        return show_json({"studies": list(found.studies), "trials": found.trials})
-    return typer.echo(f"deleted {names}: {found.trials} trials")
+        return show_json({"studies": list(deletion.studies), "trials": deletion.trials})
+    return typer.echo(f"deleted {names}: {deletion.trials} trials")
 
 
 def gc(
@@ -246,11 +246,11 @@ def gc(
     from tuner.study.settings import seconds
 
     older = seconds("--older-than", older_than)
-    found = collect(opened(storage), spool_folder(), older, dry_run)
+    garbage = collect(opened(storage), spool_folder(), older, dry_run)
     if as_json:
-        return show_json(found._asdict())
-    counted = ", ".join(f"{count} {name}" for name, count in found._asdict().items())
-    return typer.echo(f"{'would remove' if dry_run else 'removed'} {counted}")
+        return show_json(garbage._asdict())
+    counts = ", ".join(f"{count} {name}" for name, count in garbage._asdict().items())
+    return typer.echo(f"{'would remove' if dry_run else 'removed'} {counts}")
 
 
 @db.callback()

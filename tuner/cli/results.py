@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tuner.show.snapshot import Snapshot
 
 
-# ``confirm`` and ``ablate``: which configuration, how good it really is, and what helped.
+# ``confirm`` and ``ablate``: which configuration to use, its value, and the effect of techniques.
 
 
 Top = Annotated[
@@ -69,10 +69,10 @@ def confirm(
 
     name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
-    counting = _Counting()
-    found = confirm_study(name, options, top=top, seeds=seeds, watch=counting)
-    counting.left()
-    return show_json(document(found)) if as_json else show(confirmed(found))
+    progress = _Progress()
+    answer = confirm_study(name, options, top=top, seeds=seeds, watch=progress)
+    progress.report_unfinished()
+    return show_json(document(answer)) if as_json else show(confirmed(answer))
 
 
 def ablate(
@@ -95,14 +95,14 @@ def ablate(
     name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     views = tuple(view or VIEWS)
-    counting = _Counting()
-    found = ablate_study(name, options, seeds=seeds, views=views, watch=counting)
-    counting.left()
-    return show_json(document(found)) if as_json else show(ablated(found))
+    progress = _Progress()
+    answer = ablate_study(name, options, seeds=seeds, views=views, watch=progress)
+    progress.report_unfinished()
+    return show_json(document(answer)) if as_json else show(ablated(answer))
 
 
-class _Counting:
-    """Says on stderr how many trainings are done, whenever that changes."""
+class _Progress:
+    """Prints how many trainings are done to stderr, whenever that changes."""
 
     def __init__(self) -> None:
         self.done: tuple[str, int] | None = None
@@ -115,14 +115,14 @@ class _Counting:
             self.done = done
             typer.echo(f"{now.study}: {done[1]} of {now.progress.budget} trainings", err=True)
 
-    def left(self) -> None:
-        """Says so where trainings are left, as after a time limit."""
+    def report_unfinished(self) -> None:
+        """Says if trainings are left, as after a time limit."""
         if self.last is not None and not self.last.progress.met:
             what = "unfinished: these are the results so far"
             typer.echo(f"{what}; the same command continues", err=True)
 
 
-# ``report`` and ``compare``: what a study found out, and studies side by side.
+# ``report`` and ``compare``: the results of a study, and studies side by side.
 
 
 Out = Annotated[
@@ -170,13 +170,13 @@ def report(
     database = opened(storage)
     url = needed_url(storage)
     option = f"--storage {quote(url)}" if url else ""
-    found = build(database, *stored_study(database, study), option)
+    page = build(database, *stored_study(database, study), option)
     if out == "-":
-        return typer.echo(found.text(kind), nl=False)
-    written = write(path, found.text(kind))
-    for line in found.verdict:
+        return typer.echo(page.text(kind), nl=False)
+    file = write(path, page.text(kind))
+    for line in page.verdict:
         typer.echo(line.replace("`", ""))
-    return typer.echo(f"\n{written}: {written.stat().st_size / 1e6:.1f} MB")
+    return typer.echo(f"\n{file}: {file.stat().st_size / 1e6:.1f} MB")
 
 
 def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
@@ -185,5 +185,5 @@ def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json
     from tuner.reports.compare import compare_studies, view
 
     database = opened(storage)
-    found = compare_studies(database, [stored_study(database, name) for name in studies])
-    return show_json(found.document()) if as_json else show(view(found))
+    comparison = compare_studies(database, [stored_study(database, name) for name in studies])
+    return show_json(comparison.document()) if as_json else show(view(comparison))
