@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"
-"""The database where nobody names one."""
+"""The database that is used if none is named."""
 HIDDEN = "***"
 _SECRET = r"(?:\w*(?:passwor[dt]|passwd|pwd|secret)|\w*(?:secret|access|account|api)_key|token|sas)"
 """Names of passwords and keys in a URL's query, or before a =."""

@@ -67,7 +67,7 @@ def _finite(value: Any) -> Any:
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-"""A key that TOML wants no quotes around."""
+"""A key that needs no quotes in TOML."""
 
 
 def toml(value: Any) -> str:
@@ -104,12 +104,12 @@ def toml_rows(table: Mapping[str, Any]) -> list[str]:
 
 
 def toml_table(name: str, table: Mapping[str, Any]) -> str:
-    """A section: its head, and a line for each key."""
+    """A section: its header, and a line for each key."""
     return "\n".join([f"[{toml_key(name)}]", *toml_rows(table)])
 
 
 def toml_document(document: Mapping[str, Any]) -> str:
-    """A file: what stands before all sections, and the sections."""
+    """A file: the keys outside any section, then the sections."""
     top = {name: value for name, value in document.items() if not isinstance(value, Mapping)}
     tables = [toml_table(k, v) for k, v in document.items() if isinstance(v, Mapping)]
     return "\n\n".join(["\n".join(toml_rows(top)), *tables] if top else tables)

@@ -126,9 +126,9 @@ class Factory:
 
     def _checked(self, made: object) -> nn.Module:
         if not isinstance(made, nn.Module):
-            found = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
+            result = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
             hint = "return a torch.nn.Module"
-            raise StudyFileError(f"the factory returned {found}", where=self.name, hint=hint)
+            raise StudyFileError(f"the factory returned {result}", where=self.name, hint=hint)
         if not any(p.requires_grad for p in made.parameters()):
             hint = "assign layers to attributes, or put them into an nn.ModuleList"
             raise StudyFileError(

@@ -22,7 +22,7 @@ from tuner.storage.studies import REPLICATES
 # Everything that a database holds of one study, read at one moment and written into another.
 
 
-Rows = list[dict[str, Any]]
+Records = list[dict[str, Any]]
 RESULT_TABLES = (rows.PARAMS, rows.VALUES, rows.REPORTS)
 TRIAL_TABLES = (*RESULT_TABLES, rows.USER_ATTRS, rows.SYSTEM_ATTRS)
 STUDY_TABLES = (studies.DIRECTIONS, studies.USER_ATTRS, studies.SYSTEM_ATTRS, schema.studies)
@@ -42,12 +42,12 @@ class Content:
     """
 
     name: str
-    of_study: Mapping[Table, Rows]
-    trials: Rows
-    children: Mapping[Table, Rows]
-    leases: Rows
-    checkpoints: Rows
-    events: Rows
+    of_study: Mapping[Table, Records]
+    trials: Records
+    children: Mapping[Table, Records]
+    leases: Records
+    checkpoints: Records
+    events: Records
     artifacts: list[str]
 
 
@@ -116,14 +116,14 @@ def results(connection: Connection, study_id: int) -> Results:
     return Results(identity, of_state[True], of_state[False])
 
 
-def _rows(connection: Connection, table: Table, mine: Any, *without: str) -> Rows:
+def _rows(connection: Connection, table: Table, mine: Any, *without: str) -> Records:
     columns = [column for column in table.c if column.name not in without]
     order = table.primary_key.columns
     result = connection.execute(select(*columns).where(mine).order_by(*order))
     return [dict(row) for row in result.mappings()]
 
 
-def _children(connection: Connection, table: Table, mine: Any) -> Rows:
+def _children(connection: Connection, table: Table, mine: Any) -> Records:
     """Rows without their own ids; values of enums as text."""
     identity = table.primary_key.columns[0]
     columns = [
@@ -156,14 +156,14 @@ def write(connection: Connection, content: Content, origin: str) -> int:
     return study_id
 
 
-def _owned(records: Rows, study_id: int, without: Iterable[str]) -> Rows:
+def _owned(records: Records, study_id: int, without: Iterable[str]) -> Records:
     return [
         {**{k: v for k, v in row.items() if k not in without}, "study_id": study_id}
         for row in records
     ]
 
 
-def _trials(connection: Connection, records: Rows, study_id: int) -> dict[int, int]:
+def _trials(connection: Connection, records: Records, study_id: int) -> dict[int, int]:
     """Insert trials in their order; returns their new ids by the old ones."""
     table = rows.TRIALS
     if not records:
@@ -174,12 +174,12 @@ def _trials(connection: Connection, records: Rows, study_id: int) -> dict[int, i
     return dict(zip((row["trial_id"] for row in records), ids, strict=True))
 
 
-def _insert(connection: Connection, table: Table, records: Rows) -> None:
+def _insert(connection: Connection, table: Table, records: Records) -> None:
     for chunk in _chunks(records):
         connection.execute(insert(table), chunk)
 
 
-def _chunks(records: Rows) -> Iterable[Rows]:
+def _chunks(records: Records) -> Iterable[Records]:
     return (records[i : i + CHUNK] for i in range(0, len(records), CHUNK))
 
 
