@@ -27,15 +27,10 @@ def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json 
     """Print the best configuration, ready to paste, and its numbers."""
     from tuner.cli.lookup import opened, stored_study
     from tuner.show.best import record, view
-    from tuner.study.trials import nothing_complete
 
     database = opened(storage)
-    found, study_id = stored_study(database, study)
-    best_found = record(database, found, study_id)
-    if best_found is None:
-        trials = database.get_all_trials(study_id, deepcopy=False)
-        raise nothing_complete(found, trials, database.progress(study_id).budget)
-    return show_json(best_found) if as_json else typer.echo(view(best_found))
+    found = record(database, *stored_study(database, study))
+    return show_json(found) if as_json else typer.echo(view(found))
 
 
 def status(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import plotly.graph_objects as go
 
+from tuner.metrics import better
 from tuner.reports.facts import INTERRUPTED, Entry, Facts, Outcome
 from tuner.reports.time_spent import ended_in_order
 from tuner.results.ablate import OFF, ON, PATH
-from tuner.results.best import better
 from tuner.results.estimate import Estimate
 from tuner.space import Choice, Node, Range, matches, same, told_apart
 

@@ -214,15 +214,9 @@ def best(study: str | Study, options: RunOptions) -> Recommendation:
     """
     from tuner.results.best import recommended
     from tuner.storage import opened
-    from tuner.study.trials import nothing_complete
 
     storage = opened(options.storage)
-    known, study_id = stored(storage, study)
-    found = recommended(storage, known, study_id)
-    if found is None:
-        trials = storage.get_all_trials(study_id, deepcopy=False)
-        raise nothing_complete(known, trials, storage.progress(study_id).budget)
-    return found
+    return recommended(storage, *stored(storage, study))
 
 
 def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tuner.metrics import limits
-from tuner.reports.facts import Entry, Facts, tested
+from tuner.reports.facts import Facts, tested
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
 from tuner.show.answers import interval, unfinished
@@ -104,7 +104,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
 
 def _differs(facts: Facts) -> tuple[str, ...]:
     """The parameters in which the chosen configuration differs from the baseline."""
-    chosen, baseline = chosen_of(facts), facts.study.config(facts.study.baseline())
+    chosen, baseline = facts.chosen, facts.study.config(facts.study.baseline())
     if chosen is None or facts.own or chosen is facts.baseline:
         return ()
     changed = [
@@ -113,14 +113,6 @@ def _differs(facts: Facts) -> tuple[str, ...]:
         if baseline.get(name) != value
     ]
     return (f"It differs from the baseline in: {', '.join(changed)}.",) if changed else ()
-
-
-def chosen_of(facts: Facts) -> Entry | None:
-    """The trial of the search that a user would take: the confirmed winner, else the best."""
-    found = facts.answers.confirmation
-    if found is None:
-        return facts.best
-    return next((e for e in facts.entries if e.number == found.winner.number), facts.best)
 
 
 def _counts(facts: Facts) -> str:

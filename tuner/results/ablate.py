@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits
+from tuner.metrics import limits, sign_of
 from tuner.results.confirm import BASELINE
 from tuner.results.estimate import Estimate, of_differences, over_seeds_and_rows
 from tuner.results.pooled import Pooled, pooled
@@ -312,7 +312,7 @@ def effects(
     mixture: Mixture, found: Results, asked: Asked, metric: str, direction: str
 ) -> Iterator[Effect]:
     """Every effect that the results tell of, over the seeds that all of them have."""
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     pairs = [each for each in _pairs(mixture, found, asked, sign) if each[1] in asked.views]
     have = {pair: _seeds(mixture, found, pair, asked) for pair in pairs}
     compared, seeds = comparable(have)
@@ -366,7 +366,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     baseline = baseline_trial(study, trials) or trials[0]
     mixed = mixture(study, baseline, trials[said["number"] if asked is None else asked.number])
     found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}

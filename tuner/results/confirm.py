@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite
 from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits
+from tuner.metrics import limits, sign_of
 from tuner.results.estimate import Estimate, Limits, over_seeds
 from tuner.results.replicas import (
     ASKED,
@@ -31,7 +30,7 @@ from tuner.results.replicas import (
 from tuner.space import Config
 from tuner.storage import Storage, measured
 from tuner.study import Study
-from tuner.study.trials import LeftOut, Own, baseline_trial, nothing_complete
+from tuner.study.trials import LeftOut, Own, baseline_trial, best_first, nothing_complete
 from tuner.techniques import ENDING
 
 if TYPE_CHECKING:
@@ -161,15 +160,13 @@ def candidates(
         TrainingError: none is, and there will be none.
     """
     mine = Own(study)(trials)
-    ended = (t for t in mine if t.state == TrialState.COMPLETE and t.values)
-    done = [trial for trial in ended if isfinite(trial.values[0])]
+    done = best_first(mine, direction)
     if not done:
         raise nothing_complete(study, trials, budget)
-    sign = -1 if direction == "maximize" else 1
     first = baseline_trial(study, mine)
     baseline = study.baseline() if first is None else first.params  # others like it are it too
     found: list[FrozenTrial] = []
-    for trial in sorted(done, key=lambda t: (sign * t.values[0], t.number)):
+    for trial in done:
         if all(trial.params != params for params in (baseline, *(each.params for each in found))):
             found.append(trial)
     return found[:top]
@@ -240,8 +237,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     validation = _validated(asked, found, limits(metric))
-    sign = -1 if direction == "maximize" else 1
-    ordered = sorted(validation, key=lambda label: sign * validation[label].mean)
+    ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
     if not ordered:
         return None
     test = _tested(asked, found, ordered, limits(metric))

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits
+from tuner.metrics import limits, sign_of
 from tuner.results.estimate import ANY, LEVEL, Limits, of_differences, within
 from tuner.search.propose import StudyView
 from tuner.space import Config, Node, walk
 from tuner.storage import Storage, measured
 from tuner.study import Study
-from tuner.study.trials import Own
+from tuner.study.trials import Own, complete, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
     metric, direction = measured(storage, study_id)
     own = Own(study)
     trained = _trained(study, own(trials))
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     possible = of_differences(limits(metric))
     return Pooled(
         trials=len(trained),
@@ -188,8 +188,4 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
 
 def _trained(study: Study, trials: Sequence[FrozenTrial]) -> list[Trained]:
     """Complete trials with a finite value."""
-    return [
-        (study.config(trial.params), trial.values[0])
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and trial.values and math.isfinite(trial.values[0])
-    ]
+    return [(study.config(trial.params), value_of(trial)) for trial in trials if complete(trial)]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
-from math import isfinite
 from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
@@ -20,6 +19,7 @@ from tuner.storage import Storage
 from tuner.storage.studies import NAME_LETTERS, REPLICATES
 from tuner.study import Study, parse
 from tuner.study.record import canonical, fingerprint
+from tuner.study.trials import complete, value_of
 from tuner.worker.job import REPLICA
 
 ASKED = "tuner:asked"
@@ -237,8 +237,8 @@ def finished(storage: Storage, study: Study, what: str) -> dict[Key, tuple[Resul
         return {}
     found: dict[Key, tuple[Result, FrozenTrial]] = {}
     for trial in _replicas(storage, there[1]):
-        if trial.state == TrialState.COMPLETE and trial.values and isfinite(trial.values[0]):
-            result = Result(trial.values[0], tuple(trial.user_attrs.get("left_out", ())))
+        if complete(trial):
+            result = Result(value_of(trial), tuple(trial.user_attrs.get("left_out", ())))
             found.setdefault(_key(trial), (result, trial))
     return found
 

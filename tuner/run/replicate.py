@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from tuner.errors import TrainingError, UsageError, nearest
 from tuner.imports import allowing, of_person
+from tuner.metrics import sign_of
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
 from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
@@ -133,7 +134,7 @@ class Held:
         assert isinstance(job, Job)
         self.job = job
         self.direction = self.job.metric.direction
-        self.sign = 1 if self.direction == "maximize" else -1
+        self.sign = sign_of(self.direction)
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)
         self.tests = self.job.data.test != 0
 

@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
 
 
-def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
-    """The recommended configuration and its numbers; None if no trial is complete."""
+def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any]:
+    """The recommended configuration and its numbers; errors as ``recommended``."""
     found = recommended(storage, study, study_id)
-    if found is None:
-        return None
     confirmed = found.confirmed
     return {
         "study": study.name,

@@ -21,6 +21,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.metrics import sign_of
 from tuner.search.by_number import Grid
 from tuner.space import Choice, Config, Node, Range, Recorded, config_of, label, told_apart, walk
 from tuner.study.record import Study
@@ -145,6 +146,35 @@ def config_or_params(study: Study, trial: FrozenTrial) -> Config:
         return study.config(trial.params)
     except TunerError:
         return dict(trial.params)
+
+
+def complete(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end with a value that can be compared: a finite one."""
+    return trial.state == TrialState.COMPLETE and math.isfinite(value_of(trial))
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """A trial's value; NaN if it has none."""
+    return float((trial.values or [math.nan])[0])
+
+
+def rank(value: float, number: int, direction: str) -> tuple[float, int]:
+    """By which trials are sorted, the best first; of equal values the first trial."""
+    return -sign_of(direction) * value, number
+
+
+def best_first(trials: Iterable[FrozenTrial], direction: str) -> list[FrozenTrial]:
+    """The complete trials with a finite value."""
+    return sorted(filter(complete, trials), key=_ranked_by(direction))
+
+
+def best_trial(trials: Iterable[FrozenTrial], direction: str) -> FrozenTrial | None:
+    """The best complete trial with a finite value, of those that count; the first of equal ones."""
+    return min(filter(complete, trials), key=_ranked_by(direction), default=None)
+
+
+def _ranked_by(direction: str) -> Callable[[FrozenTrial], tuple[float, int]]:
+    return lambda trial: rank(value_of(trial), trial.number, direction)
 
 
 def baseline_trial(study: Study, trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
