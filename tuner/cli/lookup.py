@@ -1,19 +1,13 @@
-"""Finds the database of a command, and studies in it."""
+"""Finds the database of a command, and the studies that a worker serves."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tuner.errors import StudyFileError, UsageError, nearest
+from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE
-
-if TYPE_CHECKING:
-    from tuner.storage import Storage
-    from tuner.study import Study
-
 
 # Finding the database where no option names it: in the environment, or in a file.
 
@@ -51,48 +45,7 @@ def needed_url(storage: str) -> str:
     return "" if storage == known else redact(storage)
 
 
-# A database that exists, and the studies in it.
-
-
-def opened(url: str) -> Storage:
-    """The storage; StorageError where there is none."""
-    from tuner.storage import opened as there
-
-    return there(url)
-
-
-def stored_ids(storage: Storage) -> dict[str, int]:
-    """Ids of the database's studies by name."""
-    return {found.study_name: found._study_id for found in storage.get_all_studies()}
-
-
-def stored_id(storage: Storage, name: str) -> tuple[str, int]:
-    """Name and id of a study in the database; UsageError with the known ones if there is none.
-
-    Args:
-        name: the study's, or the path of its file.
-    """
-    known = stored_ids(storage)
-    name = _plain(name, known)
-    if name not in known:
-        hint = (
-            nearest(name, known)
-            if known
-            else "the database holds no study; tuner optimize --study NAME makes one"
-        )
-        what = f"no study in this database is called {name!r}"
-        raise UsageError(what, where=_shown(storage), hint=hint)
-    return name, known[name]
-
-
-def _plain(name: str, known: Mapping[str, int]) -> str:
-    return Path(name).stem if name.endswith(".toml") and name not in known else name
-
-
-def _shown(storage: Storage) -> str:
-    from tuner.show.snapshot import shown_url
-
-    return shown_url(storage.url)
+# The studies that a worker serves.
 
 
 def served(
@@ -107,9 +60,12 @@ def served(
         StorageError: there is no such database.
         UsageError: one is not there, and the worker is not to wait.
     """
+    from tuner.run.prepare import stored_id, stored_ids, stored_name
+    from tuner.storage import opened
+
     storage = opened(url)
     known = stored_ids(storage)
-    found = tuple(_plain(name, known) for name in names)
+    found = tuple(stored_name(name, known) for name in names)
     for name in found:
         if idle_exit:
             stored_id(storage, name)
@@ -117,30 +73,3 @@ def served(
             say(f"waiting for {name}: the database holds no such study yet")
     storage.close()
     return found
-
-
-def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
-    """A study as the database has it, and its id.
-
-    Raises:
-        UsageError: there is none, or it was not made by tuner.
-    """
-    from tuner.run.prepare import stored_study as read
-
-    return read(storage, stored_id(storage, name)[0])
-
-
-def any_study(name: str, url: str) -> Study:
-    """A study from its file, else from the database; StudyFileError with all known names."""
-    from tuner.storage import open_existing
-    from tuner.study import load
-    from tuner.study.files import find, local, shipped
-
-    if find(name) is not None:
-        return load(name)
-    storage = open_existing(url)
-    stored = {} if storage is None else stored_ids(storage)
-    if storage is not None and name in stored:
-        return stored_study(storage, name)[0]
-    known = {**shipped(), **local(), **stored}
-    raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))

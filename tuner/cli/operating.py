@@ -25,8 +25,9 @@ OneStudy = Annotated[
 
 def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Print the best configuration, ready to paste, and its numbers."""
-    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.prepare import stored_study
     from tuner.show.best import record, view
+    from tuner.storage import opened
 
     database = opened(storage)
     found = record(database, *stored_study(database, study))
@@ -37,8 +38,9 @@ def status(
     study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
 ) -> None:
     """Show studies, budgets, workers and the estimated time left."""
-    from tuner.cli.lookup import opened, stored_id, stored_ids
+    from tuner.run.prepare import stored_id, stored_ids
     from tuner.show.tables import overview, status_table
+    from tuner.storage import opened
 
     database = opened(storage)
     wanted = stored_ids(database) if study is None else dict([stored_id(database, study)])
@@ -70,8 +72,9 @@ WORDS = {
 
 
 def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
-    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.prepare import stored_study
     from tuner.run.publish import bring_up_to_date
+    from tuner.storage import opened
 
     database = opened(url)
     found, study_id = stored_study(database, study)
@@ -147,9 +150,10 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the events of a study or a trial, one line per event."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.operation.follow import followed
+    from tuner.run.prepare import stored_id
     from tuner.show.tables import event_line, event_record
+    from tuner.storage import opened
 
     if trial is not None and study is None:
         raise UsageError("--trial needs a study", hint="give --study NAME too")
@@ -186,10 +190,9 @@ def copy(
     as_json: Json = False,
 ) -> None:
     """Copy studies to another database, where they can continue."""
-    from tuner.cli.lookup import opened
     from tuner.operation.copy import COPIED
     from tuner.operation.copy import copy as transfer
-    from tuner.storage import open_storage
+    from tuner.storage import open_storage, opened
 
     there = open_storage(target)
     done = transfer(opened(source), there, study, artifacts)
@@ -211,12 +214,12 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a study and its `confirm` and `ablate` studies."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.operation.remove import delete as remove
     from tuner.operation.remove import doomed
+    from tuner.storage import opened
 
     database = opened(storage)
-    found = doomed(database, stored_id(database, study)[0], force)
+    found = doomed(database, study, force)
     names = ", ".join(found.studies)
     if not yes:
         typer.confirm(f"Delete {names} with {found.trials} trials?", abort=True, err=True)
@@ -233,9 +236,9 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove leftovers of ended trials and dead workers, and artifacts without an owner."""
-    from tuner.cli.lookup import opened
     from tuner.operation.remove import collect
     from tuner.run.process import spool_folder
+    from tuner.storage import opened
     from tuner.study.settings import seconds
 
     older = seconds("--older-than", older_than)

@@ -63,14 +63,12 @@ def confirm(
     as_json: Json = False,
 ) -> None:
     """Retrain the best configurations over several seeds and measure them on the test rows."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
 
-    name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     counting = _Counting()
-    found = confirm_study(name, options, top=top, seeds=seeds, watch=counting)
+    found = confirm_study(study, options, top=top, seeds=seeds, watch=counting)
     counting.left()
     return show_json(document(found)) if as_json else show(confirmed(found))
 
@@ -87,16 +85,14 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each technique over several seeds, with confidence intervals."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.results.ablate import VIEWS
     from tuner.run.replicate import ablate as ablate_study
     from tuner.show.answers import ablated, document
 
-    name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     views = tuple(view or VIEWS)
     counting = _Counting()
-    found = ablate_study(name, options, seeds=seeds, views=views, watch=counting)
+    found = ablate_study(study, options, seeds=seeds, views=views, watch=counting)
     counting.left()
     return show_json(document(found)) if as_json else show(ablated(found))
 
@@ -158,9 +154,11 @@ def report(
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
     """Write a report of a study as one self-contained file."""
-    from tuner.cli.lookup import needed_url, opened, stored_study
+    from tuner.cli.lookup import needed_url
     from tuner.reports.render import check_place, write
     from tuner.reports.report import build, check_format, format_of
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     kind = format or format_of(out or "")
     check_format(kind)
@@ -181,8 +179,9 @@ def report(
 
 def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Compare studies: best trials, baselines, seconds and numbers of trials."""
-    from tuner.cli.lookup import opened, stored_study
     from tuner.reports.compare import compare_studies, view
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     database = opened(storage)
     found = compare_studies(database, [stored_study(database, name) for name in studies])

@@ -81,12 +81,12 @@ def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Sna
     eyes = console(stderr=True)
     with watching(eyes) as watch:
         begun = time.monotonic()
-        from tuner.cli.lookup import any_study
         from tuner.logs import as_json, note
         from tuner.run.optimize import optimize as optimize_study
+        from tuner.run.prepare import find_study
 
         imports = round(time.monotonic() - begun, 3)
-        found = any_study(study, storage)  # a name that nobody knows makes no database
+        found = find_study(study, storage)  # a name that nobody knows makes no database
         try:
             say = note if as_json() else eyes.print
             last = optimize_study(found, options(), watch, say)
@@ -116,14 +116,11 @@ def retrain(
     """Retrain a finished trial from the database alone and compare its value."""
     from dataclasses import asdict
 
-    from tuner.cli.lookup import opened, stored_id
     from tuner.run.retrain import retrain as retrain_trial
     from tuner.show.text import several
 
-    name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
-    found = retrain_trial(
-        name, trial, run_options(storage, None, None, "auto", device, None, allow)
-    )
+    options = run_options(storage, None, None, "auto", device, None, allow)
+    found = retrain_trial(study, trial, options)
     if as_json:
         show_json({**asdict(found), "equal": found.equal})
     else:
@@ -175,10 +172,11 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a study to the database for workers to train."""
-    from tuner.cli.lookup import any_study, opened
+    from tuner.run.prepare import find_study
     from tuner.run.prepare import submit as submit_study
+    from tuner.storage import opened
 
-    found = any_study(study, storage)  # a name that nobody knows makes no database
+    found = find_study(study, storage)  # a name that nobody knows makes no database
     study_id = submit_study(found, storage, trials, tuple(allow or ()))
     budget = opened(storage).progress(study_id).budget
     if as_json:

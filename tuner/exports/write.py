@@ -63,7 +63,7 @@ def export(
     folder.write(out, files, force)
     return Exported(
         out,
-        study,
+        found.name,
         picked.trial.number,
         made.job.metric.name,
         made.value,

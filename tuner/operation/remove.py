@@ -38,7 +38,7 @@ def doomed(storage: Storage, name: str, force: bool = False) -> Doomed:
     with storage.database.read() as connection:
         running = sum(live(connection, study_id) for study_id in found.values())
     if running and not force:
-        raise _busy(name, running)
+        raise _busy(next(iter(found)), running)
     trials = sum(storage.get_n_trials(study_id) for study_id in found.values())
     return Doomed(found, trials)
 

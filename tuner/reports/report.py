@@ -186,12 +186,13 @@ def report(study: str | Study, options: RunOptions) -> Report:
         StorageError: there is no such database.
         UsageError: it holds no such study, or one without a trial.
     """
+    from tuner.run.prepare import stored_study
     from tuner.storage import opened, redact
 
     storage = opened(options.storage)
     url = options.storage
     option = "" if url == DEFAULT_STORAGE else f"--storage {quote(redact(url))}"
-    return build(storage, *stored(storage, study), option)
+    return build(storage, *stored_study(storage, study), option)
 
 
 def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
@@ -200,10 +201,11 @@ def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
     Raises:
         StorageError, UsageError: as ``report`` does; also for fewer than two studies.
     """
+    from tuner.run.prepare import stored_study
     from tuner.storage import opened
 
     storage = opened(options.storage)
-    return compare_studies(storage, [stored(storage, study) for study in studies])
+    return compare_studies(storage, [stored_study(storage, study) for study in studies])
 
 
 def best(study: str | Study, options: RunOptions) -> Recommendation:
@@ -213,23 +215,8 @@ def best(study: str | Study, options: RunOptions) -> Recommendation:
         StorageError, UsageError: as ``report`` does; also where no trial is complete.
     """
     from tuner.results.best import recommended
+    from tuner.run.prepare import stored_study
     from tuner.storage import opened
 
     storage = opened(options.storage)
-    return recommended(storage, *stored(storage, study))
-
-
-def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:
-    """A study as the database has it, and its id; UsageError with the known ones."""
-    from tuner.run.prepare import stored_studies, stored_study
-
-    name = study if isinstance(study, str) else study.name
-    known = stored_studies(storage)
-    if name not in known:
-        hint = (
-            nearest(name, known)
-            if known
-            else "the database holds no study; tuner.optimize(…) makes one"
-        )
-        raise UsageError(f"the database holds no study {name!r}", hint=hint)
-    return stored_study(storage, name)
+    return recommended(storage, *stored_study(storage, study))

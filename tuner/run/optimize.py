@@ -18,7 +18,7 @@ from tuner.imports import allowing, of_person
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.pool import Crew, Order, Place, Say
-from tuner.run.prepare import find_study, join, prepared, remembered
+from tuner.run.prepare import find_study, join, prepared, remembered, with_seed
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.show.snapshot import Snapshot, snapshot
@@ -51,7 +51,8 @@ def optimize(
         TunerError: what kept it from running.
         KeyboardInterrupt: after the workers gave their trials back.
     """
-    found = find_study(study, options.storage, options.seed)
+    found = study if isinstance(study, Study) else find_study(study, options.storage)
+    found = with_seed(found, options.seed)
     with allowing(of_person(options.allow, found.folder)), place_of(options, say) as place:
         for warning in found.warnings():
             say(f"warning: {warning}")

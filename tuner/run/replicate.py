@@ -50,8 +50,7 @@ def confirm(
         UsageError: no trial is complete, or a number is out of range.
     """
     _check_counts(top=top, seeds=seeds)
-    name = study if isinstance(study, str) else study.name
-    held = Held(name, options, watch)
+    held = Held(study, options, watch)
     with allowing(of_person(options.allow)):
         wanted = held.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
@@ -62,7 +61,7 @@ def confirm(
             held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs), remember)
     found = confirming.read(held.storage, held.job.study, asked)
     if found is None:
-        raise _too_early(name)
+        raise _too_early(held.job.study.name)
     store = artifact_store(held.storage, options.artifacts)
     Publisher(held.storage, store).finish(held.job)
     return found
@@ -91,8 +90,7 @@ def ablate(
     for view in views:
         if view not in VIEWS:
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
-    name = study if isinstance(study, str) else study.name
-    held = Held(name, options, watch)
+    held = Held(study, options, watch)
     with allowing(of_person(options.allow)):
         mixed, confirmed = held.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
@@ -106,7 +104,7 @@ def ablate(
             done = bool(steps) and held.train(taking_apart.WHAT, steps, remember)
     made = taking_apart.read(held.storage, held.job.study, asked)
     if made is None or not made.effects:
-        raise _too_early(name)
+        raise _too_early(held.job.study.name)
     return made
 
 
@@ -125,12 +123,12 @@ def _check_counts(**counts: int) -> None:
 class Held:
     """A study that the database holds, and what its answers are made from."""
 
-    def __init__(self, name: str, options: RunOptions, watch: Watch) -> None:
+    def __init__(self, study: str | Study, options: RunOptions, watch: Watch) -> None:
         self.options, self.watch = options, watch
         self.storage = opened(options.storage)
-        study, study_id = stored_study(self.storage, name)
+        stored, study_id = stored_study(self.storage, study)
         with allowing(of_person(options.allow)):
-            job = kept(self.storage, load_job(study, study_id))
+            job = kept(self.storage, load_job(stored, study_id))
         assert isinstance(job, Job)
         self.job = job
         self.direction = self.job.metric.direction

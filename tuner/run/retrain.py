@@ -106,17 +106,17 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     trials = storage.get_all_trials(study_id, deepcopy=False)
     if not 0 <= number < len(trials):
         hint = f"0 to {len(trials) - 1}" if trials else "it has no trials yet"
-        raise UsageError(f"the study has no trial {number}", where=study_name, hint=hint)
+        raise UsageError(f"the study has no trial {number}", where=study.name, hint=hint)
     trial = trials[number]
     if trial.state in RESULT and (reason := Own(study).reason(trial)):
         what = f"trial {number} is another program's: {reason}"
-        raise UsageError(what, where=study_name)
+        raise UsageError(what, where=study.name)
     if not trial.state.is_finished() or trial.value is None:
         state = trial.state.name.lower()
         raise UsageError(
             f"trial {number} is {state} and has no value to reproduce",
-            where=study_name,
-            hint=f"`tuner best --study {study_name}` names one that has",
+            where=study.name,
+            hint=f"`tuner best --study {study.name}` names one that has",
         )
     with allowing(of_person(options.allow)), one_thread():
         if isinstance(study, ObjectiveStudy):
