@@ -11,7 +11,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -237,10 +237,17 @@ def _attribute(module: ModuleType, name: str, reference: str, kind: Kind) -> Cal
     return found
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of Python, and of these packages as far as they are installed."""
+PACKAGES = (
+    *("tuner", "torch", "optuna", "numpy", "pandas"),
+    *("scikit-learn", "scipy", "safetensors"),
+)
+"""Packages whose versions may decide what a training gives."""
+
+
+def versions() -> dict[str, str]:
+    """Of Python, and of PACKAGES as far as they are installed."""
     found = {"python": platform.python_version()}
-    for name in packages:
+    for name in PACKAGES:
         with suppress(PackageNotFoundError):  # as in a source tree that is not installed
             found[name] = version(name)
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE
+from tuner.logs import Say
 
 # Finding the database where no option names it: in the environment, or in a file.
 
@@ -48,9 +49,7 @@ def needed_url(storage: str) -> str:
 # The studies that a worker serves.
 
 
-def served(
-    url: str, names: Sequence[str], idle_exit: bool, say: Callable[[str], None]
-) -> tuple[str, ...]:
+def served(url: str, names: Sequence[str], idle_exit: bool, say: Say) -> tuple[str, ...]:
     """The names of what a worker serves; it may wait for studies that nobody submitted yet.
 
     Args:

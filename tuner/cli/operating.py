@@ -10,7 +10,7 @@ import typer
 
 from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, without_ctrl_c
 from tuner.errors import UsageError
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 # ``best``, ``status``, ``pause``, ``resume``, ``stop``: over what the database holds.
 
@@ -154,13 +154,16 @@ def logs(
     from tuner.run.prepare import stored_id
     from tuner.show.tables import event_line, event_record
     from tuner.storage import opened
+    from tuner.study.trials import check_number
 
     if trial is not None and study is None:
         raise UsageError("--trial needs a study", hint="give --study NAME too")
     database = opened(storage)
-    study_id = None if study is None else stored_id(database, study)[1]
-    if study_id is not None and trial is not None:
-        _check_trial(study, trial, database.get_n_trials(study_id))
+    study_id = None
+    if study is not None:
+        study, study_id = stored_id(database, study)
+        if trial is not None:
+            check_number(study, trial, database.get_n_trials(study_id))
     if as_json and not follow:
         return show_json([event_record(event) for event in database.events(study_id, trial)])
     say = partial(typer.echo, err=True)
@@ -174,12 +177,6 @@ def logs(
         ):
             typer.echo(line)
     return None
-
-
-def _check_trial(study: str | None, trial: int, count: int) -> None:
-    if trial >= count:
-        hint = f"known: 0 to {count - 1}" if count else "it has no trials yet"
-        raise UsageError(f"{study} has no trial {trial}", hint=hint)
 
 
 def copy(
@@ -201,7 +198,7 @@ def copy(
     for name, trials, outcome, paused in done:
         typer.echo(f"{name}: {trials} trials {outcome}")
         if paused and outcome == COPIED:
-            where = f"--study {name} --storage {there.url}"
+            where = f"--study {name} {storage_option(there.url)}"
             typer.echo(f"  paused, as the source was; to continue it: tuner resume {where}")
     return None
 

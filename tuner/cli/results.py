@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ from tuner.cli.options import (
     show_json,
 )
 from tuner.cli.running import run_options
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
     from tuner.show.snapshot import Snapshot
@@ -166,8 +165,7 @@ def report(
     if out != "-":
         check_place(path)
     database = opened(storage)
-    url = needed_url(storage)
-    option = f"--storage {quote(url)}" if url else ""
+    option = storage_option(needed_url(storage))
     found = build(database, *stored_study(database, study), option)
     if out == "-":
         return typer.echo(found.text(kind), nl=False)

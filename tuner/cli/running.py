@@ -34,7 +34,7 @@ from tuner.cli.options import (
     show,
     show_json,
 )
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
     from tuner.run.options import RunOptions
@@ -99,9 +99,8 @@ class _Interrupted(KeyboardInterrupt):
     """Turns Ctrl-C into an error that names the command to continue with."""
 
     def __init__(self, study: str, storage: str) -> None:
-        url = needed_url(storage)
-        where = f" --storage {quote(url)}" if url else ""
-        command = f"tuner optimize --study {quote(study)}{where}"
+        where = storage_option(needed_url(storage))
+        command = f"tuner optimize --study {quote(study)} {where}".strip()
         super().__init__(f"interrupted; no result is lost; to continue: {command}")
 
 

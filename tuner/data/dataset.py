@@ -22,11 +22,12 @@ from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn
 from tuner.data.recipe import Feature, OfArray, OfColumns, Recipe, learn
 from tuner.data.recipe import Features as Learned
-from tuner.data.spec import DataSpec, Task
+from tuner.data.spec import DataSpec
 from tuner.data.splits import Places, Rows, among, append, check_fits, final_rows, without_test
 from tuner.data.tables import Table
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
+from tuner.metrics import Task
 
 if TYPE_CHECKING:
     import pandas as pd

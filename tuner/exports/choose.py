@@ -20,7 +20,7 @@ from tuner.space import Config
 from tuner.storage import Storage
 from tuner.study import Study
 from tuner.study.catalogue import DATA_LEAVES
-from tuner.study.trials import LeftOut, Own, complete
+from tuner.study.trials import LeftOut, Own, check_number, complete
 from tuner.worker.job import Job
 
 # Which trial of a study is exported.
@@ -73,9 +73,7 @@ def _why(confirmation: Confirmation | None) -> str:
 
 def _check(own: Own, trials: list[FrozenTrial], number: int) -> None:
     name = own.study.name
-    if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else f"train some: tuner optimize --study {name}"
-        raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
+    check_number(name, number, len(trials))
     trial = trials[number]
     reason = own.reason(trial)
     if complete(trial) and not reason:

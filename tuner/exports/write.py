@@ -23,8 +23,6 @@ from tuner.training.trainer import Trainer, one_thread
 from tuner.worker.job import Job, seed_of
 from tuner.worker.run import amount
 
-PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
-
 
 def export(
     study: str,
@@ -144,4 +142,4 @@ def _preprocessing(made: Trained) -> dict[str, Any]:
 
 def _versions(made: Trained) -> dict[str, Any]:
     study = {"study": made.job.study.name, "trial": made.chosen.trial.number, "seed": made.seed}
-    return {folder.MARK: folder.FORMAT, **study, "versions": versions(PACKAGES)}
+    return {folder.MARK: folder.FORMAT, **study, "versions": versions()}

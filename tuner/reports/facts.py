@@ -13,7 +13,7 @@ from tuner.errors import TrainingError, UsageError
 from tuner.metrics import sign_of
 from tuner.results import ablate, confirm, replicas
 from tuner.results.ablate import Ablation
-from tuner.results.best import chosen_number
+from tuner.results.best import INTERRUPTED, STATES, chosen_number
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled, techniques
@@ -135,18 +135,6 @@ def tested(found: Confirmation) -> tuple[str, Estimate, Estimate | None]:
 
 
 # Everything that a report is made of, read from the database once.
-
-
-STATES = {
-    "COMPLETE": "complete",
-    "PRUNED": "pruned",
-    "FAIL": "failed",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-}
-
-INTERRUPTED = "interrupted"
-"""The state of a trial that nobody is at until a worker goes on with it."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from tuner.errors import UsageError, nearest
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 from tuner.output import to_json
 from tuner.reports import figures, space_figures
 from tuner.reports.compare import Comparison, compare_studies
@@ -187,11 +186,10 @@ def report(study: str | Study, options: RunOptions) -> Report:
         UsageError: it holds no such study, or one without a trial.
     """
     from tuner.run.prepare import stored_study
-    from tuner.storage import opened, redact
+    from tuner.storage import opened
 
     storage = opened(options.storage)
-    url = options.storage
-    option = "" if url == DEFAULT_STORAGE else f"--storage {quote(redact(url))}"
+    option = "" if options.storage == DEFAULT_STORAGE else storage_option(options.storage)
     return build(storage, *stored_study(storage, study), option)
 
 

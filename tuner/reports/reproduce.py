@@ -8,8 +8,6 @@ from tuner.reports.facts import Facts
 from tuner.reports.parts import Code, Grid, Part, Words
 from tuner.show.best import pasted
 
-PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
-
 
 def make(facts: Facts) -> tuple[Part, ...]:
     """The chosen configuration, the study file, seeds, versions and commands."""
@@ -61,5 +59,5 @@ def seeds(facts: Facts) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide numbers, as they are installed here."""
-    found = imports.versions(PACKAGES)
-    return {name: found.get(name, "unknown") for name in ("python", *PACKAGES)}
+    found = imports.versions()
+    return {name: found.get(name, "unknown") for name in ("python", *imports.PACKAGES)}

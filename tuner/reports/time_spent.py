@@ -10,8 +10,9 @@ from functools import cached_property
 from itertools import accumulate
 from statistics import median
 
-from tuner.reports.facts import INTERRUPTED, Entry, Facts
+from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
+from tuner.results.best import INTERRUPTED
 from tuner.show.text import duration, several
 
 ENDED = ("complete", "pruned", "failed")

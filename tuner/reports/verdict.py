@@ -61,19 +61,20 @@ def _identified(facts: Facts) -> bool:
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
     gain = facts.gain(mine.mean, other.mean)
     if len(mine.values) != len(other.values) or len(mine.values) < 2:
-        return f"The gain over the baseline is {_signed(gain)}."
+        return f"The gain over the baseline is {signed(gain)}."
     pairs = zip(mine.values, other.values, strict=True)
     possible = of_differences(limits(facts.metric))
     found = over_seeds([facts.gain(a, b) for a, b in pairs], possible)
-    low, high = _signed(found.low), _signed(found.high)
-    text = f"Seed by seed it gains {_signed(found.mean)} ({low} to {high})"
+    low, high = signed(found.low), signed(found.high)
+    text = f"Seed by seed it gains {signed(found.mean)} ({low} to {high})"
     if found.clear:
         return f"{text}: {'better' if found.mean > 0 else 'worse'} than the baseline."
     return f"{text}: no significant difference from the baseline."
 
 
-def _signed(value: float) -> str:
-    return difference(value, 0.0)
+def signed(value: float | None) -> str:
+    """A gain."""
+    return "–" if value is None else difference(value, 0.0)
 
 
 def _searched(facts: Facts) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     else:
         gain = facts.gain(best.value, baseline.value)
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}; "
-        first += f"the baseline has {number(baseline.value)}, so the gain is {_signed(gain)}."
+        first += f"the baseline has {number(baseline.value)}, so the gain is {signed(gain)}."
     caution = (
         "This is a single training, measured on the rows that selected it, so the number is "
         f"optimistic: `{facts.command('confirm')}` measures it over seeds and on the test rows."

@@ -36,6 +36,17 @@ if TYPE_CHECKING:
 
 # Trials as people see them: in training, ended, the best.
 
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+"""What people call Optuna's states."""
+INTERRUPTED = "interrupted"
+"""The state of a trial that nobody is at until a worker goes on with it."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -128,11 +139,10 @@ def ended(
     Args:
         left_out: by number, why a trial does not count.
     """
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    over = [t for t in trials if t.state.name in names]
+    over = [trial for trial in trials if trial.state.is_finished()]
     best: tuple[int, float] | None = None
     for trial in sorted(over, key=_completed):
-        state = names[trial.state.name]
+        state = STATES[trial.state.name]
         counts = complete(trial) and trial.number not in left_out
         if counts and (best is None or better(value_of(trial), best[1], direction)):
             best = trial.number, value_of(trial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
@@ -15,13 +15,14 @@ from typing import Any
 import torch
 
 from tuner.imports import allowing, of_person
+from tuner.logs import Say
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
-from tuner.run.pool import Crew, Order, Place, Say
+from tuner.run.pool import Crew, Order, Place
 from tuner.run.prepare import find_study, join, prepared, remembered, with_seed
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
-from tuner.show.snapshot import Snapshot, snapshot
+from tuner.show.snapshot import Snapshot, Watch, snapshot
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
@@ -34,7 +35,7 @@ WATCH_SECONDS = 0.5
 def optimize(
     study: str | Study,
     options: RunOptions,
-    watch: Callable[[Snapshot], None] = lambda _: None,
+    watch: Watch = lambda _: None,
     say: Say = lambda _: None,
 ) -> Snapshot:
     """Runs a study until its budget is complete or its time limit is reached.
@@ -63,7 +64,7 @@ def _optimize(
     study: Study,
     options: RunOptions,
     place: Place,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     say: Say,
 ) -> Snapshot:
     quiet()
@@ -84,7 +85,7 @@ def train(
     storage: Storage,
     options: RunOptions,
     place: Place,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     spent: Mapping[str, float],
 ) -> Snapshot:
     """Runs workers on a job until the budget is met or the time is over.
@@ -105,7 +106,7 @@ def _train(
     storage: Storage,
     options: RunOptions,
     place: Place,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     spent: Mapping[str, float],
 ) -> Snapshot:
     quiet()
@@ -139,7 +140,7 @@ def _follow(
     crew: Crew,
     storage: Storage,
     job: AnyJob,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     since: tuple[float, int, Own],
     interruption: Interruption,
 ) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import StorageError, TrainingError, UsageError
+from tuner.logs import Say
 from tuner.run.errand import Ended, Errand, run
 from tuner.run.options import RunOptions
-from tuner.run.pool import LEAVE_SECONDS, Order, Say, Toll
+from tuner.run.pool import LEAVE_SECONDS, Order, Toll
 from tuner.storage import redact
 from tuner.storage.database import parse_url
 

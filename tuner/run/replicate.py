@@ -21,13 +21,11 @@ from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.prepare import kept, load_job, stored_study
 from tuner.run.publish import Publisher
-from tuner.show.snapshot import Snapshot
+from tuner.show.snapshot import Watch
 from tuner.storage import Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
 from tuner.worker.job import Job
-
-Watch = Callable[[Snapshot], None]
 
 
 def confirm(

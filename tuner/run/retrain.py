@@ -14,7 +14,7 @@ from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
-from tuner.study.trials import RESULT, Own
+from tuner.study.trials import RESULT, Own, check_number
 from tuner.training.trainer import one_thread
 from tuner.worker.job import Job, build_trainer
 from tuner.worker.objective import one_number
@@ -104,9 +104,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     storage = opened(options.storage)
     study, study_id = stored_study(storage, study_name)
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else "it has no trials yet"
-        raise UsageError(f"the study has no trial {number}", where=study.name, hint=hint)
+    check_number(study.name, number, len(trials))
     trial = trials[number]
     if trial.state in RESULT and (reason := Own(study).reason(trial)):
         what = f"trial {number} is another program's: {reason}"

@@ -14,6 +14,7 @@ import torch
 
 from tuner.errors import MissingError, StorageError, TerminatedError, TrainingError, TunerError
 from tuner.imports import Allowed, allowing, of_operator
+from tuner.logs import Say
 from tuner.run.options import devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import SPEC, document_of, kept, prepared, stored_study
@@ -47,9 +48,7 @@ class Service:
         read: makes a study's job, with its data.
     """
 
-    def __init__(
-        self, worker: Worker, studies: Sequence[str], say: Callable[[str], None], read: Read
-    ) -> None:
+    def __init__(self, worker: Worker, studies: Sequence[str], say: Say, read: Read) -> None:
         self.worker, self.studies, self.say, self.read = worker, frozenset(studies), say, read
         self.refused: set[str] = set()
         self.benches: dict[Key, Bench | None] = {}
@@ -186,7 +185,7 @@ def serve(
     device: str = "auto",
     idle_exit: bool = False,
     allow: Sequence[str] = (),
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     artifacts: str | None = None,
 ) -> None:
     """Serves open studies in this process, the oldest first, until it is asked to leave.
@@ -232,7 +231,7 @@ def serve_until(
     studies: Sequence[str],
     device: str,
     idle_exit: bool,
-    say: Callable[[str], None],
+    say: Say,
     artifacts: str | None = None,
     read: Read = prepared,
     telling: Callable[[Begun | None], None] | None = None,
@@ -359,7 +358,7 @@ def serve_with(
     *,
     idle_exit: bool = False,
     allow: Sequence[str] = (),
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     artifacts: str | None = None,
 ) -> None:
     """Serves open studies with a process for each device; one that dies is replaced.
@@ -391,7 +390,7 @@ def serve_with(
     check_asked(leaving.asked, idle_exit)
 
 
-def _over(url: str, say: Callable[[str], None], over: Begun) -> None:
+def _over(url: str, say: Say, over: Begun) -> None:
     """Tells the end of a trial that did not end by itself; whatever follows, others are served."""
     try:
         tell_over(url, over)
@@ -416,7 +415,7 @@ def _serve(
     studies: Sequence[str],
     idle_exit: bool,
     allowed: Allowed,
-    say: Callable[[str], None],
+    say: Say,
     artifacts: str | None,
     shelf: Shelf,
     device: str,

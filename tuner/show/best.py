@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tuner.output import toml_table
+from tuner.output import one_line, toml_table
 from tuner.results.best import Best, recommended
 from tuner.show.answers import document, verdict
 from tuner.show.text import difference, duration, number
@@ -51,7 +51,7 @@ def view(best: Mapping[str, Any]) -> str:
     """The numbers as comments and then the snippet, so that all of it may be pasted."""
     numbers = _numbers(best)
     width = max(len(name) for name, _ in numbers)
-    comments = [f"# {name:{width}}  {_line(value)}" for name, value in numbers]
+    comments = [f"# {name:{width}}  {one_line(value)}" for name, value in numbers]
     return "\n".join([*comments, "", best["toml"].rstrip()])
 
 
@@ -62,7 +62,7 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("study", str(best["study"])),
         ("trial", _trial(best)),
         (
-            _line(best["metric"]),
+            one_line(best["metric"]),
             f"{number(best['value'])} on the {place}",
         ),
     ]
@@ -91,11 +91,6 @@ def _attribute(name: str, value: Any) -> str:
     if isinstance(value, float):
         return duration(value) if name == "seconds" else number(value)
     return str(value)
-
-
-def _line(text: str) -> str:
-    """On one line, as a comment has to be."""
-    return " ".join(text.split())
 
 
 def snippet(config: Config) -> str:
@@ -131,7 +126,7 @@ def pasted(study: Study, config: Config) -> str:
         return snippet(config)
     known = {name: value for name, value in config.items() if value is not None}
     lost = [
-        f"# {_line(name)} is None, for which TOML has no value" for name in config.keys() - known
+        f"# {one_line(name)} is None, for which TOML has no value" for name in config.keys() - known
     ]
     return "\n".join([*sorted(lost), toml_table("search", {"enqueue": [known]}), ""])
 

@@ -148,6 +148,17 @@ def config_or_params(study: Study, trial: FrozenTrial) -> Config:
         return dict(trial.params)
 
 
+def check_number(study: str, number: int, count: int) -> None:
+    """Raises UsageError if a study has no trial of this number.
+
+    Args:
+        count: how many trials it has.
+    """
+    if not 0 <= number < count:
+        hint = f"known: 0 to {count - 1}" if count else "it has no trials yet"
+        raise UsageError(f"the study has no trial {number}", where=study, hint=hint)
+
+
 def complete(trial: FrozenTrial) -> bool:
     """Whether a trial came to its end with a value that can be compared: a finite one."""
     return trial.state == TrialState.COMPLETE and math.isfinite(value_of(trial))
