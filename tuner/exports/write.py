@@ -92,8 +92,7 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
         if epoch.number >= last:
             break
     value = trainer.result.value if trainer.done else trainer.history[-1]
-    told = data.vocabulary, data.categories
-    network = network_of(config, data.shape, data.outputs, *told)
+    network = network_of(config, data.shape, data.outputs, data.vocabulary, data.categories)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
     return Trained(job, picked, config, data, network, seed, trainer.epoch, value, final)

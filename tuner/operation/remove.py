@@ -122,7 +122,10 @@ def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> G
     if not dry:
         remove(store, lost)
     with storage.database.write() as connection:
-        counts = [_remove(connection, *each, dry) for each in _useless(connection, older)]
+        counts = [
+            _remove(connection, table, useless, dry)
+            for table, useless in _useless(connection, older)
+        ]
         results = _results(connection, storage, spool, older)
     for path in () if dry else results:
         path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
@@ -99,14 +99,12 @@ def main_effect(
     for config, value in trained:
         if name in config:
             (off if config[name] == off_value else on).append(value)
-    counts = (name, _mean(on), _mean(off), len(on), len(off))
+    effect = MainEffect(name, _mean(on), _mean(off), len(on), len(off))
     if not on or not off:
-        return MainEffect(*counts)
-    gain = sign * (fmean(on) - fmean(off))
-    half = _half(on, off)
-    return MainEffect(
-        *counts, gain, *((None, None) if half is None else within(gain, half, limits))
-    )
+        return effect
+    gain, half = sign * (fmean(on) - fmean(off)), _half(on, off)
+    low, high = (None, None) if half is None else within(gain, half, limits)
+    return replace(effect, gain=gain, low=low, high=high)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
@@ -112,18 +112,25 @@ def _train(
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     progress = storage.progress(job.study_id)
-    started, before, own = time.monotonic(), progress.finished, Own(job.study)
+    look = partial(
+        snapshot,
+        storage,
+        job.study,
+        job.study_id,
+        since=time.monotonic(),
+        before=progress.finished,
+        own=Own(job.study),
+    )
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
         most = progress.budget - progress.finished
         order = Order(options.storage, job, limit, most, partial(_alive, storage))
         with Interruption() as interruption:
             crew = place.start(order)
-            _follow(crew, storage, job, watch, (started, before, own), interruption)
+            _follow(crew, look, watch, interruption)
         spent = {**spent, **crew.spent}
     Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
-    last = snapshot(storage, job.study, job.study_id, started, before, own)
-    last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
+    last = replace(look(), spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)
     return last
 
@@ -137,19 +144,14 @@ def _alive(storage: Storage) -> bool:
 
 
 def _follow(
-    crew: Crew,
-    storage: Storage,
-    job: AnyJob,
-    watch: Watch,
-    since: tuple[float, int, Own],
-    interruption: Interruption,
+    crew: Crew, look: Callable[[], Snapshot], watch: Watch, interruption: Interruption
 ) -> None:
     """Watches the workers until they end; whatever happens, none is left behind."""
     ended = 0
     try:
         while crew.wait(WATCH_SECONDS):
             with suppress(OutageError):  # the workers wait for the database, and so does this
-                now = snapshot(storage, job.study, job.study_id, *since)
+                now = look()
                 if now.progress.finished + now.progress.failed > ended:
                     ended = now.progress.finished + now.progress.failed
                     crew.progressed()

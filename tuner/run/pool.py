@@ -317,8 +317,9 @@ class Here:
 
     def start(self, order: Order) -> Pool:
         deadline = deadline_of(order.seconds)
-        arguments = order.url, order.job, deadline, allowed()
-        main = partial(run_worker, *arguments, artifacts=self.artifacts)
+        main = partial(
+            run_worker, order.url, order.job, deadline, allowed(), artifacts=self.artifacts
+        )
         return Pool(main, self.devices[: order.most], over=partial(tell_over, order.url))
 
 

@@ -423,7 +423,16 @@ def _serve(
 ) -> None:
     with telling(said), allowing(allowed):
         try:
-            leaving, place = child_leaving(), (artifacts, shelf.job, said.send)
-            serve_until(leaving, url, studies, device, idle_exit, say, *place)
+            serve_until(
+                child_leaving(),
+                url,
+                studies,
+                device,
+                idle_exit,
+                say,
+                artifacts,
+                read=shelf.job,
+                telling=said.send,
+            )
         except RenewalError:
             sys.exit(RENEWED)

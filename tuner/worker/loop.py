@@ -142,8 +142,15 @@ class Worker:
         pruner = job.study.pruner()
         own = Own(job.study)
         view = self.patiently(lambda: StudyView(self.storage, job.study.name, own.learned))
-        parts = self.storage, self.outbox, None, self.device, self.leaving, self.clock
-        desk = Desk(*parts, self.saved)
+        desk = Desk(
+            storage=self.storage,
+            outbox=self.outbox,
+            pruning=None,
+            device=self.device,
+            leaving=self.leaving,
+            clock=self.clock,
+            saved=self.saved,
+        )
         self._publish(job)
         if isinstance(job, ObjectiveJob):
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
