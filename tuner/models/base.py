@@ -33,7 +33,7 @@ class Inside:
     bias: bool = True
 
 
-class Words(Protocol):
+class WordTable(Protocol):
     """What a network is told of the words that come in."""
 
     @property

@@ -23,7 +23,7 @@ from tuner.storage.studies import REPLICATES
 # All that a database holds of one study, read at one moment, and written into another.
 
 
-Rows = list[dict[str, Any]]
+Records = list[dict[str, Any]]
 RESULTS = (rows.PARAMS, rows.VALUES, rows.REPORTS)
 CHILDREN = (*RESULTS, rows.USER_ATTRS, rows.SYSTEM_ATTRS)
 OF_STUDY = (studies.DIRECTIONS, studies.USER_ATTRS, studies.SYSTEM_ATTRS, schema.studies)
@@ -41,12 +41,12 @@ class Content:
     """
 
     name: str
-    of_study: Mapping[Table, Rows]
-    trials: Rows
-    children: Mapping[Table, Rows]
-    leases: Rows
-    checkpoints: Rows
-    events: Rows
+    of_study: Mapping[Table, Records]
+    trials: Records
+    children: Mapping[Table, Records]
+    leases: Records
+    checkpoints: Records
+    events: Records
     artifacts: list[str]
 
 
@@ -112,14 +112,14 @@ def results(connection: Connection, study_id: int) -> Results:
     return Results(made_as, of_state[True], of_state[False])
 
 
-def _rows(connection: Connection, table: Table, mine: Any, *without: str) -> Rows:
+def _rows(connection: Connection, table: Table, mine: Any, *without: str) -> Records:
     columns = [column for column in table.c if column.name not in without]
     order = table.primary_key.columns
     found = connection.execute(select(*columns).where(mine).order_by(*order))
     return [dict(row) for row in found.mappings()]
 
 
-def _children(connection: Connection, table: Table, mine: Any) -> Rows:
+def _children(connection: Connection, table: Table, mine: Any) -> Records:
     """Rows that JSON can hold, without the number that only their own table knows."""
     identity = table.primary_key.columns[0]
     columns = [
@@ -152,14 +152,14 @@ def write(connection: Connection, content: Content, origin: str) -> int:
     return study_id
 
 
-def _owned(found: Rows, study_id: int, without: Iterable[str]) -> Rows:
+def _owned(found: Records, study_id: int, without: Iterable[str]) -> Records:
     return [
         {**{k: v for k, v in row.items() if k not in without}, "study_id": study_id}
         for row in found
     ]
 
 
-def _trials(connection: Connection, found: Rows, study_id: int) -> dict[int, int]:
+def _trials(connection: Connection, found: Records, study_id: int) -> dict[int, int]:
     """Insert trials in their order; their new ids by the old ones."""
     table = rows.TRIALS
     if not found:
@@ -170,12 +170,12 @@ def _trials(connection: Connection, found: Rows, study_id: int) -> dict[int, int
     return dict(zip((row["trial_id"] for row in found), ids, strict=True))
 
 
-def _insert(connection: Connection, table: Table, found: Rows) -> None:
+def _insert(connection: Connection, table: Table, found: Records) -> None:
     for chunk in _chunks(found):
         connection.execute(insert(table), chunk)
 
 
-def _chunks(found: Rows) -> Iterable[Rows]:
+def _chunks(found: Records) -> Iterable[Records]:
     return (found[i : i + CHUNK] for i in range(0, len(found), CHUNK))
 
 
@@ -183,7 +183,7 @@ def _chunks(found: Rows) -> Iterable[Rows]:
 
 
 @dataclass(frozen=True)
-class Places:
+class ArtifactPlaces:
     """Where artifacts come from, the first that has one, and where they go to."""
 
     sources: tuple[Artifacts, ...]
@@ -198,7 +198,7 @@ class Places:
                     break
 
 
-def places(source: Storage, target: Storage, artifacts: str | None) -> Places:
+def places(source: Storage, target: Storage, artifacts: str | None) -> ArtifactPlaces:
     """The places of two databases.
 
     Args:
@@ -209,7 +209,7 @@ def places(source: Storage, target: Storage, artifacts: str | None) -> Places:
     """
     kept, own = artifact_store(source), DatabaseArtifacts(source.database)
     if kept.root is None and artifacts is None:
-        return Places((own,), DatabaseArtifacts(target.database))
+        return ArtifactPlaces((own,), DatabaseArtifacts(target.database))
     if artifacts is None:
         what = (
             f"{ARTIFACTS_VARIABLE} is the place of the source's artifacts, for that database alone"
@@ -220,7 +220,7 @@ def places(source: Storage, target: Storage, artifacts: str | None) -> Places:
     if kept.root and put.root and _overlap(kept.root, put.root):
         what = "is the place of the source's artifacts, for that database alone"
         raise UsageError(what, where=f"--to-artifacts {artifacts}", hint="give another folder")
-    return Places((kept, own), put)
+    return ArtifactPlaces((kept, own), put)
 
 
 def _overlap(first: str, second: str) -> bool:
@@ -295,7 +295,7 @@ def copy(
 
 
 def _copies(
-    source: Storage, target: Storage, found: Mapping[str, int], between: Places
+    source: Storage, target: Storage, found: Mapping[str, int], between: ArtifactPlaces
 ) -> Iterator[Copied]:
     left: list[UsageError] = []
     for name, study_id in found.items():
@@ -319,7 +319,9 @@ class _LeftError(UsageError):
     """A study is not copied; others are."""
 
 
-def _copy(source: Storage, target: Storage, name: str, study_id: int, between: Places) -> Copied:
+def _copy(
+    source: Storage, target: Storage, name: str, study_id: int, between: ArtifactPlaces
+) -> Copied:
     there = _there(target, name, source.url)
     with source.database.moment() as connection:
         running = live(connection, study_id)

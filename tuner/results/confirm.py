@@ -14,8 +14,8 @@ from tuner.metrics import limits, sign_of
 from tuner.results.estimate import Estimate, Limits, over_seeds
 from tuner.results.replicas import (
     ASKED,
-    Key,
     Replica,
+    ReplicaKey,
     Result,
     Standing,
     comparable,
@@ -42,7 +42,7 @@ BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ConfirmRequest:
     """What a `confirm` was asked for.
 
     Attributes:
@@ -58,7 +58,7 @@ class Asked:
     tests: bool
 
     @property
-    def wanted(self) -> frozenset[Key]:
+    def wanted(self) -> frozenset[ReplicaKey]:
         splits = (False, True) if self.tests else (False,)
         return frozenset(
             (label, seed, final)
@@ -217,12 +217,14 @@ def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
     return {label: median_high(epochs) for label, epochs in found.items()}
 
 
-def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+def remember(storage: Storage, study_id: int, asked: ConfirmRequest) -> None:
     """Keeps a request with the study of its trainings: what everybody reads from then on."""
     storage.set_study_user_attr(study_id, ASKED, asdict(asked))
 
 
-def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirmation | None:
+def read(
+    storage: Storage, study: Study, asked: ConfirmRequest | None = None
+) -> Confirmation | None:
     """What has been confirmed so far; none where nothing can be compared.
 
     Args:
@@ -264,29 +266,35 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     )
 
 
-def _asked(storage: Storage, study: Study, held: int) -> tuple[Asked, frozenset[Key]]:
+def _asked(
+    storage: Storage, study: Study, held: int
+) -> tuple[ConfirmRequest, frozenset[ReplicaKey]]:
     """The last request; where none was kept, every training that was ever asked for."""
     said = storage.get_study_user_attrs(held).get(ASKED)
     if said is not None:
-        asked = Asked(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
+        asked = ConfirmRequest(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
         return asked, asked.wanted
     keys = enqueued(storage, study, WHAT)
     labels = tuple(dict.fromkeys(label for label, _, _ in keys))
     seeds, top = 1 + max(seed for _, seed, _ in keys), sum(label != BASELINE for label in labels)
-    return Asked(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
+    return ConfirmRequest(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
 
 
 def _number(label: str) -> int:
     return 0 if label == BASELINE else int(label.removeprefix("trial "))
 
 
-def _values(asked: Asked, found: Mapping[Key, Result], label: str, final: bool) -> dict[int, float]:
+def _values(
+    asked: ConfirmRequest, found: Mapping[ReplicaKey, Result], label: str, final: bool
+) -> dict[int, float]:
     """The metric of a configuration by seed, of the seeds that were asked for."""
     keys = {seed: (label, seed, final) for seed in range(asked.seeds)}
     return {seed: found[key].value for seed, key in keys.items() if key in found}
 
 
-def _validated(asked: Asked, found: Mapping[Key, Result], bounds: Limits) -> dict[str, Estimate]:
+def _validated(
+    asked: ConfirmRequest, found: Mapping[ReplicaKey, Result], bounds: Limits
+) -> dict[str, Estimate]:
     """The configurations that can be compared, on the validation rows, over the same seeds.
 
     One alone is compared with nothing, unless it has all of its seeds and is not the baseline.
@@ -301,7 +309,10 @@ def _validated(asked: Asked, found: Mapping[Key, Result], bounds: Limits) -> dic
 
 
 def _tested(
-    asked: Asked, found: Mapping[Key, Result], ordered: Sequence[str], bounds: Limits
+    asked: ConfirmRequest,
+    found: Mapping[ReplicaKey, Result],
+    ordered: Sequence[str],
+    bounds: Limits,
 ) -> dict[str, Estimate]:
     """Those of them that are measured on the test rows as well, over the same seeds; none unless
     the winner and the baseline are."""

@@ -52,7 +52,7 @@ def confirm(
     with allowing(of_person(options.allow)):
         wanted = held.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
-        asked = confirming.Asked(labels, seeds, top, held.tests)
+        asked = confirming.ConfirmRequest(labels, seeds, top, held.tests)
         remember = partial(confirming.remember, asked=asked)
         if held.train(confirming.WHAT, wanted, remember) and held.tests:
             epochs = confirming.epochs_found(held.storage, held.job.study)
@@ -92,7 +92,7 @@ def ablate(
     with allowing(of_person(options.allow)):
         mixed, confirmed = held.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
-        asked = taking_apart.Asked(number, held.tests, confirmed, seeds, kinds)
+        asked = taking_apart.AblateRequest(number, held.tests, confirmed, seeds, kinds)
         remember = partial(taking_apart.remember, asked=asked)
         wanted = taking_apart.alone(mixed, views, seeds, held.tests)
         done = held.train(taking_apart.WHAT, wanted, remember)

@@ -31,11 +31,11 @@ from tuner.worker.signals import Leaving, StopRequested
 
 
 POLL_SECONDS = 1.0
-Read = Callable[[Study, int], AnyJob]
-Key = tuple[int, str, str | None]
+ReadJob = Callable[[Study, int], AnyJob]
+StudyKey = tuple[int, str, str | None]
 
 
-def _key(study: OpenStudy) -> Key:
+def _key(study: OpenStudy) -> StudyKey:
     """SQLite gives a deleted study's number to the next one, and a name may be taken anew."""
     return study.study_id, study.name, study.fingerprint
 
@@ -48,12 +48,12 @@ class Service:
         read: makes a study's job, with its data.
     """
 
-    def __init__(self, worker: Worker, studies: Sequence[str], say: Say, read: Read) -> None:
+    def __init__(self, worker: Worker, studies: Sequence[str], say: Say, read: ReadJob) -> None:
         self.worker, self.studies, self.say, self.read = worker, frozenset(studies), say, read
         self.refused: set[str] = set()
-        self.benches: dict[Key, Bench | None] = {}
+        self.benches: dict[StudyKey, Bench | None] = {}
         self.seen: list[OpenStudy] = []
-        self.idle: set[Key] = set()
+        self.idle: set[StudyKey] = set()
         self.seen_at = float("-inf")
 
     def run(self, idle_exit: bool) -> None:
@@ -84,7 +84,7 @@ class Service:
             self._let_go({_key(each) for each in found})
         return self.seen
 
-    def _let_go(self, known: Set[Key]) -> None:
+    def _let_go(self, known: Set[StudyKey]) -> None:
         """Keeps nothing of studies that are done, closed, or deleted."""
         for gone in self.benches.keys() - known:
             bench = self.benches.pop(gone)
@@ -233,7 +233,7 @@ def serve_until(
     idle_exit: bool,
     say: Say,
     artifacts: str | None = None,
-    read: Read = prepared,
+    read: ReadJob = prepared,
     telling: Callable[[Begun | None], None] | None = None,
 ) -> None:
     """Serves on one device until it is time to leave; StorageError, TrainingError as ``serve``.

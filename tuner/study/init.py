@@ -13,7 +13,7 @@ from tuner.data import DataSet, DataSpec, load
 from tuner.data.folds import times_of
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
-from tuner.data.numbers import Found, are_digits, recognize
+from tuner.data.numbers import Recognized, are_digits, recognize
 from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
 from tuner.data.raw import writes_comma
 from tuner.data.sources import read_frame
@@ -173,7 +173,7 @@ class _Columns:
         elif len(texts) > CATEGORIES:
             self.dropped[name] = f"{len(texts)} categories are too many"
 
-    def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Found | None:
+    def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Recognized | None:
         return None if are_digits(texts) else recognize(texts, counts.to_numpy(), self._comma)
 
     def _drop_dates(self, name: str, series: pd.Series[Any]) -> None:

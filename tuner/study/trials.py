@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.metrics import sign_of
-from tuner.search.by_number import Grid
+from tuner.search.by_number import SearchGrid
 from tuner.space import Choice, Config, Node, Range, Recorded, config_of, label, told_apart, walk
 from tuner.study.record import Study
 
@@ -294,7 +294,7 @@ def _shown(node: Node) -> str:
     return ", ".join(told_apart(labels))
 
 
-def tried(own: Own, grid: Grid, trials: Iterable[FrozenTrial]) -> Counter[int]:
+def tried(own: Own, grid: SearchGrid, trials: Iterable[FrozenTrial]) -> Counter[int]:
     """How often each configuration of a grid was handed out, by its place.
 
     One that failed in a worker was tried; what another program let fail was not.
@@ -308,5 +308,5 @@ def all_tried(own: Own, trials: Sequence[FrozenTrial]) -> int | None:
     search = own.study.search
     if search.sampler[0] != "grid" or search.duplicates:
         return None
-    grid = Grid(own.study.nodes, 0)
+    grid = SearchGrid(own.study.nodes, 0)
     return grid.size if len(tried(own, grid, trials)) == grid.size else None
