@@ -17,8 +17,8 @@ import optuna
 import pytest
 
 from tuner.storage import open_storage
-from tuner.study import parse
 from tuner.study.files import read
+from tuner.study.parse import parse
 
 URL = "sqlite:///tuner.db"
 

@@ -20,7 +20,7 @@ from tuner.search.by_number import (
     from_unit,
     shuffled,
 )
-from tuner.study import parse
+from tuner.study.parse import parse
 
 
 def draw(sampler, name="x", distribution=None):

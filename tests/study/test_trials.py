@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.study import parse
 from tuner.study.objective import ObjectiveStudy
+from tuner.study.parse import parse
 from tuner.study.trials import (
     LeftOut,
     Own,

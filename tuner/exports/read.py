@@ -20,7 +20,7 @@ from tuner.exports import folder as files
 from tuner.exports.network import network_of
 from tuner.imports import Allowed, allowing, of_person
 from tuner.space import walk
-from tuner.study import load as load_study
+from tuner.study import load_study
 
 AGAIN = "export it again: tuner export --study NAME --out DIR --force"
 

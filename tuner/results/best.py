@@ -200,7 +200,7 @@ class Others:
         """None where it is no study here: its specification makes no sense, or it is deleted."""
         from tuner.errors import TunerError
         from tuner.storage import studies
-        from tuner.study import parse
+        from tuner.study.parse import parse
 
         try:
             spec = studies.attrs(connection, studies.USER_ATTRS, study_id)[studies.SPEC]

@@ -17,7 +17,8 @@ from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.storage import Storage
 from tuner.storage.studies import NAME_LETTERS, REPLICATES
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 from tuner.study.record import canonical, fingerprint
 from tuner.study.trials import complete, value_of
 from tuner.worker.job import REPLICA

@@ -14,11 +14,11 @@ from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.imports import allowing, of_person
 from tuner.show.snapshot import shown_url
 from tuner.storage import Storage, open_existing, open_storage, studies
-from tuner.study import Study, parse
-from tuner.study import load as load_study
+from tuner.study import Study, load_study
 from tuner.study.factories import resolved
 from tuner.study.files import find, local, shipped
 from tuner.study.objective import ObjectiveStudy
+from tuner.study.parse import parse
 from tuner.study.record import canonical, changed_keys, fingerprint
 from tuner.training.trainer import check_batches, check_factories
 from tuner.worker.job import DIVISION, AnyJob, Job, ObjectiveJob, check_rows

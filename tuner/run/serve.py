@@ -20,7 +20,8 @@ from tuner.run.pool import Pool
 from tuner.run.prepare import SPEC, document_of, kept, prepared, stored_study
 from tuner.run.process import child_leaving, open_worker, tell_over, telling
 from tuner.storage import PAUSED, OpenStudy, OutageError, Progress, Storage, open_storage
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 from tuner.study.record import fingerprint
 from tuner.worker.job import AnyJob
 from tuner.worker.loop import Bench, Worker, deleted
