@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
@@ -51,6 +52,15 @@ def redact(url: str) -> str:
     if not _PLACE.fullmatch(place):
         place = HIDDEN
     return f"{scheme}{_redact_user(user)}{at}{place}"
+
+
+def storage_option(url: str) -> str:
+    """What a command to go on with needs to find a database: ``--storage URL``, without a password.
+
+    Args:
+        url: empty where the command finds it by itself.
+    """
+    return f"--storage {shlex.quote(redact(url))}" if url else ""
 
 
 def _redact_user(user: str) -> str:

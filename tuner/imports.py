@@ -11,7 +11,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -239,10 +239,17 @@ def _attribute(module: ModuleType, name: str, reference: str, kind: Kind) -> Cal
     return attribute
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of Python and of those of the packages that are installed."""
+PACKAGES = (
+    *("tuner", "torch", "optuna", "numpy", "pandas"),
+    *("scikit-learn", "scipy", "safetensors"),
+)
+"""Packages whose versions may decide what a training gives."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of those of PACKAGES that are installed."""
     installed = {"python": platform.python_version()}
-    for name in packages:
+    for name in PACKAGES:
         with suppress(PackageNotFoundError):  # as in a source tree that is not installed
             installed[name] = version(name)
     return installed

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ from tuner.hidden import hide
 
 LOGGER = logging.getLogger("tuner")
 FORMATS = ("text", "json")
+Say = Callable[[str], None]
+"""Takes a line for people."""
 
 
 def tell(

@@ -23,6 +23,16 @@ Task = Literal["classification", "regression"]
 Direction = Literal["maximize", "minimize"]
 
 
+def sign_of(direction: str) -> int:
+    """1 where more is better, else -1: of two values times it, the better one is larger."""
+    return 1 if direction == "maximize" else -1
+
+
+def better(a: float, b: float, direction: str) -> bool:
+    """Whether a value is better than another one."""
+    return a > b if direction == "maximize" else a < b
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric and what is known about it.

@@ -36,6 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def one_line(text: str) -> str:
+    """Text for a comment: on one line, and without what TOML cannot hold."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
+
+
 def write(path: Path, text: str) -> None:
     """Writes a text as UTF-8; its line ends stay as they are.
 

@@ -10,7 +10,7 @@ import typer
 
 from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, without_ctrl_c
 from tuner.errors import UsageError
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 # ``best``, ``status``, ``pause``, ``resume``, ``stop``: studies in the database.
 
@@ -25,25 +25,22 @@ OneStudy = Annotated[
 
 def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Print the best configuration, ready to paste, and its numbers."""
-    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.prepare import stored_study
     from tuner.show.best import record, view
-    from tuner.study.trials import nothing_complete
+    from tuner.storage import opened
 
     database = opened(storage)
-    stored, study_id = stored_study(database, study)
-    document = record(database, stored, study_id)
-    if document is None:
-        trials = database.get_all_trials(study_id, deepcopy=False)
-        raise nothing_complete(stored, trials, database.progress(study_id).budget)
-    return show_json(document) if as_json else typer.echo(view(document))
+    stored = record(database, *stored_study(database, study))
+    return show_json(stored) if as_json else typer.echo(view(stored))
 
 
 def status(
     study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
 ) -> None:
     """Show studies, budgets, workers and the estimated time left."""
-    from tuner.cli.lookup import opened, stored_id, stored_ids
+    from tuner.run.prepare import stored_id, stored_ids
     from tuner.show.tables import overview, status_table
+    from tuner.storage import opened
 
     database = opened(storage)
     ids = stored_ids(database) if study is None else dict([stored_id(database, study)])
@@ -75,8 +72,9 @@ WORDS = {
 
 
 def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
-    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.prepare import stored_study
     from tuner.run.publish import bring_up_to_date
+    from tuner.storage import opened
 
     database = opened(url)
     stored, study_id = stored_study(database, study)
@@ -154,16 +152,20 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the events of a study or a trial, one line per event."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.operation.follow import followed
+    from tuner.run.prepare import stored_id
     from tuner.show.tables import event_line, event_record
+    from tuner.storage import opened
+    from tuner.study.trials import check_number
 
     if trial is not None and study is None:
         raise UsageError("--trial needs a study", hint="give --study NAME too")
     database = opened(storage)
-    study_id = None if study is None else stored_id(database, study)[1]
-    if study_id is not None and trial is not None:
-        _check_trial(study, trial, database.get_n_trials(study_id))
+    study_id = None
+    if study is not None:
+        study, study_id = stored_id(database, study)
+        if trial is not None:
+            check_number(study, trial, database.get_n_trials(study_id))
     if as_json and not follow:
         return show_json([event_record(event) for event in database.events(study_id, trial)])
     say = partial(typer.echo, err=True)
@@ -179,12 +181,6 @@ def logs(
     return None
 
 
-def _check_trial(study: str | None, trial: int, count: int) -> None:
-    if trial >= count:
-        hint = f"known: 0 to {count - 1}" if count else "it has no trials yet"
-        raise UsageError(f"{study} has no trial {trial}", hint=hint)
-
-
 def copy(
     source: Source,
     target: Target,
@@ -193,10 +189,9 @@ def copy(
     as_json: Json = False,
 ) -> None:
     """Copy studies to another database, where they can continue."""
-    from tuner.cli.lookup import opened
     from tuner.operation.copy import COPIED
     from tuner.operation.copy import copy as transfer
-    from tuner.storage import open_storage
+    from tuner.storage import open_storage, opened
 
     target_storage = open_storage(target)
     copied = transfer(opened(source), target_storage, study, artifacts)
@@ -205,7 +200,7 @@ def copy(
     for name, trials, outcome, paused in copied:
         typer.echo(f"{name}: {trials} trials {outcome}")
         if paused and outcome == COPIED:
-            where = f"--study {name} --storage {target_storage.url}"
+            where = f"--study {name} {storage_option(target_storage.url)}"
             typer.echo(f"  paused, as the source was; to continue it: tuner resume {where}")
     return None
 
@@ -218,12 +213,12 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a study and its `confirm` and `ablate` studies."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.operation.remove import delete as remove
     from tuner.operation.remove import plan_deletion
+    from tuner.storage import opened
 
     database = opened(storage)
-    deletion = plan_deletion(database, stored_id(database, study)[0], force)
+    deletion = plan_deletion(database, study, force)
     names = ", ".join(deletion.studies)
     if not yes:
         typer.confirm(f"Delete {names} with {deletion.trials} trials?", abort=True, err=True)
@@ -240,9 +235,9 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove leftovers of ended trials and dead workers, and artifacts without an owner."""
-    from tuner.cli.lookup import opened
     from tuner.operation.remove import collect
     from tuner.run.process import spool_folder
+    from tuner.storage import opened
     from tuner.study.settings import seconds
 
     older = seconds("--older-than", older_than)

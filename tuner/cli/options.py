@@ -6,12 +6,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuner.cli.lookup import parse_storage
+from tuner.logs import Say
 from tuner.output import to_json
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show(renderable: RenderableType) -> None:
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def without_ctrl_c(say: Callable[[str], None]) -> None:
+def without_ctrl_c(say: Say) -> None:
     """Says how to stop an endless command if Ctrl-C is ignored, as in a script's background job."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         say(f"Ctrl-C is ignored here; to stop, send SIGTERM: kill {os.getpid()}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ from tuner.cli.options import (
     show_json,
 )
 from tuner.cli.running import run_options
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
     from tuner.show.snapshot import Snapshot
@@ -63,14 +62,12 @@ def confirm(
     as_json: Json = False,
 ) -> None:
     """Retrain the best configurations over several seeds and measure them on the test rows."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
 
-    name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     progress = _Progress()
-    answer = confirm_study(name, options, top=top, seeds=seeds, watch=progress)
+    answer = confirm_study(study, options, top=top, seeds=seeds, watch=progress)
     progress.report_unfinished()
     return show_json(document(answer)) if as_json else show(confirmed(answer))
 
@@ -87,16 +84,14 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each technique over several seeds, with confidence intervals."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.results.ablate import VIEWS
     from tuner.run.replicate import ablate as ablate_study
     from tuner.show.answers import ablated, document
 
-    name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     views = tuple(view or VIEWS)
     progress = _Progress()
-    answer = ablate_study(name, options, seeds=seeds, views=views, watch=progress)
+    answer = ablate_study(study, options, seeds=seeds, views=views, watch=progress)
     progress.report_unfinished()
     return show_json(document(answer)) if as_json else show(ablated(answer))
 
@@ -158,9 +153,11 @@ def report(
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
     """Write a report of a study as one self-contained file."""
-    from tuner.cli.lookup import needed_url, opened, stored_study
+    from tuner.cli.lookup import needed_url
     from tuner.reports.render import check_place, write
     from tuner.reports.report import build, check_format, format_of
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     kind = format or format_of(out or "")
     check_format(kind)
@@ -168,8 +165,7 @@ def report(
     if out != "-":
         check_place(path)
     database = opened(storage)
-    url = needed_url(storage)
-    option = f"--storage {quote(url)}" if url else ""
+    option = storage_option(needed_url(storage))
     page = build(database, *stored_study(database, study), option)
     if out == "-":
         return typer.echo(page.text(kind), nl=False)
@@ -181,8 +177,9 @@ def report(
 
 def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Compare studies: best trials, baselines, seconds and numbers of trials."""
-    from tuner.cli.lookup import opened, stored_study
     from tuner.reports.compare import compare_studies, view
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     database = opened(storage)
     comparison = compare_studies(database, [stored_study(database, name) for name in studies])

@@ -34,7 +34,7 @@ from tuner.cli.options import (
     show,
     show_json,
 )
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
     from tuner.run.options import RunOptions
@@ -81,12 +81,12 @@ def _run(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapsho
     terminal = console(stderr=True)
     with watching(terminal) as watch:
         begun = time.monotonic()
-        from tuner.cli.lookup import any_study
         from tuner.logs import as_json, note
         from tuner.run.optimize import optimize as optimize_study
+        from tuner.run.prepare import find_study
 
         imports = round(time.monotonic() - begun, 3)
-        definition = any_study(study, storage)  # first: an unknown name must not make a database
+        definition = find_study(study, storage)  # first: an unknown name must not make a database
         try:
             say = note if as_json() else terminal.print
             last = optimize_study(definition, options(), watch, say)
@@ -99,9 +99,8 @@ class _Interrupted(KeyboardInterrupt):
     """Turns Ctrl-C into an error that names the command to continue with."""
 
     def __init__(self, study: str, storage: str) -> None:
-        url = needed_url(storage)
-        where = f" --storage {quote(url)}" if url else ""
-        command = f"tuner optimize --study {quote(study)}{where}"
+        where = storage_option(needed_url(storage))
+        command = f"tuner optimize --study {quote(study)} {where}".strip()
         super().__init__(f"interrupted; no result is lost; to continue: {command}")
 
 
@@ -116,14 +115,11 @@ def retrain(
     """Retrain a finished trial from the database alone and compare its value."""
     from dataclasses import asdict
 
-    from tuner.cli.lookup import opened, stored_id
     from tuner.run.retrain import retrain as retrain_trial
     from tuner.show.text import several
 
-    name, _ = stored_id(opened(storage), study)  # first: a missing database must not be made
-    outcome = retrain_trial(
-        name, trial, run_options(storage, None, None, "auto", device, None, allow)
-    )
+    options = run_options(storage, None, None, "auto", device, None, allow)
+    outcome = retrain_trial(study, trial, options)
     if as_json:
         show_json({**asdict(outcome), "equal": outcome.equal})
     else:
@@ -175,10 +171,11 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a study to the database for workers to train."""
-    from tuner.cli.lookup import any_study, opened
+    from tuner.run.prepare import find_study
     from tuner.run.prepare import submit as submit_study
+    from tuner.storage import opened
 
-    definition = any_study(study, storage)  # first: an unknown name must not make a database
+    definition = find_study(study, storage)  # first: an unknown name must not make a database
     study_id = submit_study(definition, storage, trials, tuple(allow or ()))
     budget = opened(storage).progress(study_id).budget
     if as_json:

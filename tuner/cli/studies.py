@@ -50,11 +50,11 @@ def check(
         return show_json(study_schema())
     if study is None:
         raise typer.BadParameter("give --study NAME, or --schema")
-    from tuner.cli.lookup import any_study
     from tuner.imports import allowing, of_person, read_packages
+    from tuner.run.prepare import find_study
     from tuner.show import tables
 
-    definition = any_study(study, storage)
+    definition = find_study(study, storage)
     with allowing(of_person(read_packages(allow or ()), definition.folder)):
         checked = _checked_record(definition)
     for warning in checked["warnings"]:

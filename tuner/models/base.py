@@ -33,7 +33,7 @@ class Inside:
     bias: bool = True
 
 
-class Words(Protocol):
+class WordTable(Protocol):
     """The vocabulary of a network's input."""
 
     @property

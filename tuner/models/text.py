@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuner.layers import Shape
-from tuner.models.base import ACTIVATION, Family, Inside, Words, activated, depth
+from tuner.models.base import ACTIVATION, Family, Inside, WordTable, activated, depth
 from tuner.models.mlp import WIDTH
 from tuner.space import Leaf
 
@@ -35,7 +35,7 @@ class Embedding(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, words: Words, size: int, frozen: bool) -> None:
+    def __init__(self, words: WordTable, size: int, frozen: bool) -> None:
         super().__init__()
         vectors = words.vectors
         if vectors is None:
@@ -58,7 +58,7 @@ class Embedding(nn.Module):
         return functional.embedding(x, self.weight, padding_idx=0), known
 
 
-def embedding(words: Words, leaves: Mapping[str, Any]) -> Embedding:
+def embedding(words: WordTable, leaves: Mapping[str, Any]) -> Embedding:
     """The embedding that the leaves describe."""
     return Embedding(words, leaves["embedding_size"], leaves["freeze_embeddings"])
 
@@ -220,7 +220,7 @@ READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def build_rnn(
-    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: Words
+    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: WordTable
 ) -> nn.Module:
     """Embedding, ``depth`` recurrent layers, one vector of the text, linear output.
 
@@ -316,7 +316,7 @@ class Windows(nn.Module):
 
 
 def build_text_cnn(
-    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: Words
+    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: WordTable
 ) -> nn.Module:
     """Embedding, windows, the largest answer over time, activation, linear output.
 

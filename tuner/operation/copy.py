@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from optuna.artifacts.exceptions import ArtifactNotFound
 from sqlalchemy import Connection, Enum, String, Table, func, insert, select, type_coerce
 
-from tuner.errors import MissingError, UsageError, nearest
+from tuner.errors import MissingError, UsageError
+from tuner.run.prepare import stored_id, stored_ids
 from tuner.storage import Storage, artifact_store, events, rows, schema, sql, studies
 from tuner.storage.artifacts import ARTIFACTS_VARIABLE, Artifacts, DatabaseArtifacts
 from tuner.storage.attached import artifact_ids
@@ -267,14 +268,11 @@ def with_replicas(storage: Storage, name: str | None) -> dict[str, int]:
     Raises:
         UsageError: there is no such study.
     """
-    known = {study.study_name: study._study_id for study in storage.get_all_studies()}
+    known = stored_ids(storage)
     if name is None:
         return known
-    if name not in known:
-        hint = nearest(name, known) if known else "the database holds no study"
-        raise UsageError(f"no study in this database is called {name!r}", hint=hint)
     replicas = storage.having(REPLICATES)
-    ids, remaining = {}, [name]
+    ids, remaining = {}, [stored_id(storage, name)[0]]
     while remaining:
         each = remaining.pop()
         ids[each] = known[each]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from tuner.logs import Say
 from tuner.storage import OutageError, Storage
 from tuner.storage.history import Event
 
@@ -14,7 +15,7 @@ OVERLAP = 1000
 
 
 def followed(
-    storage: Storage, study_id: int | None, number: int | None, say: Callable[[str], None]
+    storage: Storage, study_id: int | None, number: int | None, say: Say
 ) -> Iterator[list[Event]]:
     """Yields new events, each once; reports an outage of the database and waits for its end.
 

@@ -38,7 +38,7 @@ def plan_deletion(storage: Storage, name: str, force: bool = False) -> Deletion:
     with storage.database.read() as connection:
         running = sum(running_trials(connection, study_id) for study_id in ids.values())
     if running and not force:
-        raise _busy(name, running)
+        raise _busy(next(iter(ids)), running)
     trials = sum(storage.get_n_trials(study_id) for study_id in ids.values())
     return Deletion(ids, trials)
 
@@ -122,7 +122,10 @@ def collect(storage: Storage, spool: Path, older: float, dry: bool = False) -> G
     if not dry:
         remove(store, orphaned)
     with storage.database.write() as connection:
-        counts = [_remove(connection, *each, dry) for each in _garbage(connection, older)]
+        counts = [
+            _remove(connection, table, useless, dry)
+            for table, useless in _garbage(connection, older)
+        ]
         results = _results(connection, storage, spool, older)
     for path in () if dry else results:
         path.unlink(missing_ok=True)

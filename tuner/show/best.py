@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tuner.output import toml_table
+from tuner.output import one_line, toml_table
 from tuner.results.best import Best, recommended
 from tuner.show.answers import document, verdict
 from tuner.show.text import difference, duration, number
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
 
 
-def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
-    """The recommended configuration and its numbers; None if no trial is complete."""
+def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any]:
+    """The recommended configuration and its numbers; errors as ``recommended``."""
     choice = recommended(storage, study, study_id)
-    if choice is None:
-        return None
     confirmed = choice.confirmed
     return {
         "study": study.name,
@@ -53,7 +51,7 @@ def view(best: Mapping[str, Any]) -> str:
     """The numbers as comments and then the snippet, so that all of it may be pasted."""
     numbers = _numbers(best)
     width = max(len(name) for name, _ in numbers)
-    comments = [f"# {name:{width}}  {_one_line(value)}" for name, value in numbers]
+    comments = [f"# {name:{width}}  {one_line(value)}" for name, value in numbers]
     return "\n".join([*comments, "", best["toml"].rstrip()])
 
 
@@ -64,7 +62,7 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("study", str(best["study"])),
         ("trial", _trial(best)),
         (
-            _one_line(best["metric"]),
+            one_line(best["metric"]),
             f"{number(best['value'])} on the {place}",
         ),
     ]
@@ -93,11 +91,6 @@ def _attribute(name: str, value: Any) -> str:
     if isinstance(value, float):
         return duration(value) if name == "seconds" else number(value)
     return str(value)
-
-
-def _one_line(text: str) -> str:
-    """A text on one line, as a comment has to be."""
-    return " ".join(text.split())
 
 
 def snippet(config: Config) -> str:
@@ -133,8 +126,7 @@ def pasted(study: Study, config: Config) -> str:
         return snippet(config)
     known = {name: value for name, value in config.items() if value is not None}
     comments = [
-        f"# {_one_line(name)} is None, for which TOML has no value"
-        for name in config.keys() - known
+        f"# {one_line(name)} is None, for which TOML has no value" for name in config.keys() - known
     ]
     return "\n".join([*sorted(comments), toml_table("search", {"enqueue": [known]}), ""])
 

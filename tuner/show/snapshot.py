@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,10 @@ class Snapshot:
     all_tried: int | None = None
     hopeless: TunerError | None = None
     spent: Mapping[str, float] = field(default_factory=dict)
+
+
+Watch = Callable[[Snapshot], None]
+"""Called again and again while a study runs."""
 
 
 def snapshot(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tuner.hidden import storage_option
 from tuner.logs import as_json
 from tuner.results.best import Best, Ended, Running
-from tuner.show.snapshot import Snapshot
+from tuner.show.snapshot import Snapshot, Watch
 from tuner.show.text import apart, difference, duration, leaves, number, several
 from tuner.study.trials import left_out_words
 
@@ -137,9 +138,6 @@ def _running(running: tuple[Running, ...]) -> Table:
 # Progress while a study runs: live on a terminal, plain lines elsewhere.
 
 
-Watch = Callable[[Snapshot], None]
-
-
 @contextmanager
 def watching(console: Console) -> Iterator[Watch]:
     """Gives a function that shows a snapshot; the live view disappears at the end.
@@ -250,8 +248,7 @@ def what_next(snapshot: Snapshot, storage: str = "") -> list[str]:
 
 def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]]:
     """The next commands, each with its purpose."""
-    where = f" --storage {shlex.quote(storage)}" if storage else ""
-    where = f" --study {shlex.quote(snapshot.study)}{where}"
+    where = f" --study {shlex.quote(snapshot.study)} {storage_option(storage)}".rstrip()
     commands = []
     if snapshot.best is not None:
         commands.append((f"tuner best{where}", "print the best configuration"))
