@@ -51,14 +51,14 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         UsageError: no trial is complete yet, or that one is not.
         TrainingError: none is complete, and there will be none.
     """
-    trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
     if number is not None:
-        _check(Own(study), trials, number)
+        _check(Own(study), storage.get_all_trials(study_id, deepcopy=False), number)
         confirmation, why = confirm.read(storage, study), "the one given by --trial"
     else:
         recommendation = recommended(storage, study, study_id)
         confirmation, number = recommendation.confirmed, recommendation.number
         why = _why(confirmation)
+    trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
     left = "" if confirmation is None else unfinished(confirmation)
     rows = () if confirmation is None else confirmation.rows
     confirmed = {each.number: each for each in rows}.get(number)

@@ -62,9 +62,9 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
     known = stored_ids(storage)
     name = stored_name(name, known)
     if name not in known:
-        hint = "the database holds no study; tuner optimize --study NAME makes one"
         what = f"no study in this database is called {name!r}"
-        hint = nearest(name, known) if known else hint
+        none = "the database holds no study; tuner optimize --study NAME makes one"
+        hint = nearest(name, known) if known else none
         raise UsageError(what, where=shown_url(storage.url), hint=hint)
     return name, known[name]
 
