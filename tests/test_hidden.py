@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tuner import hidden
-from tuner.hidden import hide, redact, remember_secret
+from tuner.hidden import hide, redact, remember_secret, storage_option
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +54,11 @@ def test_what_is_known_is_hidden_however_it_is_written(password: str) -> None:
 
 def test_a_password_with_quotes_is_hidden_to_its_end() -> None:
     assert redact("postgresql://h/x?password=a\"b'c)d&sslmode=x").endswith("=***&sslmode=x")
+
+
+def test_an_option_for_a_command_has_no_password() -> None:
+    assert storage_option("") == ""
+    assert storage_option("sqlite:///a b.db") == "--storage 'sqlite:///a b.db'"
+    shown = storage_option("postgresql://u:s3cret@h/d")
+    assert shown == "--storage 'postgresql://u:***@h/d'"
+    assert storage_option(redact("postgresql://u:s3cret@h/d")) == shown

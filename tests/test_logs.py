@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tuner import hidden
-from tuner.logs import LOGGER, _ours, as_json, configure, line, note, tell
+from tuner.logs import LOGGER, _handlers, as_json, configure, line, note, tell
 
 SECRET = 'pä"5\\5  x'
 """JSON and Python write it otherwise, and `line` sets one blank for two."""
@@ -25,7 +25,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(hidden, "_known", set())
     root, level = logging.getLogger(), LOGGER.level
     before = list(root.handlers)
-    root.handlers = [each for each in before if each not in _ours()]
+    root.handlers = [each for each in before if each not in _handlers()]
     yield
     logging.captureWarnings(False)
     root.handlers = before

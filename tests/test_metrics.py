@@ -167,3 +167,11 @@ def test_lookup() -> None:
         metrics.lookup("acuracy")
     assert caught.value.where == "metric"
     assert all(name in caught.value.hint for name in METRICS)
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", 2.0), ("minimize", -1.0)])
+def test_which_value_is_better(direction: str, best: float) -> None:
+    values = [0.5, -1.0, 2.0]
+    assert max(values, key=lambda value: metrics.sign_of(direction) * value) == best
+    assert all(metrics.better(best, value, direction) for value in values if value != best)
+    assert not metrics.better(best, best, direction)

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from tuner.output import replacing, to_json, toml, toml_document, toml_key, write
+from tuner.output import one_line, replacing, to_json, toml, toml_document, toml_key, write
 
 
 def _half(file: Path) -> None:
@@ -89,3 +89,9 @@ def test_a_document_with_any_keys_and_texts_is_read_back() -> None:
 def test_keys_are_quoted_where_they_must_be() -> None:
     names = ("a_b-1", "sgd.momentum", "é")
     assert [toml_key(name) for name in names] == ["a_b-1", '"sgd.momentum"', '"é"']
+
+
+def test_a_comment_is_one_line_that_toml_can_hold() -> None:
+    comment = one_line(" a\n  b\x00\x7fc ")
+    assert comment == "a bc"
+    assert tomllib.loads(f"# {comment}") == {}

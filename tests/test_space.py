@@ -33,8 +33,9 @@ from tuner.space import (
     walk,
     with_switches,
 )
-from tuner.study import load, parse
+from tuner.study import load_study
 from tuner.study.files import shipped
+from tuner.study.parse import parse
 
 KINDS = """
 [model]
@@ -71,7 +72,7 @@ def of(text):
     return parse("x", tomllib.loads(f'[data]\nsource = "a:b"\n{text}'))
 
 
-STUDIES = {**{name: load(name) for name in shipped()}, "kinds": of(KINDS), "standard": of("")}
+STUDIES = {**{name: load_study(name) for name in shipped()}, "kinds": of(KINDS), "standard": of("")}
 
 
 @pytest.fixture(scope="module", params=STUDIES)

@@ -65,18 +65,18 @@ class TrainingError(TunerError):
 
 
 class TerminatedError(TunerError):
-    """SIGTERM came before everything was done; its exit code is that of a process it kills."""
+    """SIGTERM stopped the work early; the exit code is that of a process that SIGTERM kills."""
 
     exit_code = TERMINATED
 
 
 class LeaseLostError(TunerError):
-    """Another worker holds the trial now; what this one still had is dropped."""
+    """Another worker holds the trial now; this worker's unwritten results are dropped."""
 
 
 def check_platform(platform: str) -> None:
-    """Raises UsageError on a system that tuner does not run on: it forks, maps memory and is told
-    by signals to leave, as on Linux and macOS.
+    """Raises UsageError on Windows: tuner forks, maps memory and is stopped by signals, as Linux
+    and macOS allow.
 
     Args:
         platform: as ``sys.platform`` calls it.

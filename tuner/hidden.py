@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
 DEFAULT_STORAGE = "sqlite:///tuner.db"
-"""The database where nobody names one."""
+"""The database that is used if none is named."""
 HIDDEN = "***"
 _SECRET = r"(?:\w*(?:passwor[dt]|passwd|pwd|secret)|\w*(?:secret|access|account|api)_key|token|sas)"
 """Names of passwords and keys in a URL's query, or before a =."""
@@ -34,15 +35,15 @@ _ODD = re.compile(
 def redact(url: str) -> str:
     """The URL with every password replaced by `***`, safe to print and to log.
 
-    Of a text that is no URL nothing is left: who knows where in it a password stands.
+    A text that is no URL becomes `***`: a password could be anywhere in it.
     """
-    found = _URL.fullmatch(url)
-    if found is None:
+    match = _URL.fullmatch(url)
+    if match is None:
         return HIDDEN
-    scheme, rest = found.groups()
+    scheme, rest = match.groups()
     if scheme.startswith(("sqlite", "file")) and rest.startswith("/"):
         return url  # a path
-    # Quotes and brackets too: better none of a text's than some of a password.
+    # Quotes and brackets too: hiding too much is better than showing part of a password.
     rest = _IN_QUERY.sub(rf"\1{HIDDEN}", rest)
     # Up to the last @: a password that was not escaped may hold any character.
     user, at, place = rest.rpartition("@")
@@ -53,6 +54,15 @@ def redact(url: str) -> str:
     return f"{scheme}{_redact_user(user)}{at}{place}"
 
 
+def storage_option(url: str) -> str:
+    """What a command to go on with needs to find a database: ``--storage URL``, without a password.
+
+    Args:
+        url: empty where the command finds it by itself.
+    """
+    return f"--storage {shlex.quote(redact(url))}" if url else ""
+
+
 def _redact_user(user: str) -> str:
     name, colon, _ = user.partition(":")
     shown = name if _USER.fullmatch(name) else HIDDEN
@@ -60,24 +70,24 @@ def _redact_user(user: str) -> str:
 
 
 def remember_secret(password: str | None) -> None:
-    """From now on `hide` knows this one."""
+    """Makes `hide` remove this password from now on."""
     if password is not None and len(password) >= _SHORTEST:
-        _known.update(_written(password))
+        _known.update(_spellings(password))
 
 
 def remember_url(url: str) -> None:
-    """From now on `hide` knows the passwords of a URL."""
-    found = _URL.fullmatch(url)
-    if found is not None:
-        user = found[2].rpartition("@")[0]
-        given = [value for _, value in _IN_QUERY.findall(found[2])]
-        for password in (user.partition(":")[2], *given):
+    """Makes `hide` remove the passwords of a URL from now on."""
+    match = _URL.fullmatch(url)
+    if match is not None:
+        user = match[2].rpartition("@")[0]
+        values = [value for _, value in _IN_QUERY.findall(match[2])]
+        for password in (user.partition(":")[2], *values):
             remember_secret(password)
             remember_secret(unquote(password))
 
 
 def remember_odd(words: Iterable[str]) -> None:
-    """From now on `hide` knows of these words those that may hold a password, but are no URL.
+    """Makes `hide` remove those of these words that may hold a password but are no URL.
 
     Args:
         words: as of a command line, or values of variables.
@@ -89,18 +99,18 @@ def remember_odd(words: Iterable[str]) -> None:
             remember_secret(value)
 
 
-def _written(password: str) -> set[str]:
-    """As it is, and as it stands in a URL, in Python, and in JSON."""
-    found = {repr(password)[1:-1], quote(password, safe="")}
-    found |= {json.dumps(password, ensure_ascii=plain)[1:-1] for plain in (True, False)}
-    return {password, *found}
+def _spellings(password: str) -> set[str]:
+    """A password as it is, and as it is written in a URL, in Python and in JSON."""
+    escaped = {repr(password)[1:-1], quote(password, safe="")}
+    escaped |= {json.dumps(password, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+    return {password, *escaped}
 
 
 def hide(text: str) -> str:
-    """Any text without the passwords that this process knows, and those of URLs in it."""
+    """A text without the passwords that this process knows and those of URLs in the text."""
     for name in _VARIABLES:
         remember_secret(os.environ.get(name))
     for password in sorted(_known, key=len, reverse=True):
         text = text.replace(password, HIDDEN)
-    text = _IN_TEXT.sub(lambda found: redact(found[0]), text)
+    text = _IN_TEXT.sub(lambda match: redact(match[0]), text)
     return _PAIR.sub(rf"\1{HIDDEN}", text)

@@ -1,7 +1,7 @@
 """Decides what this process may import for a study, and imports it.
 
-A study may come from a database, so its ``module:function`` is a wish, not an order. What is
-allowed is a property of the process: packages by name, and folders whose modules count.
+A study may come from a database that others write to, so the process, not the study, decides which
+``module:function`` may be imported: those of named packages, and of modules in some folders.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -64,10 +64,10 @@ _ALLOWED: ContextVar[Allowed | None] = ContextVar("allowed", default=None)
 
 
 def read_packages(texts: Sequence[str]) -> tuple[str, ...]:
-    """Names of packages, several of them between commas or blanks.
+    """Names of packages; commas or blanks separate several in one text.
 
     Raises:
-        UsageError: something that is no name of a package.
+        UsageError: something is not the name of a package.
     """
     names = tuple(dict.fromkeys(" ".join(texts).replace(",", " ").split()))
     for name in names:
@@ -78,7 +78,7 @@ def read_packages(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def of_operator(packages: Sequence[str] = ()) -> Allowed:
-    """What a worker may import: what its operator named, else what TUNER_ALLOW names."""
+    """What a worker may import: the packages that its operator names, else those of TUNER_ALLOW."""
     return Allowed(read_packages(packages or [os.environ.get(VARIABLE, "")]))
 
 
@@ -89,45 +89,47 @@ def of_person(packages: Sequence[str] = (), folder: Path = Path()) -> Allowed:
 
 
 def allowed(folder: Path = Path()) -> Allowed:
-    """What is allowed now: where nobody said, what a person's own process may import."""
+    """What this process may import now: the rules of `allowing`, or else those of `of_person`."""
     return _ALLOWED.get() or of_person((), folder)
 
 
 @contextmanager
-def allowing(found: Allowed) -> Iterator[None]:
-    """Within it, a study's modules are imported by these rules."""
-    token = _ALLOWED.set(found)
+def allowing(rules: Allowed) -> Iterator[None]:
+    """Applies these rules to the imports of studies within the block."""
+    token = _ALLOWED.set(rules)
     try:
-        with found.on_path():
+        with rules.on_path():
             yield
     finally:
         _ALLOWED.reset(token)
 
 
 def is_module(name: str) -> bool:
-    """Whether it is how a module may be called."""
+    """Whether a text can be the name of a module, with or without dots."""
     return all(part.isidentifier() for part in name.split("."))
 
 
 def spec_of(top: str) -> ModuleSpec | None:
-    """Where a module without dots would come from; runs none of its code."""
+    """The spec of a module without dots, None if there is no such module; runs none of its code."""
     try:
-        found = importlib.util.find_spec(top)
-        if found is None:  # written a moment ago
+        spec = importlib.util.find_spec(top)
+        if spec is None:  # written a moment ago
             importlib.invalidate_caches()
-            found = importlib.util.find_spec(top)
-    except ValueError:  # it is there, and nobody knows from where
+            spec = importlib.util.find_spec(top)
+    except ValueError:  # it is imported and has no spec
         return ModuleSpec(top, None)
-    return found
+    return spec
 
 
 def _lies_in(spec: ModuleSpec, folder: Path) -> bool:
-    """Whether a module is the one that the folder itself has, and not below it or elsewhere."""
-    there = PathFinder.find_spec(spec.name, [str(folder)])
-    return there is not None and bool(_places(there)) and _places(there) == _places(spec)
+    """Whether a module lies directly in the folder, not below it or elsewhere."""
+    inside = PathFinder.find_spec(spec.name, [str(folder)])
+    if inside is None or not _locations(inside):
+        return False
+    return _locations(inside) == _locations(spec)
 
 
-def _places(spec: ModuleSpec) -> set[Path]:
+def _locations(spec: ModuleSpec) -> set[Path]:
     named = [spec.origin] if spec.origin else spec.submodule_search_locations or []
     return {Path(place).resolve() for place in named}
 
@@ -143,7 +145,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-"""What to install for a module of another name."""
+"""Distributions to install, by module, where the two names differ."""
 
 Kind = type[UsageError]
 
@@ -162,7 +164,7 @@ def function(
         reference: "package.module:function".
         where: the key of the study file, for messages.
         kind: of the errors.
-        folder: the study file's; it counts where nobody said what is allowed.
+        folder: the study file's, used only outside `allowing`.
         trusted: whether a module's function may be used by any study.
 
     Raises:
@@ -221,7 +223,7 @@ def _missing(name: str, also: str, beside: bool, reference: str, kind: Kind) -> 
 
 
 def distribution(module: str) -> str:
-    """What to install for a module."""
+    """The distribution to install for a module."""
     top = module.partition(".")[0]
     return DISTRIBUTIONS.get(top, top.replace("_", "-"))
 
@@ -233,14 +235,21 @@ def _attribute(module: ModuleType, name: str, reference: str, kind: Kind) -> Cal
         problem = "no function" if value is None else "not a function:"
         what = f"{problem} {name!r} in {module.__name__}"
         raise kind(what, where=reference, hint=nearest(name, known))
-    found: Callable[..., Any] = value
-    return found
+    attribute: Callable[..., Any] = value
+    return attribute
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of Python, and of these packages as far as they are installed."""
-    found = {"python": platform.python_version()}
-    for name in packages:
+PACKAGES = (
+    *("tuner", "torch", "optuna", "numpy", "pandas"),
+    *("scikit-learn", "scipy", "safetensors"),
+)
+"""Packages whose versions may decide what a training gives."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of those of PACKAGES that are installed."""
+    installed = {"python": platform.python_version()}
+    for name in PACKAGES:
         with suppress(PackageNotFoundError):  # as in a source tree that is not installed
-            found[name] = version(name)
-    return found
+            installed[name] = version(name)
+    return installed

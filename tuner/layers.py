@@ -1,4 +1,4 @@
-"""Layers that techniques place inside a network: what they need is a buffer, drawn outside.
+"""Layers that techniques place inside a network; their noise is drawn outside, into a buffer.
 
 A layer never draws random numbers itself. A layer with a ``draw`` method is given its noise before
 each step, in the buffer ``mask``, so that its forward pass is a pure function: the same lines serve
@@ -23,7 +23,7 @@ class Dropout(nn.Module):
     maps ``(C, H, W)`` whole channels are (spatial dropout, Tompson et al., 2015).
 
     Args:
-        shape: of one row that comes in.
+        shape: of one input row.
         rate: in [0, 1); 0 is the identity.
 
     Shape:
@@ -49,8 +49,8 @@ class Dropout(nn.Module):
         words = torch.empty(steps, -(-count // 4), dtype=torch.int64, device=generator.device)
         quarters = words.random_(-(2**63), None, generator=generator).view(torch.int16)
         dropped = round(self.rate * 2**16)
-        kept = quarters[:, :count] >= dropped - 2**15
-        mask = kept.to(self.mask.dtype).mul_(2**16 / (2**16 - dropped))
+        survives = quarters[:, :count] >= dropped - 2**15
+        mask = survives.to(self.mask.dtype).mul_(2**16 / (2**16 - dropped))
         return mask.view(steps, batch, *self.noise_shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class BatchNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """Adds the input to what ``inner`` makes of it (He et al., 2016).
+    """Adds the input to the output of ``inner`` (He et al., 2016).
 
     Args:
         inner: the block.
@@ -108,5 +108,5 @@ class Residual(nn.Module):
         self.shortcut = shortcut or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = self.shortcut(x) + self.inner(x)
-        return added
+        total: Tensor = self.shortcut(x) + self.inner(x)
+        return total

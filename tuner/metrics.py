@@ -23,12 +23,22 @@ Task = Literal["classification", "regression"]
 Direction = Literal["maximize", "minimize"]
 
 
+def sign_of(direction: str) -> int:
+    """1 where more is better, else -1: of two values times it, the better one is larger."""
+    return 1 if direction == "maximize" else -1
+
+
+def better(a: float, b: float, direction: str) -> bool:
+    """Whether a value is better than another one."""
+    return a > b if direction == "maximize" else a < b
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric and what is known about it.
 
     Attributes:
-        name: as a study file says it.
+        name: as in a study file.
         task: the kind of target that it measures.
         direction: whether more or less is better.
         function: (outputs, targets) -> 0-d tensor; see the module for shapes.
@@ -53,13 +63,13 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 def balanced_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean recall over the classes that occur in the targets."""
     support = _counts(targets, outputs)
-    return _mean_where(_right(outputs, targets) / support, support > 0)
+    return _mean_where(_correct(outputs, targets) / support, support > 0)
 
 
 def f1_macro(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean F1 over the classes that occur in the targets or the predictions."""
     total = _counts(targets, outputs) + _counts(outputs.argmax(1), outputs)
-    return _mean_where(2 * _right(outputs, targets) / total, total > 0)
+    return _mean_where(2 * _correct(outputs, targets) / total, total > 0)
 
 
 def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -83,7 +93,7 @@ def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 RANKED = 2**20
-"""Scores that are ranked at a time."""
+"""Scores that are ranked in one operation."""
 
 
 def _areas(scores: Tensor, targets: Tensor, first: int) -> tuple[Tensor, Tensor]:
@@ -143,8 +153,8 @@ def lookup(name: str) -> Metric:
 
 def limits(name: str) -> tuple[float, float]:
     """The least and the largest value of a metric; of one that is not in the catalogue, any."""
-    found = METRICS.get(name)
-    return (-math.inf, math.inf) if found is None else (found.low, found.high)
+    metric = METRICS.get(name)
+    return (-math.inf, math.inf) if metric is None else (metric.low, metric.high)
 
 
 def _precision(tensor: Tensor) -> torch.dtype:
@@ -152,16 +162,16 @@ def _precision(tensor: Tensor) -> torch.dtype:
 
 
 def _counts(index: Tensor, outputs: Tensor, weight: Tensor | None = None) -> Tensor:
-    """[C]: how often each class is there, or the sum of its weights, without a look at the values
-    (so it works under vmap)."""
+    """[C]: how many rows each class has, or the sum of their weights; works under vmap, since no
+    shape depends on the values."""
     dtype = _precision(outputs)
     ones = torch.ones_like(index, dtype=dtype) if weight is None else weight.to(dtype)
     none = torch.zeros(outputs.shape[1], dtype=dtype, device=outputs.device)
     return none.scatter_add(0, index, ones)
 
 
-def _right(outputs: Tensor, targets: Tensor) -> Tensor:
-    """[C]: of how many rows of each class the largest logit is its own."""
+def _correct(outputs: Tensor, targets: Tensor) -> Tensor:
+    """[C]: how many rows of each class are predicted correctly."""
     return _counts(targets, outputs, outputs.argmax(1) == targets)
 
 

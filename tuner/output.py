@@ -1,4 +1,4 @@
-"""What is written: files, whole or not there at all; JSON and TOML."""
+"""Writes files whole or not at all, and formats JSON and TOML."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a pipe or a device such as /dev/null is there: written to, and never replaced."""
+    """Whether the path is a pipe or a device such as /dev/null, which is never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the path to write to: a file beside, which takes its place once the block is done.
+    """Gives a temporary file beside the path, which replaces it at the end of the block.
 
-    No reader sees half of it, and if the block fails, what was there stays. A pipe or a device is
+    No reader sees half a file, and if the block fails, the old file stays. A pipe or a device is
     written to directly.
     """
     if is_stream(path):
@@ -32,12 +32,17 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     finally:
-        with suppress(OSError):  # the failure to write is the one to tell
+        with suppress(OSError):  # an error of the block matters more
             part.unlink(missing_ok=True)
 
 
+def one_line(text: str) -> str:
+    """Text for a comment: on one line, and without what TOML cannot hold."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
+
+
 def write(path: Path, text: str) -> None:
-    """Writes a text as UTF-8 with the line ends that it has.
+    """Writes a text as UTF-8; its line ends stay as they are.
 
     Raises:
         OSError: it cannot be written.
@@ -67,7 +72,7 @@ def _finite(value: Any) -> Any:
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-"""A key that TOML wants no quotes around."""
+"""A key that needs no quotes in TOML."""
 
 
 def toml(value: Any) -> str:
@@ -104,12 +109,12 @@ def toml_rows(table: Mapping[str, Any]) -> list[str]:
 
 
 def toml_table(name: str, table: Mapping[str, Any]) -> str:
-    """A section: its head, and a line for each key."""
+    """A section: its header, and a line for each key."""
     return "\n".join([f"[{toml_key(name)}]", *toml_rows(table)])
 
 
 def toml_document(document: Mapping[str, Any]) -> str:
-    """A file: what stands before all sections, and the sections."""
+    """A file: the keys outside any section, then the sections."""
     top = {name: value for name, value in document.items() if not isinstance(value, Mapping)}
     tables = [toml_table(k, v) for k, v in document.items() if isinstance(v, Mapping)]
     return "\n\n".join(["\n".join(toml_rows(top)), *tables] if top else tables)

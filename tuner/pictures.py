@@ -8,17 +8,17 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no way to write."""
+"""Characters that XML 1.0 cannot contain."""
 SIDE, LEFT, TOP = 480, 110, 60
 INK, FADED, FILL = "#1f2933", "#9aa5b1", "#2f7fc1"
 NUMBERED = 15
-"""Classes up to which the cells show their counts."""
+"""With at most this many classes, the cells show their counts."""
 LONGEST = 14
-"""Characters of a class' name."""
+"""Characters of a class name that are shown."""
 
 
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: str) -> str:
-    """Rows of actual by columns of predicted class; darker is a larger share of the row."""
+    """A row for each actual class, a column for each predicted one; dark is a large row share."""
     size, cell = len(classes), SIDE / max(len(classes), 1)
     parts = [_text(LEFT + (i + 0.5) * cell, TOP - 8, _short(n)) for i, n in enumerate(classes)]
     if size > NUMBERED:
@@ -34,20 +34,20 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: st
 
 
 def _cell(x: float, y: float, side: float, count: int, share: float, numbered: bool) -> list[str]:
-    found = [
+    parts = [
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" '
         f'fill="{FILL}" fill-opacity="{0.04 + 0.96 * share:.2f}"/>'
     ]
     if numbered:
         fill = "#fff" if share > 0.55 else INK
-        found.append(_text(x + side / 2, y + side / 2 + 4, str(count), fill=fill))
-    return found
+        parts.append(_text(x + side / 2, y + side / 2 + 4, str(count), fill=fill))
+    return parts
 
 
 def residuals(actual: Sequence[float], predicted: Sequence[float], title: str) -> str:
-    """Actual less predicted value over the predicted one, in the target's unit, and where it is 0.
+    """Actual minus predicted value against the predicted one, in the target's unit; a line marks 0.
 
-    A row of which either is no finite number has no place there; the title says how many.
+    Rows without a finite residual are left out; the title says how many.
     """
     pairs = [(p, a - p) for a, p in zip(actual, predicted, strict=True) if math.isfinite(a - p)]
     missing = len(actual) - len(pairs)
@@ -72,7 +72,7 @@ def residuals(actual: Sequence[float], predicted: Sequence[float], title: str) -
 
 
 def _ends(values: Iterable[float]) -> tuple[float, float]:
-    """The least and the largest, apart."""
+    """The least and the largest value, moved apart where they are equal."""
     known = list(values) or [0.0]
     low, high = min(known), max(known)
     around = max(0.5, abs(low) / 2)
@@ -98,8 +98,8 @@ def _frame() -> str:
 
 
 def _text(x: float, y: float, words: str, anchor: str = "middle", fill: str = INK) -> str:
-    said = escape(NO_XML.sub("\N{REPLACEMENT CHARACTER}", words))
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{said}</text>'
+    escaped = escape(NO_XML.sub("\N{REPLACEMENT CHARACTER}", words))
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escaped}</text>'
 
 
 def _short(name: str) -> str:

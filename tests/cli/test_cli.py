@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import tuner
 from tuner import hidden
-from tuner.cli import Commands, app, lookup, main
+from tuner.cli import Commands, app, main
 from tuner.errors import StudyFileError, TrainingError, UsageError
 
 RUNNING = ["optimize", "confirm", "ablate", "retrain", "worker", "submit"]
@@ -183,7 +183,7 @@ def test_an_error_that_nobody_caught_shows_no_password(
     def fail(url: str) -> None:
         raise RuntimeError(f"no {url}") from ValueError("password='s3cret'")
 
-    monkeypatch.setattr(lookup, "opened", fail)
+    monkeypatch.setattr("tuner.storage.opened", fail)
     monkeypatch.setattr(sys, "argv", ["tuner", "status", "--storage", "postgresql://u:s3cret@h/d"])
     assert main() == 1
     said = capsys.readouterr().err

@@ -17,8 +17,8 @@ import optuna
 import pytest
 
 from tuner.storage import open_storage
-from tuner.study import parse
 from tuner.study.files import read
+from tuner.study.parse import parse
 
 URL = "sqlite:///tuner.db"
 
@@ -163,7 +163,7 @@ def test_a_trial_wants_its_study(place: Any, tuner: Run) -> None:
     assert "--study" in outcome.stderr
     missing = tuner("logs", "--study", "small", "--trial", "9")
     assert (missing.code, missing.stdout) == (2, "")
-    assert "small has no trial 9" in missing.stderr
+    assert "small: the study has no trial 9" in missing.stderr
     assert "known: 0 to 3" in missing.stderr
 
 

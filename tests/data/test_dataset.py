@@ -14,7 +14,7 @@ import sklearn.datasets
 import torch
 
 from tuner.data import DataSet, DataSpec, Split, Target, load
-from tuner.data.dataset import Gathered, Pool
+from tuner.data.dataset import Gathered, SharedRows
 from tuner.data.labels import Labels
 from tuner.data.splits import split
 from tuner.errors import DataError
@@ -145,7 +145,7 @@ def test_images_are_held_once(tmp_path: Path, preprocessing: str) -> None:
 
 def test_it_takes_rows_as_a_tensor_does() -> None:
     pool, places = (
-        Pool(torch.arange(12.0).reshape(6, 2)),
+        SharedRows(torch.arange(12.0).reshape(6, 2)),
         torch.tensor([5, 1, 2], dtype=torch.int32),
     )
     plain = Gathered(pool, places)

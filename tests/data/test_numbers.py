@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tuner.data import DataSpec, load
-from tuner.data.numbers import Format, Found, is_gap, is_mark, recognize
+from tuner.data.numbers import Format, Recognized, is_gap, is_mark, recognize
 from tuner.data.prepare import Number, encode_column, encoder_from_json
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 PRICES = [f"{value:,.2f}" for value in RNG.uniform(900, 9000, 60)]
 
 
-def found(cells: Sequence[str], comma: bool = False) -> Found | None:
+def found(cells: Sequence[str], comma: bool = False) -> Recognized | None:
     counts = Counter(cells)
     return recognize(list(counts), np.array(list(counts.values())), comma)
 

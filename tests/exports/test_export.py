@@ -18,7 +18,7 @@ from torch import nn
 import tuner
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
-from tuner.results.confirm import Asked, remember
+from tuner.results.confirm import ConfirmRequest, remember
 from tuner.training.evaluate import predict as outputs_of
 
 ALONE = """\
@@ -150,7 +150,7 @@ def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path)
     assert "over 2 trainings of the configuration on the test rows" in card
     assert "\\<b\\>Sure\\</b\\> \\| \\`x\\` \\# no heading\n" in card
     storage = tuner.open_storage(options.storage)
-    asked = Asked(tuple(row.label for row in found.rows), 5, 3, True)
+    asked = ConfirmRequest(tuple(row.label for row in found.rows), 5, 3, True)
     remember(storage, storage.get_study_id_from_name("sure:confirm"), asked)
     tuner.export("sure", tmp_path / "unfinished", options, trial=winner.number)
     card = (tmp_path / "unfinished" / CARD).read_text()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tuner.run.prepare import load_job
-from tuner.study import load
+from tuner.study import load_study
 from tuner.training.folds import training
 
 FOLDS = "validation = { folds = 3 }\n[model]"
@@ -34,7 +34,7 @@ def test_another_worker_finishes_it_with_the_same_value(
     until(lambda: shared.tokens() and shared.tokens()[0][2] > token)
     assert (run.communicate(timeout=120), run.returncode)[1] == 0
     (trial,) = shared.trials()
-    study = load(str(shared.path))
+    study = load_study(str(shared.path))
     job = load_job(study)
     config, seed = study.config(trial.params), trial.user_attrs["seed"]
     alone = training(config, job.data, job.metric, seed)

@@ -25,7 +25,7 @@ from tuner.run.prepare import load_job, stored_study
 from tuner.search.overlay import Overlay
 from tuner.show.snapshot import snapshot
 from tuner.storage import Lease, Storage, Update, open_storage
-from tuner.study import load
+from tuner.study import load_study
 from tuner.study.trials import Own
 from tuner.worker.propose import Proposer
 from tuner.worker.run import Clock
@@ -209,7 +209,7 @@ def test_what_others_told_is_left_out_everywhere(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TUNER_STORAGE", sqlite_url)
     path = submitted(tmp_path, sqlite_url, STUDY.replace("off = 0.0, ", ""))  # always on
-    optimize(load(str(path)), RunOptions(sqlite_url, trials=4, workers=1, device="cpu"))
+    optimize(load_study(str(path)), RunOptions(sqlite_url, trials=4, workers=1, device="cpu"))
     study = joined(sqlite_url)
     count = told(study)
     study.ask()  # runs, and has no parameters yet

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import UsageError
-from tuner.operation.copy import COPIED, THERE, WENT_ON, Copied
+from tuner.operation.copy import CONTINUED, COPIED, PRESENT, Copied
 from tuner.operation.copy import copy as copies
-from tuner.operation.remove import delete, doomed
+from tuner.operation.remove import delete, plan_deletion
 from tuner.storage import Storage, Update, artifact_store, open_storage
 from tuner.storage.artifacts import DatabaseArtifacts
 
@@ -60,7 +60,7 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     assert [event.kind for event in target.events(there)] == [*kinds, "copied"]
     assert len(target.events(there, 7)) == 2  # claimed, released
 
-    assert copy(source, target) == [("study", 8, THERE, False)]
+    assert copy(source, target) == [("study", 8, PRESENT, False)]
     again = claim(target, there)
     assert (again.number, again.resumed, again.checkpoint) == (7, True, b"state\0")
     assert again.trial.params["x"] == 0.5
@@ -69,7 +69,7 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     assert target.claim(there, "me", lambda *_: pytest.fail("the budget is met")) is None
     assert target.progress(there).finished == 12
 
-    assert copy(source, target) == [("study", 8, WENT_ON, False)]
+    assert copy(source, target) == [("study", 8, CONTINUED, False)]
     train(source, study_id, 1)  # and went on here too
     with pytest.raises(UsageError, match="other trials") as caught:
         copy(source, target)
@@ -157,7 +157,7 @@ def test_a_copied_study_that_went_on_is_left_and_others_come(
     copy(source, target)
     train(target, 1, 1)
     source.set_study_state(make(source, "next", 1), "paused")
-    assert copy(source, target) == [("study", 2, WENT_ON, False), ("next", 1, COPIED, True)]
+    assert copy(source, target) == [("study", 2, CONTINUED, False), ("next", 1, COPIED, True)]
     assert target.progress(1).finished == 3
     assert target.progress(2).state == "paused"
 
@@ -180,7 +180,7 @@ def test_artifacts_outside_are_duplicated(
             copy(source, target, None, place)
     assert target.get_all_studies() == []
     copy(source, target, None, str(tmp_path / "second"))
-    delete(source, doomed(source, "study"))
+    delete(source, plan_deletion(source, "study"))
     assert kept.ages() == {}
     assert artifact_store(target, str(tmp_path / "second")).open_reader(artifact_id).read() == (
         b"weights"

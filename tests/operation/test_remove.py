@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from tuner.errors import UsageError
-from tuner.operation.remove import Garbage, collect, delete, doomed
+from tuner.operation.remove import Garbage, collect, delete, plan_deletion
 from tuner.storage import Storage, Update
 from tuner.storage.artifacts import DatabaseArtifacts
 from tuner.storage.outbox import Spool
@@ -28,7 +28,7 @@ def test_a_study_goes_with_its_replicas_and_nothing_else(storage: Storage, make:
         make(storage, name, 2)
     make(storage, "study:confirm", 2, of="study")
     make(storage, "study:confirm:confirm", 1, of="study:confirm")
-    found = doomed(storage, "study")
+    found = plan_deletion(storage, "study")
     replicas = ["study:confirm", "study:confirm:confirm"]
     assert (list(found.studies), found.trials) == (["study", *replicas], 5)
     assert len(storage.get_all_studies()) == 6
@@ -41,8 +41,8 @@ def test_a_study_goes_with_its_replicas_and_nothing_else(storage: Storage, make:
 def test_a_study_that_workers_are_at_stays(storage: Storage, make: Make, claim: Any) -> None:
     lease = claim(storage, make(storage))
     storage.write([Update(lease, checkpoint=b"state")])
-    found = doomed(storage, "study", force=True)
-    for look in (lambda: doomed(storage, "study"), lambda: delete(storage, found)):
+    found = plan_deletion(storage, "study", force=True)
+    for look in (lambda: plan_deletion(storage, "study"), lambda: delete(storage, found)):
         with pytest.raises(UsageError, match="workers are training 1 of its trials"):
             look()
     assert storage.progress(lease.study_id).running == 1

@@ -17,7 +17,8 @@ from tuner.results.ablate import VIEWS, Ablation, Effect
 from tuner.results.confirm import Confirmation, Measured
 from tuner.results.estimate import Estimate
 from tuner.storage import open_storage
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 
 EVIL = "<script>alert('x')</script> & | `b`"
 SEARCHED = {

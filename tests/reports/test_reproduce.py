@@ -7,7 +7,7 @@ import tomllib
 from tuner.output import toml_document
 from tuner.reports.facts import Facts
 from tuner.reports.reproduce import commands, seeds, versions
-from tuner.study import parse
+from tuner.study.parse import parse
 
 
 def test_the_study_file_is_the_study(searched: Facts) -> None:

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from tuner.reports.compare import comparison
 from tuner.reports.report import report_of
-from tuner.reports.time_spent import clock, ended_in_order, wall_seconds
+from tuner.reports.time_spent import active_time, ended_in_order, wall_seconds
 
 Make = Callable[[int, float, float, float | None], FrozenTrial]
 BEGUN = datetime(2026, 1, 1)
@@ -72,4 +72,4 @@ def test_a_clock_that_went_backwards(place: Any, between: Make) -> None:
     """Optuna keeps local times, which are an hour earlier after the summer."""
     facts = place.facts(between(0, 3600, 10, 10), between(1, 3600, 3605, 5))
     assert wall_seconds(facts) == 5
-    assert clock([]).seconds == clock([]).at(BEGUN) == 0
+    assert active_time([]).seconds == active_time([]).at(BEGUN) == 0

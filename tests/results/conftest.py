@@ -14,7 +14,7 @@ import torch
 
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
-from tuner.study import load
+from tuner.study import load_study
 
 STUDY = """\
 metric = "accuracy"
@@ -70,7 +70,7 @@ def search(folder: Path, test_noise: float | None = None) -> Searched:
     path.write_text(STUDY.format(table=table(folder, test_noise)))
     found = Searched(folder, f"sqlite:///{folder}/tuner.db", "small")
     before = torch.get_num_threads()
-    optimize(load(str(path)), found.options)
+    optimize(load_study(str(path)), found.options)
     torch.set_num_threads(before)
     return found
 

@@ -20,7 +20,7 @@ from tuner.run.prepare import stored_study, submit
 from tuner.run.replicate import confirm
 from tuner.show.best import record, view
 from tuner.storage import open_storage
-from tuner.study import parse
+from tuner.study.parse import parse
 from tuner.training.trainer import Trainer
 from tuner.worker.job import REPLICA
 

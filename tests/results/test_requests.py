@@ -17,7 +17,7 @@ from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
 from tuner.results import replicas
 from tuner.results.ablate import mixture
-from tuner.results.replicas import Key, comparable, enqueue
+from tuner.results.replicas import ReplicaKey, comparable, enqueue
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.replicate import ablate, confirm
 from tuner.show.answers import confirmed, document, verdict
@@ -42,13 +42,15 @@ class Kept:
         self.labels = tuple(dict.fromkeys(each.label for each in self.wanted))
         self.first, self.second, _ = self.labels
 
-    def confirm(self, values: Mapping[Key, float], remembered: bool = True) -> None:
+    def confirm(self, values: Mapping[ReplicaKey, float], remembered: bool = True) -> None:
         """As `confirm --top 2 --seeds 3` leaves it that was interrupted with these results."""
         finals = confirming.on_test_rows(self.wanted, {}) if any(k[2] for k in values) else []
         wanted = [*self.wanted, *finals]
         _, held = enqueue(self.storage, self.study, self.metric, "confirm", wanted)
         if remembered:
-            confirming.remember(self.storage, held, confirming.Asked(self.labels, 3, 2, True))
+            confirming.remember(
+                self.storage, held, confirming.ConfirmRequest(self.labels, 3, 2, True)
+            )
         for replica, trial in zip(wanted, self.storage.get_all_trials(held), strict=True):
             if replica.key in values:
                 self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
@@ -66,11 +68,11 @@ def kept(searched: Any) -> Kept:
     return Kept(searched.url)
 
 
-def validated(label: str, *values: float) -> dict[Key, float]:
+def validated(label: str, *values: float) -> dict[ReplicaKey, float]:
     return {(label, seed, False): value for seed, value in enumerate(values)}
 
 
-def on_test_rows(label: str, *values: float) -> dict[Key, float]:
+def on_test_rows(label: str, *values: float) -> dict[ReplicaKey, float]:
     return {(label, seed, True): value for seed, value in enumerate(values)}
 
 
@@ -231,7 +233,7 @@ def half_ablated(kept: Kept) -> taking_apart.Ablation:
     trials = kept.storage.get_all_trials(kept.study_id)
     both = next(t for t in trials if t.params.get("dropout.on") and t.params.get("weight_decay.on"))
     mixed = mixture(kept.study, trials[0], both)
-    asked = taking_apart.Asked(both.number, True, False, 3, ("off",))
+    asked = taking_apart.AblateRequest(both.number, True, False, 3, ("off",))
     wanted = taking_apart.alone(mixed, ["off"], 3, True)
     _, held = enqueue(kept.storage, kept.study, kept.metric, "ablate", wanted)
     taking_apart.remember(kept.storage, held, asked)
@@ -298,7 +300,7 @@ def test_a_training_that_diverged_is_done_and_not_compared(kept: Kept) -> None:
         if trial.state == TrialState.WAITING:
             kept.storage.set_trial_user_attr(trial._trial_id, "ended", "diverged")
             kept.storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED)
-    confirming.remember(kept.storage, held, confirming.Asked(kept.labels, 3, 2, False))
+    confirming.remember(kept.storage, held, confirming.ConfirmRequest(kept.labels, 3, 2, False))
     found = kept.read()
     assert found.finished
     assert found.too_few == {kept.second: 0}

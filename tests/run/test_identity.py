@@ -24,7 +24,7 @@ from tuner.run.retrain import retrain as retrain_trial
 from tuner.run.serve import serve as serve_studies
 from tuner.show.tables import event_line
 from tuner.storage import Storage, open_storage
-from tuner.study import load
+from tuner.study import load_study
 
 STUDY = """\
 metric = "accuracy"
@@ -160,7 +160,7 @@ def test_rows_of_an_older_study_are_adopted_and_divided_as_they_were(here: Here)
     assert (study.kept, study.data.division) == (None, 1)
     old = load_job(study, study_id).data.positions
     assert old[1].tolist() != new[1].tolist()
-    assert remembered(load(here.name), here.url).data == study.data
+    assert remembered(load_study(here.name), here.url).data == study.data
     optimize_study(here.name, RunOptions(here.url, trials=3, workers=1, device="cpu"))
     assert (here.kept()["division"], here.kept()["adopted"]) == (1, True)
     (line,) = [line for line in event_line(here.storage.events(study_id)) if " adopted " in line]

@@ -18,7 +18,8 @@ from tuner.run.process import open_worker
 from tuner.run.serve import Service, Shelf
 from tuner.storage import Storage, open_storage
 from tuner.storage.studies import DATA, SPEC, USER_ATTRS
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 from tuner.worker.job import AnyJob
 from tuner.worker.loop import Worker
 from tuner.worker.signals import Leaving

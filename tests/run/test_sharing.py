@@ -9,7 +9,7 @@ import torch
 
 from tuner.data import DataSet, Split, Target
 from tuner.metrics import METRICS
-from tuner.study import parse
+from tuner.study.parse import parse
 from tuner.training.trainer import Trainer
 
 ROWS, COLUMNS = 200_000, 240

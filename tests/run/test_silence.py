@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tuner.errors import TrainingError
+from tuner.logs import Say
 from tuner.run import places
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
-from tuner.run.pool import Order, Place, Say
+from tuner.run.pool import Order, Place
 from tuner.run.ray import SILENT_SECONDS, Silence
 from tuner.storage import open_storage
 

@@ -12,8 +12,15 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tuner.search.by_number import DIMENSIONS, Grid, Point, QuasiRandomSampler, from_unit, shuffled
-from tuner.study import parse
+from tuner.search.by_number import (
+    DIMENSIONS,
+    Point,
+    QuasiRandomSampler,
+    SearchGrid,
+    from_unit,
+    shuffled,
+)
+from tuner.study.parse import parse
 
 
 def draw(sampler, name="x", distribution=None):
@@ -103,7 +110,7 @@ momentum = { low = 0.0, high = 0.9, step = 0.3 }
 
 def grid(seed=3, text=SPACE):
     study = parse("g", tomllib.loads(text))
-    return study, Grid(study.nodes, seed)
+    return study, SearchGrid(study.nodes, seed)
 
 
 def test_the_grid_gives_every_configuration_once():

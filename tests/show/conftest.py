@@ -18,7 +18,8 @@ from rich.console import Console, RenderableType
 from tuner.results.best import Best, Ended, Running
 from tuner.show.snapshot import Snapshot, snapshot
 from tuner.storage import Progress, Storage, open_storage
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
 

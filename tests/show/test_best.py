@@ -7,9 +7,10 @@ import tomllib
 import pytest
 
 from tuner.show.best import snippet, view
-from tuner.study import load, parse
+from tuner.study import load_study
 from tuner.study.catalogue import SECTIONS
 from tuner.study.files import shipped
+from tuner.study.parse import parse
 from tuner.training.network import plan
 
 TRIED = {"optimizer": "sgd", "lr_scheduler": "polynomial", "dropout": 0.123456789012345}
@@ -21,7 +22,7 @@ def pasted(text: str):
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_a_pasted_snippet_trains_the_same(name: str) -> None:
-    study = load(name)
+    study = load_study(name)
     config = study.config(study.baseline())
     found = pasted(snippet(config))
     assert not any(node.searched for node in found.nodes)
@@ -29,7 +30,7 @@ def test_a_pasted_snippet_trains_the_same(name: str) -> None:
 
 
 def test_options_carry_their_leaves_and_numbers_their_digits() -> None:
-    study = load("digits")
+    study = load_study("digits")
     params = {
         **study.baseline(),
         "optimizer": "sgd",
@@ -47,7 +48,7 @@ def test_options_carry_their_leaves_and_numbers_their_digits() -> None:
 
 
 def test_leaves_in_a_family_s_own_table() -> None:
-    study = load("diabetes")
+    study = load_study("diabetes")
     params = {**study.baseline(), "family": "mlp", "mlp.depth": 3, "mlp.width": 16}
     config = study.config(params)
     assert plan(pasted(snippet(config)).config({})) == plan(config)

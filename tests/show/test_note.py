@@ -7,7 +7,7 @@ from tuner.results.best import Best
 from tuner.results.confirm import Confirmation, Measured
 from tuner.results.estimate import over_seeds
 from tuner.show.note import MOST_LEAVES, note, note_of_replicas
-from tuner.study import parse
+from tuner.study.parse import parse
 
 
 def digits() -> tuner.Study:

@@ -27,7 +27,7 @@ from tuner.show.tables import (
 )
 from tuner.storage import Storage, open_storage, schema
 from tuner.storage.history import Event
-from tuner.study import describe, load
+from tuner.study import describe, load_study
 
 
 def test_neither_people_nor_programs_see_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ DATA = {
 
 
 def test_check(shown) -> None:
-    study = load("digits")
+    study = load_study("digits")
     found = {
         "name": "digits",
         "description": "some [digits]",
@@ -249,7 +249,7 @@ def test_data_in_words() -> None:
 
 
 def test_extent_in_words() -> None:
-    extent = describe.extent(load("digits"))
+    extent = describe.extent(load_study("digits"))
     assert extent_lines(extent) == [
         "size      11 dimensions, infinitely many configurations",
         "cost      at most 1,800 epochs: 60 trials of 30 epochs, less what hyperband prunes",

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 
 DATA = '[data]\nsource = "sklearn.datasets:load_digits"\n'
 

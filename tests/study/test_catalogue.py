@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tuner.space import Range
-from tuner.study import parse
 from tuner.study.catalogue import OPTIMIZER, SECTIONS, STANDARD, model_leaves
-from tuner.study.parse import suggested
+from tuner.study.parse import parse, suggested
 
 TOP = [leaf for leaves in SECTIONS.values() for leaf in leaves]
 NESTED = [

@@ -10,9 +10,10 @@ from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import walk
-from tuner.study import load, parse
+from tuner.study import load_study
 from tuner.study.describe import catalogue, extent, files, leaves, may_be, suggestion
 from tuner.study.files import shipped
+from tuner.study.parse import parse
 from tuner.techniques import TECHNIQUES
 
 DATA = {"source": "a:b"}
@@ -75,7 +76,7 @@ def test_extent_of_a_finite_search() -> None:
 
 
 def test_extent_of_a_continuous_search() -> None:
-    found = extent(load("digits"))
+    found = extent(load_study("digits"))
     assert found["configurations"] is None
     assert found["dimensions"] == 11
     assert found["epochs"] == 60 * 30
@@ -101,7 +102,7 @@ def test_suggestions_in_words() -> None:
     found = {t["name"]: t["suggested"] for t in catalogue()["techniques"]}
     assert found["batch_norm"] == "one of true, false"
     assert found["early_stopping"] == "0, or 3 to 10"
-    leaf = next(node.leaf for node in load("digits").nodes if node.name == "epochs")
+    leaf = next(node.leaf for node in load_study("digits").nodes if node.name == "epochs")
     assert suggestion(leaf) is None
 
 

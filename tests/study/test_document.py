@@ -6,7 +6,8 @@ import math
 import pytest
 
 from tuner.errors import StudyFileError
-from tuner.study import Choice, Option, Range, load, parse
+from tuner.study import Choice, Option, Range, load_study
+from tuner.study.parse import parse
 from tuner.study.values import LARGEST, plain
 
 
@@ -32,7 +33,7 @@ def test_objects_become_what_a_file_would_say(value, expected):
 
 
 def test_an_option_that_was_parsed_becomes_its_table_again():
-    (choice,) = (n.value for n in load("digits").nodes if n.name == "optimizer")
+    (choice,) = (n.value for n in load_study("digits").nodes if n.name == "optimizer")
     table = plain(choice)["choices"][2]
     assert table == {"name": "sgd", "momentum": {"low": 0.0, "high": 0.99}, "nesterov": False}
 

@@ -17,7 +17,8 @@ from tuner.run.plain import objective
 from tuner.run.prepare import load_job, prepared
 from tuner.show.best import snippet
 from tuner.space import config_of, walk
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.trainer import Trainer
 from tuner.worker.job import Job

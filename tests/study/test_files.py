@@ -11,7 +11,7 @@ import pytest
 
 import tuner
 from tuner.errors import DataError, StudyFileError
-from tuner.study import Choice, Option, Range, files, load, study
+from tuner.study import Choice, Option, Range, define_study, files, load_study
 from tuner.study.files import find, local, shipped
 from tuner.study.record import fingerprint
 
@@ -49,11 +49,11 @@ def digits(name="digits", **changes):
         },
         "search": {"trials": 60, "sampler": "tpe", "pruner": "hyperband", "seed": 0},
     }
-    return study(name, **{**said, **changes})
+    return define_study(name, **{**said, **changes})
 
 
 def test_the_same_study_as_the_file():
-    built, read = digits(), load("digits")
+    built, read = digits(), load_study("digits")
     assert built.nodes == read.nodes
     assert built.document == read.document
     assert fingerprint(built.document) == fingerprint(read.document)
@@ -62,13 +62,13 @@ def test_the_same_study_as_the_file():
 
 
 def test_a_choice_may_hold_options():
-    mine = study("mine", data=DATA, training={"optimizer": Choice(("adam", Option("sgd")))})
+    mine = define_study("mine", data=DATA, training={"optimizer": Choice(("adam", Option("sgd")))})
     assert mine.document["training"] == {"optimizer": {"choices": ["adam", {"name": "sgd"}]}}
     assert next(n.value.labels for n in mine.nodes if n.name == "optimizer") == ("adam", "sgd")
 
 
 def test_only_data_is_the_standard_space():
-    mine = study("mine", data=DATA, folder=Path("there"))
+    mine = define_study("mine", data=DATA, folder=Path("there"))
     assert mine.document == {"data": DATA}
     assert mine.folder == Path("there")
     assert sum(node.searched for node in mine.nodes) == 5
@@ -97,8 +97,8 @@ def test_the_example():
 
 
 def test_it_is_part_of_the_package_s_own_names():
-    assert tuner.define_study is study
-    assert tuner.load_study is load
+    assert tuner.define_study is define_study
+    assert tuner.load_study is load_study
 
 
 ONE = '[data]\nsource = "a:b"\n'
@@ -125,27 +125,27 @@ def test_the_studies_that_ship_are_found_from_any_folder(here):
         ),
     }
     assert local() == {}
-    assert load("digits").name == "digits"
+    assert load_study("digits").name == "digits"
 
 
 def test_a_name_in_studies_comes_before_one_that_ships(here):
     (here / "studies" / "digits.toml").write_text(ONE)
     assert find("digits").resolve() == here / "studies" / "digits.toml"
-    assert load("digits").document == {"data": {"source": "a:b"}}
+    assert load_study("digits").document == {"data": {"source": "a:b"}}
 
 
 @pytest.mark.parametrize("path", ["mine.toml", "./mine.toml", "mine.study", "{}/mine.toml"])
 def test_a_path(here, path):
     (here / "mine.toml").write_text(ONE)
     (here / "mine.study").write_text(ONE)
-    study = load(path.format(here))
+    study = load_study(path.format(here))
     assert study.name == "mine"
     assert study.folder.resolve() == here
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(here):
     (here / "mine.toml").write_bytes(b"\xef\xbb\xbf" + ONE.replace("\n", "\r\n").encode())
-    assert load("mine.toml").data.source == "a:b"
+    assert load_study("mine.toml").data.source == "a:b"
 
 
 @pytest.mark.parametrize("name", ["digit", "", "x" * 50])
@@ -153,7 +153,7 @@ def test_no_such_study_lists_the_known_ones(here, name):
     (here / "studies" / "mine.toml").write_text(ONE)
     assert find(name) is None
     with pytest.raises(StudyFileError, match=re.escape(f"no study is called {name!r}")) as caught:
-        load(name)
+        load_study(name)
     known = "breast-cancer, diabetes, digits, digits-cnn, fashion-mnist, mine, sentiment, wine"
     assert f"known: {known}" in caught.value.hint
     assert ("did you mean 'digits'?" in caught.value.hint) == (name == "digit")
@@ -171,7 +171,7 @@ def test_no_such_study_lists_the_known_ones(here, name):
 def test_a_path_that_is_no_file(here, name, message):
     (here / "folder.toml").mkdir()
     with pytest.raises(StudyFileError, match=message):
-        load(name)
+        load_study(name)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_path_that_is_no_file(here, name, message):
 def test_a_file_that_cannot_be_read(here, content, message):
     (here / "mine.toml").write_bytes(content)
     with pytest.raises(StudyFileError, match=f"(?s)^mine.toml: .*({message})") as caught:
-        load("mine.toml")
+        load_study("mine.toml")
     assert str(caught.value).count("mine.toml") == 1
 
 
@@ -199,17 +199,17 @@ def test_a_file_without_permission(here):
     path.write_text(ONE)
     path.chmod(0)
     if os.access(path, os.R_OK):  # an administrator may read everything
-        assert load("mine.toml")
+        assert load_study("mine.toml")
         return
     with pytest.raises(StudyFileError, match=r"^mine\.toml: cannot be read: Permission denied"):
-        load("mine.toml")
+        load_study("mine.toml")
 
 
 def test_a_mistake_is_named_with_its_file_and_its_place(here):
     path = here / "studies" / "mine.toml"
     path.write_text(ONE + "[regularization]\ndropout = { low = 'x', high = 0.5 }")
     with pytest.raises(StudyFileError) as caught:
-        load("mine")
+        load_study("mine")
     assert str(caught.value) == (
         "studies/mine.toml: regularization.dropout.low: "
         "found 'x', which is not a number between 0 and 0.95"
@@ -219,4 +219,4 @@ def test_a_mistake_is_named_with_its_file_and_its_place(here):
 def test_so_is_one_about_the_data(here):
     (here / "mine.toml").write_text('[data]\npath = "a.csv"')
     with pytest.raises(DataError, match=r"^mine\.toml: data\.target: no target given"):
-        load("mine.toml")
+        load_study("mine.toml")

@@ -11,9 +11,10 @@ import pytest
 
 from tuner.errors import DataError, StudyFileError, TunerError
 from tuner.space import Choice, Option, Range, walk
-from tuner.study import load, parse
+from tuner.study import load_study
 from tuner.study.catalogue import DATA_LEAVES, SECTIONS
 from tuner.study.files import shipped
+from tuner.study.parse import parse
 from tuner.study.record import fingerprint
 
 DATA = {"source": "a:b"}
@@ -25,7 +26,7 @@ def nodes_of(study):
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_study_is_complete(name):
-    study = load(name)
+    study = load_study(name)
     assert study.name == name
     assert study.description
     sections = (*SECTIONS.values(), DATA_LEAVES)
@@ -34,7 +35,7 @@ def test_every_shipped_study_is_complete(name):
 
 
 def test_digits_is_what_its_file_says():
-    nodes = nodes_of(load("digits"))
+    nodes = nodes_of(load_study("digits"))
     assert nodes["depth"].value == Range(1, 4)
     assert nodes["width"].value == Choice((32, 64, 128, 256))
     assert nodes["batch_norm"].value == Choice((True, False))
@@ -48,7 +49,7 @@ def test_digits_is_what_its_file_says():
 
 
 def test_every_node_knows_its_place():
-    paths = {node.name: node.path for node in walk(load("digits").nodes)}
+    paths = {node.name: node.path for node in walk(load_study("digits").nodes)}
     assert paths["dropout"] == "regularization.dropout"
     assert paths["depth"] == "model.depth"
     assert paths["mlp.activation"] == "model.family.mlp.activation"
@@ -254,7 +255,7 @@ def replaced(value, path, new):
 
 @pytest.mark.parametrize("name", shipped())
 def test_whatever_stands_anywhere_it_parses_or_is_refused_as_a_mistake(name):
-    document = dict(load(name).document)
+    document = dict(load_study(name).document)
     document["search"] = {
         **document["search"],
         "baseline": {"dropout": 0.0},

@@ -16,11 +16,11 @@ from tuner.data.recipe import Feature, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.errors import StudyFileError
 from tuner.space import Recorded
-from tuner.study import load
+from tuner.study import load_study
 from tuner.study.files import shipped
 from tuner.study.record import canonical, changed_keys, fingerprint, flat
 
-DIGITS = load("digits").document
+DIGITS = load_study("digits").document
 
 
 def changed(path, value):
@@ -44,7 +44,7 @@ def test_it_is_the_same_on_every_machine():
 
 @pytest.mark.parametrize("name", shipped())
 def test_it_survives_the_way_through_a_database(name):
-    document = load(name).document
+    document = load_study(name).document
     assert fingerprint(json.loads(canonical(document))) == fingerprint(document)
     assert json.loads(canonical(document)) == document
 

@@ -12,10 +12,10 @@ import pytest
 
 from tuner.data.prepare import STATISTICS
 from tuner.errors import TunerError
-from tuner.study import SearchSettings, parse
+from tuner.study import SearchSettings
 from tuner.study.catalogue import SECTIONS, model_leaves
 from tuner.study.files import read, shipped
-from tuner.study.parse import TOP, suggested
+from tuner.study.parse import TOP, parse, suggested
 from tuner.study.schema import leaf_schema, schema
 from tuner.study.settings import DATA_KINDS
 

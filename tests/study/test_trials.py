@@ -10,9 +10,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from typer.testing import CliRunner
 
 from tuner.cli import app
-from tuner.study import parse
 from tuner.study.objective import ObjectiveStudy
-from tuner.study.trials import LeftOut, Own, left_out_words, never_reported, nothing_complete
+from tuner.study.parse import parse
+from tuner.study.trials import (
+    LeftOut,
+    Own,
+    best_first,
+    best_trial,
+    left_out_words,
+    never_reported,
+    nothing_complete,
+)
 
 RATE = {"low": 1e-3, "high": 1e-1, "log": True}
 
@@ -45,6 +53,22 @@ def test_a_value_that_cannot_be_compared_is_left_out() -> None:
         "it has no value",
     ]
     assert Own(objective)(trials) == trials[3:]
+
+
+@pytest.mark.parametrize(
+    ("direction", "numbers"), [("maximize", [2, 4, 0]), ("minimize", [0, 2, 4])]
+)
+def test_the_best_is_the_first_of_equal_ones_and_has_a_finite_value(
+    direction: str, numbers: list[int]
+) -> None:
+    values = [0.1, 9.0, 0.7, 0.5, 0.7, 0.9]
+    trials = numbered(*(create_trial(value=value) for value in values))
+    trials[1].state, trials[3].values, trials[5].values = TrialState.PRUNED, None, [float("inf")]
+    assert [trial.number for trial in best_first(trials, direction)] == numbers
+    best = best_trial(trials, direction)
+    assert best is not None
+    assert best.number == numbers[0]
+    assert best_trial(trials[5:], direction) is None
 
 
 def test_the_words_name_the_first_few() -> None:

@@ -10,14 +10,14 @@ from torch.nn import functional
 from tuner.optimizers import OPTIMIZERS
 from tuner.space import Leaf
 from tuner.techniques import Technique
-from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
+from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
 
 SGD = OPTIMIZERS["sgd"]
 PLAIN = {"momentum": 0.0, "nesterov": False}
 
 
-def recipe(*techniques: Technique) -> Recipe:
-    return Recipe(techniques, SGD, torch.ones(2), LOSSES["regression"])
+def recipe(*techniques: Technique) -> StepRecipe:
+    return StepRecipe(techniques, SGD, torch.ones(2), LOSSES["regression"])
 
 
 def hp(*techniques: Technique) -> Hyperparameters:

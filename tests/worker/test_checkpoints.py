@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.errors import TrainingError
-from tuner.operation.remove import delete, doomed
+from tuner.operation.remove import delete, plan_deletion
 from tuner.storage import Lease, Outbox, Storage, Update, artifact_store, open_storage
 from tuner.storage.artifacts import orphans
 from tuner.worker import checkpoints as saved_module
@@ -138,7 +138,7 @@ def test_a_study_that_is_deleted_takes_them_along(
     outbox.put(Update(lease, checkpoint=saved.put(lease, FIRST)))
     outbox.flush()
     assert len(place.files) == 1
-    delete(place.storage, doomed(place.storage, "study", force=True), force=True)
+    delete(place.storage, plan_deletion(place.storage, "study", force=True), force=True)
     assert place.files == set()
 
 

@@ -24,25 +24,24 @@ from tuner.logs import as_json, configure, crashed, guard, note, tell
 
 INTERRUPTED = 130
 LATER_SECONDS = 0.05
-_OF_PATHS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
+_PATH_ERRNOS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EROFS, errno.ENOTDIR)
 _SHOWN_LETTERS = 120
 _Misused: type[Exception] = typer.BadParameter.__mro__[1]
 """Click's UsageError, of whichever click typer has."""
 
 
 class _CtrlC:
-    """Ctrl-C during a command raises KeyboardInterrupt, until somebody deals with the first.
+    """Makes Ctrl-C during a command raise KeyboardInterrupt, until the first one is handled.
 
-    After that, and once the command is over, Ctrl-C is ignored: only the interpreter's end is left
-    to interrupt, which answers with a traceback. While a module is imported it is put off, since
-    some imports make another error of it or abort the process; a second one then leaves at once.
+    After that, and once the command is over, Ctrl-C is ignored: it would interrupt the
+    interpreter's shutdown, which prints a traceback. During an import it is delayed, since some
+    imports turn it into another error or abort the process; a second Ctrl-C then exits at once.
     Where Python ignores exceptions (finalizers, callbacks of weak references), it is sent again.
-    Whoever starts a command with Ctrl-C ignored, as a background job of a script is, does not
-    interrupt it.
+    A command that is started with Ctrl-C ignored, such as a background job of a script, ignores it.
     """
 
     def __init__(self) -> None:
-        self.heard = False
+        self.pressed = False
         self._put_off = False
 
     def listen(self) -> None:
@@ -51,16 +50,16 @@ class _CtrlC:
             sys.unraisablehook = self._ignored
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        again, self.heard, self._put_off = self.heard and not self._put_off, True, False
+        again, self.pressed, self._put_off = self.pressed and not self._put_off, True, False
         if not _is_importing(frame):
             raise KeyboardInterrupt
         if again:
-            _tell_interrupted("interrupted")
+            _report_interrupted("interrupted")
             os._exit(INTERRUPTED)
         self._send_later()
 
     def _ignored(self, ignored: Any) -> None:
-        """Python ignores this exception; it prints all but ours."""
+        """Handles an exception that Python ignores: sends Ctrl-C again, prints others."""
         if issubclass(ignored.exc_type, KeyboardInterrupt):
             self._send_later()
         else:
@@ -91,52 +90,52 @@ _ctrl_c = _CtrlC()
 
 
 class Commands(TyperGroup):
-    """Turns errors into a line on stderr and an exit code."""
+    """The group of all commands; turns their errors into a line on stderr and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        # Whatever a password was given as, by mistake too, nothing that is said repeats it.
+        # No message repeats a password, even one that was given for another option by mistake.
         remember_odd(args)
         remember_odd(value for name, value in os.environ.items() if name.startswith("TUNER_"))
         try:
             return super().parse_args(ctx, args)
         except _Misused as error:
-            raise _told(error, args) from None
+            raise _usage_error(error, args) from None
 
     def invoke(self, ctx: Any) -> Any:
         words = tuple(ctx.args)
         try:
             return super().invoke(ctx)
         except _Misused as error:
-            raise _told(error, words) from None
+            raise _usage_error(error, words) from None
         except TunerError as error:
-            _tell(error)
+            _report(error)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
-            told = _of_a_path(error)
-            if told is None:
+            path_error = _path_error(error)
+            if path_error is None:
                 raise
-            _tell(told)
-            raise typer.Exit(told.exit_code) from None
+            _report(path_error)
+            raise typer.Exit(path_error.exit_code) from None
         except KeyboardInterrupt as interrupt:
             raise _interrupted(str(interrupt)) from None
 
 
-def _interrupted(said: str = "") -> typer.Exit:
-    if _ctrl_c.heard:
+def _interrupted(message: str = "") -> typer.Exit:
+    if _ctrl_c.pressed:
         _ctrl_c.end()
-    _tell_interrupted(said or "interrupted")
+    _report_interrupted(message or "interrupted")
     return typer.Exit(INTERRUPTED)
 
 
-def _tell(error: TunerError) -> None:
+def _report(error: TunerError) -> None:
     if as_json():
         return tell("error", error.what, where=error.where, hint=error.hint)
     return typer.echo(hide(f"error: {error}"), err=True)
 
 
-def _of_a_path(error: OSError) -> TunerError | None:
+def _path_error(error: OSError) -> TunerError | None:
     """The error for a bad path on the command line; None if no path is at fault."""
-    if error.errno not in _OF_PATHS or error.filename is None:
+    if error.errno not in _PATH_ERRNOS or error.filename is None:
         return None
     where = str(error.filename)
     if len(where) > _SHOWN_LETTERS:
@@ -144,13 +143,13 @@ def _of_a_path(error: OSError) -> TunerError | None:
     return UsageError(f"cannot be used: {error.strerror}", where=where)
 
 
-def _tell_interrupted(said: str) -> None:
+def _report_interrupted(message: str) -> None:
     if as_json():
-        return note(said)
-    return typer.echo(said, err=True)
+        return note(message)
+    return typer.echo(message, err=True)
 
 
-def _told(error: Any, words: Sequence[str]) -> Any:
+def _usage_error(error: Any, words: Sequence[str]) -> Any:
     """The error for a bad command line, reported once and without a password."""
     error.message = hide(error.message)
     if not _wants_json(error.ctx, words):
@@ -166,8 +165,8 @@ def _wants_json(ctx: Any, words: Sequence[str]) -> bool:
         return True
     if ctx is None or all(each.name != "log_format" for each in ctx.command.params):
         return False
-    said = " ".join(words).replace("=", " ")
-    return "--log-format json" in said or os.environ.get("TUNER_LOG_FORMAT") == "json"
+    line = " ".join(words).replace("=", " ")
+    return "--log-format json" in line or os.environ.get("TUNER_LOG_FORMAT") == "json"
 
 
 app = typer.Typer(
@@ -236,7 +235,7 @@ def main() -> int:
         check_platform(sys.platform)
         app()
     except TunerError as error:
-        _tell(error)
+        _report(error)
         return error.exit_code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)

@@ -89,15 +89,13 @@ def export(
     """Retrain a configuration and export it as a self-contained folder."""
     from dataclasses import asdict
 
-    from tuner.cli.lookup import opened, stored_id
     from tuner.exports.write import export as export_trial
     from tuner.run.options import RunOptions
     from tuner.show.text import number
     from tuner.study.trials import left_out_words
 
-    name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
     options = RunOptions(storage, device=device, allow=tuple(allow or ()))
-    made = export_trial(name, out, options, trial=trial, final=final, force=force, onnx=onnx)
+    made = export_trial(study, out, options, trial=trial, final=final, force=force, onnx=onnx)
     if as_json:
         return show_json({**asdict(made), "folder": str(made.folder)})
     rows = "test" if made.final else "validation"

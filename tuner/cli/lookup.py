@@ -1,34 +1,29 @@
-"""Finds the database of a command, and studies in it."""
+"""Finds the database of a command, and the studies that a worker serves."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tuner.errors import StudyFileError, UsageError, nearest
+from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE
-
-if TYPE_CHECKING:
-    from tuner.storage import Storage
-    from tuner.study import Study
-
+from tuner.logs import Say
 
 # Finding the database where no option names it: in the environment, or in a file.
 
 
 STORAGE_FILE = "TUNER_STORAGE_FILE"
-"""Names a file with the database's URL, for where secrets are files."""
+"""The variable that names a file with the database's URL, for secrets kept in files."""
 
 
 def parse_storage(text: str) -> str:
-    """The URL that was given, else the one in the file TUNER_STORAGE_FILE: so it stands nowhere."""
+    """The URL that is given, else the one in the file that TUNER_STORAGE_FILE names."""
     return text if text != DEFAULT_STORAGE else default_storage()
 
 
 def default_storage() -> str:
-    """The database where neither ``--storage`` nor TUNER_STORAGE names one."""
+    """The database if neither ``--storage`` nor TUNER_STORAGE names one."""
     path = os.environ.get(STORAGE_FILE)
     if not path:
         return DEFAULT_STORAGE
@@ -44,103 +39,36 @@ def default_storage() -> str:
 
 
 def needed_url(storage: str) -> str:
-    """What the next command needs as ``--storage``, without a password; empty if nothing."""
+    """The ``--storage`` that the next command needs, without a password; empty if it needs none."""
     from tuner.storage import redact
 
     known = os.environ.get("TUNER_STORAGE") or default_storage()
     return "" if storage == known else redact(storage)
 
 
-# A database that exists, and the studies in it.
+# The studies that a worker serves.
 
 
-def opened(url: str) -> Storage:
-    """The storage; StorageError where there is none."""
-    from tuner.storage import opened as there
-
-    return there(url)
-
-
-def stored_ids(storage: Storage) -> dict[str, int]:
-    """Ids of the database's studies by name."""
-    return {found.study_name: found._study_id for found in storage.get_all_studies()}
-
-
-def stored_id(storage: Storage, name: str) -> tuple[str, int]:
-    """Name and id of a study in the database; UsageError with the known ones if there is none.
-
-    Args:
-        name: the study's, or the path of its file.
-    """
-    known = stored_ids(storage)
-    name = _plain(name, known)
-    if name not in known:
-        hint = (
-            nearest(name, known)
-            if known
-            else "the database holds no study; tuner optimize --study NAME makes one"
-        )
-        what = f"no study in this database is called {name!r}"
-        raise UsageError(what, where=_shown(storage), hint=hint)
-    return name, known[name]
-
-
-def _plain(name: str, known: Mapping[str, int]) -> str:
-    return Path(name).stem if name.endswith(".toml") and name not in known else name
-
-
-def _shown(storage: Storage) -> str:
-    from tuner.show.snapshot import shown_url
-
-    return shown_url(storage.url)
-
-
-def served(
-    url: str, names: Sequence[str], idle_exit: bool, say: Callable[[str], None]
-) -> tuple[str, ...]:
-    """The names of what a worker serves; it may wait for studies that nobody submitted yet.
+def served(url: str, names: Sequence[str], idle_exit: bool, say: Say) -> tuple[str, ...]:
+    """The names of the studies that a worker serves; it may wait for some to be submitted.
 
     Args:
         names: the studies', or the paths of their files.
 
     Raises:
         StorageError: there is no such database.
-        UsageError: one is not there, and the worker is not to wait.
+        UsageError: a study is not there, and the worker must not wait for it.
     """
+    from tuner.run.prepare import stored_id, stored_ids, stored_name
+    from tuner.storage import opened
+
     storage = opened(url)
     known = stored_ids(storage)
-    found = tuple(_plain(name, known) for name in names)
-    for name in found:
+    wanted = tuple(stored_name(name, known) for name in names)
+    for name in wanted:
         if idle_exit:
             stored_id(storage, name)
         elif name not in known:
             say(f"waiting for {name}: the database holds no such study yet")
     storage.close()
-    return found
-
-
-def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
-    """A study as the database has it, and its id.
-
-    Raises:
-        UsageError: there is none, or it was not made by tuner.
-    """
-    from tuner.run.prepare import stored_study as read
-
-    return read(storage, stored_id(storage, name)[0])
-
-
-def any_study(name: str, url: str) -> Study:
-    """A study from its file, else from the database; StudyFileError with all known names."""
-    from tuner.storage import open_existing
-    from tuner.study import load
-    from tuner.study.files import find, local, shipped
-
-    if find(name) is not None:
-        return load(name)
-    storage = open_existing(url)
-    stored = {} if storage is None else stored_ids(storage)
-    if storage is not None and name in stored:
-        return stored_study(storage, name)[0]
-    known = {**shipped(), **local(), **stored}
-    raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))
+    return wanted

@@ -10,9 +10,9 @@ import typer
 
 from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, without_ctrl_c
 from tuner.errors import UsageError
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
-# ``best``, ``status``, ``pause``, ``resume``, ``stop``: over what the database holds.
+# ``best``, ``status``, ``pause``, ``resume``, ``stop``: studies in the database.
 
 
 OneStudy = Annotated[
@@ -25,30 +25,27 @@ OneStudy = Annotated[
 
 def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Print the best configuration, ready to paste, and its numbers."""
-    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.prepare import stored_study
     from tuner.show.best import record, view
-    from tuner.study.trials import nothing_complete
+    from tuner.storage import opened
 
     database = opened(storage)
-    found, study_id = stored_study(database, study)
-    best_found = record(database, found, study_id)
-    if best_found is None:
-        trials = database.get_all_trials(study_id, deepcopy=False)
-        raise nothing_complete(found, trials, database.progress(study_id).budget)
-    return show_json(best_found) if as_json else typer.echo(view(best_found))
+    stored = record(database, *stored_study(database, study))
+    return show_json(stored) if as_json else typer.echo(view(stored))
 
 
 def status(
     study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
 ) -> None:
     """Show studies, budgets, workers and the estimated time left."""
-    from tuner.cli.lookup import opened, stored_id, stored_ids
+    from tuner.run.prepare import stored_id, stored_ids
     from tuner.show.tables import overview, status_table
+    from tuner.storage import opened
 
     database = opened(storage)
-    wanted = stored_ids(database) if study is None else dict([stored_id(database, study)])
-    found = overview(database, wanted)
-    return show_json(found) if as_json else show(status_table(found))
+    ids = stored_ids(database) if study is None else dict([stored_id(database, study)])
+    state = overview(database, ids)
+    return show_json(state) if as_json else show(status_table(state))
 
 
 def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
@@ -75,23 +72,24 @@ WORDS = {
 
 
 def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
-    from tuner.cli.lookup import opened, stored_study
+    from tuner.run.prepare import stored_study
     from tuner.run.publish import bring_up_to_date
+    from tuner.storage import opened
 
     database = opened(url)
-    found, study_id = stored_study(database, study)
+    stored, study_id = stored_study(database, study)
     database.set_study_state(study_id, state)
-    bring_up_to_date(database, found, study_id)
+    bring_up_to_date(database, stored, study_id)
     now = database.progress(study_id)
     if as_json:
-        return show_json({"study": found.name, "state": now.state})
-    typer.echo(f"{found.name} {WORDS[now.state]}")
+        return show_json({"study": stored.name, "state": now.state})
+    typer.echo(f"{stored.name} {WORDS[now.state]}")
     done = f"{now.finished} of {now.budget} trials are finished"
     running = f"; {now.running} in training will finish" if now.running else ""
     return typer.echo(f"  {done}{running}")
 
 
-# ``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: the service as its operator sees it.
+# ``logs``, ``copy``, ``delete``, ``gc``, ``db upgrade``: operating the database.
 
 
 OneTrial = Annotated[
@@ -115,8 +113,10 @@ ToArtifacts = Annotated[
         "where the source's are.",
     ),
 ]
-# No variable that was set for something else deletes anything.
-Doomed = Annotated[str, typer.Option("--study", metavar="NAME", help="A study in the database.")]
+# Not from a variable: one that was set for another command must not delete anything.
+StudyToDelete = Annotated[
+    str, typer.Option("--study", metavar="NAME", help="A study in the database.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--force", help="Even if workers are running it.")]
 OlderThan = Annotated[
@@ -152,35 +152,33 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the events of a study or a trial, one line per event."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.operation.follow import followed
+    from tuner.run.prepare import stored_id
     from tuner.show.tables import event_line, event_record
+    from tuner.storage import opened
+    from tuner.study.trials import check_number
 
     if trial is not None and study is None:
         raise UsageError("--trial needs a study", hint="give --study NAME too")
     database = opened(storage)
-    study_id = None if study is None else stored_id(database, study)[1]
-    if study_id is not None and trial is not None:
-        _check_trial(study, trial, database.get_n_trials(study_id))
+    study_id = None
+    if study is not None:
+        study, study_id = stored_id(database, study)
+        if trial is not None:
+            check_number(study, trial, database.get_n_trials(study_id))
     if as_json and not follow:
         return show_json([event_record(event) for event in database.events(study_id, trial)])
     say = partial(typer.echo, err=True)
     if follow:
         without_ctrl_c(say)
-    for found in (
+    for events in (
         followed(database, study_id, trial, say) if follow else [database.events(study_id, trial)]
     ):
         for line in (
-            [json.dumps(event_record(each)) for each in found] if as_json else event_line(found)
+            [json.dumps(event_record(each)) for each in events] if as_json else event_line(events)
         ):
             typer.echo(line)
     return None
-
-
-def _check_trial(study: str | None, trial: int, count: int) -> None:
-    if trial >= count:
-        hint = f"known: 0 to {count - 1}" if count else "it has no trials yet"
-        raise UsageError(f"{study} has no trial {trial}", hint=hint)
 
 
 def copy(
@@ -191,44 +189,43 @@ def copy(
     as_json: Json = False,
 ) -> None:
     """Copy studies to another database, where they can continue."""
-    from tuner.cli.lookup import opened
     from tuner.operation.copy import COPIED
     from tuner.operation.copy import copy as transfer
-    from tuner.storage import open_storage
+    from tuner.storage import open_storage, opened
 
-    there = open_storage(target)
-    done = transfer(opened(source), there, study, artifacts)
+    target_storage = open_storage(target)
+    copied = transfer(opened(source), target_storage, study, artifacts)
     if as_json:
-        return show_json([each._asdict() for each in done])
-    for name, trials, outcome, paused in done:
+        return show_json([each._asdict() for each in copied])
+    for name, trials, outcome, paused in copied:
         typer.echo(f"{name}: {trials} trials {outcome}")
         if paused and outcome == COPIED:
-            where = f"--study {name} --storage {there.url}"
+            where = f"--study {name} {storage_option(target_storage.url)}"
             typer.echo(f"  paused, as the source was; to continue it: tuner resume {where}")
     return None
 
 
 def delete(
-    study: Doomed,
+    study: StudyToDelete,
     storage: StorageUrl = DEFAULT_STORAGE,
     yes: Yes = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Delete a study and its `confirm` and `ablate` studies."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.operation.remove import delete as remove
-    from tuner.operation.remove import doomed
+    from tuner.operation.remove import plan_deletion
+    from tuner.storage import opened
 
     database = opened(storage)
-    found = doomed(database, stored_id(database, study)[0], force)
-    names = ", ".join(found.studies)
+    deletion = plan_deletion(database, study, force)
+    names = ", ".join(deletion.studies)
     if not yes:
-        typer.confirm(f"Delete {names} with {found.trials} trials?", abort=True, err=True)
-    remove(database, found, force)
+        typer.confirm(f"Delete {names} with {deletion.trials} trials?", abort=True, err=True)
+    remove(database, deletion, force)
     if as_json:
-        return show_json({"studies": list(found.studies), "trials": found.trials})
-    return typer.echo(f"deleted {names}: {found.trials} trials")
+        return show_json({"studies": list(deletion.studies), "trials": deletion.trials})
+    return typer.echo(f"deleted {names}: {deletion.trials} trials")
 
 
 def gc(
@@ -238,17 +235,17 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove leftovers of ended trials and dead workers, and artifacts without an owner."""
-    from tuner.cli.lookup import opened
     from tuner.operation.remove import collect
     from tuner.run.process import spool_folder
+    from tuner.storage import opened
     from tuner.study.settings import seconds
 
     older = seconds("--older-than", older_than)
-    found = collect(opened(storage), spool_folder(), older, dry_run)
+    garbage = collect(opened(storage), spool_folder(), older, dry_run)
     if as_json:
-        return show_json(found._asdict())
-    counted = ", ".join(f"{count} {name}" for name, count in found._asdict().items())
-    return typer.echo(f"{'would remove' if dry_run else 'removed'} {counted}")
+        return show_json(garbage._asdict())
+    counts = ", ".join(f"{count} {name}" for name, count in garbage._asdict().items())
+    return typer.echo(f"{'would remove' if dry_run else 'removed'} {counts}")
 
 
 @db.callback()

@@ -6,12 +6,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuner.cli.lookup import parse_storage
+from tuner.logs import Say
 from tuner.output import to_json
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 
 WIDE = 250
-"""Columns where there is no terminal: one row of a table is one line of a file."""
+"""Width of output that is no terminal: one row of a table is one line of a file."""
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that shows text as it is: brackets in it mean nothing."""
+    """A console that shows text as it is, without markup in brackets."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -34,32 +35,32 @@ def console(stderr: bool = False) -> Console:
     return Console(file=stream, width=wide, markup=False, highlight=False, emoji=False)
 
 
-def show(found: RenderableType) -> None:
-    """On a terminal as wide as it is; elsewhere one line a row, without blanks at its end."""
-    to = console()
-    if to.is_terminal:
-        to.print(found)
+def show(renderable: RenderableType) -> None:
+    """Prints to stdout: as wide as the terminal; elsewhere one line a row, without final blanks."""
+    target = console()
+    if target.is_terminal:
+        target.print(renderable)
         return
-    with to.capture() as captured:
-        to.print(found)
+    with target.capture() as captured:
+        target.print(renderable)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def without_ctrl_c(say: Callable[[str], None]) -> None:
-    """How to end what goes on for ever, where Ctrl-C is ignored: in a script's background job."""
+def without_ctrl_c(say: Say) -> None:
+    """Says how to stop an endless command if Ctrl-C is ignored, as in a script's background job."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         say(f"Ctrl-C is ignored here; to stop, send SIGTERM: kill {os.getpid()}")
 
 
 def show_json(document: Mapping[str, Any] | list[Any]) -> None:
-    """One document on stdout."""
+    """Prints one JSON document to stdout."""
     typer.echo(to_json(document))
 
 
 # The options that commands share; each has an environment variable.
 #
-# So have those of one command, with its name where another has an option of that name: a variable
-# that is set for one command means nothing else to the next. What deletes has to be said each time.
+# Options of a single command have one too. Where two commands use one name for different things,
+# the variable carries the command's name, so that it has one meaning. What deletes has no variable.
 
 
 def parse_workers(text: str) -> str:
@@ -226,7 +227,7 @@ LogFormat = Annotated[
         envvar="TUNER_LOG_FORMAT",
         metavar="text|json",
         callback=_log,
-        is_eager=True,  # what is wrong with another option is a line too
+        is_eager=True,  # an error in another option is logged in this format, too
         help="The format of the log on stderr, one line per event.",
     ),
 ]
@@ -244,5 +245,5 @@ ProgressFormat = Annotated[
 
 
 def count_of(workers: str) -> int | str:
-    """The number of workers as one, or "auto"."""
+    """The number of workers as an int, or "auto"."""
     return workers if workers == "auto" else int(workers)

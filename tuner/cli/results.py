@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,13 +19,13 @@ from tuner.cli.options import (
     show_json,
 )
 from tuner.cli.running import run_options
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
     from tuner.show.snapshot import Snapshot
 
 
-# ``confirm`` and ``ablate``: which configuration, how good it really is, and what helped.
+# ``confirm`` and ``ablate``: which configuration to use, its value, and the effect of techniques.
 
 
 Top = Annotated[
@@ -63,16 +62,14 @@ def confirm(
     as_json: Json = False,
 ) -> None:
     """Retrain the best configurations over several seeds and measure them on the test rows."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
 
-    name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
-    counting = _Counting()
-    found = confirm_study(name, options, top=top, seeds=seeds, watch=counting)
-    counting.left()
-    return show_json(document(found)) if as_json else show(confirmed(found))
+    progress = _Progress()
+    answer = confirm_study(study, options, top=top, seeds=seeds, watch=progress)
+    progress.report_unfinished()
+    return show_json(document(answer)) if as_json else show(confirmed(answer))
 
 
 def ablate(
@@ -87,22 +84,20 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Measure the effect of each technique over several seeds, with confidence intervals."""
-    from tuner.cli.lookup import opened, stored_id
     from tuner.results.ablate import VIEWS
     from tuner.run.replicate import ablate as ablate_study
     from tuner.show.answers import ablated, document
 
-    name, _ = stored_id(opened(storage), study)
     options = run_options(storage, None, timeout, workers, device, None, allow)
     views = tuple(view or VIEWS)
-    counting = _Counting()
-    found = ablate_study(name, options, seeds=seeds, views=views, watch=counting)
-    counting.left()
-    return show_json(document(found)) if as_json else show(ablated(found))
+    progress = _Progress()
+    answer = ablate_study(study, options, seeds=seeds, views=views, watch=progress)
+    progress.report_unfinished()
+    return show_json(document(answer)) if as_json else show(ablated(answer))
 
 
-class _Counting:
-    """Says on stderr how many trainings are done, whenever that changes."""
+class _Progress:
+    """Prints how many trainings are done to stderr, whenever that changes."""
 
     def __init__(self) -> None:
         self.done: tuple[str, int] | None = None
@@ -115,14 +110,14 @@ class _Counting:
             self.done = done
             typer.echo(f"{now.study}: {done[1]} of {now.progress.budget} trainings", err=True)
 
-    def left(self) -> None:
-        """Says so where trainings are left, as after a time limit."""
+    def report_unfinished(self) -> None:
+        """Says if trainings are left, as after a time limit."""
         if self.last is not None and not self.last.progress.met:
             what = "unfinished: these are the results so far"
             typer.echo(f"{what}; the same command continues", err=True)
 
 
-# ``report`` and ``compare``: what a study found out, and studies side by side.
+# ``report`` and ``compare``: the results of a study, and studies side by side.
 
 
 Out = Annotated[
@@ -158,9 +153,11 @@ def report(
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
     """Write a report of a study as one self-contained file."""
-    from tuner.cli.lookup import needed_url, opened, stored_study
+    from tuner.cli.lookup import needed_url
     from tuner.reports.render import check_place, write
     from tuner.reports.report import build, check_format, format_of
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     kind = format or format_of(out or "")
     check_format(kind)
@@ -168,22 +165,22 @@ def report(
     if out != "-":
         check_place(path)
     database = opened(storage)
-    url = needed_url(storage)
-    option = f"--storage {quote(url)}" if url else ""
-    found = build(database, *stored_study(database, study), option)
+    option = storage_option(needed_url(storage))
+    page = build(database, *stored_study(database, study), option)
     if out == "-":
-        return typer.echo(found.text(kind), nl=False)
-    written = write(path, found.text(kind))
-    for line in found.verdict:
+        return typer.echo(page.text(kind), nl=False)
+    file = write(path, page.text(kind))
+    for line in page.verdict:
         typer.echo(line.replace("`", ""))
-    return typer.echo(f"\n{written}: {written.stat().st_size / 1e6:.1f} MB")
+    return typer.echo(f"\n{file}: {file.stat().st_size / 1e6:.1f} MB")
 
 
 def compare(studies: Names, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Compare studies: best trials, baselines, seconds and numbers of trials."""
-    from tuner.cli.lookup import opened, stored_study
     from tuner.reports.compare import compare_studies, view
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     database = opened(storage)
-    found = compare_studies(database, [stored_study(database, name) for name in studies])
-    return show_json(found.document()) if as_json else show(view(found))
+    comparison = compare_studies(database, [stored_study(database, name) for name in studies])
+    return show_json(comparison.document()) if as_json else show(view(comparison))

@@ -34,7 +34,7 @@ from tuner.cli.options import (
     show,
     show_json,
 )
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
     from tuner.run.options import RunOptions
@@ -62,7 +62,7 @@ def optimize(
         given = run_options(storage, trials, timeout, workers, device, seed, allow, artifacts)
         return replace(given, on=on, gpus_per_worker=gpus_per_worker)
 
-    last = _watched(study, storage, options)
+    last = _run(study, storage, options)
     from tuner.show.terminal import as_document, summary, what_next
 
     if as_json:
@@ -74,22 +74,22 @@ def optimize(
         raise last.hopeless
 
 
-def _watched(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:
+def _run(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapshot:
     """Runs a study and shows its progress."""
     from tuner.show.terminal import watching
 
-    eyes = console(stderr=True)
-    with watching(eyes) as watch:
+    terminal = console(stderr=True)
+    with watching(terminal) as watch:
         begun = time.monotonic()
-        from tuner.cli.lookup import any_study
         from tuner.logs import as_json, note
         from tuner.run.optimize import optimize as optimize_study
+        from tuner.run.prepare import find_study
 
         imports = round(time.monotonic() - begun, 3)
-        found = any_study(study, storage)  # a name that nobody knows makes no database
+        definition = find_study(study, storage)  # first: an unknown name must not make a database
         try:
-            say = note if as_json() else eyes.print
-            last = optimize_study(found, options(), watch, say)
+            say = note if as_json() else terminal.print
+            last = optimize_study(definition, options(), watch, say)
         except KeyboardInterrupt:
             raise _Interrupted(study, storage) from None
         return replace(last, spent={"imports": imports, **last.spent})
@@ -99,9 +99,8 @@ class _Interrupted(KeyboardInterrupt):
     """Turns Ctrl-C into an error that names the command to continue with."""
 
     def __init__(self, study: str, storage: str) -> None:
-        url = needed_url(storage)
-        where = f" --storage {quote(url)}" if url else ""
-        command = f"tuner optimize --study {quote(study)}{where}"
+        where = storage_option(needed_url(storage))
+        command = f"tuner optimize --study {quote(study)} {where}".strip()
         super().__init__(f"interrupted; no result is lost; to continue: {command}")
 
 
@@ -116,24 +115,21 @@ def retrain(
     """Retrain a finished trial from the database alone and compare its value."""
     from dataclasses import asdict
 
-    from tuner.cli.lookup import opened, stored_id
     from tuner.run.retrain import retrain as retrain_trial
     from tuner.show.text import several
 
-    name, _ = stored_id(opened(storage), study)  # a database that is not there is not made
-    found = retrain_trial(
-        name, trial, run_options(storage, None, None, "auto", device, None, allow)
-    )
+    options = run_options(storage, None, None, "auto", device, None, allow)
+    outcome = retrain_trial(study, trial, options)
     if as_json:
-        show_json({**asdict(found), "equal": found.equal})
+        show_json({**asdict(outcome), "equal": outcome.equal})
     else:
-        same = "the same" if found.equal else "not the same"
-        epochs = several(found.epochs, found.step)
+        same = "the same" if outcome.equal else "not the same"
+        epochs = several(outcome.epochs, outcome.step)
         typer.echo(
-            f"trial {trial}: recorded {found.recorded!r}, now {found.value!r} "
+            f"trial {trial}: recorded {outcome.recorded!r}, now {outcome.value!r} "
             f"after {epochs}: {same}"
         )
-    if not found.equal:
+    if not outcome.equal:
         raise typer.Exit(1)
 
 
@@ -175,15 +171,16 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Submit a study to the database for workers to train."""
-    from tuner.cli.lookup import any_study, opened
+    from tuner.run.prepare import find_study
     from tuner.run.prepare import submit as submit_study
+    from tuner.storage import opened
 
-    found = any_study(study, storage)  # a name that nobody knows makes no database
-    study_id = submit_study(found, storage, trials, tuple(allow or ()))
+    definition = find_study(study, storage)  # first: an unknown name must not make a database
+    study_id = submit_study(definition, storage, trials, tuple(allow or ()))
     budget = opened(storage).progress(study_id).budget
     if as_json:
-        return show_json({"study": found.name, "budget": budget})
-    return typer.echo(f"{found.name} waits for workers: {budget} trials")
+        return show_json({"study": definition.name, "budget": budget})
+    return typer.echo(f"{definition.name} waits for workers: {budget} trials")
 
 
 def run_options(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tuner.study.init import Survey
 
 
-# ``check``, ``studies``, ``techniques``: what there is and what it means.
+# ``check``, ``studies``, ``techniques``: what a study searches, which studies and techniques exist.
 
 
 Schema = Annotated[
@@ -50,20 +50,20 @@ def check(
         return show_json(study_schema())
     if study is None:
         raise typer.BadParameter("give --study NAME, or --schema")
-    from tuner.cli.lookup import any_study
     from tuner.imports import allowing, of_person, read_packages
+    from tuner.run.prepare import find_study
     from tuner.show import tables
 
-    found = any_study(study, storage)
-    with allowing(of_person(read_packages(allow or ()), found.folder)):
-        checked = _checked(found)
+    definition = find_study(study, storage)
+    with allowing(of_person(read_packages(allow or ()), definition.folder)):
+        checked = _checked_record(definition)
     for warning in checked["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
     return show_json(checked) if as_json else show(tables.check(checked))
 
 
-def _checked(study: Study) -> dict[str, Any]:
-    """Loads the data and builds what trials need; TunerError for what cannot be."""
+def _checked_record(study: Study) -> dict[str, Any]:
+    """The record of a study; TunerError if its data or its trials' parts cannot be made."""
     from tuner.run.prepare import prepared
     from tuner.study import describe
     from tuner.worker.job import ObjectiveJob
@@ -71,16 +71,16 @@ def _checked(study: Study) -> dict[str, Any]:
     job = prepared(study)
     study = job.study
     study.pruner()
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "name": study.name,
         "description": study.description,
         "metric": job.metric.name,
     }
-    found["warnings"] = list(study.warnings())
+    record["warnings"] = list(study.warnings())
     if isinstance(job, ObjectiveJob):
-        return {**found, **describe.objective(job.study)}
+        return {**record, **describe.objective(job.study)}
     return {
-        **found,
+        **record,
         "data": describe.data_set(job.data),
         "extent": describe.extent(study),
         "leaves": describe.leaves(study),
@@ -93,8 +93,8 @@ def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> Non
     from tuner.storage import open_existing
     from tuner.study.describe import files
 
-    found = open_existing(storage)
-    records = files() if found is None else with_stored(files(), found)
+    database = open_existing(storage)
+    records = files() if database is None else with_stored(files(), database)
     return show_json({"studies": records}) if as_json else show(studies_table(records))
 
 
@@ -103,11 +103,11 @@ def techniques(as_json: Json = False) -> None:
     from tuner.show import tables
     from tuner.study import describe
 
-    found = describe.catalogue()
-    return show_json(found) if as_json else show(tables.catalogue(found))
+    entries = describe.catalogue()
+    return show_json(entries) if as_json else show(tables.catalogue(entries))
 
 
-# ``init``: a study file for somebody's own data.
+# ``init``: a study file for a user's data.
 
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -164,29 +164,29 @@ def init(
     from tuner.show.tables import init_lines
     from tuner.study.init import survey
 
-    with uncollected():  # a hundred thousand columns are many objects
-        found = survey(find_path(data, "--data", Path()), target)
-        record = _written(name, file, found)
+    with uncollected():  # with 100,000 columns, garbage collection would take long
+        facts = survey(find_path(data, "--data", Path()), target)
+        record = _write_study(name, file, facts)
         return show_json(record) if as_json else show(init_lines(record))
 
 
-def _written(name: str, file: Path, found: Survey) -> dict[str, Any]:
-    """Writes the file, once it is sure that it is a study that fits the data."""
+def _write_study(name: str, file: Path, survey: Survey) -> dict[str, Any]:
+    """Writes the study file if it is valid and fits the data, and returns its record."""
     from tuner.study import describe
     from tuner.study.init import draft, written
     from tuner.study.parse import parse
 
-    lines = draft(found, lambda path: _named(Path(path), file))
-    text = written(name, found, lines)
+    lines = draft(survey, lambda path: _portable_path(Path(path), file))
+    text = written(name, survey, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
-    study.check_fit(found.data)
+    study.check_fit(survey.data)
     _write(file, text)
     return {
         "name": name,
         "file": str(file),
-        "rows": found.rows,
-        "missing": dict(found.missing),
-        "data": describe.data_set(found.data),
+        "rows": survey.rows,
+        "missing": dict(survey.missing),
+        "data": describe.data_set(survey.data),
         "decided": [
             {"key": f"{each.section}.{each.key}".removeprefix("."), "value": each.value}
             | {"why": each.why, "suggested": not each.active}
@@ -195,8 +195,8 @@ def _written(name: str, file: Path, found: Survey) -> dict[str, Any]:
     }
 
 
-def _named(data: Path, study: Path) -> str:
-    """A path that the study finds from wherever it runs: below its project, else absolute."""
+def _portable_path(data: Path, study: Path) -> str:
+    """The path relative to the study's project, or absolute if it is outside."""
     folder = study.resolve().parent
     base = folder.parent if folder.name == "studies" else folder
     inside = data.is_relative_to(base) and data != base

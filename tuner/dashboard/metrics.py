@@ -25,7 +25,7 @@ from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
-from tuner.results.best import Others
+from tuner.results.best import INTERRUPTED, Others
 from tuner.storage import events, rows, schema, sql, studies
 from tuner.storage.database import Database
 from tuner.storage.lease import FOREIGN, STOPPED, standing
@@ -138,8 +138,6 @@ def _counts(dialect: str) -> Select[Any]:
 # What the metrics count, straight from the database: one statement each.
 
 
-INTERRUPTED = "interrupted"
-"""The state of a trial that nobody is at until a worker goes on with it."""
 SHOWN_SECONDS = 30 * 86400.0
 """A study that ended is counted by name for so long, and then only among all."""
 

@@ -19,12 +19,13 @@ from tuner.data.labels import Labels, encode, encode_like
 from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
-from tuner.data.recipe import Feature, Features, OfArray, OfColumns, Recipe, learn
-from tuner.data.spec import DataSpec, Task
+from tuner.data.recipe import Feature, OfArray, OfColumns, Recipe, learn
+from tuner.data.spec import DataSpec
 from tuner.data.splits import Places, Rows, among, divisions, final_rows
 from tuner.data.tables import Table, Text
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
+from tuner.metrics import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,18 +34,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class SharedRows:
     """Rows [N, *shape] that are held once, on each device and in each precision."""
 
     rows: Tensor
-    _made: dict[torch.device | torch.dtype, Pool] = field(default_factory=dict)
+    _made: dict[torch.device | torch.dtype, SharedRows] = field(default_factory=dict)
 
-    def to(self, where: torch.device | torch.dtype) -> Pool:
+    def to(self, where: torch.device | torch.dtype) -> SharedRows:
         """The same rows there; made once."""
         moved = self._made[where].rows if where in self._made else self.rows.to(where)
         if moved is self.rows:
             return self
-        return self._made.setdefault(where, Pool(moved))
+        return self._made.setdefault(where, SharedRows(moved))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class Gathered:
         shift, scale: go with [n, *shape]; None where the rows are as they are.
     """
 
-    pool: Pool
+    pool: SharedRows
     rows: Tensor
     shift: Tensor | None = None
     scale: Tensor | None = None
@@ -365,7 +366,7 @@ def _counted(folds: tuple[Rows, ...], kept: Places) -> Iterable[Rows]:
 
 
 def _rows(
-    table: Table, learned: list[Features], folds: tuple[Rows, ...], kept: Places
+    table: Table, learned: list[Learned], folds: tuple[Rows, ...], kept: Places
 ) -> Iterable[Pair]:
     """Each division's rows; of folds that may, without a copy for each."""
     base = learned[-1].recipe
@@ -377,7 +378,7 @@ def _rows(
             yield torch.from_numpy(both[:count]), torch.from_numpy(both[count:])
         return
     every = folds[-1].searched
-    pool = Pool(torch.from_numpy(base.rows(table, np.searchsorted(kept, every))))
+    pool = SharedRows(torch.from_numpy(base.rows(table, np.searchsorted(kept, every))))
     del table  # in memory no longer when there are the labels of each fold
     for rows, map_of in zip(folds, (*maps, None), strict=True):
         places = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
@@ -385,7 +386,7 @@ def _rows(
         yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))
 
 
-def _prepared(source: _Source, rows: Rows, features: Features, of: Pair) -> DataSet:
+def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
     target, y = _target(source.labels, rows)
     train, validation = of

@@ -28,7 +28,7 @@ from tuner.data.raw import RawColumn
 from tuner.data.splits import Rows
 from tuner.data.tables import Table, opened
 
-Words = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
 
 NUMBERS = 2**16
 """That are worked on at a time."""
@@ -56,7 +56,7 @@ class Identity:
 
     where: str
     columns: tuple[str, ...]
-    hashes: Words = field(repr=False)
+    hashes: Hashes = field(repr=False)
     inputs: str
     labels: str
     parts: Mapping[str, str]
@@ -175,7 +175,7 @@ def file_digest(file: Path) -> str:
     return found.hexdigest()
 
 
-def _digest(hashes: Words) -> str:
+def _digest(hashes: Hashes) -> str:
     return hashlib.blake2b(hashes.astype("<u8").tobytes(), digest_size=WORD).hexdigest()
 
 
@@ -189,7 +189,7 @@ def _word(text: str) -> int:
     return int.from_bytes(found.digest(), "little")
 
 
-def _words(texts: Sequence[str]) -> Words:
+def _words(texts: Sequence[str]) -> Hashes:
     return np.array([_word(text) for text in texts], dtype=np.uint64)
 
 
@@ -197,7 +197,7 @@ def _odd(text: str) -> np.uint64:
     return np.uint64(_word(text) | 1)
 
 
-def _mixed(values: Words) -> Words:
+def _mixed(values: Hashes) -> Hashes:
     """Each number with its bits mixed, one to one (the finalizer of SplitMix64)."""
     found = values ^ (values >> np.uint64(30))
     found *= np.uint64(0xBF58476D1CE4E5B9)
@@ -207,7 +207,7 @@ def _mixed(values: Words) -> Words:
     return found
 
 
-def _summed(words: Words, keys: Words) -> Words:
+def _summed(words: Hashes, keys: Hashes) -> Hashes:
     """A number for each of the last axis of words [k, n], whose rows have keys [k]."""
     found = words ^ (words >> np.uint64(32))
     found *= keys[:, None]
@@ -215,7 +215,7 @@ def _summed(words: Words, keys: Words) -> Words:
     return np.asarray(found.sum(axis=0, dtype=np.uint64))
 
 
-def _bits(numbers: NDArray[np.float64]) -> Words:
+def _bits(numbers: NDArray[np.float64]) -> Hashes:
     """The bits of numbers, in place; 0 and -0 are one, and so are all that are missing."""
     numbers += 0.0
     words = numbers.view(np.uint64)
@@ -225,7 +225,7 @@ def _bits(numbers: NDArray[np.float64]) -> Words:
     return np.asarray(words)
 
 
-def _inputs(table: Table) -> Words:
+def _inputs(table: Table) -> Hashes:
     """A number for each row without its label."""
     if table.text is not None:
         return _mixed(_words(table.text.values.tolist()))
@@ -248,13 +248,13 @@ def _is_number(raw: RawColumn) -> bool:
     return raw.categories is None and raw.values.dtype.kind != "b"
 
 
-def _texts(raw: RawColumn) -> Words:
+def _texts(raw: RawColumn) -> Hashes:
     """What the codes of a column mean; the last, which is that of -1, that nothing is there."""
     texts = ["False", "True"] if raw.categories is None else raw.categories.tolist()
     return np.append(_words(texts), np.uint64(MISSING))
 
 
-def _add_numbers(found: Words, columns: Sequence[RawColumn], rows: slice) -> None:
+def _add_numbers(found: Hashes, columns: Sequence[RawColumn], rows: slice) -> None:
     """Adds columns of numbers, as many at a time as few rows allow."""
     most = max(1, NUMBERS // len(found))
     for start in range(0, len(columns), most):
@@ -265,7 +265,7 @@ def _add_numbers(found: Words, columns: Sequence[RawColumn], rows: slice) -> Non
         found += _summed(_bits(numbers), np.array([_odd(raw.name) for raw in some]))
 
 
-def _of_array(x: NDArray[Any]) -> Words:
+def _of_array(x: NDArray[Any]) -> Hashes:
     """Of rows [N, ...]; bytes, as images have them, are taken eight at a time."""
     found = np.empty(len(x), dtype=np.uint64)
     width = math.prod(x.shape[1:])
@@ -285,25 +285,25 @@ def _of_array(x: NDArray[Any]) -> Words:
     return found
 
 
-def _labels(labels: Labels) -> Words:
+def _labels(labels: Labels) -> Hashes:
     if labels.classes:
         return np.asarray(_words(labels.classes)[labels.values])
     return _bits(labels.values.astype(np.float64))
 
 
-def _keys(hashes: Words) -> Words:
+def _keys(hashes: Hashes) -> Hashes:
     """32 bits of each row, followed by 16 that follow from these."""
     short = hashes >> np.uint64(32)
     return np.asarray((short << np.uint64(16)) | (_mixed(short) >> np.uint64(48)))
 
 
-def _cells(keys: Words) -> NDArray[np.int64]:
+def _cells(keys: Hashes) -> NDArray[np.int64]:
     """The cell of each key in each table [TABLES, n]."""
     found = [_mixed(keys + np.uint64(i)) % np.uint64(CELLS) for i in range(TABLES)]
     return np.array(found, dtype=np.int64).reshape(TABLES, -1) + CELLS * np.arange(TABLES)[:, None]
 
 
-def _sketch(hashes: Words) -> bytes:
+def _sketch(hashes: Hashes) -> bytes:
     """How many rows each cell has, in a byte, and the sum of their keys, in eight."""
     keys = _keys(hashes)
     counts, sums = np.zeros(CELLS * TABLES, np.uint8), np.zeros(CELLS * TABLES, np.uint64)

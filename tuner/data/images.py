@@ -254,8 +254,8 @@ def _kind(file: Path) -> Kind:
                 where=str(file),
                 hint="save it upright, or as PNG",
             )
-        sides = image.size[::-1] if sideways else image.size
-        return Kind(*sides, grey=image.mode in GREY)
+        width, height = image.size[::-1] if sideways else image.size
+        return Kind(width, height, grey=image.mode in GREY)
 
 
 def _common(files: list[Path]) -> Kind:

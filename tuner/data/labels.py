@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
-from tuner.data.spec import DIVISIONS, Task
+from tuner.data.spec import DIVISIONS
 from tuner.data.tables import NUMERIC, Table
 from tuner.errors import DataError
+from tuner.metrics import Task
 
 FEW = 20  # "auto" takes at most so many distinct whole numbers for classes
 

@@ -132,7 +132,7 @@ NOTATIONS = (
 
 
 @dataclass(frozen=True)
-class Found:
+class Recognized:
     """What a column of text is, as far as it is about numbers.
 
     Attributes:
@@ -168,7 +168,7 @@ def are_digits(texts: Iterable[Any]) -> bool:
 
 def recognize(
     texts: Sequence[Any] | NDArray[Any], counts: NDArray[Any], comma: bool = False
-) -> Found | None:
+) -> Recognized | None:
     """How the numbers of a column are written; None for a column that is not of numbers.
 
     Args:
@@ -195,7 +195,7 @@ def recognize(
         return column.mixed()
     chosen = _settled(fitting, of_unit, comma, _is_money(wanted))
     if isinstance(chosen, str):
-        return Found(None, chosen)
+        return Recognized(None, chosen)
     return _accepted(chosen, wanted, of_unit, column)
 
 
@@ -242,7 +242,7 @@ class _Column:
         """How many numbers are limits or have a footnote: where most do, they are categories."""
         return self.weight(text for text, cell in self.cells.items() if cell.noted)
 
-    def mixed(self) -> Found | None:
+    def mixed(self) -> Recognized | None:
         """Numbers that are not one quantity; few of them may be categories."""
         if len(self.cells) <= FEW:
             return None
@@ -253,7 +253,7 @@ class _Column:
         shown = list(of_unit.values()) if several else _several_ways(self.cells)
         what = "units" if several else "ways"
         named = ", ".join(map(repr, shown[:NAMED]))
-        return Found(None, f"numbers in several {what} ({named}): not a single quantity")
+        return Recognized(None, f"numbers in several {what} ({named}): not a single quantity")
 
 
 def _several_ways(cells: Mapping[str, _Cell]) -> list[str]:
@@ -308,7 +308,7 @@ def _settled(
 
 def _accepted(
     notation: Format, unit: str, cells: Mapping[str, _Cell], column: _Column
-) -> Found | None:
+) -> Recognized | None:
     """The format, unless texts of no known meaning stand beside what are codes or categories."""
     read = _read_by(notation, cells)
     odd = [text for text in column.counts if text not in read and not is_mark(text)]
@@ -325,7 +325,7 @@ def _accepted(
         if made.unit == made.thousands == "" and made.decimal == "." and not noted
         else (f"{example.strip()!r} is {value:.10g}")
     )
-    return Found(made, said)
+    return Recognized(made, said)
 
 
 def _fixed_width(bodies: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.memory import let_go
-from tuner.data.numbers import Format, Found, are_digits, is_mark, recognize
+from tuner.data.numbers import Format, Recognized, are_digits, is_mark, recognize
 from tuner.data.raw import RawColumn, coded, first_odd, numbers
 from tuner.data.spec import DIVISIONS
 from tuner.errors import DataError, nearest
@@ -449,7 +449,7 @@ def are_dates(texts: Iterable[Any]) -> bool:
 
 
 def _written(
-    raw: RawColumn, categories: NDArray[np.object_], found: Found, rows: Index, keep: bool
+    raw: RawColumn, categories: NDArray[np.object_], found: Recognized, rows: Index, keep: bool
 ) -> Encoded:
     """Numbers that are text, and what stands there for missing ones."""
     how, codes = found.format, raw.values[rows]

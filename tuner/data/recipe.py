@@ -249,7 +249,7 @@ LARGEST = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True)
-class Features:
+class Learned:
     """What was learned from the training rows.
 
     Attributes:
@@ -267,7 +267,7 @@ class Features:
     note: str = ""
 
 
-def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Features:
+def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Learned:
     """Decides about each column and learns the preprocessing from the training rows.
 
     Raises:
@@ -291,7 +291,7 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Feat
     return _of_columns(table, encoded, spec, train)
 
 
-def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Features:
+def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Learned:
     """The numbers of the words, in the order of the text."""
     if len({*text.values[train]}) == 1 < len(train):
         raise _constant(f"column {text.name!r} is {text.values[train[0]][:40]!r}", where)
@@ -302,12 +302,12 @@ def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Features:
         Column(name, "other", "dropped", "only the text is a feature") for name in text.unused
     ]
     columns = (Column(text.name, "text", "words", why), *decided)
-    return Features((), columns, OfText(text.name, found), found)
+    return Learned((), columns, OfText(text.name, found), found)
 
 
 def _of_array(
     table: Table, given: NDArray[Any], spec: DataSpec, train: Index, together: Index
-) -> Features:
+) -> Learned:
     turns = spec.division > 1
     x = _shaped(table, given, spec.shape, turns)
     _check_array(x, table, together)
@@ -318,10 +318,10 @@ def _of_array(
     if turns and is_turned(tuple(given.shape[1:]), shape):
         said = f"rows of shape {list(given.shape[1:])} have their channels last"
         note = f"{said} and are transposed to {list(shape)}"
-    return Features(table.names, (), OfArray(shape, table.names, transform, turns), note=note)
+    return Learned(table.names, (), OfArray(shape, table.names, transform, turns), note=note)
 
 
-def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Features:
+def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:
     """Features in the order of the columns."""
     statistics = prepare.lookup(spec.preprocessing)
     used = [(raw, e) for raw, e in zip(table.columns, encoded, strict=True) if e.names]
@@ -345,7 +345,7 @@ def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Ind
         for raw, each in used
     )
     decided = tuple(each.column for each in encoded)
-    return Features(names, decided, OfColumns(shape, features))
+    return Learned(names, decided, OfColumns(shape, features))
 
 
 def _transform(

@@ -8,7 +8,6 @@ from typing import Literal
 
 from tuner.errors import DataError, nearest
 
-Task = Literal["classification", "regression"]
 TASKS = ("auto", "classification", "regression")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Files, gzipped or not, in which the target is a column and has to be named."""

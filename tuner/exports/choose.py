@@ -12,15 +12,15 @@ from tuner.data import DataSet
 from tuner.errors import UsageError
 from tuner.output import toml_rows, toml_table
 from tuner.results import confirm
-from tuner.results.best import best_trial, complete
-from tuner.results.confirm import Measured
+from tuner.results.best import recommended
+from tuner.results.confirm import Confirmation, Measured
 from tuner.show.answers import unfinished
 from tuner.show.best import snippet, with_leaves
 from tuner.space import Config
-from tuner.storage import Storage, measured
+from tuner.storage import Storage
 from tuner.study import Study
 from tuner.study.catalogue import DATA_LEAVES
-from tuner.study.trials import LeftOut, Own, nothing_complete
+from tuner.study.trials import LeftOut, Own, check_number, complete
 from tuner.worker.job import Job
 
 # Which trial of a study is exported.
@@ -51,37 +51,35 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         UsageError: no trial is complete yet, or that one is not.
         TrainingError: none is complete, and there will be none.
     """
+    if number is not None:
+        _check(Own(study), storage.get_all_trials(study_id, deepcopy=False), number)
+        confirmation, why = confirm.read(storage, study), "the one given by --trial"
+    else:
+        recommendation = recommended(storage, study, study_id)
+        confirmation, number = recommendation.confirmed, recommendation.number
+        why = _why(confirmation)
     trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
-    own = Own(study)
-    done = [trial for trial in own(trials) if complete(trial)]
-    if number is not None:
-        _check(own, trials, done, number)
-    if not done:
-        raise nothing_complete(study, trials, storage.progress(study_id).budget)
-    found, left_out = confirm.read(storage, study), own.left_out(trials)
-    confirmed = {each.number: each for each in found.rows} if found else {}
-    left = "" if found is None else unfinished(found)
-    if number is not None:
-        why = "the one given by --trial"
-        return Chosen(trials[number], why, confirmed.get(number), left, left_out)
-    if found is not None:
-        winner = found.winner.number
-        why = f"the winner of {'an unfinished ' if left else ''}`tuner confirm`"
-        return Chosen(trials[winner], why, confirmed[winner], left, left_out)
-    best = best_trial(done, measured(storage, study_id)[1])
-    assert best is not None
-    return Chosen(best, "the best of the search, not confirmed", left_out=left_out)
+    left = "" if confirmation is None else unfinished(confirmation)
+    rows = () if confirmation is None else confirmation.rows
+    confirmed = {each.number: each for each in rows}.get(number)
+    return Chosen(trials[number], why, confirmed, left, Own(study).left_out(trials))
 
 
-def _check(own: Own, trials: list[FrozenTrial], done: list[FrozenTrial], number: int) -> None:
+def _why(confirmation: Confirmation | None) -> str:
+    if confirmation is None:
+        return "the best of the search, not confirmed"
+    return f"the winner of {'' if confirmation.finished else 'an unfinished '}`tuner confirm`"
+
+
+def _check(own: Own, trials: list[FrozenTrial], number: int) -> None:
     name = own.study.name
-    if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else f"train some: tuner optimize --study {name}"
-        raise UsageError(f"the study has no trial {number}", where=name, hint=hint)
-    if trials[number] in done:
+    check_number(name, number, len(trials))
+    trial = trials[number]
+    reason = own.reason(trial)
+    if complete(trial) and not reason:
         return
-    state = trials[number].state.name.lower()
-    if state == "complete" and (reason := own.reason(trials[number])):
+    state = trial.state.name.lower()
+    if state == "complete" and reason:
         what = f"trial {number} is another program's: {reason}"
         raise UsageError(
             what, where=name, hint=f"`tuner best --study {name}` names the best of its own"

@@ -184,7 +184,7 @@ ARCHIVE, IDX = ".npz", ("idx3-ubyte", "idx3-ubyte.gz")
 
 
 @dataclass(frozen=True)
-class Rows:
+class Piece:
     """Some of the rows of a file.
 
     Attributes:
@@ -196,7 +196,7 @@ class Rows:
     beside: pd.DataFrame
 
 
-def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[Rows]:
+def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[Piece]:
     """The rows of a file, or the images of a folder with their names in a column `file`.
 
     Args:
@@ -216,10 +216,10 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
         _check_no_columns(keep, file)
         npz = name.endswith(ARCHIVE)
         x = np.atleast_1d(_array(file, model.features) if npz else read_idx(file))
-        yield from (Rows(part, _nothing(len(part))) for part in _slices(x, math.prod(x.shape[1:])))
+        yield from (Piece(part, _nothing(len(part))) for part in _slices(x, math.prod(x.shape[1:])))
     else:
         for frame in _frames(file, model, keep):
-            yield Rows(frame, _kept(frame, keep, file))
+            yield Piece(frame, _kept(frame, keep, file))
 
 
 def _frames(file: Path, model: Model, keep: Collection[str]) -> Iterator[pd.DataFrame]:
@@ -264,7 +264,7 @@ def _check_no_columns(keep: Sequence[str], file: Path) -> None:
         raise DataError(f"no column {keep[0]!r}: it is no table", where=f"{file}: --keep")
 
 
-def _images(place: Path, model: Model) -> Iterator[Rows]:
+def _images(place: Path, model: Model) -> Iterator[Piece]:
     import pandas as pd
 
     if not isinstance(model.recipe, OfArray):
@@ -276,7 +276,7 @@ def _images(place: Path, model: Model) -> Iterator[Rows]:
     shape = model.recipe.shape
     for some in _slices(files, math.prod(shape)):
         names = [str(each.relative_to(place)) if place.is_dir() else each.name for each in some]
-        yield Rows(images.stacked(some, shape), pd.DataFrame({"file": names}))
+        yield Piece(images.stacked(some, shape), pd.DataFrame({"file": names}))
 
 
 def _array(file: Path, features: str | None) -> NDArray[Any]:

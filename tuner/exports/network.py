@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 
 from tuner.errors import UsageError
 from tuner.layers import BatchNorm, Dropout, Shape
-from tuner.models import Words
+from tuner.models import WordTable
 from tuner.models.text import Embedding
 from tuner.space import Config
 from tuner.training.network import build_network, plan
@@ -42,7 +42,7 @@ def network_of(
     config: Config,
     shape: Shape,
     outputs: int,
-    words: Words | None = None,
+    words: WordTable | None = None,
     categories: Sequence[range] = (),
 ) -> nn.Module:
     """The network of a configuration in evaluation mode, with torch's own dropout and batch norm.

@@ -26,6 +26,7 @@ from tuner.exports.folder import PROGRAM, STUDY
 from tuner.exports.inputs import Strange, as_table, feature_names, read_pieces
 from tuner.exports.read import AGAIN, Model, network, read
 from tuner.imports import Allowed
+from tuner.logs import Say
 from tuner.models.factory import is_factory
 from tuner.output import replacing
 from tuner.training.evaluate import in_units
@@ -110,7 +111,7 @@ def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFra
 
 
 def predict_file(
-    folder: Path, file: Path, keep: Sequence[str] = (), say: Callable[[str], None] = warnings.warn
+    folder: Path, file: Path, keep: Sequence[str] = (), say: Say = warnings.warn
 ) -> Iterator[pd.DataFrame]:
     """The same for the rows of a file or the images of a folder, some at a time.
 

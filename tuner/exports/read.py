@@ -20,7 +20,7 @@ from tuner.exports import folder as files
 from tuner.exports.network import network_of
 from tuner.imports import Allowed, allowing, of_person
 from tuner.space import walk
-from tuner.study import load as load_study
+from tuner.study import load_study
 
 AGAIN = "export it again: tuner export --study NAME --out DIR --force"
 
@@ -69,8 +69,8 @@ def network(model: Model, allowed: Allowed) -> nn.Module:
     outputs = len(model.target.classes) or 1
     with allowing(allowed):
         config = study.config({})
-        told = model.words, model.recipe.categories
-        found = network_of(config, model.recipe.shape, outputs, *told)
+        learned = model.recipe
+        found = network_of(config, learned.shape, outputs, model.words, learned.categories)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
         found.load_state_dict(weights)

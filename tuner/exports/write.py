@@ -23,8 +23,6 @@ from tuner.training.trainer import Trainer, one_thread
 from tuner.worker.job import Job, seed_of
 from tuner.worker.run import amount
 
-PACKAGES = ("tuner", "torch", "numpy", "pandas", "scikit-learn", "scipy", "safetensors")
-
 
 def export(
     study: str,
@@ -63,7 +61,7 @@ def export(
     folder.write(out, files, force)
     return Exported(
         out,
-        study,
+        found.name,
         picked.trial.number,
         made.job.metric.name,
         made.value,
@@ -94,8 +92,7 @@ def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
         if epoch.number >= last:
             break
     value = trainer.result.value if trainer.done else trainer.history[-1]
-    told = data.vocabulary, data.categories
-    network = network_of(config, data.shape, data.outputs, *told)
+    network = network_of(config, data.shape, data.outputs, data.vocabulary, data.categories)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
     return Trained(job, picked, config, data, network, seed, trainer.epoch, value, final)
@@ -144,4 +141,4 @@ def _preprocessing(made: Trained) -> dict[str, Any]:
 
 def _versions(made: Trained) -> dict[str, Any]:
     study = {"study": made.job.study.name, "trial": made.chosen.trial.number, "seed": made.seed}
-    return {folder.MARK: folder.FORMAT, **study, "versions": versions(PACKAGES)}
+    return {folder.MARK: folder.FORMAT, **study, "versions": versions()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tuner.models.base import Family, Inside, Words
+from tuner.models.base import Family, Inside, WordTable
 from tuner.models.cnn import CNN
 from tuner.models.mlp import LINEAR, MLP
 from tuner.models.text import RNN, TEXT_CNN
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (MLP, CNN, LINEAR, RNN, TEXT_CNN)}
 
-__all__ = ["FAMILIES", "Family", "Inside", "Words"]
+__all__ = ["FAMILIES", "Family", "Inside", "WordTable"]

@@ -22,10 +22,10 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Inside:
-    """What techniques put into every block: layers before and after its activation.
+    """The layers that techniques put into every block, before and after its activation.
 
     Args:
-        bias: whether the block's weights have a bias; not where a layer takes the mean away.
+        bias: whether the block's weights have a bias; not if a layer subtracts the mean.
     """
 
     before: tuple[Callable[[Shape], nn.Module], ...] = ()
@@ -33,12 +33,12 @@ class Inside:
     bias: bool = True
 
 
-class Words(Protocol):
-    """What a network is told of the words that come in."""
+class WordTable(Protocol):
+    """The vocabulary of a network's input."""
 
     @property
     def size(self) -> int:
-        """How many numbers a word may have, from 0; 0 is none: what follows a text."""
+        """How many word ids there are; 0 is the padding after a text."""
 
     @property
     def vectors(self) -> Tensor | None:
@@ -53,9 +53,8 @@ class Family:
         build: ``(shape, outputs, leaves, inside) → Module``; shape is of one row, leaves the value
             of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``.
         images: it needs rows of shape ``[C, H, W]``.
-        text: it needs rows of words' numbers ``[L]``, and ``build`` is given ``words`` too: what
-            they mean.
-        own: it is somebody's own, and not of tuner.
+        text: it needs rows of word ids ``[L]``, and ``build`` takes the vocabulary as ``words``.
+        own: it is a user's, not one of tuner's.
     """
 
     name: str

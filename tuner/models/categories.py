@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from tuner.space import Leaf, Range
 
 FEWEST = 3
-"""A column of fewer numbers stays one-hot: a vector that says as much is no shorter."""
+"""A column of fewer one-hot numbers stays one-hot: an equivalent vector would be no shorter."""
 STD = 0.1
-"""Of the vectors at the start, as of words."""
+"""Standard deviation of the initial vectors, as for words."""
 
 
 class Categories(nn.Module):
@@ -22,12 +22,12 @@ class Categories(nn.Module):
     layer without bias; a category that the training rows lack is zeros before and after.
 
     Args:
-        width: numbers of a row that comes in.
+        width: numbers of an input row.
         columns: where each categorical column stands in it, in order; the other numbers stay.
         size: of the vectors, but at most half as long as a column has numbers, rounded up.
 
     Attributes:
-        width: numbers of a row that goes out.
+        width: numbers of an output row.
 
     Shape:
         ``[B, width]`` to ``[B, self.width]``.
@@ -39,16 +39,16 @@ class Categories(nn.Module):
         self.parts: list[int] = []
         self.width = at = 0
         for column in columns:
-            self._keep(column.start - at, layers)
+            self._pass_through(column.start - at, layers)
             length = min(size, -(-len(column) // 2))
             layers.append(_vectors(len(column), length))
             self.parts.append(len(column))
             self.width += length
             at = column.stop
-        self._keep(width - at, layers)
+        self._pass_through(width - at, layers)
         self.layers = nn.ModuleList(layers)
 
-    def _keep(self, count: int, layers: list[nn.Module]) -> None:
+    def _pass_through(self, count: int, layers: list[nn.Module]) -> None:
         if count:
             layers.append(nn.Identity())
             self.parts.append(count)

@@ -1,9 +1,8 @@
 """Families of networks that users write: `family = "package.module:factory"`.
 
 The factory is called as ``factory(shape, outputs, **leaves)`` and returns any module that maps
-``[B, *shape]`` to ``[B, outputs]``. Where it has a parameter ``inside``, it is given what
-techniques put into blocks (``tuner.models.Inside``); with ``words`` it takes text, and is told of
-its words.
+``[B, *shape]`` to ``[B, outputs]``. With a parameter ``inside`` it gets the layers that techniques
+put into blocks (``tuner.models.Inside``); with ``words`` it takes text, and gets the vocabulary.
 """
 
 from __future__ import annotations
@@ -36,10 +35,12 @@ def is_factory(name: object) -> bool:
 
 @dataclass(frozen=True)
 class Factory:
-    """A function that makes networks, and what it may be given by name.
+    """A function that makes networks, and the arguments that it takes.
 
     Args:
-        parameters: the factory's own, by name; an open one takes any other name too.
+        parameters: the factory's own, by name.
+        open: it takes any other name too (``**leaves``).
+        inside, words: it takes the argument of this name.
     """
 
     name: str
@@ -56,25 +57,25 @@ class Factory:
         return Family(self.name, self.build, (), doc, "", text=self.words, own=True)
 
     def kind(self, name: str) -> type | None:
-        """The type of a parameter's values: of its default, else as annotated, else unknown."""
-        found = self.parameters.get(name)
-        if found is None:
+        """The type of a parameter: of its default, else its annotation; None if unknown."""
+        parameter = self.parameters.get(name)
+        if parameter is None:
             return None
-        default = next((k for k in KINDS if type(found.default) is k), None)
+        default = next((k for k in KINDS if type(parameter.default) is k), None)
         named = {k.__name__: k for k in KINDS}
-        annotation = found.annotation
+        annotation = parameter.annotation
         return default or (annotation if annotation in KINDS else named.get(str(annotation)))
 
     def values(self, config: Config, others: Collection[str]) -> dict[str, Any]:
-        """What the factory is given in a configuration.
+        """The factory's arguments in a configuration.
 
         Args:
             others: names of leaves that are not a network's.
         """
         own = f"{self.name}."
-        found = {k: v for k, v in config.items() if "." not in k and k not in others}
-        found |= {k.removeprefix(own): v for k, v in config.items() if k.startswith(own)}
-        return {k: v for k, v in found.items() if self.open or k in self.parameters}
+        arguments = {k: v for k, v in config.items() if "." not in k and k not in others}
+        arguments |= {k.removeprefix(own): v for k, v in config.items() if k.startswith(own)}
+        return {k: v for k, v in arguments.items() if self.open or k in self.parameters}
 
     def build(
         self,
@@ -85,39 +86,39 @@ class Factory:
         words: Any = None,
     ) -> nn.Module:
         """The network; StudyFileError where the factory raises or gives something else."""
-        told = ({"inside": inside} if self.inside else {}) | (
+        extras = ({"inside": inside} if self.inside else {}) | (
             {"words": words} if self.words else {}
         )
-        given = {k: float(v) if self.kind(k) is float else v for k, v in leaves.items()}
+        values = {k: float(v) if self.kind(k) is float else v for k, v in leaves.items()}
         try:
-            made = self.call(shape, outputs, **given, **told)
+            made = self.call(shape, outputs, **values, **extras)
         except Exception as error:
             what = f"the factory raised {type(error).__name__}: {error}"
-            raise StudyFileError(what, where=self.name, hint=f"it was given {given}") from error
+            raise StudyFileError(what, where=self.name, hint=f"it was given {values}") from error
         network = self._checked(made)
         like = next(network.parameters())
         kind = torch.long if self.words else like.dtype
         rows = torch.zeros(2, *shape, dtype=kind, device=like.device)
-        self.try_out(network.eval(), rows, outputs)  # a lazy layer has its shape from here on
+        self.try_out(network.eval(), rows, outputs)  # gives a lazy layer its shape, too
         return network.train()
 
     @torch.no_grad()
     def try_out(self, network: nn.Module, rows: Tensor, outputs: int) -> None:
         """Raises StudyFileError where rows ``[B, *shape]`` do not become ``[B, outputs]``."""
         try:
-            found = network(rows)
+            result = network(rows)
         except Exception as error:
             what = f"the network raised {type(error).__name__}: {error}"
             hint = f"it was given rows of shape {list(rows.shape)}"
             raise StudyFileError(what, where=self.name, hint=hint) from error
         wanted = [len(rows), outputs]
-        if not isinstance(found, Tensor):
-            what = f"the network returned something of type {type(found).__name__}"
+        if not isinstance(result, Tensor):
+            what = f"the network returned something of type {type(result).__name__}"
             hint = f"return one tensor of shape {wanted}"
             raise StudyFileError(what, where=self.name, hint=hint)
-        if list(found.shape) != wanted:
+        if list(result.shape) != wanted:
             raise StudyFileError(
-                f"the network returns outputs of shape {list(found.shape)}, "
+                f"the network returns outputs of shape {list(result.shape)}, "
                 f"but the data needs {wanted} (a batch of {len(rows)} rows)",
                 where=self.name,
                 hint=f"return {outputs} outputs: the factory receives this number",
@@ -125,9 +126,9 @@ class Factory:
 
     def _checked(self, made: object) -> nn.Module:
         if not isinstance(made, nn.Module):
-            found = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
+            result = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
             hint = "return a torch.nn.Module"
-            raise StudyFileError(f"the factory returned {found}", where=self.name, hint=hint)
+            raise StudyFileError(f"the factory returned {result}", where=self.name, hint=hint)
         if not any(p.requires_grad for p in made.parameters()):
             hint = "assign layers to attributes, or put them into an nn.ModuleList"
             raise StudyFileError(
@@ -144,7 +145,7 @@ def factory(name: str, folder: Path = Path()) -> Factory:
     """
     call = function(name, "model.family", StudyFileError, folder=folder)
     try:
-        found = dict(inspect.signature(call).parameters)
+        parameters = dict(inspect.signature(call).parameters)
         inspect.signature(call).bind_partial((1,), 1)
     except (TypeError, ValueError) as error:
         raise StudyFileError(
@@ -152,18 +153,18 @@ def factory(name: str, folder: Path = Path()) -> Factory:
             where=name,
             hint="write def net(shape, outputs, width=64): …",
         ) from None
-    first = list(found.values())[:2]
+    positional = list(parameters.values())[:2]
     named = {
         key: each
-        for key, each in found.items()
-        if each not in first
+        for key, each in parameters.items()
+        if each not in positional
         and each.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     }
     return Factory(
         name,
         call,
         {key: each for key, each in named.items() if key not in GIVEN},
-        any(each.kind == Parameter.VAR_KEYWORD for each in found.values()),
+        any(each.kind == Parameter.VAR_KEYWORD for each in parameters.values()),
         "inside" in named,
         "words" in named,
     )

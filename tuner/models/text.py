@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuner.layers import Shape
-from tuner.models.base import ACTIVATION, Family, Inside, Words, activated, depth
+from tuner.models.base import ACTIVATION, Family, Inside, WordTable, activated, depth
 from tuner.models.mlp import WIDTH
 from tuner.space import Leaf
 
@@ -18,7 +18,7 @@ from tuner.space import Leaf
 
 
 class Embedding(nn.Module):
-    """A vector for each word; that of padding is 0 and stays it (Bengio et al. 2003).
+    """A vector for each word; that of padding stays 0 (Bengio et al. 2003).
 
     A batch is cut to its longest text, so that the others of the data set cost nothing. Where many
     networks are mapped over (``torch.func.vmap``) shapes cannot depend on values: the driver sets
@@ -35,7 +35,7 @@ class Embedding(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, words: Words, size: int, frozen: bool) -> None:
+    def __init__(self, words: WordTable, size: int, frozen: bool) -> None:
         super().__init__()
         vectors = words.vectors
         if vectors is None:
@@ -58,8 +58,8 @@ class Embedding(nn.Module):
         return functional.embedding(x, self.weight, padding_idx=0), known
 
 
-def embedding(words: Words, leaves: Mapping[str, Any]) -> Embedding:
-    """As the leaves say."""
+def embedding(words: WordTable, leaves: Mapping[str, Any]) -> Embedding:
+    """The embedding that the leaves describe."""
     return Embedding(words, leaves["embedding_size"], leaves["freeze_embeddings"])
 
 
@@ -133,13 +133,13 @@ def gru_steps(x: Tensor, w_in: Tensor, w: Tensor, b_in: Tensor, b: Tensor) -> Te
 def lstm_steps(x: Tensor, w_in: Tensor, w: Tensor, b_in: Tensor, b: Tensor) -> Tensor:
     """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
     entering = functional.linear(x, w_in, b_in + b)
-    state = kept = x.new_zeros(len(x), w.shape[1])
+    state = memory = x.new_zeros(len(x), w.shape[1])
     out = []
     for t in range(x.shape[1]):
         gates = entering[:, t] + state @ w.T
         enter, forget, new, leave = gates.chunk(4, 1)
-        kept = torch.sigmoid(forget) * kept + torch.sigmoid(enter) * torch.tanh(new)
-        state = torch.sigmoid(leave) * torch.tanh(kept)
+        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(new)
+        state = torch.sigmoid(leave) * torch.tanh(memory)
         out.append(state)
     return torch.stack(out, 1)
 
@@ -163,7 +163,7 @@ class Layer(nn.Module):
         out: Tensor = self.ahead(x)
         if self.back is None:
             return out
-        # position t of n words stands where n - 1 - t did; what is filled up stays where it is
+        # Position t of n words goes to n - 1 - t; padding stays where it is.
         t = torch.arange(x.shape[1], device=x.device)
         turned = torch.where(known, known.sum(1, keepdim=True) - 1 - t, t)[..., None]
         from_end = self.back(x.gather(1, turned.expand_as(x)))
@@ -178,7 +178,7 @@ class Recurrent(nn.Module):
 
     Args:
         layers: each reads what the one before gives.
-        between: what stands before each layer, for ``[B, C, L]``.
+        between: a module before each layer, for ``[B, C, L]``.
         readout: over the words: a name of READOUTS.
 
     Shape:
@@ -192,8 +192,8 @@ class Recurrent(nn.Module):
         self.layers, self.between = nn.ModuleList(layers), nn.ModuleList(between)
         self.readout = READOUTS[readout]
 
-    def forward(self, read: tuple[Tensor, Tensor]) -> Tensor:
-        x, known = read
+    def forward(self, embedded: tuple[Tensor, Tensor]) -> Tensor:
+        x, known = embedded
         for between, layer in zip(self.between, self.layers, strict=True):
             x = layer(between(x.transpose(1, 2)).transpose(1, 2), known)
         return self.readout(x, known)
@@ -220,7 +220,7 @@ READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def build_rnn(
-    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: Words
+    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: WordTable
 ) -> nn.Module:
     """Embedding, ``depth`` recurrent layers, one vector of the text, linear output.
 
@@ -236,10 +236,10 @@ def build_rnn(
     entering = [first.size] + [width] * (leaves["depth"] - 1)
     between = [nn.Sequential(*(layer((n, *shape)) for layer in inside.after)) for n in entering]
     layers = [Layer(leaves["cell"], n, leaves["width"], leaves["bidirectional"]) for n in entering]
-    found = width * (2 if leaves["readout"] == "both" else 1)
-    ending = [layer((found,)) for layer in (*inside.before, *inside.after)]
+    features = width * (2 if leaves["readout"] == "both" else 1)
+    ending = [layer((features,)) for layer in (*inside.before, *inside.after)]
     text = Recurrent(layers, between, leaves["readout"])
-    return nn.Sequential(first, text, *ending, nn.Linear(found, outputs))
+    return nn.Sequential(first, text, *ending, nn.Linear(features, outputs))
 
 
 CELL = Leaf(
@@ -305,18 +305,18 @@ class Windows(nn.Module):
         self.widths = widths
         self.windows = nn.ModuleList(nn.Conv1d(size, filters, w, bias=bias) for w in widths)
 
-    def forward(self, read: tuple[Tensor, Tensor]) -> Tensor:
-        vectors, known = read
+    def forward(self, embedded: tuple[Tensor, Tensor]) -> Tensor:
+        vectors, known = embedded
         x, nothing = vectors.transpose(1, 2), ~known[:, None]
-        found = []
+        largest = []
         for width, window in zip(self.widths, self.windows, strict=True):
             answers = window(functional.pad(x, (0, width - 1)))
-            found.append(answers.masked_fill(nothing, -torch.inf).amax(2))
-        return torch.cat(found, 1)
+            largest.append(answers.masked_fill(nothing, -torch.inf).amax(2))
+        return torch.cat(largest, 1)
 
 
 def build_text_cnn(
-    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: Words
+    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: WordTable
 ) -> nn.Module:
     """Embedding, windows, the largest answer over time, activation, linear output.
 
@@ -329,9 +329,9 @@ def build_text_cnn(
     first = embedding(words, leaves)
     widths = range(leaves["window"], leaves["window"] + leaves["windows"])
     windows = Windows(first.size, leaves["filters"], widths, inside.bias)
-    found = leaves["filters"] * len(widths)
-    block = activated(windows, (found,), leaves["activation"], inside)
-    return nn.Sequential(first, *block, nn.Linear(found, outputs))
+    features = leaves["filters"] * len(widths)
+    block = activated(windows, (features,), leaves["activation"], inside)
+    return nn.Sequential(first, *block, nn.Linear(features, outputs))
 
 
 WINDOW = Leaf(

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from tuner.data.identity import alike
 from tuner.errors import UsageError
+from tuner.metrics import sign_of
 from tuner.reports.facts import Entry, Facts, numbers, read_facts
 from tuner.reports.time_spent import wall_seconds
-from tuner.reports.verdict import chosen_of
 from tuner.show.answers import unfinished
 from tuner.show.tables import plain_table
 from tuner.show.text import difference, duration, number, several
@@ -119,13 +119,13 @@ def comparison(found: Sequence[Facts]) -> Comparison:
     ranked = [side for side in sides if side.value is not None]
     best = None
     if not notes and ranked:
-        sign = 1 if sides[0].direction == "maximize" else -1
+        sign = sign_of(sides[0].direction)
         best = max(ranked, key=lambda side: sign * (side.value or 0.0)).study
     return Comparison(sides, best, (*notes, *_cautions(found, sides)))
 
 
 def _side(facts: Facts) -> Side:
-    chosen = chosen_of(facts)
+    chosen = facts.chosen
     progress = facts.progress
     return Side(
         study=facts.study.name,

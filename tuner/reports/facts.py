@@ -10,15 +10,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import TrainingError, UsageError
+from tuner.metrics import sign_of
 from tuner.results import ablate, confirm, replicas
 from tuner.results.ablate import Ablation
-from tuner.results.best import better
+from tuner.results.best import INTERRUPTED, STATES, chosen_number
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled, techniques
 from tuner.show.snapshot import shown_url
 from tuner.space import Config, Node, walk
-from tuner.study.trials import LeftOut, Own, config_or_params, nothing_complete
+from tuner.study.trials import LeftOut, Own, config_or_params, nothing_complete, rank
 from tuner.worker.job import OUTCOME
 
 if TYPE_CHECKING:
@@ -136,18 +137,6 @@ def tested(found: Confirmation) -> tuple[str, Estimate, Estimate | None]:
 # Everything that a report is made of, read from the database once.
 
 
-STATES = {
-    "COMPLETE": "complete",
-    "PRUNED": "pruned",
-    "FAIL": "failed",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-}
-
-INTERRUPTED = "interrupted"
-"""The state of a trial that nobody is at until a worker goes on with it."""
-
-
 @dataclass(frozen=True)
 class Entry:
     """A trial.
@@ -234,11 +223,24 @@ class Facts:
     @cached_property
     def best(self) -> Entry | None:
         """The best complete trial; the first of equal ones."""
-        found: Entry | None = None
-        for entry in self.complete:
-            if found is None or better(_of(entry), _of(found), self.direction):
-                found = entry
-        return found
+        return self.best_first[0] if self.complete else None
+
+    @cached_property
+    def best_first(self) -> tuple[Entry, ...]:
+        """The complete trials, sorted by their values."""
+        return tuple(sorted(self.complete, key=self._rank))
+
+    def _rank(self, entry: Entry) -> tuple[float, int]:
+        assert entry.value is not None
+        return rank(entry.value, entry.number, self.direction)
+
+    @cached_property
+    def chosen(self) -> Entry | None:
+        """The trial that a user would take: the confirmed winner, else the best of the search."""
+        if self.best is None:
+            return None
+        number = chosen_number(self.best.number, self.answers.confirmation)
+        return next((entry for entry in self.entries if entry.number == number), self.best)
 
     @cached_property
     def baseline(self) -> Entry | None:
@@ -266,7 +268,8 @@ class Facts:
 
     def gain(self, value: float, over: float) -> float:
         """How much better a value is than another one; positive is better."""
-        return value - over if self.direction == "maximize" else over - value
+        sign = sign_of(self.direction)
+        return sign * value - sign * over
 
     def count(self, state: str) -> int:
         return sum(entry.state == state for entry in self.entries)
@@ -284,11 +287,6 @@ def _amount(said: Any) -> float | None:
     if isinstance(said, bool) or not isinstance(said, int | float):
         return None
     return float(said) if math.isfinite(said) and said >= 0 else None
-
-
-def _of(entry: Entry) -> float:
-    assert entry.value is not None
-    return entry.value
 
 
 def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") -> Facts:

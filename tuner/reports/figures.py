@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import plotly.graph_objects as go
 
-from tuner.reports.facts import INTERRUPTED, Entry, Facts, Outcome
+from tuner.metrics import better
+from tuner.pictures import NUMBERED
+from tuner.reports.facts import Entry, Facts, Outcome
 from tuner.reports.time_spent import ended_in_order
 from tuner.results.ablate import OFF, ON, PATH
-from tuner.results.best import better
+from tuner.results.best import INTERRUPTED
 from tuner.results.estimate import Estimate
 from tuner.space import Choice, Node, Range, matches, same, told_apart
 
@@ -475,10 +477,6 @@ def _height(rows: int, each: int = 36) -> int:
 
 
 # The winner on the test rows: confusion, calibration, residuals; where `confirm` kept them.
-
-
-NUMBERED = 15
-"""Classes up to which the cells show their counts."""
 
 
 def confusion(facts: Facts) -> go.Figure:

@@ -15,7 +15,7 @@ from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
 from tuner.reports.reproduce import commands, versions
 from tuner.reports.time_spent import wall_seconds
-from tuner.reports.verdict import chosen_of, verdict
+from tuner.reports.verdict import verdict
 from tuner.results.pooled import METHOD
 from tuner.show.text import code, fenced, plain, table
 
@@ -124,7 +124,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "progress": asdict(facts.progress) | {"finished": facts.progress.finished},
         "baseline": _trial(facts.baseline),
         "best": _trial(facts.best),
-        "chosen": _trial(chosen_of(facts)),
+        "chosen": _trial(facts.chosen),
         "confirmation": _plain(facts.answers.confirmation),
         "ablation": _plain(facts.answers.ablation),
         "outcome": _plain(facts.answers.outcome),

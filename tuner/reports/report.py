@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from tuner.errors import UsageError, nearest
-from tuner.hidden import DEFAULT_STORAGE
+from tuner.hidden import DEFAULT_STORAGE, storage_option
 from tuner.output import to_json
 from tuner.reports import figures, space_figures
 from tuner.reports.compare import Comparison, compare_studies
@@ -186,12 +185,12 @@ def report(study: str | Study, options: RunOptions) -> Report:
         StorageError: there is no such database.
         UsageError: it holds no such study, or one without a trial.
     """
-    from tuner.storage import opened, redact
+    from tuner.run.prepare import stored_study
+    from tuner.storage import opened
 
     storage = opened(options.storage)
-    url = options.storage
-    option = "" if url == DEFAULT_STORAGE else f"--storage {quote(redact(url))}"
-    return build(storage, *stored(storage, study), option)
+    option = "" if options.storage == DEFAULT_STORAGE else storage_option(options.storage)
+    return build(storage, *stored_study(storage, study), option)
 
 
 def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
@@ -200,10 +199,11 @@ def compare(studies: Sequence[str | Study], options: RunOptions) -> Comparison:
     Raises:
         StorageError, UsageError: as ``report`` does; also for fewer than two studies.
     """
+    from tuner.run.prepare import stored_study
     from tuner.storage import opened
 
     storage = opened(options.storage)
-    return compare_studies(storage, [stored(storage, study) for study in studies])
+    return compare_studies(storage, [stored_study(storage, study) for study in studies])
 
 
 def best(study: str | Study, options: RunOptions) -> Recommendation:
@@ -213,29 +213,8 @@ def best(study: str | Study, options: RunOptions) -> Recommendation:
         StorageError, UsageError: as ``report`` does; also where no trial is complete.
     """
     from tuner.results.best import recommended
+    from tuner.run.prepare import stored_study
     from tuner.storage import opened
-    from tuner.study.trials import nothing_complete
 
     storage = opened(options.storage)
-    known, study_id = stored(storage, study)
-    found = recommended(storage, known, study_id)
-    if found is None:
-        trials = storage.get_all_trials(study_id, deepcopy=False)
-        raise nothing_complete(known, trials, storage.progress(study_id).budget)
-    return found
-
-
-def stored(storage: Storage, study: str | Study) -> tuple[Study, int]:
-    """A study as the database has it, and its id; UsageError with the known ones."""
-    from tuner.run.prepare import stored_studies, stored_study
-
-    name = study if isinstance(study, str) else study.name
-    known = stored_studies(storage)
-    if name not in known:
-        hint = (
-            nearest(name, known)
-            if known
-            else "the database holds no study; tuner.optimize(…) makes one"
-        )
-        raise UsageError(f"the database holds no study {name!r}", hint=hint)
-    return stored_study(storage, name)
+    return recommended(storage, *stored_study(storage, study))

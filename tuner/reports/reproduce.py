@@ -6,16 +6,13 @@ from tuner import imports
 from tuner.output import toml_document
 from tuner.reports.facts import Facts
 from tuner.reports.parts import Code, Grid, Part, Words
-from tuner.reports.verdict import chosen_of
 from tuner.show.best import pasted
-
-PACKAGES = ("tuner", "torch", "optuna", "numpy", "scikit-learn", "pandas")
 
 
 def make(facts: Facts) -> tuple[Part, ...]:
     """The chosen configuration, the study file, seeds, versions and commands."""
     parts: list[Part] = []
-    chosen = chosen_of(facts)
+    chosen = facts.chosen
     if chosen is None:
         parts.append(Words("No trial is complete yet, so there is no configuration to show."))
     else:
@@ -36,7 +33,7 @@ def commands(facts: Facts) -> list[str]:
     """The search, one trial from the database alone, and what `confirm` and `ablate` were asked."""
     seed = facts.study.search.seed
     found = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
-    chosen = chosen_of(facts)
+    chosen = facts.chosen
     if chosen is not None:
         found.append(facts.command("retrain", f"--trial {chosen.number}"))
     for answer in (facts.answers.confirmation, facts.answers.ablation):
@@ -46,7 +43,7 @@ def commands(facts: Facts) -> list[str]:
 
 
 def seeds(facts: Facts) -> dict[str, str]:
-    chosen = chosen_of(facts)
+    chosen = facts.chosen
     devices = sorted({str(e.facts["device"]) for e in facts.entries if "device" in e.facts})
     found = {
         "seed of the study": str(facts.study.search.seed),
@@ -62,5 +59,5 @@ def seeds(facts: Facts) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide numbers, as they are installed here."""
-    found = imports.versions(PACKAGES)
-    return {name: found.get(name, "unknown") for name in ("python", *PACKAGES)}
+    found = imports.versions()
+    return {name: found.get(name, "unknown") for name in ("python", *imports.PACKAGES)}

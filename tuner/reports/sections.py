@@ -12,7 +12,7 @@ from tuner.reports.parts import Chart, Grid, Part, Section, Words
 from tuner.reports.reproduce import make
 from tuner.reports.space_figures import MOST_SLICES, best_regions, ranked
 from tuner.reports.time_spent import ended_in_order, time_spent
-from tuner.reports.verdict import failures, verdict
+from tuner.reports.verdict import failures, signed, verdict
 from tuner.results.pooled import METHOD, MainEffect
 from tuner.show.answers import interval, seeds_of, unfinished
 from tuner.show.text import difference, number, several
@@ -130,15 +130,11 @@ def _ablation(facts: Facts) -> tuple[Part, ...]:
     )
 
 
-def _signed(value: float | None) -> str:
-    return "–" if value is None else difference(value, 0.0)
-
-
 def _interval(low: float | None, high: float | None) -> str:
     """One seed, or one trial, has none."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return "–"
-    return f"{_signed(low)} to {_signed(high)}"
+    return f"{signed(low)} to {signed(high)}"
 
 
 def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
@@ -147,7 +143,7 @@ def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
             each.technique,
             f"{number(each.on)} ({each.with_it:,})",
             f"{number(each.off)} ({each.without:,})",
-            _signed(each.gain),
+            signed(each.gain),
             _interval(each.low, each.high),
         )
         for each in effects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def best_regions(facts: Facts) -> Grid | None:
     names = _names(facts)
     if not names:
         return None
-    trials = sorted(facts.complete, key=_best_first(facts))
+    trials = facts.best_first
     best = trials[: max(1, math.ceil(BEST_SHARE * len(trials)))]
     groups = {f"all {len(trials):,} complete trials": trials}
     if len(best) > 1:
@@ -151,11 +151,6 @@ def best_regions(facts: Facts) -> Grid | None:
     )
     columns = ("parameter", *groups)
     return Grid("Values in the best complete trials", columns, rows, len(columns))
-
-
-def _best_first(facts: Facts) -> Callable[[Entry], tuple[float, int]]:
-    sign = -1 if facts.direction == "maximize" else 1
-    return lambda entry: (sign * (entry.value or 0.0), entry.number)
 
 
 def _names(facts: Facts) -> list[str]:

@@ -10,15 +10,16 @@ from functools import cached_property
 from itertools import accumulate
 from statistics import median
 
-from tuner.reports.facts import INTERRUPTED, Entry, Facts
+from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
+from tuner.results.best import INTERRUPTED
 from tuner.show.text import duration, several
 
 ENDED = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
-class Clock:
+class ActiveTime:
     """Wall-clock time that stands still while no trial runs: pauses between runs do not count.
 
     Attributes:
@@ -47,7 +48,7 @@ class Clock:
         return self._by_then[last] + (min(moment, end) - begin).total_seconds()
 
 
-def clock(entries: Iterable[Entry]) -> Clock:
+def active_time(entries: Iterable[Entry]) -> ActiveTime:
     """The union of the times in which trials ran."""
     found = sorted(each for entry in entries if (each := entry.interval) is not None)
     spans: list[tuple[datetime, datetime]] = []
@@ -56,12 +57,12 @@ def clock(entries: Iterable[Entry]) -> Clock:
             spans[-1] = spans[-1][0], max(end, spans[-1][1])
         else:
             spans.append((begin, end))
-    return Clock(tuple(spans))
+    return ActiveTime(tuple(spans))
 
 
 def ended_in_order(facts: Facts) -> list[tuple[float, Entry]]:
     """Trials with a value that have ended, each with the wall-clock seconds by then."""
-    running = clock(facts.entries)
+    running = active_time(facts.entries)
     timed = [
         (running.at(e.ended), e)
         for e in facts.entries
@@ -98,7 +99,7 @@ def _planned(entry: Entry) -> int:
 
 def wall_seconds(facts: Facts) -> float:
     """The wall-clock time in which trials ran; pauses between runs do not count."""
-    return clock(facts.entries).seconds
+    return active_time(facts.entries).seconds
 
 
 def _rows(facts: Facts, total: float) -> list[tuple[str, ...]]:

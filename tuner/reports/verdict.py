@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tuner.metrics import limits
-from tuner.reports.facts import Entry, Facts, tested
+from tuner.reports.facts import Facts, tested
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
 from tuner.show.answers import interval, unfinished
@@ -61,19 +61,20 @@ def _identified(facts: Facts) -> bool:
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
     gain = facts.gain(mine.mean, other.mean)
     if len(mine.values) != len(other.values) or len(mine.values) < 2:
-        return f"The gain over the baseline is {_signed(gain)}."
+        return f"The gain over the baseline is {signed(gain)}."
     pairs = zip(mine.values, other.values, strict=True)
     possible = of_differences(limits(facts.metric))
     found = over_seeds([facts.gain(a, b) for a, b in pairs], possible)
-    low, high = _signed(found.low), _signed(found.high)
-    text = f"Seed by seed it gains {_signed(found.mean)} ({low} to {high})"
+    low, high = signed(found.low), signed(found.high)
+    text = f"Seed by seed it gains {signed(found.mean)} ({low} to {high})"
     if found.clear:
         return f"{text}: {'better' if found.mean > 0 else 'worse'} than the baseline."
     return f"{text}: no significant difference from the baseline."
 
 
-def _signed(value: float) -> str:
-    return difference(value, 0.0)
+def signed(value: float | None) -> str:
+    """A gain."""
+    return "–" if value is None else difference(value, 0.0)
 
 
 def _searched(facts: Facts) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     else:
         gain = facts.gain(best.value, baseline.value)
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}; "
-        first += f"the baseline has {number(baseline.value)}, so the gain is {_signed(gain)}."
+        first += f"the baseline has {number(baseline.value)}, so the gain is {signed(gain)}."
     caution = (
         "This is a single training, measured on the rows that selected it, so the number is "
         f"optimistic: `{facts.command('confirm')}` measures it over seeds and on the test rows."
@@ -104,7 +105,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
 
 def _differs(facts: Facts) -> tuple[str, ...]:
     """The parameters in which the chosen configuration differs from the baseline."""
-    chosen, baseline = chosen_of(facts), facts.study.config(facts.study.baseline())
+    chosen, baseline = facts.chosen, facts.study.config(facts.study.baseline())
     if chosen is None or facts.own or chosen is facts.baseline:
         return ()
     changed = [
@@ -113,14 +114,6 @@ def _differs(facts: Facts) -> tuple[str, ...]:
         if baseline.get(name) != value
     ]
     return (f"It differs from the baseline in: {', '.join(changed)}.",) if changed else ()
-
-
-def chosen_of(facts: Facts) -> Entry | None:
-    """The trial of the search that a user would take: the confirmed winner, else the best."""
-    found = facts.answers.confirmation
-    if found is None:
-        return facts.best
-    return next((e for e in facts.entries if e.number == found.winner.number), facts.best)
 
 
 def _counts(facts: Facts) -> str:

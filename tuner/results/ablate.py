@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits
+from tuner.metrics import limits, sign_of
 from tuner.results.confirm import BASELINE
 from tuner.results.estimate import Estimate, of_differences, over_seeds_and_rows
 from tuner.results.pooled import Pooled, pooled
 from tuner.results.replicas import (
-    Key,
     Replica,
+    ReplicaKey,
     Result,
     Standing,
     comparable,
@@ -138,13 +138,13 @@ greedy path from the baseline to it."""
 TAKEN_APART = "tuner:ablated"
 """The attribute of its study that says what the last request was, which trial it took, on which
 rows, and whether it is confirmed."""
-Results = dict[Key, Result]
-Pair = tuple[str, str, frozenset[str], frozenset[str]]
+ReplicaResults = dict[ReplicaKey, Result]
+Contrast = tuple[str, str, frozenset[str], frozenset[str]]
 """A technique, a view, and the items of the best configuration with the technique and without."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class AblateRequest:
     """What an `ablate` was asked for.
 
     Attributes:
@@ -243,7 +243,7 @@ def alone(mixture: Mixture, views: Sequence[str], seeds: int, final: bool) -> li
 
 
 def next_steps(
-    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+    mixture: Mixture, found: ReplicaResults, seeds: int, final: bool, sign: int
 ) -> list[Replica]:
     """The trainings that the path's next step needs; none when it has arrived."""
     *_, state = _states(mixture, found, seeds, final, sign)
@@ -251,7 +251,7 @@ def next_steps(
 
 
 def _states(
-    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+    mixture: Mixture, found: ReplicaResults, seeds: int, final: bool, sign: int
 ) -> list[frozenset[str]]:
     return [frozenset[str](), *path(mixture, found, seeds, final, sign)]
 
@@ -262,8 +262,8 @@ def _steps(mixture: Mixture, state: frozenset[str], seeds: int, final: bool) -> 
 
 
 def _wanted(
-    mixture: Mixture, found: Results, asked: Asked, views: Sequence[str], sign: int
-) -> frozenset[Key]:
+    mixture: Mixture, found: ReplicaResults, asked: AblateRequest, views: Sequence[str], sign: int
+) -> frozenset[ReplicaKey]:
     """The trainings that views need; of the path, as far as its steps are known."""
     replicas = alone(mixture, views, asked.seeds, asked.final)
     if PATH in views:
@@ -273,7 +273,7 @@ def _wanted(
 
 
 def path(
-    mixture: Mixture, found: Results, seeds: int, final: bool, sign: int
+    mixture: Mixture, found: ReplicaResults, seeds: int, final: bool, sign: int
 ) -> Iterator[frozenset[str]]:
     """From the baseline on, each time what helps most; as far as it is known."""
     state = frozenset[str]()
@@ -288,13 +288,15 @@ def path(
 
 
 def _values(
-    mixture: Mixture, found: Results, state: frozenset[str], seeds: int, final: bool
+    mixture: Mixture, found: ReplicaResults, state: frozenset[str], seeds: int, final: bool
 ) -> list[float]:
     keys = [(mixture.label(state), seed, final) for seed in range(seeds)]
     return [found[key].value for key in keys if key in found]
 
 
-def _pairs(mixture: Mixture, found: Results, asked: Asked, sign: int) -> Iterator[Pair]:
+def _pairs(
+    mixture: Mixture, found: ReplicaResults, asked: AblateRequest, sign: int
+) -> Iterator[Contrast]:
     """What is compared in each view; of the path nothing before it has arrived."""
     everything, nothing = mixture.everything, frozenset[str]()
     for name in mixture.techniques:
@@ -309,10 +311,10 @@ def _pairs(mixture: Mixture, found: Results, asked: Asked, sign: int) -> Iterato
 
 
 def effects(
-    mixture: Mixture, found: Results, asked: Asked, metric: str, direction: str
+    mixture: Mixture, found: ReplicaResults, asked: AblateRequest, metric: str, direction: str
 ) -> Iterator[Effect]:
     """Every effect that the results tell of, over the seeds that all of them have."""
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     pairs = [each for each in _pairs(mixture, found, asked, sign) if each[1] in asked.views]
     have = {pair: _seeds(mixture, found, pair, asked) for pair in pairs}
     compared, seeds = comparable(have)
@@ -322,7 +324,9 @@ def effects(
         yield Effect(name, view, difference, sentence(name, difference, metric, direction))
 
 
-def _seeds(mixture: Mixture, found: Results, pair: Pair, asked: Asked) -> frozenset[int]:
+def _seeds(
+    mixture: Mixture, found: ReplicaResults, pair: Contrast, asked: AblateRequest
+) -> frozenset[int]:
     """The seeds that both sides of a comparison have."""
     labels = [mixture.label(state) for state in pair[2:]]
     return frozenset(
@@ -333,7 +337,11 @@ def _seeds(mixture: Mixture, found: Results, pair: Pair, asked: Asked) -> frozen
 
 
 def _results(
-    mixture: Mixture, found: Results, pair: Pair, asked: Asked, seeds: Sequence[int]
+    mixture: Mixture,
+    found: ReplicaResults,
+    pair: Contrast,
+    asked: AblateRequest,
+    seeds: Sequence[int],
 ) -> list[tuple[Result, Result]]:
     """The results with a technique and without it, seed by seed."""
     having, lacking = (mixture.label(state) for state in pair[2:])
@@ -348,12 +356,12 @@ def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) 
     return over_seeds_and_rows(values, parted, of_differences(limits(metric)))
 
 
-def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+def remember(storage: Storage, study_id: int, asked: AblateRequest) -> None:
     """Keeps a request with the study of its trainings: what everybody reads from then on."""
     storage.set_study_user_attr(study_id, TAKEN_APART, asdict(asked))
 
 
-def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation | None:
+def read(storage: Storage, study: Study, asked: AblateRequest | None = None) -> Ablation | None:
     """What has been found so far; none where nothing was begun.
 
     Args:
@@ -366,7 +374,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Ablation
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     baseline = baseline_trial(study, trials) or trials[0]
     mixed = mixture(study, baseline, trials[said["number"] if asked is None else asked.number])
     found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}
@@ -397,18 +405,18 @@ def _last(
     storage: Storage,
     study: Study,
     mixed: Mixture,
-    found: Results,
+    found: ReplicaResults,
     said: Mapping[str, Any],
     sign: int,
-) -> tuple[Asked, frozenset[Key]]:
+) -> tuple[AblateRequest, frozenset[ReplicaKey]]:
     """The last request, and the trainings that it needs.
 
     Where seeds and views were not kept, it is every training that was ever asked for.
     """
     if "views" not in said:
         keys = frozenset(k for k in enqueued(storage, study, WHAT) if mixed.has(k[0]))
-        return Asked(**said, seeds=1 + max((seed for _, seed, _ in keys), default=0)), keys
-    asked = Asked(**{**said, "views": tuple(said["views"])})
+        return AblateRequest(**said, seeds=1 + max((seed for _, seed, _ in keys), default=0)), keys
+    asked = AblateRequest(**{**said, "views": tuple(said["views"])})
     wanted = _wanted(mixed, found, asked, asked.views, sign)
     more = (v for v in VIEWS if _wanted(mixed, found, asked, [v], sign) <= found.keys())
     views = {*asked.views, *more}

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tuner.metrics import better
 from tuner.results import confirm
 from tuner.results.confirm import Confirmation
 from tuner.space import Config
-from tuner.study.trials import LeftOut, Own
+from tuner.study.trials import (
+    LeftOut,
+    Own,
+    baseline_trial,
+    best_trial,
+    complete,
+    config_or_params,
+    nothing_complete,
+    value_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +35,17 @@ if TYPE_CHECKING:
 
 
 # Trials as people see them: in training, ended, the best.
+
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+"""What people call Optuna's states."""
+INTERRUPTED = "interrupted"
+"""The state of a trial that nobody is at until a worker goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -75,24 +95,6 @@ class Ended:
     left_out: str = ""
 
 
-def better(a: float, b: float, direction: str) -> bool:
-    return a > b if direction == "maximize" else a < b
-
-
-def best_trial(trials: Sequence[FrozenTrial], direction: str) -> FrozenTrial | None:
-    """The best complete trial with a finite value, of those that count; the first of equal ones."""
-    best: FrozenTrial | None = None
-    for trial in trials:
-        if complete(trial) and (best is None or better(_value(trial), _value(best), direction)):
-            best = trial
-    return best
-
-
-def complete(trial: FrozenTrial) -> bool:
-    """Whether a trial came to its end with a value that can be compared: a finite one."""
-    return trial.state.name == "COMPLETE" and math.isfinite(_value(trial))
-
-
 def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best | None:
     found = best_trial(trials, direction)
     return None if found is None else _as_best(study, found)
@@ -100,18 +102,12 @@ def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best
 
 def baseline_of(study: Study, trials: Sequence[FrozenTrial]) -> Best | None:
     """The baseline, if there is one and it is complete."""
-    from tuner.study.trials import baseline_trial
-
     first = baseline_trial(study, trials)
     return None if first is None else _as_best(study, first)
 
 
 def _as_best(study: Study, trial: FrozenTrial) -> Best:
-    return Best(trial.number, _value(trial), study.config(trial.params))
-
-
-def _value(trial: FrozenTrial) -> float:
-    return float((trial.values or [float("nan")])[0])
+    return Best(trial.number, value_of(trial), study.config(trial.params))
 
 
 def running(
@@ -121,8 +117,6 @@ def running(
 
     A trial of another program may have no parameters yet.
     """
-    from tuner.study.trials import config_or_params
-
     for trial in trials:
         if trial.state.name == "RUNNING" and trial.number not in interrupted:
             config = config_or_params(study, trial)
@@ -145,14 +139,13 @@ def ended(
     Args:
         left_out: by number, why a trial does not count.
     """
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    over = [t for t in trials if t.state.name in names]
+    over = [trial for trial in trials if trial.state.is_finished()]
     best: tuple[int, float] | None = None
     for trial in sorted(over, key=_completed):
-        state = names[trial.state.name]
+        state = STATES[trial.state.name]
         counts = complete(trial) and trial.number not in left_out
-        if counts and (best is None or better(_value(trial), best[1], direction)):
-            best = trial.number, _value(trial)
+        if counts and (best is None or better(value_of(trial), best[1], direction)):
+            best = trial.number, value_of(trial)
         if before <= 0:
             epoch = max(trial.intermediate_values, default=0)
             value = trial.values[0] if trial.values else trial.intermediate_values.get(epoch)
@@ -207,7 +200,7 @@ class Others:
         """None where it is no study here: its specification makes no sense, or it is deleted."""
         from tuner.errors import TunerError
         from tuner.storage import studies
-        from tuner.study import parse
+        from tuner.study.parse import parse
 
         try:
             spec = studies.attrs(connection, studies.USER_ATTRS, study_id)[studies.SPEC]
@@ -269,8 +262,18 @@ class Recommendation:
         return pd.DataFrame(rows).set_index("leaf")
 
 
-def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation | None:
-    """Reads it; none if no trial is complete."""
+def chosen_number(best: int, confirmation: Confirmation | None) -> int:
+    """The number of the trial to take: of the winner of `confirm`, else of the best trial."""
+    return best if confirmation is None else confirmation.winner.number
+
+
+def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation:
+    """Reads it.
+
+    Raises:
+        UsageError: no trial is complete yet.
+        TrainingError: none is, and there will be none.
+    """
     from tuner.storage import measured
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
@@ -279,9 +282,9 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
     mine = own(trials)
     best = best_trial(mine, direction)
     if best is None:
-        return None
+        raise nothing_complete(study, trials, storage.progress(study_id).budget)
     confirmed = confirm.read(storage, study)
-    trial = best if confirmed is None else trials[confirmed.winner.number]
+    trial = trials[chosen_number(best.number, confirmed)]
     assert trial.values is not None
     return Recommendation(
         study=study.name,

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite
 from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits
+from tuner.metrics import limits, sign_of
 from tuner.results.estimate import Estimate, Limits, over_seeds
 from tuner.results.replicas import (
     ASKED,
-    Key,
     Replica,
+    ReplicaKey,
     Result,
     Standing,
     comparable,
@@ -31,7 +30,7 @@ from tuner.results.replicas import (
 from tuner.space import Config
 from tuner.storage import Storage, measured
 from tuner.study import Study
-from tuner.study.trials import LeftOut, Own, baseline_trial, nothing_complete
+from tuner.study.trials import LeftOut, Own, baseline_trial, best_first, nothing_complete
 from tuner.techniques import ENDING
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ConfirmRequest:
     """What a `confirm` was asked for.
 
     Attributes:
@@ -59,7 +58,7 @@ class Asked:
     tests: bool
 
     @property
-    def wanted(self) -> frozenset[Key]:
+    def wanted(self) -> frozenset[ReplicaKey]:
         splits = (False, True) if self.tests else (False,)
         return frozenset(
             (label, seed, final)
@@ -161,15 +160,13 @@ def candidates(
         TrainingError: none is, and there will be none.
     """
     mine = Own(study)(trials)
-    ended = (t for t in mine if t.state == TrialState.COMPLETE and t.values)
-    done = [trial for trial in ended if isfinite(trial.values[0])]
+    done = best_first(mine, direction)
     if not done:
         raise nothing_complete(study, trials, budget)
-    sign = -1 if direction == "maximize" else 1
     first = baseline_trial(study, mine)
     baseline = study.baseline() if first is None else first.params  # others like it are it too
     found: list[FrozenTrial] = []
-    for trial in sorted(done, key=lambda t: (sign * t.values[0], t.number)):
+    for trial in done:
         if all(trial.params != params for params in (baseline, *(each.params for each in found))):
             found.append(trial)
     return found[:top]
@@ -220,12 +217,14 @@ def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
     return {label: median_high(epochs) for label, epochs in found.items()}
 
 
-def remember(storage: Storage, study_id: int, asked: Asked) -> None:
+def remember(storage: Storage, study_id: int, asked: ConfirmRequest) -> None:
     """Keeps a request with the study of its trainings: what everybody reads from then on."""
     storage.set_study_user_attr(study_id, ASKED, asdict(asked))
 
 
-def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirmation | None:
+def read(
+    storage: Storage, study: Study, asked: ConfirmRequest | None = None
+) -> Confirmation | None:
     """What has been confirmed so far; none where nothing can be compared.
 
     Args:
@@ -240,8 +239,7 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     validation = _validated(asked, found, limits(metric))
-    sign = -1 if direction == "maximize" else 1
-    ordered = sorted(validation, key=lambda label: sign * validation[label].mean)
+    ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
     if not ordered:
         return None
     test = _tested(asked, found, ordered, limits(metric))
@@ -268,29 +266,35 @@ def read(storage: Storage, study: Study, asked: Asked | None = None) -> Confirma
     )
 
 
-def _asked(storage: Storage, study: Study, held: int) -> tuple[Asked, frozenset[Key]]:
+def _asked(
+    storage: Storage, study: Study, held: int
+) -> tuple[ConfirmRequest, frozenset[ReplicaKey]]:
     """The last request; where none was kept, every training that was ever asked for."""
     said = storage.get_study_user_attrs(held).get(ASKED)
     if said is not None:
-        asked = Asked(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
+        asked = ConfirmRequest(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
         return asked, asked.wanted
     keys = enqueued(storage, study, WHAT)
     labels = tuple(dict.fromkeys(label for label, _, _ in keys))
     seeds, top = 1 + max(seed for _, seed, _ in keys), sum(label != BASELINE for label in labels)
-    return Asked(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
+    return ConfirmRequest(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
 
 
 def _number(label: str) -> int:
     return 0 if label == BASELINE else int(label.removeprefix("trial "))
 
 
-def _values(asked: Asked, found: Mapping[Key, Result], label: str, final: bool) -> dict[int, float]:
+def _values(
+    asked: ConfirmRequest, found: Mapping[ReplicaKey, Result], label: str, final: bool
+) -> dict[int, float]:
     """The metric of a configuration by seed, of the seeds that were asked for."""
     keys = {seed: (label, seed, final) for seed in range(asked.seeds)}
     return {seed: found[key].value for seed, key in keys.items() if key in found}
 
 
-def _validated(asked: Asked, found: Mapping[Key, Result], bounds: Limits) -> dict[str, Estimate]:
+def _validated(
+    asked: ConfirmRequest, found: Mapping[ReplicaKey, Result], bounds: Limits
+) -> dict[str, Estimate]:
     """The configurations that can be compared, on the validation rows, over the same seeds.
 
     One alone is compared with nothing, unless it has all of its seeds and is not the baseline.
@@ -305,7 +309,10 @@ def _validated(asked: Asked, found: Mapping[Key, Result], bounds: Limits) -> dic
 
 
 def _tested(
-    asked: Asked, found: Mapping[Key, Result], ordered: Sequence[str], bounds: Limits
+    asked: ConfirmRequest,
+    found: Mapping[ReplicaKey, Result],
+    ordered: Sequence[str],
+    bounds: Limits,
 ) -> dict[str, Estimate]:
     """Those of them that are measured on the test rows as well, over the same seeds; none unless
     the winner and the baseline are."""

@@ -87,7 +87,8 @@ def _estimate(values: Sequence[float], rows: float, freedom: int, limits: Limits
     half = math.nan
     if count > 1:
         half = _half_width(sd**2 / count, count - 1, rows, freedom)
-    return Estimate(mean, sd, *within(mean, half, limits), tuple(map(float, found)))
+    low, high = within(mean, half, limits)
+    return Estimate(mean, sd, low, high, tuple(map(float, found)))
 
 
 def within(mean: float, half: float, limits: Limits) -> tuple[float, float]:

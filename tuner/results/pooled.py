@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits
+from tuner.metrics import limits, sign_of
 from tuner.results.estimate import ANY, LEVEL, Limits, of_differences, within
 from tuner.search.overlay import Overlay
 from tuner.space import Config, Node, walk
 from tuner.storage import Storage, measured
 from tuner.study import Study
-from tuner.study.trials import Own
+from tuner.study.trials import Own, complete, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,14 +99,12 @@ def main_effect(
     for config, value in trained:
         if name in config:
             (off if config[name] == off_value else on).append(value)
-    counts = (name, _mean(on), _mean(off), len(on), len(off))
+    effect = MainEffect(name, _mean(on), _mean(off), len(on), len(off))
     if not on or not off:
-        return MainEffect(*counts)
-    gain = sign * (fmean(on) - fmean(off))
-    half = _half(on, off)
-    return MainEffect(
-        *counts, gain, *((None, None) if half is None else within(gain, half, limits))
-    )
+        return effect
+    gain, half = sign * (fmean(on) - fmean(off)), _half(on, off)
+    low, high = (None, None) if half is None else within(gain, half, limits)
+    return replace(effect, gain=gain, low=low, high=high)
 
 
 def _mean(values: list[float]) -> float | None:
@@ -174,7 +172,7 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
     metric, direction = measured(storage, study_id)
     own = Own(study)
     trained = _trained(study, own(trials))
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     possible = of_differences(limits(metric))
     return Pooled(
         trials=len(trained),
@@ -188,8 +186,4 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
 
 def _trained(study: Study, trials: Sequence[FrozenTrial]) -> list[Trained]:
     """Complete trials with a finite value."""
-    return [
-        (study.config(trial.params), trial.values[0])
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and trial.values and math.isfinite(trial.values[0])
-    ]
+    return [(study.config(trial.params), value_of(trial)) for trial in trials if complete(trial)]

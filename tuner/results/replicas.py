@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
-from math import isfinite
 from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
@@ -18,13 +17,15 @@ from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.storage import Storage
 from tuner.storage.studies import NAME_LETTERS, REPLICATES
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 from tuner.study.record import canonical, fingerprint
+from tuner.study.trials import complete, value_of
 from tuner.worker.job import REPLICA
 
 ASKED = "tuner:asked"
 """The attribute of a study of replicas that says what the last request asked for."""
-Key = tuple[str, int, bool]
+ReplicaKey = tuple[str, int, bool]
 """A configuration's label, a seed, and whether it is measured on the test rows."""
 ROOM = 20
 """Letters that the name of a study of replicas adds to that of its study."""
@@ -53,7 +54,7 @@ class Replica:
     override: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ReplicaKey:
         return self.label, self.seed, self.final
 
 
@@ -101,7 +102,12 @@ class Standing:
 
 
 def standing(
-    study: str, what: str, options: str, seeds: int, wanted: frozenset[Key], found: Iterable[Key]
+    study: str,
+    what: str,
+    options: str,
+    seeds: int,
+    wanted: frozenset[ReplicaKey],
+    found: Iterable[ReplicaKey],
 ) -> Standing:
     """Of a request.
 
@@ -197,7 +203,9 @@ def enqueue(
     return made, study_id
 
 
-def _withdraw(storage: Storage, replicas: Sequence[FrozenTrial], wanted: AbstractSet[Key]) -> None:
+def _withdraw(
+    storage: Storage, replicas: Sequence[FrozenTrial], wanted: AbstractSet[ReplicaKey]
+) -> None:
     for trial in replicas:
         if trial.state == TrialState.WAITING and _key(trial) not in wanted:
             storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED)
@@ -208,7 +216,7 @@ def _withdrawn(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and "ended" not in trial.user_attrs
 
 
-def diverged(storage: Storage, study: Study, what: str) -> frozenset[Key]:
+def diverged(storage: Storage, study: Study, what: str) -> frozenset[ReplicaKey]:
     """The trainings that ended without a value, as they would again."""
     there = held(storage, study.name, what)
     found = [] if there is None else _replicas(storage, there[1])
@@ -225,25 +233,27 @@ def _budget(replicas: Sequence[FrozenTrial]) -> int:
     return sum(max(1, count) for count in counts.values())
 
 
-def results(storage: Storage, study: Study, what: str) -> dict[Key, Result]:
+def results(storage: Storage, study: Study, what: str) -> dict[ReplicaKey, Result]:
     """What the finished replicas gave, by label, seed and whether on the test rows."""
     return {key: result for key, (result, _) in finished(storage, study, what).items()}
 
 
-def finished(storage: Storage, study: Study, what: str) -> dict[Key, tuple[Result, FrozenTrial]]:
+def finished(
+    storage: Storage, study: Study, what: str
+) -> dict[ReplicaKey, tuple[Result, FrozenTrial]]:
     """The finished replicas that have a value, with their trials."""
     there = held(storage, study.name, what)
     if there is None:
         return {}
-    found: dict[Key, tuple[Result, FrozenTrial]] = {}
+    found: dict[ReplicaKey, tuple[Result, FrozenTrial]] = {}
     for trial in _replicas(storage, there[1]):
-        if trial.state == TrialState.COMPLETE and trial.values and isfinite(trial.values[0]):
-            result = Result(trial.values[0], tuple(trial.user_attrs.get("left_out", ())))
+        if complete(trial):
+            result = Result(value_of(trial), tuple(trial.user_attrs.get("left_out", ())))
             found.setdefault(_key(trial), (result, trial))
     return found
 
 
-def enqueued(storage: Storage, study: Study, what: str) -> dict[Key, None]:
+def enqueued(storage: Storage, study: Study, what: str) -> dict[ReplicaKey, None]:
     """Every training that was ever asked for, in the order of the requests."""
     there = held(storage, study.name, what)
     return {} if there is None else dict.fromkeys(map(_key, _replicas(storage, there[1])))
@@ -269,7 +279,7 @@ def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:
     return [trial for trial in trials if REPLICA in trial.user_attrs]
 
 
-def _key(trial: FrozenTrial) -> Key:
+def _key(trial: FrozenTrial) -> ReplicaKey:
     said = trial.user_attrs[REPLICA]
     return said["label"], said["seed"], said["final"]
 

@@ -79,7 +79,7 @@ class Errand:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ErrandResult:
     """How it went.
 
     Args:
@@ -93,7 +93,7 @@ class Ended:
     said: tuple[Any, ...]
 
 
-def run(errand: Errand) -> Ended:
+def run(errand: Errand) -> ErrandResult:
     """Runs a worker in a process of its own, until it ends or Ctrl-C is heard.
 
     One whose trial does not end when its time is over is ended, and another one takes its place.
@@ -103,11 +103,11 @@ def run(errand: Errand) -> Ended:
         while True:
             over, code = _watched(errand, asked, said)
             if over is None:
-                return Ended(socket.gethostname(), code, tuple(said))
+                return ErrandResult(socket.gethostname(), code, tuple(said))
             try:
                 tell_over(errand.url, over)
             except TunerError as error:
-                return Ended(socket.gethostname(), 1, (*said, error))
+                return ErrandResult(socket.gethostname(), 1, (*said, error))
 
 
 def _watched(errand: Errand, asked: Event, said: list[Any]) -> tuple[Begun | None, int]:

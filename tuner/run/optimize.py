@@ -15,13 +15,14 @@ from typing import Any
 import torch
 
 from tuner.imports import allowing, of_person
+from tuner.logs import Say
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
-from tuner.run.pool import Crew, Order, Place, Say
-from tuner.run.prepare import find_study, join, prepared, remembered
+from tuner.run.pool import Crew, Order, Place
+from tuner.run.prepare import find_study, join, prepared, remembered, with_seed
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
-from tuner.show.snapshot import Snapshot, snapshot
+from tuner.show.snapshot import Snapshot, Watch, snapshot
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
@@ -34,7 +35,7 @@ WATCH_SECONDS = 0.5
 def optimize(
     study: str | Study,
     options: RunOptions,
-    watch: Callable[[Snapshot], None] = lambda _: None,
+    watch: Watch = lambda _: None,
     say: Say = lambda _: None,
 ) -> Snapshot:
     """Runs a study until its budget is complete or its time limit is reached.
@@ -51,7 +52,8 @@ def optimize(
         TunerError: what kept it from running.
         KeyboardInterrupt: after the workers gave their trials back.
     """
-    found = find_study(study, options.storage, options.seed)
+    found = study if isinstance(study, Study) else find_study(study, options.storage)
+    found = with_seed(found, options.seed)
     with allowing(of_person(options.allow, found.folder)), place_of(options, say) as place:
         for warning in found.warnings():
             say(f"warning: {warning}")
@@ -62,7 +64,7 @@ def _optimize(
     study: Study,
     options: RunOptions,
     place: Place,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     say: Say,
 ) -> Snapshot:
     quiet()
@@ -83,7 +85,7 @@ def train(
     storage: Storage,
     options: RunOptions,
     place: Place,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     spent: Mapping[str, float],
 ) -> Snapshot:
     """Runs workers on a job until the budget is met or the time is over.
@@ -104,24 +106,31 @@ def _train(
     storage: Storage,
     options: RunOptions,
     place: Place,
-    watch: Callable[[Snapshot], None],
+    watch: Watch,
     spent: Mapping[str, float],
 ) -> Snapshot:
     quiet()
     torch.set_num_threads(1)  # a forked child must not inherit a pool of threads
     progress = storage.progress(job.study_id)
-    started, before, own = time.monotonic(), progress.finished, Own(job.study)
+    look = partial(
+        snapshot,
+        storage,
+        job.study,
+        job.study_id,
+        since=time.monotonic(),
+        before=progress.finished,
+        own=Own(job.study),
+    )
     if not progress.met:
         limit = options.timeout or job.study.search.timeout
         most = progress.budget - progress.finished
         order = Order(options.storage, job, limit, most, partial(_alive, storage))
         with Interruption() as interruption:
             crew = place.start(order)
-            _follow(crew, storage, job, watch, (started, before, own), interruption)
+            _follow(crew, look, watch, interruption)
         spent = {**spent, **crew.spent}
     Publisher(storage, artifact_store(storage, options.artifacts)).finish(job)
-    last = snapshot(storage, job.study, job.study_id, started, before, own)
-    last = replace(last, spent={name: round(seconds, 3) for name, seconds in spent.items()})
+    last = replace(look(), spent={name: round(seconds, 3) for name, seconds in spent.items()})
     watch(last)
     return last
 
@@ -135,19 +144,14 @@ def _alive(storage: Storage) -> bool:
 
 
 def _follow(
-    crew: Crew,
-    storage: Storage,
-    job: AnyJob,
-    watch: Callable[[Snapshot], None],
-    since: tuple[float, int, Own],
-    interruption: Interruption,
+    crew: Crew, look: Callable[[], Snapshot], watch: Watch, interruption: Interruption
 ) -> None:
     """Watches the workers until they end; whatever happens, none is left behind."""
     ended = 0
     try:
         while crew.wait(WATCH_SECONDS):
             with suppress(OutageError):  # the workers wait for the database, and so does this
-                now = snapshot(storage, job.study, job.study_id, *since)
+                now = look()
                 if now.progress.finished + now.progress.failed > ended:
                     ended = now.progress.finished + now.progress.failed
                     crew.progressed()

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from tuner.errors import UsageError, nearest
+from tuner.logs import Say
 from tuner.run.options import RunOptions
-from tuner.run.pool import Place, Say, here
+from tuner.run.pool import Place, here
 from tuner.run.ray import on_ray
 
 PLACES: Mapping[str, Callable[[RunOptions, str, Say], AbstractContextManager[Place]]] = {

@@ -13,8 +13,7 @@ from tuner.data.spec import DIVISIONS
 from tuner.errors import UsageError
 from tuner.imports import allowing, of_person
 from tuner.run.prepare import DATA, load_job
-from tuner.study import Study
-from tuner.study import load as load_study
+from tuner.study import Study, load_study
 from tuner.training.folds import training
 from tuner.training.trainer import check_batches
 from tuner.worker.job import DIVISION, Job, check_rows

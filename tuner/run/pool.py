@@ -21,6 +21,7 @@ from typing import Protocol
 
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.imports import allowed
+from tuner.logs import Say
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.process import deadline_of, run_worker, signals_held_back, tell_over
 from tuner.worker.job import AnyJob
@@ -81,9 +82,6 @@ class Toll:
 
 
 # The interface of a place for workers, and the workers started there.
-
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -319,8 +317,9 @@ class Here:
 
     def start(self, order: Order) -> Pool:
         deadline = deadline_of(order.seconds)
-        arguments = order.url, order.job, deadline, allowed()
-        main = partial(run_worker, *arguments, artifacts=self.artifacts)
+        main = partial(
+            run_worker, order.url, order.job, deadline, allowed(), artifacts=self.artifacts
+        )
         return Pool(main, self.devices[: order.most], over=partial(tell_over, order.url))
 
 

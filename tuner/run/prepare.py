@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tuner.data import load as load_data
 from tuner.data.spec import DIVISIONS
 from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.imports import allowing, of_person
+from tuner.show.snapshot import shown_url
 from tuner.storage import Storage, open_existing, open_storage, studies
-from tuner.study import Study, parse
-from tuner.study import load as load_study
+from tuner.study import Study, load_study
 from tuner.study.factories import resolved
 from tuner.study.files import find, local, shipped
 from tuner.study.objective import ObjectiveStudy
+from tuner.study.parse import parse
 from tuner.study.record import canonical, changed_keys, fingerprint
 from tuner.training.trainer import check_batches, check_factories
 from tuner.worker.job import DIVISION, AnyJob, Job, ObjectiveJob, check_rows
@@ -34,17 +36,57 @@ def stored_studies(storage: Storage) -> dict[str, int]:
     return {name: study_id for name, (study_id, _) in storage.having(SPEC).items()}
 
 
-def stored_study(storage: Storage, name: str) -> tuple[Study, int]:
-    """A study as the database holds it, and its id.
+def stored_ids(storage: Storage) -> dict[str, int]:
+    """Ids of all studies in the database, by name."""
+    return {stored.study_name: stored._study_id for stored in storage.get_all_studies()}
+
+
+def stored_name(name: str, known: Container[str]) -> str:
+    """The name of a study that is given by its name, or by the path of its file.
+
+    Args:
+        known: the names in the database.
+    """
+    return Path(name).stem if name.endswith(".toml") and name not in known else name
+
+
+def stored_id(storage: Storage, name: str) -> tuple[str, int]:
+    """Name and id of a study in the database.
+
+    Args:
+        name: the study's, or the path of its file.
 
     Raises:
-        StudyFileError: it holds none of that name.
+        UsageError: there is none; the known ones are listed.
     """
-    study_id, attrs = storage.named(name) or (0, {})
+    known = stored_ids(storage)
+    name = stored_name(name, known)
+    if name not in known:
+        what = f"no study in this database is called {name!r}"
+        none = "the database holds no study; tuner optimize --study NAME makes one"
+        hint = nearest(name, known) if known else none
+        raise UsageError(what, where=shown_url(storage.url), hint=hint)
+    return name, known[name]
+
+
+def stored_study(storage: Storage, study: str | Study) -> tuple[Study, int]:
+    """A study as the database holds it, and its id.
+
+    Args:
+        study: its name, the path of its file, or itself.
+
+    Raises:
+        UsageError: it holds none of that name; StudyFileError: one that tuner did not make.
+    """
+    name = study if isinstance(study, str) else study.name
+    stored = storage.named(name)
+    if stored is None:
+        name, study_id = stored_id(storage, name)
+        stored = storage.named(name) or (study_id, {})
+    study_id, attrs = stored
     if SPEC not in attrs:
+        what = f"the database holds no study {name!r} that tuner made"
         hint = nearest(name, stored_studies(storage))
-        foreign = any(each.study_name == name for each in storage.get_all_studies())
-        what = f"the database holds no study {name!r}{' that tuner made' if foreign else ''}"
         raise StudyFileError(what, where=storage.url, hint=hint)
     study = parse(name, document_of(name, attrs[SPEC]))
     return _remembered(study, attrs, storage, study_id), study_id
@@ -109,23 +151,24 @@ def kept(storage: Storage, job: AnyJob) -> AnyJob:
     return replace(job, study=replace(job.study, kept=found))
 
 
-def find_study(name: str | Study, url: str, seed: int | None = None) -> Study:
-    """A study by name, path, or from the database; with another seed if one is given.
+def find_study(name: str, url: str) -> Study:
+    """A study from its file, by name or path, else from the database.
 
     Raises:
         StudyFileError: there is none; the known ones are listed.
     """
-    if isinstance(name, Study):
-        study = name
-    elif find(name) is None:
-        storage = open_existing(url)
-        known = {} if storage is None else stored_studies(storage)
-        if storage is None or name not in known:
-            everything = {**shipped(), **local(), **known}
-            raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, everything))
-        study = stored_study(storage, name)[0]
-    else:
-        study = load_study(name)
+    if find(name) is not None:
+        return load_study(name)
+    storage = open_existing(url)
+    stored = {} if storage is None else stored_ids(storage)
+    if storage is not None and name in stored:
+        return stored_study(storage, name)[0]
+    known = {**shipped(), **local(), **stored}
+    raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))
+
+
+def with_seed(study: Study, seed: int | None) -> Study:
+    """The study with another seed, if one is given."""
     if seed is None or seed == study.search.seed:
         return study
     search = {**study.document.get("search", {}), "seed": seed}
@@ -224,8 +267,7 @@ def _new_record(job: AnyJob) -> dict[str, Any] | None:
 
 def _refuse_foreign(storage: Storage, study: Study) -> None:
     """A study of that name that something else made has no specification to compare with."""
-    names = {frozen.study_name for frozen in storage.get_all_studies()}
-    if study.name in names and study.name not in stored_studies(storage):
+    if study.name in stored_ids(storage).keys() - stored_studies(storage).keys():
         raise StudyFileError(
             "the database already holds a study of this name, which tuner did not make",
             where=study.name,
@@ -247,6 +289,6 @@ def submit(
     name: str | Study, url: str, trials: int | None = None, allow: tuple[str, ...] = ()
 ) -> int:
     """Puts a study into the database for workers to find; its id."""
-    study = find_study(name, url)
+    study = name if isinstance(name, Study) else find_study(name, url)
     with allowing(of_person(allow, study.folder)):
         return join(open_storage(url), prepared(remembered(study, url)), trials).study_id

@@ -21,7 +21,7 @@ import torch
 
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.imports import Allowed, allowing
-from tuner.logs import gather, note
+from tuner.logs import Say, gather, note
 from tuner.run.publish import Publisher
 from tuner.storage import artifact_store, open_storage
 from tuner.storage.lease import LEASE_SECONDS
@@ -88,7 +88,7 @@ def open_worker(
     url: str,
     device: str,
     leaving: Leaving,
-    say: Callable[[str], None] = note,
+    say: Say = note,
     artifacts: str | None = None,
 ) -> Worker:
     """A worker with connections of its own, registered in the database."""

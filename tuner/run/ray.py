@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import StorageError, TrainingError, UsageError
-from tuner.run.errand import Ended, Errand, run
+from tuner.logs import Say
+from tuner.run.errand import Errand, ErrandResult, run
 from tuner.run.options import RunOptions
-from tuner.run.pool import LEAVE_SECONDS, Order, Say, Toll
+from tuner.run.pool import LEAVE_SECONDS, Order, Toll
 from tuner.storage import redact
 from tuner.storage.database import parse_url
 
@@ -209,7 +210,7 @@ class RayCrew:
         """
         errors = self._ray.exceptions
         try:
-            ended: Ended = self._ray.get(task)
+            ended: ErrandResult = self._ray.get(task)
         except errors.TaskCancelledError:
             return ""
         except errors.RayTaskError as error:

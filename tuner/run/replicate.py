@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from tuner.errors import TrainingError, UsageError, nearest
 from tuner.imports import allowing, of_person
+from tuner.metrics import sign_of
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
 from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
@@ -20,13 +21,11 @@ from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.prepare import kept, load_job, stored_study
 from tuner.run.publish import Publisher
-from tuner.show.snapshot import Snapshot
+from tuner.show.snapshot import Watch
 from tuner.storage import Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
 from tuner.worker.job import Job
-
-Watch = Callable[[Snapshot], None]
 
 
 def confirm(
@@ -49,19 +48,18 @@ def confirm(
         UsageError: no trial is complete, or a number is out of range.
     """
     _check_counts(top=top, seeds=seeds)
-    name = study if isinstance(study, str) else study.name
-    held = Held(name, options, watch)
+    held = Held(study, options, watch)
     with allowing(of_person(options.allow)):
         wanted = held.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
-        asked = confirming.Asked(labels, seeds, top, held.tests)
+        asked = confirming.ConfirmRequest(labels, seeds, top, held.tests)
         remember = partial(confirming.remember, asked=asked)
         if held.train(confirming.WHAT, wanted, remember) and held.tests:
             epochs = confirming.epochs_found(held.storage, held.job.study)
             held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs), remember)
     found = confirming.read(held.storage, held.job.study, asked)
     if found is None:
-        raise _too_early(name)
+        raise _too_early(held.job.study.name)
     store = artifact_store(held.storage, options.artifacts)
     Publisher(held.storage, store).finish(held.job)
     return found
@@ -90,12 +88,11 @@ def ablate(
     for view in views:
         if view not in VIEWS:
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
-    name = study if isinstance(study, str) else study.name
-    held = Held(name, options, watch)
+    held = Held(study, options, watch)
     with allowing(of_person(options.allow)):
         mixed, confirmed = held.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
-        asked = taking_apart.Asked(number, held.tests, confirmed, seeds, kinds)
+        asked = taking_apart.AblateRequest(number, held.tests, confirmed, seeds, kinds)
         remember = partial(taking_apart.remember, asked=asked)
         wanted = taking_apart.alone(mixed, views, seeds, held.tests)
         done = held.train(taking_apart.WHAT, wanted, remember)
@@ -105,7 +102,7 @@ def ablate(
             done = bool(steps) and held.train(taking_apart.WHAT, steps, remember)
     made = taking_apart.read(held.storage, held.job.study, asked)
     if made is None or not made.effects:
-        raise _too_early(name)
+        raise _too_early(held.job.study.name)
     return made
 
 
@@ -124,16 +121,16 @@ def _check_counts(**counts: int) -> None:
 class Held:
     """A study that the database holds, and what its answers are made from."""
 
-    def __init__(self, name: str, options: RunOptions, watch: Watch) -> None:
+    def __init__(self, study: str | Study, options: RunOptions, watch: Watch) -> None:
         self.options, self.watch = options, watch
         self.storage = opened(options.storage)
-        study, study_id = stored_study(self.storage, name)
+        stored, study_id = stored_study(self.storage, study)
         with allowing(of_person(options.allow)):
-            job = kept(self.storage, load_job(study, study_id))
+            job = kept(self.storage, load_job(stored, study_id))
         assert isinstance(job, Job)
         self.job = job
         self.direction = self.job.metric.direction
-        self.sign = 1 if self.direction == "maximize" else -1
+        self.sign = sign_of(self.direction)
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)
         self.tests = self.job.data.test != 0
 

@@ -14,7 +14,7 @@ from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
-from tuner.study.trials import RESULT, Own
+from tuner.study.trials import RESULT, Own, check_number
 from tuner.training.trainer import one_thread
 from tuner.worker.job import Job, build_trainer
 from tuner.worker.objective import one_number
@@ -104,19 +104,17 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     storage = opened(options.storage)
     study, study_id = stored_study(storage, study_name)
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    if not 0 <= number < len(trials):
-        hint = f"0 to {len(trials) - 1}" if trials else "it has no trials yet"
-        raise UsageError(f"the study has no trial {number}", where=study_name, hint=hint)
+    check_number(study.name, number, len(trials))
     trial = trials[number]
     if trial.state in RESULT and (reason := Own(study).reason(trial)):
         what = f"trial {number} is another program's: {reason}"
-        raise UsageError(what, where=study_name)
+        raise UsageError(what, where=study.name)
     if not trial.state.is_finished() or trial.value is None:
         state = trial.state.name.lower()
         raise UsageError(
             f"trial {number} is {state} and has no value to reproduce",
-            where=study_name,
-            hint=f"`tuner best --study {study_name}` names one that has",
+            where=study.name,
+            hint=f"`tuner best --study {study.name}` names one that has",
         )
     with allowing(of_person(options.allow)), one_thread():
         if isinstance(study, ObjectiveStudy):

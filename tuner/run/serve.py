@@ -14,12 +14,14 @@ import torch
 
 from tuner.errors import MissingError, StorageError, TerminatedError, TrainingError, TunerError
 from tuner.imports import Allowed, allowing, of_operator
+from tuner.logs import Say
 from tuner.run.options import devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import SPEC, document_of, kept, prepared, stored_study
 from tuner.run.process import child_leaving, open_worker, tell_over, telling
 from tuner.storage import PAUSED, OpenStudy, OutageError, Progress, Storage, open_storage
-from tuner.study import Study, parse
+from tuner.study import Study
+from tuner.study.parse import parse
 from tuner.study.record import fingerprint
 from tuner.worker.job import AnyJob
 from tuner.worker.loop import Bench, Worker, deleted
@@ -30,11 +32,11 @@ from tuner.worker.signals import Leaving, StopRequested
 
 
 POLL_SECONDS = 1.0
-Read = Callable[[Study, int], AnyJob]
-Key = tuple[int, str, str | None]
+ReadJob = Callable[[Study, int], AnyJob]
+StudyKey = tuple[int, str, str | None]
 
 
-def _key(study: OpenStudy) -> Key:
+def _key(study: OpenStudy) -> StudyKey:
     """SQLite gives a deleted study's number to the next one, and a name may be taken anew."""
     return study.study_id, study.name, study.fingerprint
 
@@ -47,14 +49,12 @@ class Service:
         read: makes a study's job, with its data.
     """
 
-    def __init__(
-        self, worker: Worker, studies: Sequence[str], say: Callable[[str], None], read: Read
-    ) -> None:
+    def __init__(self, worker: Worker, studies: Sequence[str], say: Say, read: ReadJob) -> None:
         self.worker, self.studies, self.say, self.read = worker, frozenset(studies), say, read
         self.refused: set[str] = set()
-        self.benches: dict[Key, Bench | None] = {}
+        self.benches: dict[StudyKey, Bench | None] = {}
         self.seen: list[OpenStudy] = []
-        self.idle: set[Key] = set()
+        self.idle: set[StudyKey] = set()
         self.seen_at = float("-inf")
 
     def run(self, idle_exit: bool) -> None:
@@ -85,7 +85,7 @@ class Service:
             self._let_go({_key(each) for each in found})
         return self.seen
 
-    def _let_go(self, known: Set[Key]) -> None:
+    def _let_go(self, known: Set[StudyKey]) -> None:
         """Keeps nothing of studies that are done, closed, or deleted."""
         for gone in self.benches.keys() - known:
             bench = self.benches.pop(gone)
@@ -186,7 +186,7 @@ def serve(
     device: str = "auto",
     idle_exit: bool = False,
     allow: Sequence[str] = (),
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     artifacts: str | None = None,
 ) -> None:
     """Serves open studies in this process, the oldest first, until it is asked to leave.
@@ -232,9 +232,9 @@ def serve_until(
     studies: Sequence[str],
     device: str,
     idle_exit: bool,
-    say: Callable[[str], None],
+    say: Say,
     artifacts: str | None = None,
-    read: Read = prepared,
+    read: ReadJob = prepared,
     telling: Callable[[Begun | None], None] | None = None,
 ) -> None:
     """Serves on one device until it is time to leave; StorageError, TrainingError as ``serve``.
@@ -359,7 +359,7 @@ def serve_with(
     *,
     idle_exit: bool = False,
     allow: Sequence[str] = (),
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     artifacts: str | None = None,
 ) -> None:
     """Serves open studies with a process for each device; one that dies is replaced.
@@ -391,7 +391,7 @@ def serve_with(
     check_asked(leaving.asked, idle_exit)
 
 
-def _over(url: str, say: Callable[[str], None], over: Begun) -> None:
+def _over(url: str, say: Say, over: Begun) -> None:
     """Tells the end of a trial that did not end by itself; whatever follows, others are served."""
     try:
         tell_over(url, over)
@@ -416,7 +416,7 @@ def _serve(
     studies: Sequence[str],
     idle_exit: bool,
     allowed: Allowed,
-    say: Callable[[str], None],
+    say: Say,
     artifacts: str | None,
     shelf: Shelf,
     device: str,
@@ -424,7 +424,16 @@ def _serve(
 ) -> None:
     with telling(said), allowing(allowed):
         try:
-            leaving, place = child_leaving(), (artifacts, shelf.job, said.send)
-            serve_until(leaving, url, studies, device, idle_exit, say, *place)
+            serve_until(
+                child_leaving(),
+                url,
+                studies,
+                device,
+                idle_exit,
+                say,
+                artifacts,
+                read=shelf.job,
+                telling=said.send,
+            )
         except RenewalError:
             sys.exit(RENEWED)

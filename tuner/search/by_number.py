@@ -97,7 +97,7 @@ class Point(IndependentSampler):
         return self._values[param_name]
 
 
-class Grid:
+class SearchGrid:
     """The configurations of a space that can be listed, in an order shuffled by the seed.
 
     Each is there once, whatever is off or not chosen in it. Which trial gets which depends on what

@@ -17,7 +17,7 @@ WHERE = "search.pruner"
 
 
 @dataclass(frozen=True)
-class Course:
+class StepRange:
     """What a trial reports.
 
     Args:
@@ -35,21 +35,21 @@ class PrunerEntry:
 
     Args:
         name: as in the study file.
-        build: (options, course) → pruner, with every option present.
+        build: (options, steps) → pruner, with every option present.
         options: what may be set.
         doc: one line for people.
     """
 
     name: str
-    build: Callable[[dict[str, Any], Course], BasePruner]
+    build: Callable[[dict[str, Any], StepRange], BasePruner]
     options: tuple[Option, ...]
     doc: str
 
 
-def _hyperband(options: dict[str, Any], course: Course) -> BasePruner:
+def _hyperband(options: dict[str, Any], steps: StepRange) -> BasePruner:
     from optuna.pruners import HyperbandPruner
 
-    most = course.epochs if options["max_resource"] is None else options["max_resource"]
+    most = steps.epochs if options["max_resource"] is None else options["max_resource"]
     if most < options["min_resource"]:
         raise StudyFileError(
             f"min_resource {options['min_resource']} is more than max_resource {most}",
@@ -59,35 +59,35 @@ def _hyperband(options: dict[str, Any], course: Course) -> BasePruner:
     return HyperbandPruner(**{**options, "max_resource": most})
 
 
-def _asha(options: dict[str, Any], course: Course) -> BasePruner:
+def _asha(options: dict[str, Any], steps: StepRange) -> BasePruner:
     from optuna.pruners import SuccessiveHalvingPruner
 
     return SuccessiveHalvingPruner(**options)
 
 
-def _median(options: dict[str, Any], course: Course) -> BasePruner:
-    return _percentile_pruner({**options, "percentile": 50.0}, course)
+def _median(options: dict[str, Any], steps: StepRange) -> BasePruner:
+    return _percentile_pruner({**options, "percentile": 50.0}, steps)
 
 
-def _percentile_pruner(options: dict[str, Any], course: Course) -> BasePruner:
+def _percentile_pruner(options: dict[str, Any], steps: StepRange) -> BasePruner:
     from tuner.search.prune import KeptPercentilePruner
 
     # Optuna asks from the step of this number on, which is the one after so many steps from 0.
-    first = _warmup(options, course.epochs) + course.first
+    first = _warmup(options, steps.epochs) + steps.first
     return KeptPercentilePruner(**{**options, "n_warmup_steps": first})
 
 
-def _patient(options: dict[str, Any], course: Course) -> BasePruner:
+def _patient(options: dict[str, Any], steps: StepRange) -> BasePruner:
     from optuna.pruners import PatientPruner
 
     name, inner = split(options["pruner"], f"{WHERE}.pruner")
     wrapped = None
     if name != "none":
-        wrapped = build_pruner(name, inner, epochs=course.epochs, first=course.first)
+        wrapped = build_pruner(name, inner, epochs=steps.epochs, first=steps.first)
     return PatientPruner(wrapped, options["patience"], options["min_delta"])
 
 
-def _none(options: dict[str, Any], course: Course) -> BasePruner:
+def _none(options: dict[str, Any], steps: StepRange) -> BasePruner:
     from optuna.pruners import NopPruner
 
     return NopPruner()
@@ -213,7 +213,7 @@ def build_pruner(
         # Optuna marks the patient pruner as experimental, which is for its authors to know.
         warnings.simplefilter("ignore")
         try:
-            return PRUNERS[name].build(values, Course(epochs, first))
+            return PRUNERS[name].build(values, StepRange(epochs, first))
         except ValueError as error:
             raise StudyFileError(str(error), where=WHERE) from error
 

@@ -197,7 +197,7 @@ def build_sampler(
         options: what the study file sets; the rest has defaults.
         seed: the study's.
         number: the trial's, 0 or more.
-        point: for ``grid``, the parameters that ``Grid`` chose.
+        point: for ``grid``, the parameters that ``SearchGrid`` chose.
         past: for ``tpe``, what one process keeps of the study: the same proposals, sooner.
 
     Raises:

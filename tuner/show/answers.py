@@ -31,105 +31,108 @@ TITLES = {
 }
 
 
-def interval(found: Estimate | None) -> str:
+def interval(estimate: Estimate | None) -> str:
     """A mean with its interval, such as "0.9722 (0.9651 to 0.9793)"."""
-    if found is None:
+    if estimate is None:
         return "\N{EN DASH}"
-    if math.isnan(found.low):
-        return number(found.mean)
-    return f"{number(found.mean)} ({number(found.low)} to {number(found.high)})"
+    if math.isnan(estimate.low):
+        return number(estimate.mean)
+    return f"{number(estimate.mean)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
-def confirmed(found: Confirmation) -> RenderableType:
+def confirmed(confirmation: Confirmation) -> RenderableType:
     """The verdict, and a row for each configuration."""
     table = Table(box=None, pad_edge=False)
     for title in ("configuration", "validation", "test", "sd over seeds", "seeds"):
         table.add_column(title)
-    for each in found.rows:
-        best = each is found.winner
+    for each in confirmation.rows:
+        best = each is confirmation.winner
         sd = (each.test or each.validation).sd
         row = [each.label, interval(each.validation), interval(each.test)]
-        row += ["" if math.isnan(sd) else number(sd), seeds_of(each, found)]
+        row += ["" if math.isnan(sd) else number(sd), seeds_of(each, confirmation)]
         table.add_row(*row, style="bold" if best else "")
-    for label, seeds in found.too_few.items():
-        table.add_row(label, *["\N{EN DASH}"] * 3, f"{_of_asked(seeds, found)}, not compared")
-    return Group(Text(verdict(found)), Text(), table, *_left_out(found))
+    for label, seeds in confirmation.too_few.items():
+        count = _seed_count(seeds, confirmation)
+        table.add_row(label, *["\N{EN DASH}"] * 3, f"{count}, not compared")
+    return Group(Text(verdict(confirmation)), Text(), table, *_left_out(confirmation))
 
 
-def _left_out(found: Confirmation | Ablation) -> list[RenderableType]:
-    words = left_out_words(found.left_out)
+def _left_out(answer: Confirmation | Ablation) -> list[RenderableType]:
+    words = left_out_words(answer.left_out)
     return [Text(), Text(words)] if words else []
 
 
-def seeds_of(row: Measured, found: Confirmation) -> str:
+def seeds_of(row: Measured, confirmation: Confirmation) -> str:
     """How many seeds a configuration has, on both splits where these differ."""
     validation = len(row.validation.values)
     tested = 0 if row.test is None else len(row.test.values)
     if tested in (0, validation):
-        return _of_asked(validation, found)
-    return f"{_of_asked(validation, found)} on validation, {tested} on test"
+        return _seed_count(validation, confirmation)
+    return f"{_seed_count(validation, confirmation)} on validation, {tested} on test"
 
 
-def _of_asked(seeds: int, found: Confirmation) -> str:
-    asked = seeds if found.asked is None else found.asked.seeds
+def _seed_count(seeds: int, confirmation: Confirmation) -> str:
+    """The number of seeds, such as "5", or "3 of 5" where some are missing."""
+    asked = seeds if confirmation.asked is None else confirmation.asked.seeds
     return str(seeds) if seeds == asked else f"{seeds} of {asked}"
 
 
-def unfinished(found: Confirmation | Ablation, option: str = "") -> str:
-    """What is left of a request and what to do about it; empty if nothing is left.
+def unfinished(answer: Confirmation | Ablation, option: str = "") -> str:
+    """What is left to train of a request, and the command for it; empty if nothing is left.
 
     Args:
-        option: what the command needs besides, such as the database.
+        option: an option that the command needs too, such as the database.
     """
-    return "" if found.asked is None else found.asked.left(option)
+    return "" if answer.asked is None else answer.asked.left(option)
 
 
-def verdict(found: Confirmation) -> str:
-    """Which configuration, how good it really is, and whether all of it is trained."""
-    left = unfinished(found)
-    return f"{_verdict(found)}; {left}" if left else _verdict(found)
+def verdict(confirmation: Confirmation) -> str:
+    """The winner, its value over the seeds, and what is left to train."""
+    left = unfinished(confirmation)
+    return f"{_verdict(confirmation)}; {left}" if left else _verdict(confirmation)
 
 
-def _verdict(found: Confirmation) -> str:
-    winner = found.winner
-    seeds = several(len(_of(winner).values), "seed")
+def _verdict(confirmation: Confirmation) -> str:
+    winner = confirmation.winner
+    seeds = several(len(_estimate(winner).values), "seed")
     rows = "test" if winner.test else "validation"
-    said = f"{found.study}: {winner.label} has {found.metric} {interval(_of(winner))}"
-    said += f" on the {rows_of(rows, found.folds)} over {seeds}"
-    if winner is found.baseline:
-        return f"{said}; no confirmed configuration is better on the validation rows"
-    if found.baseline is None:
-        return said
-    return f"{said}; the baseline {interval(_of(found.baseline))}"
+    text = f"{confirmation.study}: {winner.label} has {confirmation.metric} "
+    text += f"{interval(_estimate(winner))} on the {rows_of(rows, confirmation.folds)} over {seeds}"
+    if winner is confirmation.baseline:
+        return f"{text}; no confirmed configuration is better on the validation rows"
+    if confirmation.baseline is None:
+        return text
+    return f"{text}; the baseline {interval(_estimate(confirmation.baseline))}"
 
 
-def _of(measured: Measured) -> Estimate:
+def _estimate(measured: Measured) -> Estimate:
+    """The estimate on the test rows, or on the validation rows if there is none."""
     return measured.test or measured.validation
 
 
-def ablated(found: Ablation) -> RenderableType:
-    """A sentence for each technique, by view, and what the search's trials say beside it."""
-    where = rows_of(found.rows, found.folds)
-    chosen = "confirmed" if found.confirmed else "not confirmed yet: run `tuner confirm`"
+def ablated(ablation: Ablation) -> RenderableType:
+    """A sentence for each technique, by view, and the main effects over the search's trials."""
+    where = rows_of(ablation.rows, ablation.folds)
+    chosen = "confirmed" if ablation.confirmed else "not confirmed yet: run `tuner confirm`"
     parts: list[RenderableType] = [
         Text(
-            f"{found.study}: what each technique adds to {found.metric} on the {where}, "
-            f"over {several(found.seeds, 'seed')} (trial {found.number}, {chosen})"
+            f"{ablation.study}: what each technique adds to {ablation.metric} on the {where}, "
+            f"over {several(ablation.seeds, 'seed')} (trial {ablation.number}, {chosen})"
         )
     ]
     for view, title in TITLES.items():
-        words = [effect.words for effect in found.effects if effect.view == view]
+        words = [effect.words for effect in ablation.effects if effect.view == view]
         if words:
-            parts += [Text(), Text(title.format(number=found.number), style="bold")]
+            parts += [Text(), Text(title.format(number=ablation.number), style="bold")]
             parts += [Text(f"  {each}") for each in words]
-    if left := unfinished(found):
+    if left := unfinished(ablation):
         parts += [Text(), Text(left)]
-    return Group(*parts, *_pooled(found), *_left_out(found))
+    return Group(*parts, *_pooled(ablation), *_left_out(ablation))
 
 
-def _pooled(found: Ablation) -> list[RenderableType]:
-    """Main effects and importances, marked as what they are."""
-    pooled = found.pooled
+def _pooled(ablation: Ablation) -> list[RenderableType]:
+    """Main effects and importances, under a title that says that they are no experiment."""
+    pooled = ablation.pooled
     if not pooled.effects:
         return []
     trials = several(pooled.trials, "complete trial")
@@ -140,7 +143,7 @@ def _pooled(found: Ablation) -> list[RenderableType]:
         share = pooled.importance(each.technique)
         table.add_row(
             "  " + each.technique.replace("_", " "),
-            _main(each, found),
+            _main_effect(each, ablation),
             f"{each.with_it:,} : {each.without:,}",
             "" if share is None else f"{share:.0%}",
         )
@@ -150,13 +153,13 @@ def _pooled(found: Ablation) -> list[RenderableType]:
     return parts
 
 
-def _main(effect: MainEffect, found: Ablation) -> str:
+def _main_effect(effect: MainEffect, ablation: Ablation) -> str:
     if effect.gain is None:
         return "\N{EN DASH}"
     interval = None if effect.low is None or effect.high is None else (effect.low, effect.high)
-    return amount(effect.gain, interval, found.metric, found.direction)
+    return amount(effect.gain, interval, ablation.metric, ablation.direction)
 
 
-def document(found: Confirmation | Ablation) -> dict[str, Any]:
-    """All of it, for JSON."""
-    return asdict(found)
+def document(answer: Confirmation | Ablation) -> dict[str, Any]:
+    """The whole answer, for JSON."""
+    return asdict(answer)

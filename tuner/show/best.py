@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tuner.output import toml_table
+from tuner.output import one_line, toml_table
 from tuner.results.best import Best, recommended
 from tuner.show.answers import document, verdict
 from tuner.show.text import difference, duration, number
@@ -21,63 +21,61 @@ if TYPE_CHECKING:
 ATTRIBUTES = ("epochs", "seconds", "seed", "parameters", "train_loss", "validation_loss", "device")
 
 
-def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any] | None:
-    """The recommended configuration and its numbers; None if no trial is complete."""
-    found = recommended(storage, study, study_id)
-    if found is None:
-        return None
-    confirmed = found.confirmed
+def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any]:
+    """The recommended configuration and its numbers; errors as ``recommended``."""
+    choice = recommended(storage, study, study_id)
+    confirmed = choice.confirmed
     return {
         "study": study.name,
-        "metric": found.metric,
-        "direction": found.direction,
-        "number": found.number,
+        "metric": choice.metric,
+        "direction": choice.direction,
+        "number": choice.number,
         "chosen_by": "search" if confirmed is None else "confirm",
-        "best_of_search": found.first,
-        "value": found.value,
-        "baseline": None if found.baseline is None else _baseline(found.baseline),
+        "best_of_search": choice.first,
+        "value": choice.value,
+        "baseline": None if choice.baseline is None else _baseline(choice.baseline),
         "confirmed": confirmed and {**document(confirmed), "verdict": verdict(confirmed)},
-        **{name: found.facts.get(name) for name in ATTRIBUTES},
-        "configuration": found.configuration,
+        **{name: choice.facts.get(name) for name in ATTRIBUTES},
+        "configuration": choice.configuration,
         "measured_on": study.measured_on,
-        "toml": pasted(study, found.configuration),
-        "left_out": [asdict(each) for each in found.left_out],
+        "toml": pasted(study, choice.configuration),
+        "left_out": [asdict(each) for each in choice.left_out],
     }
 
 
-def _baseline(found: Best) -> dict[str, Any]:
-    return {"number": found.number, "value": found.value, "configuration": found.config}
+def _baseline(baseline: Best) -> dict[str, Any]:
+    return {"number": baseline.number, "value": baseline.value, "configuration": baseline.config}
 
 
 def view(best: Mapping[str, Any]) -> str:
     """The numbers as comments and then the snippet, so that all of it may be pasted."""
     numbers = _numbers(best)
     width = max(len(name) for name, _ in numbers)
-    comments = [f"# {name:{width}}  {_line(value)}" for name, value in numbers]
+    comments = [f"# {name:{width}}  {one_line(value)}" for name, value in numbers]
     return "\n".join([*comments, "", best["toml"].rstrip()])
 
 
 def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
     baseline = best["baseline"]
     place = best.get("measured_on", "validation split")
-    found = [
+    rows = [
         ("study", str(best["study"])),
         ("trial", _trial(best)),
         (
-            _line(best["metric"]),
+            one_line(best["metric"]),
             f"{number(best['value'])} on the {place}",
         ),
     ]
     if baseline is not None:
         gain = difference(best["value"], baseline["value"])
         text = f"{number(baseline['value'])} (trial {baseline['number']}), {gain}"
-        found.append(("baseline", text))
+        rows.append(("baseline", text))
     if best.get("confirmed") is not None:
-        found.append(("confirmed", best["confirmed"]["verdict"]))
+        rows.append(("confirmed", best["confirmed"]["verdict"]))
     if words := left_out_words([LeftOut(**each) for each in best.get("left_out", ())]):
-        found.append(("left out", words))
+        rows.append(("left out", words))
     known = [(name, best[name]) for name in ATTRIBUTES if best[name] is not None]
-    return found + [(name.replace("_", " "), _attribute(name, value)) for name, value in known]
+    return rows + [(name.replace("_", " "), _attribute(name, value)) for name, value in known]
 
 
 def _trial(best: Mapping[str, Any]) -> str:
@@ -89,21 +87,16 @@ def _trial(best: Mapping[str, Any]) -> str:
 
 
 def _attribute(name: str, value: Any) -> str:
-    """The attributes of an own objective may be anything."""
+    """An attribute as text; those of a user's objective may be anything."""
     if isinstance(value, float):
         return duration(value) if name == "seconds" else number(value)
     return str(value)
 
 
-def _line(text: str) -> str:
-    """On one line, as a comment has to be."""
-    return " ".join(text.split())
-
-
 def snippet(config: Config) -> str:
     """A configuration as the sections of a study file, every value fixed.
 
-    Techniques that are off, and data as by default, are left out.
+    Techniques that are off and data settings at their defaults are left out.
     """
     from tuner.models import FAMILIES
     from tuner.study.catalogue import DATA_LEAVES, SECTIONS
@@ -114,8 +107,8 @@ def snippet(config: Config) -> str:
         for leaf in leaves:
             value = config.get(leaf.name, leaf.default)
             if leaf.name == "family":
-                if value not in FAMILIES:  # somebody's own
-                    rows += [("family", with_leaves(config, value)), *_plain(config)]
+                if value not in FAMILIES:  # a user's own
+                    rows += [("family", with_leaves(config, value)), *_own_parameters(config)]
                     continue
                 own = [x.name for x in FAMILIES[value].leaves]
                 nested = {x: config.get(f"{value}.{x}", config.get(x)) for x in own}
@@ -128,17 +121,17 @@ def snippet(config: Config) -> str:
 
 
 def pasted(study: Study, config: Config) -> str:
-    """A configuration for a study file; the parameters of an own objective are to try first."""
+    """A configuration for a study file; for a user's objective, as the first trial to run."""
     if study.nodes:
         return snippet(config)
     known = {name: value for name, value in config.items() if value is not None}
-    lost = [
-        f"# {_line(name)} is None, for which TOML has no value" for name in config.keys() - known
+    comments = [
+        f"# {one_line(name)} is None, for which TOML has no value" for name in config.keys() - known
     ]
-    return "\n".join([*sorted(lost), toml_table("search", {"enqueue": [known]}), ""])
+    return "\n".join([*sorted(comments), toml_table("search", {"enqueue": [known]}), ""])
 
 
-def _plain(config: Config) -> list[tuple[str, Any]]:
+def _own_parameters(config: Config) -> list[tuple[str, Any]]:
     """The parameters beside the name of a user's family."""
     from tuner.training.network import OTHERS
 

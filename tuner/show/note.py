@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 MOST_LEAVES = 40
-"""Parameters that are listed: every look at the dashboard reads all notes."""
+"""Parameters that are listed; the dashboard reads all notes on every page."""
 
 
 def note(snapshot: Snapshot, study: Study, confirmed: Confirmation | None = None) -> str:
-    """What is searched, the baseline against the best so far, and how to get the best again."""
+    """What is searched, the baseline against the best so far, and how to reproduce the best."""
     blocks = [f"# {plain(study.name)}"]
     if study.description:
         blocks.append(plain(study.description))
@@ -36,11 +36,11 @@ def note(snapshot: Snapshot, study: Study, confirmed: Confirmation | None = None
     return "\n\n".join(blocks)
 
 
-def note_of_replicas(name: str, study: str, what: str) -> str:
-    """The note of a study that holds the trainings of an answer about another one."""
+def note_of_replicas(name: str, study: str, command: str) -> str:
+    """The note of a study that holds the trainings of `confirm` or `ablate` of another study."""
     return (
         f"# {plain(name)}\n\nTrainings of known configurations of {plain(study)}, for "
-        f"`tuner {what}`: the attribute `replica` of each trial has its configuration and seed."
+        f"`tuner {command}`: the attribute `replica` of each trial has its configuration and seed."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,20 +22,19 @@ class Snapshot:
     """A study at one moment.
 
     Attributes:
-        metric, direction: what is searched for; "maximize" or "minimize".
+        metric, direction: the metric's name; "maximize" or "minimize".
         storage: the database's URL without a password.
         baseline: trial 0, once it is complete.
         best: among complete trials; pruned ones do not count.
         elapsed: seconds since this run began.
         left: seconds to the budget, by the pace of this run; None before its first result.
-        searched: names of the leaves that the study searches.
+        searched: names of the parameters that the study searches.
         measured_on: what the values were measured on, in words.
-        ended: the trials that ended in this run, the first one first.
-        left_out: trials that other programs told, and that are none of the study's.
-        all_tried: how many configurations a grid search has, once each was tried.
-        hopeless: what to say where the search has ended and every trial diverged or failed.
-        spent: seconds of this run by what they went into, added up over its workers; known at
-            its end.
+        ended: the trials that ended in this run, in order.
+        left_out: trials that other programs added and that do not count.
+        all_tried: how many configurations a grid search has, once all were tried.
+        hopeless: the error to raise if the search has ended and every trial diverged or failed.
+        spent: seconds of this run by activity, summed over its workers; known at its end.
     """
 
     study: str
@@ -57,6 +56,10 @@ class Snapshot:
     spent: Mapping[str, float] = field(default_factory=dict)
 
 
+Watch = Callable[[Snapshot], None]
+"""Called again and again while a study runs."""
+
+
 def snapshot(
     storage: Storage,
     study: Study,
@@ -70,7 +73,7 @@ def snapshot(
     Args:
         since: when this run began, of ``time.monotonic()``.
         before: complete and pruned trials at that time.
-        own: what is known of its trials from an earlier look.
+        own: caches which trials count, from one snapshot to the next.
     """
     from tuner.storage import measured
     from tuner.study.trials import Own, all_tried, nothing_complete, without_result
@@ -110,7 +113,7 @@ def snapshot(
 
 
 def shown_url(url: str) -> str:
-    """The URL as people write it: without a password and without the driver's name."""
+    """The URL without a password and without the driver's name."""
     from tuner.storage import redact
 
     return re.sub(r"^(\w+)\+\w+:", r"\1:", redact(url))

@@ -44,18 +44,18 @@ def plain_table(*columns: str, title: str = "") -> Table:
 
 
 def check(study: Record) -> RenderableType:
-    """What ``tuner check`` says of a study: parameters, data and the size of the search.
+    """What ``tuner check`` prints: parameters, data and the size of the search.
 
     Args:
         study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``; or
-            what is known of an own objective.
+            the record of a study with a user's objective.
     """
     if "objective" in study:
         return _objective(study)
     table = plain_table("parameter", "value or range", "baseline", "description")
     for leaf in study["leaves"]:
         baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
-        row = (leaf["name"], leaf["may_be"], baseline, _about(leaf))
+        row = (leaf["name"], leaf["may_be"], baseline, _description(leaf))
         table.add_row(*map(Text, row), style="bold" if leaf["searched"] else "")
     lines = [Text(line) for line in (*data_lines(study["data"]), *extent_lines(study["extent"]))]
     title = Text(f"{study['name']}: {study['description']}".removesuffix(": "))
@@ -77,7 +77,7 @@ def _objective(study: Record) -> RenderableType:
 
 
 def columns_table(data: Record) -> RenderableType:
-    """What was decided about each column, and why; the first hundred."""
+    """The decision about each column and its reason, for the first hundred."""
     table = plain_table("column", "kind", "decision", "reason")
     for each in data["columns"][:MOST]:
         table.add_row(*(Text(each[key]) for key in ("name", "kind", "decision", "reason")))
@@ -85,7 +85,7 @@ def columns_table(data: Record) -> RenderableType:
     return Group(table, Text(f"and {more} more: --json lists all")) if more > 0 else table
 
 
-def _about(leaf: Record) -> str:
+def _description(leaf: Record) -> str:
     unit = leaf["unit"]
     return f"{leaf['doc']} ({unit})" if unit not in ("", "none", "name") else str(leaf["doc"])
 
@@ -123,25 +123,25 @@ def extent_lines(extent: Record) -> list[str]:
     return [size, cost, f"search    {extent['sampler']}, seed {extent['seed']}"]
 
 
-def catalogue(found: Mapping[str, Sequence[Record]]) -> RenderableType:
+def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:
     """Techniques, optimizers, schedules and families."""
     techniques = plain_table("technique", "off", "suggested range", "what it does", "source")
-    for each in found["techniques"]:
+    for each in entries["techniques"]:
         needs = ("; needs images" if each["images"] else "") + (
             "; needs classes" if each["classes"] else ""
         )
         row = (each["name"], format_value(each["off"]), each["suggested"])
-        techniques.add_row(*map(Text, (*row, _about(each) + needs, each["source"])))
+        techniques.add_row(*map(Text, (*row, _description(each) + needs, each["source"])))
     return Group(
         techniques,
         Text(),
-        _named("optimizer", found["optimizers"]),
+        _named("optimizer", entries["optimizers"]),
         Text(),
-        _named("schedule", found["schedules"]),
+        _named("schedule", entries["schedules"]),
         Text(),
-        _named("family", found["families"]),
+        _named("family", entries["families"]),
         Text(),
-        _named("categories", found["categories"]),
+        _named("categories", entries["categories"]),
     )
 
 
@@ -168,42 +168,42 @@ def _named(title: str, entries: Sequence[Record]) -> Table:
 FEW = 20
 """Columns with gaps that are named."""
 LONGEST = 1000
-"""Signs of a value that are shown."""
+"""Characters of a value that are shown."""
 
 
-def init_lines(found: Record) -> RenderableType:
-    """Rows, columns by kind, gaps, classes, what was decided, and what to do next.
+def init_lines(survey: Record) -> RenderableType:
+    """Rows, columns by kind, gaps, classes, decisions, and the next commands.
 
     Args:
-        found: ``name``, ``file``, ``rows``, ``missing``, ``data`` and ``decided``.
+        survey: ``name``, ``file``, ``rows``, ``missing``, ``data`` and ``decided``.
     """
-    data = found["data"]
+    data = survey["data"]
     kinds = Counter(each["kind"] for each in data["columns"])
-    lines = [f"{found['file']} written", f"found     {found['rows']:,} rows"]
+    lines = [f"{survey['file']} written", f"found     {survey['rows']:,} rows"]
     if kinds:
         lines[-1] += ", columns: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-        lines.append(f"missing   {_gaps(found) or 'nothing'}")
+        lines.append(f"missing   {_gaps(survey) or 'nothing'}")
     lines += data_lines(data)
     table = plain_table("decided", "value", "why")
-    for each in found["decided"]:
+    for each in survey["decided"]:
         key = f"({each['key']})" if each["suggested"] else each["key"]
         table.add_row(Text(key), Text(_short(each["value"])), Text(each["why"]))
     columns = [Text(), columns_table(data)] if kinds else []
-    study = f"--study {found['name']}"
-    if not found["file"].endswith(f"studies/{found['name']}.toml"):
-        study = f"--study {found['file']}"
+    study = f"--study {survey['name']}"
+    if not survey["file"].endswith(f"studies/{survey['name']}.toml"):
+        study = f"--study {survey['file']}"
     after = Text(f"next      tuner check {study}; tuner optimize {study}")
     return Group(*map(Text, lines), *columns, Text(), table, Text(), after)
 
 
 def _short(value: str) -> str:
-    """A value as a table shows it: a list of very many columns is in the file."""
+    """A value cut for the table; the file has all of it."""
     return value if len(value) <= LONGEST else f"{value[:LONGEST]} …"
 
 
-def _gaps(found: Record) -> str:
-    rows = found["rows"]
-    named = [f"{name} {n:,} ({n / rows:.1%})" for name, n in found["missing"].items()]
+def _gaps(survey: Record) -> str:
+    rows = survey["rows"]
+    named = [f"{name} {n:,} ({n / rows:.1%})" for name, n in survey["missing"].items()]
     more = f" and {len(named) - FEW} more columns" if len(named) > FEW else ""
     return ", ".join(named[:FEW]) + more
 
@@ -216,20 +216,20 @@ SPEC = "tuner:spec"
 
 def with_stored(files: Iterable[Record], storage: Storage) -> list[Record]:
     """Study files and the database's studies together, by name; one study is one record."""
-    found: dict[str, Record] = {record["name"]: record for record in files}
+    records = {record["name"]: record for record in files}
     for stored in storage.get_all_studies():
         try:
             progress = storage.progress(stored._study_id)
         except MissingError:  # deleted since they were listed
             continue
         counts = {"trials": progress.budget, "finished": progress.finished, "state": progress.state}
-        known = found.get(stored.study_name)
+        known = records.get(stored.study_name)
         where = "database" if known is None else f"{known['where']}, database"
-        found[stored.study_name] = {**(known or _stored(stored)), **counts, "where": where}
-    return [found[name] for name in sorted(found)]
+        records[stored.study_name] = {**(known or _stored_record(stored)), **counts, "where": where}
+    return [records[name] for name in sorted(records)]
 
 
-def _stored(study: FrozenStudy) -> Record:
+def _stored_record(study: FrozenStudy) -> Record:
     spec, document = study.user_attrs.get(SPEC), {"description": "not made by tuner"}
     with suppress(ValueError, TypeError):  # another program wrote it
         document = json.loads(spec) if spec else document
@@ -262,11 +262,11 @@ def studies_table(records: Sequence[Record]) -> RenderableType:
 
 
 LISTED_SECONDS = 3600.0
-"""So long a worker that is lost is shown: it may have been stopped, or its machine away."""
+"""A lost worker is shown this long: it may be suspended, or its machine offline."""
 
 
 def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
-    """Progress of the studies and all workers; a few short reads, cheap enough for every second.
+    """Progress of the studies, and all workers, in a few short reads.
 
     Args:
         studies: ids by name.
@@ -312,13 +312,13 @@ def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
     }
 
 
-def status_table(found: Mapping[str, Any]) -> RenderableType:
+def status_table(status: Mapping[str, Any]) -> RenderableType:
     """A table of studies, and one of workers."""
-    parts: list[RenderableType] = [_table(found["studies"]), Text()]
-    for study in found["studies"]:
+    parts: list[RenderableType] = [_table(status["studies"]), Text()]
+    for study in status["studies"]:
         if words := left_out_words([LeftOut(**each) for each in study["left_out"]]):
             parts += [Text(f"{study['name']}: {words}"), Text()]
-    parts.append(_workers(found["workers"]) if found["workers"] else Text("no workers"))
+    parts.append(_workers(status["workers"]) if status["workers"] else Text("no workers"))
     return Group(*parts)
 
 
@@ -350,14 +350,19 @@ def _workers(workers: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def event_record(event: Event) -> dict[str, Any]:
     """An event for programs."""
-    return document(event.time, _told(event))
+    return document(event.time, _fields(event))
 
 
 def event_line(events: Iterable[Event]) -> list[str]:
-    """A line an event, for people."""
-    return [line(event.time, _told(event)) for event in events]
+    """One line per event, for people."""
+    return [line(event.time, _fields(event)) for event in events]
 
 
-def _told(event: Event) -> dict[str, Any]:
-    told = {"kind": event.kind, "study": event.study, "trial": event.trial, "worker": event.worker}
-    return told | event.detail
+def _fields(event: Event) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "study": event.study,
+        "trial": event.trial,
+        "worker": event.worker,
+        **event.detail,
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tuner.hidden import storage_option
 from tuner.logs import as_json
 from tuner.results.best import Best, Ended, Running
-from tuner.show.snapshot import Snapshot
+from tuner.show.snapshot import Snapshot, Watch
 from tuner.show.text import apart, difference, duration, leaves, number, several
 from tuner.study.trials import left_out_words
 
@@ -24,16 +25,16 @@ from tuner.study.trials import left_out_words
 
 
 class Lines:
-    """Says of each ended trial once what came of it."""
+    """One line for each trial that ended, once."""
 
     def __init__(self) -> None:
-        self._told: set[int] = set()
+        self._printed: set[int] = set()
 
     def new(self, snapshot: Snapshot) -> Iterator[str]:
-        """A line for each trial that this did not speak of before."""
+        """A line for each trial that ended since the last call."""
         for ended in snapshot.ended:
-            if ended.number not in self._told:
-                self._told.add(ended.number)
+            if ended.number not in self._printed:
+                self._printed.add(ended.number)
                 yield line(ended)
 
 
@@ -62,11 +63,11 @@ def _outcome(ended: Ended) -> str:
 
 
 MOST_RUNNING = 8
-"""So many trials in training are shown; a large machine has more than a screen has lines."""
+"""Trials in training that are shown: a large machine has more than fit on a screen."""
 
 
 def live_view(snapshot: Snapshot) -> RenderableType:
-    """Bar, counts, the best so far and what is in training."""
+    """Bar, counts, the best so far and the trials in training."""
     parts: list[RenderableType] = [_title(snapshot), _bar(snapshot), _best_line(snapshot)]
     configuration = _best_so_far(snapshot)
     if configuration is not None:
@@ -137,21 +138,17 @@ def _running(running: tuple[Running, ...]) -> Table:
 # Progress while a study runs: live on a terminal, plain lines elsewhere.
 
 
-Watch = Callable[[Snapshot], None]
-
-
 @contextmanager
 def watching(console: Console) -> Iterator[Watch]:
-    """What to call with each snapshot; the live view is gone at the end.
+    """Gives a function that shows a snapshot; the live view disappears at the end.
 
-    It is drawn only when it is called: a thread that draws would be in the way of workers that
-    are forked.
+    It draws only when called: a thread that draws would disturb workers that are forked.
     """
-    if as_json():  # the workers' lines say it all
+    if as_json():  # the workers' lines show the progress
         yield lambda _: None
         return
     if not console.file.isatty() or console.is_dumb_terminal:
-        yield _plain(console)
+        yield _plain_watch(console)
         return
     with Live(
         Text("starting"),
@@ -165,7 +162,7 @@ def watching(console: Console) -> Iterator[Watch]:
         yield lambda snapshot: live.update(live_view(snapshot), refresh=True)
 
 
-def _plain(console: Console) -> Watch:
+def _plain_watch(console: Console) -> Watch:
     lines = Lines()
 
     def watch(snapshot: Snapshot) -> None:
@@ -180,7 +177,7 @@ def _plain(console: Console) -> Watch:
 
 
 def summary(snapshot: Snapshot) -> RenderableType:
-    """Baseline against best on the validation split, and what was pruned or failed."""
+    """Baseline against best on the validation split, and counts of pruned and failed trials."""
     parts: list[RenderableType] = [Text(line) for line in _headlines(snapshot)]
     if snapshot.best is not None:
         parts += [Text(), _values(snapshot, snapshot.best), Text()]
@@ -236,44 +233,43 @@ def _best_table(snapshot: Snapshot, best: Best) -> Table:
 
 
 def what_next(snapshot: Snapshot, storage: str = "") -> list[str]:
-    """Lines that say where the study is kept and what to do next; commands are not to be folded.
+    """The database and the next commands, one a line; the lines must not be folded.
 
     Args:
-        storage: the URL without password that the next command needs; empty where it needs none.
+        storage: the URL without password that the next command needs; empty if it needs none.
     """
     commands = next_commands(snapshot, storage)
     width = max((len(command) for command, _ in commands), default=0)
     lines = [f"{command:{width}}  # {purpose}" for command, purpose in commands]
     starts = ["next      ", *["          "] * len(lines)]
-    said = [start + line for start, line in zip(starts, lines, strict=False)]
-    return [f"database  {snapshot.storage}", *said]
+    shown = [start + line for start, line in zip(starts, lines, strict=False)]
+    return [f"database  {snapshot.storage}", *shown]
 
 
 def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]]:
-    """Commands to go on with, each with what it is for."""
-    where = f" --storage {shlex.quote(storage)}" if storage else ""
-    where = f" --study {shlex.quote(snapshot.study)}{where}"
-    found = []
+    """The next commands, each with its purpose."""
+    where = f" --study {shlex.quote(snapshot.study)} {storage_option(storage)}".rstrip()
+    commands = []
     if snapshot.best is not None:
-        found.append((f"tuner best{where}", "print the best configuration"))
-        number_ = snapshot.best.number
-        found.append((f"tuner retrain{where} --trial {number_}", "retrain the best trial"))
+        commands.append((f"tuner best{where}", "print the best configuration"))
+        trial = snapshot.best.number
+        commands.append((f"tuner retrain{where} --trial {trial}", "retrain the best trial"))
     if not snapshot.progress.hands_out:
-        found.append((f"tuner resume{where}", "open the study again"))
+        commands.append((f"tuner resume{where}", "open the study again"))
     elif snapshot.all_tried is not None:
-        return found  # a larger budget would find nothing either
+        return commands  # a larger budget would find nothing either
     elif not snapshot.progress.met:
-        found.append((f"tuner optimize{where}", "continue the study"))
+        commands.append((f"tuner optimize{where}", "continue the study"))
     else:
         more = larger(snapshot.progress.budget)
-        found.append(
+        commands.append(
             (f"tuner optimize{where} --trials {more}", f"extend the study to {more} trials")
         )
-    return found
+    return commands
 
 
 def larger(budget: int) -> int:
-    """A budget to go on with: twice as many, in tens.
+    """A larger budget: twice as many trials, rounded up to a multiple of 10.
 
     >>> larger(60), larger(7)
     (120, 20)
@@ -301,13 +297,13 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "all_tried": snapshot.all_tried,
         "left_out": [asdict(each) for each in snapshot.left_out],
         "seconds": round(snapshot.elapsed, 3),
-        "baseline": _as_json(snapshot.baseline),
-        "best": _as_json(snapshot.best),
+        "baseline": _best_document(snapshot.baseline),
+        "best": _best_document(snapshot.best),
         "spent": dict(snapshot.spent),
     }
 
 
-def _as_json(found: Best | None) -> dict[str, Any] | None:
-    if found is None:
+def _best_document(best: Best | None) -> dict[str, Any] | None:
+    if best is None:
         return None
-    return {"number": found.number, "value": found.value, "configuration": dict(found.config)}
+    return {"number": best.number, "value": best.value, "configuration": dict(best.config)}

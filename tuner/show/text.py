@@ -13,7 +13,7 @@ from tuner.space import Config, told_apart
 
 
 def number(value: float | None) -> str:
-    """A metric's value: four decimals where they say something, else four digits.
+    """A metric's value: with four decimals if it is of ordinary size, else with four digits.
 
     >>> number(0.97222), number(54.31), number(2e-05), number(None)
     ('0.9722', '54.3100', '2e-05', '–')
@@ -56,21 +56,18 @@ def difference(value: float, baseline: float) -> str:
 def leaves(
     config: Config, baseline: Config | None, searched: Collection[str]
 ) -> list[tuple[str, str, bool]]:
-    """The leaves worth showing: name, value, and whether it differs from the baseline.
-
-    These are the searched ones and those that differ.
-    """
+    """The parameters that are searched or differ from the baseline's: name, value, differs."""
     known = baseline or {}
-    found = []
+    rows = []
     for name, value in config.items():
         differs = baseline is not None and known.get(name) != value
         if differs or name in searched:
-            found.append((name, apart(value, known.get(name, value))[0], differs))
-    return found
+            rows.append((name, apart(value, known.get(name, value))[0], differs))
+    return rows
 
 
 def apart(value: Any, other: Any) -> list[str]:
-    """Two values of a leaf, which read the same only where they are."""
+    """Two values of a parameter as text; equal texts only for equal values."""
     return told_apart([value, other])
 
 
@@ -88,11 +85,11 @@ def several(count: int, noun: str) -> str:
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
 NUMBERED = re.compile(r"^(\s*\d+)([.)])(?=\s|$)")
 MARKED = re.compile(r"^(\s*)([-+=])(?=[-+=\s]|$)")
-"""What would begin a list, a line across the page, or a heading."""
+"""The start of a list, a horizontal line, or the underline of a heading."""
 
 
 def plain(text: str) -> str:
-    """Text that means nothing to Markdown, on one line; blanks at its ends stay.
+    """Text on one line, escaped for Markdown; blanks at its ends stay.
 
     >>> plain("a_b | <script>")
     'a\\\\_b \\\\| \\\\<script\\\\>'
@@ -102,7 +99,7 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as code within a line, which nothing in it ends.
+    """Text as inline code that no backtick in it can end.
 
     >>> code("a`b"), code("`")
     ('``a`b``', '`` ` ``')
@@ -114,7 +111,7 @@ def code(text: str) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """Text as a block of code, which nothing in it ends.
+    """Text as a block of code that no backticks in it can end.
 
     >>> print(fenced("echo '```'", "bash"))
     ````bash
@@ -127,10 +124,10 @@ def fenced(text: str, language: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
-    """Rows of plain text below their titles.
+    """A Markdown table of plain text.
 
     Args:
-        numbers: the first column of numbers, which stand at the right.
+        numbers: index of the first column of numbers; from there on, columns align right.
     """
     marks = [":--" if i < numbers else "--:" for i in range(len(columns))]
     lines = ["| " + " | ".join(map(plain, row)) + " |" for row in (columns, *rows)]

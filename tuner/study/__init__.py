@@ -1,12 +1,8 @@
 """Reads a study from TOML or Python into a frozen Study."""
 
 from tuner.space import Choice, Option, Range
-from tuner.study.files import load, study
-from tuner.study.parse import parse
+from tuner.study.files import define_study, load_study
 from tuner.study.record import SearchSettings, Study
-
-define_study, load_study = study, load
-"""What they are called in ``tuner`` itself, where nothing else says of what they are."""
 
 __all__ = [
     "Choice",
@@ -15,8 +11,5 @@ __all__ = [
     "SearchSettings",
     "Study",
     "define_study",
-    "load",
     "load_study",
-    "parse",
-    "study",
 ]

@@ -17,7 +17,7 @@ from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
 from tuner.space import Choice, Leaf, Node, Range, format_value, label, size, told_apart, walk
-from tuner.study.files import load, local, shipped
+from tuner.study.files import load_study, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import Study
 from tuner.techniques import TECHNIQUES
@@ -182,7 +182,7 @@ def files() -> list[Record]:
 def _file(name: str, where: str, path: Path) -> Record:
     record: Record = {"name": name, "where": where, "file": str(path)}
     try:
-        study = load(str(path))
+        study = load_study(str(path))
     except TunerError as error:
         return {**record, **_of(None), "error": str(error)}
     return {**record, **_of(study), "error": None}

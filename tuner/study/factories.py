@@ -12,11 +12,9 @@ from typing import Any
 from tuner.errors import StudyFileError, nearest
 from tuner.imports import parts
 from tuner.models import FAMILIES
-from tuner.models.factory import GIVEN, Factory, factory, is_factory
+from tuner.models.factory import GIVEN, KINDS, Factory, factory, is_factory
 from tuner.space import Choice, Leaf, Node, Option, Range, format_value, shown
 from tuner.study.record import Study
-
-SCALARS = (bool, int, float, str)
 
 
 def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, str]) -> Leaf:
@@ -80,7 +78,7 @@ def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
         values = raw["choices"] if isinstance(raw.get("choices"), list) else ends or [0.0]
     kinds = {type(each) for each in values}
     kind = float if kinds == {int, float} else next(iter(kinds), str)
-    if kind not in SCALARS or (len(kinds) > 1 and kinds != {int, float}):
+    if kind not in KINDS or (len(kinds) > 1 and kinds != {int, float}):
         hint = "allowed: numbers, strings, true and false; a range, or choices of one kind"
         raise StudyFileError(f"found {shown(raw)}", where=path, hint=hint)
     off = raw.get("off") if isinstance(raw, Mapping) else None
@@ -122,7 +120,7 @@ def _option(option: Option, made: Factory) -> Option:
         if parameter.default is parameter.empty:
             hint = f"give it a value: [model] {name} = …"
             raise StudyFileError(f"the factory needs {name!r}", where=option.name, hint=hint)
-        if type(parameter.default) in SCALARS:
+        if type(parameter.default) in KINDS:
             doc = f"parameter of {option.name}"
             kind = type(parameter.default)
             leaf = Leaf(name, kind, parameter.default, static=True, doc=doc)
@@ -146,6 +144,6 @@ def _settled(node: Node, made: Factory) -> Node:
             hint="two whole numbers make a range of whole numbers: write 1.0 for others",
         )
     parameter = made.parameters.get(name)
-    if parameter is None or type(parameter.default) not in SCALARS:
+    if parameter is None or type(parameter.default) not in KINDS:
         return node
     return replace(node, leaf=replace(node.leaf, default=parameter.default))

@@ -49,7 +49,7 @@ def find(name: str) -> Path | None:
     return None
 
 
-def load(name: str) -> Study:
+def load_study(name: str) -> Study:
     """Reads a study by name or path.
 
     Raises:
@@ -88,7 +88,7 @@ def read(path: Path) -> dict[str, Any]:
 # A study built in Python.
 
 
-def study(
+def define_study(
     name: str,
     *,
     data: Mapping[str, Any],
@@ -113,7 +113,7 @@ def study(
         StudyFileError, DataError: with the dotted path, what was found and what is allowed.
 
     >>> from tuner.space import Range, walk
-    >>> mine = study(
+    >>> mine = define_study(
     ...     "mine",
     ...     data={"source": "sklearn.datasets:load_digits"},
     ...     regularization={"dropout": Range(0.05, 0.6, off=0.0)},

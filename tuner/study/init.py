@@ -12,14 +12,14 @@ import numpy as np
 from tuner.data import DataSet, DataSpec, load
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
-from tuner.data.numbers import Found, are_digits, recognize
+from tuner.data.numbers import Recognized, are_digits, recognize
 from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
 from tuner.data.raw import writes_comma
 from tuner.data.sources import read_frame
 from tuner.data.splits import times_of
 from tuner.data.text import word_count
 from tuner.errors import DataError, UsageError, nearest
-from tuner.output import toml
+from tuner.output import one_line, toml
 from tuner.study.describe import balance
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class _Columns:
         elif len(texts) > CATEGORIES:
             self.dropped[name] = f"{len(texts)} categories are too many"
 
-    def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Found | None:
+    def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Recognized | None:
         return None if are_digits(texts) else recognize(texts, counts.to_numpy(), self._comma)
 
     def _drop_dates(self, name: str, series: pd.Series[Any]) -> None:
@@ -413,10 +413,10 @@ def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
     if found.dropped:
         why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
         value = toml(list(found.dropped))
-        lines.append(Line("data", "drop", value, _one_line(why)))
+        lines.append(Line("data", "drop", value, one_line(why)))
     for name, reason in _left_out(found)[:NAMED]:
         value = toml([name])
-        lines.append(Line("data", "keep", value, _one_line(f"dropped: {reason}"), active=False))
+        lines.append(Line("data", "keep", value, one_line(f"dropped: {reason}"), active=False))
     for key, column, why in found.hints[:NAMED]:
         why += "; take it out of drop then"
         lines.append(Line("data", key, toml(column), why, active=False))
@@ -446,10 +446,4 @@ def _preprocessing(found: Survey) -> list[Line]:
         why = "mean 0 and deviation 1: no column has a long tail"
         return [Line("data", "preprocessing", '"standard"', why)]
     why = f"ranks, for the long tail of {', '.join(heavy[:3])}"
-    return [Line("data", "preprocessing", '"quantile"', _one_line(why))]
-
-
-def _one_line(text: str) -> str:
-    """A comment, in which nothing stands that a study file cannot hold."""
-    words = " ".join(text.split())
-    return "".join(sign for sign in words if sign.isprintable())
+    return [Line("data", "preprocessing", '"quantile"', one_line(why))]

@@ -21,7 +21,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError, TunerError, UsageError
-from tuner.search.by_number import Grid
+from tuner.metrics import sign_of
+from tuner.search.by_number import SearchGrid
 from tuner.space import Choice, Config, Node, Range, Recorded, config_of, label, told_apart, walk
 from tuner.study.record import Study
 
@@ -147,6 +148,46 @@ def config_or_params(study: Study, trial: FrozenTrial) -> Config:
         return dict(trial.params)
 
 
+def check_number(study: str, number: int, count: int) -> None:
+    """Raises UsageError if a study has no trial of this number.
+
+    Args:
+        count: how many trials it has.
+    """
+    if not 0 <= number < count:
+        hint = f"known: 0 to {count - 1}" if count else "it has no trials yet"
+        raise UsageError(f"the study has no trial {number}", where=study, hint=hint)
+
+
+def complete(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end with a value that can be compared: a finite one."""
+    return trial.state == TrialState.COMPLETE and math.isfinite(value_of(trial))
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """A trial's value; NaN if it has none."""
+    return float((trial.values or [math.nan])[0])
+
+
+def rank(value: float, number: int, direction: str) -> tuple[float, int]:
+    """By which trials are sorted, the best first; of equal values the first trial."""
+    return -sign_of(direction) * value, number
+
+
+def best_first(trials: Iterable[FrozenTrial], direction: str) -> list[FrozenTrial]:
+    """The complete trials with a finite value."""
+    return sorted(filter(complete, trials), key=_ranked_by(direction))
+
+
+def best_trial(trials: Iterable[FrozenTrial], direction: str) -> FrozenTrial | None:
+    """The best complete trial with a finite value, of those that count; the first of equal ones."""
+    return min(filter(complete, trials), key=_ranked_by(direction), default=None)
+
+
+def _ranked_by(direction: str) -> Callable[[FrozenTrial], tuple[float, int]]:
+    return lambda trial: rank(value_of(trial), trial.number, direction)
+
+
 def baseline_trial(study: Study, trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
     """The complete trial of the baseline: the first one, unless another program had its number."""
     if not study.has_baseline():
@@ -253,7 +294,7 @@ def _shown(node: Node) -> str:
     return ", ".join(told_apart(labels))
 
 
-def tried(own: Own, grid: Grid, trials: Iterable[FrozenTrial]) -> Counter[int]:
+def tried(own: Own, grid: SearchGrid, trials: Iterable[FrozenTrial]) -> Counter[int]:
     """How often each configuration of a grid was handed out, by its place.
 
     One that failed in a worker was tried; what another program let fail was not.
@@ -267,5 +308,5 @@ def all_tried(own: Own, trials: Sequence[FrozenTrial]) -> int | None:
     search = own.study.search
     if search.sampler[0] != "grid" or search.duplicates:
         return None
-    grid = Grid(own.study.nodes, 0)
+    grid = SearchGrid(own.study.nodes, 0)
     return grid.size if len(tried(own, grid, trials)) == grid.size else None

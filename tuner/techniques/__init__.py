@@ -28,7 +28,7 @@ TECHNIQUES: tuple[Technique, ...] = (
 )
 
 ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
-"""What ends a trial by the rows that it is measured on, and its value where it does not: neither
-test rows nor one fold of several may do that."""
+"""Techniques that end a trial by its validation values, each with its off value. They are off where
+a run is measured on the test rows, and in each fold of several."""
 
 __all__ = ["ENDING", "TECHNIQUES", "Draw", "Noise", "State", "Technique"]

@@ -18,9 +18,9 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Draw:
-    """How much noise is wanted: for ``steps`` steps of ``batch`` rows of ``shape``.
+    """A request for the noise of ``steps`` steps of ``batch`` rows of ``shape``.
 
-    ``shares`` are those of each class among the training rows ``[C]``; none for a regression.
+    ``shares`` are the classes' shares of the training rows ``[C]``; None for a regression.
     """
 
     steps: int
@@ -53,13 +53,13 @@ class Technique:
 
     Args:
         leaf: its name, range, off value, documentation and source.
-        rows: ``(hp, classes [N], generator) → positions [N]``, the rows of an epoch in order; in
-            place of each row once.
+        rows: ``(hp, classes [N], generator) → positions [N]``, the rows of an epoch in order,
+            instead of each row once.
         draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step.
         layer: ``(shape, hp) → Module`` inside the network's blocks.
         before_activation: where in a block the layer stands.
-        centres: the layer takes the mean away, so a bias right before it would be without effect
-            and its gradient nothing but rounding errors, which adaptive optimizers amplify.
+        centres: the layer subtracts the mean, so a bias right before it would have no effect, and
+            its gradient would be rounding errors, which adaptive optimizers amplify.
         batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``
             (times the weight of a class, after class weights).
         gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at weights, 0 at biases

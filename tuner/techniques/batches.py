@@ -66,10 +66,10 @@ def weights(shares: Tensor, power: float) -> Tensor:
 def _draw_weights(hp: str, draw: Draw) -> Noise:
     """The weights, the same in every step: nothing is random about them."""
     if hp == "none" or draw.shares is None:
-        found = torch.ones(1, device=draw.generator.device)
+        factors = torch.ones(1, device=draw.generator.device)
     else:
-        found = weights(draw.shares, POWERS[hp])
-    return (found.expand(draw.steps, -1),)
+        factors = weights(draw.shares, POWERS[hp])
+    return (factors.expand(draw.steps, -1),)
 
 
 def _weigh(x: Tensor, y: Tensor, hp: Any, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.layers import Shape
-from tuner.models import FAMILIES, Family, Inside, Words
+from tuner.models import FAMILIES, Family, Inside, WordTable
 from tuner.models.categories import CATEGORIES, FEWEST, Categories
 from tuner.models.factory import factory, is_factory
 from tuner.optimizers import OPTIMIZERS, Optimizer
@@ -92,7 +92,7 @@ OTHERS = frozenset(leaf.name for leaves in (*SECTIONS.values(), DATA_LEAVES) for
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A configuration, looked up and sorted.
 
     Args:
@@ -131,7 +131,7 @@ def nested_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[
     return {leaf.name: config.get(f"{owner}.{leaf.name}", leaf.default) for leaf in leaves}
 
 
-def plan(config: Config, keep: Collection[str] = ()) -> Plan:
+def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
     """Sorts a full configuration, as ``tuner.space.sample`` gives it.
 
     Args:
@@ -146,7 +146,7 @@ def plan(config: Config, keep: Collection[str] = ()) -> Plan:
     optimizer = OPTIMIZERS[config["optimizer"]]
     schedule = SCHEDULES[config["lr_scheduler"]]
     rate = f"{optimizer.name}.learning_rate"
-    return Plan(
+    return TrainingPlan(
         techniques=active,
         values={t.name: values[t.name] for t in active},
         family=family,
@@ -179,11 +179,11 @@ def _embedding(config: Config) -> int | None:
 
 
 def build_network(
-    of: Plan,
+    of: TrainingPlan,
     shape: Shape,
     outputs: int,
     seed: int,
-    words: Words | None = None,
+    words: WordTable | None = None,
     categories: Sequence[range] = (),
 ) -> nn.Module:
     """The network with its techniques' layers, initialized as a function of the seed.

@@ -20,7 +20,7 @@ from tuner.techniques import Noise, State, Technique
 
 
 @dataclass(frozen=True)
-class Recipe:
+class StepRecipe:
     """What a step does; all trials of one step share it.
 
     Args:
@@ -60,7 +60,7 @@ class StepState:
     count: Any = 0
 
 
-def start(recipe: Recipe, params: Tensor) -> StepState:
+def start(recipe: StepRecipe, params: Tensor) -> StepState:
     kept = {t.name: t.start(params) for t in recipe.techniques if t.start}
     return StepState(params, recipe.optimizer.init(params), kept)
 
@@ -79,7 +79,7 @@ LOSSES = {"classification": classification_loss, "regression": regression_loss}
 
 
 def batch_loss(
-    recipe: Recipe,
+    recipe: StepRecipe,
     forward: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
@@ -96,7 +96,7 @@ def batch_loss(
 
 @torch.no_grad()
 def update(
-    recipe: Recipe, state: StepState, gradient: Tensor, hp: Hyperparameters, rate: Tensor
+    recipe: StepRecipe, state: StepState, gradient: Tensor, hp: Hyperparameters, rate: Tensor
 ) -> None:
     """gradient hooks → optimizer → update hooks → ``params −= rate·update`` → after hooks.
 

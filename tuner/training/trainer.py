@@ -22,9 +22,9 @@ from tuner.space import Choice, Config, Option, baseline_value, label, params_of
 from tuner.study import Study
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
-from tuner.training.network import Plan, build_network, flatten, give_gradients, kept, plan
+from tuner.training.network import TrainingPlan, build_network, flatten, give_gradients, kept, plan
 from tuner.training.noise import Batch, Streams, batches, drawing, drawing_layers, steps_of
-from tuner.training.step import LOSSES, Hyperparameters, Recipe, batch_loss, start, update
+from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
 
 # What is known after an epoch.
 
@@ -63,7 +63,7 @@ class Course(ABC):
     """
 
     config: Config
-    plan: Plan
+    plan: TrainingPlan
     metric: Metric
     seed: int
     past: list[Epoch]
@@ -214,7 +214,7 @@ class Trainer(Course):
         self.gradient = torch.zeros_like(self.params)
         give_gradients(self.network, self.layout.views(self.gradient))
         mask, loss = self.layout.mask(self.params), LOSSES[data.target.task]
-        self.recipe = Recipe(self.plan.techniques, self.plan.optimizer, mask, loss)
+        self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, mask, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)

@@ -15,7 +15,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import TrialState
 
 from tuner.errors import MissingError, TrainingError
-from tuner.logs import note, tell
+from tuner.logs import Say, note, tell
 from tuner.search.overlay import Overlay
 from tuner.search.prune import PruningStudy
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
@@ -116,7 +116,7 @@ class Worker:
         device: torch.device,
         leaving: Leaving,
         spool: Path | None = None,
-        say: Callable[[str], None] = note,
+        say: Say = note,
         store: Artifacts | None = None,
         milestones: Milestones | None = None,
     ) -> None:
@@ -142,8 +142,15 @@ class Worker:
         pruner = job.study.pruner()
         own = Own(job.study)
         view = self.patiently(lambda: Overlay(self.storage, job.study.name, select=own.learned))
-        parts = self.storage, self.outbox, None, self.device, self.leaving, self.clock
-        desk = Desk(*parts, self.saved)
+        desk = Desk(
+            storage=self.storage,
+            outbox=self.outbox,
+            pruning=None,
+            device=self.device,
+            leaving=self.leaving,
+            clock=self.clock,
+            saved=self.saved,
+        )
         self._publish(job)
         if isinstance(job, ObjectiveJob):
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))

@@ -90,8 +90,16 @@ class Begun(NamedTuple):
 
 def begun(study: str, lease: Lease, limit: float, spent: float) -> Begun:
     """What to say of a lease; `spent` are seconds of earlier workers that count."""
-    held = lease.study_id, lease.trial_id, lease.number, lease.holder, lease.token
-    return Begun(study, *held, limit, max(0.0, limit - spent))
+    return Begun(
+        study,
+        study_id=lease.study_id,
+        trial_id=lease.trial_id,
+        number=lease.number,
+        holder=lease.holder,
+        token=lease.token,
+        limit=limit,
+        left=max(0.0, limit - spent),
+    )
 
 
 def nothing_reported(limit: float) -> str:

@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError
-from tuner.search.by_number import Grid
+from tuner.search.by_number import SearchGrid
 from tuner.search.overlay import Overlay
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
@@ -54,9 +54,9 @@ class Proposer:
         self.view, self.own, self.job, self.pruner, self.clock = view, own, job, pruner, clock
         self.name, self.options = job.study.search.sampler
         self.past = Past()
-        self.grid: Grid | None = None
+        self.grid: SearchGrid | None = None
         if self.name == "grid":
-            self.grid = Grid(job.study.nodes, derived_seed(job.study.search.seed, None))
+            self.grid = SearchGrid(job.study.nodes, derived_seed(job.study.search.seed, None))
         self.prescribed = self.exhausted = False
         self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
         self.ahead = dict(enumerate(prescribed(job.study)))
@@ -121,7 +121,7 @@ class Proposer:
         )
 
     def _point(
-        self, grid: Grid, asked: dict[str, Any] | None, queued: bool
+        self, grid: SearchGrid, asked: dict[str, Any] | None, queued: bool
     ) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
         """What is prescribed, unless it was tried already, and the parameters that it leaves open.
 

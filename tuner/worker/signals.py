@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+from tuner.logs import Say
 from tuner.storage import OutageError
 
 # When to leave: SIGTERM and Ctrl-C, the end of the time, or a parent that is gone.
@@ -165,7 +166,7 @@ class Patience:
         say: called with a line when an outage begins, and when it is over.
     """
 
-    def __init__(self, leaving: Callable[[], bool], say: Callable[[str], None]) -> None:
+    def __init__(self, leaving: Callable[[], bool], say: Say) -> None:
         self._leaving, self._say = leaving, say
 
     def __call__(self, call: Callable[[], T]) -> T:
