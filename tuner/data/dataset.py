@@ -19,7 +19,7 @@ from tuner.data.labels import Labels, encode, encode_like
 from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
-from tuner.data.recipe import Feature, OfArray, OfColumns, Recipe, learn
+from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
 from tuner.data.spec import DataSpec
 from tuner.data.splits import Places, Rows, among, divisions, final_rows
 from tuner.data.tables import Table, Text
