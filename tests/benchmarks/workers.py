@@ -65,7 +65,7 @@ slept = local()
 
 
 class Sleeper:
-    """In place of a trainer: an epoch sleeps."""
+    """In place of a course of one part: an epoch sleeps."""
 
     begin, seconds = 0.0, 0.0
 
@@ -76,6 +76,10 @@ class Sleeper:
         self.past: list[Epoch] = []
         self.between_epochs = True
         self.plan = type("Plan", (), {"epochs": EPOCHS})
+
+    @property
+    def parts(self) -> tuple[Sleeper]:
+        return (self,)
 
     @property
     def done(self) -> bool:
@@ -99,7 +103,7 @@ class Sleeper:
 def work(url: str, threads: int, begin: float, seconds: float, results: Any) -> None:
     """Some workers of this process; the share that each was busy once all had started."""
     Sleeper.begin, Sleeper.seconds = begin, seconds
-    trial_module.build_trainer = Sleeper  # type: ignore[assignment]
+    trial_module.course_of = Sleeper  # type: ignore[assignment]
     saved_module.CHECKPOINT_SECONDS = float("inf")  # no network, no weights
     shares: list[tuple[float, int]] = []
     job = load_job(*stored_study(open_storage(url), "sleep"))

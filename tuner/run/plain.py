@@ -57,12 +57,12 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
         config = study.sample(trial)
-        trainer = training(config, job.data_for(config), job.metric, seed)
-        for epoch in trainer.epochs():
+        course = training(config, job.data_for(config), job.metric, seed)
+        for epoch in course.epochs():
             trial.report(epoch.value, epoch.number)
             if not epoch.finite or trial.should_prune():
                 raise optuna.TrialPruned
-        return trainer.result.value
+        return course.result.value
 
     return train
 

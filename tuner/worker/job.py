@@ -1,4 +1,4 @@
-"""The job of a worker on a study: its data, its row, its seeds and its trainers."""
+"""The job of a worker on a study: its data, its row, its seeds and its trainings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tuner.seeds import derive
 from tuner.space import Config
 from tuner.study import Study
 from tuner.study.objective import ObjectiveStudy
-from tuner.training.folds import Folds, training
+from tuner.training.folds import training
 from tuner.training.outcome import left_out, outcome
-from tuner.training.trainer import Trainer
+from tuner.training.trainer import Course
 
 # The job: a study with its data, its row in the database and its seeds.
 
@@ -135,7 +135,7 @@ def seed(study: Study, number: int) -> int:
     return derive(study.search.seed, number) % 2**32
 
 
-# The trainer of a trial: of a sampled configuration, or of a known one.
+# The course of a trial: of a sampled configuration, or of a known one.
 
 
 REPLICA = "replica"
@@ -144,7 +144,7 @@ OUTCOME = "outcome"
 """The attribute of a replica on the test rows that says how its predictions fall out."""
 
 
-def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer | Folds:
+def course_of(job: Job, trial: FrozenTrial, device: torch.device | str) -> Course:
     """What trains the trial: its configuration with its seed, and what makes it a replica."""
     replica = _replica(trial)
     seed = seed_of(job, trial)
@@ -165,16 +165,17 @@ def last_epoch(trial: FrozenTrial) -> float:
     return _replica(trial).get("stop_after") or math.inf
 
 
-def replica_facts(trainer: Trainer | Folds | None, trial: FrozenTrial) -> dict[str, Any]:
+def replica_facts(course: Course | None, trial: FrozenTrial) -> dict[str, Any]:
     """The metric without each of some groups of rows, by which its interval is known; and of the
     test rows, which nothing else reads, how the predictions fall out."""
     replica = _replica(trial)
-    if trainer is None or not trainer.past or not replica:
+    if course is None or not course.past or not replica:
         return {}
-    final: dict[str, Any] = {}
-    if replica.get("final") and isinstance(trainer, Trainer):  # the test rows have no folds
-        final[OUTCOME] = outcome(trainer)
-    return {"left_out": left_out(trainer), **final}
+    facts: dict[str, Any] = {"left_out": left_out(course)}
+    if replica.get("final"):
+        [trainer] = course.parts  # the test rows have no folds
+        facts[OUTCOME] = outcome(trainer)
+    return facts
 
 
 def _replica(trial: FrozenTrial) -> Mapping[str, Any]:
