@@ -33,7 +33,7 @@ from tuner.storage import open_storage
 from tuner.training.trainer import Epoch
 from tuner.worker import checkpoints as saved_module
 from tuner.worker import run as trial_module
-from tuner.worker.job import Job
+from tuner.worker.job import NetworkJob
 from tuner.worker.loop import Worker
 from tuner.worker.signals import Leaving
 
@@ -69,7 +69,7 @@ class Sleeper:
 
     begin, seconds = 0.0, 0.0
 
-    def __init__(self, job: Job, trial: FrozenTrial, _: Any) -> None:
+    def __init__(self, job: NetworkJob, trial: FrozenTrial, _: Any) -> None:
         config = job.study.config(trial.params)
         self.epoch, self.params = 0, torch.zeros(1)
         self.rate = float(config["learning_rate"])

@@ -65,25 +65,16 @@ def check(
 def _checked(study: Study) -> dict[str, Any]:
     """Loads the data and builds what trials need; TunerError for what cannot be."""
     from tuner.run.prepare import prepared
-    from tuner.study import describe
-    from tuner.worker.job import ObjectiveJob
 
     job = prepared(study)
     study = job.study
     study.pruner()
-    found: dict[str, Any] = {
+    return {
         "name": study.name,
         "description": study.description,
         "metric": job.metric.name,
-    }
-    found["warnings"] = list(study.warnings())
-    if isinstance(job, ObjectiveJob):
-        return {**found, **describe.objective(job.study)}
-    return {
-        **found,
-        "data": describe.data_set(job.data),
-        "extent": describe.extent(study),
-        "leaves": describe.leaves(study),
+        "warnings": list(study.warnings()),
+        **job.describe(),
     }
 
 
@@ -172,13 +163,14 @@ def init(
 
 def _written(name: str, file: Path, found: Survey) -> dict[str, Any]:
     """Writes the file, once it is sure that it is a study that fits the data."""
-    from tuner.study import describe
+    from tuner.study import NetworkStudy, describe
     from tuner.study.init import draft, written
     from tuner.study.parse import parse
 
     lines = draft(found, lambda path: _named(Path(path), file))
     text = written(name, found, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
+    assert isinstance(study, NetworkStudy)  # a draft has data
     study.check_fit(found.data)
     _write(file, text)
     return {

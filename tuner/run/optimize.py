@@ -25,7 +25,7 @@ from tuner.show.snapshot import Snapshot, snapshot
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.loop import deleted
 
 WATCH_SECONDS = 0.5
@@ -79,7 +79,7 @@ def _optimize(
 
 
 def train(
-    job: AnyJob,
+    job: Job,
     storage: Storage,
     options: RunOptions,
     place: Place,
@@ -100,7 +100,7 @@ def train(
 
 
 def _train(
-    job: AnyJob,
+    job: Job,
     storage: Storage,
     options: RunOptions,
     place: Place,
@@ -137,7 +137,7 @@ def _alive(storage: Storage) -> bool:
 def _follow(
     crew: Crew,
     storage: Storage,
-    job: AnyJob,
+    job: Job,
     watch: Callable[[Snapshot], None],
     since: tuple[float, int, Own],
     interruption: Interruption,

@@ -12,12 +12,12 @@ from optuna.trial import TrialState
 from tuner.data.spec import DIVISIONS
 from tuner.errors import UsageError
 from tuner.imports import allowing, of_person
-from tuner.run.prepare import DATA, load_job
+from tuner.run.prepare import DATA, load_job, with_network
 from tuner.study import Study
 from tuner.study import load as load_study
 from tuner.training.folds import training
 from tuner.training.trainer import check_batches
-from tuner.worker.job import DIVISION, Job, check_rows
+from tuner.worker.job import DIVISION, NetworkJob, check_rows
 
 
 def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
@@ -33,7 +33,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
     >>> study.optimize(tuner.objective("digits"), n_trials=10)  # doctest: +SKIP
     """
-    study = name if isinstance(name, Study) else load_study(name)
+    study = with_network(name if isinstance(name, Study) else load_study(name))
     rules = of_person((), study.folder)
     with allowing(rules):
         job = load_job(study)
@@ -88,7 +88,7 @@ def _keep(trial: optuna.Trial, record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_direction(trial: optuna.Trial, job: Job) -> None:
+def _check_direction(trial: optuna.Trial, job: NetworkJob) -> None:
     """Optuna minimizes unless told otherwise; a FixedTrial belongs to no study."""
     study, wanted = getattr(trial, "study", None), job.metric.direction
     if study is not None and study.direction.name.lower() != wanted:

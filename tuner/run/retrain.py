@@ -16,7 +16,7 @@ from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import RESULT, Own
 from tuner.training.trainer import one_thread
-from tuner.worker.job import Job, course_of
+from tuner.worker.job import NetworkJob, course_of
 from tuner.worker.objective import one_number
 from tuner.worker.run import amount
 
@@ -132,7 +132,7 @@ def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:
     return Retrained(
         study=study.name,
         number=trial.number,
-        metric=str(study.metric),
+        metric=study.metric,
         recorded=trial.value,
         value=value,
         epochs=len(reports),
@@ -141,7 +141,7 @@ def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:
     )
 
 
-def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:
+def _train(job: NetworkJob, trial: FrozenTrial, device: str) -> Retrained:
     course = course_of(job, trial, device)
     recorded, differing = trial.intermediate_values, []
     wanted = amount(trial.user_attrs, "epochs", max(recorded, default=course.plan.epochs))

@@ -19,7 +19,7 @@ from tuner.models.factory import factory, is_factory
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
-from tuner.study import Study
+from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
 from tuner.training.network import build_network, flatten, give_gradients, kept, plan
@@ -321,7 +321,7 @@ class Trainer(Course):
 # A look at networks before any trial: somebody's own, and those that may be given single rows.
 
 
-def families(study: Study) -> list[str]:
+def families(study: NetworkStudy) -> list[str]:
     """The factories that a study names."""
     value = next(node.value for node in study.nodes if node.name == "family")
     return [name for name in _names(value) if is_factory(name)]
@@ -332,7 +332,7 @@ def _names(value: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def check_factories(study: Study, data: DataSet, metric: Metric) -> None:
+def check_factories(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
     """Makes each network of the baseline and tries two rows, before any trial.
 
     Raises:
@@ -349,7 +349,7 @@ def check_factories(study: Study, data: DataSet, metric: Metric) -> None:
         made.try_out(trainer.network.train(), trainer.data.train.x[:2], data.outputs)
 
 
-def check_batches(study: Study, data: DataSet, metric: Metric) -> None:
+def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
     """Tries a single row with each network of the baseline, where a batch may be of one.
 
     Only with ``batch_size`` 1 does a step get a single row: see ``noise.steps_of``.
@@ -394,7 +394,7 @@ ONE_ROW = "Expected more than 1 value per channel"
 """What torch says where batch normalization is given a single number of each feature."""
 
 
-def _check_inside(study: Study, names: list[str]) -> None:
+def _check_inside(study: NetworkStudy, names: list[str]) -> None:
     value = next(node.value for node in study.nodes if node.name == "family")
     every = len(value.options) if isinstance(value, Choice) else 1
     if len(names) < every or any(factory(name).inside for name in names):

@@ -21,7 +21,7 @@ from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.trainer import ONE_ROW, Course, Epoch
 from tuner.worker.checkpoints import Pace, Saved
-from tuner.worker.job import Job, course_of, last_epoch, replica_facts
+from tuner.worker.job import NetworkJob, course_of, last_epoch, replica_facts
 from tuner.worker.keep import Keeper, Kept
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
@@ -155,7 +155,7 @@ class Desk:
 class TrialRun:
     """Trains the trial of a lease from where it stands, and tells how it ended."""
 
-    def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
+    def __init__(self, desk: Desk, job: NetworkJob, lease: Lease) -> None:
         self.desk, self.job, self.lease = desk, job, lease
         self.started = time.monotonic()
         self.pace = Pace(desk.storage.lease_seconds)
