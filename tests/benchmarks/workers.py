@@ -33,7 +33,7 @@ from tuner.storage import open_storage
 from tuner.training.trainer import Epoch
 from tuner.worker import checkpoints as saved_module
 from tuner.worker import run as trial_module
-from tuner.worker.job import Job
+from tuner.worker.job import NetworkJob
 from tuner.worker.loop import Worker
 from tuner.worker.signals import Leaving
 
@@ -65,17 +65,21 @@ slept = local()
 
 
 class Sleeper:
-    """In place of a trainer: an epoch sleeps."""
+    """In place of a course of one part: an epoch sleeps."""
 
     begin, seconds = 0.0, 0.0
 
-    def __init__(self, job: Job, trial: FrozenTrial, _: Any) -> None:
+    def __init__(self, job: NetworkJob, trial: FrozenTrial, _: Any) -> None:
         config = job.study.config(trial.params)
         self.epoch, self.params = 0, torch.zeros(1)
         self.rate = float(config["learning_rate"])
         self.past: list[Epoch] = []
         self.between_epochs = True
         self.plan = type("Plan", (), {"epochs": EPOCHS})
+
+    @property
+    def parts(self) -> tuple[Sleeper]:
+        return (self,)
 
     @property
     def done(self) -> bool:
@@ -99,7 +103,7 @@ class Sleeper:
 def work(url: str, threads: int, begin: float, seconds: float, results: Any) -> None:
     """Some workers of this process; the share that each was busy once all had started."""
     Sleeper.begin, Sleeper.seconds = begin, seconds
-    trial_module.build_trainer = Sleeper  # type: ignore[assignment]
+    trial_module.course_of = Sleeper  # type: ignore[assignment]
     saved_module.CHECKPOINT_SECONDS = float("inf")  # no network, no weights
     shares: list[tuple[float, int]] = []
     job = load_job(*stored_study(open_storage(url), "sleep"))

@@ -13,7 +13,7 @@ import pytest
 import tuner
 from tuner.models import FAMILIES
 from tuner.run.prepare import load_job, stored_study
-from tuner.worker.job import build_trainer
+from tuner.worker.job import course_of
 
 
 def table(count: int = 90) -> pd.DataFrame:
@@ -88,7 +88,8 @@ def again() -> Callable[..., Any]:
 def _again(options: tuner.RunOptions, study: str, number: int = 0) -> Any:
     storage = tuner.open_storage(options.storage)
     found, study_id = stored_study(storage, study)
-    trainer = build_trainer(load_job(found), storage.get_all_trials(study_id)[number], "cpu")
+    trial = storage.get_all_trials(study_id)[number]
+    [trainer] = course_of(load_job(found), trial, "cpu").parts
     for _ in trainer.epochs():
         pass
     weights = trainer.weights()

@@ -16,7 +16,7 @@ from tuner.reports.report import compare, report
 from tuner.run.optimize import optimize as optimize_study
 from tuner.run.options import RunOptions
 from tuner.run.plain import objective
-from tuner.run.prepare import DATA, kept, load_job, remembered, stored_study
+from tuner.run.prepare import DATA, load_job, remembered, stored_study
 from tuner.run.prepare import submit as submit_study
 from tuner.run.replicate import ablate as ablate_study
 from tuner.run.replicate import confirm as confirm_study
@@ -143,11 +143,11 @@ def test_whoever_comes_first_decides(anywhere: Here) -> None:
     first = load_job(*here.stored())
     here.write(ROWS[2:])
     second = load_job(*here.stored())
-    record = kept(here.storage, first).study.kept
+    record = first.keep_rows(here.storage).study.kept
     assert record == here.kept()
     assert "adopted" not in record
     with pytest.raises(DataError, match="differs from what the study began with: 2 rows removed"):
-        kept(here.storage, second)
+        second.keep_rows(here.storage)
     assert here.kept() == record
 
 

@@ -20,7 +20,7 @@ from tuner.run.pool import DEATHS, Pool
 from tuner.run.prepare import load_job, stored_study, submit
 from tuner.run.process import run_worker
 from tuner.storage import open_storage
-from tuner.worker.job import Job
+from tuner.worker.job import NetworkJob
 from tuner.worker.overdue import Begun
 
 STUDY = """\
@@ -45,14 +45,14 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def job(folder: Path, url: str, epochs: int = 2) -> Job:
+def job(folder: Path, url: str, epochs: int = 2) -> NetworkJob:
     path = folder / "flowers.toml"
     path.write_text(STUDY.format(epochs=epochs))
     submit(str(path), url)
     return load_job(*stored_study(open_storage(url), "flowers"))
 
 
-def pool_of(url: str, devices: list[str], made: Job) -> Pool:
+def pool_of(url: str, devices: list[str], made: NetworkJob) -> Pool:
     return Pool(partial(run_worker, url, made, None, allowed()), devices)
 
 

@@ -26,7 +26,7 @@ from tuner.storage import Storage, artifact_store, open_storage
 from tuner.storage.artifacts import orphans
 from tuner.training.evaluate import evaluate
 from tuner.worker import keep
-from tuner.worker.job import build_trainer
+from tuner.worker.job import course_of
 from tuner.worker.run import ATTEMPTS
 
 KNOWN = {"seed", "seconds", "epochs", "worker", "device", "parameters", "ended"}
@@ -116,9 +116,9 @@ def test_weights_and_picture_are_of_the_value(sqlite_url: str, tmp_path: Path) -
 
     found, study_id = stored_study(storage, "small")
     job, trial = load_job(found, study_id), storage.get_trial(best["trial_id"])
-    network = build_trainer(job, trial, "cpu")
-    network.network.load_state_dict(load(files[keep.WEIGHTS]))
-    value, loss = evaluate(network.network, job.data.validation, job.data, job.metric)
+    [trainer] = course_of(job, trial, "cpu").parts
+    trainer.network.load_state_dict(load(files[keep.WEIGHTS]))
+    value, loss = evaluate(trainer.network, job.data.validation, job.data, job.metric)
     assert value == trial.value
     assert loss == pytest.approx(trial.user_attrs["validation_loss"])
 

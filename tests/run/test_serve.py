@@ -20,7 +20,7 @@ from tuner.storage import Storage, open_storage
 from tuner.storage.studies import DATA, SPEC, USER_ATTRS
 from tuner.study import Study
 from tuner.study.parse import parse
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.loop import Worker
 from tuner.worker.signals import Leaving
 
@@ -55,7 +55,7 @@ def worker(storage: Storage, database_url: str) -> Iterator[Worker]:
 
 
 @pytest.fixture(scope="module")
-def job() -> AnyJob:
+def job() -> Job:
     return load_job(parse("any", DOCUMENT))
 
 
@@ -64,7 +64,7 @@ def submit(storage: Storage, job: Any) -> Callable[[str], int]:
     """Puts a study of a name into the database, without reading its data again."""
 
     def submitted(name: str) -> int:
-        made = type(job)(parse(name, DOCUMENT), -1, job.data, job.metric)
+        made = type(job)(parse(name, DOCUMENT), -1, job.data)
         return join(storage, made, None).study_id
 
     return submitted
@@ -125,10 +125,10 @@ def test_a_study_that_is_deleted_after_it_was_listed_is_let_go_and_others_are_se
     ids = {name: submit(name) for name in ("unread", "read", "kept")}
     said: list[str] = []
 
-    def read(study: Study, study_id: int) -> AnyJob:
+    def read(study: Study, study_id: int) -> Job:
         if study.name == "read":
             storage.delete_study(ids["read"])
-        return type(job)(study, study_id, job.data, job.metric)
+        return type(job)(study, study_id, job.data)
 
     service = Service(worker, [], said.append, read)
     assert len(service._left()) == 3
@@ -145,9 +145,9 @@ def test_another_study_under_a_deleted_ones_number_is_read_anew(
     first = submit("first")
     read: list[str] = []
 
-    def reading(study: Study, study_id: int) -> AnyJob:
+    def reading(study: Study, study_id: int) -> Job:
         read.append(study.name)
-        return type(job)(study, study_id, job.data, job.metric)
+        return type(job)(study, study_id, job.data)
 
     service = Service(worker, [], lambda _: None, reading)
     assert service._step(service._left()[0])

@@ -21,7 +21,7 @@ from tuner.study import Study
 from tuner.study.parse import parse
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.trainer import Trainer
-from tuner.worker.job import Job
+from tuner.worker.job import NetworkJob
 from tuner.worker.run import explain
 
 CODE = """
@@ -244,7 +244,7 @@ def test_batches_that_can_be_trained_on(
 ) -> None:
     study = own({"family": family}, training=training, regularization=regularization)
     job = prepared(study)
-    assert isinstance(job, Job)
+    assert isinstance(job, NetworkJob)
     trainer = Trainer(study.config(study.baseline()), job.data, job.metric, 7)
     assert next(trainer.epochs()).finite
 
@@ -252,7 +252,7 @@ def test_batches_that_can_be_trained_on(
 def test_maps_of_one_image_are_enough_for_batch_normalization() -> None:
     data = {"source": "sklearn.datasets:load_digits", "shape": [1, 8, 8]}
     document = {"data": data, "model": {"family": "cnn"}, "training": ONE, "regularization": NORM}
-    assert isinstance(prepared(parse("own", document)), Job)
+    assert isinstance(prepared(parse("own", document)), NetworkJob)
 
 
 @pytest.mark.parametrize("rows", [105, 35])

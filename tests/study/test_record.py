@@ -16,8 +16,9 @@ from tuner.data.recipe import Feature, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.errors import StudyFileError
 from tuner.space import Recorded
-from tuner.study import load_study
+from tuner.study import NetworkStudy, Study, load_study
 from tuner.study.files import shipped
+from tuner.study.parse import parse
 from tuner.study.record import canonical, changed_keys, fingerprint, flat
 
 DIGITS = load_study("digits").document
@@ -247,3 +248,34 @@ def test_a_study_that_fits_its_data(read, text, data):
 def test_a_study_that_does_not_fit_its_data(read, text, data, message):
     with pytest.raises(StudyFileError, match=message):
         read(text).check_fit(data)
+
+
+OWN = {"objective": "a:b", "direction": "maximize", "search": {"enqueue": [{"x": 1}]}}
+
+
+def test_both_kinds_are_studies_and_each_has_what_it_knows():
+    network, own = load_study("digits"), parse("own", OWN)
+    assert isinstance(network, Study)
+    assert isinstance(own, Study)
+    assert type(network) is NetworkStudy
+    assert not {"data", "kept", "sample"} & set(dir(own))
+    with pytest.raises(TypeError, match="abstract"):
+        Study(name="", description="", metric=None, nodes=(), search=own.search, document={})
+
+
+def test_what_decides_about_the_rows():
+    assert parse("own", OWN).rows == {"objective": "a:b"}
+    rows = load_study("digits").rows
+    assert rows["source"] == "sklearn.datasets:load_digits"
+    assert (rows["seed"], rows["folds"]) == (0, None)
+    assert "features" not in rows
+
+
+def test_an_objective_has_no_baseline_and_nobody_knows_its_steps():
+    own = parse("own", OWN)
+    assert (own.baseline(), own.folds, own.max_epochs) == (None, None, None)
+    assert own.fixed_params(0) == {"x": 1}
+    assert own.fixed_params(1) is None
+    assert own.config({"x": 2}) == {"x": 2}
+    network = load_study("digits")
+    assert network.fixed_params(0) == network.baseline()

@@ -15,6 +15,7 @@ from tuner.errors import TunerError
 from tuner.study import SearchSettings
 from tuner.study.catalogue import SECTIONS, model_leaves
 from tuner.study.files import read, shipped
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import TOP, parse, suggested
 from tuner.study.schema import leaf_schema, schema
 from tuner.study.settings import DATA_KINDS
@@ -232,7 +233,7 @@ OWN = {"objective": "mine:goal", "direction": "minimize"}
 )
 def test_an_objective_fits_both(more: dict[str, Any]) -> None:
     VALIDATOR.validate(OWN | more)
-    assert parse("own", OWN | more).data is None
+    assert isinstance(parse("own", OWN | more), ObjectiveStudy)
 
 
 @pytest.mark.parametrize(

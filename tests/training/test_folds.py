@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load
 
 from tuner.data import DataSet, Split
 from tuner.errors import TrainingError
 from tuner.metrics import METRICS
 from tuner.seeds import derive
 from tuner.training.checkpoint import restore, to_bytes
-from tuner.training.folds import Folds, training
+from tuner.training.folds import training
 from tuner.training.outcome import left_out
-from tuner.training.trainer import Trainer
+from tuner.training.trainer import Course, Trainer
 
 
 @pytest.fixture
@@ -33,10 +35,8 @@ def folded(blobs: DataSet) -> DataSet:
     return replace(made[-1], rest=tuple(made[:-1]))
 
 
-def folds_of(of: Any, data: DataSet, seed: int = 7) -> Folds:
-    made = training(of, data, METRICS["accuracy"], seed)
-    assert isinstance(made, Folds)
-    return made
+def folds_of(of: Any, data: DataSet, seed: int = 7) -> Course:
+    return training(of, data, METRICS["accuracy"], seed)
 
 
 def by_hand(of: Any, data: DataSet, seed: int = 7) -> list[list[float]]:
@@ -56,8 +56,22 @@ def test_every_epoch_is_the_mean_of_single_trainings(config: Any, folded: DataSe
     assert found == [sum(each) / 3 for each in zip(*values, strict=True)]
 
 
-def test_without_folds_it_is_a_trainer(config: Any, blobs: DataSet) -> None:
-    assert type(training(config(), blobs, METRICS["accuracy"], 0)) is Trainer
+def test_a_course_has_a_trainer_for_each_fold(config: Any, blobs: DataSet, folded: DataSet) -> None:
+    whole = training(config(), blobs, METRICS["accuracy"], 0)
+    assert isinstance(whole, Trainer)
+    assert whole.parts == (whole,)
+    parts = training(config(), folded, METRICS["accuracy"], 0).parts
+    assert [len(part.data.train) for part in parts] == [len(f.train) for f in folded.folds]
+
+
+def test_the_weights_of_each_fold_are_under_its_number(config: Any, folded: DataSet) -> None:
+    whole = folds_of(config(epochs=1), folded)
+    list(whole.epochs())
+    found = whole.weights()
+    assert len(found) == sum(len(part.weights()) for part in whole.parts)
+    for i, part in enumerate(whole.parts):
+        for name, weights in part.weights().items():
+            assert torch.equal(found[f"fold{i}.{name}"], weights)
 
 
 def test_early_stopping_acts_on_the_mean(config: Any, folded: DataSet) -> None:
@@ -92,6 +106,20 @@ def test_it_goes_on_from_a_checkpoint_bit_by_bit(config: Any, folded: DataSet) -
         next(current.epochs())
     assert current.past == whole.past
     assert to_bytes(current) == to_bytes(whole)
+
+
+def test_a_checkpoint_has_that_of_each_fold(config: Any, folded: DataSet) -> None:
+    whole = folds_of(config(), folded)
+    next(whole.epochs())
+    stored = to_bytes(whole)
+    tensors = load(stored)
+    assert set(tensors) == {"epochs", "fold/0", "fold/1", "fold/2"}
+    for i, part in enumerate(whole.parts):
+        assert tensors[f"fold/{i}"].numpy().tobytes() == to_bytes(part)
+    header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
+    words = json.loads(header["__metadata__"]["tuner"])
+    assert words.keys() == {"format", "trial"}
+    assert words["trial"] == {**config(), "seed": 7, "metric": "accuracy", "folds": 3}
 
 
 def test_a_checkpoint_of_something_else_changes_nothing(config: Any, folded: DataSet) -> None:

@@ -65,25 +65,16 @@ def check(
 def _checked_record(study: Study) -> dict[str, Any]:
     """The record of a study; TunerError if its data or its trials' parts cannot be made."""
     from tuner.run.prepare import prepared
-    from tuner.study import describe
-    from tuner.worker.job import ObjectiveJob
 
     job = prepared(study)
     study = job.study
     study.pruner()
-    record: dict[str, Any] = {
+    return {
         "name": study.name,
         "description": study.description,
         "metric": job.metric.name,
-    }
-    record["warnings"] = list(study.warnings())
-    if isinstance(job, ObjectiveJob):
-        return {**record, **describe.objective(job.study)}
-    return {
-        **record,
-        "data": describe.data_set(job.data),
-        "extent": describe.extent(study),
-        "leaves": describe.leaves(study),
+        "warnings": list(study.warnings()),
+        **job.describe(),
     }
 
 
@@ -172,13 +163,14 @@ def init(
 
 def _write_study(name: str, file: Path, survey: Survey) -> dict[str, Any]:
     """Writes the study file if it is valid and fits the data, and returns its record."""
-    from tuner.study import describe
+    from tuner.study import NetworkStudy, describe
     from tuner.study.init import draft, written
     from tuner.study.parse import parse
 
     lines = draft(survey, lambda path: _portable_path(Path(path), file))
     text = written(name, survey, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
+    assert isinstance(study, NetworkStudy)  # a draft has data
     study.check_fit(survey.data)
     _write(file, text)
     return {

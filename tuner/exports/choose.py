@@ -21,7 +21,7 @@ from tuner.storage import Storage
 from tuner.study import Study
 from tuner.study.catalogue import DATA_LEAVES
 from tuner.study.trials import LeftOut, Own, check_number, complete
-from tuner.worker.job import Job
+from tuner.worker.job import NetworkJob
 
 # Which trial of a study is exported.
 
@@ -100,7 +100,7 @@ class Trained:
         value: the metric on the validation rows, or on the test rows of a final training.
     """
 
-    job: Job
+    job: NetworkJob
     chosen: Chosen
     config: Config
     data: DataSet

@@ -20,7 +20,7 @@ from tuner.exports import folder as files
 from tuner.exports.network import network_of
 from tuner.imports import Allowed, allowing, of_person
 from tuner.space import walk
-from tuner.study import load_study
+from tuner.study import NetworkStudy, load_study
 
 AGAIN = "export it again: tuner export --study NAME --out DIR --force"
 
@@ -63,7 +63,7 @@ def load(folder: str | Path) -> nn.Module:
 def network(model: Model, allowed: Allowed) -> nn.Module:
     """The network of an export that was read, which may import what is allowed."""
     study = load_study(str(model.folder / files.STUDY))
-    if study.data is None or any(node.searched for node in walk(study.nodes)):
+    if not isinstance(study, NetworkStudy) or any(node.searched for node in walk(study.nodes)):
         where = str(model.folder / files.STUDY)
         raise UsageError("is not a study of one configuration", where=where, hint=AGAIN)
     outputs = len(model.target.classes) or 1

@@ -20,7 +20,7 @@ from tuner.run.prepare import load_job, stored_study
 from tuner.storage import opened
 from tuner.techniques import ENDING
 from tuner.training.trainer import Trainer, one_thread
-from tuner.worker.job import Job, seed_of
+from tuner.worker.job import NetworkJob, seed_of
 from tuner.worker.run import amount
 
 
@@ -72,7 +72,7 @@ def export(
     )
 
 
-def train(job: Job, picked: Chosen, device: str, final: bool) -> Trained:
+def train(job: NetworkJob, picked: Chosen, device: str, final: bool) -> Trained:
     """The configuration with its own seed, as far as its trial went."""
     trial, known = picked.trial, picked.trial.user_attrs
     seed = seed_of(job, trial)

@@ -160,7 +160,7 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
         notes.append(f"The metrics differ, so nothing is ranked: {each}.")
     if len({side.direction for side in sides}) > 1:
         notes.append("The directions differ (maximize, minimize), so nothing is ranked.")
-    rows = [_rows(facts) for facts in found]
+    rows = [facts.study.rows for facts in found]
     keys = rows[0].keys() | set[str]().union(*rows)
     if differ := sorted(k for k in keys if len({repr(each.get(k)) for each in rows}) > 1):
         notes.append(f"The rows differ, so nothing is ranked: {', '.join(differ)} of [data].")
@@ -172,26 +172,11 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
     return tuple(notes)
 
 
-ROWS = (
-    *("source", "path", "target", "task", "validation", "folds", "test", "seed"),
-    *("group", "time", "split", "test_path"),
-)
-"""What decides about rows and where they belong. Which features are taken, and how they are
-prepared, may differ: that is what studies are compared for."""
-
-
 def _alike(found: Sequence[Facts]) -> bool:
     """Whether nothing that is kept of the rows says that they are others, or divided otherwise."""
-    kept = [facts.study.kept for facts in found if facts.study.kept is not None]
+    kept = [facts.kept for facts in found if facts.kept is not None]
     rules = {each[DIVISION] for each in kept}
     return len(rules) < 2 and all(alike(kept[0], each) for each in kept)
-
-
-def _rows(facts: Facts) -> dict[str, Any]:
-    data = facts.study.data
-    if data is None:
-        return {"objective": facts.study.document.get("objective")}
-    return {name: getattr(data, name) for name in ROWS}
 
 
 def _cautions(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:

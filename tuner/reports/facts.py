@@ -19,6 +19,8 @@ from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled, techniques
 from tuner.show.snapshot import shown_url
 from tuner.space import Config, Node, walk
+from tuner.study.objective import ObjectiveStudy
+from tuner.study.record import NetworkStudy, Study
 from tuner.study.trials import LeftOut, Own, config_or_params, nothing_complete, rank
 from tuner.worker.job import OUTCOME
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from tuner.storage import Progress, Storage
-    from tuner.study import Study
 
 
 # How the winner's predictions on the test rows fell out, over its seeds; stored by `confirm`.
@@ -245,9 +246,10 @@ class Facts:
     @cached_property
     def baseline(self) -> Entry | None:
         """The baseline's, if there is one and it is complete."""
-        if self.own:
+        params = self.study.baseline()
+        if params is None:
             return None
-        wanted = self.study.config(self.study.baseline())
+        wanted = self.study.config(params)
         first = next((entry for entry in self.complete if entry.number == 0), None)
         return next((entry for entry in self.complete if entry.config == wanted), first)
 
@@ -255,7 +257,12 @@ class Facts:
     def own(self) -> bool:
         """Whether the objective is somebody's own: no baseline, no parameters that are known
         beforehand, no test rows."""
-        return self.study.data is None
+        return isinstance(self.study, ObjectiveStudy)
+
+    @property
+    def kept(self) -> Mapping[str, Any] | None:
+        """What the database keeps to identify the rows; none where it keeps nothing."""
+        return self.study.kept if isinstance(self.study, NetworkStudy) else None
 
     @property
     def searched(self) -> tuple[Node, ...]:

@@ -50,8 +50,8 @@ def seeds(facts: Facts) -> dict[str, str]:
         "database": facts.storage,
         "devices": ", ".join(devices) or "unknown",
     }
-    if facts.study.data is not None:
-        found["seed of the split"] = str(facts.study.data.seed)
+    if "seed" in facts.study.rows:
+        found["seed of the split"] = str(facts.study.rows["seed"])
     if chosen is not None and "seed" in chosen.facts:
         found[f"seed of trial {chosen.number}"] = str(chosen.facts["seed"])
     return found

@@ -54,8 +54,7 @@ def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
 
 def _identified(facts: Facts) -> bool:
     """Whether the rows of the search are known to be those of the test's reader."""
-    kept = facts.study.kept
-    return kept is not None and ADOPTED not in kept
+    return facts.kept is not None and ADOPTED not in facts.kept
 
 
 def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
@@ -105,9 +104,10 @@ def _searched(facts: Facts) -> tuple[str, ...]:
 
 def _differs(facts: Facts) -> tuple[str, ...]:
     """The parameters in which the chosen configuration differs from the baseline."""
-    chosen, baseline = facts.chosen, facts.study.config(facts.study.baseline())
-    if chosen is None or facts.own or chosen is facts.baseline:
+    chosen, params = facts.chosen, facts.study.baseline()
+    if chosen is None or params is None or chosen is facts.baseline:
         return ()
+    baseline = facts.study.config(params)
     changed = [
         f"{name} {format_value(value)}"
         for name, value in chosen.config.items()

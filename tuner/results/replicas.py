@@ -17,7 +17,7 @@ from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.storage import Storage
 from tuner.storage.studies import NAME_LETTERS, REPLICATES
-from tuner.study import Study
+from tuner.study import NetworkStudy, Study
 from tuner.study.parse import parse
 from tuner.study.record import canonical, fingerprint
 from tuner.study.trials import complete, value_of
@@ -174,8 +174,8 @@ def _replica_name(storage: Storage, study: str, what: str) -> str:
 
 
 def enqueue(
-    storage: Storage, study: Study, metric: Metric, what: str, wanted: Iterable[Replica]
-) -> tuple[Study, int]:
+    storage: Storage, study: NetworkStudy, metric: Metric, what: str, wanted: Iterable[Replica]
+) -> tuple[NetworkStudy, int]:
     """Puts replicas that are not there yet into the database; their study and its id.
 
     What an earlier request left waiting, and this one does not want, is withdrawn, unless somebody
@@ -267,10 +267,11 @@ def find(storage: Storage, name: str) -> int | None:
         return None
 
 
-def _study_of(study: Study, name: str) -> Study:
+def _study_of(study: NetworkStudy, name: str) -> NetworkStudy:
     search = {"pruner": "none", "duplicates": True, "seed": study.search.seed}
     document = {**study.document, "search": search}
     made = parse(name, json.loads(canonical(document)), study.folder)
+    assert isinstance(made, NetworkStudy)  # as the study it is made of
     return replace(made, data=study.data, kept=study.kept)
 
 

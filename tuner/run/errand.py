@@ -23,10 +23,10 @@ from tuner.imports import allowing, of_operator
 from tuner.logs import note
 from tuner.run.options import devices
 from tuner.run.pool import LEAVE_SECONDS
-from tuner.run.prepare import kept, prepared, stored_study
+from tuner.run.prepare import prepared, stored_study
 from tuner.run.process import child_leaving, deadline_of, open_worker, tell_over, telling, work
 from tuner.storage import opened
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.overdue import Begun, Term
 from tuner.worker.signals import Patience
 
@@ -183,10 +183,10 @@ def main(said: Connection) -> None:
             work(opening, job, deadline, leaving, said)
 
 
-def _job(errand: Errand) -> AnyJob:
+def _job(errand: Errand) -> Job:
     storage = opened(errand.url)
     try:
-        return kept(storage, prepared(*stored_study(storage, errand.study)))
+        return prepared(*stored_study(storage, errand.study)).keep_rows(storage)
     finally:
         storage.close()
 

@@ -26,7 +26,7 @@ from tuner.show.snapshot import Snapshot, Watch, snapshot
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.loop import deleted
 
 WATCH_SECONDS = 0.5
@@ -81,7 +81,7 @@ def _optimize(
 
 
 def train(
-    job: AnyJob,
+    job: Job,
     storage: Storage,
     options: RunOptions,
     place: Place,
@@ -102,7 +102,7 @@ def train(
 
 
 def _train(
-    job: AnyJob,
+    job: Job,
     storage: Storage,
     options: RunOptions,
     place: Place,

@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 from tuner.data.spec import DIVISIONS
 from tuner.errors import UsageError
 from tuner.imports import allowing, of_person
-from tuner.run.prepare import DATA, load_job
+from tuner.run.prepare import DATA, load_job, with_network
 from tuner.study import Study, load_study
 from tuner.training.folds import training
 from tuner.training.trainer import check_batches
-from tuner.worker.job import DIVISION, Job, check_rows
+from tuner.worker.job import DIVISION, NetworkJob, check_rows
 
 
 def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
@@ -32,7 +32,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     >>> study = optuna.create_study(direction="maximize")  # doctest: +SKIP
     >>> study.optimize(tuner.objective("digits"), n_trials=10)  # doctest: +SKIP
     """
-    study = name if isinstance(name, Study) else load_study(name)
+    study = with_network(name if isinstance(name, Study) else load_study(name))
     rules = of_person((), study.folder)
     with allowing(rules):
         job = load_job(study)
@@ -56,12 +56,12 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
         seed = job.seed(trial.number)
         trial.set_user_attr("seed", seed)
         config = study.sample(trial)
-        trainer = training(config, job.data_for(config), job.metric, seed)
-        for epoch in trainer.epochs():
+        course = training(config, job.data_for(config), job.metric, seed)
+        for epoch in course.epochs():
             trial.report(epoch.value, epoch.number)
             if not epoch.finite or trial.should_prune():
                 raise optuna.TrialPruned
-        return trainer.result.value
+        return course.result.value
 
     return train
 
@@ -87,7 +87,7 @@ def _keep(trial: optuna.Trial, record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _check_direction(trial: optuna.Trial, job: Job) -> None:
+def _check_direction(trial: optuna.Trial, job: NetworkJob) -> None:
     """Optuna minimizes unless told otherwise; a FixedTrial belongs to no study."""
     study, wanted = getattr(trial, "study", None), job.metric.direction
     if study is not None and study.direction.name.lower() != wanted:

@@ -24,7 +24,7 @@ from tuner.imports import allowed
 from tuner.logs import Say
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.process import deadline_of, run_worker, signals_held_back, tell_over
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.overdue import Begun, Term
 
 # Messages and deaths of the workers of a run.
@@ -97,7 +97,7 @@ class Order:
     """
 
     url: str
-    job: AnyJob
+    job: Job
     seconds: float | None
     most: int
     alive: Callable[[], bool]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tuner.data import load as load_data
 from tuner.data.spec import DIVISIONS
@@ -14,21 +14,18 @@ from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.imports import allowing, of_person
 from tuner.show.snapshot import shown_url
 from tuner.storage import Storage, open_existing, open_storage, studies
-from tuner.study import Study, load_study
+from tuner.study import NetworkStudy, Study, load_study
 from tuner.study.factories import resolved
 from tuner.study.files import find, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.study.record import canonical, changed_keys, fingerprint
 from tuner.training.trainer import check_batches, check_factories
-from tuner.worker.job import DIVISION, AnyJob, Job, ObjectiveJob, check_rows
+from tuner.worker.job import DIVISION, Job, NetworkJob, ObjectiveJob, check_rows, has_begun
 
-SPEC, FINGERPRINT, DATA, ADOPTED = (
-    studies.SPEC,
-    studies.FINGERPRINT,
-    studies.DATA,
-    studies.ADOPTED,
-)
+J = TypeVar("J", bound=Job)
+
+SPEC, FINGERPRINT, DATA = studies.SPEC, studies.FINGERPRINT, studies.DATA
 
 
 def stored_studies(storage: Storage) -> dict[str, int]:
@@ -111,7 +108,7 @@ def document_of(name: str, spec: Any) -> dict[str, Any]:
 def remembered(study: Study, url: str) -> Study:
     """A study with what the database keeps of its rows, where it holds this one."""
     storage = open_existing(url)
-    if storage is None or study.data is None:
+    if storage is None:
         return study
     study_id, attrs = storage.named(study.name) or (0, {})
     if attrs.get(FINGERPRINT) != fingerprint(study.document):
@@ -121,34 +118,14 @@ def remembered(study: Study, url: str) -> Study:
 
 def _remembered(study: Study, attrs: Mapping[str, Any], storage: Storage, study_id: int) -> Study:
     """The rows of a study that began before anything was kept of them are divided as they were."""
-    if study.data is None:
+    if not isinstance(study, NetworkStudy):
         return study
     kept, division = attrs.get(DATA), DIVISIONS[-1]
     if kept is not None:
         division = kept[DIVISION]
-    elif _begun(storage, study_id):
+    elif has_begun(storage, study_id):
         division = DIVISIONS[0]
     return replace(study, kept=kept, data=replace(study.data, division=division))
-
-
-def _begun(storage: Storage, study_id: int) -> bool:
-    progress = storage.progress(study_id)
-    begun = progress.finished + progress.failed + progress.running
-    return begun + len(progress.interrupted) > 0
-
-
-def kept(storage: Storage, job: AnyJob) -> AnyJob:
-    """The job, once the database keeps what identifies its rows; whoever comes first writes it.
-
-    Raises:
-        DataError: somebody else came first, with other rows.
-    """
-    if not isinstance(job, Job) or job.study.kept is not None or job.record is None:
-        return job
-    adopted = {ADOPTED: True} if _begun(storage, job.study_id) else {}
-    found = storage.keep_data(job.study_id, {**job.record, **adopted})
-    check_rows(job.study, job.data, found)
-    return replace(job, study=replace(job.study, kept=found))
 
 
 def find_study(name: str, url: str) -> Study:
@@ -175,47 +152,55 @@ def with_seed(study: Study, seed: int | None) -> Study:
     return parse(study.name, {**study.document, "search": search}, study.folder)
 
 
-def load_job(study: Study, study_id: int = -1) -> Job:
+def with_network(study: Study) -> NetworkStudy:
+    """The study, where it is of tuner's networks.
+
+    Raises:
+        UsageError: it has its own objective, which brings data and network.
+    """
+    if isinstance(study, NetworkStudy):
+        return study
+    raise UsageError(
+        "the study has its own objective and no network for tuner to train",
+        where=study.name,
+        hint="use a study with [data]",
+    )
+
+
+def load_job(study: Study, study_id: int = -1) -> NetworkJob:
     """Reads the data and checks that it is what the study needs.
 
     Raises:
         DataError, StudyFileError: it is not, or its rows are not those that the study began with.
-        UsageError: the study has its own objective, which brings data and network.
+        UsageError: as ``with_network``.
     """
-    if study.data is None:
-        raise UsageError(
-            "the study has its own objective and no network for tuner to train",
-            where=study.name,
-            hint="use a study with [data]",
-        )
-    study = resolved(study)
+    study = resolved(with_network(study))
     variants = {
         name: load_data(spec, folder=study.folder) for name, spec in study.data_variants().items()
     }
-    assert study.data is not None
     data = variants[study.data.preprocessing]
     check_rows(study, data, study.kept)
     study.check_fit(data)
     metric = study.metric_for(data.target.task)
     check_factories(study, data, metric)
-    return Job(study, study_id, data, metric, variants)
+    return NetworkJob(study, study_id, data, variants)
 
 
-def prepared(study: Study, study_id: int = -1) -> AnyJob:
+def prepared(study: Study, study_id: int = -1) -> Job:
     """The job of any study; of an objective's once the function is there.
 
     Raises:
         TunerError: as ``load_job``, or the function cannot be imported here.
     """
-    if not isinstance(study, ObjectiveStudy):
-        job = load_job(study, study_id)
-        check_batches(job.study, job.data, job.metric)
-        return job
-    study.function()
-    return ObjectiveJob(study, study_id)
+    if isinstance(study, ObjectiveStudy):
+        study.function()
+        return ObjectiveJob(study, study_id)
+    job = load_job(study, study_id)
+    check_batches(job.study, job.data, job.metric)
+    return job
 
 
-def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
+def join(storage: Storage, job: J, trials: int | None) -> J:
     """Puts the study into the database, or joins it there; the job with its id.
 
     Raises:
@@ -232,7 +217,7 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
         spec=canonical(document),
         fingerprint=fingerprint(document),
         budget=trials or study.search.trials,
-        data=_new_record(job),
+        data=job.new_record,
     )
     _refuse_closed(storage, study, study_id)
     attrs = storage.get_study_user_attrs(study_id)
@@ -250,19 +235,13 @@ def join(storage: Storage, job: AnyJob, trials: int | None) -> AnyJob:
             where=study.name,
             hint="give the changed study another name, or undo the change",
         )
-    job = kept(storage, replace(job, study_id=study_id))
+    job = replace(job, study_id=study_id).keep_rows(storage)
     wanted = trials or study.search.trials
     if trials or before.get("search", {}).get("trials", 60) != wanted:
         storage.set_budget(study_id, wanted)
     if canonical(before) != canonical(document):
         storage.set_study_user_attr(study_id, SPEC, canonical(document))
     return job
-
-
-def _new_record(job: AnyJob) -> dict[str, Any] | None:
-    """What a study that is new keeps of its rows."""
-    new = isinstance(job, Job) and job.spec.division == DIVISIONS[-1]
-    return job.record if new and isinstance(job, Job) else None
 
 
 def _refuse_foreign(storage: Storage, study: Study) -> None:

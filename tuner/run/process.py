@@ -25,7 +25,7 @@ from tuner.logs import Say, gather, note
 from tuner.run.publish import Publisher
 from tuner.storage import artifact_store, open_storage
 from tuner.storage.lease import LEASE_SECONDS
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.loop import Worker
 from tuner.worker.overdue import Begun, tell_overdue
 from tuner.worker.signals import Leaving, Patience, StopRequested
@@ -107,7 +107,7 @@ def open_worker(
 
 def run_worker(
     url: str,
-    job: AnyJob,
+    job: Job,
     deadline: float | None,
     allowed: Allowed,
     device: str,
@@ -152,7 +152,7 @@ def telling(said: Connection) -> Iterator[None]:
 
 def work(
     opening: Callable[[], Worker],
-    job: AnyJob,
+    job: Job,
     deadline: float | None,
     leaving: Leaving,
     said: Connection,

@@ -20,7 +20,7 @@ from tuner.storage.artifacts import tidy
 from tuner.storage.notes import save, stamp, turn
 from tuner.storage.studies import REPLICATES
 from tuner.study import Study
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.keep import KEEP, WEIGHTS
 
 SECONDS, LONGEST_SECONDS = 30.0, 240.0
@@ -48,7 +48,7 @@ class Publisher:
     store: Artifacts
     _seen: dict[int, _Seen] = field(default_factory=dict)
 
-    def __call__(self, job: AnyJob) -> None:
+    def __call__(self, job: Job) -> None:
         seen = self._seen.setdefault(job.study_id, _Seen())
         now = time.monotonic()
         if now < seen.at:
@@ -60,7 +60,7 @@ class Publisher:
                 publish(self.storage, self.store, job.study, job.study_id)
         seen.at = now + seen.wait
 
-    def finish(self, job: AnyJob) -> None:
+    def finish(self, job: Job) -> None:
         """The study ends, or this run of it."""
         self._seen.pop(job.study_id, None)
         with _spared(job.study.name):
@@ -98,7 +98,7 @@ def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> 
         new, what = {"replicates": of}, what_of(study.name, of)
         return known != new and save(storage, study_id, note_of_replicas(study.name, of, what), new)
     now = snapshot(storage, study, study_id, time.monotonic(), 0)
-    confirmed = None if study.data is None else read(storage, study)
+    confirmed = read(storage, study)
     new = {**_of(now), "confirmed": None if confirmed is None else confirmed.winner.label}
     if confirmed is not None:
         new["seeds"] = confirmed.seeds

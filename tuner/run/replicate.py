@@ -19,13 +19,12 @@ from tuner.results.replicas import Replica, enqueue, results
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
-from tuner.run.prepare import kept, load_job, stored_study
+from tuner.run.prepare import load_job, stored_study
 from tuner.run.publish import Publisher
 from tuner.show.snapshot import Watch
 from tuner.storage import Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
-from tuner.worker.job import Job
 
 
 def confirm(
@@ -126,9 +125,7 @@ class Held:
         self.storage = opened(options.storage)
         stored, study_id = stored_study(self.storage, study)
         with allowing(of_person(options.allow)):
-            job = kept(self.storage, load_job(stored, study_id))
-        assert isinstance(job, Job)
-        self.job = job
+            self.job = load_job(stored, study_id).keep_rows(self.storage)
         self.direction = self.job.metric.direction
         self.sign = sign_of(self.direction)
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)

@@ -16,7 +16,7 @@ from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import RESULT, Own, check_number
 from tuner.training.trainer import one_thread
-from tuner.worker.job import Job, build_trainer
+from tuner.worker.job import NetworkJob, course_of
 from tuner.worker.objective import one_number
 from tuner.worker.run import amount
 
@@ -130,7 +130,7 @@ def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:
     return Retrained(
         study=study.name,
         number=trial.number,
-        metric=str(study.metric),
+        metric=study.metric,
         recorded=trial.value,
         value=value,
         epochs=len(reports),
@@ -139,17 +139,17 @@ def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:
     )
 
 
-def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:
-    trainer = build_trainer(job, trial, device)
+def _train(job: NetworkJob, trial: FrozenTrial, device: str) -> Retrained:
+    course = course_of(job, trial, device)
     recorded, differing = trial.intermediate_values, []
-    wanted = amount(trial.user_attrs, "epochs", max(recorded, default=trainer.plan.epochs))
-    for epoch in trainer.epochs():
+    wanted = amount(trial.user_attrs, "epochs", max(recorded, default=course.plan.epochs))
+    for epoch in course.epochs():
         before = recorded.get(epoch.number, epoch.value)
         if before != epoch.value:
             differing.append((epoch.number, before, epoch.value))
         if epoch.number >= wanted:
             break
-    value = trainer.result.value if trainer.done else trainer.history[-1]
+    value = course.result.value if course.done else course.history[-1]
     assert trial.value is not None
     return Retrained(
         study=job.study.name,
@@ -157,6 +157,6 @@ def _train(job: Job, trial: FrozenTrial, device: str) -> Retrained:
         metric=job.metric.name,
         recorded=trial.value,
         value=value,
-        epochs=trainer.epoch,
+        epochs=course.epoch,
         differing=tuple(differing),
     )

@@ -17,13 +17,13 @@ from tuner.imports import Allowed, allowing, of_operator
 from tuner.logs import Say
 from tuner.run.options import devices
 from tuner.run.pool import Pool
-from tuner.run.prepare import SPEC, document_of, kept, prepared, stored_study
+from tuner.run.prepare import SPEC, document_of, prepared, stored_study
 from tuner.run.process import child_leaving, open_worker, tell_over, telling
 from tuner.storage import PAUSED, OpenStudy, OutageError, Progress, Storage, open_storage
 from tuner.study import Study
 from tuner.study.parse import parse
 from tuner.study.record import fingerprint
-from tuner.worker.job import AnyJob
+from tuner.worker.job import Job
 from tuner.worker.loop import Bench, Worker, deleted
 from tuner.worker.overdue import Begun
 from tuner.worker.signals import Leaving, StopRequested
@@ -32,7 +32,7 @@ from tuner.worker.signals import Leaving, StopRequested
 
 
 POLL_SECONDS = 1.0
-ReadJob = Callable[[Study, int], AnyJob]
+ReadJob = Callable[[Study, int], Job]
 StudyKey = tuple[int, str, str | None]
 
 
@@ -139,7 +139,7 @@ class Service:
         storage = self.worker.storage
         found, study_id = self.worker.patiently(lambda: stored_study(storage, study.name))
         job = self.read(found, study_id)
-        bench = self.worker.bench(self.worker.patiently(lambda: kept(storage, job)))
+        bench = self.worker.bench(self.worker.patiently(lambda: job.keep_rows(storage)))
         self.say(f"serving {study.name}")
         self.refused.discard(study.name)
         return bench
@@ -276,7 +276,7 @@ class Shelf:
 
     def __init__(self, url: str, studies: Sequence[str]) -> None:
         self._url, self._studies = url, frozenset(studies)
-        self._jobs: dict[ShelfKey, AnyJob | TunerError] = {}
+        self._jobs: dict[ShelfKey, Job | TunerError] = {}
 
     def fill(self) -> None:
         """Read the open studies that are not here, and drop those that are open no more.
@@ -303,7 +303,7 @@ class Shelf:
         for key in left.keys() - self._jobs.keys():
             self._jobs[key] = _read(storage, left[key])
 
-    def job(self, study: Study, study_id: int) -> AnyJob:
+    def job(self, study: Study, study_id: int) -> Job:
         """The job of a study, for a worker.
 
         Raises:
@@ -331,7 +331,7 @@ def _stored_key(name: str, study_id: int, spec: str) -> ShelfKey | None:
         return None
 
 
-def _read(storage: Storage, name: str) -> AnyJob | TunerError:
+def _read(storage: Storage, name: str) -> Job | TunerError:
     try:
         return prepared(*stored_study(storage, name))
     except StorageError:

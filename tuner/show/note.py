@@ -10,6 +10,7 @@ from tuner.show.snapshot import Snapshot
 from tuner.show.terminal import next_commands
 from tuner.show.text import code, difference, fenced, number, plain, several, table
 from tuner.space import format_value
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import left_out_words
 
 if TYPE_CHECKING:
@@ -70,9 +71,8 @@ def _searched(snapshot: Snapshot, study: Study) -> list[str]:
     from tuner.study import describe
 
     best = {} if snapshot.best is None else snapshot.best.config
-    if not study.nodes:
-        known = describe.objective(study)  # type: ignore[arg-type]  # no nodes: it is one
-        own = f"The parameters that the objective {code(known['objective'])} suggests."
+    if isinstance(study, ObjectiveStudy):
+        own = f"The parameters that the objective {code(study.objective)} suggests."
         suggested = [(name, format_value(value)) for name, value in best.items()]
         return [own, *_rows(("parameter", "best so far"), suggested, 2)]
     rows = [

@@ -2,10 +2,11 @@
 
 from tuner.space import Choice, Option, Range
 from tuner.study.files import define_study, load_study
-from tuner.study.record import SearchSettings, Study
+from tuner.study.record import NetworkStudy, SearchSettings, Study
 
 __all__ = [
     "Choice",
+    "NetworkStudy",
     "Option",
     "Range",
     "SearchSettings",

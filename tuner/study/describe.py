@@ -19,7 +19,7 @@ from tuner.search.samplers import SAMPLERS
 from tuner.space import Choice, Leaf, Node, Range, format_value, label, size, told_apart, walk
 from tuner.study.files import load_study, local, shipped
 from tuner.study.objective import ObjectiveStudy
-from tuner.study.record import Study
+from tuner.study.record import NetworkStudy, Study
 from tuner.techniques import TECHNIQUES
 
 Record = dict[str, Any]
@@ -42,7 +42,7 @@ def leaves(study: Study) -> list[Record]:
 
     The baseline of a leaf that belongs to an option which the baseline does not choose is None.
     """
-    baseline = study.config(study.baseline())
+    baseline = study.config(study.baseline() or {})
     return [
         {
             "name": node.name,
@@ -56,7 +56,7 @@ def leaves(study: Study) -> list[Record]:
     ]
 
 
-def extent(study: Study) -> Record:
+def extent(study: NetworkStudy) -> Record:
     """How large a search is.
 
     ``configurations`` is None where a range is continuous; ``dimensions`` counts searched leaves;

@@ -14,7 +14,7 @@ from tuner.imports import parts
 from tuner.models import FAMILIES
 from tuner.models.factory import GIVEN, KINDS, Factory, factory, is_factory
 from tuner.space import Choice, Leaf, Node, Option, Range, format_value, shown
-from tuner.study.record import Study
+from tuner.study.record import NetworkStudy
 
 
 def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, str]) -> Leaf:
@@ -88,7 +88,7 @@ def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
     return Leaf(key, kind, values[0] if off is None else off, off=off, static=True, doc=doc)
 
 
-def resolved(study: Study) -> Study:
+def resolved(study: NetworkStudy) -> NetworkStudy:
     """The study with what its factories say of their own leaves: defaults, and all the others.
 
     Raises:
@@ -101,7 +101,7 @@ def resolved(study: Study) -> Study:
     return study if nodes == study.nodes else replace(study, nodes=nodes)
 
 
-def _resolved(node: Node, study: Study) -> Any:
+def _resolved(node: Node, study: NetworkStudy) -> Any:
     def of(option: Any) -> Any:
         own = isinstance(option, Option) and is_factory(option.name)
         return _option(option, factory(option.name, study.folder)) if own else option

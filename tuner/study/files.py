@@ -11,7 +11,7 @@ from typing import Any
 from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.space import shown
 from tuner.study.parse import parse
-from tuner.study.record import Study
+from tuner.study.record import NetworkStudy, Study
 
 # Finding and reading study files.
 
@@ -99,7 +99,7 @@ def define_study(
     metric: str | None = None,
     description: str = "",
     folder: Path | None = None,
-) -> Study:
+) -> NetworkStudy:
     """The study that a file with these sections would give.
 
     A leaf is what it is in a file, or a ``Range`` or ``Choice``, also within tables and lists.
@@ -138,4 +138,6 @@ def define_study(
         "search": search,
     }
     said = {key: value for key, value in document.items() if value is not None}
-    return parse(name, said, Path() if folder is None else folder)
+    made = parse(name, said, Path() if folder is None else folder)
+    assert isinstance(made, NetworkStudy)  # it has no objective
+    return made

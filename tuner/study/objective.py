@@ -23,17 +23,19 @@ VALUE = "value"
 """What the objective's value is called if the study does not say."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveStudy(Study):
     """A search over a function that suggests, trains and reports by itself.
 
     Args:
+        metric: what people call its value.
         objective: "package.module:function", called with an ``optuna.Trial``.
         direction: whether more or less of what it returns is better.
     """
 
-    objective: str = ""
-    direction: Direction = "minimize"
+    metric: str
+    objective: str
+    direction: Direction
 
     step: ClassVar[str] = "step"
     first_step: ClassVar[int] = 0
@@ -41,6 +43,15 @@ class ObjectiveStudy(Study):
     @property
     def measured_on(self) -> str:
         return "own objective"
+
+    @property
+    def folds(self) -> None:
+        return None
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """It brings its data itself."""
+        return {"objective": self.objective}
 
     def function(self) -> Callable[[Any], Any]:
         """The objective; its module is imported if that is allowed here.
@@ -54,25 +65,20 @@ class ObjectiveStudy(Study):
         """The parameters themselves."""
         return dict(params)
 
-    def baseline(self) -> dict[str, Any]:
-        """Nothing is known of what would be one."""
-        return {}
+    def baseline(self) -> None:
+        return None
 
     def fixed_params(self, number: int) -> dict[str, Any] | None:
         """What ``search.enqueue`` says, from trial 0 on."""
         queue = self.search.enqueue
         return dict(queue[number]) if number < len(queue) else None
 
-    def has_baseline(self) -> bool:
-        return False
-
     def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
         return frozenset(config)
 
     @property
-    def max_epochs(self) -> int:
-        """Nothing is known of how many steps there are: the least."""
-        return 1
+    def max_epochs(self) -> None:
+        return None
 
 
 def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> ObjectiveStudy:
@@ -96,7 +102,6 @@ def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> Obje
         name=name,
         description=document.get("description", ""),
         metric=metric,
-        data=None,
         nodes=(),
         search=_search(document.get("search", {})),
         document=document,

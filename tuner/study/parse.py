@@ -10,7 +10,6 @@ from tuner.errors import StudyFileError
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
-from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
 from tuner.space import Choice, Leaf, Node, Range, baseline_value, walk
 from tuner.study.catalogue import (
@@ -24,7 +23,7 @@ from tuner.study.catalogue import (
 )
 from tuner.study.factories import with_factories
 from tuner.study.objective import read_objective
-from tuner.study.record import Study
+from tuner.study.record import NetworkStudy, Study
 from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
 from tuner.study.values import check_keys, check_name, plain, read_value
 
@@ -69,7 +68,7 @@ def _objective(name: str, document: Mapping[str, Any], folder: Path) -> Study:
     return read_objective(name, document, folder)
 
 
-def _trained(name: str, document: Mapping[str, Any], folder: Path) -> Study:
+def _trained(name: str, document: Mapping[str, Any], folder: Path) -> NetworkStudy:
     """A study of tuner's networks."""
     _check_direction(document)
     if "data" not in document:
@@ -84,7 +83,7 @@ def _trained(name: str, document: Mapping[str, Any], folder: Path) -> Study:
     _check_places("data", document["data"], DATA_KINDS)
     _check_places("search", document.get("search", {}), SEARCH_KEYS)
     nodes = read_nodes(document)
-    return Study(
+    return NetworkStudy(
         name=name,
         description=document.get("description", ""),
         metric=metric,
@@ -104,11 +103,11 @@ def _check_direction(document: Mapping[str, Any]) -> None:
 
 def _check_search(study: Study) -> None:
     """Options that do not fit each other or the epochs show only when all are put together."""
-    (sampler, options), (pruner, others) = study.search.sampler, study.search.pruner
+    (sampler, options), (_, others) = study.search.sampler, study.search.pruner
     if options:
         build_sampler(sampler, options, seed=0, number=0)
     if others:
-        build_pruner(pruner, others, epochs=study.max_epochs)
+        study.pruner()
 
 
 def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:

@@ -1,9 +1,10 @@
-"""The frozen Study, and whether two studies describe the same search."""
+"""The frozen Study, that of tuner's networks, and whether two describe the same search."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -163,102 +164,150 @@ class SearchSettings:
     duplicates: bool = False
 
 
-@dataclass(frozen=True)
-class Study:
-    """One search: the data, the value or range of each parameter, and how to search.
+@dataclass(frozen=True, kw_only=True)
+class Study(ABC):
+    """One search: what it is for, what it knows of the parameters, and how it searches.
 
     Args:
         name: its name in the database.
-        metric: a name of ``tuner.metrics.METRICS``; none is accuracy, or rmse for regression.
-        data: none where an objective of somebody's own brings it.
-        nodes: every leaf, in the order in which it is sampled.
+        metric: the name of a trial's value; none where the data decides.
+        nodes: every leaf that is known before a trial runs, in the order in which it is sampled.
         document: what the study file says, as plain JSON values.
-        folder: where relative paths of the data are looked for first.
-        kept: what a database keeps to identify the rows; none where it keeps nothing.
+        folder: where relative paths are looked for first.
     """
 
     name: str
     description: str
     metric: str | None
-    data: DataSpec | None
     nodes: tuple[Node, ...] = field(repr=False)
     search: SearchSettings
     document: Mapping[str, Any] = field(repr=False)
     folder: Path = Path()
-    kept: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
-    step: ClassVar[str] = "epoch"
+    step: ClassVar[str]
     """What a report is of, in words."""
-    first_step: ClassVar[int] = 1
+    first_step: ClassVar[int]
     """The number of the first report."""
 
     @property
-    def folds(self) -> int | None:
-        """Over how many folds a trial is the mean; None without them."""
-        return None if self.data is None else self.data.folds
-
-    @property
+    @abstractmethod
     def measured_on(self) -> str:
         """What a trial's value was measured on, in words."""
-        return "validation split" if self.folds is None else f"mean over {self.folds} folds"
-
-    def sample(self, suggest: Suggest) -> Config:
-        """Asks for every searched leaf; gives the value of every leaf by name."""
-        return sample(self.nodes, suggest)
-
-    def config(self, params: Mapping[str, Any]) -> Config:
-        """The configuration that a trial's parameters stand for."""
-        return config_of(self.nodes, params)
-
-    def baseline(self) -> dict[str, Any]:
-        """The parameters of trial 0: techniques off, other leaves at their defaults."""
-        return params_of(self.nodes, self.search.baseline, baseline_value)
-
-    def fixed_params(self, number: int) -> dict[str, Any] | None:
-        """The parameters that the study prescribes for a trial; none where the sampler decides."""
-        if number == 0:
-            return self.baseline()
-        if number <= len(self.search.enqueue):
-            return params_of(self.nodes, self.search.enqueue[number - 1], baseline_value)
-        return None
-
-    def has_baseline(self) -> bool:
-        """Whether trial 0 is the baseline."""
-        return True
-
-    def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
-        """The names in a configuration that the search decides."""
-        return frozenset(node.name for node in walk(self.nodes) if node.searched)
 
     @property
-    def max_epochs(self) -> int:
-        """The most epochs that a trial may take."""
-        value = next(node.value for node in self.nodes if node.name == "epochs")
-        if isinstance(value, Choice):
-            return max(int(str(name)) for name in value.labels)
-        return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
+    @abstractmethod
+    def folds(self) -> int | None:
+        """Over how many folds a trial is the mean; None without them."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> dict[str, Any]:
+        """What decides about rows and where they belong, by its key in the study file."""
+
+    @abstractmethod
+    def config(self, params: Mapping[str, Any]) -> Config:
+        """The configuration that a trial's parameters stand for."""
+
+    @abstractmethod
+    def baseline(self) -> dict[str, Any] | None:
+        """The parameters of the baseline, which is trial 0; None where the study has none."""
+
+    @abstractmethod
+    def fixed_params(self, number: int) -> dict[str, Any] | None:
+        """The parameters that the study prescribes for a trial; none where the sampler decides."""
+
+    @abstractmethod
+    def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
+        """The names in a configuration that the search decides."""
+
+    @property
+    @abstractmethod
+    def max_epochs(self) -> int | None:
+        """The most epochs that a trial may take; None where nobody knows."""
 
     def pruner(self) -> BasePruner:
         """The study's pruner; StudyFileError for wrong options."""
-        return build_pruner(*self.search.pruner, epochs=self.max_epochs, first=self.first_step)
+        return build_pruner(*self.search.pruner, epochs=self.max_epochs or 1, first=self.first_step)
 
     def warnings(self) -> tuple[str, ...]:
         """What the study file asks for and will not get."""
         if "pruner" not in self.document.get("search", {}):
             return ()
         name, options = self.search.pruner
-        epochs = self.max_epochs if self.nodes else None
-        found = idle(name, options, epochs=epochs, trials=self.search.trials)
+        found = idle(name, options, epochs=self.max_epochs, trials=self.search.trials)
         return (f"search.pruner: {found}",) if found else ()
+
+
+ROWS = (
+    *("source", "path", "target", "task", "validation", "folds", "test", "seed"),
+    *("group", "time", "split", "test_path"),
+)
+"""What decides about rows and where they belong. Which features are taken, and how they are
+prepared, may differ: that is what studies are compared for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkStudy(Study):
+    """A search over tuner's networks: the data, and the value or range of each parameter.
+
+    Args:
+        metric: a name of ``tuner.metrics.METRICS``; none is accuracy, or rmse for regression.
+        kept: what a database keeps to identify the rows; none where it keeps nothing.
+    """
+
+    data: DataSpec
+    kept: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    step: ClassVar[str] = "epoch"
+    first_step: ClassVar[int] = 1
+
+    @property
+    def folds(self) -> int | None:
+        return self.data.folds
+
+    @property
+    def measured_on(self) -> str:
+        return "validation split" if self.folds is None else f"mean over {self.folds} folds"
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        return {name: getattr(self.data, name) for name in ROWS}
+
+    def sample(self, suggest: Suggest) -> Config:
+        """Asks for every searched leaf; gives the value of every leaf by name."""
+        return sample(self.nodes, suggest)
+
+    def config(self, params: Mapping[str, Any]) -> Config:
+        return config_of(self.nodes, params)
+
+    def baseline(self) -> dict[str, Any]:
+        """Techniques off, other leaves at their defaults."""
+        return params_of(self.nodes, self.search.baseline, baseline_value)
+
+    def fixed_params(self, number: int) -> dict[str, Any] | None:
+        """The baseline's, then what ``search.enqueue`` says."""
+        if number == 0:
+            return self.baseline()
+        if number <= len(self.search.enqueue):
+            return params_of(self.nodes, self.search.enqueue[number - 1], baseline_value)
+        return None
+
+    def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
+        return frozenset(node.name for node in walk(self.nodes) if node.searched)
+
+    @property
+    def max_epochs(self) -> int:
+        value = next(node.value for node in self.nodes if node.name == "epochs")
+        if isinstance(value, Choice):
+            return max(int(str(name)) for name in value.labels)
+        return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
 
     def data_variants(self) -> dict[str, DataSpec]:
         """The data of every ``preprocessing`` that a trial may have, by its name."""
         value = next(node.value for node in self.nodes if node.name == "preprocessing")
         options = value.options if isinstance(value, Choice) else (value,)
         names = [str(label(option)) for option in options]  # type: ignore[arg-type]
-        data = self.data
-        assert data is not None
-        return {name: replace(data, preprocessing=name) for name in names}  # type: ignore[arg-type]
+        return {name: replace(self.data, preprocessing=name) for name in names}  # type: ignore[arg-type]
 
     def metric_for(self, task: str) -> Metric:
         """The metric that the search optimizes.

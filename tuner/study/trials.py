@@ -190,9 +190,9 @@ def _ranked_by(direction: str) -> Callable[[FrozenTrial], tuple[float, int]]:
 
 def baseline_trial(study: Study, trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
     """The complete trial of the baseline: the first one, unless another program had its number."""
-    if not study.has_baseline():
-        return None
     wanted = study.baseline()
+    if wanted is None:
+        return None
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
     first = next((t for t in complete if t.number == 0 and not _queued(t, wanted)), None)
     return next((trial for trial in complete if trial.params == wanted), first)
@@ -205,7 +205,7 @@ def _queued(trial: FrozenTrial, wanted: Mapping[str, Any]) -> bool:
 
 def prescribed(study: Study) -> list[dict[str, Any]]:
     """The parameters of the trials that come first: the baseline, and what the study enqueues."""
-    numbers = range(len(study.search.enqueue) + study.has_baseline())
+    numbers = range(len(study.search.enqueue) + (study.baseline() is not None))
     return [params for params in map(study.fixed_params, numbers) if params is not None]
 
 

@@ -1,7 +1,8 @@
-"""Saves a trainer between two epochs as bytes and restores it; the trial then continues exactly.
+"""Saves a course between two epochs as bytes and restores it; the trial then continues exactly.
 
-The format is safetensors, which holds numbers and no code. An epoch's noise is a function of the
-seed and the epoch, so no state of a random generator is in it.
+The bytes of a course of one part hold the tensors of its trainer; those of several, such bytes of
+each. The format is safetensors, which holds numbers and no code. An epoch's noise is a function of
+the seed and the epoch, so no state of a random generator is in it.
 """
 
 from __future__ import annotations
@@ -16,29 +17,30 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tuner.errors import TrainingError
-from tuner.training.folds import Folds
-from tuner.training.trainer import Epoch, Trainer
+from tuner.training.trainer import Course, Epoch, Trainer
 
 FORMAT = 1
 HEADER, EPOCHS, BEST, FOLD = "tuner", "epochs", "best/", "fold/"
 
 
-def to_bytes(trainer: Trainer | Folds) -> bytes:
-    """Everything that a trainer needs to go on; of folds, such bytes of each as a tensor.
+def to_bytes(course: Course) -> bytes:
+    """Everything that a course needs to go on.
 
     Raises:
         TrainingError: it is in the middle of an epoch.
     """
-    if not trainer.between_epochs:
+    if not course.between_epochs:
         raise TrainingError("a checkpoint can be written only between two epochs")
-    rows = [[e.value, e.train_loss, e.validation_loss] for e in trainer.past]
+    rows = [[e.value, e.train_loss, e.validation_loss] for e in course.past]
     epochs = torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
-    held = _folds(trainer) if isinstance(trainer, Folds) else _whole(trainer)
+    words: dict[str, Any] = {"format": FORMAT, "trial": _facts(course)}
+    if len(course.parts) > 1:
+        held = _folds(course)
+    else:
+        [trainer] = course.parts
+        held, words["steps"] = _whole(trainer), trainer.state.count
     tensors = {EPOCHS: epochs, **held}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    words = {"format": FORMAT, "trial": _facts(trainer)}
-    if isinstance(trainer, Trainer):
-        words["steps"] = trainer.state.count
     # one entry, for safetensors writes several in random order
     return save(tensors, {HEADER: json.dumps(words, sort_keys=True)})
 
@@ -48,39 +50,40 @@ def _whole(trainer: Trainer) -> dict[str, Tensor]:
     return {**_state(trainer), **best}
 
 
-def _folds(trainer: Folds) -> dict[str, Tensor]:
-    parts = [bytearray(to_bytes(part)) for part in trainer.parts]
+def _folds(course: Course) -> dict[str, Tensor]:
+    parts = [bytearray(to_bytes(part)) for part in course.parts]
     return {f"{FOLD}{i}": torch.frombuffer(p, dtype=torch.uint8) for i, p in enumerate(parts)}
 
 
-def restore(trainer: Trainer | Folds, data: bytes) -> None:
-    """Puts a new trainer of the same trial to where the checkpoint was taken.
+def restore(course: Course, data: bytes) -> None:
+    """Puts a new course of the same trial to where the checkpoint was taken.
 
     Raises:
         TrainingError: the bytes are not a checkpoint, or of another configuration, seed or data;
-            the trainer is as it was.
+            the course is as it was.
     """
-    _ready(trainer, data)()
+    _ready(course, data)()
 
 
-def _ready(trainer: Trainer | Folds, data: bytes) -> Callable[[], None]:
+def _ready(course: Course, data: bytes) -> Callable[[], None]:
     """Checks everything; what is left to do then."""
     tensors, header = _read(data)
-    _check(header["trial"], _facts(trainer), "")
+    _check(header["trial"], _facts(course), "")
     past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
-    if isinstance(trainer, Folds):
-        parts = [tensors.get(f"{FOLD}{i}", torch.empty(0)) for i in range(len(trainer.parts))]
+    if len(course.parts) > 1:
+        stored = [tensors.get(f"{FOLD}{i}", torch.empty(0)) for i in range(len(course.parts))]
         steps = [
-            _ready(part, stored.numpy().tobytes())
-            for part, stored in zip(trainer.parts, parts, strict=True)
+            _ready(part, each.numpy().tobytes())
+            for part, each in zip(course.parts, stored, strict=True)
         ]
     else:
+        [trainer] = course.parts
         steps = [_ready_whole(trainer, tensors, header)]
 
     def put() -> None:
         for step in steps:
             step()
-        trainer.past = past
+        course.past = past
 
     return put
 
@@ -113,12 +116,12 @@ def _state(trainer: Trainer) -> dict[str, Tensor]:
     return state | {f"buffer/{name}": tensor for name, tensor in trainer.buffers().items()}
 
 
-def _facts(trainer: Trainer | Folds) -> dict[str, Any]:
+def _facts(course: Course) -> dict[str, Any]:
     """What must be the same where the trial goes on."""
-    facts = {"seed": trainer.seed, "metric": trainer.metric.name}
-    if isinstance(trainer, Folds):
-        return {**trainer.config, **facts, "folds": len(trainer.parts)}
-    return {**trainer.config, **facts, "training rows": len(trainer.data.train)}
+    facts = {**course.config, "seed": course.seed, "metric": course.metric.name}
+    if len(course.parts) > 1:
+        return {**facts, "folds": len(course.parts)}
+    return {**facts, "training rows": len(course.parts[0].data.train)}
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, str]:

@@ -7,30 +7,26 @@ ends early, by the mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from tuner.data import DataSet
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
 from tuner.techniques import ENDING
-from tuner.training.network import plan
 from tuner.training.trainer import Course, Epoch, Trainer
 
 
 class Folds(Course):
-    """Trains one configuration on each fold; as a ``Trainer``, but that it has several networks.
+    """Trains one configuration on each fold; a technique that ends a trial looks at the means.
 
     Args:
-        config, metric, device, dtype: as for a ``Trainer``.
+        config, metric, device: as for a ``Trainer``.
         data: with its other folds.
         seed: the trial's; fold i has ``derive(seed, "fold", i)``.
-
-    Attributes:
-        parts: the trainer of each fold. Their `best` is of the epoch whose mean is the best.
-        params: of the last fold's network.
     """
 
     def __init__(
@@ -40,30 +36,29 @@ class Folds(Course):
         metric: Metric,
         seed: int,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.config, self.plan, self.metric, self.seed = dict(config), plan(config), metric, seed
+        super().__init__(config, metric, seed)
         alone = {**config, **ENDING}
-        self.parts = tuple(
-            Trainer(alone, fold, metric, derive(seed, "fold", i), device, dtype)
+        self._parts = tuple(
+            Trainer(alone, fold, metric, derive(seed, "fold", i), device)
             for i, fold in enumerate(data.folds)
         )
-        self.params = self.parts[-1].params
-        self.past: list[Epoch] = []
-        self.between_epochs = True
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Trains an epoch on every fold each time it is asked, until the trial ends."""
-        running = [part.epochs() for part in self.parts]
-        while not self.done:
-            self.between_epochs = False
-            self.past.append(mean([next(epochs) for epochs in running]))
-            if self.keeps_best and self.result is self.past[-1]:
-                for part in self.parts:
-                    part.best = None  # the weights of now are the best
-                    part.best = part.weights()
-            self.between_epochs = True
-            yield self.past[-1]
+    @property
+    def parts(self) -> tuple[Trainer, ...]:
+        """The trainer of each fold. Their `best` is of the epoch whose mean is the best."""
+        return self._parts
+
+    def _next_epoch(self) -> Epoch:
+        return mean([next(part.epochs()) for part in self.parts])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those of each fold, under its number."""
+        return {
+            f"fold{i}.{name}": tensor
+            for i, part in enumerate(self.parts)
+            for name, tensor in part.weights().items()
+        }
 
 
 def mean(folds: Sequence[Epoch]) -> Epoch:
@@ -83,7 +78,7 @@ def training(
     metric: Metric,
     seed: int,
     device: torch.device | str = "cpu",
-) -> Trainer | Folds:
+) -> Course:
     """What trains a configuration on this data: one trainer, or one for each fold."""
     made = Folds if data.rest else Trainer
     return made(config, data, metric, seed, device)

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from tuner.training.evaluate import in_chunks, in_units
-from tuner.training.folds import Folds
-from tuner.training.trainer import Trainer
+from tuner.training.trainer import Course, Trainer
 
 # How much a metric depends on the rows in the split.
 
@@ -19,17 +18,19 @@ from tuner.training.trainer import Trainer
 GROUPS = 20
 
 
-@torch.inference_mode()
-def left_out(trainer: Trainer | Folds) -> list[float]:
+def left_out(course: Course) -> list[float]:
     """The metric on the validation rows without each of 20 groups of them in turn.
 
     For the delete-a-group jackknife (Kott 2001). Row i is in group i modulo 20; empty where there
     are fewer rows than two a group, or a metric cannot be computed. Of folds the mean over them,
     each without that group of its own rows.
     """
-    if isinstance(trainer, Folds):
-        each = [left_out(part) for part in trainer.parts]
-        return [sum(values) / len(each) for values in zip(*each, strict=True)] if all(each) else []
+    each = [_left_out(part) for part in course.parts]
+    return [sum(values) / len(each) for values in zip(*each, strict=True)] if all(each) else []
+
+
+@torch.inference_mode()
+def _left_out(trainer: Trainer) -> list[float]:
     if len(trainer.data.validation) < 2 * GROUPS:
         return []
     outputs, y = outputs_of(trainer)
@@ -85,12 +86,10 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
     return found
 
 
-def outcomes(trainer: Trainer | Folds) -> dict[str, Any]:
+def outcomes(course: Course) -> dict[str, Any]:
     """``confusion`` and ``classes``, or ``actual`` and ``predicted``, on the validation rows; of
     folds, those of all of them together."""
-    if isinstance(trainer, Trainer):
-        return outcome(trainer)
-    found = [outcome(part) for part in trainer.parts]
+    found = [outcome(part) for part in course.parts]
     if all("actual" in each for each in found):
         return {key: [v for each in found for v in each[key]] for key in ("actual", "predicted")}
     if any(each.get("classes") != found[0].get("classes") for each in found):

@@ -1,4 +1,4 @@
-"""The plain trainer: one trial, one network, one flat vector; the course of its epochs."""
+"""The course of a trial's training, and its plain case: one network, one flat vector."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tuner.models.factory import factory, is_factory
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
-from tuner.study import Study
+from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
-from tuner.training.network import TrainingPlan, build_network, flatten, give_gradients, kept, plan
+from tuner.training.network import build_network, flatten, give_gradients, kept, plan
 from tuner.training.noise import Batch, Streams, batches, drawing, drawing_layers, steps_of
 from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
 
@@ -54,25 +54,51 @@ class Epoch:
 
 
 class Course(ABC):
-    """What a trial's training is for those who do not ask how it trains.
+    """The training of one configuration: of one network, or of one on each fold at once.
+
+    Args:
+        config: the value of every leaf.
+        metric: what ``Epoch.value`` is.
+        seed: the trial's.
+        keep: techniques that take part in the steps even where they are off.
 
     Attributes:
-        config: the value of every leaf.
         past: what is known of every epoch so far.
         between_epochs: no epoch is half trained, so that a checkpoint may be written.
     """
 
-    config: Config
-    plan: TrainingPlan
-    metric: Metric
-    seed: int
-    past: list[Epoch]
-    between_epochs: bool
-    params: Tensor
+    def __init__(
+        self, config: Config, metric: Metric, seed: int, keep: Collection[str] = ()
+    ) -> None:
+        self.config, self.plan = dict(config), plan(config, keep)
+        self.metric, self.seed = metric, seed
+        self.past: list[Epoch] = []
+        self.between_epochs = True
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Trainer, ...]:
+        """The trainer of each network; a trainer is a course of one part, itself."""
 
     @abstractmethod
+    def _next_epoch(self) -> Epoch:
+        """Trains and evaluates an epoch of every part."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the parameters and buffers as ``result`` was measured with them."""
+
     def epochs(self) -> Iterator[Epoch]:
         """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
+        while not self.done:
+            self.between_epochs = False
+            self.past.append(self._next_epoch())
+            if self.keeps_best and self.result is self.past[-1]:
+                for part in self.parts:
+                    part.best = None  # the weights of now are the best
+                    part.best = part.weights()
+            self.between_epochs = True
+            yield self.past[-1]
 
     @property
     def history(self) -> list[float]:
@@ -178,17 +204,12 @@ class Trainer(Course):
     """Trains one configuration; its result is a function of configuration, data and seed alone.
 
     Args:
-        config: the value of every leaf.
+        config, metric, seed, keep: as for a ``Course``.
         data: its tensors are moved to the device.
-        metric: what ``Epoch.value`` is.
-        seed: the trial's.
         device: where to train.
         dtype: of parameters and features.
-        keep: techniques that take part in the steps even where they are off.
 
     Attributes:
-        past: what is known of every epoch so far.
-        between_epochs: no epoch is half trained, so that a checkpoint may be written.
         best: the weights of the best epoch so far, where a technique keeps the best.
     """
 
@@ -202,8 +223,7 @@ class Trainer(Course):
         dtype: torch.dtype = torch.float32,
         keep: Collection[str] = (),
     ) -> None:
-        self.plan, self.metric, self.seed = plan(config, keep), metric, seed
-        self.config = dict(config)
+        super().__init__(config, metric, seed, keep)
         self.device = torch.device(device)
         self.data = in_precision(data.to(self.device), dtype)
         seeded = derive(seed, "network")
@@ -218,9 +238,11 @@ class Trainer(Course):
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
-        self.past: list[Epoch] = []
-        self.between_epochs = True
         self.best: dict[str, Tensor] | None = None
+
+    @property
+    def parts(self) -> tuple[Trainer, ...]:
+        return (self,)
 
     @property
     def steps(self) -> int:
@@ -228,7 +250,6 @@ class Trainer(Course):
         return steps_of(len(self.data.train), self.plan.batch_size)
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the network's parameters and buffers as ``result`` was measured with them."""
         now = self.layout.views(self._evaluated()) | self.buffers()
         return {name: tensor.clone() for name, tensor in (self.best or now).items()}
 
@@ -236,19 +257,11 @@ class Trainer(Course):
         """What the network remembers besides what is trained, such as running averages."""
         return kept(self.network)
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
-        while not self.done:
-            self.between_epochs = False
-            with drawing(self.plan.family.own, self.seed, self.epoch, self.device):
-                train_loss = self._train_epoch()
-                value, validation_loss = self.evaluate()
-            self.past.append(Epoch(self.epoch + 1, value, train_loss, validation_loss))
-            if self.keeps_best and self.result is self.past[-1]:
-                self.best = None  # the weights of now are the best
-                self.best = self.weights()
-            self.between_epochs = True
-            yield self.past[-1]
+    def _next_epoch(self) -> Epoch:
+        with drawing(self.plan.family.own, self.seed, self.epoch, self.device):
+            train_loss = self._train_epoch()
+            value, validation_loss = self.evaluate()
+        return Epoch(self.epoch + 1, value, train_loss, validation_loss)
 
     def _train_epoch(self) -> float:
         techniques = [(t, self.plan.values[t.name]) for t in self.plan.techniques]
@@ -308,7 +321,7 @@ class Trainer(Course):
 # A look at networks before any trial: somebody's own, and those that may be given single rows.
 
 
-def families(study: Study) -> list[str]:
+def families(study: NetworkStudy) -> list[str]:
     """The factories that a study names."""
     value = next(node.value for node in study.nodes if node.name == "family")
     return [name for name in _names(value) if is_factory(name)]
@@ -319,7 +332,7 @@ def _names(value: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def check_factories(study: Study, data: DataSet, metric: Metric) -> None:
+def check_factories(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
     """Makes each network of the baseline and tries two rows, before any trial.
 
     Raises:
@@ -336,7 +349,7 @@ def check_factories(study: Study, data: DataSet, metric: Metric) -> None:
         made.try_out(trainer.network.train(), trainer.data.train.x[:2], data.outputs)
 
 
-def check_batches(study: Study, data: DataSet, metric: Metric) -> None:
+def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
     """Tries a single row with each network of the baseline, where a batch may be of one.
 
     Only with ``batch_size`` 1 does a step get a single row: see ``noise.steps_of``.
@@ -381,7 +394,7 @@ ONE_ROW = "Expected more than 1 value per channel"
 """What torch says where batch normalization is given a single number of each feature."""
 
 
-def _check_inside(study: Study, names: list[str]) -> None:
+def _check_inside(study: NetworkStudy, names: list[str]) -> None:
     value = next(node.value for node in study.nodes if node.name == "family")
     every = len(value.options) if isinstance(value, Choice) else 1
     if len(names) < every or any(factory(name).inside for name in names):

@@ -1,39 +1,90 @@
-"""The job of a worker on a study: its data, its row, its seeds and its trainers."""
+"""The job of a worker on a study: its data, its row, its seeds and its trainings."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from optuna.trial import FrozenTrial
 
 from tuner.data import DataSet, DataSpec, load
+from tuner.data.spec import DIVISIONS
 from tuner.errors import DataError
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
-from tuner.study import Study
+from tuner.storage import Storage
+from tuner.storage.studies import ADOPTED
+from tuner.study import NetworkStudy, Study, describe
 from tuner.study.objective import ObjectiveStudy
-from tuner.training.folds import Folds, training
+from tuner.training.folds import training
 from tuner.training.outcome import left_out, outcome
-from tuner.training.trainer import Trainer
+from tuner.training.trainer import Course
 
 # The job: a study with its data, its row in the database and its seeds.
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """What a worker needs to run a study's trials; prepared once and shared."""
+
+    study: Study
+    study_id: int
+
+    resumes: ClassVar[bool]
+    """Whether a trial goes on where its last worker left it, or begins anew."""
+
+    @property
+    @abstractmethod
+    def metric(self) -> Metric | Measure:
+        """What a trial's value is."""
+
+    @property
+    @abstractmethod
+    def new_record(self) -> dict[str, Any] | None:
+        """What a database keeps of the rows of a study that is new; none where it keeps nothing."""
+
+    @abstractmethod
+    def keep_rows(self, storage: Storage) -> Self:
+        """Has the database keep what identifies the rows, unless it does; the job that knows of it.
+
+        Raises:
+            DataError: somebody else came first, with other rows.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What ``tuner check`` shows of it, beside the study's name and metric."""
+
+    def seed(self, number: int) -> int:
+        """A trial's seed, 32 bits so that every dashboard shows it exactly."""
+        return derive(self.study.search.seed, number) % 2**32
+
+
+def has_begun(storage: Storage, study_id: int) -> bool:
+    """Whether a study has had any trial."""
+    progress = storage.progress(study_id)
+    begun = progress.finished + progress.failed + progress.running
+    return begun + len(progress.interrupted) > 0
+
+
+# The job of a study of tuner's networks.
 
 
 DIVISION = "division"
 """In a record of rows, the rule by which they are divided."""
 
 
-def check_rows(study: Study, data: DataSet, known: Mapping[str, Any] | None) -> None:
+def check_rows(study: NetworkStudy, data: DataSet, known: Mapping[str, Any] | None) -> None:
     """Raises DataError where the rows are others than those of a record; without one they are not.
 
     Args:
-        known: as ``Job.record`` gives it.
+        known: as ``NetworkJob.record`` gives it.
     """
     if known is None or data.identity is None:
         return
@@ -47,55 +98,34 @@ def check_rows(study: Study, data: DataSet, known: Mapping[str, Any] | None) -> 
 
 
 @dataclass(frozen=True)
-class Measure:
-    """The value of a user's objective."""
-
-    name: str
-    direction: str
-
-
-@dataclass(frozen=True)
-class ObjectiveJob:
-    """The job of a worker on a study of a user's objective."""
-
-    study: ObjectiveStudy
-    study_id: int
-
-    @property
-    def metric(self) -> Measure:
-        return Measure(str(self.study.metric), self.study.direction)
-
-    def seed(self, number: int) -> int:
-        """As for a ``Job``; the objective may use it."""
-        return seed(self.study, number)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to train a study's trials; prepared once and shared.
+class NetworkJob(Job):
+    """The job of a worker on a study of tuner's networks.
 
     Args:
         data: the baseline's.
         variants: the data by ``preprocessing``, where the study searches it.
     """
 
-    study: Study
-    study_id: int
+    study: NetworkStudy
     data: DataSet
-    metric: Metric
     variants: Mapping[str, DataSet] = field(default_factory=dict)
+
+    resumes: ClassVar[bool] = True
+
+    @property
+    def metric(self) -> Metric:
+        return self.study.metric_for(self.data.target.task)
 
     @property
     def spec(self) -> DataSpec:
         """What the study says of its data."""
-        assert self.study.data is not None
         return self.study.data
 
     def data_for(self, config: Config) -> DataSet:
         """The data of a configuration: that of its ``preprocessing``."""
         return self.variants.get(config.get("preprocessing", ""), self.data)
 
-    def to(self, device: torch.device | str) -> Job:
+    def to(self, device: torch.device | str) -> NetworkJob:
         """The same job with its data on a device."""
         moved = {name: data.to(device) for name, data in self.variants.items()}
         job = replace(self, data=self.data.to(device), variants=moved)
@@ -123,19 +153,61 @@ class Job:
         identity = self.data.identity
         return None if identity is None else {**identity.record(), DIVISION: self.spec.division}
 
-    def seed(self, number: int) -> int:
-        """A trial's seed, 32 bits so that every dashboard shows it exactly."""
-        return seed(self.study, number)
+    @property
+    def new_record(self) -> dict[str, Any] | None:
+        return self.record if self.spec.division == DIVISIONS[-1] else None
+
+    def keep_rows(self, storage: Storage) -> NetworkJob:
+        if self.study.kept is not None or self.record is None:
+            return self
+        adopted = {ADOPTED: True} if has_begun(storage, self.study_id) else {}
+        record = storage.keep_data(self.study_id, {**self.record, **adopted})
+        check_rows(self.study, self.data, record)
+        return replace(self, study=replace(self.study, kept=record))
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "data": describe.data_set(self.data),
+            "extent": describe.extent(self.study),
+            "leaves": describe.leaves(self.study),
+        }
 
 
-AnyJob = Job | ObjectiveJob
+# The job of a study of a user's objective, which reads its data itself.
 
 
-def seed(study: Study, number: int) -> int:
-    return derive(study.search.seed, number) % 2**32
+@dataclass(frozen=True)
+class Measure:
+    """The value of a user's objective."""
+
+    name: str
+    direction: str
 
 
-# The trainer of a trial: of a sampled configuration, or of a known one.
+@dataclass(frozen=True)
+class ObjectiveJob(Job):
+    """The job of a worker on a study of a user's objective, which may use the seed of a trial."""
+
+    study: ObjectiveStudy
+
+    resumes: ClassVar[bool] = False
+
+    @property
+    def metric(self) -> Measure:
+        return Measure(self.study.metric, self.study.direction)
+
+    @property
+    def new_record(self) -> None:
+        return None
+
+    def keep_rows(self, storage: Storage) -> ObjectiveJob:
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        return describe.objective(self.study)
+
+
+# The course of a trial: of a sampled configuration, or of a known one.
 
 
 REPLICA = "replica"
@@ -144,7 +216,7 @@ OUTCOME = "outcome"
 """The attribute of a replica on the test rows that says how its predictions fall out."""
 
 
-def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> Trainer | Folds:
+def course_of(job: NetworkJob, trial: FrozenTrial, device: torch.device | str) -> Course:
     """What trains the trial: its configuration with its seed, and what makes it a replica."""
     replica = _replica(trial)
     seed = seed_of(job, trial)
@@ -154,7 +226,7 @@ def build_trainer(job: Job, trial: FrozenTrial, device: torch.device | str) -> T
     return training(config, data, job.metric, seed, device)
 
 
-def seed_of(job: Job, trial: FrozenTrial) -> int:
+def seed_of(job: NetworkJob, trial: FrozenTrial) -> int:
     """The seed that a trial was trained with; of another program's that says none, its own."""
     seed = trial.user_attrs.get("seed")
     return seed if isinstance(seed, int) and seed >= 0 else job.seed(trial.number)
@@ -165,16 +237,17 @@ def last_epoch(trial: FrozenTrial) -> float:
     return _replica(trial).get("stop_after") or math.inf
 
 
-def replica_facts(trainer: Trainer | Folds | None, trial: FrozenTrial) -> dict[str, Any]:
+def replica_facts(course: Course | None, trial: FrozenTrial) -> dict[str, Any]:
     """The metric without each of some groups of rows, by which its interval is known; and of the
     test rows, which nothing else reads, how the predictions fall out."""
     replica = _replica(trial)
-    if trainer is None or not trainer.past or not replica:
+    if course is None or not course.past or not replica:
         return {}
-    final: dict[str, Any] = {}
-    if replica.get("final") and isinstance(trainer, Trainer):  # the test rows have no folds
-        final[OUTCOME] = outcome(trainer)
-    return {"left_out": left_out(trainer), **final}
+    facts: dict[str, Any] = {"left_out": left_out(course)}
+    if replica.get("final"):
+        [trainer] = course.parts  # the test rows have no folds
+        facts[OUTCOME] = outcome(trainer)
+    return facts
 
 
 def _replica(trial: FrozenTrial) -> Mapping[str, Any]:

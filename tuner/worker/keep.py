@@ -16,9 +16,8 @@ from tuner.errors import MissingError
 from tuner.pictures import confusion, residuals
 from tuner.storage import Artifacts, OutageError
 from tuner.storage.attached import metadata
-from tuner.training.folds import Folds
 from tuner.training.outcome import outcomes
-from tuner.training.trainer import Trainer
+from tuner.training.trainer import Course
 
 KEEP = 3
 """So many trials keep their weights."""
@@ -50,7 +49,7 @@ class Keeper:
         self._store, self._view = store, view
         self._study_id, self._sign = study_id, 1 if maximize else -1
 
-    def kept(self, trainer: Trainer | Folds, trial: FrozenTrial, value: float) -> Kept:
+    def kept(self, course: Course, trial: FrozenTrial, value: float) -> Kept:
         """What to tell of a complete trial besides its result; nothing of one of many.
 
         What cannot be kept is said in the attribute ``not_kept``, and never fails the trial.
@@ -59,7 +58,7 @@ class Keeper:
             return Kept()
         made, limit = Kept(), self._store.limit
         try:
-            for name, data in _files(trainer, trial, value):
+            for name, data in _files(course, trial, value):
                 if limit is not None and len(data) > limit:
                     made.user_attrs["not_kept"] = _too_large(name, len(data), limit)
                     continue
@@ -90,12 +89,13 @@ def _too_large(name: str, size: int, limit: int) -> str:
     )
 
 
-def _files(trainer: Trainer | Folds, trial: FrozenTrial, value: float) -> list[tuple[str, bytes]]:
+def _files(course: Course, trial: FrozenTrial, value: float) -> list[tuple[str, bytes]]:
     """Names and contents."""
-    facts = {"trial": trial.number, "seed": trainer.seed, trainer.metric.name: value}
-    said = json.dumps({**facts, "configuration": trainer.config}, sort_keys=True)
-    files = [(WEIGHTS, save(_weights(trainer), {"tuner": said}))]
-    found = outcomes(trainer)
+    facts = {"trial": trial.number, "seed": course.seed, course.metric.name: value}
+    said = json.dumps({**facts, "configuration": course.config}, sort_keys=True)
+    weights = {name: tensor.cpu().contiguous() for name, tensor in course.weights().items()}
+    files = [(WEIGHTS, save(weights, {"tuner": said}))]
+    found = outcomes(course)
     title = f"trial {trial.number}, validation rows"
     if "confusion" in found:
         drawn = confusion(found["classes"], found["confusion"], title)
@@ -104,14 +104,3 @@ def _files(trainer: Trainer | Folds, trial: FrozenTrial, value: float) -> list[t
         drawn = residuals(found["actual"], found["predicted"], title)
         files.append((RESIDUALS, drawn.encode()))
     return files
-
-
-def _weights(trainer: Trainer | Folds) -> dict[str, Any]:
-    """As the value was measured with them; of folds, each fold's under its number."""
-    if isinstance(trainer, Trainer):
-        return {name: tensor.cpu().contiguous() for name, tensor in trainer.weights().items()}
-    return {
-        f"fold{i}.{name}": tensor
-        for i, part in enumerate(trainer.parts)
-        for name, tensor in _weights(part).items()
-    }

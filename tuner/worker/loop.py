@@ -21,7 +21,7 @@ from tuner.search.prune import PruningStudy
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
 from tuner.study.trials import Own
 from tuner.worker.checkpoints import Saved
-from tuner.worker.job import AnyJob, Job, ObjectiveJob
+from tuner.worker.job import Job, NetworkJob, ObjectiveJob
 from tuner.worker.keep import Keeper
 from tuner.worker.objective import Blank, Caller
 from tuner.worker.overdue import Begun, begun, check_failures
@@ -35,20 +35,20 @@ from tuner.worker.signals import Leaving, Patience, StopRequested
 class Milestones(Protocol):
     """Brings what people see of a study up to date; what goes wrong is no trial's business."""
 
-    def __call__(self, job: AnyJob) -> None:
+    def __call__(self, job: Job) -> None:
         """Work on the study begins, or a trial of it ended."""
 
-    def finish(self, job: AnyJob) -> None:
+    def finish(self, job: Job) -> None:
         """The study ends, or this run of it."""
 
 
 class Unseen:
     """Does nothing."""
 
-    def __call__(self, job: AnyJob) -> None:
+    def __call__(self, job: Job) -> None:
         pass
 
-    def finish(self, job: AnyJob) -> None:
+    def finish(self, job: Job) -> None:
         pass
 
 
@@ -76,7 +76,7 @@ def deleted(study: str) -> Iterator[None]:
 class Bench:
     """What a worker keeps for one study from trial to trial."""
 
-    job: AnyJob
+    job: Job
     propose: Propose
     run: Callable[[Lease], None]
 
@@ -133,7 +133,7 @@ class Worker:
             with suppress(StopRequested):
                 self.patiently(self.outbox.flush)
 
-    def bench(self, job: AnyJob) -> Bench:
+    def bench(self, job: Job) -> Bench:
         """What it takes to work on a study.
 
         Raises:
@@ -154,9 +154,12 @@ class Worker:
         self._publish(job)
         if isinstance(job, ObjectiveJob):
             return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
+        assert isinstance(job, NetworkJob)
         return self._trains(job, own, view, pruner, desk)
 
-    def _trains(self, job: Job, own: Own, view: Overlay, pruner: BasePruner, desk: Desk) -> Bench:
+    def _trains(
+        self, job: NetworkJob, own: Own, view: Overlay, pruner: BasePruner, desk: Desk
+    ) -> Bench:
         if not isinstance(pruner, NopPruner):  # for that nothing has to be read
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
         here = job.to(self.device)  # once, not for each trial
@@ -166,7 +169,7 @@ class Worker:
             desk = replace(desk, keeper=Keeper(self.store, view, job.study_id, maximize))
         return Bench(here, propose, lambda lease: TrialRun(desk, here, lease).run())
 
-    def work(self, job: AnyJob, deadline: float | None = None) -> None:
+    def work(self, job: Job, deadline: float | None = None) -> None:
         """Ends when the study's budget is met, it is not open, or it is time to leave.
 
         Args:
@@ -210,14 +213,14 @@ class Worker:
         return True
 
     @contextmanager
-    def _limited(self, job: AnyJob, lease: Lease) -> Iterator[None]:
+    def _limited(self, job: Job, lease: Lease) -> Iterator[None]:
         """A trial whose time limit is heard, and known to who can end this process."""
         limit = job.study.search.trial_timeout
         if limit is None:
             yield
             return
         told = lease.trial.user_attrs.get("seconds", 0.0)
-        spent = float(told) if isinstance(job, Job) else 0.0  # an objective begins anew
+        spent = float(told) if job.resumes else 0.0
         term = begun(job.study.name, lease, limit, spent)
         self.telling(term)
         try:
@@ -226,7 +229,7 @@ class Worker:
         finally:
             self.telling(None)
 
-    def _ended(self, job: AnyJob, lease: Lease, told: Callable[[str, str], None]) -> None:
+    def _ended(self, job: Job, lease: Lease, told: Callable[[str, str], None]) -> None:
         trial = self.storage.get_trial(lease.trial_id)
         told(*outcome(trial, self.outbox.lost(lease)))
         if trial.state == TrialState.FAIL:
@@ -235,7 +238,7 @@ class Worker:
             check_failures(self.storage, self.patiently, job.study_id, job.study.name, error)
         self._publish(job)
 
-    def _publish(self, job: AnyJob) -> None:
+    def _publish(self, job: Job) -> None:
         with self.clock.measure("publishing"):
             self.milestones(job)
 

@@ -21,7 +21,7 @@ from tuner.storage.lease import ExhaustedError
 from tuner.storage.rows import blank
 from tuner.storage.studies import REPLICATES
 from tuner.study.trials import Own, prescribed, tried
-from tuner.worker.job import REPLICA, Job, repeated
+from tuner.worker.job import REPLICA, NetworkJob, repeated
 from tuner.worker.overdue import REFUSED
 from tuner.worker.run import Clock, ending, repeated_facts
 
@@ -44,7 +44,7 @@ class Proposer:
         self,
         view: Overlay,
         own: Own,
-        job: Job,
+        job: NetworkJob,
         pruner: BasePruner,
         clock: Clock,
         worker: str,

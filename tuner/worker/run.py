@@ -20,10 +20,9 @@ from tuner.search.overlay import changed
 from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
-from tuner.training.folds import Folds
-from tuner.training.trainer import ONE_ROW, Epoch, Trainer
+from tuner.training.trainer import ONE_ROW, Course, Epoch
 from tuner.worker.checkpoints import Pace, Saved
-from tuner.worker.job import Job, build_trainer, last_epoch, replica_facts
+from tuner.worker.job import NetworkJob, course_of, last_epoch, replica_facts
 from tuner.worker.keep import Keeper, Kept
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
@@ -101,17 +100,17 @@ def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[
     }
 
 
-def training_facts(trainer: Trainer | Folds | None, result: Epoch | None) -> dict[str, Any]:
+def training_facts(course: Course | None, result: Epoch | None) -> dict[str, Any]:
     """Epochs trained, the number of weights, and the losses of the epoch that counts.
 
     Args:
-        trainer: None where the trial failed before there was one.
+        course: None where the trial failed before there was one.
         result: the epoch that counts; None is the last one.
     """
-    if trainer is None:
+    if course is None:
         return {}
-    facts: dict[str, Any] = {"epochs": trainer.epoch, "parameters": len(trainer.params)}
-    shown = result or (trainer.past[-1] if trainer.past else None)
+    facts: dict[str, Any] = {"epochs": course.epoch, "parameters": len(course.parts[-1].params)}
+    shown = result or (course.past[-1] if course.past else None)
     if shown is not None:
         losses = {"train_loss": shown.train_loss, "validation_loss": shown.validation_loss}
         facts |= {key: loss for key, loss in losses.items() if math.isfinite(loss)}
@@ -161,14 +160,14 @@ class TrialRun:
         trial: with every report so far, those of earlier holders too; a pruner is asked with it.
     """
 
-    def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
+    def __init__(self, desk: Desk, job: NetworkJob, lease: Lease) -> None:
         self.desk, self.job, self.lease = desk, job, lease
         self.trial = lease.trial
         self.started = time.monotonic()
         self.pace = Pace(desk.storage.lease_seconds)
         self.spent = amount(lease.trial.user_attrs, "seconds")
         self.told = max(lease.trial.intermediate_values, default=0)
-        self.trainer: Trainer | Folds | None = None
+        self.course: Course | None = None
 
     def run(self) -> None:
         """Ends with the trial recorded, released, or lost to another worker.
@@ -193,11 +192,11 @@ class TrialRun:
             self._fail(f"{self.lease.token - 1} workers left or died before its first epoch ended")
             return
         with self.desk.leaving.interruptible():
-            trainer, damage = self._prepared()
-        self.trainer = trainer
+            course, damage = self._prepared()
+        self.course = course
         if damage:
             self._put(user_attrs={"restarted": damage})
-        for epoch in self._epochs(trainer):
+        for epoch in self._epochs(course):
             value = epoch.value if epoch.finite else math.nan
             checkpoint = self._checkpoint() if epoch.finite else None
             self.write(checkpoint, reports={epoch.number: value})
@@ -207,39 +206,39 @@ class TrialRun:
             if ended:
                 self._tell(TrialState.PRUNED, epoch, ended)
                 return
-        result = trainer.result
-        stopped = trainer.epoch < trainer.plan.epochs
+        result = course.result
+        stopped = course.epoch < course.plan.epochs
         self._tell(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
 
     def _over(self) -> None:
         """The time limit came in the middle of an epoch, or of the data."""
-        if self.trainer is not None and self.trainer.past:
-            self._tell(TrialState.PRUNED, self.trainer.past[-1], TIME_LIMIT)
+        if self.course is not None and self.course.past:
+            self._tell(TrialState.PRUNED, self.course.past[-1], TIME_LIMIT)
         else:
             limit = self.job.study.search.trial_timeout
             assert limit is not None
             self._fail(nothing_reported(limit))
 
-    def _prepared(self) -> tuple[Trainer | Folds, str]:
-        """A trainer where the last checkpoint was taken, or at the start and what is damaged."""
-        trainer = self._trainer()
+    def _prepared(self) -> tuple[Course, str]:
+        """A course where the last checkpoint was taken, or at the start and what is damaged."""
+        course = self._course()
         stored = self.lease.checkpoint
         if stored is None:
-            return trainer, ""
+            return course, ""
         try:
-            restore(trainer, self.desk.saved.get(self.lease, stored))
+            restore(course, self.desk.saved.get(self.lease, stored))
         except Exception as error:  # whatever damage does, a trial can start over
-            return self._trainer(), f"{type(error).__name__}: {error}"
-        return trainer, ""
+            return self._course(), f"{type(error).__name__}: {error}"
+        return course, ""
 
-    def _trainer(self) -> Trainer | Folds:
-        return build_trainer(self.job, self.lease.trial, self.desk.device)
+    def _course(self) -> Course:
+        return course_of(self.job, self.lease.trial, self.desk.device)
 
-    def _epochs(self, trainer: Trainer | Folds) -> Iterator[Epoch]:
+    def _epochs(self, course: Course) -> Iterator[Epoch]:
         """Each epoch; StopRequested at once between two, and soon within one."""
-        epochs = trainer.epochs()
+        epochs = course.epochs()
         last = last_epoch(self.lease.trial)
-        while not trainer.done and trainer.epoch < last:
+        while not course.done and course.epoch < last:
             with self.desk.leaving.interruptible():
                 epoch = next(epochs)
             yield epoch
@@ -248,7 +247,7 @@ class TrialRun:
         """Why the trial ends before its time; empty if it goes on, or is at its end."""
         if not epoch.finite:
             return "diverged"
-        if self.trainer is None or self.trainer.done:
+        if self.course is None or self.course.done:
             return ""
         limit = self.job.study.search.trial_timeout
         if limit is not None and self.seconds > limit:
@@ -280,27 +279,27 @@ class TrialRun:
             self.desk.saved.ended(self.lease)
 
     def _checkpoint(self, *, now: bool = False) -> bytes | None:
-        if self.trainer is None or not (now or self.pace.due):
+        if self.course is None or not (now or self.pace.due):
             return None
         with self.pace:
-            return self.desk.saved.put(self.lease, to_bytes(self.trainer))
+            return self.desk.saved.put(self.lease, to_bytes(self.course))
 
     def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
-        facts = self._facts(ended, result) | replica_facts(self.trainer, self.lease.trial)
+        facts = self._facts(ended, result) | replica_facts(self.course, self.lease.trial)
         kept = self._kept(value) if state == TrialState.COMPLETE else Kept()
         attrs = {"user_attrs": facts | kept.user_attrs, "system_attrs": kept.system_attrs}
         self._put(state=state, value=value, artifacts=kept.artifacts, **attrs)
 
     def _kept(self, value: float | None) -> Kept:
-        if self.desk.keeper is None or self.trainer is None or value is None:
+        if self.desk.keeper is None or self.course is None or value is None:
             return Kept()
         with self.desk.clock.measure("artifacts"):
-            return self.desk.keeper.kept(self.trainer, self.lease.trial, value)
+            return self.desk.keeper.kept(self.course, self.lease.trial, value)
 
     def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
         told = ending(ended, self.seconds, self.lease.holder, self.desk.device)
-        return told | training_facts(self.trainer, result)
+        return told | training_facts(self.course, result)
 
     def _fail(self, error: str, **more: str) -> None:
         facts = self._facts("failed") | {"error": error, **more}
@@ -308,8 +307,8 @@ class TrialRun:
 
     def _leave(self) -> None:
         """Give the trial back with a checkpoint, so that the next worker goes on from here."""
-        trainer = self.trainer
-        clean = trainer is not None and trainer.between_epochs and trainer.epoch > 0
+        course = self.course
+        clean = course is not None and course.between_epochs and course.epoch > 0
         seconds = {"seconds": round(self.seconds, 3)}
         self._put(checkpoint=self._checkpoint(now=True) if clean else None, user_attrs=seconds)
         try:
