@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import tomllib
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import optuna
 import pytest
@@ -20,6 +23,8 @@ from tuner.space import (
     baseline_value,
     check_listable,
     config_of,
+    declare,
+    declared,
     format_value,
     matches,
     narrowed,
@@ -382,7 +387,7 @@ NUMBER = Leaf("rate", float, 0.5, minimum=0.0, maximum=1.0)
     ("leaf", "yes", "no"),
     [
         (NUMBER, [0, 0.5, 1], [-0.1, 1.1, True, "0.5", math.nan, math.inf, None]),
-        (Leaf("rate", float, 0.5, 0.0, 1.0, exclusive=True), [0.5], [0, 1]),
+        (Leaf("rate", float, 0.5, above=0.0, below=1.0), [0.5], [0, 1]),
         (Leaf("rate", float, 0.5, minimum=0.0), [0, 1e300], [math.inf, math.nan, -1]),
         (Leaf("rate", float, 0.5), [-1e300], [math.inf, -math.inf, math.nan]),
         (Leaf("patience", int, 3, minimum=3, off=0), [0, 3, 7], [1, 3.0, False]),
@@ -399,11 +404,11 @@ def test_leaf_allows_its_kind_within_its_bounds(leaf, yes, no):
     ("leaf", "words"),
     [
         (NUMBER, "a number between 0 and 1"),
-        (Leaf("x", float, 0.5, 0, 1, exclusive=True), "a number between 0 and 1 (bounds excluded)"),
-        (Leaf("x", float, 0.5, minimum=0, exclusive=True), "a number above 0"),
+        (Leaf("x", float, 0.5, above=0, below=1), "a number between 0 and 1 (bounds excluded)"),
+        (Leaf("x", float, 0.5, above=0), "a number above 0"),
         (Leaf("x", int, 5, minimum=1), "a whole number of at least 1"),
         (Leaf("x", int, 5, maximum=9), "a whole number of at most 9"),
-        (Leaf("x", float, 5, maximum=9, exclusive=True), "a number below 9"),
+        (Leaf("x", float, 5, below=9), "a number below 9"),
         (Leaf("x", float, 5), "a number"),
         (Leaf("x", bool, False), "true or false"),
         (Leaf("x", str, "a", options={"a": (), "b": ()}), "one of a, b"),
@@ -411,6 +416,70 @@ def test_leaf_allows_its_kind_within_its_bounds(leaf, yes, no):
 )
 def test_what_is_allowed_in_words(leaf, words):
     assert leaf.allowed() == words
+
+
+@pytest.mark.parametrize(
+    ("leaf", "raw", "expected"),
+    [
+        (NUMBER, 1, 1.0),
+        (Leaf("x", int, 5), 3, 3),
+        (Leaf("x", list, (), items=str), ["a", "b"], ("a", "b")),
+        (Leaf("x", list, (), items=float), [1], (1.0,)),
+        (Leaf("x", dict, {}), {"a": 1}, {"a": 1}),
+        (Leaf("x", object, None), "whatever", "whatever"),
+    ],
+)
+def test_a_value_is_read_as_its_kind(leaf, raw, expected):
+    value = leaf.read(raw, "here")
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "raw", "message"),
+    [
+        (
+            Leaf("x", float, 0.5, minimum=0, below=1, doc="a share"),
+            1,
+            "here: found 1, which is not a number of at least 0 and below 1\n  a share",
+        ),
+        (
+            Leaf("x", list, (), minimum=1, items=int),
+            [3, 0],
+            "here[1]: found 0, which is not a whole number of at least 1",
+        ),
+        (Leaf("x", list, (), items=int), 3, "here: found 3, which is not a list"),
+        (Leaf("x", dict, {}), [], "here: found [], which is not a table"),
+        (
+            Leaf("x", str, "a", options={"one": (), "two": ()}),
+            "on",
+            "here: unknown x 'on'\n  did you mean 'one'? known: one, two",
+        ),
+        (
+            Leaf("x", str, "a", options={"one": ()}),
+            1,
+            "here: found 1, which is not one of one",
+        ),
+    ],
+)
+def test_what_is_not_allowed_is_named_with_its_place_and_its_meaning(leaf, raw, message):
+    with pytest.raises(StudyFileError) as caught:
+        leaf.read(raw, "here")
+    assert str(caught.value) == message
+
+
+def test_the_fields_of_a_section_are_its_leaves():
+    @dataclass(frozen=True)
+    class Section:
+        rows: int = declare(int, 3, "how many", minimum=1)
+        where: Mapping[str, Any] = declare(dict, {}, "places")
+        derived: int = 0
+
+    assert declared(Section) == {
+        "rows": Leaf("rows", int, 3, minimum=1, doc="how many"),
+        "where": Leaf("where", dict, {}, doc="places"),
+    }
+    assert Section() == Section(3, {}, 0)
+    assert Section().where is not Section().where
 
 
 def test_choice_finds_its_option_and_names_all_where_there_is_none():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -164,19 +165,38 @@ class Suggest(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
+KINDS: Mapping[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    list: "a list",
+    dict: "a table",
+}
+BOUNDS: Mapping[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "minimum": (operator.ge, "of at least"),
+    "above": (operator.gt, "above"),
+    "maximum": (operator.le, "of at most"),
+    "below": (operator.lt, "below"),
+}
+"""The bounds of a leaf: what holds of a value and the bound, and the words for it."""
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """What a study file may say at one place, with its default and its source.
+    """One key of a study file: a parameter, an option of a sampler or pruner, or a setting.
 
     Args:
-        name: its key in the study file and its name in the database.
-        kind: the type of its values.
+        name: the key; a parameter has this name in the database, too.
+        kind: the type of its values; ``object`` where a function of its own reads them.
         default: what it is when the study file says nothing; for a technique the same as ``off``.
-        minimum, maximum: inclusive bounds of what is allowed; ``exclusive`` leaves both out.
+        minimum, maximum, above, below: bounds of what is allowed; the last two are excluded.
         off: the value at which a technique does nothing.
         search: a range or a choice to search that a practitioner would begin with.
         options: for names: the known ones, with the leaves that each brings.
+        items: for a list: the type of its values, each within the bounds.
         static: it decides shapes or code, so trials that differ in it cannot share one step.
+        doc: what it is, in a few words: for errors, tables and the JSON schema.
     """
 
     name: str
@@ -184,44 +204,90 @@ class Leaf:
     default: Any
     minimum: float | None = None
     maximum: float | None = None
-    exclusive: bool = False
+    above: float | None = None
+    below: float | None = None
     off: Value | None = None
     search: Range | tuple[Value, ...] | None = None
     options: Mapping[str, tuple[Leaf, ...]] | None = None
+    items: type | None = None
     static: bool = False
     doc: str = ""
     unit: str = ""
     source: str = ""
 
+    def read(self, value: Any, where: str) -> Any:
+        """The value, a whole number made a float where one is wanted, a list made a tuple.
+
+        Args:
+            where: its place in the study file, dotted.
+
+        Raises:
+            StudyFileError: it is not allowed.
+        """
+        if self.items is not None and matches(list, value):
+            return tuple(self.item.read(each, f"{where}[{i}]") for i, each in enumerate(value))
+        if self.allows(value):
+            return float(value) if self.kind is float else value
+        if self.options is not None and isinstance(value, str):
+            hint = nearest(value, self.options)
+            raise StudyFileError(f"unknown {self.name} {shown(value)}", where=where, hint=hint)
+        what = f"found {shown(value)}, which is not {self.allowed()}"
+        raise StudyFileError(what, where=where, hint=self.doc)
+
+    @property
+    def item(self) -> Leaf:
+        """A value of a list, as a leaf."""
+        return replace(self, kind=self.items or object, items=None)
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Those that it has, in the order of ``BOUNDS``."""
+        found = {name: getattr(self, name) for name in BOUNDS}
+        return {name: bound for name, bound in found.items() if bound is not None}
+
     def allows(self, value: Any) -> bool:
         if not matches(self.kind, value):
             return False
+        if self.items is not None:
+            return all(map(self.item.allows, value))
         if self.options is not None:
             return value in self.options
-        if self.off is not None and value == self.off:
+        if self.kind not in (int, float) or (self.off is not None and value == self.off):
             return True
-        if self.kind in (bool, str):
-            return True
-        low = -math.inf if self.minimum is None else self.minimum
-        high = math.inf if self.maximum is None else self.maximum
-        inside = low < value < high if self.exclusive else low <= value <= high
-        return bool(inside and abs(value) < math.inf)
+        inside = all(BOUNDS[name][0](value, bound) for name, bound in self.bounds.items())
+        return inside and abs(value) < math.inf
 
     def allowed(self) -> str:
         """In words, for messages."""
         if self.options is not None:
             return "one of " + ", ".join(self.options)
-        if self.kind is bool:
-            return "true or false"
-        word = {int: "a whole number", float: "a number", str: "a string"}[self.kind]
-        low, high = self.minimum, self.maximum
-        if low is not None and high is not None:
-            word += f" between {low:g} and {high:g}"
-        elif low is not None:
-            word += f" above {low:g}" if self.exclusive else f" of at least {low:g}"
-        elif high is not None:
-            word += f" below {high:g}" if self.exclusive else f" of at most {high:g}"
-        return word + (" (bounds excluded)" if self.exclusive and None not in (low, high) else "")
+        if self.items is not None:
+            return KINDS[list]
+        ends = [f"{bound:g}" for bound in self.bounds.values()]
+        words = " and ".join(f"{BOUNDS[name][1]} {bound:g}" for name, bound in self.bounds.items())
+        if tuple(self.bounds) == ("minimum", "maximum"):
+            words = f"between {' and '.join(ends)}"
+        elif tuple(self.bounds) == ("above", "below"):
+            words = f"between {' and '.join(ends)} (bounds excluded)"
+        return f"{KINDS[self.kind]} {words}".rstrip()
+
+
+def declare(kind: type, default: Any, doc: str, **more: Any) -> Any:
+    """A field of a dataclass that is a section of a study file: a leaf with the field's name.
+
+    Args:
+        kind, default, doc, more: of the leaf; a table is empty by default.
+    """
+    made = {"leaf": Leaf("", kind, default, doc=doc, **more)}
+    if kind is dict:
+        return field(default_factory=dict, metadata=made)
+    return field(default=default, metadata=made)
+
+
+def declared(section: type) -> dict[str, Leaf]:
+    """The leaves that are fields of a dataclass, by name."""
+    leaves = {each.name: each.metadata.get("leaf") for each in fields(section)}
+    return {name: replace(leaf, name=name) for name, leaf in leaves.items() if leaf is not None}
 
 
 @dataclass(frozen=True)

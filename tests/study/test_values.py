@@ -10,7 +10,7 @@ RATE = Leaf("rate", float, 0.1, minimum=0.0, maximum=1.0, off=0.0)
 WIDTH = Leaf("width", int, 64, minimum=1, maximum=512)
 NORM = Leaf("norm", bool, False, off=False)
 POWER = Leaf("power", float, 1.0, minimum=0.0, maximum=10.0)
-STEPPED = Leaf("learning_rate", float, 0.01, minimum=0.0, exclusive=True)
+STEPPED = Leaf("learning_rate", float, 0.01, above=0.0)
 KIND = Leaf("kind", str, "a", options={"a": (), "poly": (POWER, STEPPED), "net": (WIDTH,)})
 
 

@@ -14,31 +14,22 @@ from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
 from tuner.space import Choice, Leaf, Node, Range, baseline_value, walk
 from tuner.study.catalogue import (
+    DATA,
     DATA_LEAVES,
     FAMILY,
+    SEARCH,
     SECTIONS,
     STANDARD,
     STANDARD_OF_TEXT,
     TEXT_FAMILY,
+    TOP,
     model_leaves,
 )
 from tuner.study.factories import with_factories
 from tuner.study.objective import read_objective
 from tuner.study.record import Study
-from tuner.study.settings import DATA_KINDS, SEARCH_KEYS, check_type, read_data, read_search
+from tuner.study.settings import read_data, read_search
 from tuner.study.values import check_keys, check_name, plain, read_value
-
-TOP: dict[str, type] = {
-    "description": str,
-    "metric": str,
-    "objective": str,
-    "direction": str,
-    "data": dict,
-    "model": dict,
-    "regularization": dict,
-    "training": dict,
-    "search": dict,
-}
 
 
 def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Study:
@@ -53,11 +44,10 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
         StudyFileError, DataError: with the dotted path, what was found and what is allowed.
     """
     check_name(name)
-    document = plain(document)
-    check_type("", document, dict)
+    document = Leaf("document", dict, {}).read(plain(document), where="")
     _check_places("", document, TOP)
-    for key in TOP:
-        check_type(key, document.get(key, TOP[key]()), TOP[key])
+    for key, value in document.items():
+        TOP[key].read(value, key)
     own = "objective" in document
     study = _objective(name, document, folder) if own else _trained(name, document, folder)
     _check_search(study)
@@ -65,7 +55,7 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
 
 
 def _objective(name: str, document: Mapping[str, Any], folder: Path) -> Study:
-    _check_places("search", document.get("search", {}), SEARCH_KEYS)
+    _check_places("search", document.get("search", {}), SEARCH)
     return read_objective(name, document, folder)
 
 
@@ -81,8 +71,8 @@ def _trained(name: str, document: Mapping[str, Any], folder: Path) -> Study:
     metric = document.get("metric")
     if metric is not None:
         lookup_metric(metric)
-    _check_places("data", document["data"], DATA_KINDS)
-    _check_places("search", document.get("search", {}), SEARCH_KEYS)
+    _check_places("data", document["data"], DATA)
+    _check_places("search", document.get("search", {}), SEARCH)
     nodes = read_nodes(document)
     return Study(
         name=name,
@@ -153,8 +143,11 @@ def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]
         return
     homes = dict.fromkeys(model_leaves(), "in [model]")
     homes |= {name: f"in {place}" for name, place in _homes().items()}
-    homes |= dict.fromkeys(SEARCH_KEYS, "in [search]") | dict.fromkeys(DATA_KINDS, "in [data]")
-    homes |= dict.fromkeys(tuple(TOP)[:4], "at the top, before any [section]")
+    homes |= dict.fromkeys(SEARCH, "in [search]") | dict.fromkeys(DATA, "in [data]")
+    homes |= dict.fromkeys(
+        (name for name, leaf in TOP.items() if leaf.kind is str),
+        "at the top, before any [section]",
+    )
     if unknown[0] in homes:
         where = f"{section}.{unknown[0]}" if section else unknown[0]
         raise StudyFileError("unknown key", where=where, hint=f"it stands {homes[unknown[0]]}")

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import Any
 
 from tuner.errors import StudyFileError, nearest
 from tuner.space import Choice, Leaf, Node, Option, Range, Value, label, matches, same, shown
@@ -103,14 +103,6 @@ RANGE_KEYS = tuple(f.name for f in fields(Range))
 MOST_STEPS = 1_000_000
 
 
-def fail(path: str, found: Any, leaf: Leaf) -> NoReturn:
-    what = f"found {shown(found)}, which is not {leaf.allowed()}"
-    if leaf.options is not None and isinstance(found, str):
-        hint = nearest(found, leaf.options)
-        raise StudyFileError(f"unknown {leaf.name} {shown(found)}", where=path, hint=hint)
-    raise StudyFileError(what, where=path)
-
-
 def read_value(
     path: str, leaf: Leaf, raw: Any, beside: Mapping[str, Any] | None = None
 ) -> Value | Range | Choice | Option:
@@ -134,16 +126,12 @@ def read_value(
 
 def _read_single(path: str, leaf: Leaf, raw: Any, beside: Mapping[str, Any]) -> Value | Option:
     if leaf.options is None:
-        if not leaf.allows(raw):
-            fail(path, raw, leaf)
-        return leaf.kind(raw)  # type: ignore[no-any-return]
+        return leaf.read(raw, path)  # type: ignore[no-any-return]
     table = dict(raw) if isinstance(raw, Mapping) else {"name": raw}
     if "name" not in table:
         hint = f"allowed: {{ name = … }}, with {leaf.allowed()}"
         raise StudyFileError(f"found {shown(raw)}, which has no name", where=path, hint=hint)
-    name = table.pop("name")
-    if not isinstance(name, str) or name not in leaf.options:
-        fail(path, name, leaf)
+    name = leaf.read(table.pop("name"), path)
     own = leaf.options[name]
     inner = f"{path}.{name}"
     check_keys(inner, table, [each.name for each in own])
@@ -194,9 +182,7 @@ def _read_range(path: str, leaf: Leaf, raw: Mapping[str, Any]) -> Range:
         if key not in raw:
             what = f"found {shown(raw)}, a range without {key}"
             raise StudyFileError(what, where=path, hint="write { low = …, high = … }")
-        if not leaf.allows(raw[key]):
-            fail(f"{path}.{key}", raw[key], leaf)
-    low, high = leaf.kind(raw["low"]), leaf.kind(raw["high"])
+    low, high = (leaf.read(raw[key], f"{path}.{key}") for key in ("low", "high"))
     if low > high:
         raise StudyFileError(f"low = {low!r} is above high = {high!r}", where=path)
     log, step = _log(path, raw, low), _step(path, leaf, raw, low, high)
