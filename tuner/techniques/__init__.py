@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.techniques.base import Draw, Noise, State, Technique
+from tuner.techniques.base import Draw, Noise, Shape, State, Technique
 from tuner.techniques.batches import CLASS_WEIGHTS, LABEL_SMOOTHING, MIXUP, SAMPLING
 from tuner.techniques.ending import EARLY_STOPPING, EMA
 from tuner.techniques.images import CUTOUT, HORIZONTAL_FLIP, SHIFT
@@ -31,4 +31,4 @@ ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
 """What ends a trial by the rows that it is measured on, and its value where it does not: neither
 test rows nor one fold of several may do that."""
 
-__all__ = ["ENDING", "TECHNIQUES", "Draw", "Noise", "State", "Technique"]
+__all__ = ["ENDING", "TECHNIQUES", "Draw", "Noise", "Shape", "State", "Technique"]
