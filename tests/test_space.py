@@ -21,6 +21,7 @@ from tuner.space import (
     Range,
     Recorded,
     baseline_value,
+    check_keys,
     check_listable,
     config_of,
     declare,
@@ -480,6 +481,11 @@ def test_the_fields_of_a_section_are_its_leaves():
     }
     assert Section() == Section(3, {}, 0)
     assert Section().where is not Section().where
+
+
+def test_check_keys_at_the_top_has_no_dot():
+    with pytest.raises(StudyFileError, match=r"^dat: unknown key\n  did you mean 'data'"):
+        check_keys("", {"dat": 1}, ["data"])
 
 
 def test_choice_finds_its_option_and_names_all_where_there_is_none():

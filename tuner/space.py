@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any, Protocol
@@ -288,6 +288,15 @@ def declared(section: type) -> dict[str, Leaf]:
     """The leaves that are fields of a dataclass, by name."""
     leaves = {each.name: each.metadata.get("leaf") for each in fields(section)}
     return {name: replace(leaf, name=name) for name, leaf in leaves.items() if leaf is not None}
+
+
+def check_keys(path: str, table: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises StudyFileError for a key that is not known, with the nearest that is."""
+    for key in table:
+        if key not in known:
+            where = f"{path}.{key}" if path else key
+            hint = nearest(key, known) if known else "nothing is allowed here"
+            raise StudyFileError("unknown key", where=where, hint=hint)
 
 
 @dataclass(frozen=True)

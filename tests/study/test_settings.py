@@ -194,7 +194,9 @@ def test_data():
         ({"source": "a:b", "shape": 3}, "data.shape", "found 3, which is not a list"),
         ({"source": "a:b", "shape": []}, "data.shape", "[] is not a shape"),
         ({"source": "a:b", "shape": [8, -8]}, "data.shape[1]", "found -8, which is not a whole"),
+        ({"source": "a:b", "text": "t", "vocabulary": 0}, "data.vocabulary", "found 0, which is"),
         ({"source": "a:b", "text": "t", "min_count": 0}, "data.min_count", "found 0, which is not"),
+        ({"source": "a:b", "text": "t", "max_length": 0}, "data.max_length", "found 0, which is"),
         ({"source": "a:b", "drop": ["a", 3]}, "data.drop[1]", "found 3, which is not a string"),
         ({"source": "a:b", "shape": [1, "x"]}, "data.shape[1]", "found 'x', which is not a whole"),
         (

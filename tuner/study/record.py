@@ -155,12 +155,16 @@ class SearchSettings:
         object, ("hyperband", {}), "what ends bad trials early: a name, or a table with its options"
     )
     seed: int = declare(int, 0, "everything random in the study derives from it", minimum=0)
-    timeout: float | None = declare(object, None, 'of one run, such as "90s", "10m", "2h", "1d"')
+    timeout: float | None = declare(
+        object, None, 'longest time of a run, such as "90s", "10m", "2h", "1d"'
+    )
     baseline: Mapping[str, Any] = declare(dict, {}, "values of trial 0 that are not the default")
     enqueue: tuple[Mapping[str, Any], ...] = declare(
         list, (), "configurations to try right after the baseline", items=dict
     )
-    trial_timeout: float | None = declare(object, None, "after which a trial is ended as pruned")
+    trial_timeout: float | None = declare(
+        object, None, "longest time of a trial, which then ends as pruned"
+    )
     duplicates: bool = declare(bool, False, "retrain a configuration that is finished already")
 
 

@@ -16,6 +16,7 @@ from tuner.search.samplers import check_sampler
 from tuner.space import (
     Node,
     baseline_value,
+    check_keys,
     check_listable,
     config_of,
     matches,
@@ -25,7 +26,6 @@ from tuner.space import (
 )
 from tuner.study.catalogue import DATA, SEARCH
 from tuner.study.record import SearchSettings, flat
-from tuner.study.values import check_keys
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
