@@ -1,4 +1,4 @@
-"""The search space: parameters, ranges and choices, and how a configuration is sampled."""
+"""The keys of a study file, what a parameter may be, and how a configuration is sampled."""
 
 from __future__ import annotations
 
@@ -141,7 +141,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-# What a leaf of a study may be: a value, a range, a switch or a choice; and how it is sampled.
+# A key of a study file, declared once; and what a parameter may be: a value, a range, a switch or a
+# choice.
 #
 # A study is a sequence of nodes. Each node is one leaf with the value it has or the values that it
 # may take. Sampling walks the nodes and asks anything that has Optuna's ``suggest_*`` methods.
@@ -263,12 +264,12 @@ class Leaf:
             return "one of " + ", ".join(self.options)
         if self.items is not None:
             return KINDS[list]
-        ends = [f"{bound:g}" for bound in self.bounds.values()]
+        ends = " and ".join(f"{bound:g}" for bound in self.bounds.values())
         words = " and ".join(f"{BOUNDS[name][1]} {bound:g}" for name, bound in self.bounds.items())
         if tuple(self.bounds) == ("minimum", "maximum"):
-            words = f"between {' and '.join(ends)}"
+            words = f"between {ends}"
         elif tuple(self.bounds) == ("above", "below"):
-            words = f"between {' and '.join(ends)} (bounds excluded)"
+            words = f"between {ends} (bounds excluded)"
         return f"{KINDS[self.kind]} {words}".rstrip()
 
 
@@ -611,96 +612,13 @@ def _count(node: Node) -> float:
     if isinstance(node.value, Range):
         return node.value.count()
     if isinstance(node.value, Choice):
-        return sum(size(_within(option)) for option in node.value.options)
-    return size(_within(node.value))
+        return sum(size(inner_nodes(option)) for option in node.value.options)
+    return size(inner_nodes(node.value))
 
 
-def _within(option: Value | Option) -> tuple[Node, ...]:
+def inner_nodes(option: Value | Option) -> tuple[Node, ...]:
     """The leaves that an option brings."""
     return option.nodes if isinstance(option, Option) else ()
-
-
-def params_at(nodes: Sequence[Node], place: int) -> dict[str, Any]:
-    """The parameters of one configuration of a finite space, by its place below ``size(nodes)``.
-
-    Each configuration has one place: what is off, or belongs to an option that is not chosen,
-    makes no difference between two.
-    """
-    params: dict[str, Any] = {}
-    for node in nodes:
-        place, mine = divmod(place, int(_count(node)))
-        params.update(_params_at(node, mine))
-    return params
-
-
-def _params_at(node: Node, place: int) -> dict[str, Any]:
-    value = node.value
-    if isinstance(value, Range):
-        if value.off is None:
-            return {node.name: value.number(place)}
-        on = {node.name: value.number(place - 1)} if place else {}
-        return {node.name + SWITCH: bool(place), **on}
-    if not isinstance(value, Choice):
-        return params_at(_within(value), place)
-    for option in value.options:
-        inner = _within(option)
-        if place < size(inner):
-            return {node.name: label(option), **params_at(inner, place)}
-        place -= int(size(inner))
-    raise AssertionError("an index beyond the last option")
-
-
-def place_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> int:
-    """The place of a configuration by its parameters, which ``config_of`` accepts."""
-    place = 0
-    for node in reversed(nodes):
-        place = place * int(_count(node)) + _place(node, params)
-    return place
-
-
-def _place(node: Node, params: Mapping[str, Any]) -> int:
-    value = node.value
-    if isinstance(value, Range):
-        if value.off is None:
-            return value.place(params[node.name])
-        return 1 + value.place(params[node.name]) if params[node.name + SWITCH] else 0
-    if not isinstance(value, Choice):
-        return place_of(_within(value), params)
-    before = 0
-    for option in value.options:
-        if same(label(option), params[node.name]):
-            return before + place_of(_within(option), params)
-        before += int(size(_within(option)))
-    raise AssertionError("an option that the choice does not have")
-
-
-def narrowed(nodes: Sequence[Node], known: Mapping[str, Any]) -> tuple[Node, ...]:
-    """The space that is left where some parameters are known, as ``Prescribed`` accepts them."""
-    return tuple(replace(node, value=_narrowed(node, known)) for node in nodes)
-
-
-def _narrowed(node: Node, known: Mapping[str, Any]) -> Value | Range | Choice | Option:
-    value = node.value
-    if isinstance(value, Range):
-        switch = known.get(node.name + SWITCH)
-        if value.off is not None and switch is False:
-            return value.off
-        off = None if switch is True else value.off
-        if not value.contains(known.get(node.name)):
-            return replace(value, off=off)
-        number = value.number(value.place(known[node.name])) if value.step else known[node.name]
-        return Range(number, number, off=off)
-    if isinstance(value, Choice):
-        if any(same(name, known.get(node.name)) for name in value.labels):
-            return _inner(value.option(known[node.name]), known)
-        return Choice(tuple(_inner(option, known) for option in value.options))
-    return _inner(value, known)
-
-
-def _inner(option: Value | Option, known: Mapping[str, Any]) -> Value | Option:
-    if not isinstance(option, Option):
-        return option
-    return Option(option.name, narrowed(option.nodes, known))
 
 
 def check_listable(nodes: Sequence[Node]) -> None:
