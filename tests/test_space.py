@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import tomllib
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import optuna
 import pytest
@@ -18,14 +21,14 @@ from tuner.space import (
     Range,
     Recorded,
     baseline_value,
+    check_keys,
     check_listable,
     config_of,
+    declare,
+    declared,
     format_value,
     matches,
-    narrowed,
-    params_at,
     params_of,
-    place_of,
     same,
     sample,
     shown,
@@ -292,72 +295,6 @@ def test_size(text, count):
     assert size(of(text).nodes) == count
 
 
-LISTED = """
-[model]
-width = { low = 16, high = 64, step = 16 }
-[model.family]
-choices = [
-    "linear",
-    { name = "mlp", depth = { low = 1, high = 2 }, activation = { choices = ["relu", "tanh"] } },
-]
-
-[regularization]
-batch_norm = { choices = [true, false] }
-early_stopping = { off = 0, low = 3, high = 5 }
-ema = 0.99
-
-[training]
-epochs = { low = 2, high = 3, log = true }
-learning_rate = { low = 0.1, high = 0.5, step = 0.1 }
-lr_scheduler = { name = "polynomial", power = { low = 0.5, high = 3.0, step = 0.5 } }
-[[training.optimizer.choices]]
-name = "adam"
-[[training.optimizer.choices]]
-name = "sgd"
-momentum = { low = 0.0, high = 0.9, step = 0.3 }
-learning_rate = { choices = [0.01, 1.0] }
-"""
-
-
-@pytest.mark.parametrize("text", [DISCRETE, LISTED])
-def test_every_configuration_has_one_place(text):
-    study = of(text)
-    count = size(study.nodes)
-    places = range(0, count, max(1, count // 500))
-    configs = set()
-    for place in places:
-        params = params_at(study.nodes, place)
-        assert place_of(study.nodes, params) == place
-        recorded = Recorded(params)
-        configs.add(tuple(config_of(study.nodes, params, recorded).items()))
-        assert recorded.asked == params  # and none that it does not need
-    assert len(configs) == len(places)
-    assert params_at(study.nodes, place_of(study.nodes, study.baseline())) == study.baseline()
-
-
-@pytest.mark.parametrize(
-    ("known", "left"),
-    [
-        ({}, 48),
-        ({"family": "linear"}, 12),
-        ({"mlp.depth": 2}, 24),
-        ({"family": "mlp", "mlp.depth": 2}, 12),
-        ({"early_stopping.on": False}, 12),
-        ({"early_stopping.on": True}, 36),
-        ({"early_stopping.on": True, "early_stopping": 6}, 12),
-        ({"learning_rate": 0.2, "family": "linear", "early_stopping.on": False}, 1),
-        ({"learning_rate": 7, "family": "cnn", "early_stopping": "x", "foo": 1}, 48),
-    ],
-)
-def test_what_is_left_of_a_space_where_some_parameters_are_known(known, left):
-    study = of(DISCRETE)
-    nodes = narrowed(study.nodes, known)
-    assert size(nodes) == left
-    fitting = {k: v for k, v in known.items() if left < 48}
-    found = [{**fitting, **params_at(nodes, place)} for place in range(left)]
-    assert len({place_of(study.nodes, params) for params in found}) == left
-
-
 @pytest.mark.parametrize(
     ("text", "where"),
     [
@@ -383,7 +320,7 @@ NUMBER = Leaf("rate", float, 0.5, minimum=0.0, maximum=1.0)
     ("leaf", "yes", "no"),
     [
         (NUMBER, [0, 0.5, 1], [-0.1, 1.1, True, "0.5", math.nan, math.inf, None]),
-        (Leaf("rate", float, 0.5, 0.0, 1.0, exclusive=True), [0.5], [0, 1]),
+        (Leaf("rate", float, 0.5, above=0.0, below=1.0), [0.5], [0, 1]),
         (Leaf("rate", float, 0.5, minimum=0.0), [0, 1e300], [math.inf, math.nan, -1]),
         (Leaf("rate", float, 0.5), [-1e300], [math.inf, -math.inf, math.nan]),
         (Leaf("patience", int, 3, minimum=3, off=0), [0, 3, 7], [1, 3.0, False]),
@@ -400,11 +337,11 @@ def test_leaf_allows_its_kind_within_its_bounds(leaf, yes, no):
     ("leaf", "words"),
     [
         (NUMBER, "a number between 0 and 1"),
-        (Leaf("x", float, 0.5, 0, 1, exclusive=True), "a number between 0 and 1 (bounds excluded)"),
-        (Leaf("x", float, 0.5, minimum=0, exclusive=True), "a number above 0"),
+        (Leaf("x", float, 0.5, above=0, below=1), "a number between 0 and 1 (bounds excluded)"),
+        (Leaf("x", float, 0.5, above=0), "a number above 0"),
         (Leaf("x", int, 5, minimum=1), "a whole number of at least 1"),
         (Leaf("x", int, 5, maximum=9), "a whole number of at most 9"),
-        (Leaf("x", float, 5, maximum=9, exclusive=True), "a number below 9"),
+        (Leaf("x", float, 5, below=9), "a number below 9"),
         (Leaf("x", float, 5), "a number"),
         (Leaf("x", bool, False), "true or false"),
         (Leaf("x", str, "a", options={"a": (), "b": ()}), "one of a, b"),
@@ -412,6 +349,75 @@ def test_leaf_allows_its_kind_within_its_bounds(leaf, yes, no):
 )
 def test_what_is_allowed_in_words(leaf, words):
     assert leaf.allowed() == words
+
+
+@pytest.mark.parametrize(
+    ("leaf", "raw", "expected"),
+    [
+        (NUMBER, 1, 1.0),
+        (Leaf("x", int, 5), 3, 3),
+        (Leaf("x", list, (), items=str), ["a", "b"], ("a", "b")),
+        (Leaf("x", list, (), items=float), [1], (1.0,)),
+        (Leaf("x", dict, {}), {"a": 1}, {"a": 1}),
+        (Leaf("x", object, None), "whatever", "whatever"),
+    ],
+)
+def test_a_value_is_read_as_its_kind(leaf, raw, expected):
+    value = leaf.read(raw, "here")
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "raw", "message"),
+    [
+        (
+            Leaf("x", float, 0.5, minimum=0, below=1, doc="a share"),
+            1,
+            "here: found 1, which is not a number of at least 0 and below 1\n  a share",
+        ),
+        (
+            Leaf("x", list, (), minimum=1, items=int),
+            [3, 0],
+            "here[1]: found 0, which is not a whole number of at least 1",
+        ),
+        (Leaf("x", list, (), items=int), 3, "here: found 3, which is not a list"),
+        (Leaf("x", dict, {}), [], "here: found [], which is not a table"),
+        (
+            Leaf("x", str, "a", options={"one": (), "two": ()}),
+            "on",
+            "here: unknown x 'on'\n  did you mean 'one'? known: one, two",
+        ),
+        (
+            Leaf("x", str, "a", options={"one": ()}),
+            1,
+            "here: found 1, which is not one of one",
+        ),
+    ],
+)
+def test_what_is_not_allowed_is_named_with_its_place_and_its_meaning(leaf, raw, message):
+    with pytest.raises(StudyFileError) as caught:
+        leaf.read(raw, "here")
+    assert str(caught.value) == message
+
+
+def test_the_fields_of_a_section_are_its_leaves():
+    @dataclass(frozen=True)
+    class Section:
+        rows: int = declare(int, 3, "how many", minimum=1)
+        where: Mapping[str, Any] = declare(dict, {}, "places")
+        derived: int = 0
+
+    assert declared(Section) == {
+        "rows": Leaf("rows", int, 3, minimum=1, doc="how many"),
+        "where": Leaf("where", dict, {}, doc="places"),
+    }
+    assert Section() == Section(3, {}, 0)
+    assert Section().where is not Section().where
+
+
+def test_check_keys_at_the_top_has_no_dot():
+    with pytest.raises(StudyFileError, match=r"^dat: unknown key\n  did you mean 'data'"):
+        check_keys("", {"dat": 1}, ["data"])
 
 
 def test_choice_finds_its_option_and_names_all_where_there_is_none():

@@ -168,7 +168,7 @@ _ALPHA = Leaf("alpha", float, 0.99, *_UNIT, search=Range(0.9, 0.999), doc="decay
 _RHO = Leaf("rho", float, 0.9, *_UNIT, search=Range(0.8, 0.99), doc="decay of those of g² and d²")
 _GROWTH = Leaf("momentum_decay", float, 4e-3, 0.0, 1.0, search=Range(1e-4, 1e-1, log=True),
                doc="how fast the momentum grows from half of beta1 to beta1; 0: it stays")
-_EPS = Leaf("eps", float, 1e-8, 0.0, 1.0, exclusive=True, search=Range(1e-10, 1e-3, log=True),
+_EPS = Leaf("eps", float, 1e-8, above=0.0, below=1.0, search=Range(1e-10, 1e-3, log=True),
             doc="added to the denominator")
 
 

@@ -1,10 +1,11 @@
-"""The search space: parameters, ranges and choices, and how a configuration is sampled."""
+"""The keys of a study file, what a parameter may be, and how a configuration is sampled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -140,7 +141,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-# What a leaf of a study may be: a value, a range, a switch or a choice; and how it is sampled.
+# A key of a study file, declared once; and what a parameter may be: a value, a range, a switch or a
+# choice.
 #
 # A study is a sequence of nodes. Each node is one leaf with the value it has or the values that it
 # may take. Sampling walks the nodes and asks anything that has Optuna's ``suggest_*`` methods.
@@ -164,19 +166,38 @@ class Suggest(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
+KINDS: Mapping[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    list: "a list",
+    dict: "a table",
+}
+BOUNDS: Mapping[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "minimum": (operator.ge, "of at least"),
+    "above": (operator.gt, "above"),
+    "maximum": (operator.le, "of at most"),
+    "below": (operator.lt, "below"),
+}
+"""The bounds of a leaf: what holds of a value and the bound, and the words for it."""
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """What a study file may say at one place, with its default and its source.
+    """One key of a study file: a parameter, an option of a sampler or pruner, or a setting.
 
     Args:
-        name: its key in the study file and its name in the database.
-        kind: the type of its values.
+        name: the key; a parameter has this name in the database, too.
+        kind: the type of its values; ``object`` where a function of its own reads them.
         default: what it is when the study file says nothing; for a technique the same as ``off``.
-        minimum, maximum: inclusive bounds of what is allowed; ``exclusive`` leaves both out.
+        minimum, maximum, above, below: bounds of what is allowed; the last two are excluded.
         off: the value at which a technique does nothing.
         search: a range or a choice to search that a practitioner would begin with.
         options: for names: the known ones, with the leaves that each brings.
+        items: for a list: the type of its values, each within the bounds.
         static: it decides shapes or code, so trials that differ in it cannot share one step.
+        doc: what it is, in a few words: for errors, tables and the JSON schema.
     """
 
     name: str
@@ -184,44 +205,99 @@ class Leaf:
     default: Any
     minimum: float | None = None
     maximum: float | None = None
-    exclusive: bool = False
+    above: float | None = None
+    below: float | None = None
     off: Value | None = None
     search: Range | tuple[Value, ...] | None = None
     options: Mapping[str, tuple[Leaf, ...]] | None = None
+    items: type | None = None
     static: bool = False
     doc: str = ""
     unit: str = ""
     source: str = ""
 
+    def read(self, value: Any, where: str) -> Any:
+        """The value, a whole number made a float where one is wanted, a list made a tuple.
+
+        Args:
+            where: its place in the study file, dotted.
+
+        Raises:
+            StudyFileError: it is not allowed.
+        """
+        if self.items is not None and matches(list, value):
+            return tuple(self.item.read(each, f"{where}[{i}]") for i, each in enumerate(value))
+        if self.allows(value):
+            return float(value) if self.kind is float else value
+        if self.options is not None and isinstance(value, str):
+            hint = nearest(value, self.options)
+            raise StudyFileError(f"unknown {self.name} {shown(value)}", where=where, hint=hint)
+        what = f"found {shown(value)}, which is not {self.allowed()}"
+        raise StudyFileError(what, where=where, hint=self.doc)
+
+    @property
+    def item(self) -> Leaf:
+        """A value of a list, as a leaf."""
+        return replace(self, kind=self.items or object, items=None)
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Those that it has, in the order of ``BOUNDS``."""
+        found = {name: getattr(self, name) for name in BOUNDS}
+        return {name: bound for name, bound in found.items() if bound is not None}
+
     def allows(self, value: Any) -> bool:
         if not matches(self.kind, value):
             return False
+        if self.items is not None:
+            return all(map(self.item.allows, value))
         if self.options is not None:
             return value in self.options
-        if self.off is not None and value == self.off:
+        if self.kind not in (int, float) or (self.off is not None and value == self.off):
             return True
-        if self.kind in (bool, str):
-            return True
-        low = -math.inf if self.minimum is None else self.minimum
-        high = math.inf if self.maximum is None else self.maximum
-        inside = low < value < high if self.exclusive else low <= value <= high
-        return bool(inside and abs(value) < math.inf)
+        inside = all(BOUNDS[name][0](value, bound) for name, bound in self.bounds.items())
+        return inside and abs(value) < math.inf
 
     def allowed(self) -> str:
         """In words, for messages."""
         if self.options is not None:
             return "one of " + ", ".join(self.options)
-        if self.kind is bool:
-            return "true or false"
-        word = {int: "a whole number", float: "a number", str: "a string"}[self.kind]
-        low, high = self.minimum, self.maximum
-        if low is not None and high is not None:
-            word += f" between {low:g} and {high:g}"
-        elif low is not None:
-            word += f" above {low:g}" if self.exclusive else f" of at least {low:g}"
-        elif high is not None:
-            word += f" below {high:g}" if self.exclusive else f" of at most {high:g}"
-        return word + (" (bounds excluded)" if self.exclusive and None not in (low, high) else "")
+        if self.items is not None:
+            return KINDS[list]
+        ends = " and ".join(f"{bound:g}" for bound in self.bounds.values())
+        words = " and ".join(f"{BOUNDS[name][1]} {bound:g}" for name, bound in self.bounds.items())
+        if tuple(self.bounds) == ("minimum", "maximum"):
+            words = f"between {ends}"
+        elif tuple(self.bounds) == ("above", "below"):
+            words = f"between {ends} (bounds excluded)"
+        return f"{KINDS[self.kind]} {words}".rstrip()
+
+
+def declare(kind: type, default: Any, doc: str, **more: Any) -> Any:
+    """A field of a dataclass that is a section of a study file: a leaf with the field's name.
+
+    Args:
+        kind, default, doc, more: of the leaf; a table is empty by default.
+    """
+    made = {"leaf": Leaf("", kind, default, doc=doc, **more)}
+    if kind is dict:
+        return field(default_factory=dict, metadata=made)
+    return field(default=default, metadata=made)
+
+
+def declared(section: type) -> dict[str, Leaf]:
+    """The leaves that are fields of a dataclass, by name."""
+    leaves = {each.name: each.metadata.get("leaf") for each in fields(section)}
+    return {name: replace(leaf, name=name) for name, leaf in leaves.items() if leaf is not None}
+
+
+def check_keys(path: str, table: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises StudyFileError for a key that is not known, with the nearest that is."""
+    for key in table:
+        if key not in known:
+            where = f"{path}.{key}" if path else key
+            hint = nearest(key, known) if known else "nothing is allowed here"
+            raise StudyFileError("unknown key", where=where, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -536,96 +612,13 @@ def _count(node: Node) -> float:
     if isinstance(node.value, Range):
         return node.value.count()
     if isinstance(node.value, Choice):
-        return sum(size(_within(option)) for option in node.value.options)
-    return size(_within(node.value))
+        return sum(size(inner_nodes(option)) for option in node.value.options)
+    return size(inner_nodes(node.value))
 
 
-def _within(option: Value | Option) -> tuple[Node, ...]:
+def inner_nodes(option: Value | Option) -> tuple[Node, ...]:
     """The leaves that an option brings."""
     return option.nodes if isinstance(option, Option) else ()
-
-
-def params_at(nodes: Sequence[Node], place: int) -> dict[str, Any]:
-    """The parameters of one configuration of a finite space, by its place below ``size(nodes)``.
-
-    Each configuration has one place: what is off, or belongs to an option that is not chosen,
-    makes no difference between two.
-    """
-    params: dict[str, Any] = {}
-    for node in nodes:
-        place, mine = divmod(place, int(_count(node)))
-        params.update(_params_at(node, mine))
-    return params
-
-
-def _params_at(node: Node, place: int) -> dict[str, Any]:
-    value = node.value
-    if isinstance(value, Range):
-        if value.off is None:
-            return {node.name: value.number(place)}
-        on = {node.name: value.number(place - 1)} if place else {}
-        return {node.name + SWITCH: bool(place), **on}
-    if not isinstance(value, Choice):
-        return params_at(_within(value), place)
-    for option in value.options:
-        inner = _within(option)
-        if place < size(inner):
-            return {node.name: label(option), **params_at(inner, place)}
-        place -= int(size(inner))
-    raise AssertionError("an index beyond the last option")
-
-
-def place_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> int:
-    """The place of a configuration by its parameters, which ``config_of`` accepts."""
-    place = 0
-    for node in reversed(nodes):
-        place = place * int(_count(node)) + _place(node, params)
-    return place
-
-
-def _place(node: Node, params: Mapping[str, Any]) -> int:
-    value = node.value
-    if isinstance(value, Range):
-        if value.off is None:
-            return value.place(params[node.name])
-        return 1 + value.place(params[node.name]) if params[node.name + SWITCH] else 0
-    if not isinstance(value, Choice):
-        return place_of(_within(value), params)
-    before = 0
-    for option in value.options:
-        if same(label(option), params[node.name]):
-            return before + place_of(_within(option), params)
-        before += int(size(_within(option)))
-    raise AssertionError("an option that the choice does not have")
-
-
-def narrowed(nodes: Sequence[Node], known: Mapping[str, Any]) -> tuple[Node, ...]:
-    """The space that is left where some parameters are known, as ``Prescribed`` accepts them."""
-    return tuple(replace(node, value=_narrowed(node, known)) for node in nodes)
-
-
-def _narrowed(node: Node, known: Mapping[str, Any]) -> Value | Range | Choice | Option:
-    value = node.value
-    if isinstance(value, Range):
-        switch = known.get(node.name + SWITCH)
-        if value.off is not None and switch is False:
-            return value.off
-        off = None if switch is True else value.off
-        if not value.contains(known.get(node.name)):
-            return replace(value, off=off)
-        number = value.number(value.place(known[node.name])) if value.step else known[node.name]
-        return Range(number, number, off=off)
-    if isinstance(value, Choice):
-        if any(same(name, known.get(node.name)) for name in value.labels):
-            return _inner(value.option(known[node.name]), known)
-        return Choice(tuple(_inner(option, known) for option in value.options))
-    return _inner(value, known)
-
-
-def _inner(option: Value | Option, known: Mapping[str, Any]) -> Value | Option:
-    if not isinstance(option, Option):
-        return option
-    return Option(option.name, narrowed(option.nodes, known))
 
 
 def check_listable(nodes: Sequence[Node]) -> None:

@@ -39,10 +39,18 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('"kind"', '"kind"\ntask = "regression"', ("table.csv", "text", 'task = "classif')),
         # shares that leave a split without a class
         ('"kind"', '"kind"\nvalidation = 0.01', ("table.csv", "validation", "one of each of 2")),
-        ('"kind"', '"kind"\nvalidation = 1.5', ("data.validation: 1.5 is not between 0 and 1",)),
+        (
+            '"kind"',
+            '"kind"\nvalidation = 1.5',
+            ("data.validation: found 1.5, which is not a number between 0 and 1",),
+        ),
         ('"kind"', '"kind"\nvalidation = 0.6\ntest = 0.4', ("nothing to train on", "below 1")),
         # folds that cannot be
-        ('"kind"', '"kind"\nvalidation = { folds = 1 }', ("data.validation.folds: 1 is below 2",)),
+        (
+            '"kind"',
+            '"kind"\nvalidation = { folds = 1 }',
+            ("data.validation.folds: found 1", "at least 2"),
+        ),
         (
             '"kind"',
             '"kind"\nvalidation = { folds = 2.5 }',

@@ -99,9 +99,6 @@ def test_a_function_that_returns_a_frame(module: Callable[[str], str], tmp_path:
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
-        ({"vocabulary": 0}, "data.vocabulary"),
-        ({"min_count": 0}, "data.min_count"),
-        ({"max_length": 0}, "data.max_length"),
         ({"shape": (2, 2)}, "data.shape"),
         ({"text": None, "vectors": "a.txt"}, "data.vectors"),
     ],

@@ -443,7 +443,7 @@ def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_ur
         ((":bowl", ":bowls"), ("no function 'bowls'", "did you mean 'bowl'?")),
         ((MODULE, "no_such_module"), ("no module 'no_such_module'",)),
         (('direction = "minimize"', ""), ("direction", "maximize")),
-        (('"minimize"', '"down"'), ("direction: found 'down'", "maximize, minimize")),
+        (('"minimize"', '"down"'), ("direction: unknown direction 'down'", "maximize, minimize")),
         (("[search]", "[data]\nsource = 'a:b'\n[search]"), ("data: an objective", "remove [data]")),
         (("[search]", "[training]\n[search]"), ("training: an objective",)),
         (("trials = 4", "sampler = 'grid'"), ("search.sampler: a grid needs to know",)),

@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional
 
 from tuner.data.text import Vocabulary
-from tuner.layers import BatchNorm, Dropout
 from tuner.models import FAMILIES, Family, Inside
+from tuner.models.base import Residual
 from tuner.space import Leaf, Range
+from tuner.techniques.norm_dropout import BatchNorm, Dropout
 
 INSIDES = {
     "plain": Inside(),
@@ -203,3 +204,10 @@ def test_linear_is_one_matrix() -> None:
     x = torch.randn(5, 2, 3, 3)
     weight, bias = network.parameters()
     assert torch.allclose(network(x), x.flatten(1) @ weight.T + bias)
+
+
+def test_residual_adds_what_comes_in() -> None:
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    inner, shortcut = nn.Linear(3, 3), nn.Linear(3, 3)
+    assert torch.equal(Residual(inner)(x), x + inner(x))
+    assert torch.equal(Residual(inner, shortcut)(x), shortcut(x) + inner(x))

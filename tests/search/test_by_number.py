@@ -18,8 +18,12 @@ from tuner.search.by_number import (
     QuasiRandomSampler,
     SearchGrid,
     from_unit,
+    narrowed,
+    params_at,
+    place_of,
     shuffled,
 )
+from tuner.space import Recorded, config_of, size
 from tuner.study.parse import parse
 
 
@@ -168,3 +172,77 @@ SHARES = ("dropout", "label_smoothing", "ema", "cutout", "shift")
 
 def test_a_point_gives_what_was_chosen():
     assert draw(Point({"x": 3, "y": "a"}), "y") == "a"
+
+
+DISCRETE = """
+[model]
+family = { choices = ["linear", { name = "mlp", depth = { low = 1, high = 3 } }] }
+[regularization]
+early_stopping = { off = 0, low = 3, high = 9, step = 3 }
+[training]
+learning_rate = { low = 0.1, high = 0.3, step = 0.1 }
+"""
+LISTED = """
+[model]
+width = { low = 16, high = 64, step = 16 }
+[model.family]
+choices = [
+    "linear",
+    { name = "mlp", depth = { low = 1, high = 2 }, activation = { choices = ["relu", "tanh"] } },
+]
+
+[regularization]
+batch_norm = { choices = [true, false] }
+early_stopping = { off = 0, low = 3, high = 5 }
+ema = 0.99
+
+[training]
+epochs = { low = 2, high = 3, log = true }
+learning_rate = { low = 0.1, high = 0.5, step = 0.1 }
+lr_scheduler = { name = "polynomial", power = { low = 0.5, high = 3.0, step = 0.5 } }
+[[training.optimizer.choices]]
+name = "adam"
+[[training.optimizer.choices]]
+name = "sgd"
+momentum = { low = 0.0, high = 0.9, step = 0.3 }
+learning_rate = { choices = [0.01, 1.0] }
+"""
+
+
+@pytest.mark.parametrize("text", [DISCRETE, LISTED])
+def test_every_configuration_has_one_place(text):
+    study = parse("x", tomllib.loads(f'[data]\nsource = "a:b"\n{text}'))
+    count = size(study.nodes)
+    places = range(0, count, max(1, count // 500))
+    configs = set()
+    for place in places:
+        params = params_at(study.nodes, place)
+        assert place_of(study.nodes, params) == place
+        recorded = Recorded(params)
+        configs.add(tuple(config_of(study.nodes, params, recorded).items()))
+        assert recorded.asked == params  # and none that it does not need
+    assert len(configs) == len(places)
+    assert params_at(study.nodes, place_of(study.nodes, study.baseline())) == study.baseline()
+
+
+@pytest.mark.parametrize(
+    ("known", "left"),
+    [
+        ({}, 48),
+        ({"family": "linear"}, 12),
+        ({"mlp.depth": 2}, 24),
+        ({"family": "mlp", "mlp.depth": 2}, 12),
+        ({"early_stopping.on": False}, 12),
+        ({"early_stopping.on": True}, 36),
+        ({"early_stopping.on": True, "early_stopping": 6}, 12),
+        ({"learning_rate": 0.2, "family": "linear", "early_stopping.on": False}, 1),
+        ({"learning_rate": 7, "family": "cnn", "early_stopping": "x", "foo": 1}, 48),
+    ],
+)
+def test_what_is_left_of_a_space_where_some_parameters_are_known(known, left):
+    study = parse("x", tomllib.loads(f'[data]\nsource = "a:b"\n{DISCRETE}'))
+    nodes = narrowed(study.nodes, known)
+    assert size(nodes) == left
+    fitting = {k: v for k, v in known.items() if left < 48}
+    found = [{**fitting, **params_at(nodes, place)} for place in range(left)]
+    assert len({place_of(study.nodes, params) for params in found}) == left

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from tuner.errors import StudyFileError
-from tuner.search.options import Option, resolve, split
+from tuner.search.options import resolve, split
+from tuner.space import Leaf
 
 OPTIONS = (
-    Option("rate", float, 0.5, "how fast", low=0, high=1),
-    Option("on", bool, True, "or off"),
+    Leaf("rate", float, 0.5, minimum=0, maximum=1, doc="how fast"),
+    Leaf("on", bool, True, doc="or off"),
 )
 
 
@@ -31,6 +32,6 @@ def test_defaults_fill_what_is_not_given_and_integers_become_floats():
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf"), "1", True, None])
 def test_what_does_not_fit_is_refused(value):
-    with pytest.raises(StudyFileError, match="not a number at least 0 and at most 1") as caught:
+    with pytest.raises(StudyFileError, match="which is not a number between 0 and 1") as caught:
         resolve("it", OPTIONS, {"rate": value}, "here")
-    assert caught.value.where == "here.rate"
+    assert (caught.value.where, caught.value.hint) == ("here.rate", "how fast")

@@ -8,7 +8,7 @@ import pytest
 from tuner.errors import StudyFileError
 from tuner.search.pruners import PRUNERS, build_pruner, check_pruner, idle
 
-SOME = {int: 3, float: 0.5, dict: {"name": "hyperband", "reduction_factor": 2}}
+SOME = {int: 3, float: 0.5, object: {"name": "hyperband", "reduction_factor": 2}}
 EVERY_OPTION = [
     (name, option.name, value)
     for name, entry in PRUNERS.items()
@@ -151,7 +151,7 @@ def test_patient_asks_the_pruner_that_it_wraps_or_none():
     [
         ("hyperbant", {}, "search.pruner", "did you mean 'hyperband'"),
         ("median", {"warmup": 3}, "search.pruner.warmup", "known:"),
-        ("percentile", {"percentile": 101.0}, "search.pruner.percentile", "at most 100"),
+        ("percentile", {"percentile": 101.0}, "search.pruner.percentile", "between 0 and 100"),
         ("percentile", {"percentile": "a"}, "search.pruner.percentile", "a number"),
         ("asha", {"reduction_factor": 1}, "search.pruner.reduction_factor", "at least 2"),
         ("hyperband", {"min_resource": 30}, "search.pruner.min_resource", "max_resource 20"),

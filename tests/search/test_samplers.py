@@ -19,8 +19,8 @@ NOT_DEFAULT = {int: 5, float: 0.5}
 
 def values(option):
     """Every value that a test may give an option: its default, and another."""
-    if option.choices:
-        return option.choices
+    if option.options:
+        return tuple(option.options)
     if option.kind is bool:
         return (True, False)
     return (NOT_DEFAULT[option.kind],) + ((option.default,) if option.default is not None else ())
@@ -102,8 +102,8 @@ def test_nothing_needs_to_be_done_after_a_trial(name, twins, define, grid):
         ("tpee", {}, "search.sampler", "did you mean 'tpe'"),
         ("tpe", {"n_startup": 3}, "search.sampler.n_startup", "n_startup_trials"),
         ("random", {"x": 3}, "search.sampler.x", "random has no options"),
-        ("tpe", {"n_startup_trials": "3"}, "search.sampler.n_startup_trials", "an integer"),
-        ("tpe", {"n_startup_trials": True}, "search.sampler.n_startup_trials", "an integer"),
+        ("tpe", {"n_startup_trials": "3"}, "search.sampler.n_startup_trials", "a whole number"),
+        ("tpe", {"n_startup_trials": True}, "search.sampler.n_startup_trials", "a whole number"),
         ("tpe", {"n_startup_trials": -1}, "search.sampler.n_startup_trials", "at least 0"),
         ("tpe", {"multivariate": 1}, "search.sampler.multivariate", "true or false"),
         ("qmc", {"qmc_type": "sobel"}, "search.sampler.qmc_type", "did you mean 'sobol'"),

@@ -212,7 +212,8 @@ def test_a_mistake_is_named_with_its_file_and_its_place(here):
         load_study("mine")
     assert str(caught.value) == (
         "studies/mine.toml: regularization.dropout.low: "
-        "found 'x', which is not a number between 0 and 0.95"
+        "found 'x', which is not a number between 0 and 0.95\n"
+        "  zeroes activations after each block; whole channels in a cnn"
     )
 
 

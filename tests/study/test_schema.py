@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from dataclasses import fields
 from typing import Any
 
 import jsonschema
@@ -12,13 +11,11 @@ import pytest
 
 from tuner.data.prepare import STATISTICS
 from tuner.errors import TunerError
-from tuner.study import SearchSettings
-from tuner.study.catalogue import SECTIONS, model_leaves
+from tuner.study.catalogue import DATA, SEARCH, SECTIONS, TOP, model_leaves
 from tuner.study.files import read, shipped
 from tuner.study.objective import ObjectiveStudy
-from tuner.study.parse import TOP, parse, suggested
+from tuner.study.parse import parse, suggested
 from tuner.study.schema import leaf_schema, schema
-from tuner.study.settings import DATA_KINDS
 
 SCHEMA = schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -87,9 +84,11 @@ BAD: dict[str, tuple[str, Any]] = {
     "unknown sampler": ("search.sampler", "tpee"),
     "unknown option of a sampler": ("search.sampler", {"name": "tpe", "popsize": 4}),
     "wrong option of a sampler": ("search.sampler", {"name": "qmc", "qmc_type": "van"}),
+    "inner pruner is a number": ("search.pruner", {"name": "patient", "pruner": 3}),
     "option of a pruner too small": ("search.pruner", {"name": "asha", "reduction_factor": 1}),
     "unknown leaf in the baseline": ("search.baseline", {"learning_rat": 0.1}),
     "wrong value in the baseline": ("search.baseline", {"optimizer": "adamw"}),
+    "enqueue holds no tables": ("search.enqueue", [3]),
     "enqueue is no list": ("search.enqueue", {"dropout": 0.1}),
     "duplicates is no truth": ("search.duplicates", "yes"),
     "unknown key of search": ("search.budget", 10),
@@ -152,8 +151,8 @@ def test_data_is_enough_and_needed() -> None:
 def test_every_key_of_a_study_file_is_there() -> None:
     assert set(SCHEMA["properties"]) == set(TOP)
     sections = SCHEMA["properties"]
-    assert set(sections["data"]["properties"]) == set(DATA_KINDS)
-    assert set(sections["search"]["properties"]) == {each.name for each in fields(SearchSettings)}
+    assert set(sections["data"]["properties"]) == set(DATA)
+    assert set(sections["search"]["properties"]) == set(SEARCH)
     for section, leaves in SECTIONS.items():
         wanted = {leaf.name for leaf in leaves} | (
             model_leaves().keys() if section == "model" else set()

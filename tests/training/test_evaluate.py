@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from tuner.data.dataset import DataSet, Split, Target
-from tuner.layers import Dropout
 from tuner.metrics import METRICS
+from tuner.techniques.norm_dropout import Dropout
 from tuner.training import evaluate as module
 from tuner.training.evaluate import evaluate, in_units, predict
 from tuner.training.trainer import in_precision

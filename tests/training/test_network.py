@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from tuner.layers import BatchNorm, Dropout
 from tuner.models.categories import Categories
+from tuner.techniques.norm_dropout import BatchNorm, Dropout
 from tuner.training.network import build_network, flatten, layout, plan
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from tuner.layers import Dropout
 from tuner.techniques.batches import MIXUP
 from tuner.techniques.images import SHIFT
+from tuner.techniques.norm_dropout import Dropout
 from tuner.training import noise
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, steps_of
 

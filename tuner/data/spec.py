@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from tuner.errors import DataError, nearest
+from tuner.errors import DataError
+from tuner.space import Leaf, declare
 
 TASKS = ("auto", "classification", "regression")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
@@ -32,86 +33,104 @@ OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
 """Keys that mean nothing without a column of text."""
 
 
+FOLDS = Leaf(
+    "folds",
+    int,
+    None,
+    minimum=2,
+    doc="parts of the rows, each for validation once; a trial takes the mean over them",
+)
+"""In a study file ``validation = { folds = 5 }``."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
-    """Where the rows come from and how they are divided; DataError for what cannot be.
+    """Where the rows come from and how they are divided: each field is a key of ``[data]``.
+
+    Either `source` or `path` is given. A relative path is looked for beside the study file, then in
+    the working directory.
 
     Attributes:
-        source: "module:function", called without arguments. Either this or `path`.
-        path: a file or folder; a relative one is looked for beside the study file, then in the
-            working directory. It may hold environment variables ($NAME).
-        target: the column to predict; or the array with the labels, in an archive of arrays.
-        features: the array with the features, in an archive of arrays.
-        task: "auto" decides by the labels.
-        validation: share of all rows that the search sees, in (0, 1); without `folds`.
-        folds: parts of the rows, each for validation once, at least 2; None without them. In a
-            study file `validation = { folds = 5 }`.
-        test: share of all rows that the search never sees, in [0, 1).
-        seed: decides which row goes where, at least 0.
-        shape: of one row, such as (1, 8, 8) for an image; by default as the source gives it, but
-            that images whose channels come last are turned.
-        group: a column; rows of one group are never divided.
-        time: a column; training rows are before those for validation, and these before the test.
-        split: a column that says train, validation or test; "folder" of a folder of images, whose
-            folders train, validation (or val, valid, dev) and test then say so.
-        test_path: a second file or folder with the test rows; all rows of `path` are then for
-            training and validation.
-        preprocessing: "standard" gives each feature mean 0 and deviation 1 over the training
-            rows (each channel, for a shape [C, H, W]); "quantile" gives normal scores of the ranks
-            among them, "uniform" the ranks; "none" leaves the numbers alone.
-        text: a column of text, which is then the only feature.
-        vectors: a file with pretrained word vectors, in the text format of GloVe or word2vec; it
-            may hold environment variables, and empty, as in "${GLOVE:-}", it is none.
-        vocabulary: how many words are known at most, the most frequent of the training rows.
-        min_count: how often a word stands in the training rows at least, to be known.
-        max_length: a text is cut after so many words and signs.
-        drop: columns that are no features.
-        keep: columns that are features although they look like identifiers.
+        folds: as FOLDS; without them `validation` says how many rows are for validation.
+        preprocessing: see ``tuner.study.catalogue.PREPROCESSING``: trials may differ in it.
         division: by which rule rows are read and divided, of DIVISIONS. No key of a study file: a
             study that is stored keeps the rule that it began with.
+
+    Raises:
+        DataError: values do not go together.
     """
 
-    source: str | None = None
-    path: str | None = None
-    target: str | None = None
-    features: str | None = None
-    task: Literal["auto", "classification", "regression"] = "auto"
-    validation: float = 0.2
+    source: str | None = declare(str, None, '"module:function", called without arguments')
+    path: str | None = declare(str, None, "a file or folder; $NAME is an environment variable")
+    target: str | None = declare(
+        str, None, "the column to predict, or the array of labels in an NPZ file"
+    )
+    features: str | None = declare(str, None, "the array of features in an NPZ file")
+    task: Literal["auto", "classification", "regression"] = declare(
+        str, "auto", "kind of target; auto: the labels decide", options=dict.fromkeys(TASKS, ())
+    )
+    validation: float = declare(
+        float,
+        0.2,
+        "fraction of rows for validation, or folds, over which a trial takes the mean",
+        above=0,
+        below=1,
+    )
     folds: int | None = None
-    test: float = 0.2
-    seed: int = 0
-    shape: tuple[int, ...] | None = None
-    group: str | None = None
-    time: str | None = None
-    split: str | None = None
-    test_path: str | None = None
-    preprocessing: Literal["standard", "quantile", "uniform", "none"] = "standard"
-    text: str | None = None
-    vectors: str | None = None
-    vocabulary: int = 20_000
-    min_count: int = 1
-    max_length: int = 256
-    drop: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
+    test: float = declare(
+        float,
+        0.2,
+        "fraction of rows for the test, which the search never sees",
+        minimum=0,
+        below=1,
+    )
+    seed: int = declare(int, 0, "seed of the split", minimum=0)
+    shape: tuple[int, ...] | None = declare(
+        list,
+        None,
+        "sizes of one row, such as [1, 8, 8] for an image; default: those of the source",
+        items=int,
+        minimum=1,
+    )
+    group: str | None = declare(str, None, "a column whose groups are never divided")
+    time: str | None = declare(str, None, "a column: train before validation before test")
+    split: str | None = declare(
+        str,
+        None,
+        "a column that says train, validation or test; or 'folder': folders of images say so",
+    )
+    test_path: str | None = declare(
+        str, None, "a second file or folder, with the test rows; path has all others"
+    )
+    preprocessing: str = "standard"
+    text: str | None = declare(str, None, "a column of text, then the only feature")
+    vectors: str | None = declare(
+        str,
+        None,
+        "file of pretrained word vectors, in the text format of GloVe or word2vec; empty: none",
+    )
+    vocabulary: int = declare(
+        int,
+        20_000,
+        "largest size of the vocabulary: the most frequent words of the training rows",
+        minimum=1,
+    )
+    min_count: int = declare(int, 1, "smallest count of a word in the vocabulary", minimum=1)
+    max_length: int = declare(int, 256, "longest text, in words; longer ones are cut", minimum=1)
+    drop: tuple[str, ...] = declare(list, (), "columns to drop from the features", items=str)
+    keep: tuple[str, ...] = declare(
+        list, (), "columns to keep although they look like identifiers", items=str
+    )
     division: int = DIVISIONS[-1]
 
     def __post_init__(self) -> None:
+        if self.shape == ():
+            hint = "give the sizes of one row, such as [1, 8, 8]"
+            raise DataError("[] is not a shape", where="data.shape", hint=hint)
         self._check_origin()
-        self._check_fractions()
+        self._check_shares()
         self._check_division()
         self._check_text()
-        if self.task not in TASKS:
-            raise DataError(
-                f"unknown task {self.task!r}", where="data.task", hint=nearest(self.task, TASKS)
-            )
-        if self.seed < 0:
-            raise DataError(f"{self.seed} is below 0", where="data.seed")
-        if self.shape is not None and (not self.shape or min(self.shape) < 1):
-            raise DataError(
-                f"{list(self.shape)} is not a shape",
-                where="data.shape",
-                hint="give the sizes of one row, such as [1, 8, 8]",
-            )
 
     def _check_origin(self) -> None:
         if (self.source is None) == (self.path is None):
@@ -130,9 +149,6 @@ class DataSpec:
             )
 
     def _check_text(self) -> None:
-        for key in ("vocabulary", "min_count", "max_length"):
-            if getattr(self, key) < 1:
-                raise DataError(f"{getattr(self, key)} is below 1", where=f"data.{key}")
         if self.text is not None and self.shape is not None:
             raise DataError(
                 "cannot be combined with text, whose length decides the shape",
@@ -181,25 +197,7 @@ class DataSpec:
                     hint=f"give either test_path or {key}",
                 )
 
-    def _check_fractions(self) -> None:
-        if self.folds is not None and self.folds < 2:
-            raise DataError(
-                f"{self.folds} is below 2",
-                where="data.validation.folds",
-                hint="use at least 2 folds, such as 5",
-            )
-        if not 0 < self.validation < 1:
-            raise DataError(
-                f"{self.validation} is not between 0 and 1",
-                where="data.validation",
-                hint="give the share of all rows to validate on, such as 0.2",
-            )
-        if not 0 <= self.test < 1:
-            raise DataError(
-                f"{self.test} is not 0 or between 0 and 1",
-                where="data.test",
-                hint="give the share of all rows to keep for the test, such as 0.2",
-            )
+    def _check_shares(self) -> None:
         if self.folds is None and math.fsum((self.validation, self.test)) >= 1:
             raise DataError(
                 f"validation = {self.validation} and test = {self.test} leave nothing to train on",

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from tuner.errors import UsageError
-from tuner.layers import BatchNorm, Dropout, Shape
 from tuner.models import WordTable
 from tuner.models.text import Embedding
 from tuner.space import Config
+from tuner.techniques import Shape
+from tuner.techniques.norm_dropout import BatchNorm, Dropout
 from tuner.training.network import build_network, plan
 
 # A configuration's network of plain torch layers.

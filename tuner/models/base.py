@@ -8,8 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from tuner.layers import Shape
 from tuner.space import Leaf, Range
+from tuner.techniques import Shape
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -110,3 +110,21 @@ def activated(weights: nn.Module, shape: Shape, activation: str, inside: Inside)
     before = [layer(shape) for layer in inside.before]
     after = [layer(shape) for layer in inside.after]
     return [weights, *before, ACTIVATIONS[activation](), *after]
+
+
+class Residual(nn.Module):
+    """Adds the input to the output of ``inner`` (He et al., 2016).
+
+    Args:
+        inner: the block.
+        shortcut: brings the input to the block's output shape; identity if it has it already.
+    """
+
+    def __init__(self, inner: nn.Module, shortcut: nn.Module | None = None) -> None:
+        super().__init__()
+        self.inner = inner
+        self.shortcut = shortcut or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = self.shortcut(x) + self.inner(x)
+        return added

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from tuner.layers import Residual, Shape
-from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth
+from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, Residual, activated, depth
 from tuner.space import Leaf
+from tuner.techniques import Shape
 
 POOLINGS: dict[str, Callable[[], nn.Module]] = {
     "max": lambda: nn.MaxPool2d(2),

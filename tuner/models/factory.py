@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from tuner.errors import StudyFileError
 from tuner.imports import function
-from tuner.layers import Shape
 from tuner.models.base import Family, Inside
 from tuner.space import Config, shown
+from tuner.techniques import Shape
 
 GIVEN = ("shape", "outputs", "inside", "words")
 """Arguments that tuner passes to a factory; no parameter may have these names."""

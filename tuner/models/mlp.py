@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from tuner.layers import Residual, Shape
-from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth
+from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, Residual, activated, depth
 from tuner.space import Leaf
+from tuner.techniques import Shape
 
 # Logistic and linear regression.
 

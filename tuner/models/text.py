@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuner.layers import Shape
 from tuner.models.base import ACTIVATION, Family, Inside, WordTable, activated, depth
 from tuner.models.mlp import WIDTH
 from tuner.space import Leaf
+from tuner.techniques import Shape
 
 # Words as vectors: what networks of text begin with.
 

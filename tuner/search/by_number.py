@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import (
@@ -23,7 +24,19 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from tuner.space import Node, check_listable, narrowed, params_at, place_of, size
+from tuner.space import (
+    SWITCH,
+    Choice,
+    Node,
+    Option,
+    Range,
+    Value,
+    check_listable,
+    inner_nodes,
+    label,
+    same,
+    size,
+)
 
 DIMENSIONS = 64
 """Coordinates of a point; the scramble depends on their number, so it is fixed."""
@@ -155,6 +168,89 @@ class SearchGrid:
         while len(self._order) < self.size:
             self._order.append(shuffled(len(self._order), self.size, self._seed))
             yield self._order[-1]
+
+
+def params_at(nodes: Sequence[Node], place: int) -> dict[str, Any]:
+    """The parameters of one configuration of a finite space, by its place below ``size(nodes)``.
+
+    Each configuration has one place: what is off, or belongs to an option that is not chosen,
+    makes no difference between two.
+    """
+    params: dict[str, Any] = {}
+    for node in nodes:
+        place, mine = divmod(place, int(size((node,))))
+        params.update(_params_at(node, mine))
+    return params
+
+
+def _params_at(node: Node, place: int) -> dict[str, Any]:
+    value = node.value
+    if isinstance(value, Range):
+        if value.off is None:
+            return {node.name: value.number(place)}
+        on = {node.name: value.number(place - 1)} if place else {}
+        return {node.name + SWITCH: bool(place), **on}
+    if not isinstance(value, Choice):
+        return params_at(inner_nodes(value), place)
+    for option in value.options:
+        inner = inner_nodes(option)
+        if place < size(inner):
+            return {node.name: label(option), **params_at(inner, place)}
+        place -= int(size(inner))
+    raise AssertionError("an index beyond the last option")
+
+
+def place_of(nodes: Sequence[Node], params: Mapping[str, Any]) -> int:
+    """The place of a configuration by its parameters, which ``config_of`` accepts."""
+    place = 0
+    for node in reversed(nodes):
+        place = place * int(size((node,))) + _place(node, params)
+    return place
+
+
+def _place(node: Node, params: Mapping[str, Any]) -> int:
+    value = node.value
+    if isinstance(value, Range):
+        if value.off is None:
+            return value.place(params[node.name])
+        return 1 + value.place(params[node.name]) if params[node.name + SWITCH] else 0
+    if not isinstance(value, Choice):
+        return place_of(inner_nodes(value), params)
+    before = 0
+    for option in value.options:
+        if same(label(option), params[node.name]):
+            return before + place_of(inner_nodes(option), params)
+        before += int(size(inner_nodes(option)))
+    raise AssertionError("an option that the choice does not have")
+
+
+def narrowed(nodes: Sequence[Node], known: Mapping[str, Any]) -> tuple[Node, ...]:
+    """The space that is left where some parameters are known, as ``Prescribed`` accepts them."""
+    return tuple(replace(node, value=_narrowed(node, known)) for node in nodes)
+
+
+def _narrowed(node: Node, known: Mapping[str, Any]) -> Value | Range | Choice | Option:
+    value = node.value
+    if isinstance(value, Range):
+        switch = known.get(node.name + SWITCH)
+        if value.off is not None and switch is False:
+            return value.off
+        off = None if switch is True else value.off
+        if not value.contains(known.get(node.name)):
+            return replace(value, off=off)
+        number = value.number(value.place(known[node.name])) if value.step else known[node.name]
+        return Range(number, number, off=off)
+    if isinstance(value, Choice):
+        if any(same(name, known.get(node.name)) for name in value.labels):
+            return _inner(value.option(known[node.name]), known)
+        return Choice(tuple(_inner(option, known) for option in value.options))
+    return _inner(value, known)
+
+
+def _inner(option: Value | Option, known: Mapping[str, Any]) -> Value | Option:
+    if not isinstance(option, Option):
+        return option
+    return Option(option.name, narrowed(option.nodes, known))
 
 
 def shuffled(number: int, size: int, seed: int) -> int:

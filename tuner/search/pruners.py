@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyFileError, nearest
-from tuner.search.options import Option, resolve, split
+from tuner.search.options import resolve, split
+from tuner.space import Leaf
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -42,7 +43,7 @@ class PrunerEntry:
 
     name: str
     build: Callable[[dict[str, Any], StepRange], BasePruner]
-    options: tuple[Option, ...]
+    options: tuple[Leaf, ...]
     doc: str
 
 
@@ -99,27 +100,31 @@ def _warmup(options: dict[str, Any], epochs: int) -> int:
     return epochs // 6 if given is None else int(given)
 
 
-_REDUCTION = Option(
-    "reduction_factor", int, 3, "one in this many trials is promoted at each rung", low=2
+_REDUCTION = Leaf(
+    "reduction_factor", int, 3, minimum=2, doc="one in this many trials is promoted at each rung"
 )
-_RESOURCE = Option("min_resource", int, 1, "epochs of every trial before the first rung", low=1)
-_BOOTSTRAP = Option("bootstrap_count", int, 0, "trials a rung needs before it promotes any", low=0)
+_RESOURCE = Leaf(
+    "min_resource", int, 1, minimum=1, doc="epochs of every trial before the first rung"
+)
+_BOOTSTRAP = Leaf(
+    "bootstrap_count", int, 0, minimum=0, doc="trials a rung needs before it promotes any"
+)
 _COMPARE = (
-    Option("n_startup_trials", int, 5, "complete trials before pruning starts", low=0),
-    Option(
+    Leaf("n_startup_trials", int, 5, minimum=0, doc="complete trials before pruning starts"),
+    Leaf(
         "n_warmup_steps",
         int,
         None,
-        "first epochs without pruning; default: a sixth of all",
-        low=0,
+        minimum=0,
+        doc="first epochs without pruning; default: a sixth of all",
     ),
-    Option("interval_steps", int, 1, "epochs between checks", low=1),
-    Option(
+    Leaf("interval_steps", int, 1, minimum=1, doc="epochs between checks"),
+    Leaf(
         "n_min_trials",
         int,
         1,
-        "trials that must have reported an epoch before it is compared",
-        low=1,
+        minimum=1,
+        doc="trials that must have reported an epoch before it is compared",
     ),
 )
 
@@ -129,7 +134,9 @@ _ENTRIES = (
         _hyperband,
         (
             _RESOURCE,
-            Option("max_resource", int, None, "epochs of a full trial; training.epochs", low=1),
+            Leaf(
+                "max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs"
+            ),
             _REDUCTION,
             _BOOTSTRAP,
         ),
@@ -141,7 +148,7 @@ _ENTRIES = (
         (
             _RESOURCE,
             _REDUCTION,
-            Option("min_early_stopping_rate", int, 0, "rungs left out at the start", low=0),
+            Leaf("min_early_stopping_rate", int, 0, minimum=0, doc="rungs left out at the start"),
             _BOOTSTRAP,
         ),
         "asynchronous successive halving (Li et al., MLSys 2020)",
@@ -151,7 +158,9 @@ _ENTRIES = (
         "percentile",
         _percentile_pruner,
         (
-            Option("percentile", float, 25.0, "per cent of trials to keep", low=0, high=100),
+            Leaf(
+                "percentile", float, 25.0, minimum=0, maximum=100, doc="per cent of trials to keep"
+            ),
             *_COMPARE,
         ),
         "ends trials outside the best per cent at their epoch",
@@ -160,14 +169,16 @@ _ENTRIES = (
         "patient",
         _patient,
         (
-            Option(
+            Leaf(
                 "pruner",
-                dict,
+                object,
                 "median",
-                "the pruner to ask then: a name or a table; none: prune at once",
+                doc="the pruner to ask then: a name or a table; none: prune at once",
             ),
-            Option("patience", int, 5, "epochs without improvement before it acts", low=0),
-            Option("min_delta", float, 0.0, "smallest change that counts as improvement", low=0),
+            Leaf("patience", int, 5, minimum=0, doc="epochs without improvement before it acts"),
+            Leaf(
+                "min_delta", float, 0.0, minimum=0, doc="smallest change that counts as improvement"
+            ),
         ),
         "asks another pruner once a trial stops improving",
     ),

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyFileError, nearest
-from tuner.search.options import Option, resolve
+from tuner.search.options import resolve
+from tuner.space import Leaf
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -101,7 +102,7 @@ class SamplerEntry:
 
     name: str
     build: Callable[[Request], BaseSampler]
-    options: tuple[Option, ...]
+    options: tuple[Leaf, ...]
     learns: bool
     per_number_seed: bool
     doc: str
@@ -114,11 +115,11 @@ _ENTRIES = (
         "tpe",
         build_tpe,
         (
-            Option("n_startup_trials", int, 10, _STARTUP, low=0),
-            Option("n_ei_candidates", int, 24, "candidates compared for each trial", low=1),
-            Option("multivariate", bool, True, "model parameters jointly, not one by one"),
-            Option("group", bool, False, "model each branch of a conditional space jointly"),
-            Option("constant_liar", bool, True, "avoid the configurations of running trials"),
+            Leaf("n_startup_trials", int, 10, minimum=0, doc=_STARTUP),
+            Leaf("n_ei_candidates", int, 24, minimum=1, doc="candidates compared for each trial"),
+            Leaf("multivariate", bool, True, doc="model parameters jointly, not one by one"),
+            Leaf("group", bool, False, doc="model each branch of a conditional space jointly"),
+            Leaf("constant_liar", bool, True, doc="avoid the configurations of running trials"),
         ),
         learns=True,
         per_number_seed=True,
@@ -129,8 +130,8 @@ _ENTRIES = (
         "gp",
         build_gp,
         (
-            Option("n_startup_trials", int, 10, _STARTUP, low=1),
-            Option("deterministic_objective", bool, False, "assume results without noise"),
+            Leaf("n_startup_trials", int, 10, minimum=1, doc=_STARTUP),
+            Leaf("deterministic_objective", bool, False, doc="assume results without noise"),
         ),
         learns=True,
         per_number_seed=True,
@@ -140,12 +141,20 @@ _ENTRIES = (
         "cmaes",
         build_cmaes,
         (
-            Option("n_startup_trials", int, 1, _STARTUP, low=1),
-            Option("popsize", int, None, "trials in a generation; 4 + 3 ln(d) if not given", low=4),
-            Option("consider_pruned_trials", bool, True, "learn from pruned trials' last value"),
-            Option("use_separable_cma", bool, False, "a diagonal covariance: for many parameters"),
-            Option("with_margin", bool, False, "keep integers from freezing at one value"),
-            Option("lr_adapt", bool, False, "adapt the learning rate: for noisy results"),
+            Leaf("n_startup_trials", int, 1, minimum=1, doc=_STARTUP),
+            Leaf(
+                "popsize",
+                int,
+                None,
+                minimum=4,
+                doc="trials in a generation; 4 + 3 ln(d) if not given",
+            ),
+            Leaf("consider_pruned_trials", bool, True, doc="learn from pruned trials' last value"),
+            Leaf(
+                "use_separable_cma", bool, False, doc="a diagonal covariance: for many parameters"
+            ),
+            Leaf("with_margin", bool, False, doc="keep integers from freezing at one value"),
+            Leaf("lr_adapt", bool, False, doc="adapt the learning rate: for noisy results"),
         ),
         learns=True,
         per_number_seed=True,
@@ -155,10 +164,14 @@ _ENTRIES = (
         "qmc",
         build_qmc,
         (
-            Option(
-                "qmc_type", str, "sobol", "which sequence of points", choices=("sobol", "halton")
+            Leaf(
+                "qmc_type",
+                str,
+                "sobol",
+                options=dict.fromkeys(("sobol", "halton"), ()),
+                doc="which sequence of points",
             ),
-            Option("scramble", bool, True, "randomise the sequence by the study's seed"),
+            Leaf("scramble", bool, True, doc="randomise the sequence by the study's seed"),
         ),
         learns=False,
         per_number_seed=False,

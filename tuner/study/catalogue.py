@@ -1,23 +1,26 @@
-"""The catalogue of every parameter that a study file may hold, by section."""
+"""The catalogue of every key that a study file may hold, by section."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
+from tuner.data import DataSpec
 from tuner.data.prepare import STATISTICS
+from tuner.metrics import Direction
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
-from tuner.space import Leaf, Range
+from tuner.space import Leaf, Range, declared
+from tuner.study.record import SearchSettings
 from tuner.techniques import TECHNIQUES
 
 LEARNING_RATE = Leaf(
     name="learning_rate",
     kind=float,
     default=1e-3,
-    minimum=0.0,
-    exclusive=True,
+    above=0.0,
     search=Range(1e-4, 1e-1, log=True),
     doc="step size of the optimizer at its peak; may also stand within an optimizer's table",
     unit="per step",
@@ -108,6 +111,28 @@ PREPROCESSING = Leaf(
 
 DATA_LEAVES = (PREPROCESSING,)
 """The leaves in ``[data]``, after those of the sections: a trial has the data of its values."""
+
+DATA: dict[str, Leaf] = {**declared(DataSpec), **{leaf.name: leaf for leaf in DATA_LEAVES}}
+SEARCH: dict[str, Leaf] = declared(SearchSettings)
+TOP: dict[str, Leaf] = {
+    leaf.name: leaf
+    for leaf in (
+        Leaf("description", str, "", doc="one-line description"),
+        Leaf(
+            "metric", str, None, doc="metric to optimize; default: accuracy, or rmse for regression"
+        ),
+        Leaf("objective", str, None, doc="a function of your own, called with a trial"),
+        Leaf(
+            "direction",
+            str,
+            None,
+            options=dict.fromkeys(get_args(Direction), ()),
+            doc="of what the objective returns",
+        ),
+        *(Leaf(name, dict, {}) for name in ("data", *SECTIONS, "search")),
+    )
+}
+"""What stands before any section, and the sections themselves."""
 
 STANDARD: dict[str, tuple[str, ...]] = {
     "model": ("depth", "width"),

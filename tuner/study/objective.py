@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from tuner.errors import StudyFileError, nearest
+from tuner.errors import StudyFileError
 from tuner.imports import function, parts
 from tuner.metrics import Direction
 from tuner.search.options import split
 from tuner.space import shown
+from tuner.study.catalogue import SEARCH
 from tuner.study.record import SearchSettings, Study, flat
-from tuner.study.settings import check_type, read_search
+from tuner.study.settings import read_search
 
 KEYS = ("description", "metric", "objective", "direction", "search")
-DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 UNKNOWN_BEFORE = ("baseline", "duplicates")
 """Keys of ``[search]`` that need to know what is searched before a trial runs."""
 VALUE = "value"
@@ -95,6 +95,10 @@ def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> Obje
                 hint=f"remove [{key}], or objective",
             )
     parts(document["objective"], "objective", StudyFileError)
+    if "direction" not in document:
+        each = " or ".join(f'direction = "{name}"' for name in get_args(Direction))
+        hint = f"give the direction of the objective's value: {each}"
+        raise StudyFileError("the study has no direction", where="direction", hint=hint)
     metric = document.get("metric", VALUE)
     if not metric.strip():
         raise StudyFileError("found an empty string, which is not a name", where="metric")
@@ -107,21 +111,8 @@ def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> Obje
         document=document,
         folder=folder,
         objective=document["objective"],
-        direction=_direction(document.get("direction")),
+        direction=document["direction"],
     )
-
-
-def _direction(said: str | None) -> Direction:
-    for direction in DIRECTIONS:
-        if said == direction:
-            return direction
-    hint = "give the direction of the objective's value: " + " or ".join(
-        f'direction = "{each}"' for each in DIRECTIONS
-    )
-    if said is None:
-        raise StudyFileError("the study has no direction", where="direction", hint=hint)
-    hint = nearest(said, DIRECTIONS)
-    raise StudyFileError(f"found {shown(said)}", where="direction", hint=hint)
 
 
 def _search(table: Mapping[str, Any]) -> SearchSettings:
@@ -159,12 +150,10 @@ def _check_pruner(name: str, options: Mapping[str, Any], where: str) -> None:
 
 def _queue(raw: Any) -> tuple[dict[str, Any], ...]:
     """Parameters by name, to be tried first; a table within a table is a name with a dot."""
-    check_type("search.enqueue", raw, list)
-    for i, each in enumerate(raw):
-        path = f"search.enqueue[{i}]"
-        check_type(path, each, dict)
-        for key, value in flat(each).items():
+    queue = tuple(flat(each) for each in SEARCH["enqueue"].read(raw, "search.enqueue"))
+    for i, each in enumerate(queue):
+        for key, value in each.items():
             if isinstance(value, list | dict):
                 what = f"found {shown(value)}, which is not a value of a parameter"
-                raise StudyFileError(what, where=f"{path}.{key}")
-    return tuple(flat(each) for each in raw)
+                raise StudyFileError(what, where=f"search.enqueue[{i}].{key}")
+    return queue

@@ -27,6 +27,7 @@ from tuner.space import (
     Suggest,
     baseline_value,
     config_of,
+    declare,
     label,
     params_of,
     sample,
@@ -140,28 +141,32 @@ DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """``[search]``: how the space is searched.
+    """How the space is searched: each field is a key of ``[search]``.
 
-    Args:
-        trials: the budget: how many trials end complete or pruned.
+    Attributes:
         sampler, pruner: name and options.
-        seed: everything random in the study derives from it.
-        timeout: seconds that one ``optimize`` may take; none is no limit.
-        baseline: leaves whose value in trial 0 is not the default.
-        enqueue: configurations to try right after the baseline.
-        trial_timeout: seconds after which a trial is ended as pruned; none is no limit.
-        duplicates: whether a configuration that is finished already is trained again.
+        timeout, trial_timeout: in seconds; none is no limit.
     """
 
-    trials: int = 60
-    sampler: tuple[str, Mapping[str, Any]] = ("tpe", {})
-    pruner: tuple[str, Mapping[str, Any]] = ("hyperband", {})
-    seed: int = 0
-    timeout: float | None = None
-    baseline: Mapping[str, Any] = field(default_factory=dict)
-    enqueue: tuple[Mapping[str, Any], ...] = ()
-    trial_timeout: float | None = None
-    duplicates: bool = False
+    trials: int = declare(int, 60, "the budget: trials that end complete or pruned", minimum=1)
+    sampler: tuple[str, Mapping[str, Any]] = declare(
+        object, ("tpe", {}), "what proposes configurations: a name, or a table with its options"
+    )
+    pruner: tuple[str, Mapping[str, Any]] = declare(
+        object, ("hyperband", {}), "what ends bad trials early: a name, or a table with its options"
+    )
+    seed: int = declare(int, 0, "everything random in the study derives from it", minimum=0)
+    timeout: float | None = declare(
+        object, None, 'longest time of a run, such as "90s", "10m", "2h", "1d"'
+    )
+    baseline: Mapping[str, Any] = declare(dict, {}, "values of trial 0 that are not the default")
+    enqueue: tuple[Mapping[str, Any], ...] = declare(
+        list, (), "configurations to try right after the baseline", items=dict
+    )
+    trial_timeout: float | None = declare(
+        object, None, "longest time of a trial, which then ends as pruned"
+    )
+    duplicates: bool = declare(bool, False, "retrain a configuration that is finished already")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +312,7 @@ class NetworkStudy(Study):
         value = next(node.value for node in self.nodes if node.name == "preprocessing")
         options = value.options if isinstance(value, Choice) else (value,)
         names = [str(label(option)) for option in options]  # type: ignore[arg-type]
-        return {name: replace(self.data, preprocessing=name) for name in names}  # type: ignore[arg-type]
+        return {name: replace(self.data, preprocessing=name) for name in names}
 
     def metric_for(self, task: str) -> Metric:
         """The metric that the search optimizes.

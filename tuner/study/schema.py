@@ -6,14 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tuner.data.spec import APART, OF_TEXT, TABLES, TASKS
+from tuner.data.spec import APART, FOLDS, OF_TEXT, TABLES
 from tuner.metrics import METRICS
-from tuner.search.options import Option
 from tuner.search.pruners import PRUNERS
 from tuner.search.samplers import SAMPLERS
 from tuner.space import Leaf
-from tuner.study.catalogue import DATA_LEAVES, FAMILY, SECTIONS, model_leaves
-from tuner.study.objective import DIRECTIONS
+from tuner.study.catalogue import DATA, DATA_LEAVES, FAMILY, SEARCH, SECTIONS, TOP, model_leaves
 from tuner.study.parse import suggested
 from tuner.study.settings import DURATION
 
@@ -21,7 +19,21 @@ from tuner.study.settings import DURATION
 
 
 Schema = dict[str, Any]
-TYPES: Mapping[type, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
+TYPES: Mapping[type, Any] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    dict: ["object"],
+    object: ["string", "object"],
+}
+KEYWORDS = {
+    "minimum": "minimum",
+    "maximum": "maximum",
+    "above": "exclusiveMinimum",
+    "below": "exclusiveMaximum",
+}
+"""What the bounds of a leaf are called in a schema."""
 REFERENCE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$"
 """Of "package.module:function"."""
 
@@ -39,14 +51,21 @@ def scalar(leaf: Leaf) -> Schema:
         return {"anyOf": [{"enum": list(leaf.options or {})}, NAMED]}
     if leaf.options is not None:
         return {"enum": list(leaf.options)}
-    found: Schema = {"type": TYPES[leaf.kind]}
-    low, high = ("exclusiveM" if leaf.exclusive else "m") + "inimum", "maximum"
-    high = "exclusiveMaximum" if leaf.exclusive else high
-    if leaf.minimum is not None:
-        found[low] = leaf.minimum
-    if leaf.maximum is not None:
-        found[high] = leaf.maximum
-    return found
+    if leaf.items is not None:
+        return {"type": "array", "items": scalar(leaf.item)}
+    return {"type": TYPES[leaf.kind], **{KEYWORDS[k]: bound for k, bound in leaf.bounds.items()}}
+
+
+def setting(leaf: Leaf, form: Schema | None = None) -> Schema:
+    """A key that is no parameter: its form is that of one value, unless another is given."""
+    default = {} if leaf.default in (None, "", (), {}) else {"default": leaf.default}
+    return {**default, **_about(leaf), **(form or scalar(leaf))}
+
+
+def _about(leaf: Leaf) -> Schema:
+    unit = f" ({leaf.unit})" if leaf.unit not in ("", "none", "name") else ""
+    source = f"; {leaf.source}" if leaf.source else ""
+    return {"description": f"{leaf.doc}{unit}{source}"}
 
 
 NAMED: Schema = {"type": "string", "pattern": REFERENCE}
@@ -83,17 +102,7 @@ def own_leaf() -> Schema:
 
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
-_FOLDS: dict[str, Any] = {
-    "type": "object",
-    "properties": {"folds": {"type": "integer", "minimum": 2}},
-    "required": ["folds"],
-    "additionalProperties": False,
-}
-_VALIDATION: dict[str, Any] = {
-    "anyOf": [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, _FOLDS],
-    "default": 0.2,
-    "description": "fraction of rows for validation, or folds, over which a trial takes the mean",
-}
+_FOLDS = table({FOLDS.name: setting(FOLDS)}, [FOLDS.name])
 DATA_RULES: dict[str, Any] = {
     "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
     "allOf": [
@@ -107,52 +116,15 @@ DATA_RULES: dict[str, Any] = {
 """Which keys go together."""
 
 
-def data_keys() -> dict[str, Any]:
-    """A schema for each key."""
-    share = {"type": "number", "exclusiveMaximum": 1, "default": 0.2}
-    side = {"type": "integer", "minimum": 1}
-    names = {"type": "array", "items": {"type": "string"}}
-    text = {"type": "string"}
-    return {
-        "source": {**text, "description": '"module:function", called without arguments'},
-        "path": {**text, "description": "a file or folder; $NAME is an environment variable"},
-        "target": {**text, "description": "the column to predict"},
-        "features": {**text, "description": "the array of features in an NPZ file"},
-        "task": {"enum": list(TASKS), "default": "auto"},
-        "validation": _VALIDATION,
-        "test": {
-            **share,
-            "minimum": 0,
-            "description": "fraction of rows for the test, which the search never sees",
-        },
-        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "of the split"},
-        "shape": {"type": "array", "items": side, "minItems": 1, "description": "of one row"},
-        "group": {**text, "description": "a column whose groups are never divided"},
-        "time": {**text, "description": "a column: train before validation before test"},
-        "split": {
-            **text,
-            "description": "a column that says train, validation or test, or 'folder'",
-        },
-        "test_path": {**text, "description": "a second file or folder, with the test rows"},
-        "text": {**text, "description": "a column of text, then the only feature"},
-        "vectors": {
-            **text,
-            "description": "pretrained word vectors, in the text format of GloVe or word2vec",
-        },
-        "vocabulary": {**side, "default": 20000, "description": "largest size of the vocabulary"},
-        "min_count": {
-            **side,
-            "default": 1,
-            "description": "smallest count of a word in the vocabulary",
-        },
-        "max_length": {
-            **side,
-            "default": 256,
-            "description": "longest text, in words; longer ones are cut",
-        },
-        "drop": {**names, "description": "columns to drop from the features"},
-        "keep": {**names, "description": "columns to keep although they look like identifiers"},
+def data() -> Schema:
+    """A schema of each key, and of which go together."""
+    forms = {
+        "validation": {"anyOf": [scalar(DATA["validation"]), _FOLDS]},
+        "shape": {**scalar(DATA["shape"]), "minItems": 1},
     }
+    keys = {name: setting(leaf, forms.get(name)) for name, leaf in DATA.items()}
+    keys |= {leaf.name: leaf_schema(leaf) for leaf in DATA_LEAVES}
+    return {**table(keys), **DATA_RULES}
 
 
 # The JSON schema of ``[search]``, with tuner's networks and with an objective of one's own.
@@ -186,42 +158,22 @@ def search() -> Schema:
     duration: Schema = {"anyOf": [seconds, words]}
     samplers = {name: entry.options for name, entry in SAMPLERS.items()}
     pruners = {name: entry.options for name, entry in PRUNERS.items()}
-    properties: dict[str, Schema] = {
-        "trials": {"type": "integer", "minimum": 1, "default": 60, "description": "the budget"},
-        "sampler": {**_chosen(samplers), "default": "tpe"},
-        "pruner": {**_chosen(pruners), "default": "hyperband"},
-        "seed": {"type": "integer", "minimum": 0, "default": 0},
-        "timeout": {**duration, "description": 'of one run, such as "90s", "10m", "2h", "1d"'},
-        "trial_timeout": {**duration, "description": "after which a trial is ended as pruned"},
-        "duplicates": {
-            "type": "boolean",
-            "default": False,
-            "description": "retrain the same configuration",
-        },
-        "baseline": {"type": ["object"], "description": "of trial 0, where not the default"},
-        "enqueue": {"type": "array", "description": "configurations to try first"},
+    forms = {
+        "sampler": {**_chosen(samplers), "default": SEARCH["sampler"].default[0]},
+        "pruner": {**_chosen(pruners), "default": SEARCH["pruner"].default[0]},
+        "timeout": duration,
+        "trial_timeout": duration,
     }
-    return table(properties)
+    return table({name: setting(leaf, forms.get(name)) for name, leaf in SEARCH.items()})
 
 
-def _chosen(entries: Mapping[str, tuple[Option, ...]]) -> Schema:
+def _chosen(entries: Mapping[str, tuple[Leaf, ...]]) -> Schema:
     """A name, or a table with the name and its options."""
     tables = [
-        table({"name": {"const": name}, **{o.name: _option(o) for o in own}}, ["name"])
+        table({"name": {"const": name}, **{leaf.name: setting(leaf) for leaf in own}}, ["name"])
         for name, own in entries.items()
     ]
     return {"anyOf": [{"enum": list(entries)}, *tables]}
-
-
-def _option(option: Option) -> Schema:
-    found: Schema = {"description": option.doc}
-    if option.default is not None:
-        found["default"] = option.default
-    if option.kind is dict:
-        return {**found, "type": ["string", "object"]}
-    found["type"] = TYPES[option.kind]
-    bounds = {"minimum": option.low, "maximum": option.high, "enum": list(option.choices) or None}
-    return {**found, **{key: bound for key, bound in bounds.items() if bound is not None}}
 
 
 def _configuration() -> Schema:
@@ -247,25 +199,16 @@ def schema() -> Schema:
     It cannot say that low is at most high, nor that a metric fits the data; ``tuner check`` can.
     """
     sections = {name: _section(name, leaves) for name, leaves in SECTIONS.items()}
-    metric = {
-        "type": "string",
-        "examples": list(METRICS),
-        "description": "metric to optimize; default: accuracy, or rmse for regression",
+    forms = {
+        "metric": {"type": "string", "examples": list(METRICS)},
+        "objective": NAMED,
     }
-    about = {"type": "string", "description": "one-line description"}
-    data = {**data_keys(), **{leaf.name: leaf_schema(leaf) for leaf in DATA_LEAVES}}
-    properties: dict[str, Schema] = {
-        "description": about,
-        "metric": metric,
-        "objective": {**NAMED, "description": "a function of your own, called with a trial"},
-        "direction": {"enum": list(DIRECTIONS), "description": "of what the objective returns"},
-        "data": {**table(data), **DATA_RULES},
-    }
+    properties = {n: setting(leaf, forms.get(n)) for n, leaf in TOP.items() if leaf.kind is str}
     return {
         "$schema": DRAFT,
         "title": "tuner study",
         "description": "a trial's configuration in which any parameter may be a range or a choice",
-        **table({**properties, **sections, "search": search()}),
+        **table({**properties, "data": data(), **sections, "search": search()}),
         "if": {"required": ["objective"]},
         "then": of_objective([*sections, "data"]),
         "else": {"required": ["data"], "not": {"required": ["direction"]}, **of_metric()},
@@ -304,12 +247,6 @@ def leaf_schema(leaf: Leaf) -> Schema:
     forms.append(table({"choices": listed}, required=["choices"]))
     examples = [] if leaf.search is None else [suggested(leaf)]
     return {**_about(leaf), "default": leaf.default, "examples": examples, "anyOf": forms}
-
-
-def _about(leaf: Leaf) -> Schema:
-    unit = f" ({leaf.unit})" if leaf.unit not in ("", "none", "name") else ""
-    source = f"; {leaf.source}" if leaf.source else ""
-    return {"description": f"{leaf.doc}{unit}{source}"}
 
 
 def _with_options() -> list[Leaf]:

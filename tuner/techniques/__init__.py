@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.techniques.base import Draw, Noise, State, Technique
+from tuner.techniques.base import Draw, Noise, Shape, State, Technique
 from tuner.techniques.batches import CLASS_WEIGHTS, LABEL_SMOOTHING, MIXUP, SAMPLING
 from tuner.techniques.ending import EARLY_STOPPING, EMA
 from tuner.techniques.images import CUTOUT, HORIZONTAL_FLIP, SHIFT
@@ -31,4 +31,4 @@ ENDING = {t.name: t.leaf.off for t in TECHNIQUES if t.stop}
 """Techniques that end a trial by its validation values, each with its off value. They are off where
 a run is measured on the test rows, and in each fold of several."""
 
-__all__ = ["ENDING", "TECHNIQUES", "Draw", "Noise", "State", "Technique"]
+__all__ = ["ENDING", "TECHNIQUES", "Draw", "Noise", "Shape", "State", "Technique"]

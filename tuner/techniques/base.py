@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuner.layers import Shape
 from tuner.space import Leaf
 
+Shape = tuple[int, ...]
+"""Of one row, or of what a block gives for it."""
 Noise = tuple[Tensor, ...]
 State = tuple[Tensor, ...]
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuner.layers import Shape
 from tuner.models import FAMILIES, Family, Inside, WordTable
 from tuner.models.categories import CATEGORIES, FEWEST, Categories
 from tuner.models.factory import factory, is_factory
@@ -19,7 +18,7 @@ from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
 from tuner.space import Config, Leaf
 from tuner.study.catalogue import DATA_LEAVES, SECTIONS
-from tuner.techniques import TECHNIQUES, Technique
+from tuner.techniques import TECHNIQUES, Shape, Technique
 
 # A network's parameters as one flat vector, of which the parameters are views.
 

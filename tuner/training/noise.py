@@ -16,9 +16,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from tuner.layers import Shape
 from tuner.seeds import derive
-from tuner.techniques import Draw, Noise, Technique
+from tuner.techniques import Draw, Noise, Shape, Technique
 
 BLOCK = 2**21
 """How many numbers of data or of one mask a block may hold. No result on a CPU depends on it."""

@@ -1,3 +1,5 @@
+"""Batch norm and dropout: the layers, and where the techniques put them."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -6,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tuner.layers import BatchNorm, Dropout, Residual
+from tuner.techniques.norm_dropout import BATCH_NORM, DROPOUT, BatchNorm, Dropout
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +113,23 @@ def test_dropout_steps_do_not_depend_on_how_many_are_drawn_at_once(size: int) ->
     assert torch.equal(together, torch.cat(parts))
 
 
-def test_residual() -> None:
-    x, inner, shortcut = numbers(4, 3), nn.Linear(3, 3), nn.Linear(3, 3)
-    assert torch.equal(Residual(inner)(x), x + inner(x))
-    assert torch.equal(Residual(inner, shortcut)(x), shortcut(x) + inner(x))
+@pytest.mark.parametrize("shape", [(7,), (7, 4, 5)])
+def test_the_technique_batch_norm(shape: tuple[int, ...]) -> None:
+    assert BATCH_NORM.layer
+    layer = BATCH_NORM.layer(shape, True)
+    assert isinstance(layer, BatchNorm)
+    assert layer.weight.shape == (7,)
+    assert BATCH_NORM.before_activation
+    assert BATCH_NORM.centres
+    assert BATCH_NORM.leaf.static
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 4, 5)])
+def test_the_technique_dropout(shape: tuple[int, ...]) -> None:
+    assert DROPOUT.layer
+    layer = DROPOUT.layer(shape, 0.3)
+    assert isinstance(layer, Dropout)
+    assert layer.rate == 0.3
+    assert not DROPOUT.before_activation
+    assert not DROPOUT.centres
+    assert not DROPOUT.leaf.static
