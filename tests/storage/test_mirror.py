@@ -1,4 +1,4 @@
-"""Trials in memory: counts, lists, ranks, and what this process has to tell."""
+"""Trials in memory: counts, lists, what this process has to tell, and what is forgotten."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.storage import Lease, Update
+from tuner.storage import Lease, Propose, Storage, Update
 from tuner.storage.mirror import Mirror
 from tuner.storage.rows import Head, Read
 
@@ -23,7 +23,7 @@ def _trial(trial_id: int, state: TrialState = DONE, **reports: float) -> FrozenT
 
 
 def _mirror(*trials: FrozenTrial) -> Mirror:
-    mirror = Mirror()
+    mirror = Mirror(1)
     mirror.see(Head(t._trial_id, t.number, t.state, NOW, None) for t in trials)
     mirror.load(Read(trial, 0) for trial in trials)
     return mirror
@@ -87,3 +87,16 @@ def test_lists_are_by_number(states: tuple[TrialState, ...] | None) -> None:
     mirror = _mirror(_trial(3), _trial(1, RUNNING), _trial(2))
     numbers = [trial.number for trial in mirror.listed(states)]
     assert numbers == ([1, 2] if states == (DONE,) else [0, 1, 2])
+
+
+def test_a_forgotten_study_is_read_again(storage: Storage, study_id: int, propose: Propose) -> None:
+    lease = storage.claims.claim(study_id, "me", propose)
+    assert lease is not None
+    storage.writer.write([Update(lease, reports={1: 0.5}, state=TrialState.COMPLETE, value=0.5)])
+    before = storage.get_all_trials(study_id)
+    storage.mirrors.forget(study_id)
+    assert (storage.mirrors._mirrors, storage.mirrors._study_of) == ({}, {})
+    assert storage.get_all_trials(study_id) == before
+    assert storage.get_trial(lease.trial_id) == before[0]
+    storage.mirrors.forget(study_id)
+    assert storage.get_trial(lease.trial_id) == before[0]

@@ -36,7 +36,7 @@ def _until(true: Callable[[], bool]) -> None:
 
 
 def _claim(storage: Storage, study_id: int, propose: Propose) -> Lease:
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
     return lease
 
@@ -71,7 +71,7 @@ def test_the_thread_writes_and_renews(
     outbox = Outbox(storage, flush_seconds=0.05, holder="me")
     until = time.monotonic() + 2.5  # longer than a lease
     while time.monotonic() < until:
-        other = open_storage(database_url).claim(study_id, "other", propose)
+        other = open_storage(database_url).claims.claim(study_id, "other", propose)
         assert other is None or other.number != lease.number
         time.sleep(0.1)
     outbox.put(Update(lease, state=DONE, value=1.0))
@@ -87,7 +87,7 @@ def test_a_lost_lease_is_noticed_and_its_work_dropped(
     with storage.database.write() as connection:
         connection.execute(text("UPDATE tuner_leases SET expires = 1"))
     other = open_storage(database_url)
-    theirs = other.claim(study_id, "other", propose)
+    theirs = other.claims.claim(study_id, "other", propose)
     assert theirs is not None
     outbox.put(Update(lease, reports={0: 9.0}, state=DONE, value=9.0))
     assert not outbox.lost(lease)
@@ -107,7 +107,7 @@ def test_an_outage_loses_nothing(
     propose: Propose,
 ) -> None:
     storage = open_storage(postgres_url)
-    storage.refresh_interval = 0.1
+    storage.mirrors.refresh_interval = 0.1
     study_id = join(storage)
     leases = [_claim(storage, study_id, propose) for _ in range(2)]
     outbox = Outbox(storage, flush_seconds=0.05)

@@ -1,19 +1,28 @@
-"""How often to look at the database."""
+"""Keeps the trials of studies in memory, and decides when to look at the database again."""
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from operator import attrgetter
+from threading import RLock
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection
 
-from tuner.storage.lease import Update
+from tuner.storage import rows, studies
+from tuner.storage.database import Database, OutageError
+from tuner.storage.lease import Lease, Update
 from tuner.storage.rows import GROWS, Head, Read, clone, updated
 from tuner.storage.sql import to_local
+
+# How often to look at the database.
 
 
 class Look:
@@ -52,7 +61,8 @@ class Mirror:
         floors: of running trials, the highest row id of an intermediate value that was read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, study_id: int) -> None:
+        self.study_id = study_id
         self.clear()
 
     def clear(self) -> None:
@@ -75,6 +85,30 @@ class Mirror:
     def last(self) -> int:
         """The highest trial id that was seen."""
         return next(reversed(self.heads), 0)
+
+    def read_rows(self, connection: Connection) -> None:
+        """Read the rows that changed; a study deleted and made anew is read from scratch."""
+        unfinished = (self.heads[trial_id] for trial_id in self.unfinished)
+        heads = rows.read_changed(connection, self.study_id, self.last, unfinished)
+        if not self.fits(heads):
+            self.clear()
+            heads = rows.read_changed(connection, self.study_id, 0, ())
+        self.see(heads)
+
+    def read_trials(self, connection: Connection, unfinished: bool) -> set[int]:
+        """Read the rest of the trials whose rows changed, and new reports; the ids of the former.
+
+        Args:
+            unfinished: read all unfinished trials: others may overwrite what these have.
+        """
+        wanted = self.stale | self.suggesting()
+        if unfinished:
+            wanted |= self.unfinished - self.pending
+        self.load(rows.read_trials(connection, [self.heads[i] for i in sorted(wanted)]))
+        floors = {i: floor for i, floor in self.growing().items() if i not in wanted}
+        if floors:
+            self.extend(rows.read_reports(connection, floors))
+        return wanted
 
     def fits(self, heads: Sequence[Head]) -> bool:
         """Whether rows just read continue what is known, and not a study made anew."""
@@ -150,6 +184,15 @@ class Mirror:
         """Running trials of others whose parameters are still being drawn."""
         return {i for i in self.growing() if GROWS in self.trials[i].system_attrs}
 
+    def hold(self, trial: FrozenTrial, head: Head) -> None:
+        """Take in a trial that this process holds from now on, unless it is finished already."""
+        self.mark(head)
+        self.load([Read(trial, 0)])
+        if not trial.state.is_finished():
+            self.own.add(head.trial_id)
+        if not self.stale and not self.growing():
+            self.look.took(0.0)  # the claim has seen all there is
+
     def anticipate(self, update: Update) -> None:
         """Show what this process has to tell about one of its trials before it is written."""
         self.pending.add(update.lease.trial_id)
@@ -188,3 +231,142 @@ class Mirror:
             known = version, sorted(trials, key=attrgetter("_number"))
             self._lists[wanted] = known
         return known[1]
+
+
+# The mirrors of all studies, and when they are read anew.
+
+
+class Mirrors:
+    """The trials of a database's studies: read once, and then brought up to date.
+
+    May be used by several threads, and in forked children.
+
+    Attributes:
+        refresh_interval: how old, in seconds, trials may be. 0 reads what may have changed at
+            every call, which is what Optuna expects. With more, answers come from memory in
+            between and while the database is away; from a database that is slow to answer they
+            may be up to ten times as old.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.refresh_interval = 0.0
+        self._database = database
+        self._lock = RLock()
+        self._mirrors: dict[int, Mirror] = {}
+        self._study_of: dict[int, int] = {}
+        self._reads = True
+        _every.add(self)
+
+    @contextmanager
+    def of(self, study_id: int) -> Iterator[Mirror]:
+        """The mirror of a study; other threads wait until this one is done with it."""
+        with self._lock:
+            yield self._mirror(study_id)
+
+    def _mirror(self, study_id: int) -> Mirror:
+        mirror = self._mirrors.get(study_id)
+        if mirror is None:
+            mirror = self._mirrors[study_id] = Mirror(study_id)
+        return mirror
+
+    def trials(self, study_id: int, states: Container[TrialState] | None) -> list[FrozenTrial]:
+        """A study's trials in these states by number; neither list nor trials may be changed."""
+        with self._lock:
+            return self._current(study_id).listed(states)
+
+    def trial(self, trial_id: int) -> FrozenTrial:
+        """A trial, which may not be changed; MissingError if there is none."""
+        with self._lock:
+            mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
+            if mirror is not None and trial_id in mirror.trials:
+                trial = mirror.trials[trial_id]
+                if trial.state.is_finished() or trial_id in mirror.pending:
+                    return trial
+                if self.refresh_interval > 0:
+                    return self._current(mirror.study_id).trials[trial_id]
+        with self._database.read() as connection:
+            read = rows.read_trial(connection, trial_id)
+        if read is None:
+            raise studies.missing("the trial")
+        return read
+
+    def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
+        """What some trial in memory drew a parameter from."""
+        with self._lock:
+            mirror = self._mirrors.get(study_id)
+            return None if mirror is None else mirror.distributions.get(name)
+
+    def _current(self, study_id: int) -> Mirror:
+        """The study's mirror, read anew if it is too old."""
+        mirror = self._mirrors.get(study_id)
+        if mirror is None or (self._reads and mirror.look.due(self.refresh_interval)):
+            try:
+                self.refresh(study_id)
+            except OutageError:
+                if mirror is None or self.refresh_interval == 0:
+                    raise
+                mirror.look.took(0.0)  # not again at every call
+        return self._mirrors[study_id]
+
+    def refresh(self, study_id: int) -> None:
+        """Read what changed since the last time; MissingError if there is no such study."""
+        with self.of(study_id) as mirror:
+            started = time.monotonic()
+            with self._database.read() as connection:
+                mirror.read_rows(connection)
+                if not mirror.heads:
+                    studies.require(connection, study_id)
+                self.read(connection, mirror)
+            mirror.look.took(time.monotonic() - started)
+
+    def read(self, connection: Connection, mirror: Mirror) -> None:
+        """Read the rest of the trials whose rows were read."""
+        read = mirror.read_trials(connection, unfinished=self.refresh_interval == 0)
+        self._study_of.update(dict.fromkeys(read, mirror.study_id))
+
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Memory answers all, whatever its age; whoever is within holds a mirror (`of`).
+
+        Within a transaction nothing is read: others wait, and there may be no connection.
+        """
+        self._reads = False
+        try:
+            yield
+        finally:
+            self._reads = True
+
+    def hold(self, lease: Lease, head: Head) -> None:
+        """Take in a trial that was just claimed."""
+        with self.of(lease.study_id) as mirror:
+            mirror.hold(lease.trial, head)
+            self._study_of[lease.trial_id] = lease.study_id
+
+    def outdate(self, trial_id: int) -> None:
+        """Read a trial anew at the next look, however short ago the last one was."""
+        with self._lock:
+            mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
+            if mirror is not None:
+                mirror.stale.add(trial_id)
+                mirror.look = Look()
+
+    def forget(self, study_id: int) -> None:
+        """Keep nothing of a study in memory; what is asked of it later is read again."""
+        with self._lock:
+            self._mirrors.pop(study_id, None)
+            self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
+
+    def after_fork(self) -> None:
+        """A lock that another thread held at the fork would never be released here."""
+        self._lock = RLock()
+
+
+_every: weakref.WeakSet[Mirrors] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for mirrors in list(_every):
+        mirrors.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

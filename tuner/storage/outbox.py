@@ -291,7 +291,9 @@ class Outbox:
         self._spool = Spool(spool, str(storage.database.url)) if spool is not None else None
         self._flush_seconds = flush_seconds
         self._holders: set[str] = set() if holder is None else {holder}
-        self._renew_seconds = min(storage.lease_seconds, LEASE_SECONDS) / 3  # it shows life, too
+        self._renew_seconds = (
+            min(storage.claims.lease_seconds, LEASE_SECONDS) / 3
+        )  # it shows life, too
         self._renew_at = time.monotonic() + self._renew_seconds
         self._waiting = Waiting(unsure=storage.remote)
         self._lost: set[Key] = set()
@@ -319,7 +321,7 @@ class Outbox:
             if key(update.lease) in self._lost:
                 return
             queued = self._waiting.put(update, now)
-            self._storage.anticipate(update)
+            self._storage.writer.anticipate(update)
             failing = self._error is not None
         if failing and self._spool is not None:
             self._spool.keep([queued.update(now)])
@@ -348,7 +350,7 @@ class Outbox:
                 updates = self._waiting.take(time.monotonic())
                 durable = any(queued.lasting for queued in self._waiting.sent.values())
             try:
-                lost = self._storage.write(updates, durable=durable)
+                lost = self._storage.writer.write(updates, durable=durable)
             except BaseException as error:
                 self._failed(updates, error)
                 raise
@@ -400,7 +402,7 @@ class Outbox:
             self._error = None
             self._lost |= lost
             for lease in self._waiting.written(lost, time.monotonic()):
-                self._storage.settle(lease)
+                self._storage.writer.settle(lease)
         if self._spool is not None:
             for update in updates:
                 self._spool.remove(update.lease)
@@ -429,7 +431,7 @@ class Outbox:
         if time.monotonic() < self._renew_at:
             return
         for holder in sorted(self._holders):
-            self._storage.renew(holder)
+            self._storage.claims.renew(holder)
         with self._changed:
             self._error = None
         self._renew_at = time.monotonic() + self._renew_seconds

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from tuner.errors import MissingError, StorageError
 from tuner.optuna_private import FrozenStudy, models
-from tuner.storage import events, rows, schema, sql, writes
+from tuner.storage import events, rows, schema, sql
 from tuner.storage.lease import FOREIGN, OPEN, STATES, OpenStudy, Progress, Worker
 from tuner.study.trials import RESULT, WORKER
 
@@ -120,7 +120,7 @@ def attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]
 
 def set_attr(connection: Connection, table: Table, study_id: int, key: str, value: Any) -> None:
     require(connection, study_id)
-    sql.put(connection, [writes.attrs(table, [(study_id, key, value)], "study_id")])
+    sql.put(connection, [sql.attrs(table, [(study_id, key, value)], "study_id")])
 
 
 def everything(connection: Connection) -> list[FrozenStudy]:

@@ -6,27 +6,25 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     Connection,
-    Float,
     Select,
     Table,
     bindparam,
-    cast,
     exists,
     insert,
     select,
-    tuple_,
 )
 
 from tuner.optuna_private import models
 from tuner.storage import events, rows, schema, sql
 from tuner.storage.database import Database
 from tuner.storage.lease import Lease, Update
+from tuner.storage.mirror import Mirrors
 from tuner.storage.sql import Put, Shape, all_parts, from_clock
 
 # Idempotent writes of trials into Optuna's tables, to be batched.
@@ -53,18 +51,9 @@ def reports(found: Iterable[tuple[int, int, float]]) -> Put:
     return Put(rows.REPORTS, ("trial_id", "step"), values)
 
 
-def attrs(table: Table, found: Iterable[tuple[int, str, Any]], owner: str) -> Put:
-    """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
-    values: Rows = [
-        {owner: identity, "key": key, "value_json": json.dumps(value)}
-        for identity, key, value in found
-    ]
-    return Put(table, (owner, "key"), values)
-
-
 def trial_attrs(table: Table, found: Iterable[tuple[int, Mapping[str, Any]]]) -> Put:
     flat = [(trial_id, key, value) for trial_id, each in found for key, value in each.items()]
-    return attrs(table, flat, "trial_id")
+    return sql.attrs(table, flat, "trial_id")
 
 
 def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
@@ -194,31 +183,68 @@ def set_state(
     return done.rowcount == 1
 
 
-# Writes by the holder of a lease, and of nobody else, and the leases themselves.
+# Writes by the holder of a lease, and of nobody else.
 
 
-class Written(NamedTuple):
-    """Leases that another worker has by now, and the finished trials' new rows, by trial id."""
+class Writer:
+    """Writes what workers report of their trials, and shows it in memory, even before that."""
 
-    lost: list[Lease]
-    finals: dict[int, tuple[TrialState, datetime]]
+    def __init__(self, database: Database, mirrors: Mirrors) -> None:
+        self._database, self._mirrors = database, mirrors
 
+    def write(self, updates: Sequence[Update], *, durable: bool = True) -> list[Lease]:
+        """Write all updates in one transaction; the leases that were lost, whose updates were not.
 
-def write_updates(database: Database, updates: Sequence[Update], durable: bool) -> Written:
-    """Write all updates whose holder still has its lease, in one transaction."""
-    latest: dict[int, Update] = {}
-    for update in sorted(updates, key=lambda update: update.lease.token):
-        latest[update.lease.trial_id] = update
-    if database.dialect == "sqlite":
-        with database.write() as connection:
-            held = _write_on_sqlite(connection, latest)
-    else:
-        with database.read() as connection:
-            held = _write_on_postgres(connection, latest, durable)
-    kept = {id(latest[trial_id]) for trial_id in held}
-    refused = [update for update in updates if id(update) not in kept]
-    finals = {i: (state, end) for i, end in held.items() if end and (state := latest[i].state)}
-    return Written(_lost(database, refused), finals)
+        At most one update of each lease. Writing the same again is accepted. Nothing is written
+        if an error is raised.
+
+        Args:
+            durable: wait for a server's disk; otherwise a crash of the server may take it back.
+        """
+        if not updates:
+            return []
+        latest: dict[int, Update] = {}
+        for update in sorted(updates, key=lambda update: update.lease.token):
+            latest[update.lease.trial_id] = update
+        written = self._write_held(latest, durable)
+        kept = {id(latest[trial_id]) for trial_id in written}
+        lost = self._lost([update for update in updates if id(update) not in kept])
+        gone = {(lease.trial_id, lease.token) for lease in lost}
+        for update in updates:
+            trial_id = update.lease.trial_id
+            with self._mirrors.of(update.lease.study_id) as mirror:
+                if (trial_id, update.lease.token) in gone:
+                    mirror.forget(trial_id)
+                else:
+                    end, state = written.get(trial_id), latest[trial_id].state
+                    mirror.confirm(update, (state, end) if end and state else None)
+        return lost
+
+    def _write_held(
+        self, updates: Mapping[int, Update], durable: bool
+    ) -> dict[int, datetime | None]:
+        """The trials whose holders still have them, with the times (UTC) of those that ended."""
+        if self._database.dialect == "sqlite":
+            with self._database.write() as connection:
+                return _write_on_sqlite(connection, updates)
+        with self._database.read() as connection:
+            return _write_on_postgres(connection, updates, durable)
+
+    def _lost(self, refused: Sequence[Update]) -> list[Lease]:
+        if not refused:
+            return []
+        with self._database.read() as connection:
+            return [update.lease for update in refused if not _is_written(connection, update)]
+
+    def anticipate(self, update: Update) -> None:
+        """Show an update in memory before it is written; `settle` ends that."""
+        with self._mirrors.of(update.lease.study_id) as mirror:
+            mirror.anticipate(update)
+
+    def settle(self, lease: Lease) -> None:
+        """Nothing of this trial waits to be written any more."""
+        with self._mirrors.of(lease.study_id) as mirror:
+            mirror.pending.discard(lease.trial_id)
 
 
 def _content(updates: Mapping[int, Update]) -> list[Put]:
@@ -236,13 +262,6 @@ def _values(updates: Mapping[int, Update]) -> list[tuple[int, list[float]]]:
     return [
         (i, [u.value]) for i, u in updates.items() if u.state is not None and u.value is not None
     ]
-
-
-def _lost(database: Database, refused: Sequence[Update]) -> list[Lease]:
-    if not refused:
-        return []
-    with database.read() as connection:
-        return [update.lease for update in refused if not _is_written(connection, update)]
 
 
 def _is_written(connection: Connection, update: Update) -> bool:
@@ -263,7 +282,6 @@ def _is_written(connection: Connection, update: Update) -> bool:
 def _write_on_sqlite(
     connection: Connection, updates: Mapping[int, Update]
 ) -> dict[int, datetime | None]:
-    """The trials that their holders still have, with the times (UTC) of those that ended now."""
     found = connection.execute(_fence(), {"ids": sql.numbers("sqlite", updates)}).all()
     held = {
         row.trial_id: updates[row.trial_id]
@@ -394,7 +412,6 @@ _REMOVED = {
 def _write_on_postgres(
     connection: Connection, updates: Mapping[int, Update], durable: bool
 ) -> dict[int, datetime | None]:
-    """The trials that their holders still have, with the times (UTC) of those that ended now."""
     puts = [each for each in _content(updates) if each.values]
     bound = _bound(updates) | sql.documents(puts)
     kinds = tuple(name for name in ("ended", "saved", "artifact") if name in bound)
@@ -446,65 +463,3 @@ def _write_statement(shapes: tuple[Shape, ...], kinds: tuple[str, ...], durable:
         answer += ", set_config('synchronous_commit', 'off', true)"
     answer += " FROM held" + (" LEFT JOIN ended USING (trial_id)" if "ended" in kinds else "")
     return sql.together(statements, answer)
-
-
-# Leases and workers.
-
-
-def renew(connection: Connection, holder: str, seconds: float) -> None:
-    """Extend all leases of a holder, and say that it is alive."""
-    bound = {"me": holder, "seconds": seconds}
-    for statement in _renewals(connection.dialect.name):
-        connection.execute(statement, bound)
-
-
-@cache
-def _renewals(dialect: str) -> tuple[Any, Any]:
-    held, alive, now = schema.leases, schema.workers, sql.now(dialect)
-    mine = held.c.holder == bindparam("me")
-    expires = now + cast(bindparam("seconds"), Float(53))
-    return (
-        held.update().where(mine).values(expires=expires),
-        alive.update().where(alive.c.holder == bindparam("me")).values(renewed=now),
-    )
-
-
-def tell_outages(connection: Connection, holder: str, seconds: Sequence[float]) -> None:
-    """Keep for how long the database did not answer a worker."""
-    told = (events.row(events.OUTAGE, worker=holder, seconds=round(each, 3)) for each in seconds)
-    events.add(connection, *told)
-
-
-def release(connection: Connection, leases: Sequence[Lease]) -> None:
-    """Release leases: the next claim continues these trials."""
-    held = schema.leases
-    given = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
-    mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(given)
-    freed = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
-    back = set(connection.execute(freed).scalars())
-    told = [
-        events.row(events.RELEASED, lease.study_id, lease.trial_id, lease.holder)
-        for lease in leases
-        if lease.trial_id in back
-    ]
-    events.add(connection, *told)
-
-
-def register(connection: Connection, holder: str, host: str, pid: int, device: str) -> None:
-    """Add a worker's row, or bring it up to date."""
-    dialect = connection.dialect.name
-    now = connection.execute(select(sql.now(dialect))).scalar_one()
-    row = {"holder": holder, "host": host, "pid": pid, "device": device, "renewed": now}
-    connection.execute(sql.upsert(dialect, schema.workers, ("holder",)), row)
-    events.forget_workers(connection, now)
-    events.add(
-        connection, events.row(events.STARTED, worker=holder, host=host, pid=pid, device=device)
-    )
-
-
-def unregister(connection: Connection, holder: str) -> None:
-    """Remove a worker's row when it leaves."""
-    table = schema.workers
-    gone = connection.execute(table.delete().where(table.c.holder == holder)).rowcount
-    if gone:
-        events.add(connection, events.row(events.LEFT, worker=holder))

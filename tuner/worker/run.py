@@ -159,7 +159,7 @@ class TrialRun:
     def __init__(self, desk: Desk, job: Job, lease: Lease) -> None:
         self.desk, self.job, self.lease = desk, job, lease
         self.started = time.monotonic()
-        self.pace = Pace(desk.storage.lease_seconds)
+        self.pace = Pace(desk.storage.claims.lease_seconds)
         self.spent = amount(lease.trial.user_attrs, "seconds")
         self.told = max(lease.trial.intermediate_values, default=0)
         self.trainer: Trainer | Folds | None = None
@@ -310,6 +310,6 @@ class TrialRun:
         self._put(checkpoint=self._checkpoint(now=True) if clean else None, user_attrs=seconds)
         try:
             self.desk.outbox.flush()
-            self.desk.storage.release([self.lease])
+            self.desk.storage.claims.release([self.lease])
         except OutageError:
             return  # the lease runs out by itself
