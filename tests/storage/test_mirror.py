@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tuner.storage import Lease, Propose, Storage, Update
+from tuner.storage import Lease, Propose, Storage, Update, open_storage
 from tuner.storage.mirror import Mirror
 from tuner.storage.rows import Head, Read
 
@@ -100,3 +100,29 @@ def test_a_forgotten_study_is_read_again(storage: Storage, study_id: int, propos
     assert storage.get_trial(lease.trial_id) == before[0]
     storage.mirrors.forget(study_id)
     assert storage.get_trial(lease.trial_id) == before[0]
+
+
+def test_within_a_transaction_memory_answers_alone(
+    storage: Storage, database_url: str, study_id: int, propose: Propose
+) -> None:
+    other = open_storage(database_url)
+    assert storage.get_all_trials(study_id) == []
+    assert other.claims.claim(study_id, "other", propose) is not None
+    with storage.mirrors.of(study_id), storage.mirrors.unread():
+        assert storage.get_all_trials(study_id) == []
+    assert len(storage.get_all_trials(study_id)) == 1
+    other.close()
+
+
+def test_an_outdated_trial_is_read_at_the_next_look_however_soon(
+    storage: Storage, database_url: str, study_id: int
+) -> None:
+    other = open_storage(database_url)
+    trial_id = storage.create_new_trial(study_id)
+    storage.mirrors.refresh_interval = 1e6
+    assert storage.get_all_trials(study_id)[0].user_attrs == {}
+    other.set_trial_user_attr(trial_id, "by", "other")
+    assert storage.get_trial(trial_id).user_attrs == {}
+    storage.set_trial_user_attr(trial_id, "mine", 1)
+    assert storage.get_trial(trial_id).user_attrs == {"by": "other", "mine": 1}
+    other.close()

@@ -11,7 +11,17 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from sqlalchemy import Connection, Enum, String, Table, func, insert, select, type_coerce
 
 from tuner.errors import MissingError, UsageError, nearest
-from tuner.storage import Storage, artifact_store, events, rows, schema, sql, studies
+from tuner.storage import (
+    Storage,
+    artifact_store,
+    claims,
+    events,
+    rows,
+    schema,
+    sql,
+    status,
+    studies,
+)
 from tuner.storage.artifacts import ARTIFACTS_VARIABLE, Artifacts, DatabaseArtifacts
 from tuner.storage.attached import artifact_ids
 from tuner.storage.history import event_origin
@@ -231,8 +241,8 @@ def _overlap(first: str, second: str) -> bool:
 
 def live(connection: Connection, study_id: int) -> int:
     """How many trials of a study a worker is at."""
-    found = select(func.count()).select_from(studies.leased())
-    mine = schema.leases.c.study_id == study_id, studies.is_held(connection.dialect.name)
+    found = select(func.count()).select_from(status.leased())
+    mine = schema.leases.c.study_id == study_id, status.is_held(connection.dialect.name)
     return int(connection.execute(found.where(*mine)).scalar_one())
 
 
@@ -328,7 +338,7 @@ def _copy(source: Storage, target: Storage, name: str, study_id: int, between: P
         if running:
             hint = f"tuner pause --study {name}, then wait for its workers or stop them"
             raise _LeftError(f"workers are training {running} of its trials", where=name, hint=hint)
-        paused = studies.read_terms(connection, study_id).state == PAUSED
+        paused = claims.read_terms(connection, study_id).state == PAUSED
         if there is not None:
             here = results(connection, study_id)
             count = len(here.finished) + len(here.unfinished)

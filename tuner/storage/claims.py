@@ -1,4 +1,9 @@
-"""Hands out trials to workers, and keeps each with its worker by a lease."""
+"""Hands out trials to workers, and keeps each with its worker by a lease.
+
+A claim guesses or looks what is next (`_next`), asks for its parameters (`_ask`), and takes it, in
+one transaction, if it still is next: a trial that was begun goes on (`_resume`), another one begins
+(`_start`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from sqlalchemy import Connection, Float, Select, bindparam, cast, func, select,
 
 from tuner.storage import events, rows, schema, sql, studies, writes
 from tuner.storage.database import Database
-from tuner.storage.lease import OPEN, ExhaustedError, Lease, Propose
+from tuner.storage.lease import FOREIGN, OPEN, ExhaustedError, Lease, Propose
 from tuner.storage.mirror import Mirror, Mirrors
 from tuner.storage.rows import Head
 from tuner.storage.sql import Put, from_clock, to_local
@@ -234,7 +239,7 @@ def _still(expected: Plan, plan: Plan) -> bool:
 
 def _next(connection: Connection, mirror: Mirror, lock: bool) -> Plan | None:
     """What there is to hand out; with `lock` it stays so until the transaction ends."""
-    terms = studies.read_terms(connection, mirror.study_id, lock)
+    terms = read_terms(connection, mirror.study_id, lock)
     mirror.budget = terms.budget if terms.state == OPEN else 0
     if terms.state != OPEN:
         return None
@@ -251,6 +256,47 @@ def _next(connection: Connection, mirror: Mirror, lock: bool) -> Plan | None:
     if unbegun is None and mirror.counts[TrialState.RUNNING]:
         return _unstarted(mirror, terms.budget, terms.now, _foreign(connection, mirror))
     return unbegun
+
+
+class Terms(NamedTuple):
+    """What decides whether a study hands out trials, and the database's clock."""
+
+    budget: int
+    state: str
+    now: float
+    expired: int | None
+
+
+@cache
+def _terms(dialect: str, lock: bool) -> Select[Any]:
+    theirs, ours = studies.STUDIES, schema.studies
+    held, trials = schema.leases, rows.TRIALS
+    now = sql.now(dialect)
+    expired = (
+        select(func.min(held.c.trial_id))
+        .join(trials, trials.c.trial_id == held.c.trial_id)
+        .where(held.c.study_id == bindparam("study_id"), held.c.expires <= now)
+        .where(trials.c.state == TrialState.RUNNING)
+        .scalar_subquery()
+    )
+    found = (
+        select(ours.c.budget, ours.c.state, now, expired)
+        .select_from(theirs.outerjoin(ours, ours.c.study_id == theirs.c.study_id))
+        .where(theirs.c.study_id == bindparam("study_id"))
+    )
+    return found.with_for_update(of=theirs) if lock else found
+
+
+def read_terms(connection: Connection, study_id: int, lock: bool = False) -> Terms:
+    """A study's budget, its state, and a trial whose lease ran out; 0 and FOREIGN if none was set.
+
+    `lock` keeps others from creating trials, as Optuna does it.
+    """
+    statement = _terms(connection.dialect.name, lock)
+    row = connection.execute(statement, {"study_id": study_id}).one_or_none()
+    if row is None:
+        raise studies.missing()
+    return Terms(row[0] or 0, row[1] or FOREIGN, row[2], row[3])
 
 
 @cache

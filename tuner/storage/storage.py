@@ -20,14 +20,15 @@ from sqlalchemy import Connection, Table
 from tuner.errors import StorageError
 from tuner.hidden import redact
 from tuner.optuna_private import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy
-from tuner.storage import attached, rows, sql, studies, writes
+from tuner.storage import attached, rows, sql, status, studies, writes
 from tuner.storage.claims import Claims
 from tuner.storage.database import Database, check_file, exists, parse_url
 from tuner.storage.history import Event, read_events
-from tuner.storage.lease import LEASE_SECONDS, OpenStudy, Progress, Worker
+from tuner.storage.lease import LEASE_SECONDS
 from tuner.storage.migrate import Upgrade, ensure, upgrade_tables
 from tuner.storage.mirror import Look, Mirrors
 from tuner.storage.sql import to_utc
+from tuner.storage.status import OpenStudy, Progress, Worker
 from tuner.storage.studies import METRIC_NAMES
 from tuner.storage.writes import Writer
 
@@ -283,16 +284,16 @@ class Storage(BaseStorage):
 
     def workers(self) -> list[Worker]:
         with self.database.read() as connection:
-            return studies.workers(connection)
+            return status.workers(connection)
 
     def progress(self, study_id: int) -> Progress:
         with self.database.read() as connection:
-            return studies.progress(connection, study_id)
+            return status.progress(connection, study_id)
 
     def seconds_per_trial(self, study_id: int) -> float | None:
         """Between the ends of the last few trials, on average; None before there are two."""
         with self.database.read() as connection:
-            return studies.seconds_per_trial(connection, study_id)
+            return status.seconds_per_trial(connection, study_id)
 
     def open_studies(self) -> dict[str, int]:
         """Ids of the studies that are open and short of their budget, by name, oldest first."""
@@ -301,7 +302,7 @@ class Storage(BaseStorage):
     def served(self) -> list[OpenStudy]:
         """The same studies with what a worker that serves them has to know of each."""
         with self.database.read() as connection:
-            return studies.open_studies(connection)
+            return status.open_studies(connection)
 
     def named(self, name: str) -> tuple[int, dict[str, Any]] | None:
         """The id and all user attributes of the study of a name that has some."""
