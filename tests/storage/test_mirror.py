@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -126,6 +127,17 @@ def test_an_outdated_trial_is_read_at_the_next_look_however_soon(
     storage.set_trial_user_attr(trial_id, "mine", 1)
     assert storage.get_trial(trial_id).user_attrs == {"by": "other", "mine": 1}
     other.close()
+
+
+def test_what_a_parameter_is_drawn_from_is_known_while_another_thread_claims(
+    storage: Storage, study_id: int, propose: Propose
+) -> None:
+    lease = storage.claims.claim(study_id, "me", propose)
+    assert lease is not None
+    with ThreadPoolExecutor(1) as pool, storage.mirrors.of(study_id):
+        known = pool.submit(storage.mirrors.distribution, study_id, "rate").result(30)
+    assert known == lease.trial.distributions["rate"]
+    assert storage.mirrors.distribution(study_id, "no such") is None
 
 
 # Reading what changed, and nothing else.

@@ -380,10 +380,13 @@ class Mirrors:
         return read
 
     def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
-        """What some trial in memory drew a parameter from."""
-        with self._lock:
-            mirror = self._mirrors.get(study_id)
-            return None if mirror is None else mirror.distributions.get(name)
+        """What some trial in memory drew a parameter from.
+
+        Without the lock: this is asked within a transaction, and whoever has the lock may wait
+        for that.
+        """
+        mirror = self._mirrors.get(study_id)
+        return None if mirror is None else mirror.distributions.get(name)
 
     def _current(self, study_id: int) -> Mirror:
         """The study's mirror, read anew if it is too old."""
