@@ -123,8 +123,8 @@ def one(storage: Storage, study_id: int, flushes: int) -> None:
     reports = losses(EPOCHS)
     for part in range(flushes):
         some = {epoch: reports[epoch] for epoch in range(part, EPOCHS, flushes)}
-        storage.write([Update(lease, some)], durable=False)
-    storage.write([Update(lease, state=TrialState.COMPLETE, value=1.0)])
+        storage.writer.write([Update(lease, some)], durable=False)
+    storage.writer.write([Update(lease, state=TrialState.COMPLETE, value=1.0)])
 
 
 def claims(storage: Storage, study_id: int, meter: Meter) -> tuple[float, float, float]:
@@ -139,7 +139,7 @@ def claims(storage: Storage, study_id: int, meter: Meter) -> tuple[float, float,
 def measured(url: str, meter: Meter) -> Costs:
     storage = open_storage(url, lease_seconds=86400)
     study_id, busy = join(storage, "measured"), join(storage, "busy")
-    storage.register_worker("me", "here", 1, "cpu")
+    storage.claims.register("me", "here", 1, "cpu")
     for _ in range(20):
         one(storage, study_id, 1)
     few, locked, trips = claims(storage, study_id, meter)
@@ -154,7 +154,7 @@ def measured(url: str, meter: Meter) -> Costs:
     flush = (meter.ms / TRIALS - few) / 9
     with meter:
         for _ in range(TRIALS):
-            storage.renew("me")
+            storage.claims.renew("me")
     renew = meter.ms / TRIALS
     fill(storage, busy, 0, RUNNING)
     one(storage, busy, 1)

@@ -74,7 +74,7 @@ def fill(storage: Storage, study_id: int, finished: int, running: int) -> None:
             trial.intermediate_values, trial.values = losses(EPOCHS), [1.0]
             insert_trial(connection, study_id, head, partial(content, trial=trial))
     others = [claim(storage, study_id, "other") for _ in range(running)]
-    storage.write([Update(lease, losses(EPOCHS - 1)) for lease in others])
+    storage.writer.write([Update(lease, losses(EPOCHS - 1)) for lease in others])
 
 
 def losses(epochs: int) -> dict[int, float]:
@@ -82,7 +82,7 @@ def losses(epochs: int) -> dict[int, float]:
 
 
 def claim(storage: Storage, study_id: int, holder: str) -> Lease:
-    lease = storage.claim(study_id, holder, propose)
+    lease = storage.claims.claim(study_id, holder, propose)
     assert lease is not None
     return lease
 
@@ -97,7 +97,7 @@ class Case:
         fill(self.storage, self.study_id, finished, running)
         self.storage.close()
         self.storage = open_storage(url)
-        self.storage.refresh_interval = 0.5
+        self.storage.mirrors.refresh_interval = 0.5
         self.outbox = Outbox(self.storage, flush_seconds=600)
         self.pruning = PruningStudy(self.storage, self.name, KeptPercentilePruner(50.0))
         self.every = every

@@ -110,8 +110,8 @@ def work(url: str, threads: int, begin: float, seconds: float, results: Any) -> 
 
     def one(number: int) -> None:
         storage = open_storage(url)
-        storage.refresh_interval = REFRESH_SECONDS
-        storage.lease_seconds = 1e6
+        storage.mirrors.refresh_interval = REFRESH_SECONDS
+        storage.claims.lease_seconds = 1e6
         leaving = Leaving()
         worker = Worker(storage, f"{os.getpid()}:{number}", torch.device("cpu"), leaving)
         bench = worker.bench(job)

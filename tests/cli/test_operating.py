@@ -91,7 +91,7 @@ def test_status_counts(tuner, place) -> None:
 
 def test_status_shows_workers(tuner, place) -> None:
     storage = open_storage(URL)
-    storage.register_worker("there:1:ab", "there", 1, "cuda:0")
+    storage.claims.register("there:1:ab", "there", 1, "cuda:0")
     text = tuner("status", "--study", "small").stdout
     row = next(line for line in text.splitlines() if "there:1:ab" in line)
     assert "cuda:0" in row

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tuner.dashboard.metrics import Epochs, Metrics, Rate, read_counts
 from tuner.dashboard.pulse import Pulse
 from tuner.results.best import Others
-from tuner.storage import STOPPED, Storage, Update, events, open_storage, schema, writes
+from tuner.storage import STOPPED, Storage, Update, events, open_storage, schema
 
 
 def read(reply: Any) -> dict[tuple[str, ...], float]:
@@ -40,14 +40,15 @@ def worked(storage: Storage) -> Storage:
     """A study of ours with a trial of each kind, by a worker that lives."""
     arguments = {"direction": "minimize", "metric": "loss", "spec": "", "fingerprint": ""}
     study_id = storage.join('our "own"', budget=9, **arguments)
-    storage.register_worker("me", "here", 1, "cpu")
+    storage.claims.register("me", "here", 1, "cpu")
     ends = [(TrialState.COMPLETE, 0.5), (TrialState.COMPLETE, 0.25), (TrialState.PRUNED, 0.1)]
     for state, value in [*ends, (TrialState.FAIL, None), (None, None)]:
-        lease = storage.claim(study_id, "me", propose)
+        lease = storage.claims.claim(study_id, "me", propose)
         assert lease is not None
-        storage.write([Update(lease, reports={1: 1.0, 2: 0.5}, state=state, value=value)])
+        storage.writer.write([Update(lease, reports={1: 1.0, 2: 0.5}, state=state, value=value)])
+    storage.database.outages = (2.5, 1.0)
+    storage.claims.renew("me")
     with storage.database.write() as connection:
-        writes.tell_outages(connection, "me", [2.5, 1.0])
         events.add(connection, *events.taken_over(study_id, lease.trial_id, "other", "me"))
     return storage
 

@@ -85,12 +85,12 @@ class Desk:
         self.propose = Proposer(view, own, self.job, study.pruner(), Clock(), self.name, device)
 
     def claim(self) -> Lease | None:
-        return self.storage.claim(self.job.study_id, self.name, self.propose)
+        return self.storage.claims.claim(self.job.study_id, self.name, self.propose)
 
     def tell(self, lease: Lease, state: TrialState = TrialState.COMPLETE) -> None:
         value = 0.5 if state == TrialState.COMPLETE else None
         facts = {"worker": self.name, "ended": "all epochs"}
-        self.storage.write([Update(lease, state=state, value=value, user_attrs=facts)])
+        self.storage.writer.write([Update(lease, state=state, value=value, user_attrs=facts)])
 
     def trials(self) -> list[FrozenTrial]:
         return self.storage.get_all_trials(self.job.study_id)
@@ -291,12 +291,12 @@ def test_several_workers_cover_a_grid_whatever_happens(tmp_path: Path, database_
     study.enqueue_trial({"optimizer": "sgd", "sgd.momentum": 0.3})
     desks = [Desk(database_url, "small") for _ in range(3)]
     for desk in desks:
-        desk.storage.refresh_interval = 60.0  # what a worker remembers is old
+        desk.storage.mirrors.refresh_interval = 60.0  # what a worker remembers is old
     held = [(desk, desk.claim()) for desk in desks]
     assert all(lease is not None for _, lease in held)
     failed = held[0]
     failed[0].tell(failed[1], TrialState.FAIL)  # type: ignore[arg-type]
-    held[1][0].storage.release([held[1][1]])  # type: ignore[list-item]
+    held[1][0].storage.claims.release([held[1][1]])  # type: ignore[list-item]
     desks[2].tell(held[2][1])  # type: ignore[arg-type]
     for turn in range(100):
         desk = desks[turn % 3]
@@ -307,7 +307,7 @@ def test_several_workers_cover_a_grid_whatever_happens(tmp_path: Path, database_
         desk.tell(lease)
     assert desks[0].places() == Counter(range(SIZE))
     assert [desk.claim() for desk in desks] == [None] * 3
-    assert desks[0].storage.held(desks[0].job.study_id) == 0
+    assert desks[0].storage.claims.held(desks[0].job.study_id) == 0
 
 
 def test_a_grid_of_real_workers_ends_with_a_word(

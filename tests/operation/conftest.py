@@ -32,7 +32,7 @@ def join(storage: Storage, name: str = "study", budget: int = 12) -> int:
 
 
 def claim(storage: Storage, study_id: int) -> Lease:
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
     return lease
 
@@ -44,7 +44,7 @@ def train(storage: Storage, study_id: int, trials: int) -> None:
         odd = {2: float("nan"), 3: float("inf")} if lease.number == 1 else {}
         state = TrialState.PRUNED if lease.number == 2 else TrialState.COMPLETE
         reports = {1: 0.1 + lease.number} | odd
-        storage.write([Update(lease, reports, {"ended": "so"}, state=state, value=0.1)])
+        storage.writer.write([Update(lease, reports, {"ended": "so"}, state=state, value=0.1)])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -44,8 +44,8 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     study_id = make(source, trials=7)
     optuna.load_study(study_name="study", storage=source).enqueue_trial({"x": 0.5})
     lease = claim(source, study_id)  # the enqueued one
-    source.write([Update(lease, {1: 0.7}, {"mine": [1, None]}, checkpoint=b"state\0")])
-    source.release([lease])
+    source.writer.write([Update(lease, {1: 0.7}, {"mine": [1, None]}, checkpoint=b"state\0")])
+    source.claims.release([lease])
     source.set_study_user_attr(study_id, "note", "what it is")
 
     [copied] = copy(source, target)
@@ -64,9 +64,9 @@ def test_a_study_moves_and_goes_on_with_its_exact_budget(
     again = claim(target, there)
     assert (again.number, again.resumed, again.checkpoint) == (7, True, b"state\0")
     assert again.trial.params["x"] == 0.5
-    target.write([Update(again, {2: 0.6}, state=TrialState.COMPLETE, value=0.6)])
+    target.writer.write([Update(again, {2: 0.6}, state=TrialState.COMPLETE, value=0.6)])
     train(target, there, 4)
-    assert target.claim(there, "me", lambda *_: pytest.fail("the budget is met")) is None
+    assert target.claims.claim(there, "me", lambda *_: pytest.fail("the budget is met")) is None
     assert target.progress(there).finished == 12
 
     assert copy(source, target) == [("study", 8, CONTINUED, False)]

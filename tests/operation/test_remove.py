@@ -40,14 +40,14 @@ def test_a_study_goes_with_its_replicas_and_nothing_else(storage: Storage, make:
 
 def test_a_study_that_workers_are_at_stays(storage: Storage, make: Make, claim: Any) -> None:
     lease = claim(storage, make(storage))
-    storage.write([Update(lease, checkpoint=b"state")])
+    storage.writer.write([Update(lease, checkpoint=b"state")])
     found = plan_deletion(storage, "study", force=True)
     for look in (lambda: plan_deletion(storage, "study"), lambda: delete(storage, found)):
         with pytest.raises(UsageError, match="workers are training 1 of its trials"):
             look()
     assert storage.progress(lease.study_id).running == 1
     delete(storage, found, force=True)
-    assert storage.write([Update(lease, {1: 0.5})]) == [lease]
+    assert storage.writer.write([Update(lease, {1: 0.5})]) == [lease]
     with storage.database.read() as connection:
         for table in ("leases", "checkpoints", "studies", "events"):
             found = connection.execute(text(f"SELECT count(*) FROM tuner_{table}"))
@@ -65,13 +65,13 @@ def test_what_nobody_needs_goes(
 ) -> None:
     study_id = make(storage, trials=1)
     ended, goes_on = claim(storage, study_id), claim(storage, study_id)
-    storage.write([Update(lease, checkpoint=b"state") for lease in (ended, goes_on)])
+    storage.writer.write([Update(lease, checkpoint=b"state") for lease in (ended, goes_on)])
     results = Spool(spool, str(storage.database.url))
     results.keep([Update(lease, state=TrialState.PRUNED) for lease in (ended, goes_on)])
     optuna.load_study(study_name="study", storage=storage)._storage.set_trial_state_values(
         ended.trial_id, TrialState.COMPLETE, [1.0]
     )
-    storage.register_worker("died", "host", 1, "cpu")
+    storage.claims.register("died", "host", 1, "cpu")
     DatabaseArtifacts(storage.database).write("orphan", io.BytesIO(b"x"))
     assert collect(storage, spool, 3600.0) == Garbage(1, 1, 0, 0, 0, 0)
 
@@ -86,14 +86,14 @@ def test_what_nobody_needs_goes(
     assert collect(storage, spool, 3600.0) == NOTHING
     assert storage.workers() == []
     assert [path.name for path in spool.rglob("*.json")] == [f"{goes_on.trial_id}-1.json"]
-    storage.release([goes_on])
+    storage.claims.release([goes_on])
     assert claim(storage, study_id).checkpoint == b"state"
     kinds = [event.kind for event in storage.events()]
     assert kinds[:2] == ["submitted", "claimed"]  # a study's events stay with it
 
 
 def test_what_may_live_or_be_waited_for_stays(storage: Storage, spool: Path) -> None:
-    storage.register_worker("stopped", "host", 1, "cpu")
+    storage.claims.register("stopped", "host", 1, "cpu")
     DatabaseArtifacts(storage.database).write("waited-for", io.BytesIO(b"x"))
     with storage.database.write() as connection:
         connection.execute(text("UPDATE tuner_workers SET renewed = renewed - 300"))

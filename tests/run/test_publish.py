@@ -54,9 +54,9 @@ def storage(sqlite_url: str) -> Storage:
 
 
 def told(storage: Storage, job: ObjectiveJob, value: float) -> None:
-    lease = storage.claim(job.study_id, "me", Blank(job))
+    lease = storage.claims.claim(job.study_id, "me", Blank(job))
     assert lease is not None
-    storage.write([Update(lease, state=TrialState.COMPLETE, value=value)])
+    storage.writer.write([Update(lease, state=TrialState.COMPLETE, value=value)])
 
 
 def note_of(storage: Storage) -> str:

@@ -239,7 +239,7 @@ def test_a_trial_on_which_ten_workers_died_says_why(sqlite_url: str) -> None:
     study_id = join(storage, load_job(made), None).study_id
     running = create_trial(state=TrialState.RUNNING, user_attrs={"seed": 7})
     for i in range(ATTEMPTS):
-        assert storage.claim(study_id, f"worker {i}", lambda *_: running) is not None
+        assert storage.claims.claim(study_id, f"worker {i}", lambda *_: running) is not None
         with storage.database.write() as connection:  # it dies, and its lease runs out
             connection.exec_driver_sql("UPDATE tuner_leases SET expires = 0")
     shown = Dashboard(searched(sqlite_url, made)).study(study_id)["trials"]

@@ -89,7 +89,7 @@ def hold(storage: Storage, study_id: int) -> None:
     from optuna.trial import TrialState, create_trial
 
     for _ in range(2):
-        storage.claim(study_id, "other", lambda *_: create_trial(state=TrialState.RUNNING))
+        storage.claims.claim(study_id, "other", lambda *_: create_trial(state=TrialState.RUNNING))
 
 
 def test_a_round_is_one_statement_however_many_studies_there_are(

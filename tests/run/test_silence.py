@@ -44,7 +44,7 @@ def test_a_run_knows_whether_there_are_workers(
         def start(self, order: Order) -> Place:
             storage = open_storage(sqlite_url)
             found.append(order.alive())
-            storage.register_worker("there:1:ab", "there", 1, "cpu")
+            storage.claims.register("there:1:ab", "there", 1, "cpu")
             found.append(order.alive())
             raise TrainingError("there is no such place")
 

@@ -94,7 +94,7 @@ def test_time_left_needs_somebody_at_work(storage: Storage) -> None:
 
 
 def test_view_of_studies_and_workers(storage: Storage, shown) -> None:
-    storage.register_worker("host:7:ab", "host", 7, "cuda:0")
+    storage.claims.register("host:7:ab", "host", 7, "cuda:0")
     add(storage, TrialState.FAIL, 3)
     text = shown(status_table(overview(storage, {"some": 1})), width=120)
     study = next(line for line in text.splitlines() if line.startswith("some"))
@@ -105,9 +105,9 @@ def test_view_of_studies_and_workers(storage: Storage, shown) -> None:
 
 
 def test_a_worker_that_is_lost_and_its_trial(storage: Storage, shown) -> None:
-    lease = storage.claim(1, "host:7:ab", lambda *_: create_trial(state=TrialState.RUNNING))
+    lease = storage.claims.claim(1, "host:7:ab", lambda *_: create_trial(state=TrialState.RUNNING))
     assert lease is not None
-    storage.register_worker("host:7:ab", "host", 7, "cpu")
+    storage.claims.register("host:7:ab", "host", 7, "cpu")
     age = {"renewed": schema.workers.c.renewed - 75}
     with storage.database.write() as connection:
         connection.execute(schema.leases.update().values(expires=1.0))

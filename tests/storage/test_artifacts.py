@@ -138,7 +138,7 @@ TIDYING_LONG = b"w" * (PART + 7)
 @pytest.fixture
 def leases(storage: Storage, study_id: int, propose: Propose) -> list[Lease]:
     storage.set_budget(study_id, 4)
-    found = [storage.claim(study_id, "me", propose) for _ in range(4)]
+    found = [storage.claims.claim(study_id, "me", propose) for _ in range(4)]
     return [lease for lease in found if lease is not None]
 
 
@@ -164,8 +164,8 @@ def metas(storage: Storage, lease: Lease) -> list[str]:
 def test_an_artifact_is_written_with_the_result(storage: Storage, leases: list[Lease]) -> None:
     store = artifact_store(storage)
     updates = [told(leases[0], 0.5), told(leases[1], 0.6, b"")]
-    assert storage.write(updates) == []
-    assert storage.write(updates) == []  # again, as after an answer that was lost
+    assert storage.writer.write(updates) == []
+    assert storage.writer.write(updates) == []  # again, as after an answer that was lost
     assert store.open_reader("0000-0").read() == TIDYING_LONG
     assert store.open_reader("0000-1").read() == b""
     assert metas(storage, leases[0]) == ["0000-0"]
@@ -173,10 +173,10 @@ def test_an_artifact_is_written_with_the_result(storage: Storage, leases: list[L
 
 
 def test_a_lease_that_was_lost_leaves_no_artifact(storage: Storage, leases: list[Lease]) -> None:
-    storage.release([leases[0]])
-    taken = storage.claim(leases[0].study_id, "other", lambda number, fixed: leases[0].trial)
+    storage.claims.release([leases[0]])
+    taken = storage.claims.claim(leases[0].study_id, "other", lambda number, fixed: leases[0].trial)
     assert taken is not None
-    assert storage.write([told(leases[0], 0.5)]) == [leases[0]]
+    assert storage.writer.write([told(leases[0], 0.5)]) == [leases[0]]
     assert artifact_store(storage).ages() == {}
     assert metas(storage, leases[0]) == []
 
@@ -185,7 +185,9 @@ def test_only_the_best_keep_what_workers_attached(
     storage: Storage, leases: list[Lease], study_id: int, tmp_path: Path
 ) -> None:
     store = artifact_store(storage)
-    storage.write([told(lease, value) for lease, value in zip(leases, (3, 1, 4, 4), strict=True)])
+    storage.writer.write(
+        [told(lease, value) for lease, value in zip(leases, (3, 1, 4, 4), strict=True)]
+    )
     assert tidy(storage, store, study_id, NAME, maximize=True, keep=1) == 3
     assert [metas(storage, lease) for lease in leases] == [[], [], ["0000-2"], []]
     assert list(store.ages()) == ["0000-2"]
@@ -205,7 +207,7 @@ def test_what_people_attached_and_running_trials_have_is_left(
         storage=storage,
     )
     waiting = Update(leases[1], system_attrs=metadata("1", NAME), artifacts={"1": b"x"})
-    storage.write([told(leases[0], 1.0), told(leases[2], 2.0), waiting])
+    storage.writer.write([told(leases[0], 1.0), told(leases[2], 2.0), waiting])
     assert tidy(storage, store, study_id, NAME, maximize=True, keep=1) == 1
     assert set(store.ages()) == {mine, "1", "0000-2"}
 
@@ -229,7 +231,7 @@ def test_a_study_takes_its_artifacts_along(
     storage: Storage, leases: list[Lease], study_id: int
 ) -> None:
     store = artifact_store(storage)
-    storage.write([told(leases[0], 0.5)])
+    storage.writer.write([told(leases[0], 0.5)])
     store.write("a1", io.BytesIO(b"x"))
     store.write("b1", io.BytesIO(b"another's"))
     storage.set_study_system_attr(study_id, *next(iter(metadata("a1", "x.txt").items())))

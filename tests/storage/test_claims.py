@@ -28,7 +28,7 @@ def _expire(storage: Storage, trial_id: int) -> None:
 def test_a_new_trial_is_in_the_database_with_all_that_it_has(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
     assert (lease.number, lease.token, lease.resumed, lease.checkpoint) == (0, 1, False, None)
     url = storage.database.url.render_as_string(hide_password=False)
@@ -39,39 +39,39 @@ def test_a_new_trial_is_in_the_database_with_all_that_it_has(
 
 
 def test_no_more_than_the_budget(storage: Storage, study_id: int, propose: Propose) -> None:
-    leases = [storage.claim(study_id, "me", propose) for _ in range(4)]
+    leases = [storage.claims.claim(study_id, "me", propose) for _ in range(4)]
     assert [None if lease is None else lease.number for lease in leases] == [0, 1, 2, None]
     failed, pruned = leases[0], leases[1]
     assert failed is not None
     assert pruned is not None
-    storage.write([Update(failed, state=TrialState.FAIL)])
-    storage.write([Update(pruned, state=TrialState.PRUNED, value=0.5)])
-    again = storage.claim(study_id, "me", propose)
+    storage.writer.write([Update(failed, state=TrialState.FAIL)])
+    storage.writer.write([Update(pruned, state=TrialState.PRUNED, value=0.5)])
+    again = storage.claims.claim(study_id, "me", propose)
     assert again is not None  # a failed trial does not count, a pruned one does
     assert again.number == 3
-    assert storage.claim(study_id, "me", propose) is None
+    assert storage.claims.claim(study_id, "me", propose) is None
     storage.set_budget(study_id, 4)
-    assert storage.claim(study_id, "me", propose) is not None
+    assert storage.claims.claim(study_id, "me", propose) is not None
 
 
 def test_nothing_is_handed_out_while_paused(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:
     storage.set_study_state(study_id, "paused")
-    assert storage.claim(study_id, "me", propose) is None
+    assert storage.claims.claim(study_id, "me", propose) is None
     storage.set_study_state(study_id, "open")
-    assert storage.claim(study_id, "me", propose) is not None
+    assert storage.claims.claim(study_id, "me", propose) is not None
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_fenced(
     storage: Storage, database_url: str, study_id: int, propose: Propose
 ) -> None:
-    first = storage.claim(study_id, "first", propose)
+    first = storage.claims.claim(study_id, "first", propose)
     assert first is not None
-    storage.write([Update(first, reports={0: 0.5, 1: 0.6}, checkpoint=b"state")])
+    storage.writer.write([Update(first, reports={0: 0.5, 1: 0.6}, checkpoint=b"state")])
     _expire(storage, first.trial_id)
     other = open_storage(database_url)
-    second = other.claim(study_id, "second", propose)
+    second = other.claims.claim(study_id, "second", propose)
     assert second is not None
     assert (second.trial_id, second.number, second.token) == (first.trial_id, 0, 2)
     assert (second.resumed, second.checkpoint) == (True, b"state")
@@ -79,10 +79,10 @@ def test_a_lease_that_ran_out_is_taken_over_and_fenced(
     assert second.trial.intermediate_values == {0: 0.5, 1: 0.6}
 
     late = Update(first, reports={2: 9.0}, checkpoint=b"late", state=DONE, value=9.0)
-    assert storage.write([late]) == [first]
+    assert storage.writer.write([late]) == [first]
     assert storage.get_trial(first.trial_id).state == TrialState.RUNNING
-    assert other.write([Update(second, reports={2: 0.7}, state=DONE, value=0.7)]) == []
-    assert storage.write([late]) == [first]
+    assert other.writer.write([Update(second, reports={2: 0.7}, state=DONE, value=0.7)]) == []
+    assert storage.writer.write([late]) == [first]
     for seen in (storage.get_trial(first.trial_id), other.get_trial(first.trial_id)):
         assert (seen.value, seen.intermediate_values) == (0.7, {0: 0.5, 1: 0.6, 2: 0.7})
 
@@ -90,20 +90,20 @@ def test_a_lease_that_ran_out_is_taken_over_and_fenced(
 def test_a_released_lease_is_free_at_once(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:
-    first = storage.claim(study_id, "first", propose)
+    first = storage.claims.claim(study_id, "first", propose)
     assert first is not None
-    storage.release([first])
-    second = storage.claim(study_id, "second", propose)
+    storage.claims.release([first])
+    second = storage.claims.claim(study_id, "second", propose)
     assert second is not None
     assert (second.trial_id, second.resumed) == (first.trial_id, True)
 
 
 def test_a_renewed_lease_is_not_taken(storage: Storage, study_id: int, propose: Propose) -> None:
-    first = storage.claim(study_id, "first", propose)
+    first = storage.claims.claim(study_id, "first", propose)
     assert first is not None
     _expire(storage, first.trial_id)
-    storage.renew("first")
-    second = storage.claim(study_id, "second", propose)
+    storage.claims.renew("first")
+    second = storage.claims.claim(study_id, "second", propose)
     assert second is not None
     assert second.number == 1
 
@@ -113,27 +113,27 @@ def test_trials_of_plain_optuna_count_and_stay_theirs(
 ) -> None:
     study = optuna.load_study(study_name="study", storage=storage)
     theirs = study.ask()
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
     assert (theirs.number, lease.number) == (0, 1)
     study.tell(theirs, 0.5)
-    assert storage.claim(study_id, "me", propose) is not None
-    assert storage.claim(study_id, "me", propose) is None
+    assert storage.claims.claim(study_id, "me", propose) is not None
+    assert storage.claims.claim(study_id, "me", propose) is None
 
 
 def test_a_trial_that_a_script_left_running_does_not_keep_the_study_from_its_end(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:
     optuna.load_study(study_name="study", storage=storage).ask()  # and the script died
-    leases = [storage.claim(study_id, "me", propose) for _ in range(3)]
+    leases = [storage.claims.claim(study_id, "me", propose) for _ in range(3)]
     assert [lease.number for lease in leases if lease is not None] == [1, 2, 3]
-    assert storage.claim(study_id, "me", propose) is None
+    assert storage.claims.claim(study_id, "me", propose) is None
 
 
 def test_an_enqueued_trial_comes_first(storage: Storage, study_id: int, propose: Propose) -> None:
     study = optuna.load_study(study_name="study", storage=storage)
     study.enqueue_trial({"depth": 7}, user_attrs={"why": "known good"})
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
     assert lease.number == 0
     assert lease.trial.params == {"rate": 0.1, "depth": 7, "norm": None}
@@ -153,7 +153,7 @@ def test_a_finished_proposal_is_stored_and_the_next_one_handed_out(
         kinds = made.distributions
         return create_trial(state=DONE, value=0.5, params=made.params, distributions=kinds)
 
-    lease = storage.claim(study_id, "me", duplicate_first)
+    lease = storage.claims.claim(study_id, "me", duplicate_first)
     assert lease is not None
     assert lease.number == 1
     first = storage.get_all_trials(study_id)[0]
@@ -173,11 +173,11 @@ def test_a_number_taken_in_the_meantime(
     def slow(number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         asked.append(number)
         if len(asked) == 1:
-            assert other.claim(study_id, "faster", propose) is not None
+            assert other.claims.claim(study_id, "faster", propose) is not None
         return propose(number, fixed)
 
     slow.learns = learns  # type: ignore[attr-defined]  # a function may have attributes
-    lease = storage.claim(study_id, "me", slow)
+    lease = storage.claims.claim(study_id, "me", slow)
     assert lease is not None
     assert lease.number == 1
     assert asked == ([0] if learns else [0, 1])
@@ -195,7 +195,7 @@ def test_a_proposal_under_another_number_has_that_numbers_seed(
 
         def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
             if not self.asked:
-                assert other.claim(study_id, "faster", propose) is not None
+                assert other.claims.claim(study_id, "faster", propose) is not None
             self.asked += 1
             return propose(number, fixed)
 
@@ -204,7 +204,7 @@ def test_a_proposal_under_another_number_has_that_numbers_seed(
             return trial
 
     proposer = Proposer()
-    lease = storage.claim(study_id, "me", proposer)
+    lease = storage.claims.claim(study_id, "me", proposer)
     assert lease is not None
     assert (lease.number, proposer.asked) == (1, 1)
     assert lease.trial.user_attrs == {"seed": 1}
@@ -216,7 +216,7 @@ def _take_over(
     storage = open_storage(url)
     together.wait(30)
     for _ in range(4):
-        lease = storage.claim(study_id, holder, propose)
+        lease = storage.claims.claim(study_id, holder, propose)
         assert lease is not None
         assert (lease.resumed, lease.token) == (True, 2)
         taken.put(lease.trial_id)
@@ -227,9 +227,9 @@ def test_many_workers_take_each_trial_over_once(
 ) -> None:
     storage = open_storage(database_url)
     study_id = join(storage, budget=24)
-    leases = [storage.claim(study_id, "dead", propose) for _ in range(24)]
+    leases = [storage.claims.claim(study_id, "dead", propose) for _ in range(24)]
     ids = [lease.trial_id for lease in leases if lease is not None]
-    storage.release([lease for lease in leases if lease is not None])
+    storage.claims.release([lease for lease in leases if lease is not None])
     storage.close()
     fork = multiprocessing.get_context("fork")
     together, taken = fork.Barrier(6), fork.Queue()
@@ -251,11 +251,14 @@ def test_many_workers_take_each_trial_over_once(
 def _work(url: str, study_id: int, propose: Propose, holder: str) -> None:
     storage = open_storage(url)
     while not storage.progress(study_id).met:
-        lease = storage.claim(study_id, holder, propose)
+        lease = storage.claims.claim(study_id, holder, propose)
         if lease is not None:
             state = TrialState.FAIL if lease.number % 10 == 0 else DONE
             value = None if state == TrialState.FAIL else 1.0
-            assert storage.write([Update(lease, reports={0: 1.0}, state=state, value=value)]) == []
+            assert (
+                storage.writer.write([Update(lease, reports={0: 1.0}, state=state, value=value)])
+                == []
+            )
 
 
 def test_eight_workers_meet_the_budget_exactly(
@@ -290,14 +293,14 @@ def test_a_prescribed_trial_keeps_its_number_though_the_sampler_learns(
     def slow(number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         slow.learns = number > 1  # type: ignore[attr-defined]  # 0 and 1 are prescribed
         if not asked:
-            assert other.claim(study_id, "other", propose) is not None
+            assert other.claims.claim(study_id, "other", propose) is not None
         asked.append(number)
         trial = propose(number, fixed)
         trial.set_user_attr("asked for", number)
         return trial
 
     slow.learns = True  # type: ignore[attr-defined]
-    lease = mine.claim(study_id, "me", slow)
+    lease = mine.claims.claim(study_id, "me", slow)
     assert lease is not None
     assert lease.number == 1
     assert asked == [0, 1]

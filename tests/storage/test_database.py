@@ -274,6 +274,6 @@ def test_a_full_or_locked_database_is_explained(sqlite_url: str) -> None:
     holder = sqlite3.connect(str(storage.database.url.database), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="locked by another program"):
-        storage.register_worker("me", "host", 1, "cpu")
+        storage.claims.register("me", "host", 1, "cpu")
     holder.execute("ROLLBACK")
-    storage.register_worker("me", "host", 1, "cpu")
+    storage.claims.register("me", "host", 1, "cpu")

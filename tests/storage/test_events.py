@@ -25,29 +25,29 @@ def _told(storage: Storage, **which: Any) -> list[tuple[str, int | None, str]]:
 def test_the_life_of_a_study_is_told_in_its_order(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:
-    storage.register_worker("one", "host", 1, "cpu")
-    first = storage.claim(study_id, "one", propose)
-    second = storage.claim(study_id, "one", propose)
+    storage.claims.register("one", "host", 1, "cpu")
+    first = storage.claims.claim(study_id, "one", propose)
+    second = storage.claims.claim(study_id, "one", propose)
     assert first is not None
     assert second is not None
     done = Update(first, state=TrialState.PRUNED, value=0.5, user_attrs={"ended": "time limit"})
-    assert storage.write([done]) == []
-    assert storage.write([done]) == []  # again, as after an answer that got lost
-    storage.release([second])
-    storage.release([second])
-    again = storage.claim(study_id, "two", propose)
+    assert storage.writer.write([done]) == []
+    assert storage.writer.write([done]) == []  # again, as after an answer that got lost
+    storage.claims.release([second])
+    storage.claims.release([second])
+    again = storage.claims.claim(study_id, "two", propose)
     assert again is not None
     with storage.database.write() as connection:
         connection.execute(text("UPDATE tuner_leases SET expires = 1"))
-    last = storage.claim(study_id, "three", propose)
+    last = storage.claims.claim(study_id, "three", propose)
     assert last is not None
     failed = {"error": "RuntimeError: x" + "y" * 1000, "ended": "failed"}
-    storage.write([Update(last, state=TrialState.FAIL, user_attrs=failed)])
-    assert storage.write([Update(again, state=TrialState.COMPLETE, value=1.0)]) == [again]
+    storage.writer.write([Update(last, state=TrialState.FAIL, user_attrs=failed)])
+    assert storage.writer.write([Update(again, state=TrialState.COMPLETE, value=1.0)]) == [again]
     storage.set_budget(study_id, 5)
     for state in ("paused", "open", "stopped"):
         storage.set_study_state(study_id, state)
-    storage.unregister_worker("one")
+    storage.claims.unregister("one")
     assert (
         _told(storage, study_id=study_id)
         == _told(storage)
@@ -83,9 +83,9 @@ def test_the_life_of_a_study_is_told_in_its_order(
 def test_times_are_those_of_the_databases_clock(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
-    storage.write([Update(lease, state=TrialState.COMPLETE, value=1.0)])
+    storage.writer.write([Update(lease, state=TrialState.COMPLETE, value=1.0)])
     found = [event.time for event in storage.events(study_id)]
     assert found == sorted(found)
     assert abs(found[-1] - time.time()) < 60
@@ -99,7 +99,7 @@ def test_a_trial_that_was_finished_as_it_was_proposed_was_not_claimed(
             return propose(number, fixed)
         return create_trial(value=0.25, user_attrs={"ended": "duplicate"})
 
-    assert storage.claim(study_id, "me", once) is not None
+    assert storage.claims.claim(study_id, "me", once) is not None
     assert _told(storage)[1:] == [("ended", 0, "me"), ("claimed", 1, "me")]
     detail = {"state": "complete", "value": 0.25, "why": "duplicate"}
     assert storage.events(study_id, 0)[0].detail == detail
@@ -109,18 +109,18 @@ def test_a_trial_that_was_finished_as_it_was_proposed_was_not_claimed(
 def test_events_go_with_their_study(
     storage: Storage, study_id: int, propose: Propose, kind: str
 ) -> None:
-    assert storage.claim(study_id, "me", propose) is not None
-    storage.register_worker("me", "host", 1, "cpu")
+    assert storage.claims.claim(study_id, "me", propose) is not None
+    storage.claims.register("me", "host", 1, "cpu")
     url = storage.database.url.render_as_string(hide_password=False)
     optuna.delete_study(study_name="study", storage=storage if kind == "ours" else url)
     assert _told(storage) == [("started", None, "me")]
 
 
 def test_what_workers_did_long_ago_is_forgotten(storage: Storage, study_id: int) -> None:
-    storage.register_worker("old", "host", 1, "cpu")
+    storage.claims.register("old", "host", 1, "cpu")
     with storage.database.write() as connection:
         connection.execute(text(f"UPDATE tuner_events SET time = time - {KEPT_SECONDS + 1}"))
-    storage.register_worker("new", "host", 1, "cpu")
+    storage.claims.register("new", "host", 1, "cpu")
     assert _told(storage) == [("submitted", None, ""), ("started", None, "new")]
 
 
@@ -132,10 +132,10 @@ def test_an_outage_is_told_when_it_is_over(
     postgres.kill()
     for _ in range(2):
         with pytest.raises(OutageError):
-            storage.renew("me")
+            storage.claims.renew("me")
     postgres.start()
-    storage.renew("me")
-    storage.renew("me")
+    storage.claims.renew("me")
+    storage.claims.renew("me")
     [outage] = storage.events()
     assert (outage.kind, outage.worker) == ("outage", "me")
     assert 0.01 < outage.detail["seconds"] < 60
@@ -148,14 +148,14 @@ def test_a_connection_that_breaks_is_no_outage(postgres_url: str) -> None:
     with open_storage(postgres_url).database.read() as connection:
         connection.exec_driver_sql("SELECT pg_terminate_backend(%(pid)s, 5000)", {"pid": pid})
     with pytest.raises(OutageError):
-        storage.renew("me")
-    storage.unregister_worker("me")
+        storage.claims.renew("me")
+    storage.claims.unregister("me")
     assert storage.events() == []
 
 
 def test_a_full_disk_or_a_lock_is_no_outage(sqlite_url: str, tmp_path: Path) -> None:
     storage = open_storage(f"{sqlite_url}?timeout=0.01")
     with open_storage(sqlite_url).database.write(), pytest.raises(StorageError, match="locked"):
-        storage.renew("me")
-    storage.renew("me")
+        storage.claims.renew("me")
+    storage.claims.renew("me")
     assert storage.events() == []

@@ -122,13 +122,13 @@ def test_what_was_being_trained_goes_on_after_an_upgrade(
     assert (done.before, done.after, done.changed) == (1, schema.VERSION, True)
     assert not upgrade(old_url).changed
     storage = open_storage(old_url)
-    lease = storage.claim(1, "next", propose)
+    lease = storage.claims.claim(1, "next", propose)
     assert lease is not None
     assert (lease.trial_id, lease.token, lease.checkpoint) == (2, 5, b"st")
     assert lease.trial.intermediate_values == {1: 0.5}
     before = storage.get_trial(1)  # of a worker that knows nothing of the upgrade
     mine = Update(lease.__class__(1, 1, 0, "before", 1, before), state=TrialState.COMPLETE, value=1)
-    assert storage.write([mine, Update(lease, state=TrialState.COMPLETE, value=2.0)]) == []
+    assert storage.writer.write([mine, Update(lease, state=TrialState.COMPLETE, value=2.0)]) == []
     assert storage.progress(1).complete == 2
     assert [worker.holder for worker in storage.workers()] == ["before"]
     storage.delete_study(1)

@@ -36,7 +36,7 @@ def _until(true: Callable[[], bool]) -> None:
 
 
 def _claim(storage: Storage, study_id: int, propose: Propose) -> Lease:
-    lease = storage.claim(study_id, "me", propose)
+    lease = storage.claims.claim(study_id, "me", propose)
     assert lease is not None
     return lease
 
@@ -65,7 +65,7 @@ def test_put_shows_at_once_and_is_written_soon(
 def test_a_trial_that_ended_is_whole_in_memory_whatever_was_written_of_it(
     storage: Storage, study_id: int, propose: Propose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage.refresh_interval = 60.0
+    storage.mirrors.refresh_interval = 60.0
     lease = _claim(storage, study_id, propose)
     outbox = Outbox(storage, flush_seconds=60)
     outbox.put(Update(lease, reports={0: 0.5}))
@@ -73,7 +73,7 @@ def test_a_trial_that_ended_is_whole_in_memory_whatever_was_written_of_it(
     outbox.flush()
     assert storage.get_trial(lease.trial_id).intermediate_values == {0: 0.5}
     outbox.put(Update(lease, reports={1: 0.6}))
-    write = storage.write
+    write = storage.writer.write
 
     def slow(updates: list[Update], *, durable: bool = True) -> list[Lease]:
         """The trial ends while what came before is on its way."""
@@ -83,7 +83,7 @@ def test_a_trial_that_ended_is_whole_in_memory_whatever_was_written_of_it(
         return write(updates, durable=durable)
 
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "write", slow)
+        patched.setattr(storage.writer, "write", slow)
         outbox.flush()
     seen = storage.get_trial(lease.trial_id)
     assert (seen.state, seen.intermediate_values) == (DONE, {0: 0.5, 1: 0.6, 2: 0.7})
@@ -102,7 +102,7 @@ def test_the_thread_writes_and_renews(
     outbox = Outbox(storage, flush_seconds=0.05, holder="me")
     until = time.monotonic() + 2.5  # longer than a lease
     while time.monotonic() < until:
-        other = open_storage(database_url).claim(study_id, "other", propose)
+        other = open_storage(database_url).claims.claim(study_id, "other", propose)
         assert other is None or other.number != lease.number
         time.sleep(0.1)
     outbox.put(Update(lease, state=DONE, value=1.0))
@@ -118,7 +118,7 @@ def test_a_lost_lease_is_noticed_and_its_work_dropped(
     with storage.database.write() as connection:
         connection.execute(text("UPDATE tuner_leases SET expires = 1"))
     other = open_storage(database_url)
-    theirs = other.claim(study_id, "other", propose)
+    theirs = other.claims.claim(study_id, "other", propose)
     assert theirs is not None
     outbox.put(Update(lease, reports={0: 9.0}, state=DONE, value=9.0))
     assert not outbox.lost(lease)
@@ -138,7 +138,7 @@ def test_an_outage_loses_nothing(
     propose: Propose,
 ) -> None:
     storage = open_storage(postgres_url)
-    storage.refresh_interval = 0.1
+    storage.mirrors.refresh_interval = 0.1
     study_id = join(storage)
     leases = [_claim(storage, study_id, propose) for _ in range(2)]
     outbox = Outbox(storage, flush_seconds=0.05)

@@ -80,7 +80,7 @@ def test_sqlite_is_in_wal_mode_and_nothing_is_left_beside_it(empty_sqlite_url: s
 def test_what_we_keep_of_a_deleted_study_goes_with_it(
     storage: Storage, study_id: int, propose: object, kind: str
 ) -> None:
-    lease = storage.claim(study_id, "me", propose)  # type: ignore[arg-type]  # a fixture
+    lease = storage.claims.claim(study_id, "me", propose)  # type: ignore[arg-type]  # a fixture
     assert lease is not None
     url = storage.database.url.render_as_string(hide_password=False)
     optuna.delete_study(study_name="study", storage=storage if kind == "ours" else url)

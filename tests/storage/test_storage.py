@@ -161,7 +161,8 @@ def _add_trial(storage: Storage, study_id: int) -> None:
 
 
 def test_usable_after_fork_and_pickle(database_url: str) -> None:
-    storage = open_storage(database_url)
+    storage = open_storage(database_url, lease_seconds=7.0)
+    storage.mirrors.refresh_interval = 1e-9
     study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE])
     processes = multiprocessing.get_context("fork")
     children = [processes.Process(target=_add_trial, args=(storage, study_id)) for _ in range(3)]
@@ -174,3 +175,4 @@ def test_usable_after_fork_and_pickle(database_url: str) -> None:
     assert [t.number for t in storage.get_all_trials(study_id)] == [0, 1, 2, 3]
     copied = pickle.loads(pickle.dumps(storage))
     assert copied.get_n_trials(study_id) == 4
+    assert (copied.claims.lease_seconds, copied.mirrors.refresh_interval) == (7.0, 1e-9)

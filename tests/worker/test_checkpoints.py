@@ -35,7 +35,7 @@ class Place:
     folder: Path
 
     def claim(self, holder: str) -> Lease:
-        lease = self.storage.claim(self.study_id, holder, propose)
+        lease = self.storage.claims.claim(self.study_id, holder, propose)
         assert lease is not None
         return lease
 
@@ -94,7 +94,7 @@ def test_another_worker_goes_on_from_it_and_removes_it(place: Place) -> None:
     lease, (outbox, saved) = place.claim("me"), place.worker()
     outbox.put(Update(lease, checkpoint=saved.put(lease, FIRST)))
     outbox.flush()
-    place.storage.release([lease])
+    place.storage.claims.release([lease])
     taken, (others, continued) = place.claim("other"), place.worker()
     assert taken.checkpoint is not None
     assert continued.get(taken, taken.checkpoint) == FIRST
@@ -109,7 +109,7 @@ def test_a_worker_that_lost_the_trial_removes_nothing_that_another_reads(place: 
     outbox.put(Update(lease, checkpoint=saved.put(lease, FIRST)))
     outbox.flush()
     counts = place.files
-    place.storage.release([lease])
+    place.storage.claims.release([lease])
     taken = place.claim("other")
     outbox.put(Update(lease, checkpoint=saved.put(lease, SECOND)))
     outbox.flush()

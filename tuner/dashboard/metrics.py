@@ -26,11 +26,12 @@ from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
 from tuner.results.best import INTERRUPTED, Others
-from tuner.storage import events, rows, schema, sql, studies
+from tuner.storage import events, rows, schema, sql, status, studies
 from tuner.storage.database import Database
-from tuner.storage.lease import FOREIGN, STOPPED, standing
+from tuner.storage.lease import FOREIGN, STOPPED
 from tuner.storage.mirror import Look
 from tuner.storage.sql import from_clock
+from tuner.storage.status import standing
 
 # Epochs of each study, without reading all reports whenever somebody asks.
 
@@ -222,7 +223,7 @@ def read_counts(connection: Connection, epochs: Epochs, others: Others) -> Count
         },
         epochs={shown[i].name: count for i, count in reports.items()},
         best={shown[i].name: value for i, value in _best(connection, shown, others).items()},
-        workers=sum(not each.lost for each in studies.workers(connection)),
+        workers=sum(not each.lost for each in status.workers(connection)),
         lost={each.name: lost[i] for i, each in shown.items()},
         waited=_waited(connection),
     )
@@ -241,7 +242,7 @@ def _studies(connection: Connection) -> dict[int, _Study]:
     counted: dict[int, list[Any]] = defaultdict(list)
     for i, *each in connection.execute(select(of, state, func.count(), *ends).group_by(of, state)):
         counted[i].append(each)
-    left = studies.interrupted(connection)
+    left = status.interrupted(connection)
     found = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
     return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in found}
 

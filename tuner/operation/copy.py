@@ -12,7 +12,17 @@ from sqlalchemy import Connection, Enum, String, Table, func, insert, select, ty
 
 from tuner.errors import MissingError, UsageError
 from tuner.run.prepare import stored_id, stored_ids
-from tuner.storage import Storage, artifact_store, events, rows, schema, sql, studies
+from tuner.storage import (
+    Storage,
+    artifact_store,
+    claims,
+    events,
+    rows,
+    schema,
+    sql,
+    status,
+    studies,
+)
 from tuner.storage.artifacts import ARTIFACTS_VARIABLE, Artifacts, DatabaseArtifacts
 from tuner.storage.attached import artifact_ids
 from tuner.storage.history import event_origin
@@ -234,8 +244,8 @@ def _overlap(first: str, second: str) -> bool:
 
 def running_trials(connection: Connection, study_id: int) -> int:
     """How many trials of a study workers are training."""
-    count = select(func.count()).select_from(studies.leased())
-    mine = schema.leases.c.study_id == study_id, studies.is_held(connection.dialect.name)
+    count = select(func.count()).select_from(status.leased())
+    mine = schema.leases.c.study_id == study_id, status.is_held(connection.dialect.name)
     return int(connection.execute(count.where(*mine)).scalar_one())
 
 
@@ -337,7 +347,7 @@ def _copy(
             raise _SkippedError(
                 f"workers are training {running} of its trials", where=name, hint=hint
             )
-        paused = studies.read_terms(connection, study_id).state == PAUSED
+        paused = claims.read_terms(connection, study_id).state == PAUSED
         if existing is not None:
             here = results(connection, study_id)
             count = len(here.finished) + len(here.unfinished)

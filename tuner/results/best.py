@@ -175,9 +175,9 @@ class Others:
 
     def __call__(self, connection: Connection, ids: Iterable[int]) -> dict[int, dict[int, LeftOut]]:
         """By study and by the trial's id."""
-        from tuner.storage import studies
+        from tuner.storage import status
 
-        heads = studies.told_by_others(connection, ids)
+        heads = status.told_by_others(connection, ids)
         found = {i: self._of(connection, i, heads[i]) for i in heads}
         return {i: each for i, each in found.items() if each}
 

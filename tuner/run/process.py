@@ -97,9 +97,9 @@ def open_worker(
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # or else each worker has a little on the first GPU too
     storage = open_storage(url, lease_seconds=lease_seconds())
-    storage.refresh_interval = REFRESH_SECONDS if storage.remote else LOCAL_REFRESH_SECONDS
+    storage.mirrors.refresh_interval = REFRESH_SECONDS if storage.remote else LOCAL_REFRESH_SECONDS
     holder = new_holder()
-    storage.register_worker(holder, socket.gethostname(), os.getpid(), device)
+    storage.claims.register(holder, socket.gethostname(), os.getpid(), device)
     store = artifact_store(storage, artifacts)
     told = Publisher(storage, store)
     return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say, store, told)

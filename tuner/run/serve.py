@@ -91,7 +91,7 @@ class Service:
             bench = self.benches.pop(gone)
             if bench is not None:
                 self.worker.milestones.finish(bench.job)
-            self.worker.storage.forget(gone[0])
+            self.worker.storage.mirrors.forget(gone[0])
 
     def _step(self, study: OpenStudy) -> bool:
         """Trains one trial; false if there is none, or this worker cannot train it."""

@@ -3,19 +3,9 @@
 from tuner.hidden import redact
 from tuner.storage.artifacts import Artifacts, artifact_store
 from tuner.storage.database import OutageError
-from tuner.storage.lease import (
-    FINISHED,
-    OPEN,
-    PAUSED,
-    STOPPED,
-    Lease,
-    OpenStudy,
-    Progress,
-    Propose,
-    Update,
-    Worker,
-)
+from tuner.storage.lease import FINISHED, OPEN, PAUSED, STOPPED, Lease, Propose, Update
 from tuner.storage.outbox import Outbox
+from tuner.storage.status import OpenStudy, Progress, Worker
 from tuner.storage.storage import Storage, measured, open_existing, open_storage, opened
 
 __all__ = [

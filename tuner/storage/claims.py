@@ -1,40 +1,306 @@
-"""Hands out trials: those with an expired lease, then enqueued ones, then new ones."""
+"""Hands out trials to workers, and keeps each with its worker by a lease.
+
+A claim guesses or looks what is next (`_next`), asks for its parameters (`_ask`), and takes it, in
+one transaction, if it still is next: a trial that was begun goes on (`_resume`), another one begins
+(`_start`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Float, Select, bindparam, cast, func, select, tuple_
 
 from tuner.storage import events, rows, schema, sql, studies, writes
-from tuner.storage.lease import OPEN, Lease
-from tuner.storage.mirror import Mirror
-from tuner.storage.rows import read_changed
+from tuner.storage.database import Database
+from tuner.storage.lease import FOREIGN, OPEN, ExhaustedError, Lease, Propose
+from tuner.storage.mirror import Mirror, Mirrors
+from tuner.storage.rows import Head
 from tuner.storage.sql import Put, from_clock, to_local
+
+# A claim: guess or look what is next, propose its parameters, and take it if it still is next.
+
 
 RESUME, WAITING, NEW = "resume", "waiting", "new"
 
 
 class Plan(NamedTuple):
-    """What a claim would hand out; `head` is the trial's row, or a new row's number.
+    """What a claim would hand out.
 
-    `token` and `holder` are those of the lease that is to be taken over; whoever gave it back
-    is not its holder any more.
+    Attributes:
+        head: the trial's row, or a new row's number.
+        now: by the database's clock.
+        token: of the lease that is to be taken over.
+        holder: who has that lease; empty if it was given back.
+        proposal: of the trial, if it was asked for already.
     """
 
     kind: str
-    head: rows.Head
+    head: Head
     now: float
     token: int = 0
     holder: str = ""
+    proposal: FrozenTrial | None = None
+
+
+class Claims:
+    """Hands out trials, and keeps each with its worker or lets it go.
+
+    Attributes:
+        lease_seconds: how long a lease lasts without being renewed.
+    """
+
+    def __init__(self, database: Database, mirrors: Mirrors, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self._database, self._mirrors = database, mirrors
+
+    def claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
+        """Hold the next trial, or None if there is none to hand out now.
+
+        In this order: a trial whose lease ran out or was given back, an enqueued one, a new one
+        if the budget has room. A proposal that is finished already is stored as it is, and the
+        claim goes on to the next. `propose` is called outside the transaction if it learns, which
+        takes its time; otherwise within, or many workers would all propose for one number, and
+        all but one in vain.
+
+        Raises:
+            MissingError: there is no such study.
+            OutageError: the database does not answer.
+        """
+        try:
+            return self._claim(study_id, holder, propose)
+        except ExhaustedError:
+            return None
+
+    def _claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
+        plan = self._guess(study_id)
+        late = plan is not None and not _learns(propose)  # its number is sure only when taken
+        while True:
+            plan = plan or self._look(study_id)
+            if plan is None:
+                return None
+            if plan.kind != RESUME and not late and not _covers(propose):
+                plan = plan._replace(proposal=_ask(plan, propose, self._mirrors.trial))
+            lease = self._take(study_id, holder, plan, propose)
+            if lease is not None and not lease.trial.state.is_finished():
+                return lease
+            plan, late = None, False
+
+    def _guess(self, study_id: int) -> Plan | None:
+        """What memory says is next, at no cost; a proposal that learns may get another number."""
+        with self._mirrors.of(study_id) as mirror:
+            plan = _unstarted(mirror, mirror.budget, 0.0) if mirror.heads else None
+        return plan if plan is not None and plan.kind == NEW else None
+
+    def _look(self, study_id: int) -> Plan | None:
+        """What the database says is next, as long as no other worker takes it."""
+        with self._mirrors.of(study_id) as mirror, self._database.read() as connection:
+            return _next(connection, mirror, lock=False)
+
+    def _take(self, study_id: int, holder: str, expected: Plan, propose: Propose) -> Lease | None:
+        """Hold what was expected, in one transaction; None if something else is next by now."""
+        with self._mirrors.of(study_id) as mirror:
+            with self._database.write() as connection:
+                plan = _next(connection, mirror, lock=True)
+                if plan is None or not _still(expected, plan):
+                    return None
+                taken: tuple[Lease, Head] | None
+                if plan.kind == RESUME:
+                    taken = _resume(connection, study_id, plan, holder, self.lease_seconds)
+                else:
+                    trial = self._proposal(connection, mirror, plan, expected, propose)
+                    taken = _start(connection, study_id, plan, trial, holder, self.lease_seconds)
+            if taken is None:
+                return None
+            lease, head = taken
+            self._mirrors.hold(lease, head)
+        return lease
+
+    def _proposal(
+        self,
+        connection: Connection,
+        mirror: Mirror,
+        plan: Plan,
+        expected: Plan,
+        propose: Propose,
+    ) -> FrozenTrial:
+        """The proposal for the trial that is next, whose number is sure now.
+
+        It may be another than the expected one: another worker has taken that since.
+        """
+        proposal = expected.proposal
+        if proposal is not None:
+            if plan.kind == WAITING or plan.head.number == expected.head.number:
+                return proposal
+            if _learns(propose):  # asked now: it may differ by number
+                renumber = getattr(propose, "renumber", None)
+                return proposal if renumber is None else renumber(proposal, plan.head.number)
+        if _covers(propose):  # what no other trial has, those tell that were added until now
+            self._mirrors.read(connection, mirror)
+        with self._mirrors.unread():
+            return _ask(plan, propose, mirror.trials.__getitem__)
+
+    # The leases of a worker, and the worker itself.
+
+    def renew(self, holder: str) -> None:
+        """Extend all leases of a worker, and tell that it is alive."""
+        with self._heard(holder) as connection:
+            bound = {"me": holder, "seconds": self.lease_seconds}
+            for statement in _renewals(connection.dialect.name):
+                connection.execute(statement, bound)
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        """Give leases back, so that another worker can go on with these trials at once."""
+        if leases:
+            with self._database.write() as connection:
+                _release(connection, leases)
+        for lease in leases:
+            with self._mirrors.of(lease.study_id) as mirror:
+                mirror.own.discard(lease.trial_id)
+
+    def held(self, study_id: int) -> int:
+        """How many running trials workers hold, or gave back for others to go on with."""
+        with self._database.read() as connection:
+            return _held(connection, study_id)
+
+    def register(self, holder: str, host: str, pid: int, device: str) -> None:
+        """Add a worker's row, or bring it up to date."""
+        with self._database.write() as connection:
+            dialect = connection.dialect.name
+            now = connection.execute(select(sql.now(dialect))).scalar_one()
+            place: dict[str, Any] = {"host": host, "pid": pid, "device": device}
+            row = {"holder": holder, **place, "renewed": now}
+            connection.execute(sql.upsert(dialect, schema.workers, ("holder",)), row)
+            events.forget_workers(connection, now)
+            events.add(connection, events.row(events.STARTED, worker=holder, **place))
+
+    def unregister(self, holder: str) -> None:
+        """Remove a worker's row when it leaves."""
+        table = schema.workers
+        with self._heard(holder) as connection:
+            gone = connection.execute(table.delete().where(table.c.holder == holder)).rowcount
+            if gone:
+                events.add(connection, events.row(events.LEFT, worker=holder))
+
+    @contextmanager
+    def _heard(self, holder: str) -> Iterator[Connection]:
+        """A transaction of a worker, which tells too for how long the database did not answer."""
+        with self._database.write() as connection:
+            outages = self._database.outages
+            seconds = (round(each, 3) for each in outages)
+            events.add(
+                connection,
+                *(events.row(events.OUTAGE, worker=holder, seconds=each) for each in seconds),
+            )
+            yield connection
+        self._database.outages = self._database.outages[len(outages) :]
+
+
+def _learns(propose: Propose) -> bool:
+    """Whether what it proposed last may be given another number."""
+    return bool(getattr(propose, "learns", True))
+
+
+def _covers(propose: Propose) -> bool:
+    """Whether it gives each trial what no other one has."""
+    return bool(getattr(propose, "covers", False))
+
+
+def _ask(plan: Plan, propose: Propose, read: Callable[[int], FrozenTrial]) -> FrozenTrial:
+    """What is proposed for a trial that nobody began yet; `read` gives an enqueued one."""
+    if plan.kind == NEW:
+        return propose(plan.head.number, None)
+    template = read(plan.head.trial_id)
+    proposal = copy(propose(plan.head.number, fixed(template)))
+    proposal.user_attrs = {**proposal.user_attrs, **template.user_attrs}
+    proposal.system_attrs = {**template.system_attrs, **proposal.system_attrs}
+    return proposal
+
+
+def fixed(template: FrozenTrial) -> dict[str, Any]:
+    """Parameters that whoever enqueued a trial asked for."""
+    return {**template.system_attrs.get("fixed_params", {}), **template.params}
+
+
+def _still(expected: Plan, plan: Plan) -> bool:
+    if plan.kind != expected.kind:
+        return False
+    return plan.kind == NEW or plan.head.trial_id == expected.head.trial_id
+
+
+# What is next: a trial with an expired lease, then an enqueued one, then a new one.
+
+
+def _next(connection: Connection, mirror: Mirror, lock: bool) -> Plan | None:
+    """What there is to hand out; with `lock` it stays so until the transaction ends."""
+    terms = read_terms(connection, mirror.study_id, lock)
+    mirror.budget = terms.budget if terms.state == OPEN else 0
+    if terms.state != OPEN:
+        return None
+    mirror.read_rows(connection)
+    if terms.expired is not None:
+        plan = Plan(RESUME, mirror.heads[terms.expired], terms.now)
+        if not lock:
+            return plan
+        statement = _expired(connection.dialect.name)
+        lease = connection.execute(statement, {"trial_id": terms.expired}).one_or_none()
+        if lease is not None:
+            return plan._replace(token=lease.token, holder=lease.holder)
+    unbegun = _unstarted(mirror, terms.budget, terms.now)
+    if unbegun is None and mirror.counts[TrialState.RUNNING]:
+        return _unstarted(mirror, terms.budget, terms.now, _foreign(connection, mirror))
+    return unbegun
+
+
+class Terms(NamedTuple):
+    """What decides whether a study hands out trials, and the database's clock."""
+
+    budget: int
+    state: str
+    now: float
+    expired: int | None
 
 
 @cache
-def _lease(dialect: str) -> Select[Any]:
+def _terms(dialect: str, lock: bool) -> Select[Any]:
+    theirs, ours = studies.STUDIES, schema.studies
+    held, trials = schema.leases, rows.TRIALS
+    now = sql.now(dialect)
+    expired = (
+        select(func.min(held.c.trial_id))
+        .join(trials, trials.c.trial_id == held.c.trial_id)
+        .where(held.c.study_id == bindparam("study_id"), held.c.expires <= now)
+        .where(trials.c.state == TrialState.RUNNING)
+        .scalar_subquery()
+    )
+    found = (
+        select(ours.c.budget, ours.c.state, now, expired)
+        .select_from(theirs.outerjoin(ours, ours.c.study_id == theirs.c.study_id))
+        .where(theirs.c.study_id == bindparam("study_id"))
+    )
+    return found.with_for_update(of=theirs) if lock else found
+
+
+def read_terms(connection: Connection, study_id: int, lock: bool = False) -> Terms:
+    """A study's budget, its state, and a trial whose lease ran out; 0 and FOREIGN if none was set.
+
+    `lock` keeps others from creating trials, as Optuna does it.
+    """
+    statement = _terms(connection.dialect.name, lock)
+    row = connection.execute(statement, {"study_id": study_id}).one_or_none()
+    if row is None:
+        raise studies.missing()
+    return Terms(row[0] or 0, row[1] or FOREIGN, row[2], row[3])
+
+
+@cache
+def _expired(dialect: str) -> Select[Any]:
     held = schema.leases
     found = select(held.c.token, held.c.holder).where(held.c.trial_id == bindparam("trial_id"))
     # Looked at again now that the study is locked: another worker may just have taken it. And a
@@ -42,48 +308,7 @@ def _lease(dialect: str) -> Select[Any]:
     return found.where(held.c.expires <= sql.now(dialect)).with_for_update(skip_locked=True)
 
 
-def plan(connection: Connection, study_id: int, mirror: Mirror, lock: bool) -> Plan | None:
-    """What there is to hand out; with `lock` it stays so until the transaction ends."""
-    agreed = studies.read_terms(connection, study_id, lock)
-    mirror.budget = agreed.budget if agreed.state == OPEN else 0
-    if agreed.state != OPEN:
-        return None
-    see(connection, study_id, mirror)
-    if agreed.expired is not None:
-        if not lock:
-            return Plan(RESUME, mirror.heads[agreed.expired], agreed.now)
-        lease = connection.execute(
-            _lease(connection.dialect.name), {"trial_id": agreed.expired}
-        ).one_or_none()
-        if lease is not None:
-            return Plan(RESUME, mirror.heads[agreed.expired], agreed.now, *lease)
-    found = unstarted(mirror, agreed.budget, agreed.now)
-    if found is None and mirror.counts[TrialState.RUNNING]:
-        return unstarted(mirror, agreed.budget, agreed.now, _foreign(connection, study_id, mirror))
-    return found
-
-
-def _foreign(connection: Connection, study_id: int, mirror: Mirror) -> int:
-    """Running trials that no worker of ours holds; nobody knows whether they will ever end."""
-    leased = held(connection, study_id)
-    see(connection, study_id, mirror)  # last: a trial that ends in between is not taken for one
-    return max(0, mirror.counts[TrialState.RUNNING] - leased)
-
-
-def held(connection: Connection, study_id: int) -> int:
-    """Running trials that a worker of ours holds or gave back."""
-    return int(connection.execute(_leased(), {"study_id": study_id}).scalar_one())
-
-
-@cache
-def _leased() -> Select[Any]:
-    held, trials = schema.leases, rows.TRIALS
-    joined = select(func.count()).join_from(held, trials, trials.c.trial_id == held.c.trial_id)
-    mine = held.c.study_id == bindparam("study_id")
-    return joined.where(mine, trials.c.state == TrialState.RUNNING)
-
-
-def unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan | None:
+def _unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan | None:
     """An enqueued trial or room for a new one, by what `mirror` has seen.
 
     Args:
@@ -97,64 +322,86 @@ def unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan
     if counts[TrialState.WAITING]:
         heads = (mirror.heads[i] for i in sorted(mirror.unfinished))
         return Plan(WAITING, next(h for h in heads if h.state == TrialState.WAITING), now)
-    return Plan(NEW, rows.Head(0, len(mirror.heads), TrialState.RUNNING, None, None), now)
+    return Plan(NEW, Head(0, len(mirror.heads), TrialState.RUNNING, None, None), now)
 
 
-def see(connection: Connection, study_id: int, mirror: Mirror) -> None:
-    """Read the rows that changed; a study that was deleted and made anew is read from scratch."""
-    unfinished = (mirror.heads[trial_id] for trial_id in mirror.unfinished)
-    heads = read_changed(connection, study_id, mirror.last, unfinished)
-    if not mirror.fits(heads):
-        mirror.clear()
-        heads = read_changed(connection, study_id, 0, ())
-    mirror.see(heads)
+def _foreign(connection: Connection, mirror: Mirror) -> int:
+    """Running trials that no worker of ours holds; nobody knows whether they will ever end."""
+    held = _held(connection, mirror.study_id)
+    mirror.read_rows(connection)  # last: a trial that ends in between is not taken for one
+    return max(0, mirror.counts[TrialState.RUNNING] - held)
 
 
-def resume(connection: Connection, study_id: int, found: Plan, holder: str, ttl: float) -> Lease:
+def _held(connection: Connection, study_id: int) -> int:
+    """Running trials that a worker of ours holds or gave back."""
+    return int(connection.execute(_leased(), {"study_id": study_id}).scalar_one())
+
+
+@cache
+def _leased() -> Select[Any]:
+    held, trials = schema.leases, rows.TRIALS
+    joined = select(func.count()).join_from(held, trials, trials.c.trial_id == held.c.trial_id)
+    mine = held.c.study_id == bindparam("study_id")
+    return joined.where(mine, trials.c.state == TrialState.RUNNING)
+
+
+# Taking it: a trial goes on, or a new or enqueued one begins, with a lease.
+
+
+def _resume(
+    connection: Connection, study_id: int, plan: Plan, holder: str, seconds: float
+) -> tuple[Lease, Head]:
     """Take over an expired or released lease with its last checkpoint."""
-    trial_id, token = found.head.trial_id, found.token + 1
+    trial_id, token = plan.head.trial_id, plan.token + 1
     held, saved = schema.leases, schema.checkpoints
-    expires = sql.now(connection.dialect.name) + ttl
+    expires = sql.now(connection.dialect.name) + seconds
     values = {"holder": holder, "token": token, "expires": expires}
     connection.execute(held.update().where(held.c.trial_id == trial_id).values(values))
-    events.add(connection, *events.taken_over(study_id, trial_id, found.holder, holder))
+    events.add(connection, *events.taken_over(study_id, trial_id, plan.holder, holder))
     data = connection.execute(select(saved.c.data).where(saved.c.trial_id == trial_id)).scalar()
-    trial = rows.read_trials(connection, [found.head])[0].trial
-    number = found.head.number
-    return Lease(study_id, trial_id, number, holder, token, trial, data, resumed=True)
+    trial = rows.read_trials(connection, [plan.head])[0].trial
+    number = plan.head.number
+    lease = Lease(study_id, trial_id, number, holder, token, trial, data, resumed=True)
+    return lease, plan.head
 
 
-def start(
-    connection: Connection, study_id: int, found: Plan, trial: FrozenTrial, holder: str, ttl: float
-) -> tuple[Lease, rows.Head] | None:
+def _start(
+    connection: Connection,
+    study_id: int,
+    plan: Plan,
+    trial: FrozenTrial,
+    holder: str,
+    seconds: float,
+) -> tuple[Lease, Head] | None:
     """Make a new trial, or start a waiting one; None if a waiting one was taken just now.
 
     The clock of the database gives the times. A trial that is finished already gets no lease.
     """
-    now = from_clock(found.now)
-    head = found.head._replace(state=TrialState.RUNNING, start=now)
+    now = from_clock(plan.now)
+    head = plan.head._replace(state=TrialState.RUNNING, start=now)
     if trial.state.is_finished():
         head = head._replace(state=trial.state, complete=now)
 
     def content(trial_id: int) -> list[Put]:
-        told = {**events.begun(study_id, trial, holder), "trial_id": trial_id}
-        made = [*writes.content(trial_id, trial), events.put(found.now, told)]
+        event = {**events.begun(study_id, trial, holder), "trial_id": trial_id}
+        puts = [*writes.content(trial_id, trial), events.put(plan.now, event)]
         if trial.state.is_finished():
-            return made
+            return puts
         row = {"trial_id": trial_id, "study_id": study_id, "holder": holder, "token": 1}
-        return [*made, Put(schema.leases, ("trial_id",), [row | {"expires": found.now + ttl}])]
+        return [*puts, Put(schema.leases, ("trial_id",), [row | {"expires": plan.now + seconds}])]
 
-    if found.kind == NEW:
+    if plan.kind == NEW:
         head = writes.insert_trial(connection, study_id, head, content)
     elif writes.start_trial(connection, head):
         sql.put(connection, content(head.trial_id))
     else:
         return None
-    made = _started(head, trial, now)
-    return Lease(study_id, head.trial_id, head.number, holder, 1, made), head
+    begun = _begun(head, trial, now)
+    return Lease(study_id, head.trial_id, head.number, holder, 1, begun), head
 
 
-def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
+def _begun(head: Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
+    """The proposal as the database has it now."""
     finished = trial.state.is_finished()
     return FrozenTrial(
         number=head.number,
@@ -172,14 +419,29 @@ def _started(head: rows.Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
     )
 
 
-def fixed(template: FrozenTrial) -> dict[str, Any]:
-    """Parameters that whoever enqueued a trial asked for."""
-    return {**template.system_attrs.get("fixed_params", {}), **template.params}
+# A worker's leases: renewed, and given back.
 
 
-def fill(template: FrozenTrial, proposal: FrozenTrial) -> FrozenTrial:
-    """The proposal with what an enqueued trial brings along."""
-    filled = copy(proposal)
-    filled.user_attrs = {**proposal.user_attrs, **template.user_attrs}
-    filled.system_attrs = {**template.system_attrs, **proposal.system_attrs}
-    return filled
+@cache
+def _renewals(dialect: str) -> tuple[Any, Any]:
+    held, alive, now = schema.leases, schema.workers, sql.now(dialect)
+    mine = held.c.holder == bindparam("me")
+    expires = now + cast(bindparam("seconds"), Float(53))
+    return (
+        held.update().where(mine).values(expires=expires),
+        alive.update().where(alive.c.holder == bindparam("me")).values(renewed=now),
+    )
+
+
+def _release(connection: Connection, leases: Sequence[Lease]) -> None:
+    held = schema.leases
+    given = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
+    mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(given)
+    freed = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
+    back = set(connection.execute(freed).scalars())
+    released = [
+        events.row(events.RELEASED, lease.study_id, lease.trial_id, lease.holder)
+        for lease in leases
+        if lease.trial_id in back
+    ]
+    events.add(connection, *released)

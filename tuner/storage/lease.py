@@ -1,4 +1,4 @@
-"""Records that a worker and the storage exchange: leases, updates, progress."""
+"""Records that a worker and the storage exchange: leases, updates, proposals."""
 
 from __future__ import annotations
 
@@ -63,91 +63,6 @@ class Update:
     age: float = 0.0
     params: Mapping[str, tuple[float, BaseDistribution]] = field(default_factory=dict)
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Counts of a study's trials; failed ones do not count towards the budget.
-
-    Attributes:
-        running: a worker is at them, or another program.
-        state: what the study was set to, made into what it is as `standing` says.
-        interrupted: numbers of the trials that were given back or whose worker was lost, until
-            another worker goes on with them.
-    """
-
-    budget: int
-    complete: int
-    pruned: int
-    failed: int
-    running: int
-    waiting: int
-    state: str
-    interrupted: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "state", standing(self.state, self.budget, self.finished))
-
-    @property
-    def finished(self) -> int:
-        return self.complete + self.pruned
-
-    @property
-    def met(self) -> bool:
-        """Whether as many trials are finished as the study asked for."""
-        return self.finished >= self.budget
-
-    @property
-    def hands_out(self) -> bool:
-        """Whether the study is neither paused nor stopped."""
-        return self.state not in (PAUSED, STOPPED)
-
-
-def standing(state: str, budget: int, finished: int) -> str:
-    """The state of a study: the one that was set, but finished if its budget is complete.
-
-    Args:
-        finished: its complete and pruned trials.
-    """
-    return FINISHED if state == OPEN and finished >= budget > 0 else state
-
-
-@dataclass(frozen=True)
-class OpenStudy:
-    """A study that is open and short of its budget.
-
-    Attributes:
-        fingerprint: of its study file; None if it has none. A number that was a deleted study's
-            may be another's by now.
-        ready: whether there is a trial to hand out now; otherwise others hold the last ones.
-    """
-
-    name: str
-    study_id: int
-    fingerprint: str | None
-    ready: bool
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker's row.
-
-    Attributes:
-        trials: those it holds a lease of that has not run out.
-        age: seconds since it last renewed its leases.
-    """
-
-    holder: str
-    host: str
-    pid: int
-    device: str
-    trials: int
-    age: float
-
-    @property
-    def lost(self) -> bool:
-        """Whether it has been silent for longer than workers are."""
-        return self.age > LEASE_SECONDS and not self.trials
 
 
 class ExhaustedError(Exception):

@@ -1,19 +1,40 @@
-"""How often to look at the database."""
+"""Keeps the trials of studies in memory, and decides when to look at the database again."""
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
+from threading import RLock
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Select,
+    String,
+    bindparam,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
 
-from tuner.storage.lease import Update
-from tuner.storage.rows import GROWS, Head, Read, clone, updated
+from tuner.storage import rows, sql, studies
+from tuner.storage.database import Database, OutageError
+from tuner.storage.lease import Lease, Update
+from tuner.storage.rows import GROWS, HEAD, REPORTS, TRIALS, Head, Read, clone, updated
 from tuner.storage.sql import to_local
+
+# How often to look at the database.
 
 
 class Look:
@@ -35,6 +56,83 @@ class Look:
         return self._at + wait <= time.monotonic()
 
 
+# Rows of trials that have to be read again.
+
+
+@cache
+def _changed(dialect: str) -> CompoundSelect[Any]:
+    mine = select(*HEAD).where(TRIALS.c.study_id == bindparam("study_id"))
+    parts = [mine.where(TRIALS.c.trial_id >= bindparam("last"))]
+    before = mine.where(TRIALS.c.trial_id < bindparam("last"))
+    for name, condition in _KNOWN.items():
+        parts.append(before.where(sql.within(dialect, TRIALS.c.trial_id, name), condition))
+    return union_all(*parts).order_by("trial_id")
+
+
+_KNOWN = {
+    "running": TRIALS.c.state != TrialState.RUNNING,
+    "waiting": TRIALS.c.state != TrialState.WAITING,
+    "finished": true(),
+}
+"""By what is known of a trial, when it has to be read again. One that another worker took over may
+be known as finished."""
+
+
+def read_changed(
+    connection: Connection, study_id: int, last: int, unfinished: Iterable[Head]
+) -> list[Head]:
+    """The trial `last`, those after it, and of the `unfinished` ones those that another state has.
+
+    With a thousand running trials, of which hardly any changed, sending and comparing them all
+    took most of a claim's time.
+    """
+    dialect = connection.dialect.name
+    known: dict[str, list[int]] = {name: [] for name in _KNOWN}
+    for head in unfinished:
+        known["finished" if head.state.is_finished() else head.state.name.lower()].append(
+            head.trial_id
+        )
+    ids = {name: sql.numbers(dialect, found) for name, found in known.items()}
+    found = connection.execute(_changed(dialect), {"study_id": study_id, "last": last, **ids})
+    return [Head(*row) for row in found.all()]
+
+
+# Intermediate values that were added to running trials since they were read.
+
+
+@cache
+def _new_reports(dialect: str) -> Select[Any]:
+    table, trial_id, floor = sql.pairs(dialect, "floors")
+    identity = REPORTS.c.trial_intermediate_value_id
+    kind = type_coerce(REPORTS.c.intermediate_value_type, String)
+    return (
+        select(REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value, kind, identity)
+        .select_from(table)
+        .join(REPORTS, (REPORTS.c.trial_id == trial_id) & (identity > floor))
+        # Says nothing new, but PostgreSQL then expects few rows, and uses the index.
+        .where(sql.among(dialect, REPORTS.c.trial_id, "ids"))
+        .order_by(REPORTS.c.trial_id, REPORTS.c.step)
+    )
+
+
+def read_reports(
+    connection: Connection, floors: Mapping[int, int]
+) -> dict[int, tuple[dict[int, float], int]]:
+    """Intermediate values with a row id above each trial's floor, and the new floors.
+
+    A trial has one writer at a time, so that its row ids are committed in their order.
+    """
+    dialect = connection.dialect.name
+    found: dict[int, tuple[dict[int, float], int]] = {}
+    bound = {"floors": sql.mapping(floors), "ids": sql.numbers(dialect, floors)}
+    new = connection.execute(_new_reports(dialect), bound).all()
+    for trial_id, step, value, kind, identity in new:
+        steps, floor = found.get(trial_id, ({}, 0))
+        steps[step] = rows.number(value, kind)
+        found[trial_id] = steps, max(floor, identity)
+    return found
+
+
 # A study's trials in memory: finished ones never change, others are replaced, not changed.
 
 
@@ -52,7 +150,8 @@ class Mirror:
         floors: of running trials, the highest row id of an intermediate value that was read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, study_id: int) -> None:
+        self.study_id = study_id
         self.clear()
 
     def clear(self) -> None:
@@ -75,6 +174,30 @@ class Mirror:
     def last(self) -> int:
         """The highest trial id that was seen."""
         return next(reversed(self.heads), 0)
+
+    def read_rows(self, connection: Connection) -> None:
+        """Read the rows that changed; a study deleted and made anew is read from scratch."""
+        unfinished = (self.heads[trial_id] for trial_id in self.unfinished)
+        heads = read_changed(connection, self.study_id, self.last, unfinished)
+        if not self.fits(heads):
+            self.clear()
+            heads = read_changed(connection, self.study_id, 0, ())
+        self.see(heads)
+
+    def read_trials(self, connection: Connection, unfinished: bool) -> set[int]:
+        """Read the rest of the trials whose rows changed, and new reports; the ids of the former.
+
+        Args:
+            unfinished: read all unfinished trials: others may overwrite what these have.
+        """
+        wanted = self.stale | self.suggesting()
+        if unfinished:
+            wanted |= self.unfinished - self.pending
+        self.load(rows.read_trials(connection, [self.heads[i] for i in sorted(wanted)]))
+        floors = {i: floor for i, floor in self.growing().items() if i not in wanted}
+        if floors:
+            self.extend(read_reports(connection, floors))
+        return wanted
 
     def fits(self, heads: Sequence[Head]) -> bool:
         """Whether rows just read continue what is known, and not a study made anew."""
@@ -150,6 +273,15 @@ class Mirror:
         """Running trials of others whose parameters are still being drawn."""
         return {i for i in self.growing() if GROWS in self.trials[i].system_attrs}
 
+    def hold(self, trial: FrozenTrial, head: Head) -> None:
+        """Take in a trial that this process holds from now on, unless it is finished already."""
+        self.mark(head)
+        self.load([Read(trial, 0)])
+        if not trial.state.is_finished():
+            self.own.add(head.trial_id)
+        if not self.stale and not self.growing():
+            self.look.took(0.0)  # the claim has seen all there is
+
     def anticipate(self, update: Update) -> None:
         """Show what this process has to tell about one of its trials before it is written."""
         self.pending.add(update.lease.trial_id)
@@ -188,3 +320,145 @@ class Mirror:
             known = version, sorted(trials, key=attrgetter("_number"))
             self._lists[wanted] = known
         return known[1]
+
+
+# The mirrors of all studies, and when they are read anew.
+
+
+class Mirrors:
+    """The trials of a database's studies: read once, and then brought up to date.
+
+    May be used by several threads, and in forked children.
+
+    Attributes:
+        refresh_interval: how old, in seconds, trials may be. 0 reads what may have changed at
+            every call, which is what Optuna expects. With more, answers come from memory in
+            between and while the database is away; from a database that is slow to answer they
+            may be up to ten times as old.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.refresh_interval = 0.0
+        self._database = database
+        self._lock = RLock()
+        self._mirrors: dict[int, Mirror] = {}
+        self._study_of: dict[int, int] = {}
+        self._reads = True
+        _every.add(self)
+
+    @contextmanager
+    def of(self, study_id: int) -> Iterator[Mirror]:
+        """The mirror of a study; other threads wait until this one is done with it."""
+        with self._lock:
+            yield self._mirror(study_id)
+
+    def _mirror(self, study_id: int) -> Mirror:
+        mirror = self._mirrors.get(study_id)
+        if mirror is None:
+            mirror = self._mirrors[study_id] = Mirror(study_id)
+        return mirror
+
+    def trials(self, study_id: int, states: Container[TrialState] | None) -> list[FrozenTrial]:
+        """A study's trials in these states by number; neither list nor trials may be changed."""
+        with self._lock:
+            return self._current(study_id).listed(states)
+
+    def trial(self, trial_id: int) -> FrozenTrial:
+        """A trial, which may not be changed; MissingError if there is none."""
+        with self._lock:
+            mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
+            if mirror is not None and trial_id in mirror.trials:
+                trial = mirror.trials[trial_id]
+                if trial.state.is_finished() or trial_id in mirror.pending:
+                    return trial
+                if self.refresh_interval > 0:
+                    return self._current(mirror.study_id).trials[trial_id]
+        with self._database.read() as connection:
+            read = rows.read_trial(connection, trial_id)
+        if read is None:
+            raise studies.missing("the trial")
+        return read
+
+    def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
+        """What some trial in memory drew a parameter from.
+
+        Without the lock: this is asked within a transaction, and whoever has the lock may wait
+        for that.
+        """
+        mirror = self._mirrors.get(study_id)
+        return None if mirror is None else mirror.distributions.get(name)
+
+    def _current(self, study_id: int) -> Mirror:
+        """The study's mirror, read anew if it is too old."""
+        mirror = self._mirrors.get(study_id)
+        if mirror is None or (self._reads and mirror.look.due(self.refresh_interval)):
+            try:
+                self.refresh(study_id)
+            except OutageError:
+                if mirror is None or self.refresh_interval == 0:
+                    raise
+                mirror.look.took(0.0)  # not again at every call
+        return self._mirrors[study_id]
+
+    def refresh(self, study_id: int) -> None:
+        """Read what changed since the last time; MissingError if there is no such study."""
+        with self.of(study_id) as mirror:
+            started = time.monotonic()
+            with self._database.read() as connection:
+                mirror.read_rows(connection)
+                if not mirror.heads:
+                    studies.require(connection, study_id)
+                self.read(connection, mirror)
+            mirror.look.took(time.monotonic() - started)
+
+    def read(self, connection: Connection, mirror: Mirror) -> None:
+        """Read the rest of the trials whose rows were read."""
+        read = mirror.read_trials(connection, unfinished=self.refresh_interval == 0)
+        self._study_of.update(dict.fromkeys(read, mirror.study_id))
+
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Memory answers all, whatever its age; whoever is within holds a mirror (`of`).
+
+        Within a transaction nothing is read: others wait, and there may be no connection.
+        """
+        self._reads = False
+        try:
+            yield
+        finally:
+            self._reads = True
+
+    def hold(self, lease: Lease, head: Head) -> None:
+        """Take in a trial that was just claimed."""
+        with self.of(lease.study_id) as mirror:
+            mirror.hold(lease.trial, head)
+            self._study_of[lease.trial_id] = lease.study_id
+
+    def outdate(self, trial_id: int) -> None:
+        """Read a trial anew at the next look, however short ago the last one was."""
+        with self._lock:
+            mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
+            if mirror is not None:
+                mirror.stale.add(trial_id)
+                mirror.look = Look()
+
+    def forget(self, study_id: int) -> None:
+        """Keep nothing of a study in memory; what is asked of it later is read again."""
+        with self._lock:
+            self._mirrors.pop(study_id, None)
+            self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
+
+    def after_fork(self) -> None:
+        """A lock that another thread held at the fork would never be released here."""
+        self._lock = RLock()
+
+
+_every: weakref.WeakSet[Mirrors] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for mirrors in list(_every):
+        mirrors.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

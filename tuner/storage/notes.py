@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tuner.storage import sql, studies, writes
+from tuner.storage import sql, studies
 from tuner.storage.storage import Storage
 
 VERSION, TEXT = "dashboard:note_ver", "dashboard:note_str:"
@@ -82,7 +82,7 @@ def save(storage: Storage, study_id: int, text: str, said: Mapping[str, Any]) ->
         version = known.get(VERSION, 0) + (not line)
         attrs = {VERSION: version, STAMP: {**said, VERSION: version}, **_texts(new, known)}
         rows = [(study_id, key, value) for key, value in attrs.items()]
-        sql.put(connection, [writes.attrs(studies.SYSTEM_ATTRS, rows, "study_id")])
+        sql.put(connection, [sql.attrs(studies.SYSTEM_ATTRS, rows, "study_id")])
     return True
 
 

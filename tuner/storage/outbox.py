@@ -296,7 +296,9 @@ class Outbox:
         self._spool = Spool(spool, str(storage.database.url)) if spool is not None else None
         self._flush_seconds = flush_seconds
         self._holders: set[str] = set() if holder is None else {holder}
-        self._renew_seconds = min(storage.lease_seconds, LEASE_SECONDS) / 3  # it shows life, too
+        self._renew_seconds = (
+            min(storage.claims.lease_seconds, LEASE_SECONDS) / 3
+        )  # it shows life, too
         self._renew_at = time.monotonic() + self._renew_seconds
         self._waiting = Waiting(unsure=storage.remote)
         self._lost: set[Key] = set()
@@ -326,7 +328,7 @@ class Outbox:
             queued = self._waiting.put(update, now)
             if update.state is not None:
                 for each in self._waiting.of(update.lease):
-                    self._storage.anticipate(each.update(now))
+                    self._storage.writer.anticipate(each.update(now))
             failing = self._error is not None
         if failing and self._spool is not None:
             self._spool.keep([queued.update(now)])
@@ -355,7 +357,7 @@ class Outbox:
                 updates = self._waiting.take(time.monotonic())
                 durable = any(queued.lasting for queued in self._waiting.sent.values())
             try:
-                lost = self._storage.write(updates, durable=durable)
+                lost = self._storage.writer.write(updates, durable=durable)
             except BaseException as error:
                 self._failed(updates, error)
                 raise
@@ -407,7 +409,7 @@ class Outbox:
             self._error = None
             self._lost |= lost
             for lease in self._waiting.written(lost, time.monotonic()):
-                self._storage.settle(lease)
+                self._storage.writer.settle(lease)
         if self._spool is not None:
             for update in updates:
                 self._spool.remove(update.lease)
@@ -436,7 +438,7 @@ class Outbox:
         if time.monotonic() < self._renew_at:
             return
         for holder in sorted(self._holders):
-            self._storage.renew(holder)
+            self._storage.claims.renew(holder)
         with self._changed:
             self._error = None
         self._renew_at = time.monotonic() + self._renew_seconds

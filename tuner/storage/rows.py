@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, lru_cache
@@ -14,16 +14,13 @@ from typing import Any, NamedTuple
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
-    CompoundSelect,
     Connection,
     Select,
     String,
     Table,
     bindparam,
     select,
-    true,
     type_coerce,
-    union_all,
 )
 
 from tuner.optuna_private import models
@@ -244,80 +241,3 @@ def read_trial(connection: Connection, trial_id: int) -> FrozenTrial | None:
     """One whole trial, or None if there is no such trial."""
     found = read_head(connection, trial_id)
     return None if found is None else read_trials(connection, [found[1]])[0].trial
-
-
-# Rows of trials that have to be read again.
-
-
-@cache
-def _changed(dialect: str) -> CompoundSelect[Any]:
-    mine = select(*HEAD).where(TRIALS.c.study_id == bindparam("study_id"))
-    parts = [mine.where(TRIALS.c.trial_id >= bindparam("last"))]
-    before = mine.where(TRIALS.c.trial_id < bindparam("last"))
-    for name, condition in _KNOWN.items():
-        parts.append(before.where(sql.within(dialect, TRIALS.c.trial_id, name), condition))
-    return union_all(*parts).order_by("trial_id")
-
-
-_KNOWN = {
-    "running": TRIALS.c.state != TrialState.RUNNING,
-    "waiting": TRIALS.c.state != TrialState.WAITING,
-    "finished": true(),
-}
-"""By what is known of a trial, when it has to be read again. One that another worker took over may
-be known as finished."""
-
-
-def read_changed(
-    connection: Connection, study_id: int, last: int, unfinished: Iterable[Head]
-) -> list[Head]:
-    """The trial `last`, those after it, and of the `unfinished` ones those that another state has.
-
-    With a thousand running trials, of which hardly any changed, sending and comparing them all
-    took most of a claim's time.
-    """
-    dialect = connection.dialect.name
-    known: dict[str, list[int]] = {name: [] for name in _KNOWN}
-    for head in unfinished:
-        known["finished" if head.state.is_finished() else head.state.name.lower()].append(
-            head.trial_id
-        )
-    ids = {name: sql.numbers(dialect, found) for name, found in known.items()}
-    found = connection.execute(_changed(dialect), {"study_id": study_id, "last": last, **ids})
-    return [Head(*row) for row in found.all()]
-
-
-# Intermediate values that were added to running trials since they were read.
-
-
-@cache
-def _new_reports(dialect: str) -> Select[Any]:
-    table, trial_id, floor = sql.pairs(dialect, "floors")
-    identity = REPORTS.c.trial_intermediate_value_id
-    kind = type_coerce(REPORTS.c.intermediate_value_type, String)
-    return (
-        select(REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value, kind, identity)
-        .select_from(table)
-        .join(REPORTS, (REPORTS.c.trial_id == trial_id) & (identity > floor))
-        # Says nothing new, but PostgreSQL then expects few rows, and uses the index.
-        .where(sql.among(dialect, REPORTS.c.trial_id, "ids"))
-        .order_by(REPORTS.c.trial_id, REPORTS.c.step)
-    )
-
-
-def read_reports(
-    connection: Connection, floors: Mapping[int, int]
-) -> dict[int, tuple[dict[int, float], int]]:
-    """Intermediate values with a row id above each trial's floor, and the new floors.
-
-    A trial has one writer at a time, so that its row ids are committed in their order.
-    """
-    dialect = connection.dialect.name
-    found: dict[int, tuple[dict[int, float], int]] = {}
-    bound = {"floors": sql.mapping(floors), "ids": sql.numbers(dialect, floors)}
-    new = connection.execute(_new_reports(dialect), bound).all()
-    for trial_id, step, value, kind, identity in new:
-        steps, floor = found.get(trial_id, ({}, 0))
-        steps[step] = number(value, kind)
-        found[trial_id] = steps, max(floor, identity)
-    return found

@@ -134,6 +134,15 @@ class Put(NamedTuple):
     replace: bool = True
 
 
+def attrs(table: Table, found: Iterable[tuple[int, str, Any]], owner: str) -> Put:
+    """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
+    values: list[dict[str, Any]] = [
+        {owner: identity, "key": key, "value_json": json.dumps(value)}
+        for identity, key, value in found
+    ]
+    return Put(table, (owner, "key"), values)
+
+
 class Shape(NamedTuple):
     """What the text of a statement depends on."""
 

@@ -1,248 +1,52 @@
-"""The storage that workers use: claims, leases, and opening a storage by its URL."""
+"""The storage of studies: Optuna's interface, what tuner asks of studies, and opening one."""
 
 from __future__ import annotations
 
-import os
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from threading import RLock
+import copy
+import uuid
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
-from sqlalchemy import Connection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Table
 
 from tuner.errors import StorageError
 from tuner.hidden import redact
-from tuner.storage import claims, rows, studies, writes
+from tuner.optuna_private import DEFAULT_STUDY_NAME_PREFIX, FrozenStudy
+from tuner.storage import attached, rows, sql, status, studies, writes
+from tuner.storage.claims import Claims
 from tuner.storage.database import Database, check_file, exists, parse_url
 from tuner.storage.history import Event, read_events
-from tuner.storage.interface import TrialMethods
-from tuner.storage.lease import (
-    LEASE_SECONDS,
-    ExhaustedError,
-    Lease,
-    OpenStudy,
-    Progress,
-    Propose,
-    Update,
-    Worker,
-)
+from tuner.storage.lease import LEASE_SECONDS
 from tuner.storage.migrate import Upgrade, ensure, upgrade_tables
-from tuner.storage.mirror import Mirror
+from tuner.storage.mirror import Look, Mirrors
+from tuner.storage.sql import to_utc
+from tuner.storage.status import OpenStudy, Progress, Worker
 from tuner.storage.studies import METRIC_NAMES
+from tuner.storage.writes import Writer
 
-# The claim of a trial: guess or look what is next, propose, and take it if that still holds.
-
-
-class Claiming(TrialMethods):
-    """Hands out trials.
-
-    Attributes:
-        lease_seconds: how long a lease lasts without being renewed.
-    """
-
-    lease_seconds: float = LEASE_SECONDS
-
-    def claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
-        """Hold the next trial, or None if there is none to hand out now.
-
-        In this order: a trial whose lease ran out or was given back, an enqueued one, a new one
-        if the budget has room. A proposal that is finished already is stored as it is, and the
-        claim goes on to the next. `propose` is called outside the transaction if it learns, which
-        takes its time; otherwise within, or many workers would all propose for one number, and
-        all but one in vain.
-
-        Raises:
-            MissingError: there is no such study.
-            OutageError: the database does not answer.
-        """
-        try:
-            return self._claim(study_id, holder, propose)
-        except ExhaustedError:
-            return None
-
-    def _claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
-        found = self._guess(study_id)
-        late = found is not None and not _learns(propose)  # its number is sure only when taken
-        while True:
-            found = found or self._plan(study_id)
-            if found is None:
-                return None
-            proposal = None
-            if found.kind != claims.RESUME and not late and not _covers(propose):
-                proposal = self._propose(found, propose)
-            lease = self._take(study_id, holder, found, proposal, propose)
-            if lease is not None and not lease.trial.state.is_finished():
-                return lease
-            found, late = None, False
-
-    def _guess(self, study_id: int) -> claims.Plan | None:
-        """What memory says is next, at no cost; a proposal that learns may get another number."""
-        with self._lock:
-            mirror = self._mirror(study_id)
-            found = claims.unstarted(mirror, mirror.budget, 0.0) if mirror.heads else None
-        return found if found is not None and found.kind == claims.NEW else None
-
-    def _plan(self, study_id: int) -> claims.Plan | None:
-        with self._lock, self.database.read() as connection:
-            mirror = self._mirror(study_id)
-            return claims.plan(connection, study_id, mirror, lock=False)
-
-    def held(self, study_id: int) -> int:
-        """How many running trials workers hold, or gave back for others to go on with."""
-        with self.database.read() as connection:
-            return claims.held(connection, study_id)
-
-    def _propose(self, found: claims.Plan, propose: Propose) -> FrozenTrial:
-        if found.kind == claims.NEW:
-            return propose(found.head.number, None)
-        template = self.get_trial(found.head.trial_id)
-        return claims.fill(template, propose(found.head.number, claims.fixed(template)))
-
-    def _take(
-        self,
-        study_id: int,
-        holder: str,
-        expected: claims.Plan,
-        proposal: FrozenTrial | None,
-        propose: Propose,
-    ) -> Lease | None:
-        """Hold what was expected; None if something else is next by now."""
-        ttl = self.lease_seconds
-        with self._lock:
-            mirror = self._mirror(study_id)
-            with self.database.write() as connection:
-                found = claims.plan(connection, study_id, mirror, lock=True)
-                if found is None or not _still(expected, found):
-                    return None
-                other = proposal is None or found.head.number != expected.head.number
-                if found.kind != claims.RESUME and _covers(propose):
-                    proposal = self._covering(connection, study_id, found, propose)
-                elif found.kind == claims.NEW and other:
-                    proposal = self._renumbered(proposal, found.head.number, propose)
-                if proposal is None:
-                    lease = claims.resume(connection, study_id, found, holder, ttl)
-                    head = found.head
-                else:
-                    made = claims.start(connection, study_id, found, proposal, holder, ttl)
-                    if made is None:
-                        return None
-                    lease, head = made
-            self._show(mirror, lease, head)
-            return lease
-
-    def _covering(
-        self, connection: Connection, study_id: int, found: claims.Plan, propose: Propose
-    ) -> FrozenTrial:
-        """What no other trial has, which only those trials tell that were added until now."""
-        mirror = self._mirror(study_id)
-        self._load(connection, mirror, study_id)
-        self._reads = False
-        try:
-            if found.kind == claims.NEW:
-                return propose(found.head.number, None)
-            template = mirror.trials[found.head.trial_id]
-            return claims.fill(template, propose(found.head.number, claims.fixed(template)))
-        finally:
-            self._reads = True
-
-    def _show(self, mirror: Mirror, lease: Lease, head: rows.Head) -> None:
-        """Take the new lease's trial into memory."""
-        mirror.mark(head)
-        mirror.load([rows.Read(lease.trial, 0)])
-        self._study_of[lease.trial_id] = lease.study_id
-        if not lease.trial.state.is_finished():
-            mirror.own.add(lease.trial_id)
-        if not mirror.stale and not mirror.growing():
-            mirror.look.took(0.0)  # the claim has seen all there is
-
-    def _renumbered(
-        self, proposal: FrozenTrial | None, number: int, propose: Propose
-    ) -> FrozenTrial:
-        """The trial of a number that was not known, or that another worker has taken since.
-
-        Within a transaction nothing is read: others wait, and there may be no connection.
-        """
-        if proposal is not None and _learns(propose):  # asked now: it may differ by number
-            renumber: Callable[[FrozenTrial, int], FrozenTrial] | None
-            renumber = getattr(propose, "renumber", None)
-            return proposal if renumber is None else renumber(proposal, number)
-        self._reads = False
-        try:
-            return propose(number, None)
-        finally:
-            self._reads = True
+# The storage: its parts, Optuna's interface, and what tuner asks of studies.
 
 
-def _learns(propose: Propose) -> bool:
-    """Whether what it proposed last may be given another number."""
-    return bool(getattr(propose, "learns", True))
-
-
-def _covers(propose: Propose) -> bool:
-    """Whether it gives each trial what no other one has."""
-    return bool(getattr(propose, "covers", False))
-
-
-def _still(expected: claims.Plan, found: claims.Plan) -> bool:
-    if found.kind != expected.kind:
-        return False
-    return found.kind == claims.NEW or found.head.trial_id == expected.head.trial_id
-
-
-# Workers and their leases: alive, given back, signed on and off.
-
-
-class Leasing(Claiming):
-    """Keeps what was handed out with its worker, or lets it go."""
-
-    def renew(self, holder: str) -> None:
-        """Extend all leases of a worker, and tell that it is alive."""
-        with self.database.write() as connection:
-            writes.renew(connection, holder, self.lease_seconds)
-            told = self.database.outages
-            writes.tell_outages(connection, holder, told)
-        self.database.outages = self.database.outages[len(told) :]
-
-    def release(self, leases: Sequence[Lease]) -> None:
-        """Give leases back, so that another worker can go on with these trials at once."""
-        if leases:
-            with self.database.write() as connection:
-                writes.release(connection, leases)
-        with self._lock:
-            for lease in leases:
-                self._mirror_of(lease).own.discard(lease.trial_id)
-
-    def register_worker(self, holder: str, host: str, pid: int, device: str) -> None:
-        with self.database.write() as connection:
-            writes.register(connection, holder, host, pid, device)
-
-    def unregister_worker(self, holder: str) -> None:
-        with self.database.write() as connection:
-            told = self.database.outages
-            writes.tell_outages(connection, holder, told)
-            writes.unregister(connection, holder)
-        self.database.outages = self.database.outages[len(told) :]
-
-    def workers(self) -> list[Worker]:
-        with self.database.read() as connection:
-            return studies.workers(connection)
-
-    def _mirror_of(self, lease: Lease) -> Mirror:
-        return self._mirror(lease.study_id)
-
-
-# The storage of a study: Optuna's interface, and what workers need beyond it.
-
-
-class Storage(Leasing):
+class Storage(BaseStorage):
     """Trials in an SQL database that Optuna and its dashboard read and write too.
 
-    May be used by several threads, pickled (it connects anew), and used in forked children.
+    What Optuna's interface asks of studies goes straight to the database; trials are read from
+    memory, which is brought up to date. May be used by several threads, pickled (it connects
+    anew), and used in forked children.
 
     Attributes:
-        lease_seconds: how long a lease lasts without being renewed.
+        database: the connections.
+        mirrors: trials in memory.
+        claims: hands out trials to workers.
+        writer: writes what workers report.
     """
 
     def __init__(
@@ -255,11 +59,12 @@ class Storage(Leasing):
         parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite":
             check_file(parsed)
-        super().__init__(Database(parsed, dict(engine_kwargs or {}), shown=redact(url)))
         self._arguments = {"url": url, "engine_kwargs": engine_kwargs}
-        self.lease_seconds = lease_seconds
+        self.database = Database(parsed, dict(engine_kwargs or {}), shown=redact(url))
+        self.mirrors = Mirrors(self.database)
+        self.claims = Claims(self.database, self.mirrors, lease_seconds)
+        self.writer = Writer(self.database, self.mirrors)
         ensure(self.database)
-        _storages.add(self)
 
     @property
     def url(self) -> str:
@@ -271,17 +76,168 @@ class Storage(Leasing):
         """Whether the database is a server, which may crash while this process lives."""
         return self.database.dialect != "sqlite"
 
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self.database.close()
+
     def __getstate__(self) -> dict[str, Any]:
         settings = {
-            "lease_seconds": self.lease_seconds,
-            "refresh_interval": self.refresh_interval,
+            "lease_seconds": self.claims.lease_seconds,
+            "refresh_interval": self.mirrors.refresh_interval,
         }
         return self._arguments | settings
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         interval = state.pop("refresh_interval")
         self.__init__(**state)  # type: ignore[misc]  # made anew, as if opened here
-        self.refresh_interval = interval
+        self.mirrors.refresh_interval = interval
+
+    # Optuna's interface: studies.
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        name = DEFAULT_STUDY_NAME_PREFIX + str(uuid.uuid4()) if study_name is None else study_name
+        with self.database.write() as connection:
+            study_id = studies.create(connection, name, directions)
+        self.mirrors.forget(study_id)  # SQLite gives a deleted study's number to the next one
+        return study_id
+
+    def delete_study(self, study_id: int, look: Callable[[Connection], None] | None = None) -> None:
+        """Remove a study; `look` sees it while no worker can take a trial, and may raise."""
+        with self.database.write() as connection:
+            studies.require(connection, study_id, lock=True)
+            if look is not None:
+                look(connection)
+            attached.forget_attached(connection, study_id)
+            studies.delete(connection, study_id)
+        self.mirrors.forget(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self.database.write() as connection:
+            studies.set_attr(connection, studies.USER_ATTRS, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self.database.write() as connection:
+            studies.set_attr(connection, studies.SYSTEM_ATTRS, study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        with self.database.read() as connection:
+            study_id = studies.find(connection, study_name)
+        if study_id is None:
+            raise studies.missing(f"the study {study_name!r}")
+        return study_id
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        with self.database.read() as connection:
+            return studies.require(connection, study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        with self.database.read() as connection:
+            return studies.directions(connection, study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        with self.database.read() as connection:
+            return studies.attrs(connection, studies.USER_ATTRS, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        with self.database.read() as connection:
+            return studies.attrs(connection, studies.SYSTEM_ATTRS, study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        with self.database.read() as connection:
+            return studies.everything(connection)
+
+    # Optuna's interface: trials.
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Trials by number. With `deepcopy=False` neither the list nor a trial may be changed."""
+        trials = self.mirrors.trials(study_id, states)
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self.mirrors.trial(trial_id)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        template = template_trial or rows.blank()
+        with self.mirrors.of(study_id) as mirror:
+            with self.database.write() as connection:
+                studies.require(connection, study_id, lock=True)
+                mirror.read_rows(connection)
+                span = map(to_utc, (template.datetime_start, template.datetime_complete))
+                head = rows.Head(-1, len(mirror.heads), template.state, *span)
+                content = partial(writes.content, trial=template)
+                head = writes.insert_trial(connection, study_id, head, content)
+            mirror.look = Look()
+        return head.trial_id
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        with self._updating(trial_id) as (connection, study_id, _):
+            known = self.mirrors.distribution(study_id, param_name)
+            if known is None:
+                known = rows.read_distribution(connection, study_id, param_name)
+            if known is not None:
+                check_distribution_compatibility(known, distribution)
+            param = (trial_id, param_name, param_value_internal, distribution)
+            sql.put(connection, [writes.params([param])])
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        with self._updating(trial_id, lock=True) as (connection, _, head):
+            now = datetime.now(UTC).replace(tzinfo=None)
+            if values is not None:
+                sql.put(connection, [writes.values([(trial_id, values)])])
+            if state == TrialState.RUNNING:
+                return writes.start_trial(connection, head._replace(state=state, start=now))
+            complete = now if state.is_finished() else None
+            return writes.set_state(connection, trial_id, state, complete)
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        with self._updating(trial_id) as (connection, _, _):
+            sql.put(connection, [writes.reports([(trial_id, step, intermediate_value)])])
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._set_trial_attr(rows.USER_ATTRS, trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._set_trial_attr(rows.SYSTEM_ATTRS, trial_id, key, value)
+
+    def _set_trial_attr(self, table: Table, trial_id: int, key: str, value: Any) -> None:
+        with self._updating(trial_id) as (connection, _, _):
+            sql.put(connection, [writes.trial_attrs(table, [(trial_id, {key: value})])])
+
+    @contextmanager
+    def _updating(
+        self, trial_id: int, lock: bool = False
+    ) -> Iterator[tuple[Connection, int, rows.Head]]:
+        """A transaction on an unfinished trial, its study and its row; MissingError without one."""
+        with self.database.write() as connection:
+            found = rows.read_head(connection, trial_id, lock)
+            if found is None:
+                raise studies.missing("the trial")
+            study_id, head = found
+            if head.state.is_finished():
+                raise UpdateFinishedTrialError(
+                    f"Trial#{head.number} has already finished and can not be updated."
+                )
+            yield connection, study_id, head
+        self.mirrors.outdate(trial_id)
+
+    # What tuner asks of studies.
 
     def join(
         self,
@@ -326,14 +282,18 @@ class Storage(Leasing):
         with self.database.write() as connection:
             studies.set_state(connection, study_id, state)
 
+    def workers(self) -> list[Worker]:
+        with self.database.read() as connection:
+            return status.workers(connection)
+
     def progress(self, study_id: int) -> Progress:
         with self.database.read() as connection:
-            return studies.progress(connection, study_id)
+            return status.progress(connection, study_id)
 
     def seconds_per_trial(self, study_id: int) -> float | None:
         """Between the ends of the last few trials, on average; None before there are two."""
         with self.database.read() as connection:
-            return studies.seconds_per_trial(connection, study_id)
+            return status.seconds_per_trial(connection, study_id)
 
     def open_studies(self) -> dict[str, int]:
         """Ids of the studies that are open and short of their budget, by name, oldest first."""
@@ -342,7 +302,7 @@ class Storage(Leasing):
     def served(self) -> list[OpenStudy]:
         """The same studies with what a worker that serves them has to know of each."""
         with self.database.read() as connection:
-            return studies.open_studies(connection)
+            return status.open_studies(connection)
 
     def named(self, name: str) -> tuple[int, dict[str, Any]] | None:
         """The id and all user attributes of the study of a name that has some."""
@@ -360,57 +320,6 @@ class Storage(Leasing):
         """What happened: to everything, to a study, or to a trial of it, as ``history.read``."""
         with self.database.read() as connection:
             return read_events(connection, study_id, number, after)
-
-    def write(self, updates: Sequence[Update], *, durable: bool = True) -> list[Lease]:
-        """Write all updates in one transaction; the leases that were lost, whose updates were not.
-
-        At most one update of each lease. Writing the same again is accepted. Nothing is written
-        if an error is raised.
-
-        Args:
-            durable: wait for a server's disk; otherwise a crash of the server may take it back.
-        """
-        if not updates:
-            return []
-        written = writes.write_updates(self.database, updates, durable)
-        lost = {(lease.trial_id, lease.token) for lease in written.lost}
-        with self._lock:
-            for update in updates:
-                lease = update.lease
-                if (lease.trial_id, lease.token) in lost:
-                    self._mirror_of(lease).forget(lease.trial_id)
-                else:
-                    self._mirror_of(lease).confirm(update, written.finals.get(lease.trial_id))
-        return written.lost
-
-    def anticipate(self, update: Update) -> None:
-        """Show an update in memory before it is written; `settle` ends that."""
-        with self._lock:
-            self._mirror_of(update.lease).anticipate(update)
-
-    def settle(self, lease: Lease) -> None:
-        """Nothing of this trial waits to be written any more."""
-        with self._lock:
-            self._mirror_of(lease).pending.discard(lease.trial_id)
-
-    def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        self.database.close()
-
-    def after_fork(self) -> None:
-        """A lock that another thread held at the fork would never be released here."""
-        self._lock = RLock()
-
-
-_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for storage in list(_storages):
-        storage.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 # Opening a storage by its URL.

@@ -1,22 +1,31 @@
-"""Idempotent writes of trials, fenced by leases, on SQLite and PostgreSQL."""
+"""Writes trials: new ones, and what workers tell of theirs while the lease still holds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Float, Table, bindparam, cast, select, tuple_
+from sqlalchemy import (
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    insert,
+    select,
+)
 
 from tuner.optuna_private import models
-from tuner.storage import dialects, events, rows, schema, sql
+from tuner.storage import events, rows, schema, sql
 from tuner.storage.database import Database
 from tuner.storage.lease import Lease, Update
-from tuner.storage.sql import Put
+from tuner.storage.mirror import Mirrors
+from tuner.storage.sql import Put, Shape, all_parts, from_clock
 
 # Idempotent writes of trials into Optuna's tables, to be batched.
 
@@ -42,18 +51,9 @@ def reports(found: Iterable[tuple[int, int, float]]) -> Put:
     return Put(rows.REPORTS, ("trial_id", "step"), values)
 
 
-def attrs(table: Table, found: Iterable[tuple[int, str, Any]], owner: str) -> Put:
-    """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
-    values: Rows = [
-        {owner: identity, "key": key, "value_json": json.dumps(value)}
-        for identity, key, value in found
-    ]
-    return Put(table, (owner, "key"), values)
-
-
 def trial_attrs(table: Table, found: Iterable[tuple[int, Mapping[str, Any]]]) -> Put:
     flat = [(trial_id, key, value) for trial_id, each in found for key, value in each.items()]
-    return attrs(table, flat, "trial_id")
+    return sql.attrs(table, flat, "trial_id")
 
 
 def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
@@ -94,6 +94,9 @@ def content(trial_id: int, trial: FrozenTrial) -> list[Put]:
     ]
 
 
+# A new trial: on PostgreSQL with its content in one statement, and so one round trip.
+
+
 def insert_trial(
     connection: Connection,
     study_id: int,
@@ -102,10 +105,63 @@ def insert_trial(
 ) -> rows.Head:
     """Insert a trial with its content; the answer has its id. Its study has to be locked."""
     if connection.dialect.name == "sqlite":
-        trial_id = dialects.insert_on_sqlite(connection, study_id, head, content)
+        trial_id = _insert_on_sqlite(connection, study_id, head, content)
     else:
-        trial_id = dialects.insert_on_postgres(connection, study_id, head, content(head.trial_id))
+        trial_id = _insert_on_postgres(connection, study_id, head, content(head.trial_id))
     return head._replace(trial_id=trial_id)
+
+
+def _insert_on_sqlite(
+    connection: Connection, study_id: int, head: rows.Head, content: Callable[[int], Sequence[Put]]
+) -> int:
+    row = {
+        "study_id": study_id,
+        "number": head.number,
+        "state": head.state,
+        "datetime_start": head.start,
+        "datetime_complete": head.complete,
+    }
+    trial_id = int(connection.execute(_insert_row(), row).scalar_one())
+    sql.put(connection, content(trial_id))
+    return trial_id
+
+
+@cache
+def _insert_row() -> Any:
+    return insert(rows.TRIALS).returning(rows.TRIALS.c.trial_id)
+
+
+_MADE = """
+    INSERT INTO trials (study_id, number, state, datetime_start, datetime_complete)
+    VALUES (%(study_id)s, %(number)s, CAST(%(state)s AS trialstate),
+            CAST(%(start)s AS timestamp), CAST(%(complete)s AS timestamp))
+    RETURNING trial_id"""
+
+
+def _insert_on_postgres(
+    connection: Connection, study_id: int, head: rows.Head, content: Sequence[Put]
+) -> int:
+    """The content's own trial id does not matter: the statement puts the new one in its place."""
+    puts = [each for each in content if each.values]
+    bound: dict[str, Any] = {
+        "study_id": study_id,
+        "number": head.number,
+        "state": head.state.name,
+        "start": head.start,
+        "complete": head.complete,
+    }
+    statement = _insert_statement(sql.shapes(puts))
+    made = connection.exec_driver_sql(statement, bound | sql.documents(puts))
+    return int(made.scalar_one())
+
+
+@cache
+def _insert_statement(shapes: tuple[Shape, ...]) -> str:
+    content = sql.insertions(shapes, "made.trial_id", "CROSS JOIN made")
+    return sql.together({"made": _MADE, **content}, "SELECT trial_id FROM made")
+
+
+# A trial's own row.
 
 
 def start_trial(connection: Connection, head: rows.Head) -> bool:
@@ -127,31 +183,68 @@ def set_state(
     return done.rowcount == 1
 
 
-# Writes by the holder of a lease, and of nobody else, and the leases themselves.
+# Writes by the holder of a lease, and of nobody else.
 
 
-class Written(NamedTuple):
-    """Leases that another worker has by now, and the finished trials' new rows, by trial id."""
+class Writer:
+    """Writes what workers report of their trials, and shows it in memory, even before that."""
 
-    lost: list[Lease]
-    finals: dict[int, tuple[TrialState, datetime]]
+    def __init__(self, database: Database, mirrors: Mirrors) -> None:
+        self._database, self._mirrors = database, mirrors
 
+    def write(self, updates: Sequence[Update], *, durable: bool = True) -> list[Lease]:
+        """Write all updates in one transaction; the leases that were lost, whose updates were not.
 
-def write_updates(database: Database, updates: Sequence[Update], durable: bool) -> Written:
-    """Write all updates whose holder still has its lease, in one transaction."""
-    latest: dict[int, Update] = {}
-    for update in sorted(updates, key=lambda update: update.lease.token):
-        latest[update.lease.trial_id] = update
-    if database.dialect == "sqlite":
-        with database.write() as connection:
-            held = dialects.write_on_sqlite(connection, latest, _content)
-    else:
-        with database.read() as connection:
-            held = dialects.write_on_postgres(connection, latest, _content(latest), durable)
-    kept = {id(latest[trial_id]) for trial_id in held}
-    refused = [update for update in updates if id(update) not in kept]
-    finals = {i: (state, end) for i, end in held.items() if end and (state := latest[i].state)}
-    return Written(_lost(database, refused), finals)
+        At most one update of each lease. Writing the same again is accepted. Nothing is written
+        if an error is raised.
+
+        Args:
+            durable: wait for a server's disk; otherwise a crash of the server may take it back.
+        """
+        if not updates:
+            return []
+        latest: dict[int, Update] = {}
+        for update in sorted(updates, key=lambda update: update.lease.token):
+            latest[update.lease.trial_id] = update
+        written = self._write_held(latest, durable)
+        kept = {id(latest[trial_id]) for trial_id in written}
+        lost = self._lost([update for update in updates if id(update) not in kept])
+        gone = {(lease.trial_id, lease.token) for lease in lost}
+        for update in updates:
+            trial_id = update.lease.trial_id
+            with self._mirrors.of(update.lease.study_id) as mirror:
+                if (trial_id, update.lease.token) in gone:
+                    mirror.forget(trial_id)
+                else:
+                    end, state = written.get(trial_id), latest[trial_id].state
+                    mirror.confirm(update, (state, end) if end and state else None)
+        return lost
+
+    def _write_held(
+        self, updates: Mapping[int, Update], durable: bool
+    ) -> dict[int, datetime | None]:
+        """The trials whose holders still have them, with the times (UTC) of those that ended."""
+        if self._database.dialect == "sqlite":
+            with self._database.write() as connection:
+                return _write_on_sqlite(connection, updates)
+        with self._database.read() as connection:
+            return _write_on_postgres(connection, updates, durable)
+
+    def _lost(self, refused: Sequence[Update]) -> list[Lease]:
+        if not refused:
+            return []
+        with self._database.read() as connection:
+            return [update.lease for update in refused if not _is_written(connection, update)]
+
+    def anticipate(self, update: Update) -> None:
+        """Show an update in memory before it is written; `settle` ends that."""
+        with self._mirrors.of(update.lease.study_id) as mirror:
+            mirror.anticipate(update)
+
+    def settle(self, lease: Lease) -> None:
+        """Nothing of this trial waits to be written any more."""
+        with self._mirrors.of(lease.study_id) as mirror:
+            mirror.pending.discard(lease.trial_id)
 
 
 def _content(updates: Mapping[int, Update]) -> list[Put]:
@@ -171,13 +264,6 @@ def _values(updates: Mapping[int, Update]) -> list[tuple[int, list[float]]]:
     ]
 
 
-def _lost(database: Database, refused: Sequence[Update]) -> list[Lease]:
-    if not refused:
-        return []
-    with database.read() as connection:
-        return [update.lease for update in refused if not _is_written(connection, update)]
-
-
 def _is_written(connection: Connection, update: Update) -> bool:
     """Whether a refused update is one that was written before: its trial ended just like that."""
     if update.state is None:
@@ -190,60 +276,190 @@ def _is_written(connection: Connection, update: Update) -> bool:
     return bool(trial.values == expected)
 
 
-def renew(connection: Connection, holder: str, seconds: float) -> None:
-    """Extend all leases of a holder, and say that it is alive."""
-    bound = {"me": holder, "seconds": seconds}
-    for statement in _renewals(connection.dialect.name):
-        connection.execute(statement, bound)
+# The fenced write on SQLite, where a statement costs no round trip.
+
+
+def _write_on_sqlite(
+    connection: Connection, updates: Mapping[int, Update]
+) -> dict[int, datetime | None]:
+    found = connection.execute(_fence(), {"ids": sql.numbers("sqlite", updates)}).all()
+    held = {
+        row.trial_id: updates[row.trial_id]
+        for row in found
+        if (row.holder, row.token) == _holder(updates[row.trial_id])
+    }
+    if not held:
+        return {}
+    told = events.put(found[0].now, *events.ended(held))
+    sql.put(connection, [*_content(held), told])
+    data = {i: u.checkpoint for i, u in held.items() if u.checkpoint and u.state is None}
+    _save(connection, data)
+    _attach(connection, held, found[0].now)
+    ended = {
+        i: (u.state, from_clock(found[0].now - u.age))
+        for i, u in held.items()
+        if u.state is not None
+    }
+    _end(connection, ended, {row.trial_id for row in found if row.saved})
+    return {i: ended[i][1] if i in ended else None for i in held}
+
+
+def _holder(update: Update) -> tuple[str, int]:
+    return update.lease.holder, update.lease.token
 
 
 @cache
-def _renewals(dialect: str) -> tuple[Any, Any]:
-    held, alive, now = schema.leases, schema.workers, sql.now(dialect)
-    mine = held.c.holder == bindparam("me")
-    expires = now + cast(bindparam("seconds"), Float(53))
+def _fence() -> Select[Any]:
+    held, trials, saved = schema.leases, rows.TRIALS, schema.checkpoints
+    has_data = exists().where(saved.c.trial_id == held.c.trial_id).label("saved")
+    now = sql.now("sqlite").label("now")
     return (
-        held.update().where(mine).values(expires=expires),
-        alive.update().where(alive.c.holder == bindparam("me")).values(renewed=now),
+        select(held.c.trial_id, held.c.holder, held.c.token, has_data, now)
+        .join(trials, trials.c.trial_id == held.c.trial_id)
+        .where(sql.among("sqlite", held.c.trial_id, "ids"))
+        .where(trials.c.state == TrialState.RUNNING)
     )
 
 
-def tell_outages(connection: Connection, holder: str, seconds: Sequence[float]) -> None:
-    """Keep for how long the database did not answer a worker."""
-    told = (events.row(events.OUTAGE, worker=holder, seconds=round(each, 3)) for each in seconds)
-    events.add(connection, *told)
+def _save(connection: Connection, data: Mapping[int, bytes | None]) -> None:
+    if data:
+        statement = sql.upsert("sqlite", schema.checkpoints, ("trial_id",))
+        connection.execute(statement, [{"trial_id": i, "data": each} for i, each in data.items()])
 
 
-def release(connection: Connection, leases: Sequence[Lease]) -> None:
-    """Release leases: the next claim continues these trials."""
-    held = schema.leases
-    given = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
-    mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(given)
-    freed = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
-    back = set(connection.execute(freed).scalars())
-    told = [
-        events.row(events.RELEASED, lease.study_id, lease.trial_id, lease.holder)
-        for lease in leases
-        if lease.trial_id in back
+def _attach(connection: Connection, held: Mapping[int, Update], now: float) -> None:
+    made = [row for update in held.values() for row in all_parts(update.artifacts)]
+    if made:
+        keys = ("artifact_id", "part")
+        statement = sql.upsert("sqlite", schema.artifacts, keys, replace=False)
+        connection.execute(statement, [{**row, "written": now} for row in made])
+
+
+def _end(
+    connection: Connection, ended: Mapping[int, tuple[TrialState, datetime]], saved: set[int]
+) -> None:
+    if not ended:
+        return
+    values = [{"id": i, "new_state": state, "end": end} for i, (state, end) in ended.items()]
+    connection.execute(_set_ended(), sql.several(values))
+    _remove(connection, schema.leases, ended)
+    _remove(connection, schema.checkpoints, ended.keys() & saved)
+
+
+@cache
+def _set_ended() -> Any:
+    table = rows.TRIALS
+    mine = table.c.trial_id == bindparam("id")
+    return (
+        table.update()
+        .where(mine)
+        .values(state=bindparam("new_state"), datetime_complete=bindparam("end"))
+    )
+
+
+def _remove(connection: Connection, table: Table, ids: Collection[int]) -> None:
+    if ids:
+        connection.execute(_delete(table), {"ids": sql.numbers("sqlite", ids)})
+
+
+@cache
+def _delete(table: Table) -> Any:
+    return table.delete().where(sql.among("sqlite", table.c.trial_id, "ids"))
+
+
+# The fenced write on PostgreSQL: one statement, and so one round trip.
+
+
+# The lock waits for a worker that takes a trial over, and then compares with what that one wrote.
+# In one order everywhere, so that two writers never wait for each other.
+_HELD = """
+    SELECT l.trial_id FROM tuner_leases l
+    JOIN json_to_recordset(CAST(%(mine)s AS json)) AS m (trial_id int, holder text, token int)
+    ON l.trial_id = m.trial_id AND l.holder = m.holder AND l.token = m.token
+    WHERE l.trial_id = ANY(CAST(%(ids)s AS int[]))
+    AND (SELECT t.state FROM trials t WHERE t.trial_id = l.trial_id) = 'RUNNING'
+    ORDER BY l.trial_id FOR UPDATE OF l"""
+_IF_HELD = "trial_id IN (SELECT trial_id FROM held)"
+_SAVED = f"""
+    INSERT INTO tuner_checkpoints (trial_id, data)
+    SELECT * FROM unnest(CAST(%(saved)s AS int[]), CAST(%(data)s AS bytea[])) AS r (trial_id, data)
+    WHERE r.{_IF_HELD} ON CONFLICT (trial_id) DO UPDATE SET data = excluded.data"""
+_ATTACHED = f"""
+    INSERT INTO tuner_artifacts (artifact_id, part, data, written)
+    SELECT r.artifact_id, r.part, r.data, extract(epoch FROM clock_timestamp())
+    FROM unnest(CAST(%(artifact)s AS text[]), CAST(%(part)s AS int[]), CAST(%(piece)s AS bytea[]),
+                CAST(%(owner)s AS int[])) AS r (artifact_id, part, data, trial_id)
+    WHERE r.{_IF_HELD} ON CONFLICT (artifact_id, part) DO NOTHING"""
+# The condition on the ids, which says nothing new, lets the planner expect few rows.
+_ENDED = f"""
+    UPDATE trials t SET state = CAST(e.state AS trialstate), datetime_complete =
+        clock_timestamp() AT TIME ZONE 'UTC' - e.age * interval '1 second'
+    FROM json_to_recordset(CAST(%(ended)s AS json)) AS e (trial_id int, state text, age float)
+    WHERE t.trial_id = e.trial_id AND t.trial_id = ANY(CAST(%(ids)s AS int[]))
+    AND t.state = 'RUNNING' AND t.{_IF_HELD}
+    RETURNING t.trial_id, t.datetime_complete"""
+_TOLD = """
+    INSERT INTO tuner_events (time, study_id, trial_id, worker, kind, detail)
+    SELECT extract(epoch FROM clock_timestamp()), r.study_id, r.trial_id, r.worker, r.kind, r.detail
+    FROM json_populate_recordset(CAST(NULL AS tuner_events), CAST(%(told)s AS json)) AS r
+    JOIN ended USING (trial_id)"""
+_REMOVED = {
+    name: f"DELETE FROM {table} WHERE trial_id IN (SELECT trial_id FROM ended)"
+    for name, table in (("unleased", "tuner_leases"), ("unsaved", "tuner_checkpoints"))
+}
+
+
+def _write_on_postgres(
+    connection: Connection, updates: Mapping[int, Update], durable: bool
+) -> dict[int, datetime | None]:
+    puts = [each for each in _content(updates) if each.values]
+    bound = _bound(updates) | sql.documents(puts)
+    kinds = tuple(name for name in ("ended", "saved", "artifact") if name in bound)
+    statement = _write_statement(sql.shapes(puts), kinds, durable)
+    return {row[0]: row[1] for row in connection.exec_driver_sql(statement, bound)}
+
+
+def _bound(updates: Mapping[int, Update]) -> dict[str, Any]:
+    leases = [update.lease for update in updates.values()]
+    mine = [{"trial_id": i.trial_id, "holder": i.holder, "token": i.token} for i in leases]
+    ended = [
+        {"trial_id": i, "state": u.state.name, "age": u.age}
+        for i, u in updates.items()
+        if u.state is not None
     ]
-    events.add(connection, *told)
+    saved = {i: u.checkpoint for i, u in updates.items() if u.checkpoint and u.state is None}
+    bound: dict[str, Any] = {"mine": json.dumps(mine), "ids": f"{{{','.join(map(str, updates))}}}"}
+    if ended:
+        bound |= {"ended": json.dumps(ended), "told": json.dumps(events.ended(updates))}
+    if saved:
+        bound |= {"saved": list(saved), "data": list(saved.values())}
+    return bound | _artifacts(updates)
 
 
-def register(connection: Connection, holder: str, host: str, pid: int, device: str) -> None:
-    """Add a worker's row, or bring it up to date."""
-    dialect = connection.dialect.name
-    now = connection.execute(select(sql.now(dialect))).scalar_one()
-    row = {"holder": holder, "host": host, "pid": pid, "device": device, "renewed": now}
-    connection.execute(sql.upsert(dialect, schema.workers, ("holder",)), row)
-    events.forget_workers(connection, now)
-    events.add(
-        connection, events.row(events.STARTED, worker=holder, host=host, pid=pid, device=device)
-    )
+def _artifacts(updates: Mapping[int, Update]) -> dict[str, Any]:
+    made = [(row, i) for i, u in updates.items() for row in all_parts(u.artifacts)]
+    if not made:
+        return {}
+    return {
+        "artifact": [row["artifact_id"] for row, _ in made],
+        "part": [row["part"] for row, _ in made],
+        "piece": [row["data"] for row, _ in made],
+        "owner": [owner for _, owner in made],
+    }
 
 
-def unregister(connection: Connection, holder: str) -> None:
-    """Remove a worker's row when it leaves."""
-    table = schema.workers
-    gone = connection.execute(table.delete().where(table.c.holder == holder)).rowcount
-    if gone:
-        events.add(connection, events.row(events.LEFT, worker=holder))
+@cache
+def _write_statement(shapes: tuple[Shape, ...], kinds: tuple[str, ...], durable: bool) -> str:
+    statements = {"held": _HELD, **sql.insertions(shapes, given=f"WHERE r.{_IF_HELD}")}
+    if "artifact" in kinds:
+        statements["attached"] = _ATTACHED
+    if "saved" in kinds:
+        statements["saved"] = _SAVED
+    answer = "SELECT trial_id, NULL"
+    if "ended" in kinds:
+        statements |= {"ended": _ENDED, "told": _TOLD, **_REMOVED}
+        answer = "SELECT trial_id, datetime_complete"
+    if not durable:
+        answer += ", set_config('synchronous_commit', 'off', true)"
+    answer += " FROM held" + (" LEFT JOIN ended USING (trial_id)" if "ended" in kinds else "")
+    return sql.together(statements, answer)

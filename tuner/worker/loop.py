@@ -125,7 +125,7 @@ class Worker:
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
         self.patiently = Patience(leaving, say)
-        flush = storage.refresh_interval or FLUSH_SECONDS  # told as often as asked
+        flush = storage.mirrors.refresh_interval or FLUSH_SECONDS  # told as often as asked
         self.outbox = Outbox(storage, spool, flush, holder)
         self.saved = Saved(store, self.outbox)
         self.telling: Callable[[Begun | None], None] = _nobody
@@ -247,7 +247,7 @@ class Worker:
 
         def claim() -> Lease | None:
             with self.clock.measure("storage"):
-                return self.storage.claim(study_id, self.holder, bench.propose)
+                return self.storage.claims.claim(study_id, self.holder, bench.propose)
 
         return self.patiently(claim)
 
@@ -262,7 +262,7 @@ class Worker:
                 self.outbox.close(HURRIED_CLOSE_SECONDS if self.leaving() else CLOSE_SECONDS)
                 self.saved.tidy()
             with suppress(OutageError):  # its row says when it was last alive
-                self.storage.unregister_worker(self.holder)
+                self.storage.claims.unregister(self.holder)
         finally:
             tell("left", worker=self.holder)
             self.storage.close()
@@ -278,5 +278,5 @@ class Worker:
         """Whether every configuration was tried, and none is in training that may come back."""
         if not bench.exhausted:
             return False
-        held = self.patiently(lambda: self.storage.held(bench.job.study_id))
+        held = self.patiently(lambda: self.storage.claims.held(bench.job.study_id))
         return held == 0

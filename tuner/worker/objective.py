@@ -266,7 +266,7 @@ class ObjectiveRun:
             self.desk.outbox.put(Update(self.lease, user_attrs=seconds))
         try:
             self.desk.outbox.flush()
-            self.desk.storage.release([self.lease])
+            self.desk.storage.claims.release([self.lease])
         except OutageError:
             return  # the lease runs out by itself
 

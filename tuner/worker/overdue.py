@@ -137,7 +137,7 @@ def tell_overdue(storage: Storage, over: Begun) -> None:
         trial = storage.get_trial(over.trial_id)
         lease = Lease(over.study_id, over.trial_id, over.number, over.holder, over.token, trial)
         update = _end(lease, over.limit)
-        if storage.write([update]) or update.state != TrialState.FAIL:
+        if storage.writer.write([update]) or update.state != TrialState.FAIL:
             return
         error = update.user_attrs["error"]
         check_failures(storage, lambda call: call(), over.study_id, over.study, error)

@@ -164,7 +164,7 @@ class TrialRun:
         self.desk, self.job, self.lease = desk, job, lease
         self.trial = lease.trial
         self.started = time.monotonic()
-        self.pace = Pace(desk.storage.lease_seconds)
+        self.pace = Pace(desk.storage.claims.lease_seconds)
         self.spent = amount(lease.trial.user_attrs, "seconds")
         self.told = max(lease.trial.intermediate_values, default=0)
         self.course: Course | None = None
@@ -313,6 +313,6 @@ class TrialRun:
         self._put(checkpoint=self._checkpoint(now=True) if clean else None, user_attrs=seconds)
         try:
             self.desk.outbox.flush()
-            self.desk.storage.release([self.lease])
+            self.desk.storage.claims.release([self.lease])
         except OutageError:
             return  # the lease runs out by itself
