@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,36 +70,29 @@ def _finite(value: Any) -> Any:
 # TOML: study files, and parts of them.
 
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-"""A key that needs no quotes in TOML."""
-
-
 def toml(value: Any) -> str:
     """A value as TOML on one line, floats at full precision.
 
     >>> toml(True), toml(1e-05), toml("😀"), toml({"name": "sgd", "momentum": 0.9})
     ('true', '1e-05', '"😀"', '{ name = "sgd", momentum = 0.9 }')
     """
+    import tomlkit
+
+    # tomlkit's own inline tables have no spaces within their braces.
     if isinstance(value, Mapping):
         return "{ " + ", ".join(toml_rows(value)) + " }" if value else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return _quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _quoted(text: str) -> str:
-    """Any sign as it is but for those that steer a terminal.
-
-    JSON's way of writing an emoji, as two halves, is none of TOML's.
-    """
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    text: str = tomlkit.item(value).as_string()
+    return text
 
 
 def toml_key(name: str) -> str:
     """A key as TOML: bare where it may be."""
-    return name if _BARE.fullmatch(name) else _quoted(name)
+    import tomlkit
+
+    text: str = tomlkit.key(name).as_string()
+    return text
 
 
 def toml_rows(table: Mapping[str, Any]) -> list[str]:
