@@ -1,0 +1,115 @@
+"""The joint space: values to numbers and back, and which parameters stand below which choices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from tuner.search.joint import OFF, Dimension, Joint, joint_of
+
+KINDS = {
+    "float": FloatDistribution(-2.0, 3.0),
+    "log": FloatDistribution(1e-5, 10.0, log=True),
+    "step": FloatDistribution(0.0, 1.0, step=0.3),
+    "integer": IntDistribution(3, 9),
+    "integer in steps": IntDistribution(3, 10, step=2),
+    "integer in the logarithm": IntDistribution(1, 300, log=True),
+    "many integers": IntDistribution(0, 10**9),
+    "choices": CategoricalDistribution(("a", "b", "c")),
+    "ordered choices": CategoricalDistribution((32, 64, 256)),
+    "switch": CategoricalDistribution((False, True)),
+    "one value": FloatDistribution(2.0, 2.0),
+}
+
+
+@pytest.fixture(params=KINDS)
+def dimension(request: pytest.FixtureRequest) -> Dimension:
+    return Dimension("x", KINDS[request.param])
+
+
+def test_a_number_stands_for_a_value_of_the_distribution(dimension: Dimension) -> None:
+    joint = Joint((dimension,))
+    rows = joint.draw(200, np.random.default_rng(0))
+    values = [joint.decode(row)["x"] for row in rows]
+    given = dimension.distribution
+    assert all(given._contains(given.to_internal_repr(value)) for value in values)
+    np.testing.assert_allclose(joint.encode({"x": value} for value in values), rows, atol=1e-9)
+
+
+def test_a_changed_number_stands_for_a_value_too(dimension: Dimension) -> None:
+    joint, rng = Joint((dimension,)), np.random.default_rng(0)
+    rows = joint.moved(joint.draw(20, rng), 10, 0.1, rng)
+    back = joint.encode(joint.decode(row) for row in rows)
+    np.testing.assert_allclose(back, rows, atol=1e-9)
+
+
+def test_every_value_of_a_discrete_parameter_is_drawn(dimension: Dimension) -> None:
+    if not 0 < dimension.levels < 20:
+        assert dimension.levels in (0, 300)
+        return
+    joint = Joint((dimension,))
+    rows = joint.draw(2000, np.random.default_rng(0))
+    assert len({joint.decode(row)["x"] for row in rows}) == dimension.levels
+
+
+def nested(trial: Any) -> float:
+    trial.suggest_float("lr", 1e-4, 1.0, log=True)
+    name = trial.suggest_categorical("optimizer", ("sgd", "adam", "rms"))
+    if name == "sgd" and trial.suggest_categorical("momentum.on", (False, True)):
+        trial.suggest_float("momentum", 0.0, 1.0)
+    if name != "sgd":
+        trial.suggest_float("beta", 0.0, 1.0)
+    for layer in range(trial.suggest_int("depth", 1, 3)):
+        trial.suggest_int(f"width{layer}", 1, 8)
+    return 0.0
+
+
+@pytest.fixture
+def trials() -> list[optuna.trial.FrozenTrial]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(nested, n_trials=40)
+    return study.trials
+
+
+def test_the_tree_is_found_in_the_trials(trials: list[optuna.trial.FrozenTrial]) -> None:
+    joint = joint_of(trials)
+    names = [d.name for d in joint.dimensions]
+    below = {d.name: (names[d.parent], sorted(d.when)) for d in joint.dimensions if d.parent >= 0}
+    assert below == {
+        "momentum.on": ("optimizer", [0]),
+        "momentum": ("momentum.on", [1]),
+        "beta": ("optimizer", [1, 2]),
+        "width1": ("depth", [1, 2]),
+        "width2": ("depth", [2]),
+    }
+
+
+def test_a_drawn_configuration_is_one_that_the_objective_asks_for(
+    trials: list[optuna.trial.FrozenTrial],
+) -> None:
+    joint = joint_of(trials)
+    for row in joint.draw(100, np.random.default_rng(0)):
+        params = joint.decode(row)
+        asked = optuna.trial.FixedTrial(params)
+        nested(asked)
+        assert asked.params == params
+
+
+def test_what_is_missing_takes_the_middle_and_what_is_not_asked_for_is_off(
+    trials: list[optuna.trial.FrozenTrial],
+) -> None:
+    joint = joint_of(trials)
+    (row,) = joint.encode([{"optimizer": "sgd", "momentum.on": True, "beta": 0.1, "depth": 7}])
+    numbers = dict(zip([d.name for d in joint.dimensions], row.tolist(), strict=True))
+    assert (numbers["lr"], numbers["momentum"], numbers["beta"]) == (0.5, 0.5, OFF)
+    assert joint.decode(row)["depth"] == 3
+
+
+def test_a_value_that_the_distribution_lacks_is_not_there() -> None:
+    assert Dimension("x", KINDS["choices"]).encode("d") == OFF
+    assert Dimension("x", KINDS["float"]).encode(float("nan")) == OFF
+    assert Dimension("x", KINDS["float"]).encode(99.0) == 1.0

@@ -1,0 +1,148 @@
+"""tuner.Sampler: Optuna's own tests of samplers, determinism, odd histories, and that it learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.testing.pytest_samplers import (
+    BasicSamplerTestCase,
+    RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
+)
+from optuna.trial import TrialState, create_trial
+
+from tuner.search.sampler import START, Sampler, observed
+
+
+class TestAsOptuna(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: Sampler(seed=0)
+
+
+def objective(trial: Any) -> float:
+    lr = math.log10(trial.suggest_float("lr", 1e-4, 1.0, log=True))
+    loss = (lr + 2) ** 2
+    if trial.suggest_categorical("dropout.on", (False, True)):
+        loss += 2 * (trial.suggest_float("dropout", 0.0, 0.8) - 0.3) ** 2 - 0.5
+    if trial.suggest_categorical("optimizer", ("sgd", "adam")) == "sgd":
+        loss += 1 + (trial.suggest_float("momentum", 0.0, 1.0) - 0.9) ** 2
+    return loss + 0.1 * trial.suggest_int("depth", 1, 4)
+
+
+def run(sampler: BaseSampler, trials: int, direction: str = "minimize") -> optuna.Study:
+    study = optuna.create_study(sampler=sampler, direction=direction)
+    sign = 1 if direction == "minimize" else -1
+    study.optimize(lambda trial: sign * objective(trial), n_trials=trials)
+    return study
+
+
+def test_it_finds_what_a_random_search_does_not() -> None:
+    optimum = -0.5 + 0.1
+    found = [run(Sampler(seed=seed), 30).best_value - optimum for seed in range(3)]
+    drawn = [
+        run(optuna.samplers.RandomSampler(seed=seed), 30).best_value - optimum for seed in range(3)
+    ]
+    assert max(found) < min(drawn)
+    assert np.mean(found) < 0.1 * np.mean(drawn)
+
+
+def test_the_larger_is_better_where_the_study_says_so() -> None:
+    small, large = run(Sampler(seed=1), 12), run(Sampler(seed=1), 12, "maximize")
+    assert [t.params for t in small.trials] == [t.params for t in large.trials]
+
+
+def test_the_same_history_gives_the_same_proposal() -> None:
+    study = run(Sampler(seed=1), 12)
+    again = optuna.create_study()
+    again.add_trials(study.trials)
+    for sampler in (Sampler(seed=1), Sampler(seed=2)):
+        proposals = []
+        for each in (study, again):
+            each.sampler = sampler
+            trial = each.ask()
+            objective(trial)
+            proposals.append(trial.params)
+            each.tell(trial, state=TrialState.FAIL)
+        assert proposals[0] == proposals[1]
+
+
+def test_running_trials_are_kept_away_from() -> None:
+    study = run(Sampler(seed=0), 20)
+    asked = []
+    for _ in range(16):
+        trial = study.ask()
+        objective(trial)
+        asked.append(tuple(sorted(trial.params.items())))
+    assert len(set(asked)) == 16
+    rates = sorted(math.log10(dict(each)["lr"]) for each in asked)
+    assert rates[-1] - rates[0] > 0.3
+
+
+def test_each_configuration_of_a_small_space_is_tried_before_one_comes_again() -> None:
+    study = optuna.create_study(sampler=Sampler(seed=0))
+
+    def small(trial: optuna.Trial) -> float:
+        if trial.suggest_categorical("a", ("x", "y")) == "x":
+            return float(trial.suggest_int("b", 1, 3))
+        return 2.5
+
+    study.optimize(small, n_trials=4 + START)
+    seen = {tuple(t.params.items()) for t in study.trials}
+    assert len(seen) == 4
+    study.optimize(small, n_trials=2)  # there is no other: it goes on
+    assert len(study.trials) == 6 + START
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "infinite": {"value": float("inf"), "state": TrialState.COMPLETE},
+    "infinitely good": {"value": float("-inf"), "state": TrialState.COMPLETE},
+    "failed": {"state": TrialState.FAIL},
+    "pruned at once": {"state": TrialState.PRUNED},
+    "pruned": {"state": TrialState.PRUNED, "intermediate_values": {1: 3.0}},
+    "pruned with nan": {"state": TrialState.PRUNED, "intermediate_values": {1: float("nan")}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_trials_do_no_harm(odd: str) -> None:
+    study = run(Sampler(seed=0), 8)
+    given = {"params": study.trials[3].params, "distributions": study.trials[3].distributions}
+    study.add_trial(create_trial(**given, **ODD[odd]))
+    foreign = {"other": FloatDistribution(0, 1)}
+    study.add_trial(create_trial(params={"other": 0.5}, distributions=foreign, value=9.0))
+    study.enqueue_trial({"lr": 0.01, "optimizer": "adam"})
+    study.optimize(objective, n_trials=4)
+    assert study.trials[-4].params["lr"] == 0.01
+    assert all(np.isfinite(t.value) for t in study.trials[-4:])
+    assert "other" not in study.trials[-1].params
+
+
+def test_a_pruned_trial_counts_as_what_it_would_have_reached() -> None:
+    def trial(curve: list[float], complete: bool) -> optuna.trial.FrozenTrial:
+        steps = dict(enumerate(curve, 1))
+        state = TrialState.COMPLETE if complete else TrialState.PRUNED
+        value = curve[-1] if complete else None
+        made = create_trial(state=state, value=value, intermediate_values=steps)
+        made.number = len(numbers)
+        numbers.append(made.number)
+        return made
+
+    numbers: list[int] = []
+    whole = [trial([4.0, 2.0, 1.0], True), trial([6.0, 5.0, 3.0], True)]
+    pruned = [trial([5.0], False), trial([4.0, 5.5], False), trial([3.0], False)]
+    _, values = observed([*whole, *pruned], 1.0)
+    assert values.tolist() == [1.0, 3.0, 2.0, 3.5, 1.0]
+
+
+def test_several_objectives_are_refused() -> None:
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=Sampler(seed=0))
+    with pytest.raises(ValueError, match="one objective"):
+        study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.0), n_trials=1)

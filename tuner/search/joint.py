@@ -1,0 +1,270 @@
+"""The joint space of a search: every parameter a column, those that are not asked for included.
+
+A configuration is a row of numbers: a number in [0, 1] (ranges with ``log`` in the logarithm), the
+index of a choice, OFF for a parameter that is not asked for. Which parameters are asked for is a
+tree: a parameter stands below a choice (an option, or a switch), and only some of its values ask
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+Array = NDArray[np.float64]
+
+OFF = -1.0
+LEVELS = 1000
+"""A range of more integers or steps is taken as continuous, and rounded."""
+PARENTS = 64
+"""A parameter with more values decides about no other."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A parameter of the joint space.
+
+    Attributes:
+        name: of the parameter.
+        distribution: what Optuna samples it from.
+        parent: the column of the parameter that decides whether it is asked for; -1 for none.
+        when: the levels of the parent for which it is.
+    """
+
+    name: str
+    distribution: BaseDistribution
+    parent: int = -1
+    when: frozenset[int] = frozenset()
+
+    @property
+    def choices(self) -> int:
+        """How many choices without an order there are; 0 for numbers."""
+        if isinstance(self.distribution, CategoricalDistribution) and not self._ordered:
+            return len(self.distribution.choices)
+        return 0
+
+    @property
+    def levels(self) -> int:
+        """How many values there are; 0 where it is continuous."""
+        given = self.distribution
+        if isinstance(given, CategoricalDistribution):
+            return len(given.choices)
+        low, high = _ends(given)
+        if low == high:
+            return 1
+        step = given.step  # type: ignore[attr-defined]
+        count = 0 if step is None else round((high - low) / step) + 1
+        return count if count <= LEVELS else 0
+
+    @property
+    def _ordered(self) -> bool:
+        """Whether the choices are numbers that rise or fall."""
+        choices = self.distribution.choices  # type: ignore[attr-defined]
+        numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
+        if not numbers or len(choices) < 3:
+            return False
+        steps = np.diff(np.array(choices, dtype=float))
+        return bool((steps > 0).all() or (steps < 0).all())
+
+    def encode(self, value: Any) -> float:
+        """The number of a value; OFF for one that the distribution does not have."""
+        given = self.distribution
+        try:
+            inner = given.to_internal_repr(value)
+        except ValueError:
+            return OFF
+        if isinstance(given, CategoricalDistribution):
+            return inner / (self.levels - 1) if self._ordered else inner
+        low, high = _ends(given)
+        if not np.isfinite(inner) or high == low:
+            return 0.0 if high == low else OFF
+        inner = min(max(inner, low), high)
+        if given.log:  # type: ignore[attr-defined]
+            return float(np.log(inner / low) / np.log(high / low))
+        return float((inner - low) / (high - low))
+
+    def decode(self, number: float) -> Any:
+        """The value of a number."""
+        given = self.distribution
+        if isinstance(given, CategoricalDistribution):
+            index = number * (self.levels - 1) if self._ordered else number
+            return given.choices[round(index)]
+        low, high = _ends(given)
+        log, step = given.log, given.step  # type: ignore[attr-defined]
+        value = low * (high / low) ** number if log else low + number * (high - low)
+        if step is not None:
+            value = low + round((value - low) / step) * step
+        value = min(max(value, low), high)
+        return int(value) if isinstance(given, IntDistribution) else float(value)
+
+    def rounded(self, numbers: Array) -> Array:
+        """The closest numbers [n] that stand for values."""
+        given = self.distribution
+        levels = self.levels
+        if self.choices or not levels:
+            return numbers
+        if levels == 1:
+            return np.zeros_like(numbers)
+        if not isinstance(given, CategoricalDistribution) and given.log:  # type: ignore[attr-defined]
+            low, high = _ends(given)
+            whole = np.clip(np.rint(low * (high / low) ** numbers), low, high)
+            return np.asarray(np.log(whole / low) / np.log(high / low))
+        return np.asarray(np.rint(numbers * (levels - 1)) / (levels - 1))
+
+    def level(self, numbers: Array) -> NDArray[np.int64]:
+        """The index [n] of each number's value; -1 for OFF."""
+        scale = 1 if self.choices else max(1, self.levels - 1)
+        return np.where(numbers == OFF, -1, np.rint(numbers * scale)).astype(np.int64)
+
+
+def _ends(given: BaseDistribution) -> tuple[float, float]:
+    assert isinstance(given, FloatDistribution | IntDistribution)
+    if given.step is None or given.log:
+        return given.low, given.high
+    return given.low, given.low + int((given.high - given.low) / given.step + 1e-9) * given.step
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint space; parents stand before the parameters that they decide about."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def __len__(self) -> int:
+        return len(self.dimensions)
+
+    def encode(self, params: Iterable[Mapping[str, Any]]) -> Array:
+        """Rows [n, d]: a parameter that is asked for and missing takes the middle."""
+        rows = np.array(
+            [
+                [d.encode(each[d.name]) if d.name in each else OFF for d in self.dimensions]
+                for each in params
+            ],
+            dtype=np.float64,
+        ).reshape(-1, len(self))
+        return self.settled(rows)
+
+    def decode(self, row: Array) -> dict[str, Any]:
+        """The parameters of a row that are asked for."""
+        return {
+            d.name: d.decode(number)
+            for d, number in zip(self.dimensions, row.tolist(), strict=True)
+            if number != OFF
+        }
+
+    def settled(self, rows: Array) -> Array:
+        """Rows in which exactly the parameters that are asked for have a number, in place."""
+        for j, d in enumerate(self.dimensions):
+            column = rows[:, j]
+            asked = np.ones(len(rows), dtype=bool)
+            if d.parent >= 0:
+                level = self.dimensions[d.parent].level(rows[:, d.parent])
+                asked = np.isin(level, list(d.when))
+            column[~asked] = OFF
+            middle = 0.0 if d.choices else float(d.rounded(np.array([0.5]))[0])
+            column[asked & (column == OFF)] = middle
+        return rows
+
+    def placed(self, points: Array) -> Array:
+        """Rows of points [n, d] in [0, 1): choices take equal shares."""
+        rows = points.copy()
+        for j, d in enumerate(self.dimensions):
+            if d.levels and not _is_log(d):
+                level = np.minimum((points[:, j] * d.levels).astype(int), d.levels - 1)
+                rows[:, j] = level if d.choices else level / max(1, d.levels - 1)
+            else:
+                rows[:, j] = d.rounded(points[:, j])
+        return self.settled(rows)
+
+    def draw(self, count: int, rng: np.random.Generator) -> Array:
+        """Random rows [count, d]."""
+        return self.placed(rng.random((count, len(self))))
+
+    def moved(self, rows: Array, copies: int, scale: float, rng: np.random.Generator) -> Array:
+        """Copies of rows, each with one parameter changed, at times more: numbers by a normal step
+        of that scale, choices drawn anew."""
+        near = np.repeat(rows, copies, axis=0)
+        count, width = near.shape
+        change = rng.random((count, width)) < 1 / width
+        change[np.arange(count), self._any_asked(near, rng)] = True
+        fresh = self.draw(count, rng)
+        for j, d in enumerate(self.dimensions):
+            now, step = near[:, j], rng.standard_normal(count) * scale
+            if d.choices:
+                new = fresh[:, j]
+            else:
+                if d.levels > 1 and not _is_log(d):  # at least to the next value
+                    unit = 1 / (d.levels - 1)
+                    whole = np.rint(step / unit)
+                    step = np.where(whole == 0, rng.choice([-1, 1], count), whole) * unit
+                new = np.where(now == OFF, fresh[:, j], d.rounded(np.clip(now + step, 0, 1)))
+            near[:, j] = np.where(change[:, j], new, now)
+        return self.settled(near)
+
+    def _any_asked(self, rows: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+        """For each row a random parameter that is asked for in it."""
+        return np.asarray(np.argmax(rng.random(rows.shape) * (rows != OFF), axis=1))
+
+
+def _is_log(d: Dimension) -> bool:
+    return bool(getattr(d.distribution, "log", False))
+
+
+def joint_of(trials: Sequence[FrozenTrial]) -> Joint:
+    """The joint space of trials: of each parameter the distribution of the last one that has it.
+
+    A parameter that some trials do not have stands below the last earlier one whose values tell
+    which have it. Where none does, it is taken as always asked for.
+    """
+    last: dict[str, BaseDistribution] = {}
+    order: dict[str, None] = {}
+    for trial in trials:
+        last.update(trial.distributions)
+        order.update(dict.fromkeys(trial.distributions))
+    dimensions = [Dimension(name, last[name]) for name in order]
+    columns = {d.name: [_seen(d, trial) for trial in trials] for d in dimensions}
+    whole = [
+        _below(d, dimensions[:j], columns) if None in columns[d.name] else d
+        for j, d in enumerate(dimensions)
+    ]
+    return Joint(tuple(whole))
+
+
+def _seen(d: Dimension, trial: FrozenTrial) -> int | None:
+    """The level of a trial's value; -1 for a value without one, None where it has none."""
+    if d.name not in trial.params:
+        return None
+    if not 0 < d.levels <= PARENTS:
+        return -1
+    return int(d.level(np.array([d.encode(trial.params[d.name])]))[0])
+
+
+def _below(
+    d: Dimension, before: Sequence[Dimension], columns: Mapping[str, list[int | None]]
+) -> Dimension:
+    has = [level is not None for level in columns[d.name]]
+    for j in reversed(range(len(before))):
+        if not 1 < before[j].levels <= PARENTS:
+            continue
+        levels = columns[before[j].name]
+        when = {level for level, mine in zip(levels, has, strict=True) if mine}
+        other = {level for level, mine in zip(levels, has, strict=True) if not mine}
+        if None not in when and not when & other:
+            return replace(
+                d, parent=j, when=frozenset(level for level in when if level is not None)
+            )
+    return d
+
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
