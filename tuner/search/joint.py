@@ -20,7 +20,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 Array = NDArray[np.float64]
 
@@ -122,10 +122,10 @@ class Dimension:
             return np.asarray(np.log(whole / low) / np.log(high / low))
         return np.asarray(np.rint(numbers * (levels - 1)) / (levels - 1))
 
-    def level(self, numbers: Array) -> NDArray[np.int64]:
-        """The index [n] of each number's value; -1 for OFF."""
+    def level_of(self, number: float) -> int:
+        """The index of a number's value; -1 for OFF."""
         scale = 1 if self.choices else max(1, self.levels - 1)
-        return np.where(numbers == OFF, -1, np.rint(numbers * scale)).astype(np.int64)
+        return -1 if number == OFF else round(number * scale)
 
 
 def _ends(given: BaseDistribution) -> tuple[float, float]:
@@ -146,13 +146,12 @@ class Joint:
 
     def encode(self, params: Iterable[Mapping[str, Any]]) -> Array:
         """Rows [n, d]: a parameter that is asked for and missing takes the middle."""
-        rows = np.array(
-            [
-                [d.encode(each[d.name]) if d.name in each else OFF for d in self.dimensions]
-                for each in params
-            ],
-            dtype=np.float64,
-        ).reshape(-1, len(self))
+        given = list(params)
+        rows = np.full((len(given), len(self)), OFF)
+        for row, each in zip(rows, given, strict=True):
+            for j, d in enumerate(self.dimensions):
+                if d.name in each:
+                    row[j] = d.encode(each[d.name])
         return self.settled(rows)
 
     def decode(self, row: Array) -> dict[str, Any]:
@@ -169,8 +168,10 @@ class Joint:
             column = rows[:, j]
             asked = np.ones(len(rows), dtype=bool)
             if d.parent >= 0:
-                level = self.dimensions[d.parent].level(rows[:, d.parent])
-                asked = np.isin(level, list(d.when))
+                numbers, place = np.unique(rows[:, d.parent], return_inverse=True)
+                level_of = self.dimensions[d.parent].level_of
+                known = [level_of(number) in d.when for number in numbers.tolist()]
+                asked = np.array(known, dtype=bool)[place]
             column[~asked] = OFF
             middle = 0.0 if d.choices else float(d.rounded(np.array([0.5]))[0])
             column[asked & (column == OFF)] = middle
@@ -228,12 +229,10 @@ def joint_of(trials: Sequence[FrozenTrial]) -> Joint:
     which have it. Where none does, it is taken as always asked for.
     """
     last: dict[str, BaseDistribution] = {}
-    order: dict[str, None] = {}
     for trial in trials:
         last.update(trial.distributions)
-        order.update(dict.fromkeys(trial.distributions))
-    dimensions = [Dimension(name, last[name]) for name in order]
-    columns = {d.name: [_seen(d, trial) for trial in trials] for d in dimensions}
+    dimensions = [Dimension(name, given) for name, given in last.items()]
+    columns = {d.name: _levels(d, trials) for d in dimensions}
     whole = [
         _below(d, dimensions[:j], columns) if None in columns[d.name] else d
         for j, d in enumerate(dimensions)
@@ -241,13 +240,18 @@ def joint_of(trials: Sequence[FrozenTrial]) -> Joint:
     return Joint(tuple(whole))
 
 
-def _seen(d: Dimension, trial: FrozenTrial) -> int | None:
-    """The level of a trial's value; -1 for a value without one, None where it has none."""
-    if d.name not in trial.params:
-        return None
+def _levels(d: Dimension, trials: Sequence[FrozenTrial]) -> list[int | None]:
+    """The level of each trial's value; None where it has none, and -1 where too many have."""
     if not 0 < d.levels <= PARENTS:
-        return -1
-    return int(d.level(np.array([d.encode(trial.params[d.name])]))[0])
+        return [-1 if d.name in trial.params else None for trial in trials]
+    known: dict[Any, int] = {}
+    found: list[int | None] = []
+    for trial in trials:
+        value = trial.params.get(d.name)
+        if value is not None and value not in known:
+            known[value] = d.level_of(d.encode(value))
+        found.append(None if value is None else known[value])
+    return found
 
 
 def _below(
@@ -265,6 +269,3 @@ def _below(
                 d, parent=j, when=frozenset(level for level in when if level is not None)
             )
     return d
-
-
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)

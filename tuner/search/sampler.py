@@ -7,7 +7,8 @@ of the trial to propose. It has no state, so any worker proposes the same.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +20,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.search.gaussian import Features, Process, warped
-from tuner.search.joint import FINISHED, Joint, joint_of
+from tuner.search.joint import Joint, joint_of
 
 Array = NDArray[np.float64]
 
@@ -55,9 +56,8 @@ class Sampler(BaseSampler):
             ValueError: the study has several objectives.
         """
         _check_objectives(study)
-        trials = study.get_trials(deepcopy=False)
-        joint = joint_of([each for each in trials if each.state in FINISHED])
-        return {d.name: d.distribution for d in joint.dimensions if not d.distribution.single()}
+        dimensions = self._history(study, trial).joint.dimensions
+        return {d.name: d.distribution for d in dimensions if not d.distribution.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -65,12 +65,14 @@ class Sampler(BaseSampler):
         """The parameters of a proposal; those that it does not ask for are left out."""
         if not search_space:
             return {}
-        trials = study.get_trials(deepcopy=False)
-        others = [each for each in trials if each.number != trial.number]
+        params = propose(self._history(study, trial), trial.number, self._seed, self._start)
+        return {name: value for name, value in params.items() if name in search_space}
+
+    def _history(self, study: Study, trial: FrozenTrial) -> History:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        joint = joint_of([each for each in others if each.state in FINISHED])
-        row = propose(joint, others, sign, trial.number, self._seed, self._start)
-        return {k: v for k, v in joint.decode(row).items() if k in search_space}
+        trials = study.get_trials(deepcopy=False)
+        rng = np.random.default_rng(_stream(self._seed, trial.number, "history"))
+        return history([each for each in trials if each.number != trial.number], sign, rng)
 
     def sample_independent(
         self,
@@ -99,76 +101,118 @@ def _stream(seed: int, number: int, name: str = "") -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
 
 
-def propose(
-    joint: Joint,
-    trials: Sequence[FrozenTrial],
-    sign: float,
-    number: int,
-    seed: int,
-    start: int = START,
-) -> Array:
-    """The row [d] of the joint space that trial ``number`` tries.
+@dataclass(frozen=True)
+class History:
+    """What the trials of a study tell.
+
+    Attributes:
+        joint: the space of those measured.
+        rows: [n, d], configurations measured, MOST at most.
+        values: [n], what each reached or would have, smaller is better.
+        running: [m, d], configurations that are being measured.
+        tried: all configurations that were proposed.
+    """
+
+    joint: Joint
+    rows: Array
+    values: Array
+    running: Array
+    tried: frozenset[Params]
+
+
+Params = frozenset[tuple[str, Any]]
+
+
+def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator) -> History:
+    """Of all trials but the one to propose.
 
     Args:
-        trials: all others.
         sign: 1 if smaller values are better, -1 if larger are.
+        rng: of many trials, chooses those that count.
+    """
+    measured, values = observed(trials, sign)
+    if len(values) > MOST:
+        order = np.argsort(values, kind="stable")
+        rest = rng.choice(order[MOST // 2 :], MOST - MOST // 2, replace=False)
+        chosen = np.sort(np.concatenate((order[: MOST // 2], rest)))
+        measured, values = [measured[place] for place in chosen], values[chosen]
+    joint = joint_of(measured)
+    running = [each.params for each in trials if each.state == TrialState.RUNNING and each.params]
+    return History(
+        joint,
+        joint.encode(each.params for each in measured),
+        values,
+        joint.encode(running),
+        frozenset(_key(each.params) for each in trials),
+    )
+
+
+def _key(params: Mapping[str, Any]) -> Params:
+    return frozenset(params.items())
+
+
+def propose(past: History, number: int, seed: int, start: int = START) -> dict[str, Any]:
+    """The parameters that trial ``number`` tries; the same for whoever asks.
+
+    Args:
         start: so many trials come first from a low-discrepancy design.
     """
     rng = np.random.default_rng(_stream(seed, number))
-    measured, values = observed(trials, sign)
-    running = [each for each in trials if each.state == TrialState.RUNNING and each.params]
-    rows = joint.encode(each.params for each in measured)
-    pending = joint.encode(each.params for each in running)
-    seen = {row.tobytes() for row in (*rows, *pending)}
-    if len(rows) < start:
-        return _designed(joint, number, seed, seen, rng)
-    if len(rows) > MOST:
-        chosen = _chosen(values, rng)
-        rows, values = rows[chosen], values[chosen]
-    process = Process(Features.of(joint), rows, warped(values), np.zeros(len(rows)), rng)
-    if len(pending):
-        process.pretend(pending, rng)
-    order = np.argsort(values, kind="stable")
-    found = np.concatenate(
-        (joint.draw(FRESH, rng), joint.moved(rows[order[:BEST]], NEAR, 0.2, rng))
-    )
-    gains = process.gain(found)
+    first = len(past.rows) < start
+    for row in _designed(past.joint, number, seed) if first else _promising(past, rng):
+        params = past.joint.decode(row)
+        if _key(params) not in past.tried:
+            return params
+    return past.joint.decode(past.joint.draw(1, rng)[0])
+
+
+def _promising(past: History, rng: np.random.Generator) -> Array:
+    """Rows by what a model expects to gain from each, the best first."""
+    joint, order = past.joint, np.argsort(past.values, kind="stable")
+    known = np.zeros(len(past.rows))
+    process = Process(Features.of(joint), past.rows, warped(past.values), known, rng)
+    if len(past.running):
+        process.pretend(past.running, rng)
+    near = joint.moved(past.rows[order[:BEST]], NEAR, 0.2, rng)
+    rows = np.concatenate((joint.draw(FRESH, rng), near))
+    gains = process.gain(rows)
     for scale in SCALES:
-        near = joint.moved(found[np.argsort(-gains)[:8]], 20, scale, rng)
-        found = np.concatenate((found, near))
+        near = joint.moved(rows[np.argsort(-gains)[:8]], 20, scale, rng)
+        rows = np.concatenate((rows, near))
         gains = np.concatenate((gains, process.gain(near)))
-    for place in np.argsort(-gains, kind="stable"):
-        if found[place].tobytes() not in seen:
-            return np.asarray(found[place])
-    return np.asarray(joint.draw(1, rng)[0])
+    return np.asarray(rows[np.argsort(-gains, kind="stable")])
 
 
-def _designed(
-    joint: Joint, number: int, seed: int, seen: set[bytes], rng: np.random.Generator
-) -> Array:
-    """A point of a Kronecker sequence, shifted at random for each seed (Roberts 2018)."""
+def _designed(joint: Joint, number: int, seed: int) -> Array:
+    """The point of a number in a Kronecker sequence that each seed shifts (Roberts 2018)."""
     golden = 1.0
     for _ in range(60):  # the root of x^(d+1) = x + 1
         golden = (1 + golden) ** (1 / (len(joint) + 1))
     steps = golden ** -np.arange(1.0, len(joint) + 1)
     shift = np.random.default_rng(_stream(seed, -1)).random(len(joint))
-    row = joint.placed(((shift + number * steps) % 1.0)[None])[0]
-    return row if row.tobytes() not in seen else joint.draw(1, rng)[0]
-
-
-def _chosen(values: Array, rng: np.random.Generator) -> NDArray[np.int64]:
-    order = np.argsort(values, kind="stable")
-    rest = rng.choice(order[MOST // 2 :], MOST - MOST // 2, replace=False)
-    return np.asarray(np.sort(np.concatenate((order[: MOST // 2], rest))))
+    return joint.placed(((shift + number * steps) % 1.0)[None])
 
 
 def observed(trials: Sequence[FrozenTrial], sign: float) -> tuple[list[FrozenTrial], Array]:
-    """Trials that tell something, and what each would have reached, smaller is better."""
-    whole = [each for each in trials if each.state == TrialState.COMPLETE and each.values]
-    known = {each.number: sign * each.values[0] for each in whole if each.values is not None}
+    """Trials that tell something, and what each reached or would have, smaller is better.
+
+    A pruned trial would have reached what complete ones did that were as good when it ended.
+    """
+    known = {
+        each.number: sign * each.values[0]
+        for each in trials
+        if each.state == TrialState.COMPLETE and each.values
+    }
+    whole = [each for each in trials if each.number in known]
+    curves: dict[int, tuple[Array, Array]] = {}
     for each in trials:
-        if each.state == TrialState.PRUNED:
-            known[each.number] = _expected(each, whole, sign)
+        if each.state == TrialState.PRUNED and each.intermediate_values:
+            step = max(each.intermediate_values)
+            if step not in curves:
+                curves[step] = _reached(whole, step, sign)
+            known[each.number] = _expected(sign * each.intermediate_values[step], *curves[step])
+        elif each.state == TrialState.PRUNED:
+            known[each.number] = np.inf
     measured = [each for each in trials if each.number in known]
     values = np.array([known[each.number] for each in measured])
     finite = values[np.isfinite(values)]
@@ -176,18 +220,19 @@ def observed(trials: Sequence[FrozenTrial], sign: float) -> tuple[list[FrozenTri
     return measured, np.nan_to_num(values, nan=worst, posinf=worst, neginf=best)
 
 
-def _expected(trial: FrozenTrial, whole: Sequence[FrozenTrial], sign: float) -> float:
-    """What a pruned trial would have reached, by complete ones that were about as good then."""
-    if not trial.intermediate_values:
-        return np.inf
-    step = max(trial.intermediate_values)
-    now = sign * trial.intermediate_values[step]
+def _reached(whole: Sequence[FrozenTrial], step: int, sign: float) -> tuple[Array, Array]:
+    """The values of complete trials at a step, and at their end, each from the best on."""
     pairs = [
         (sign * each.intermediate_values[step], sign * each.values[0])
         for each in whole
         if each.values and step in each.intermediate_values
     ]
-    if not np.isfinite(now) or not pairs:
-        return now if np.isfinite(now) else np.inf
-    then, last = (np.sort(np.array(side)) for side in zip(*pairs, strict=True))
+    then, last = np.array(pairs, dtype=float).reshape(-1, 2).T
+    return np.sort(then), np.sort(last)
+
+
+def _expected(now: float, then: Array, last: Array) -> float:
+    """What a trial that has a value now would reach."""
+    if not len(then) or not np.isfinite(now):
+        return now
     return float(np.interp(now, then, last) + max(0.0, now - then[-1]))
