@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuner.run.plain import objective
     from tuner.run.replicate import ablate, confirm
     from tuner.run.retrain import Retrained, retrain
+    from tuner.search.sampler import Sampler
     from tuner.space import Choice, Option, Range
     from tuner.storage import open_storage
     from tuner.study import Study, define_study, load_study
@@ -49,6 +50,7 @@ _HOME = {
     "Report": "tuner.reports.report",
     "Retrained": "tuner.run.retrain",
     "RunOptions": "tuner.run.options",
+    "Sampler": "tuner.search.sampler",
     "Study": "tuner.study",
     "Trainer": "tuner.training.trainer",
     "TunerError": "tuner.errors",
@@ -84,6 +86,7 @@ __all__ = [
     "Report",
     "Retrained",
     "RunOptions",
+    "Sampler",
     "Study",
     "Trainer",
     "TunerError",

@@ -44,6 +44,12 @@ def build_tpe(request: Request) -> BaseSampler:
     return KeptTPESampler(request.past, seed=request.seed, **request.options)
 
 
+def build_auto(request: Request) -> BaseSampler:
+    from tuner.search.sampler import Sampler
+
+    return Sampler(seed=request.seed, **request.options)
+
+
 def build_random(request: Request) -> BaseSampler:
     from optuna.samplers import RandomSampler
 
@@ -124,6 +130,14 @@ _ENTRIES = (
         learns=True,
         per_number_seed=True,
         doc="tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)",
+    ),
+    SamplerEntry(
+        "auto",
+        build_auto,
+        (Option("n_startup_trials", int, 5, "finished trials before the model proposes", low=1),),
+        learns=True,
+        per_number_seed=False,
+        doc="a Gaussian process over all parameters at once, switches and nested ones included",
     ),
     SamplerEntry("random", build_random, (), False, True, "uniform, or log-uniform"),
     SamplerEntry(
