@@ -134,7 +134,15 @@ _ENTRIES = (
     SamplerEntry(
         "auto",
         build_auto,
-        (Option("n_startup_trials", int, 5, "finished trials before the model proposes", low=1),),
+        (
+            Leaf(
+                "n_startup_trials",
+                int,
+                5,
+                minimum=1,
+                doc="finished trials before the model proposes",
+            ),
+        ),
         learns=True,
         per_number_seed=False,
         doc="a Gaussian process over all parameters at once, switches and nested ones included",
