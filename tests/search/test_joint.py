@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,10 @@ def test_every_value_of_a_discrete_parameter_is_drawn(dimension: Dimension) -> N
 def nested(trial: Any) -> float:
     trial.suggest_float("lr", 1e-4, 1.0, log=True)
     name = trial.suggest_categorical("optimizer", ("sgd", "adam", "rms"))
-    if name == "sgd" and trial.suggest_categorical("momentum.on", (False, True)):
-        trial.suggest_float("momentum", 0.0, 1.0)
+    if name == "sgd":
+        trial.suggest_categorical("nesterov", (False, True))
+        if trial.suggest_categorical("momentum.on", (False, True)):
+            trial.suggest_float("momentum", 0.0, 1.0)
     if name != "sgd":
         trial.suggest_float("beta", 0.0, 1.0)
     for layer in range(trial.suggest_int("depth", 1, 3)):
@@ -80,12 +83,22 @@ def test_the_tree_is_found_in_the_trials(trials: list[optuna.trial.FrozenTrial])
     names = [d.name for d in joint.dimensions]
     below = {d.name: (names[d.parent], sorted(d.when)) for d in joint.dimensions if d.parent >= 0}
     assert below == {
+        "nesterov": ("optimizer", [0]),
         "momentum.on": ("optimizer", [0]),
         "momentum": ("momentum.on", [1]),
         "beta": ("optimizer", [1, 2]),
         "width1": ("depth", [1, 2]),
         "width2": ("depth", [2]),
     }
+
+
+def test_the_order_of_parameters_in_a_trial_does_not_matter(
+    trials: list[optuna.trial.FrozenTrial],
+) -> None:
+    turned = [copy.copy(trial) for trial in trials]
+    for trial in turned:
+        trial.distributions = dict(reversed(trial.distributions.items()))
+    assert joint_of(turned) == joint_of(trials)
 
 
 def test_a_drawn_configuration_is_one_that_the_objective_asks_for(

@@ -8,6 +8,7 @@ for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -225,16 +226,20 @@ def _is_log(d: Dimension) -> bool:
 def joint_of(trials: Sequence[FrozenTrial]) -> Joint:
     """The joint space of trials: of each parameter the distribution of the last one that has it.
 
-    A parameter that some trials do not have stands below the last earlier one whose values tell
-    which have it. Where none does, it is taken as always asked for.
+    A parameter that some trials do not have stands below another whose values tell which have it:
+    of several, below the one that the fewest trials have. Where none does, it is taken as always
+    asked for. The order in which trials name their parameters does not matter.
     """
     last: dict[str, BaseDistribution] = {}
+    counts: Counter[str] = Counter()
     for trial in trials:
         last.update(trial.distributions)
-    dimensions = [Dimension(name, given) for name, given in last.items()]
+        counts.update(trial.distributions.keys())
+    names = sorted(last, key=lambda name: (-counts[name], name))
+    dimensions = [Dimension(name, last[name]) for name in names]
     columns = {d.name: _levels(d, trials) for d in dimensions}
     whole = [
-        _below(d, dimensions[:j], columns) if None in columns[d.name] else d
+        _below(d, dimensions[:j], columns) if counts[d.name] < len(trials) else d
         for j, d in enumerate(dimensions)
     ]
     return Joint(tuple(whole))
@@ -264,7 +269,7 @@ def _below(
         levels = columns[before[j].name]
         when = {level for level, mine in zip(levels, has, strict=True) if mine}
         other = {level for level, mine in zip(levels, has, strict=True) if not mine}
-        if None not in when and not when & other:
+        if None not in when and not when & other and other - {None}:
             return replace(
                 d, parent=j, when=frozenset(level for level in when if level is not None)
             )
