@@ -1,4 +1,4 @@
-"""Chooses an encoder for each column and fits it to the training rows."""
+"""Decides by the training rows what becomes of each column, and how numbers are scaled."""
 
 from __future__ import annotations
 

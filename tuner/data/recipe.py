@@ -1,4 +1,4 @@
-"""Holds the fitted preprocessing as plain values, and applies it to any rows."""
+"""Learns from the training rows what to do with each row, keeps it as a recipe, and applies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Techniques, one file each, in the order in which they act within a step."""
+"""Techniques, listed in the order in which they act within a step; a file for each subject."""
 
 from __future__ import annotations
 

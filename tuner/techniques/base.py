@@ -56,7 +56,8 @@ class Technique:
         leaf: its name, range, off value, documentation and source.
         rows: ``(hp, classes [N], generator) → positions [N]``, the rows of an epoch in order,
             instead of each row once.
-        draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step.
+        draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step. It is for full
+            batches: where there is noise for each row, the last batch takes the first of it.
         layer: ``(shape, hp) → Module`` inside the network's blocks.
         before_activation: where in a block the layer stands.
         centres: the layer subtracts the mean, so a bias right before it would have no effect, and

@@ -1,4 +1,4 @@
-"""Makes the network of a configuration and the flat vector of its parameters."""
+"""Makes a plan and a network of a configuration, and the flat vector of its parameters."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _unbound(technique: Technique, value: Any, draw: Draw) -> list[Noise]:
 
 
 @contextmanager
-def drawing(own: bool, seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def seeded_torch(own: bool, seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Within it torch's generators are a function of a trial's seed and epoch, for an own network.
 
     A layer such as ``nn.Dropout`` draws from them; tuner's layers do not.

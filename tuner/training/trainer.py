@@ -23,7 +23,7 @@ from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
 from tuner.training.network import build_network, flatten, give_gradients, kept, plan
-from tuner.training.noise import Batch, Streams, batches, drawing, drawing_layers, steps_of
+from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
 from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
 
 # What is known after an epoch.
@@ -258,7 +258,7 @@ class Trainer(Course):
         return kept(self.network)
 
     def _next_epoch(self) -> Epoch:
-        with drawing(self.plan.family.own, self.seed, self.epoch, self.device):
+        with seeded_torch(self.plan.family.own, self.seed, self.epoch, self.device):
             train_loss = self._train_epoch()
             value, validation_loss = self.evaluate()
         return Epoch(self.epoch + 1, value, train_loss, validation_loss)

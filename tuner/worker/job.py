@@ -1,4 +1,4 @@
-"""The job of a worker on a study: its data, its row, its seeds and its trainings."""
+"""The job of a worker on a study: its data, row and seeds, and the course that trains a trial."""
 
 from __future__ import annotations
 
