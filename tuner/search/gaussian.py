@@ -18,7 +18,7 @@ from tuner.search.joint import OFF, Joint
 Array = NDArray[np.float64]
 
 LENGTH_MEAN, LENGTH_SD, SCALE_SD, NOISE_MEAN, NOISE_SD = np.log(0.5), 1.0, 0.7, -4.0, 2.0
-CHAINS, SWEEPS, DRAWS, STEPS = 16, 3, 6, 40
+CHAINS, SWEEPS, DRAWS, STEPS = 8, 2, 4, 25
 TINY = 1e-6
 
 

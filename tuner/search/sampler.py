@@ -7,7 +7,7 @@ of the trial to propose. It has no state, so any worker proposes the same.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -110,17 +110,14 @@ class History:
         rows: [n, d], configurations measured, MOST at most.
         values: [n], what each reached or would have, smaller is better.
         running: [m, d], configurations that are being measured.
-        tried: all configurations that were proposed.
+        trials: all of them.
     """
 
     joint: Joint
     rows: Array
     values: Array
     running: Array
-    tried: frozenset[Params]
-
-
-Params = frozenset[tuple[str, Any]]
+    trials: Sequence[FrozenTrial]
 
 
 def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator) -> History:
@@ -143,12 +140,8 @@ def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator
         joint.encode(each.params for each in measured),
         values,
         joint.encode(running),
-        frozenset(_key(each.params) for each in trials),
+        trials,
     )
-
-
-def _key(params: Mapping[str, Any]) -> Params:
-    return frozenset(params.items())
 
 
 def propose(past: History, number: int, seed: int, start: int = START) -> dict[str, Any]:
@@ -158,10 +151,11 @@ def propose(past: History, number: int, seed: int, start: int = START) -> dict[s
         start: so many trials come first from a low-discrepancy design.
     """
     rng = np.random.default_rng(_stream(seed, number))
+    tried = {frozenset(each.params.items()) for each in past.trials}
     first = len(past.rows) < start
     for row in _designed(past.joint, number, seed) if first else _promising(past, rng):
         params = past.joint.decode(row)
-        if _key(params) not in past.tried:
+        if frozenset(params.items()) not in tried:
             return params
     return past.joint.decode(past.joint.draw(1, rng)[0])
 
