@@ -141,7 +141,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-# A key of a study file, declared once; and what a parameter may be: a value, a range, a switch or a
+# A key of a study file is declared once, as a leaf. A parameter is a value, a range, a switch or a
 # choice.
 #
 # A study is a sequence of nodes. Each node is one leaf with the value it has or the values that it
@@ -153,7 +153,7 @@ Config = dict[str, Any]
 
 
 class Suggest(Protocol):
-    """What asks for values: ``optuna.Trial`` and everything that looks like it."""
+    """Suggests values: ``optuna.Trial`` and everything that looks like it."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -180,7 +180,7 @@ BOUNDS: Mapping[str, tuple[Callable[[Any, Any], bool], str]] = {
     "maximum": (operator.le, "of at most"),
     "below": (operator.lt, "below"),
 }
-"""The bounds of a leaf: what holds of a value and the bound, and the words for it."""
+"""The bounds of a leaf: the comparison of a value with the bound, and the words for it."""
 
 
 @dataclass(frozen=True)
@@ -242,9 +242,9 @@ class Leaf:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """Those that it has, in the order of ``BOUNDS``."""
-        found = {name: getattr(self, name) for name in BOUNDS}
-        return {name: bound for name, bound in found.items() if bound is not None}
+        """The bounds that it has, in the order of ``BOUNDS``."""
+        bounds = {name: getattr(self, name) for name in BOUNDS}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
 
     def allows(self, value: Any) -> bool:
         if not matches(self.kind, value):
@@ -259,7 +259,7 @@ class Leaf:
         return inside and abs(value) < math.inf
 
     def allowed(self) -> str:
-        """In words, for messages."""
+        """The allowed values in words, for messages."""
         if self.options is not None:
             return "one of " + ", ".join(self.options)
         if self.items is not None:
@@ -338,7 +338,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Node:
-    """One leaf of a study: its name in the database, what it is or may be, and its place."""
+    """One leaf of a study: its name in the database, its value or values, and its dotted path."""
 
     name: str
     leaf: Leaf = field(repr=False)
@@ -378,9 +378,9 @@ GRID_LIMIT = 10_000
 
 
 def sample(nodes: Sequence[Node], suggest: Suggest) -> Config:
-    """Asks for every searched leaf, in order, and gives the value of every leaf.
+    """Suggests a value for every searched leaf, in order, and returns the value of every leaf.
 
-    A leaf of an option that is not chosen is neither asked for nor in the result.
+    A leaf of an option that is not chosen is neither suggested nor in the result.
     """
     config: Config = {}
     for node in nodes:
@@ -405,10 +405,10 @@ def _sample_value(name: str, value: Any, suggest: Suggest) -> Value | Option:
 
 
 class Recorded:
-    """Answers from parameters that are known, as a trial has them, if the study searches them.
+    """Suggests the parameters that a trial has, if the study searches their values.
 
     Attributes:
-        asked: what was asked for, with the type and the spelling that the study gives it.
+        asked: the parameters suggested so far, with the type and the spelling of the study.
     """
 
     def __init__(self, params: Mapping[str, Any]) -> None:
@@ -458,9 +458,9 @@ class Prescribed:
 
     Args:
         known: parameters by name.
-        suggest: is asked for all others, and told of those too.
+        suggest: is asked for every parameter, also for the known ones.
 
-    Raises (also when it asks):
+    Raises (also from each ``suggest_*`` method):
         TrainingError: a known one is none of the study's, or has a value that it does not search.
     """
 
@@ -489,15 +489,15 @@ class Prescribed:
 
 
 def with_switches(nodes: Sequence[Node], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Known parameters, where a value of a switch says whether it is on."""
-    found = dict(known)
+    """Known parameters, with ``NAME.on`` added for each switch whose value is known."""
+    params = dict(known)
     for node in walk(nodes):
         if _is_switch(node) and node.name in known and node.name + SWITCH not in known:
             off = same(node.value.off, known[node.name])  # type: ignore[union-attr]
-            found[node.name + SWITCH] = not off
+            params[node.name + SWITCH] = not off
             if off:
-                del found[node.name]
-    return found
+                del params[node.name]
+    return params
 
 
 def _is_switch(node: Node) -> bool:
@@ -510,7 +510,7 @@ def config_of(
     """The configuration that a trial's parameters stand for.
 
     Args:
-        recorded: what answers, and knows afterwards what was asked.
+        recorded: suggests the parameters, and holds afterwards which were asked for.
 
     Raises:
         TrainingError: it stands for none: a parameter is missing, the study has none of that

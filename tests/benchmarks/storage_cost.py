@@ -32,7 +32,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from server import started
 
 from tuner.search.propose import Draft
-from tuner.search.prune import KeptPercentilePruner, PruningStudy
+from tuner.search.prune import CachedPercentilePruner, PruningStudy
 from tuner.storage import Lease, Outbox, Storage, Update, open_storage
 from tuner.storage.rows import Head
 from tuner.storage.writes import content, insert_trial
@@ -99,7 +99,7 @@ class Case:
         self.storage = open_storage(url)
         self.storage.mirrors.refresh_interval = 0.5
         self.outbox = Outbox(self.storage, flush_seconds=600)
-        self.pruning = PruningStudy(self.storage, self.name, KeptPercentilePruner(50.0))
+        self.pruning = PruningStudy(self.storage, self.name, CachedPercentilePruner(50.0))
         self.every = every
 
     def one(self) -> None:

@@ -11,7 +11,7 @@ from optuna.pruners import PercentilePruner
 from optuna.trial import TrialState
 
 from tuner.search.propose import Draft
-from tuner.search.prune import KeptPercentilePruner, PruningStudy
+from tuner.search.prune import CachedPercentilePruner, PruningStudy
 from tuner.search.pruners import PRUNERS, build_pruner
 from tuner.storage import open_storage
 
@@ -27,7 +27,7 @@ from tuner.storage import open_storage
 )
 def test_it_decides_as_optuna(sqlite_url: str, direction: str, options: dict[str, float]) -> None:
     storage = open_storage(sqlite_url)  # it answers with the same list until something changes
-    kept = KeptPercentilePruner(**options)
+    kept = CachedPercentilePruner(**options)
     study = optuna.create_study(storage=storage, direction=direction, pruner=kept)
     optunas, draw, decisions = PercentilePruner(**options), random.Random(0), []
     for number in range(16):

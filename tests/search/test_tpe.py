@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 from tuner.search.propose import propose
 from tuner.search.pruners import build_pruner
 from tuner.search.samplers import build_sampler
-from tuner.search.tpe import KeptTPESampler, Past
+from tuner.search.tpe import CachedTPESampler, Past
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "none"])
@@ -32,7 +32,7 @@ def test_proposes_what_tpe_of_optuna_proposes(options, pruner, twins, define):
                 trial.suggest_float("late", 0.0, 1.0)
 
         sampler = build_sampler("tpe", options, seed=5, number=number, past=past)
-        assert isinstance(sampler, KeptTPESampler)
+        assert isinstance(sampler, CachedTPESampler)
         template = propose(pair.storage, "twins", sampler, pair.pruner, number, wide)
         pair.plain.sampler = build_sampler("tpe", options, seed=5, number=number)
         trial = pair.plain.ask()

@@ -52,7 +52,7 @@ class Factory:
 
     @property
     def family(self) -> Family:
-        """The record that a trainer works with."""
+        """The family of networks that the factory makes."""
         doc = (inspect.getdoc(self.call) or "somebody's own").partition("\n")[0]
         return Family(self.name, self.build, (), doc, "", text=self.words, own=True)
 
@@ -126,9 +126,9 @@ class Factory:
 
     def _checked(self, made: object) -> nn.Module:
         if not isinstance(made, nn.Module):
-            result = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
+            returned = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
             hint = "return a torch.nn.Module"
-            raise StudyFileError(f"the factory returned {result}", where=self.name, hint=hint)
+            raise StudyFileError(f"the factory returned {returned}", where=self.name, hint=hint)
         if not any(p.requires_grad for p in made.parameters()):
             hint = "assign layers to attributes, or put them into an nn.ModuleList"
             raise StudyFileError(

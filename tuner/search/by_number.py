@@ -149,7 +149,7 @@ class SearchGrid:
         return params_at(self._nodes, place)
 
     def fitting(self, tried: Mapping[int, int], known: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters of a configuration of which some are known: one that nobody tried, if
+        """All parameters of a configuration of which some are known: one that was not tried, if
         there is one."""
         nodes = narrowed(self._nodes, known)
         count = int(size(nodes))

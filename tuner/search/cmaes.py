@@ -36,11 +36,11 @@ class NumbersCmaEsSampler(CmaEsSampler):
         return made
 
     def _split_optimizer_str(self, optimizer_str: str) -> dict[str, str]:
-        """What is kept of the optimizer, in place of the pickle that Optuna made of it."""
+        """The optimizer as JSON, in place of the pickle that Optuna made of it."""
         return super()._split_optimizer_str(json.dumps(to_json(self._optimizer)))
 
     def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
-        """The last state that is whole; None where there is none."""
+        """The optimizer of the last trial whose state is whole; None where there is none."""
         for trial in reversed(completed_trials):
             parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(f"{KEY}:")}
             try:
@@ -52,7 +52,7 @@ class NumbersCmaEsSampler(CmaEsSampler):
 
 
 def to_json(value: Any) -> Any:
-    """An optimizer of cmaes, or what it consists of: numbers and arrays of them."""
+    """An optimizer of cmaes, or one of its parts, as JSON values."""
     if type(value).__name__ in KINDS:
         state = value.__getstate__()
         return {"kind": type(value).__name__, "state": {k: to_json(v) for k, v in state.items()}}
@@ -62,27 +62,28 @@ def to_json(value: Any) -> Any:
 
 
 def optimizer(record: Any) -> Any:
-    """The optimizer of a record; what it needs to go on is there."""
-    found = from_json(record)
-    if type(found).__name__ not in KINDS or min(found.dim, found.population_size) < 1:
+    """The optimizer of a record; ValueError where its state is damaged."""
+    restored = from_json(record)
+    if type(restored).__name__ not in KINDS or min(restored.dim, restored.population_size) < 1:
         raise ValueError("no optimizer")
-    if found.generation < 0 or len(found.mean) != found.dim:
+    if restored.generation < 0 or len(restored.mean) != restored.dim:
         raise ValueError("a damaged optimizer")
-    return found
+    return restored
 
 
-def from_json(found: Any) -> Any:
-    """What `to_json` was given; raises one of DAMAGE for anything else, and calls nothing that the
-    record names."""
-    if found is None or isinstance(found, bool | int | float):
-        return found
-    if "dtype" in found:
-        if found["dtype"] not in DTYPES:
-            raise ValueError(f"numbers of {found['dtype']}")
-        return np.array(found["data"], dtype=found["dtype"]).reshape(found["shape"])[()]
-    kind = KINDS[found["kind"]]
+def from_json(record: Any) -> Any:
+    """The value of which `to_json` made the record; raises one of DAMAGE for anything else.
+
+    It calls nothing that the record names."""
+    if record is None or isinstance(record, bool | int | float):
+        return record
+    if "dtype" in record:
+        if record["dtype"] not in DTYPES:
+            raise ValueError(f"numbers of {record['dtype']}")
+        return np.array(record["data"], dtype=record["dtype"]).reshape(record["shape"])[()]
+    kind = KINDS[record["kind"]]
     made = kind.__new__(kind)
-    state = {name: from_json(value) for name, value in found["state"].items()}
+    state = {name: from_json(value) for name, value in record["state"].items()}
     put = getattr(made, "__setstate__", vars(made).update)
     put(state)
     return made

@@ -38,7 +38,7 @@ class Running(Protocol):
 
 
 class Read(Protocol):
-    """Calls what reads the storage; it may wait, or raise to end the trial."""
+    """Calls a function that reads the storage; it may wait, or raise to end the trial."""
 
     def __call__(self, call: Callable[[], T]) -> T: ...
 
@@ -47,16 +47,16 @@ def _at_once(call: Callable[[], T]) -> T:
     return call()
 
 
-def _refusal(what: str) -> TunerError:
+def _refusal(action: str) -> TunerError:
     return StorageError(
-        f"a sampler or pruner tried to {what}",
+        f"a sampler or pruner tried to {action}",
         where="search",
         hint="it may only set system attributes of the trial that it is asked about",
     )
 
 
 OTHER = "change another trial"
-"""What is not to be done, in the words of a refusal."""
+"""The refused action, in the words of the message."""
 
 
 class Overlay(BaseStorage):
@@ -95,7 +95,7 @@ class Overlay(BaseStorage):
             study_id = self._ids[study_name] = storage.get_study_id_from_name(study_name)
             self._directions[study_id] = storage.get_study_directions(study_id)
 
-    # What is read of studies.
+    # Reads of studies.
 
     def get_study_id_from_name(self, study_name: str) -> int:
         if study_name in self._ids:
@@ -119,7 +119,7 @@ class Overlay(BaseStorage):
     def get_all_studies(self) -> list[FrozenStudy]:
         return self._read(lambda: self._storage.get_all_studies())
 
-    # What is read of trials.
+    # Reads of trials.
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         run = self._run_of(trial_id)
@@ -135,7 +135,7 @@ class Overlay(BaseStorage):
         """As its storage: without `deepcopy`, the same list until a trial changes."""
         trials = self._shown(study_id, states)
         if self.run is not None and study_id in self._directions:
-            trials = _with(self.run.trial, trials, states)
+            trials = _with_trial(self.run.trial, trials, states)
         return copy.deepcopy(trials) if deepcopy else trials
 
     def everything(self, study_id: int) -> list[FrozenTrial]:
@@ -154,16 +154,16 @@ class Overlay(BaseStorage):
             known = self._selected[key] = trials, self._select(trials)
         return known[1]
 
-    # What is written.
+    # Writes.
 
     def _run_of(self, trial_id: int) -> Running | None:
         run = self.run
         return run if run is not None and run.trial._trial_id == trial_id else None
 
-    def _beneath(self, what: str) -> BaseStorage:
+    def _beneath(self, action: str) -> BaseStorage:
         """The storage, to be written to; raises the refusal if that is not allowed."""
         if not self._writable:
-            raise self._refusal(what)
+            raise self._refusal(action)
         return self._storage
 
     def create_new_study(
@@ -225,13 +225,13 @@ class Overlay(BaseStorage):
         return self._beneath(OTHER).set_trial_system_attr(trial_id, key, value)
 
 
-def _with(mine: FrozenTrial, trials: list[FrozenTrial], states: States) -> list[FrozenTrial]:
-    """The trials by number with this one in its place; the same list if it has none there."""
-    number = mine.number
+def _with_trial(trial: FrozenTrial, trials: list[FrozenTrial], states: States) -> list[FrozenTrial]:
+    """The trials by number, with this one in its place if its state is wanted."""
+    number = trial.number
     start = end = bisect_left(trials, number, key=attrgetter("number"))
     if start < len(trials) and trials[start].number == number:
         end += 1
-    shown = [mine] if states is None or mine.state in states else []
+    shown = [trial] if states is None or trial.state in states else []
     return [*trials[:start], *shown, *trials[end:]] if shown or start < end else trials
 
 

@@ -39,7 +39,7 @@ def propose(
     fixed: Mapping[str, Any] | None = None,
     user_attrs: Mapping[str, Any] | None = None,
 ) -> FrozenTrial:
-    """What ``study.ask()`` and the ``suggest_*`` calls of ``define`` give, without writing.
+    """The trial that ``study.ask()`` and the ``suggest_*`` calls of ``define`` make, not written.
 
     Args:
         storage: read for the study's history; nothing is written to it.

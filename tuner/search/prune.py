@@ -13,16 +13,16 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.optuna_private import percentile
 from tuner.search.overlay import Overlay, Running
 
-# Optuna's percentile pruner with the percentile of an epoch kept, not computed for each trial.
+# Optuna's percentile pruner, but the percentile of an epoch is cached, not computed for each trial.
 #
-# Of what many workers with short epochs spend, a third was numpy's percentile over the same values.
+# Many workers with short epochs spent a third of their time on numpy's percentile of equal values.
 
 
-class KeptPercentilePruner(PercentilePruner):
+class CachedPercentilePruner(PercentilePruner):
     """Decides what Optuna's PercentilePruner decides.
 
-    What was computed is kept as long as the storage answers with the same list of complete
-    trials. Not for use by several threads at once.
+    The percentiles are cached as long as the storage returns the same list of complete trials.
+    Not for use by several threads at once.
     """
 
     _complete: list[FrozenTrial] | None = None
@@ -71,7 +71,7 @@ class PruningStudy:
         self._study = Study(study_name, self._overlay, sampler=RandomSampler(), pruner=pruner)
 
     def should_prune(self, run: Running) -> bool:
-        """What ``optuna.Trial.should_prune`` answers.
+        """Whether to prune the trial of a run, as ``optuna.Trial.should_prune``.
 
         Args:
             run: holds the trial with every report, whether or not these have reached the storage,

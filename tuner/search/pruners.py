@@ -19,7 +19,7 @@ WHERE = "search.pruner"
 
 @dataclass(frozen=True)
 class StepRange:
-    """What a trial reports.
+    """The steps that a trial reports.
 
     Args:
         epochs: of a trial that is not pruned, 1 or more.
@@ -71,11 +71,11 @@ def _median(options: dict[str, Any], steps: StepRange) -> BasePruner:
 
 
 def _percentile_pruner(options: dict[str, Any], steps: StepRange) -> BasePruner:
-    from tuner.search.prune import KeptPercentilePruner
+    from tuner.search.prune import CachedPercentilePruner
 
     # Optuna asks from the step of this number on, which is the one after so many steps from 0.
     first = _warmup(options, steps.epochs) + steps.first
-    return KeptPercentilePruner(**{**options, "n_warmup_steps": first})
+    return CachedPercentilePruner(**{**options, "n_warmup_steps": first})
 
 
 def _patient(options: dict[str, Any], steps: StepRange) -> BasePruner:
@@ -95,7 +95,7 @@ def _none(options: dict[str, Any], steps: StepRange) -> BasePruner:
 
 
 def _warmup(options: dict[str, Any], epochs: int) -> int:
-    """A sixth of the epochs, if nothing is said: early curves of slow learners cross later."""
+    """The given warm-up, else a sixth of the epochs: early curves of slow learners cross later."""
     given = options["n_warmup_steps"]
     return epochs // 6 if given is None else int(given)
 
@@ -235,7 +235,7 @@ def idle(name: str, options: Mapping[str, Any], *, epochs: int | None, trials: i
     A trial may be pruned after each of its epochs but the last.
 
     Args:
-        epochs: of a trial that is not pruned; None where nobody knows.
+        epochs: of a trial that is not pruned; None where it is unknown.
         trials: the budget.
     """
     values = check_pruner(name, options)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a sampler is built from: every option's value, the derived seed, the trial, and for the
-    grid the trial's parameters."""
+    """The arguments of a builder: every option's value, the derived seed, the trial's number, for
+    the grid the trial's parameters, and for tpe the past."""
 
     options: dict[str, Any]
     seed: int
@@ -39,9 +39,9 @@ def build_tpe(request: Request) -> BaseSampler:
         from optuna.samplers import TPESampler
 
         return TPESampler(seed=request.seed, **request.options)
-    from tuner.search.tpe import KeptTPESampler
+    from tuner.search.tpe import CachedTPESampler
 
-    return KeptTPESampler(request.past, seed=request.seed, **request.options)
+    return CachedTPESampler(request.past, seed=request.seed, **request.options)
 
 
 def build_auto(request: Request) -> BaseSampler:
@@ -233,7 +233,7 @@ def build_sampler(
         seed: the study's.
         number: the trial's, 0 or more.
         point: for ``grid``, the parameters that ``SearchGrid`` chose.
-        past: for ``tpe``, what one process keeps of the study: the same proposals, sooner.
+        past: for ``tpe``, the study's trials that one process caches: the same proposals, sooner.
 
     Raises:
         StudyFileError: an unknown name or option, a wrong value, or options that exclude

@@ -1,4 +1,4 @@
-"""Optuna's TPE, which keeps what it derives from finished trials between proposals.
+"""Optuna's TPE with a cache of what it derives from finished trials.
 
 Of 41 ms that a proposal takes at 1,000 trials of ten parameters, 30 go into comparing the
 distributions of every trial with those of every other, and into turning parameters into numbers.
@@ -104,7 +104,7 @@ def _internal(params: dict[str, Any], name: str, distribution: BaseDistribution)
         return math.nan
 
 
-class KeptTPESampler(TPESampler):
+class CachedTPESampler(TPESampler):
     """Proposes what Optuna's TPESampler does.
 
     Args:

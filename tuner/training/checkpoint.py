@@ -33,24 +33,24 @@ def to_bytes(course: Course) -> bytes:
         raise TrainingError("a checkpoint can be written only between two epochs")
     rows = [[e.value, e.train_loss, e.validation_loss] for e in course.past]
     epochs = torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
-    words: dict[str, Any] = {"format": FORMAT, "trial": _facts(course)}
+    header: dict[str, Any] = {"format": FORMAT, "trial": _facts(course)}
     if len(course.parts) > 1:
-        held = _folds(course)
+        stored = _fold_checkpoints(course)
     else:
         [trainer] = course.parts
-        held, words["steps"] = _whole(trainer), trainer.state.count
-    tensors = {EPOCHS: epochs, **held}
+        stored, header["steps"] = _trainer_tensors(trainer), trainer.state.count
+    tensors = {EPOCHS: epochs, **stored}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # one entry, for safetensors writes several in random order
-    return save(tensors, {HEADER: json.dumps(words, sort_keys=True)})
+    return save(tensors, {HEADER: json.dumps(header, sort_keys=True)})
 
 
-def _whole(trainer: Trainer) -> dict[str, Tensor]:
+def _trainer_tensors(trainer: Trainer) -> dict[str, Tensor]:
     best = {BEST + name: tensor for name, tensor in (trainer.best or {}).items()}
     return {**_state(trainer), **best}
 
 
-def _folds(course: Course) -> dict[str, Tensor]:
+def _fold_checkpoints(course: Course) -> dict[str, Tensor]:
     parts = [bytearray(to_bytes(part)) for part in course.parts]
     return {f"{FOLD}{i}": torch.frombuffer(p, dtype=torch.uint8) for i, p in enumerate(parts)}
 
@@ -62,23 +62,23 @@ def restore(course: Course, data: bytes) -> None:
         TrainingError: the bytes are not a checkpoint, or of another configuration, seed or data;
             the course is as it was.
     """
-    _ready(course, data)()
+    _prepare(course, data)()
 
 
-def _ready(course: Course, data: bytes) -> Callable[[], None]:
-    """Checks everything; what is left to do then."""
+def _prepare(course: Course, data: bytes) -> Callable[[], None]:
+    """Checks everything, and returns what puts the checkpoint into the course."""
     tensors, header = _read(data)
     _check(header["trial"], _facts(course), "")
     past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
     if len(course.parts) > 1:
         stored = [tensors.get(f"{FOLD}{i}", torch.empty(0)) for i in range(len(course.parts))]
         steps = [
-            _ready(part, each.numpy().tobytes())
+            _prepare(part, each.numpy().tobytes())
             for part, each in zip(course.parts, stored, strict=True)
         ]
     else:
         [trainer] = course.parts
-        steps = [_ready_whole(trainer, tensors, header)]
+        steps = [_prepare_trainer(trainer, tensors, header)]
 
     def put() -> None:
         for step in steps:
@@ -88,7 +88,7 @@ def _ready(course: Course, data: bytes) -> Callable[[], None]:
     return put
 
 
-def _ready_whole(
+def _prepare_trainer(
     trainer: Trainer, tensors: dict[str, Tensor], header: dict[str, Any]
 ) -> Callable[[], None]:
     state = _state(trainer)
@@ -108,16 +108,16 @@ def _ready_whole(
 
 
 def _state(trainer: Trainer) -> dict[str, Tensor]:
-    """The tensors themselves, by name."""
+    """The trainer's own tensors, not copies, by name."""
     state = {"params": trainer.params}
     state |= {f"optimizer/{i}": tensor for i, tensor in enumerate(trainer.state.optimizer)}
-    for technique, kept in trainer.state.techniques.items():
-        state |= {f"technique/{technique}/{i}": tensor for i, tensor in enumerate(kept)}
+    for technique, tensors in trainer.state.techniques.items():
+        state |= {f"technique/{technique}/{i}": tensor for i, tensor in enumerate(tensors)}
     return state | {f"buffer/{name}": tensor for name, tensor in trainer.buffers().items()}
 
 
 def _facts(course: Course) -> dict[str, Any]:
-    """What must be the same where the trial goes on."""
+    """The facts that must be the same where the trial goes on."""
     facts = {**course.config, "seed": course.seed, "metric": course.metric.name}
     if len(course.parts) > 1:
         return {**facts, "folds": len(course.parts)}
@@ -129,7 +129,7 @@ def _shapes(tensors: dict[str, Tensor]) -> dict[str, str]:
 
 
 def _read(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors, and the header's own words: 8 bytes of length, then JSON (the format's layout)."""
+    """Tensors, and the header, which is 8 bytes of length and then JSON (safetensors' layout)."""
     try:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

@@ -79,6 +79,6 @@ def training(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> Course:
-    """What trains a configuration on this data: one trainer, or one for each fold."""
-    made = Folds if data.rest else Trainer
-    return made(config, data, metric, seed, device)
+    """The course of a configuration on this data: one trainer, or one for each fold."""
+    kind = Folds if data.rest else Trainer
+    return kind(config, data, metric, seed, device)

@@ -53,13 +53,13 @@ def trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 def give_gradients(module: nn.Module, views: dict[str, Tensor]) -> None:
-    """The gradient of each parameter is a view from here on, and added to in place."""
+    """Makes the gradient of each parameter a view, to which the backward pass adds in place."""
     for name, parameter in trained(module):
         parameter.grad = views[name]
 
 
-def kept(module: nn.Module) -> dict[str, Tensor]:
-    """What a network remembers besides what is trained: averages, parameters without gradient."""
+def untrained(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a network that are not trained: buffers, and parameters without gradient."""
     names = module.state_dict().keys()
     frozen = [(n, p.detach()) for n, p in module.named_parameters() if not p.requires_grad]
     return {n: tensor for n, tensor in [*frozen, *module.named_buffers()] if n in names}
@@ -92,13 +92,13 @@ OTHERS = frozenset(leaf.name for leaves in (*SECTIONS.values(), DATA_LEAVES) for
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A configuration, looked up and sorted.
+    """The techniques, family, optimizer and schedule of a configuration, with their values.
 
     Args:
-        techniques: those that are not off (or kept), in the order of a step.
+        techniques: those that are on, or take part nevertheless, in the order of a step.
         values: each active technique's value by its name.
         family, optimizer, schedule: with the values of their own leaves beside them.
-        embedding: the most numbers of a category's vector; none where categories are one-hot.
+        embedding: the largest size of a category's vector; none where categories are one-hot.
         warmup: fraction of all steps.
     """
 
@@ -131,7 +131,7 @@ def nested_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[
 
 
 def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
-    """Sorts a full configuration, as ``tuner.space.sample`` gives it.
+    """The plan of a full configuration, as ``tuner.space.sample`` gives it.
 
     Args:
         config: the value of every leaf.
@@ -139,8 +139,8 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
             together need.
     """
     values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
-    kept = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
-    active = tuple(t for t in TECHNIQUES if t.name in kept or values[t.name] != t.leaf.off)
+    forced = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
+    active = tuple(t for t in TECHNIQUES if t.name in forced or values[t.name] != t.leaf.off)
     family, family_values = _family(config)
     optimizer = OPTIMIZERS[config["optimizer"]]
     schedule = SCHEDULES[config["lr_scheduler"]]
@@ -206,13 +206,13 @@ def build_network(
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
-        told = {"words": words} if of.family.text else {}
+        vocabulary = {"words": words} if of.family.text else {}
         columns = [column for column in categories if len(column) >= FEWEST]
         if of.embedding is None or not columns:
-            return of.family.build(shape, outputs, of.family_values, inside, **told)
+            return of.family.build(shape, outputs, of.family_values, inside, **vocabulary)
         (width,) = shape
         first = Categories(width, columns, of.embedding)
-        rest = of.family.build((first.width,), outputs, of.family_values, inside, **told)
+        rest = of.family.build((first.width,), outputs, of.family_values, inside, **vocabulary)
         return nn.Sequential(first, rest)
 
 

@@ -138,7 +138,7 @@ def _unbound(technique: Technique, value: Any, draw: Draw) -> list[Noise]:
 
 @contextmanager
 def seeded_torch(own: bool, seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Within it torch's generators are a function of a trial's seed and epoch, for an own network.
+    """Seeds torch's generators by a trial's seed and epoch, where the network is a user's own.
 
     A layer such as ``nn.Dropout`` draws from them; tuner's layers do not.
     """

@@ -35,8 +35,8 @@ def _left_out(trainer: Trainer) -> list[float]:
         return []
     outputs, y = outputs_of(trainer)
     groups = torch.arange(len(y), device=y.device) % GROUPS
-    kept = [groups != group for group in range(GROUPS)]
-    values = [float(trainer.metric.function(outputs[k], y[k])) for k in kept]
+    remaining = [groups != group for group in range(GROUPS)]
+    values = [float(trainer.metric.function(outputs[rows], y[rows])) for rows in remaining]
     return values if all(map(math.isfinite, values)) else []
 
 
@@ -57,7 +57,7 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     return outputs, y
 
 
-# What predictions on the rows that are measured look like, small enough to keep with a trial.
+# A summary of the predictions on the measured rows, small enough to keep with a trial.
 
 
 MOST_CLASSES, BINS, PAIRS = 40, 10, 500
@@ -65,7 +65,7 @@ MOST_CLASSES, BINS, PAIRS = 40, 10, 500
 
 @torch.inference_mode()
 def outcome(trainer: Trainer) -> dict[str, Any]:
-    """How the predictions on the validation rows (of a final training: the test rows) fall out.
+    """A summary of the predictions on the validation rows; of a final training, on the test rows.
 
     Of classes: ``confusion``, rows of actual by columns of predicted class (left out beyond 40
     classes), with ``classes``, and ``calibration``: for each tenth of the largest probability
@@ -75,42 +75,44 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
     outputs, y = outputs_of(trainer)
     target = trainer.data.target
     if target.task == "regression":
-        kept = torch.linspace(0, len(y) - 1, min(PAIRS, len(y))).round().long()
-        return {"actual": _rounded(y[kept]), "predicted": _rounded(outputs[kept])}
-    found: dict[str, Any] = {"calibration": _calibration(outputs, y)}
+        sample = torch.linspace(0, len(y) - 1, min(PAIRS, len(y))).round().long()
+        return {"actual": _rounded(y[sample]), "predicted": _rounded(outputs[sample])}
+    summary: dict[str, Any] = {"calibration": _calibration(outputs, y)}
     count = outputs.shape[1]
     if count <= MOST_CLASSES:
         cells = (y * count + outputs.argmax(1)).bincount(minlength=count * count)
-        found["confusion"] = cells.reshape(count, count).tolist()
-        found["classes"] = [str(name) for name in target.classes]
-    return found
+        summary["confusion"] = cells.reshape(count, count).tolist()
+        summary["classes"] = [str(name) for name in target.classes]
+    return summary
 
 
 def outcomes(course: Course) -> dict[str, Any]:
     """``confusion`` and ``classes``, or ``actual`` and ``predicted``, on the validation rows; of
-    folds, those of all of them together."""
-    found = [outcome(part) for part in course.parts]
-    if all("actual" in each for each in found):
-        return {key: [v for each in found for v in each[key]] for key in ("actual", "predicted")}
-    if any(each.get("classes") != found[0].get("classes") for each in found):
+    folds, over the rows of all folds."""
+    summaries = [outcome(part) for part in course.parts]
+    if all("actual" in each for each in summaries):
+        return {
+            key: [v for each in summaries for v in each[key]] for key in ("actual", "predicted")
+        }
+    if any(each.get("classes") != summaries[0].get("classes") for each in summaries):
         return {}
-    if "confusion" not in found[0]:
+    if "confusion" not in summaries[0]:
         return {}
-    tables = torch.tensor([each["confusion"] for each in found])
-    return {"classes": found[0]["classes"], "confusion": tables.sum(0).tolist()}
+    tables = torch.tensor([each["confusion"] for each in summaries])
+    return {"classes": summaries[0]["classes"], "confusion": tables.sum(0).tolist()}
 
 
 def _calibration(outputs: Tensor, y: Tensor) -> list[list[float]]:
     sure, named = outputs.double().softmax(1).max(1)
     right = (named == y).double()
     bins = (sure * BINS).long().clamp(max=BINS - 1)
-    found = []
+    table = []
     for i in range(BINS):
         mine = bins == i
         count = int(mine.sum())
         means = (sure[mine].mean(), right[mine].mean()) if count else ()
-        found.append([count, *(round(float(each), 6) for each in means or (0.0, 0.0))])
-    return found
+        table.append([count, *(round(float(each), 6) for each in means or (0.0, 0.0))])
+    return table
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -45,12 +45,12 @@ class Hyperparameters:
 
 @dataclass
 class StepState:
-    """What a step changes: the parameters in place, the rest by new tensors.
+    """The state that a step changes: the parameters in place, the rest by new tensors.
 
     Args:
         params: ``[..., P]``.
-        optimizer: what the optimizer remembers.
-        techniques: what each technique with an ``after`` hook remembers, by name.
+        optimizer: the optimizer's state.
+        techniques: the state of each technique with an ``after`` hook, by name.
         count: steps taken: a number, or ``[K, 1]``.
     """
 
@@ -61,8 +61,8 @@ class StepState:
 
 
 def start(recipe: StepRecipe, params: Tensor) -> StepState:
-    kept = {t.name: t.start(params) for t in recipe.techniques if t.start}
-    return StepState(params, recipe.optimizer.init(params), kept)
+    states = {t.name: t.start(params) for t in recipe.techniques if t.start}
+    return StepState(params, recipe.optimizer.init(params), states)
 
 
 def classification_loss(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -22,11 +22,9 @@ from tuner.space import Choice, Config, Option, baseline_value, label, params_of
 from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
-from tuner.training.network import build_network, flatten, give_gradients, kept, plan
+from tuner.training.network import build_network, flatten, give_gradients, plan, untrained
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
 from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
-
-# What is known after an epoch.
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Course(ABC):
         keep: techniques that take part in the steps even where they are off.
 
     Attributes:
-        past: what is known of every epoch so far.
+        past: the results of every epoch so far.
         between_epochs: no epoch is half trained, so that a checkpoint may be written.
     """
 
@@ -89,13 +87,13 @@ class Course(ABC):
         """A copy of the parameters and buffers as ``result`` was measured with them."""
 
     def epochs(self) -> Iterator[Epoch]:
-        """Trains an epoch each time it is asked, until the configuration or a technique ends it."""
+        """Trains an epoch for each item, until the configuration or a technique ends the trial."""
         while not self.done:
             self.between_epochs = False
             self.past.append(self._next_epoch())
             if self.keeps_best and self.result is self.past[-1]:
                 for part in self.parts:
-                    part.best = None  # the weights of now are the best
+                    part.best = None  # so that `weights` copies those of this epoch
                     part.best = part.weights()
             self.between_epochs = True
             yield self.past[-1]
@@ -151,8 +149,8 @@ BLOCK = 2**21
 
 
 def in_precision(data: DataSet, dtype: torch.dtype) -> DataSet:
-    """Features, and the targets of a regression, in that precision, but words as whole numbers; no
-    copy if they are."""
+    """The data set with features and regression targets in that precision, words as whole numbers;
+    tensors that have the precision are not copied."""
 
     def split(rows: Split) -> Split:
         y = rows.y.to(dtype) if rows.y.is_floating_point() else rows.y
@@ -174,8 +172,8 @@ def training_targets(data: DataSet, rows: Tensor, dtype: torch.dtype) -> Tensor:
 def batches_of_targets(
     data: DataSet, batches: Sequence[Tensor], dtype: torch.dtype
 ) -> Iterator[Tensor]:
-    """The same for each batch of rows, made for several at once, but for so few that memory lasts:
-    probabilities of all rows would take a number for each class of each row."""
+    """``training_targets`` of each batch of rows, made for several batches at once but not for all:
+    probabilities take a number for each class of each row."""
     size = max(1, BLOCK // max(1, len(batches[0]) * data.outputs))
     for first in range(0, len(batches), size):
         some = batches[first : first + size]
@@ -188,7 +186,7 @@ def batches_of_targets(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it torch uses one thread: their number changes the order of sums, and so results."""
+    """Limits torch to one thread: their number changes the order of sums, and so results."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -227,8 +225,9 @@ class Trainer(Course):
         self.device = torch.device(device)
         self.data = in_precision(data.to(self.device), dtype)
         seeded = derive(seed, "network")
-        told = data.vocabulary, data.categories
-        network = build_network(self.plan, data.shape, data.outputs, seeded, *told)
+        network = build_network(
+            self.plan, data.shape, data.outputs, seeded, data.vocabulary, data.categories
+        )
         self.network = network.to(self.device, dtype)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
@@ -254,8 +253,8 @@ class Trainer(Course):
         return {name: tensor.clone() for name, tensor in (self.best or now).items()}
 
     def buffers(self) -> dict[str, Tensor]:
-        """What the network remembers besides what is trained, such as running averages."""
-        return kept(self.network)
+        """The tensors of the network that are not trained, such as running averages."""
+        return untrained(self.network)
 
     def _next_epoch(self) -> Epoch:
         with seeded_torch(self.plan.family.own, self.seed, self.epoch, self.device):
@@ -302,7 +301,7 @@ class Trainer(Course):
         return rates.to(self.device, self.params.dtype).unbind()
 
     def _evaluated(self) -> Tensor:
-        """The parameters to evaluate with: an average of them, where a technique keeps one."""
+        """The parameters to evaluate: an average of them, where a technique keeps one."""
         params = self.params
         for t in self.plan.techniques:
             if t.evaluate:
@@ -318,7 +317,7 @@ class Trainer(Course):
         return result
 
 
-# A look at networks before any trial: somebody's own, and those that may be given single rows.
+# Checks of networks before any trial: those of a user's factory, and those that may get one row.
 
 
 def families(study: NetworkStudy) -> list[str]:
@@ -391,7 +390,7 @@ def _takes_one(trainer: Trainer) -> bool:
 
 
 ONE_ROW = "Expected more than 1 value per channel"
-"""What torch says where batch normalization is given a single number of each feature."""
+"""torch's error where batch normalization is given a single number of each feature."""
 
 
 def _check_inside(study: NetworkStudy, names: list[str]) -> None:
