@@ -164,11 +164,11 @@ def init(
 def _write_study(name: str, file: Path, survey: Survey) -> dict[str, Any]:
     """Writes the study file if it is valid and fits the data, and returns its record."""
     from tuner.study import NetworkStudy, describe
-    from tuner.study.init import draft, written
+    from tuner.study.init import draft, file_text
     from tuner.study.parse import parse
 
     lines = draft(survey, lambda path: _portable_path(Path(path), file))
-    text = written(name, survey, lines)
+    text = file_text(name, survey, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
     assert isinstance(study, NetworkStudy)  # a draft has data
     study.check_fit(survey.data)

@@ -132,14 +132,14 @@ TOP: dict[str, Leaf] = {
         *(Leaf(name, dict, {}) for name in ("data", *SECTIONS, "search")),
     )
 }
-"""What stands before any section, and the sections themselves."""
+"""The keys before any section, and the sections themselves."""
 
 STANDARD: dict[str, tuple[str, ...]] = {
     "model": ("depth", "width"),
     "regularization": ("batch_norm", "dropout", "weight_decay"),
     "training": ("learning_rate", "lr_scheduler"),
 }
-"""What is searched, over each leaf's suggested range, by a file that has none of the sections."""
+"""The leaves that a file without any of the sections searches, each over its suggested range."""
 TEXT_FAMILY = "text-cnn"
 """The family where the data is text and the file names none."""
 STANDARD_OF_TEXT = {**STANDARD, "model": ("window", "filters")}

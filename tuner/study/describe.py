@@ -26,7 +26,7 @@ Record = dict[str, Any]
 
 
 def may_be(node: Node) -> str:
-    """What a leaf of a study is or may be, in words.
+    """The value of a leaf of a study, or its range or choice, in words.
 
     >>> from tuner.study.catalogue import EPOCHS
     >>> may_be(Node("epochs", EPOCHS, 30)), may_be(Node("epochs", EPOCHS, Range(5, 9)))
@@ -38,7 +38,7 @@ def may_be(node: Node) -> str:
 
 
 def leaves(study: Study) -> list[Record]:
-    """Every leaf: its name, whether it is searched, what it may be, and its baseline value.
+    """Every leaf: its name, whether it is searched, its value or range, and its baseline value.
 
     The baseline of a leaf that belongs to an option which the baseline does not choose is None.
     """
@@ -60,8 +60,8 @@ def extent(study: NetworkStudy) -> Record:
     """How large a search is.
 
     ``configurations`` is None where a range is continuous; ``dimensions`` counts searched leaves;
-    ``trials`` are no more than a grid has configurations; ``epochs`` is what they cost where
-    nothing is pruned, over all folds.
+    ``trials`` are no more than a grid has configurations; ``epochs`` is the cost of all trials
+    where none is pruned, over all folds.
     """
     count = size(study.nodes)
     settings, trials = study.search, study.search.trials
@@ -82,7 +82,7 @@ def extent(study: NetworkStudy) -> Record:
 
 
 def objective(study: ObjectiveStudy) -> Record:
-    """What is known of a study whose objective says the rest while it runs."""
+    """A study of an own objective, whose parameters are known only while it runs."""
     settings = study.search
     return {
         "objective": study.objective,
@@ -96,8 +96,8 @@ def objective(study: ObjectiveStudy) -> Record:
 
 
 def data_set(data: DataSet) -> Record:
-    """Rows, shape and target of a prepared data set, of folds the last one's; of a text, how many
-    words are known."""
+    """Rows, shape and target of a prepared data set, with folds of the last; for text also the size
+    of the vocabulary."""
     return {
         "task": data.target.task,
         "classes": list(data.target.classes),
@@ -126,16 +126,16 @@ def catalogue() -> dict[str, list[Record]]:
     """Techniques, optimizers, schedules and families with their leaves, in their own order."""
     techniques = [{**leaf(t.leaf), "images": t.images, "classes": t.classes} for t in TECHNIQUES]
     families = [
-        {**_named(f.name, f.source, f.leaves), "doc": f.doc, "images": f.images}
+        {**_entry(f.name, f.source, f.leaves), "doc": f.doc, "images": f.images}
         for f in FAMILIES.values()
     ]
     optimizers = [
-        {**_named(o.name, o.source, o.leaves), "learning_rate": o.learning_rate}
+        {**_entry(o.name, o.source, o.leaves), "learning_rate": o.learning_rate}
         for o in OPTIMIZERS.values()
     ]
-    schedules = [_named(s.name, s.source, s.leaves) for s in SCHEDULES.values()]
+    schedules = [_entry(s.name, s.source, s.leaves) for s in SCHEDULES.values()]
     options = CATEGORIES.options or {}
-    categories = [_named(name, SOURCES[name], own) for name, own in options.items()]
+    categories = [_entry(name, SOURCES[name], own) for name, own in options.items()]
     return {
         "techniques": [*techniques, {**leaf(WARMUP), "images": False, "classes": False}],
         "optimizers": optimizers,
@@ -145,38 +145,38 @@ def catalogue() -> dict[str, list[Record]]:
     }
 
 
-def _named(name: str, source: str, leaves: Sequence[Leaf]) -> Record:
+def _entry(name: str, source: str, leaves: Sequence[Leaf]) -> Record:
     return {"name": name, "source": source, "leaves": [leaf(each) for each in leaves]}
 
 
-def leaf(found: Leaf) -> Record:
+def leaf(entry: Leaf) -> Record:
     """A leaf of the catalogue."""
     return {
-        "name": found.name,
-        "doc": found.doc,
-        "unit": found.unit,
-        "allowed": found.allowed(),
-        "suggested": suggestion(found),
-        "default": found.default,
-        "off": found.off,
-        "source": found.source,
+        "name": entry.name,
+        "doc": entry.doc,
+        "unit": entry.unit,
+        "allowed": entry.allowed(),
+        "suggested": suggestion(entry),
+        "default": entry.default,
+        "off": entry.off,
+        "source": entry.source,
     }
 
 
-def suggestion(found: Leaf) -> str | None:
+def suggestion(entry: Leaf) -> str | None:
     """The range or choice to begin with, in words; None where there is none."""
-    if found.search is None:
+    if entry.search is None:
         return None
-    if isinstance(found.search, Range):
-        return str(found.search)
-    return "one of " + ", ".join(format_value(value) for value in found.search)
+    if isinstance(entry.search, Range):
+        return str(entry.search)
+    return "one of " + ", ".join(format_value(value) for value in entry.search)
 
 
 def files() -> list[Record]:
     """The study files that ship and those in ``studies/``; a broken one with its error."""
-    found: dict[str, tuple[str, Path]] = {n: ("shipped", path) for n, path in shipped().items()}
-    found |= {name: ("studies/", path) for name, path in local().items()}
-    return [_file(name, where, path) for name, (where, path) in sorted(found.items())]
+    places: dict[str, tuple[str, Path]] = {n: ("shipped", path) for n, path in shipped().items()}
+    places |= {name: ("studies/", path) for name, path in local().items()}
+    return [_file(name, where, path) for name, (where, path) in sorted(places.items())]
 
 
 def _file(name: str, where: str, path: Path) -> Record:
@@ -184,11 +184,11 @@ def _file(name: str, where: str, path: Path) -> Record:
     try:
         study = load_study(str(path))
     except TunerError as error:
-        return {**record, **_of(None), "error": str(error)}
-    return {**record, **_of(study), "error": None}
+        return {**record, **_summary(None), "error": str(error)}
+    return {**record, **_summary(study), "error": None}
 
 
-def _of(study: Study | None) -> Mapping[str, Any]:
+def _summary(study: Study | None) -> Mapping[str, Any]:
     return {
         "description": study.description if study else "",
         "metric": study.metric if study else None,

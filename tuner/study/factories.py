@@ -1,6 +1,6 @@
-"""Parameters of a user's family of networks: as the study file has them, then as the factory has.
+"""Parameters of a user's family of networks: read from the study file, completed by the factory.
 
-Reading a file imports nothing, so that a study can be looked at anywhere; ``resolved`` imports.
+Reading a file imports nothing, so that a study can be read anywhere; ``resolved`` imports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tuner.study.record import NetworkStudy
 
 
 def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, str]) -> Leaf:
-    """The leaf ``family``, which also knows the factories that a file names.
+    """The leaf ``family`` with the factories that a file names as further options.
 
     Args:
         table: ``[model]``.
@@ -27,13 +27,13 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
     Raises:
         StudyFileError: a wrong reference or parameter.
     """
-    said = list(_said(table.get(leaf.name)))
-    known = [FAMILIES[name] for name, _ in said if isinstance(name, str) and name in FAMILIES]
+    families = list(_named_families(table.get(leaf.name)))
+    known = [FAMILIES[name] for name, _ in families if isinstance(name, str) and name in FAMILIES]
     taken = {each.name for family in known for each in family.leaves}
     taken |= {name for name, home in others.items() if home == "[model]"}
     beside = {k: raw for k, raw in table.items() if k != leaf.name and k not in taken}
     options = dict(leaf.options or {})
-    for name, own in said:
+    for name, own in families:
         if not is_factory(name):
             continue
         parts(name, "model.family", StudyFileError)
@@ -45,11 +45,11 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
     return replace(leaf, options=options)
 
 
-def _said(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Each family that ``family`` names, with what its table says."""
+def _named_families(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Each family that ``family`` names, with the parameters in its table."""
     if isinstance(raw, Mapping) and isinstance(raw.get("choices"), list):
         for each in raw["choices"]:
-            yield from _said(each)
+            yield from _named_families(each)
     elif isinstance(raw, Mapping):
         yield raw.get("name"), {k: v for k, v in raw.items() if k not in ("name", "choices")}
     elif isinstance(raw, str):
@@ -89,7 +89,7 @@ def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
 
 
 def resolved(study: NetworkStudy) -> NetworkStudy:
-    """The study with what its factories say of their own leaves: defaults, and all the others.
+    """The study with the defaults and the other parameters of its factories.
 
     Raises:
         StudyFileError: no such factory, it is not allowed here, or it has no such parameter.
@@ -102,19 +102,20 @@ def resolved(study: NetworkStudy) -> NetworkStudy:
 
 
 def _resolved(node: Node, study: NetworkStudy) -> Any:
-    def of(option: Any) -> Any:
+    def completed(option: Any) -> Any:
         own = isinstance(option, Option) and is_factory(option.name)
-        return _option(option, factory(option.name, study.folder)) if own else option
+        return _completed(option, factory(option.name, study.folder)) if own else option
 
     if isinstance(node.value, Choice):
-        return Choice(tuple(of(option) for option in node.value.options))
-    return of(node.value)
+        return Choice(tuple(completed(option) for option in node.value.options))
+    return completed(node.value)
 
 
-def _option(option: Option, made: Factory) -> Option:
-    said = [_settled(node, made) for node in option.nodes]
-    names = {node.leaf.name for node in said}
-    for name, parameter in made.parameters.items():
+def _completed(option: Option, factory: Factory) -> Option:
+    """The option with a leaf for every parameter of its factory."""
+    nodes = [_with_default(node, factory) for node in option.nodes]
+    names = {node.leaf.name for node in nodes}
+    for name, parameter in factory.parameters.items():
         if name in names:
             continue
         if parameter.default is parameter.empty:
@@ -124,26 +125,26 @@ def _option(option: Option, made: Factory) -> Option:
             doc = f"parameter of {option.name}"
             kind = type(parameter.default)
             leaf = Leaf(name, kind, parameter.default, static=True, doc=doc)
-            said.append(Node(f"{option.name}.{name}", leaf, parameter.default))
-    return Option(option.name, tuple(said))
+            nodes.append(Node(f"{option.name}.{name}", leaf, parameter.default))
+    return Option(option.name, tuple(nodes))
 
 
-def _settled(node: Node, made: Factory) -> Node:
-    """A leaf with the default of its parameter."""
+def _with_default(node: Node, factory: Factory) -> Node:
+    """A leaf with the default of the factory's parameter; StudyFileError where it does not fit."""
     name, where = node.leaf.name, node.path
-    if name not in made.parameters and not made.open:
-        hint = nearest(name, made.parameters) if made.parameters else "it takes no parameters"
-        raise StudyFileError(f"{made.name} has no such parameter", where=where, hint=hint)
-    kind, value = made.kind(name), node.value
+    if name not in factory.parameters and not factory.open:
+        hint = nearest(name, factory.parameters) if factory.parameters else "it takes no parameters"
+        raise StudyFileError(f"{factory.name} has no such parameter", where=where, hint=hint)
+    kind, value = factory.kind(name), node.value
     exact = kind is None or node.leaf.kind is kind
     if not exact and not (kind is float and node.leaf.kind is int and not isinstance(value, Range)):
-        found = value if isinstance(value, Range | Choice) else format_value(value)
+        form = value if isinstance(value, Range | Choice) else format_value(value)
         raise StudyFileError(
-            f"found {found}, but the parameter is of type {getattr(kind, '__name__', kind)}",
+            f"found {form}, but the parameter is of type {getattr(kind, '__name__', kind)}",
             where=where,
             hint="two whole numbers make a range of whole numbers: write 1.0 for others",
         )
-    parameter = made.parameters.get(name)
+    parameter = factory.parameters.get(name)
     if parameter is None or type(parameter.default) not in KINDS:
         return node
     return replace(node, leaf=replace(node.leaf, default=parameter.default))

@@ -13,9 +13,6 @@ from tuner.space import shown
 from tuner.study.parse import parse
 from tuner.study.record import NetworkStudy, Study
 
-# Finding and reading study files.
-
-
 FOLDER = Path("studies")
 
 
@@ -70,7 +67,7 @@ def load_study(name: str) -> Study:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What a TOML file says; StudyFileError with the line where it is not TOML."""
+    """The document in a TOML file; StudyFileError with the line where it is not TOML."""
     try:
         # Windows editors may begin a file with a byte order mark.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -80,7 +77,7 @@ def read(path: Path) -> dict[str, Any]:
         what = f"cannot be read: {error.strerror}"
     except RecursionError:
         what = "is not TOML: lists or tables are nested too deeply"
-    except ValueError as error:  # also what int() says of thousands of digits
+    except ValueError as error:  # also from int(), for thousands of digits
         what = f"is not TOML: {error}"
     raise StudyFileError(what)
 
@@ -102,7 +99,7 @@ def define_study(
 ) -> NetworkStudy:
     """The study that a file with these sections would give.
 
-    A leaf is what it is in a file, or a ``Range`` or ``Choice``, also within tables and lists.
+    A leaf has a value as in a file, or a ``Range`` or ``Choice``, also within tables and lists.
 
     Args:
         name: the study's name in the database.
@@ -137,7 +134,7 @@ def define_study(
         "training": training,
         "search": search,
     }
-    said = {key: value for key, value in document.items() if value is not None}
-    made = parse(name, said, Path() if folder is None else folder)
-    assert isinstance(made, NetworkStudy)  # it has no objective
-    return made
+    sections = {key: value for key, value in document.items() if value is not None}
+    study = parse(name, sections, Path() if folder is None else folder)
+    assert isinstance(study, NetworkStudy)  # it has no objective
+    return study

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 SAMPLE = 1000
-"""Values by which a column is told to be dates or text."""
+"""Values that decide whether a column is dates or text."""
 WORDS = 4
 """A column of at least so many words, half of its values different, is text."""
 OTHERS = 2
-"""Beside at most so many other columns, a text is what there is to learn from."""
+"""Beside at most so many other columns, a text becomes the only feature."""
 SOME = 20
 """Columns that are named in a message."""
 LARGE = 100_000
@@ -43,12 +43,12 @@ LARGE = 100_000
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found.
+    """The inspection of a user's data.
 
     Attributes:
         spec: how a study should read the data; its path is absolute.
         data: the rows, as a search would see them.
-        rows: how many there are; those of test files are not counted.
+        rows: their number, without those of test files.
         missing: gaps of each column that has some.
         dropped: columns that a study should drop, and why.
         hints: keys of ``[data]`` that may be right: key, column and why.
@@ -76,7 +76,7 @@ def survey(file: Path, target: str | None) -> Survey:
             raise UsageError("a folder has no columns", where="--target", hint="remove --target")
         spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
         return _loaded(Survey(spec, _NONE, 0, {}, {}), None)
-    frame.columns = frame.columns.map(str).astype(object)  # others take their time for each name
+    frame.columns = frame.columns.map(str).astype(object)  # other types are slow for each name
     names = list(frame.columns)
     if target is None:
         hint = f"--target COLUMN; columns: {some_of(names)}"
@@ -86,40 +86,41 @@ def survey(file: Path, target: str | None) -> Survey:
     seen = _Columns(writes_comma(frame))
     for name, series in frame.items():
         seen.count_gaps(str(name), series)
-        if name != target and series.dtype != np.float64:  # which are numbers, and no identifiers
+        if name != target and series.dtype != np.float64:  # floats are never identifiers
             seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - 1)
     spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
-    found = Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, tuple(seen.hints))
-    return _loaded(found, frame)
+    hints = tuple(seen.hints)
+    return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, hints), frame)
 
 
 _NONE: Any = None
 
 
-def _loaded(found: Survey, frame: pd.DataFrame | None) -> Survey:
-    spec = found.spec
-    if found.rows >= LARGE:
+def _loaded(survey: Survey, frame: pd.DataFrame | None) -> Survey:
+    """The survey with its data loaded, and larger shares to train on where there are many rows."""
+    spec = survey.spec
+    if survey.rows >= LARGE:
         spec = replace(spec, validation=0.1, test=0.1)
     data = load(spec, frame=frame)
     rows = len(data.train) + len(data.validation) + (data.test or 0)
     columns = tuple(
-        replace(each, reason=found.dropped[each.name])
-        if each.decision == "dropped" and each.name in found.dropped
+        replace(each, reason=survey.dropped[each.name])
+        if each.decision == "dropped" and each.name in survey.dropped
         else each
         for each in data.columns
     )
-    return replace(found, spec=spec, data=replace(data, columns=columns), rows=rows)
+    return replace(survey, spec=spec, data=replace(data, columns=columns), rows=rows)
 
 
 def some_of(names: Sequence[str], between: str = ", ") -> str:
-    """Names for a message, however many there are."""
+    """The first names for a message, and how many more there are."""
     more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
     return between.join(names[:SOME]) + more
 
 
 class _Columns:
-    """What the columns of a table are, one after the other.
+    """Inspects the columns of a table, one after the other.
 
     Attributes:
         missing: gaps of each column; those that are marked in numbers that are text are added.
@@ -136,14 +137,14 @@ class _Columns:
         self.texts: list[str] = []
 
     def count_gaps(self, name: str, series: pd.Series[Any]) -> None:
-        """The gaps of the next column."""
+        """Counts the gaps of the next column."""
         values = series.to_numpy()
         missing = values != values if values.dtype == np.float64 else series.isna()
         if missing.any():
             self.missing[name] = int(missing.sum())
 
     def look(self, name: str, series: pd.Series[Any]) -> None:
-        """The next column."""
+        """Inspects the next column, and decides whether a study should drop it."""
         if series.dtype.kind == "O":
             self._look_at_text(name, series)
         elif series.dtype.kind == "M":
@@ -156,14 +157,14 @@ class _Columns:
     def _look_at_text(self, name: str, series: pd.Series[Any]) -> None:
         counts = series.astype(object).value_counts()
         texts = [str(each) for each in counts.index]
-        found = self._numbers(texts, counts)
-        if found is not None and found.format is not None:
-            values, _ = found.format.values(texts)
+        recognized = self._numbers(texts, counts)
+        if recognized is not None and recognized.format is not None:
+            values, _ = recognized.format.values(texts)
             marked = int(counts.to_numpy()[np.isnan(values)].sum())
             if marked:
                 self.missing[name] = self.missing.get(name, 0) + marked
-        elif found is not None:
-            self.dropped[name] = found.said
+        elif recognized is not None:
+            self.dropped[name] = recognized.said
         elif are_dates(texts[:SAMPLE]):
             self._drop_dates(name, series)
         elif _is_text(texts[:SAMPLE], len(series)):
@@ -191,7 +192,10 @@ class _Columns:
         self.hints.append(("group", name, "if its rows belong together"))
 
     def text_to_learn_from(self, count: int) -> str | None:
-        """The column of text, where there is little else among so many columns."""
+        """The column of text to learn from, if few of the `count` features are left beside it.
+
+        Otherwise all columns of text are dropped.
+        """
         usable = count - len(self.dropped) - len(self.texts)
         if self.texts and usable <= OTHERS:
             return self.texts[0]
@@ -204,7 +208,7 @@ class _Columns:
 
 
 def _is_text(texts: Sequence[str], rows: int) -> bool:
-    """Whether different texts, of so many rows, are of words."""
+    """Whether the different texts of so many rows are prose, not categories."""
     if not texts:
         return False
     words = sorted(map(word_count, texts))[len(texts) // 2]
@@ -217,7 +221,7 @@ def _repeats(name: str, series: pd.Series[Any]) -> bool:
     return bool(ROWS < series.nunique() < series.notna().sum())
 
 
-# The parameters to begin with, by the kind of data.
+# The first search space, by the kind of data.
 
 
 MANY = 6
@@ -231,10 +235,10 @@ class Line:
     """One leaf or key of a study file.
 
     Attributes:
-        section: of the file; empty for what stands before all sections.
+        section: of the file; empty before all sections.
         key, value: as in TOML.
         why: a comment, or nothing.
-        active: whether it is said, or suggested in a comment.
+        active: whether it counts, or is only suggested in a comment.
     """
 
     section: str
@@ -244,33 +248,33 @@ class Line:
     active: bool = True
 
     def __str__(self) -> str:
-        said = f"{'' if self.active else '# '}{self.key} = {self.value}"
-        return f"{said:<43} # {self.why}" if self.why else said
+        text = f"{'' if self.active else '# '}{self.key} = {self.value}"
+        return f"{text:<43} # {self.why}" if self.why else text
 
 
-def model(found: Survey, widths: tuple[int, ...]) -> list[Line]:
-    if found.data.vocabulary is not None:
+def model(survey: Survey, widths: tuple[int, ...]) -> list[Line]:
+    if survey.data.vocabulary is not None:
         why = "a convolution over words, or a recurrent network"
         return [Line("model", "family", '{ choices = ["text-cnn", "rnn"] }', why)]
-    if len(found.data.shape) == 3:
+    if len(survey.data.shape) == 3:
         return [
             Line("model", "family", '"cnn"', "rows are images"),
             Line("model", "depth", "{ low = 1, high = 3 }"),
             Line("model", "channels", "{ choices = [16, 32] }"),
             Line("model", "residual", "{ choices = [true, false] }"),
         ]
-    why = f"for {len(found.data.train):,} rows to train on"
+    why = f"for {len(survey.data.train):,} rows to train on"
     return [
         Line("model", "family", '"mlp"'),
         Line("model", "depth", "{ low = 1, high = 3 }"),
         Line("model", "width", f"{{ choices = {list(widths)} }}", why),
-        *_categories(found),
+        *_categories(survey),
     ]
 
 
-def _categories(found: Survey) -> list[Line]:
-    """Vectors as rivals of one-hot columns, where a column is long."""
-    most = max(map(len, found.data.categories), default=0)
+def _categories(survey: Survey) -> list[Line]:
+    """Embeddings as an alternative to one-hot columns, where a column has many categories."""
+    most = max(map(len, survey.data.categories), default=0)
     if most < MANY:
         return []
     size = f"{{ low = 2, high = {min(LONGEST, -(-most // 2))} }}"
@@ -278,29 +282,29 @@ def _categories(found: Survey) -> list[Line]:
     return [Line("model", "categories", value, f"a column has {most} of them")]
 
 
-def regularization(found: Survey) -> list[Line]:
+def regularization(survey: Survey) -> list[Line]:
     def line(key: str, value: str, why: str = "", active: bool = True) -> Line:
         return Line("regularization", key, value, why, active)
 
     lines = [line("dropout", "{ off = 0.0, low = 0.05, high = 0.5 }", "off, or in the range")]
-    if found.data.vocabulary is None:
+    if survey.data.vocabulary is None:
         lines.append(line("batch_norm", "{ choices = [true, false] }"))
-    if len(found.data.shape) == 1 and len(found.data.features) >= 20:
-        why = f"some of {len(found.data.features)} features may be noise"
+    if len(survey.data.shape) == 1 and len(survey.data.features) >= 20:
+        why = f"some of {len(survey.data.features)} features may be noise"
         lines.append(line("l1_lambda", "{ off = 0.0, low = 1e-6, high = 1e-2, log = true }", why))
     lines.append(line("weight_decay", "{ off = 0.0, low = 1e-5, high = 1e-1, log = true }"))
-    if len(found.data.shape) == 3:
+    if len(survey.data.shape) == 3:
         lines.append(line("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
         why = "where a mirrored image means the same"
         lines.append(line("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
-    if found.data.target.classes:
+    if survey.data.target.classes:
         lines.append(line("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
     return lines
 
 
-def training(found: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
-    slow = len(found.data.shape) == 3 or found.data.vocabulary is not None
-    sized = f"for {len(found.data.train):,} rows to train on"
+def training(survey: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
+    slow = len(survey.data.shape) == 3 or survey.data.vocabulary is not None
+    sized = f"for {len(survey.data.train):,} rows to train on"
     lines: list[tuple[Any, ...]] = [
         ("epochs", str(min(epochs, 10) if slow else epochs), sized),
         ("batch_size", str(min(batch, 128) if slow else batch)),
@@ -313,11 +317,11 @@ def training(found: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
     return [Line("training", *each) for each in lines]
 
 
-# The study file: what a practitioner would begin with, and why.
+# The study file: a practitioner's first choice, with reasons.
 
 
 HEAVY = 8.0
-"""A value so many deviations from the mean says that a column has a long tail."""
+"""A column with a value so many deviations from the mean has a long tail."""
 RARE = 0.5
 """A class with less than this part of an even share is rare."""
 SIZES = (
@@ -331,28 +335,28 @@ NAMED = 20
 LARGEST = (8, 1024, (128, 256, 512))
 
 
-def draft(found: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
+def draft(survey: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
     """The lines of a study file, in order.
 
     Args:
-        found: what is in the data.
-        named: how the study file should name a path.
+        survey: of the data.
+        named: from a path to how the study file should name it.
     """
-    epochs, batch, widths = _sizes(len(found.data.train))
-    rare = _rare(found)
+    epochs, batch, widths = _sizes(len(survey.data.train))
+    rare = _rare(survey)
     return (
-        *_metric(found, rare),
-        *_data(found, named),
-        *model(found, widths),
-        *regularization(found),
-        *training(found, epochs, batch, rare),
-        Line("search", "trials", "30" if len(found.data.train) > 10_000 else "60"),
+        *_metric(survey, rare),
+        *_data(survey, named),
+        *model(survey, widths),
+        *regularization(survey),
+        *training(survey, epochs, batch, rare),
+        Line("search", "trials", "30" if len(survey.data.train) > 10_000 else "60"),
     )
 
 
-def written(name: str, found: Survey, lines: Sequence[Line]) -> str:
+def file_text(name: str, survey: Survey, lines: Sequence[Line]) -> str:
     """The study file's text."""
-    rows = f"{found.rows:,} rows"
+    rows = f"{survey.rows:,} rows"
     text = [f"# Written by tuner init from {rows}. Edit it where you know better, then run:"]
     text += [f"# tuner check --study {name}; tuner optimize --study {name}"]
     section = ""
@@ -371,9 +375,9 @@ def _sizes(rows: int) -> tuple[int, int, tuple[int, ...]]:
     return LARGEST
 
 
-def _rare(found: Survey) -> str:
+def _rare(survey: Survey) -> str:
     """The rarest class in words, where it is far below an even share; else nothing."""
-    counts = balance(found.data)
+    counts = balance(survey.data)
     if not counts:
         return ""
     name = min(counts, key=lambda each: counts[each])
@@ -381,8 +385,8 @@ def _rare(found: Survey) -> str:
     return f"{name} is {share:.1%} of the rows" if share * len(counts) < RARE else ""
 
 
-def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
-    if found.data.target.task == "regression":
+def _metric(survey: Survey, rare: str) -> tuple[Line, ...]:
+    if survey.data.target.task == "regression":
         return (Line("", "metric", '"rmse"', "in the target's unit"),)
     if rare:
         why = f"each class counts alike: {rare}, which accuracy would neglect"
@@ -390,51 +394,51 @@ def _metric(found: Survey, rare: str) -> tuple[Line, ...]:
     return (Line("", "metric", '"accuracy"', "classes are of similar size"),)
 
 
-def _data(found: Survey, named: Callable[[str], str]) -> list[Line]:
-    spec = found.spec
+def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
+    spec = survey.spec
     lines = [Line("data", "path", toml(named(spec.path or "")))]
     if spec.test_path is not None:
         why = "for the final measurement only"
         lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
-        return [*lines, Line("data", "split", toml(spec.split), why), *_preprocessing(found)]
+        return [*lines, Line("data", "split", toml(spec.split), why), *_preprocessing(survey)]
     if spec.target is not None:
         lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     why = "for validation during the search"
     lines.append(Line("data", "validation", toml(spec.validation), why))
-    if len(found.data.train) <= SIZES[0][0]:
-        why = f"instead: {len(found.data.validation)} rows decide little; five trainings a trial"
+    if len(survey.data.train) <= SIZES[0][0]:
+        why = f"instead: {len(survey.data.validation)} rows decide little; five trainings a trial"
         lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
-    if found.data.test is not None:
+    if survey.data.test is not None:
         lines.append(Line("data", "test", toml(spec.test), "for the final measurement only"))
-    if found.dropped:
-        why = some_of([f"{name}: {reason}" for name, reason in found.dropped.items()], "; ")
-        value = toml(list(found.dropped))
+    if survey.dropped:
+        why = some_of([f"{name}: {reason}" for name, reason in survey.dropped.items()], "; ")
+        value = toml(list(survey.dropped))
         lines.append(Line("data", "drop", value, one_line(why)))
-    for name, reason in _left_out(found)[:NAMED]:
+    for name, reason in _dropped_identifiers(survey)[:NAMED]:
         value = toml([name])
         lines.append(Line("data", "keep", value, one_line(f"dropped: {reason}"), active=False))
-    for key, column, why in found.hints[:NAMED]:
+    for key, column, why in survey.hints[:NAMED]:
         why += "; take it out of drop then"
         lines.append(Line("data", key, toml(column), why, active=False))
-    return [*lines, *_preprocessing(found)]
+    return [*lines, *_preprocessing(survey)]
 
 
-def _left_out(found: Survey) -> list[tuple[str, str]]:
-    """Columns that are dropped by themselves and may be kept."""
+def _dropped_identifiers(survey: Survey) -> list[tuple[str, str]]:
+    """Columns that loading drops as identifiers, and why: a user may keep them."""
     return [
         (each.name, each.reason)
-        for each in found.data.columns
+        for each in survey.data.columns
         if each.decision == "dropped" and "an identifier" in each.reason
-        if each.name not in found.dropped
+        if each.name not in survey.dropped
     ]
 
 
-def _preprocessing(found: Survey) -> list[Line]:
-    data = found.data
+def _preprocessing(survey: Survey) -> list[Line]:
+    data = survey.data
     if data.vocabulary is not None:
         return []
     if len(data.shape) > 1 or not data.features:

@@ -20,7 +20,7 @@ KEYS = ("description", "metric", "objective", "direction", "search")
 UNKNOWN_BEFORE = ("baseline", "duplicates")
 """Keys of ``[search]`` that need to know what is searched before a trial runs."""
 VALUE = "value"
-"""What the objective's value is called if the study does not say."""
+"""The name of the objective's value if the study gives none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class ObjectiveStudy(Study):
     """A search over a function that suggests, trains and reports by itself.
 
     Args:
-        metric: what people call its value.
+        metric: the name of its value, for people.
         objective: "package.module:function", called with an ``optuna.Trial``.
-        direction: whether more or less of what it returns is better.
+        direction: whether higher or lower values are better.
     """
 
     metric: str
@@ -69,7 +69,7 @@ class ObjectiveStudy(Study):
         return None
 
     def fixed_params(self, number: int) -> dict[str, Any] | None:
-        """What ``search.enqueue`` says, from trial 0 on."""
+        """The configurations of ``search.enqueue``, from trial 0 on."""
         queue = self.search.enqueue
         return dict(queue[number]) if number < len(queue) else None
 

@@ -50,7 +50,7 @@ from tuner.study.settings import read_data, read_search
 
 
 def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Study:
-    """A study from what its file says.
+    """A study from the document of its file.
 
     Args:
         name: the study's name in the database.
@@ -66,17 +66,18 @@ def parse(name: str, document: Mapping[str, Any], folder: Path = Path()) -> Stud
     for key, value in document.items():
         TOP[key].read(value, key)
     own = "objective" in document
-    study = _objective(name, document, folder) if own else _trained(name, document, folder)
+    read = _objective_study if own else _network_study
+    study = read(name, document, folder)
     _check_search(study)
     return study
 
 
-def _objective(name: str, document: Mapping[str, Any], folder: Path) -> Study:
+def _objective_study(name: str, document: Mapping[str, Any], folder: Path) -> Study:
     _check_places("search", document.get("search", {}), SEARCH)
     return read_objective(name, document, folder)
 
 
-def _trained(name: str, document: Mapping[str, Any], folder: Path) -> NetworkStudy:
+def _network_study(name: str, document: Mapping[str, Any], folder: Path) -> NetworkStudy:
     """A study of tuner's networks."""
     _check_direction(document)
     if "data" not in document:
@@ -110,7 +111,7 @@ def _check_direction(document: Mapping[str, Any]) -> None:
 
 
 def _check_search(study: Study) -> None:
-    """Options that do not fit each other or the epochs show only when all are put together."""
+    """Raises StudyFileError for options that do not fit each other or the epochs."""
     (sampler, options), (_, others) = study.search.sampler, study.search.pruner
     if options:
         build_sampler(sampler, options, seed=0, number=0)
@@ -154,7 +155,7 @@ def _fixed(data: Mapping[str, Any], nodes: tuple[Node, ...]) -> dict[str, Any]:
 
 
 def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises StudyFileError for an unknown key; one of another section is told where it goes."""
+    """Raises StudyFileError for an unknown key; the hint names the section that has it, if any."""
     unknown = [key for key in table if key not in known]
     if not unknown:
         return
@@ -189,7 +190,7 @@ def _check_used(beside: Mapping[str, Any], nodes: list[Node]) -> None:
 
 
 def _standard(space: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """A standard space as a study file would say it."""
+    """A standard space as the document of a study file."""
     known = model_leaves()
     document: dict[str, dict[str, Any]] = {}
     for section, names in space.items():
@@ -199,13 +200,13 @@ def _standard(space: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
 
 
 def suggested(leaf: Leaf) -> Any:
-    """The suggested range or choice of a leaf, as a study file says it."""
+    """The suggested range or choice of a leaf, as in a study file."""
     if leaf.search is None:
         return leaf.default
     return plain(leaf.search if isinstance(leaf.search, Range) else Choice(leaf.search))
 
 
-# What a study file says as plain JSON values; ranges and choices may stand there as objects.
+# The document of a study file as plain JSON values, from one that may hold ranges and choices.
 
 
 DEPTH = 32
@@ -231,7 +232,7 @@ def plain(value: Any, path: str = "", depth: int = 0) -> Any:
     Args:
         value: values as TOML or JSON gives them; a ``Range``, ``Choice`` or ``Option`` becomes the
             table that a study file would have, a tuple a list.
-        path: where it stands, dotted, for messages.
+        path: its dotted path, for messages.
 
     Raises:
         StudyFileError: something else, such as a date, ``nan`` or an integer beyond 2**53.
@@ -300,13 +301,13 @@ MOST_STEPS = 1_000_000
 def read_value(
     path: str, leaf: Leaf, raw: Any, beside: Mapping[str, Any] | None = None
 ) -> Value | Range | Choice | Option:
-    """What a leaf is or may be.
+    """The value of a leaf, or its range or choice.
 
     Args:
-        path: where it stands, dotted, for messages.
-        leaf: what is allowed there.
-        raw: what the file says.
-        beside: for a network's family, the keys that stand beside it and that its leaves may take.
+        path: its dotted path, for messages.
+        leaf: the key of the study file.
+        raw: its value in the file.
+        beside: for a network's family, the keys beside it, whose values its leaves may take.
 
     Raises:
         StudyFileError: a wrong type, an unknown key or name, wrong bounds.

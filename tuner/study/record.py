@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 
-# What a family or a technique may need of the data; StudyFileError where it is not so.
+# What a family or a technique needs of the data; StudyFileError where the data lacks it.
 
 
 def needs_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
-    """With `text` rows must be words, with `numbers` they must not."""
+    """Checks that rows are words where `text` is wanted, and numbers where `numbers` are."""
     if text and data.vocabulary is None:
         raise StudyFileError(
             f"needs text, but a row is numbers of shape {list(data.shape)}",
@@ -60,7 +60,7 @@ def needs_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
 
 
 def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
-    """With `images` rows must be images, with `classes` there must be some."""
+    """Checks that rows are images where `images` are wanted, and that there are classes."""
     if images and len(data.shape) != 3:
         words = data.vocabulary is not None
         raise StudyFileError(
@@ -73,7 +73,7 @@ def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
 
 
 def needs_categories(where: str, data: DataSet) -> None:
-    """In some fold a column must have enough categories to be worth a vector for each."""
+    """Checks that in some fold a column has enough categories to be worth a vector for each."""
     if not any(len(column) >= FEWEST for fold in data.folds for column in fold.categories):
         raise StudyFileError(
             "needs a column of more than two categories, and the data has none",
@@ -86,7 +86,7 @@ def needs_categories(where: str, data: DataSet) -> None:
 
 
 BUDGET = ("description", "search.trials", "search.timeout")
-"""What may change while a study runs."""
+"""The keys that may change while a study runs."""
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -105,19 +105,19 @@ def flat(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def essence(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What must not change: everything but the budget and the description.
+    """The values by dotted path that must not change: all but the budget and the description.
 
-    An empty table says nothing, and 1.0 is the same as 1.
+    An empty table is left out, and 1.0 is the same as 1.
     """
-    values = {key: _settled(value) for key, value in flat(document).items()}
+    values = {key: _plain(value) for key, value in flat(document).items()}
     return {key: value for key, value in values.items() if key not in BUDGET and value != {}}
 
 
-def _settled(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _settled(each) for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_settled(each) for each in value]
+        return [_plain(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -171,13 +171,13 @@ class SearchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Study(ABC):
-    """One search: what it is for, what it knows of the parameters, and how it searches.
+    """One search: its purpose, the parameters that are known before it runs, and its settings.
 
     Args:
         name: its name in the database.
         metric: the name of a trial's value; none where the data decides.
         nodes: every leaf that is known before a trial runs, in the order in which it is sampled.
-        document: what the study file says, as plain JSON values.
+        document: the study file, as plain JSON values.
         folder: where relative paths are looked for first.
     """
 
@@ -190,24 +190,24 @@ class Study(ABC):
     folder: Path = Path()
 
     step: ClassVar[str]
-    """What a report is of, in words."""
+    """The name of one report, for people."""
     first_step: ClassVar[int]
     """The number of the first report."""
 
     @property
     @abstractmethod
     def measured_on(self) -> str:
-        """What a trial's value was measured on, in words."""
+        """The rows on which a trial's value was measured, in words."""
 
     @property
     @abstractmethod
     def folds(self) -> int | None:
-        """Over how many folds a trial is the mean; None without them."""
+        """The number of folds over which a trial's value is the mean; None without folds."""
 
     @property
     @abstractmethod
     def rows(self) -> dict[str, Any]:
-        """What decides about rows and where they belong, by its key in the study file."""
+        """The values that decide the rows and their split, by key in the study file."""
 
     @abstractmethod
     def config(self, params: Mapping[str, Any]) -> Config:
@@ -219,36 +219,36 @@ class Study(ABC):
 
     @abstractmethod
     def fixed_params(self, number: int) -> dict[str, Any] | None:
-        """The parameters that the study prescribes for a trial; none where the sampler decides."""
+        """The parameters that the study prescribes for a trial; None where the sampler decides."""
 
     @abstractmethod
     def shown(self, config: Mapping[str, Any]) -> frozenset[str]:
-        """The names in a configuration that the search decides."""
+        """The names in a configuration whose values the search chooses."""
 
     @property
     @abstractmethod
     def max_epochs(self) -> int | None:
-        """The most epochs that a trial may take; None where nobody knows."""
+        """The most epochs that a trial may take; None where that is unknown."""
 
     def pruner(self) -> BasePruner:
         """The study's pruner; StudyFileError for wrong options."""
         return build_pruner(*self.search.pruner, epochs=self.max_epochs or 1, first=self.first_step)
 
     def warnings(self) -> tuple[str, ...]:
-        """What the study file asks for and will not get."""
+        """Settings of the study file that have no effect, in words."""
         if "pruner" not in self.document.get("search", {}):
             return ()
         name, options = self.search.pruner
-        found = idle(name, options, epochs=self.max_epochs, trials=self.search.trials)
-        return (f"search.pruner: {found}",) if found else ()
+        reason = idle(name, options, epochs=self.max_epochs, trials=self.search.trials)
+        return (f"search.pruner: {reason}",) if reason else ()
 
 
 ROWS = (
     *("source", "path", "target", "task", "validation", "folds", "test", "seed"),
     *("group", "time", "split", "test_path"),
 )
-"""What decides about rows and where they belong. Which features are taken, and how they are
-prepared, may differ: that is what studies are compared for."""
+"""The keys that decide which rows there are and their split. Studies that are compared may differ
+in the features that they take and how these are prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +279,7 @@ class NetworkStudy(Study):
         return {name: getattr(self.data, name) for name in ROWS}
 
     def sample(self, suggest: Suggest) -> Config:
-        """Asks for every searched leaf; gives the value of every leaf by name."""
+        """Suggests a value for every searched leaf; returns the value of every leaf by name."""
         return sample(self.nodes, suggest)
 
     def config(self, params: Mapping[str, Any]) -> Config:
@@ -290,7 +290,7 @@ class NetworkStudy(Study):
         return params_of(self.nodes, self.search.baseline, baseline_value)
 
     def fixed_params(self, number: int) -> dict[str, Any] | None:
-        """The baseline's, then what ``search.enqueue`` says."""
+        """The baseline's, then those of ``search.enqueue``."""
         if number == 0:
             return self.baseline()
         if number <= len(self.search.enqueue):
@@ -331,7 +331,7 @@ class NetworkStudy(Study):
         return metric
 
     def check_fit(self, data: DataSet) -> None:
-        """Raises StudyFileError where the data is not what a family or technique needs."""
+        """Raises StudyFileError where the data lacks what a family or technique needs."""
         self.metric_for(data.target.task)
         wanted = {node.name: node for node in walk(self.nodes)}
         for technique in TECHNIQUES:

@@ -15,7 +15,7 @@ from tuner.study.catalogue import DATA, DATA_LEAVES, FAMILY, SEARCH, SECTIONS, T
 from tuner.study.parse import suggested
 from tuner.study.settings import DURATION
 
-# What the JSON schema of a study file is put together from.
+# Parts of the JSON schema of a study file.
 
 
 Schema = dict[str, Any]
@@ -33,16 +33,16 @@ KEYWORDS = {
     "above": "exclusiveMinimum",
     "below": "exclusiveMaximum",
 }
-"""What the bounds of a leaf are called in a schema."""
+"""The keyword of a schema for each bound of a leaf."""
 REFERENCE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$"
 """Of "package.module:function"."""
 
 
 def table(properties: Mapping[str, Schema], required: list[str] | None = None) -> Schema:
-    found: Schema = {"type": "object", "properties": dict(properties)}
+    object_schema: Schema = {"type": "object", "properties": dict(properties)}
     if required:
-        found["required"] = required
-    return {**found, "additionalProperties": False}
+        object_schema["required"] = required
+    return {**object_schema, "additionalProperties": False}
 
 
 def scalar(leaf: Leaf) -> Schema:
@@ -82,11 +82,11 @@ OWN_FAMILY: Schema = {
         }
     },
 }
-"""``[model]`` that names a factory of somebody's own."""
+"""``[model]`` that names a user's factory."""
 
 
 def own_leaf() -> Schema:
-    """A parameter of somebody's own factory, of which only its file knows more."""
+    """A parameter of a user's factory, about which a schema knows nothing else."""
     number: Schema = {"type": "number"}
     plain: Schema = {"type": ["number", "string", "boolean"]}
     listed: Schema = {"type": "array", "items": plain, "minItems": 1, "uniqueItems": True}
@@ -130,8 +130,8 @@ def data() -> Schema:
 # The JSON schema of ``[search]``, with tuner's networks and with an objective of one's own.
 
 
-def of_objective(sections: list[str]) -> Schema:
-    """An objective brings what the sections say, and knows its parameters only when it runs."""
+def objective_rules(sections: list[str]) -> Schema:
+    """The rules with an objective: no other sections, and no parameters known before it runs."""
     without: Schema = {"anyOf": [{"required": [name]} for name in sections]}
     names = {"enum": [name for name in SAMPLERS if name != "grid"]}
     sampler = {"anyOf": [names, {"type": ["object"], "properties": {"name": names}}]}
@@ -141,8 +141,8 @@ def of_objective(sections: list[str]) -> Schema:
     return {"required": ["direction"], "not": without, "properties": {"search": wanted}}
 
 
-def of_metric() -> Schema:
-    """What tuner knows by name: metrics, and leaves unless a family of somebody's own has more."""
+def network_rules() -> Schema:
+    """The rules with tuner's networks: known metrics, and known leaves without a user's factory."""
     known = _configuration()
     wanted = {"properties": {"baseline": known, "enqueue": {"type": "array", "items": known}}}
     return {
@@ -194,7 +194,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> Schema:
-    """A schema, draft 2020-12, for what a study file says as JSON values.
+    """A schema, draft 2020-12, for the JSON values of a study file.
 
     It cannot say that low is at most high, nor that a metric fits the data; ``tuner check`` can.
     """
@@ -210,21 +210,21 @@ def schema() -> Schema:
         "description": "a trial's configuration in which any parameter may be a range or a choice",
         **table({**properties, "data": data(), **sections, "search": search()}),
         "if": {"required": ["objective"]},
-        "then": of_objective([*sections, "data"]),
-        "else": {"required": ["data"], "not": {"required": ["direction"]}, **of_metric()},
+        "then": objective_rules([*sections, "data"]),
+        "else": {"required": ["data"], "not": {"required": ["direction"]}, **network_rules()},
         "$defs": {leaf.name: {"anyOf": _options(leaf)} for leaf in _with_options()},
     }
 
 
 def _section(name: str, leaves: tuple[Leaf, ...]) -> Schema:
-    found = model_leaves() if name == "model" else {}
-    found |= {leaf.name: leaf for leaf in leaves}
-    made = table({key: leaf_schema(each) for key, each in found.items()})
-    return _with_own(made) if name == "model" else made
+    properties = model_leaves() if name == "model" else {}
+    properties |= {leaf.name: leaf for leaf in leaves}
+    section = table({key: leaf_schema(each) for key, each in properties.items()})
+    return _with_factory(section) if name == "model" else section
 
 
-def _with_own(model: Schema) -> Schema:
-    """``[model]``, in which a family of somebody's own has leaves of its own beside it."""
+def _with_factory(model: Schema) -> Schema:
+    """``[model]``, in which a user's factory has its parameters beside it."""
     known = dict.fromkeys(model["properties"], True)
     return {
         "type": ["object"],
@@ -236,7 +236,7 @@ def _with_own(model: Schema) -> Schema:
 
 
 def leaf_schema(leaf: Leaf) -> Schema:
-    """What may stand at a leaf: a value, a range, a switch, a choice, an option with its leaves."""
+    """The forms of a leaf: a value, a range, a switch, a choice, an option with its leaves."""
     forms = [scalar(leaf)]
     if leaf.options is not None:
         forms.append({"$ref": f"#/$defs/{leaf.name}"})

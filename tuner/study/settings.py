@@ -66,8 +66,8 @@ def _read_folds(table: Mapping[str, Any]) -> Any:
 
 def seconds(path: str, raw: Any) -> float:
     """A duration: seconds as a number, or "90s", "10m", "2h", "1d"."""
-    found = DURATION.fullmatch(raw.strip()) if isinstance(raw, str) else None
-    number = raw if matches(float, raw) else float(found[1]) * SECONDS[found[2]] if found else 0
+    match = DURATION.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    number = raw if matches(float, raw) else float(match[1]) * SECONDS[match[2]] if match else 0
     if not 0 < number < math.inf:
         raise StudyFileError(
             f"found {shown(raw)}, which is not a duration above 0",

@@ -1,7 +1,7 @@
 """Tells a study's own trials from those that other programs added to it.
 
-An Optuna script may join any study, and what it tells is taken as it is. A trial stands for a
-configuration of the study, or there is a reason why it does not; whoever reads trials asks here.
+An Optuna script may join any study, and its trials are stored as they are. A trial stands for a
+configuration of the study, or there is a reason why it does not; all readers of trials ask here.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tuner.study.record import Study
 RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of trials that others are compared with."""
 WORKER = "worker"
-"""The attribute that says which worker told of a trial's end; other programs do not set it."""
+"""The attribute with the worker that wrote a trial's end; other programs do not set it."""
 NAMED = 3
-"""So many trials that are left out are named."""
+"""The most left-out trials that a message names."""
 Kinds = dict[tuple[Any, ...], BaseDistribution]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A trial with a result that is none of the study's, and why."""
+    """A trial with a result that is not the study's own, and the reason."""
 
     number: int
     reason: str
@@ -55,32 +55,35 @@ class Own:
         self._read: dict[int, tuple[FrozenTrial, FrozenTrial | str]] = {}
 
     def __call__(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-        """Those that count: all but the ones with a result that is none of the study's."""
+        """The trials that count: all but those with a result that are not the study's own."""
         return [t for t in trials if t.state not in RESULT or not self.reason(t)]
 
     def left_out(self, trials: Iterable[FrozenTrial]) -> tuple[LeftOut, ...]:
-        """The others."""
-        found = ((t.number, self.reason(t)) for t in trials if t.state in RESULT)
-        return tuple(LeftOut(number, reason) for number, reason in found if reason)
+        """The trials with a result that do not count, and the reasons."""
+        reasons = ((t.number, self.reason(t)) for t in trials if t.state in RESULT)
+        return tuple(LeftOut(number, reason) for number, reason in reasons if reason)
 
     def reason(self, trial: FrozenTrial) -> str:
-        """Why a trial is none of the study's; empty if it is one."""
-        found = self._of(trial)
-        return found if isinstance(found, str) else ""
+        """Why a trial is not the study's own; empty if it is."""
+        examined = self._examined(trial)
+        return examined if isinstance(examined, str) else ""
 
     def learned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-        """What samplers and pruners learn from: trials that stand for a configuration, with the
-        parameters and distributions as the study has them; failed ones teach nothing, and stay."""
-        found = (trial if trial.state == TrialState.FAIL else self._of(trial) for trial in trials)
-        return [trial for trial in found if not isinstance(trial, str)]
-
-    def _of(self, trial: FrozenTrial) -> FrozenTrial | str:
-        known = self._read.get(trial.number)
-        if known is None or known[0] is not trial:
-            known = self._read[trial.number] = trial, self._examined(trial)
-        return known[1]
+        """The trials that samplers and pruners learn from: those of a configuration, with the
+        study's parameters and distributions, and failed ones as they are."""
+        examined = (
+            trial if trial.state == TrialState.FAIL else self._examined(trial) for trial in trials
+        )
+        return [trial for trial in examined if not isinstance(trial, str)]
 
     def _examined(self, trial: FrozenTrial) -> FrozenTrial | str:
+        known = self._read.get(trial.number)
+        if known is None or known[0] is not trial:
+            known = self._read[trial.number] = trial, self._examine(trial)
+        return known[1]
+
+    def _examine(self, trial: FrozenTrial) -> FrozenTrial | str:
+        """The trial with the study's parameters and distributions, or why it is not the study's."""
         if reason := _no_value(trial):
             return reason
         if not self.study.nodes:  # an own objective, of which nothing is known
@@ -92,14 +95,14 @@ class Own:
             return f"{error.where}: {error.what}"
         if recorded.asked == trial.params and recorded.drawn == trial.distributions:
             return trial
-        made = FrozenTrial.__new__(FrozenTrial)
-        vars(made).update(vars(trial))
-        made.params, made.distributions = recorded.asked, recorded.drawn
-        return made
+        normalized = FrozenTrial.__new__(FrozenTrial)
+        vars(normalized).update(vars(trial))
+        normalized.params, normalized.distributions = recorded.asked, recorded.drawn
+        return normalized
 
 
 def _no_value(trial: FrozenTrial) -> str:
-    """What a complete trial lacks of a value that may be compared; empty if nothing."""
+    """Why a trial has no value that can be compared; empty if it has one."""
     values = trial.values or []
     if len(values) > 1:
         return f"it has {len(values)} values, and the study searches for one"
@@ -109,7 +112,7 @@ def _no_value(trial: FrozenTrial) -> str:
 
 
 class _Drawn(Recorded):
-    """Remembers what each parameter is drawn from, as Optuna would write it down."""
+    """Records the distribution of each parameter, as Optuna would store it."""
 
     def __init__(self, params: Mapping[str, Any], kinds: Kinds) -> None:
         super().__init__(params)
@@ -140,8 +143,7 @@ class _Drawn(Recorded):
 
 
 def config_or_params(study: Study, trial: FrozenTrial) -> Config:
-    """A trial's configuration; of one that is only beginning, or is none of the study's, what it
-    has."""
+    """A trial's configuration; its parameters where it is just beginning or not the study's own."""
     try:
         return study.config(trial.params)
     except TunerError:
@@ -170,7 +172,7 @@ def value_of(trial: FrozenTrial) -> float:
 
 
 def rank(value: float, number: int, direction: str) -> tuple[float, int]:
-    """By which trials are sorted, the best first; of equal values the first trial."""
+    """The sort key of trials, the best first; of equal values the first trial."""
     return -sign_of(direction) * value, number
 
 
@@ -199,7 +201,7 @@ def baseline_trial(study: Study, trials: Iterable[FrozenTrial]) -> FrozenTrial |
 
 
 def _queued(trial: FrozenTrial, wanted: Mapping[str, Any]) -> bool:
-    """Whether somebody asked for another configuration."""
+    """Whether the trial was enqueued with another configuration."""
     return bool(trial.system_attrs.get("fixed_params", wanted) != wanted)
 
 
@@ -209,62 +211,62 @@ def prescribed(study: Study) -> list[dict[str, Any]]:
     return [params for params in map(study.fixed_params, numbers) if params is not None]
 
 
-def left_out_words(found: Sequence[LeftOut]) -> str:
+def left_out_words(left_out: Sequence[LeftOut]) -> str:
     """A sentence about trials that do not count; empty where there are none.
 
     >>> left_out_words([LeftOut(3, "x: the trial has no such parameter")])
     '1 trial of another program is left out: trial 3 (x: the trial has no such parameter)'
     """
-    if not found:
+    if not left_out:
         return ""
-    said = [f"trial {each.number} ({each.reason})" for each in found[:NAMED]]
-    said += [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
+    names = [f"trial {each.number} ({each.reason})" for each in left_out[:NAMED]]
+    names += [f"{len(left_out) - NAMED} more"] if len(left_out) > NAMED else []
     trials = (
         "1 trial of another program is"
-        if len(found) == 1
-        else (f"{len(found):,} trials of another program are")
+        if len(left_out) == 1
+        else (f"{len(left_out):,} trials of another program are")
     )
-    return f"{trials} left out: {', '.join(said)}"
+    return f"{trials} left out: {', '.join(names)}"
 
 
 def nothing_complete(
     study: Study, trials: Sequence[FrozenTrial], budget: int | None = None
 ) -> TunerError:
-    """What to say where a trial that is complete is wanted and there is none.
+    """The error where a complete trial is needed and there is none.
 
     Args:
-        budget: so many trials were to end, if not as many as the study says; with as many it does
-            not help to train more of them.
+        budget: the number of trials that were to end, by default the study's; once they have ended,
+            the hint is not to train more.
     """
     budget = budget or study.search.trials
-    own, over = Own(study), [trial for trial in trials if trial.state in RESULT]
-    if len(over) < budget and all_tried(own, trials) is None:
+    own, ended = Own(study), [trial for trial in trials if trial.state in RESULT]
+    if len(ended) < budget and all_tried(own, trials) is None:
         hint = f"tuner optimize --study {study.name} trains some"
         return UsageError(f"no trial of {study.name!r} is complete yet", hint=hint)
-    if foreign := left_out_words(own.left_out(over)):
+    if foreign := left_out_words(own.left_out(ended)):
         hint = f"tuner optimize --study {study.name} --trials {2 * budget} trains some; {foreign}"
         return TrainingError("no trial of the study's own is complete", where=study.name, hint=hint)
-    ends = Counter(str(trial.user_attrs.get("ended", "pruned")) for trial in over)
+    ends = Counter(str(trial.user_attrs.get("ended", "pruned")) for trial in ended)
     if not ends:
         return TrainingError(
             "every trial failed", where=study.name, hint=f"tuner logs --study {study.name} says why"
         )
     most, count = ends.most_common(1)[0]
-    said = ENDS.get(most, "was pruned" if count == 1 else "were pruned")
-    what = f"all {count:,} trials {said}" if count > 1 else f"its only trial {said}"
-    if count < len(over):
-        what = f"none of {len(over):,} trials is complete: {count:,} {said}"
+    ending = ENDS.get(most, "was pruned" if count == 1 else "were pruned")
+    what = f"all {count:,} trials {ending}" if count > 1 else f"its only trial {ending}"
+    if count < len(ended):
+        what = f"none of {len(ended):,} trials is complete: {count:,} {ending}"
     return TrainingError(what, where=study.name, hint=_remedy(study, most))
 
 
 def without_result(trials: Iterable[FrozenTrial]) -> bool:
-    """Whether every trial diverged or failed, so that nothing at all is known of the study."""
-    over = (trial for trial in trials if trial.state in RESULT)
-    return all(trial.user_attrs.get("ended") == "diverged" for trial in over)
+    """Whether every trial diverged or failed, so that the study has no result at all."""
+    ended = (trial for trial in trials if trial.state in RESULT)
+    return all(trial.user_attrs.get("ended") == "diverged" for trial in ended)
 
 
 def never_reported(study: Study, trials: Iterable[FrozenTrial]) -> str:
-    """What to say of an own objective that leaves a pruner which was asked for nothing to do."""
+    """A warning where the study sets a pruner but its own objective reports nothing; else empty."""
     name, _ = study.search.pruner
     asked = "pruner" in study.document.get("search", {}) and name != "none"
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -277,14 +279,14 @@ ENDS = {"diverged": "diverged", "time limit": "reached the time limit"}
 
 
 def _remedy(study: Study, ended: str) -> str:
-    """What to change where trials end in one way."""
+    """What to change where most trials end in this way."""
     if ended == "time limit":
         return f"raise search.trial_timeout, which is {study.search.trial_timeout:g} seconds"
     if ended != "diverged":
         return 'prune later or less, or set pruner = "none"'
     rates = [n for n in walk(study.nodes) if n.name.rpartition(".")[2] == "learning_rate"]
-    told = [f"{n.name} ({n.value if isinstance(n.value, Range) else _shown(n)})" for n in rates]
-    where = f"lower {', '.join(told)}" if told else "take smaller steps"
+    names = [f"{n.name} ({n.value if isinstance(n.value, Range) else _shown(n)})" for n in rates]
+    where = f"lower {', '.join(names)}" if names else "take smaller steps"
     return f"{where}, or add gradient_clipping to [training]; give the changed study another name"
 
 
@@ -299,8 +301,10 @@ def tried(own: Own, grid: SearchGrid, trials: Iterable[FrozenTrial]) -> Counter[
 
     One that failed in a worker was tried; what another program let fail was not.
     """
-    found = (t for t in own.learned(trials) if t.state != TrialState.FAIL or WORKER in t.user_attrs)
-    return Counter(grid.place(trial.params) for trial in found if not own.reason(trial))
+    counted = (
+        t for t in own.learned(trials) if t.state != TrialState.FAIL or WORKER in t.user_attrs
+    )
+    return Counter(grid.place(trial.params) for trial in counted if not own.reason(trial))
 
 
 def all_tried(own: Own, trials: Sequence[FrozenTrial]) -> int | None:
