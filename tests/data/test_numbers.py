@@ -115,7 +115,7 @@ def test_what_is_no_single_quantity(cells: list[str], says: str) -> None:
     told = found(cells)
     assert told is not None
     assert told.format is None
-    assert says.replace("units .", "units (") in told.said
+    assert says.replace("units .", "units (") in told.remark
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_limits_and_footnotes_are_numbers_where_they_are_few() -> None:
     assert recognize(["<18", "18", ">65"], np.array([5, 5, 5])) is None
     found = recognize(["1", "2", "<3", "4"], np.array([5, 5, 5, 5]))
     assert found is not None
-    assert found.said == "'<3' is 3"
+    assert found.remark == "'<3' is 3"
 
 
 def test_amounts_of_which_some_name_the_currency() -> None:

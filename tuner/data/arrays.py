@@ -36,10 +36,10 @@ HEADERS: Mapping[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], b
 def open_member(file: Path, name: str) -> NDArray[Any] | None:
     """An array of numbers in an archive of NumPy; None for others, and for small ones.
 
-    A packed one is unpacked into a temporary file that nobody else sees.
+    A packed one is unpacked into a temporary file without a name.
 
     Raises:
-        ValueError, OSError, zipfile.BadZipFile: what there is is no such array.
+        ValueError, OSError, zipfile.BadZipFile: the archive or the array is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         if name not in archive.namelist() or archive.getinfo(name).file_size < LARGE:
@@ -64,15 +64,15 @@ def _flat(
 ) -> NDArray[Any]:
     if info.compress_type == zipfile.ZIP_STORED:
         with file.open("rb") as plain:
-            return _numbers(plain, _place(plain, info) + stream.tell(), dtype, count)
+            return _numbers(plain, _member_start(plain, info) + stream.tell(), dtype, count)
     with tempfile.TemporaryFile() as unpacked:
         shutil.copyfileobj(stream, unpacked, LARGE)
         unpacked.flush()
         return _numbers(unpacked, 0, dtype, count)
 
 
-def _place(file: IO[bytes], info: zipfile.ZipInfo) -> int:
-    """Where a member begins, after a header of its own."""
+def _member_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """The position in the file where a member begins, after its header."""
     file.seek(info.header_offset + 26)
     name, extra = struct.unpack("<HH", file.read(4))
     return int(info.header_offset + 30 + name + extra)
@@ -135,42 +135,42 @@ def read_idx_folder(folder: Path, spec: DataSpec) -> Table | None:
     Raises:
         DataError: one of the four is not there, or the training pair cannot be read.
     """
-    found = _four(folder)
-    return None if found is None else replace(_pair(*found[:2]), held=True)
+    files = _idx_files(folder)
+    return None if files is None else replace(_pair(*files[:2]), held=True)
 
 
 def read_idx_test(folder: Path) -> Table:
     """The test pair of such a folder."""
-    found = _four(folder)
-    if found is None:
+    files = _idx_files(folder)
+    if files is None:
         raise DataError("the folder holds no MNIST files", where=str(folder))
-    return _pair(*found[2:])
+    return _pair(*files[2:])
 
 
-def _four(folder: Path) -> list[Path] | None:
-    found = [_named(folder, name) for name in NAMES]
-    if not any(found):
+def _idx_files(folder: Path) -> list[Path] | None:
+    files = [_idx_file(folder, name) for name in NAMES]
+    if not any(files):
         return None
-    missing = [name for name, file in zip(NAMES, found, strict=True) if file is None]
+    missing = [name for name, file in zip(NAMES, files, strict=True) if file is None]
     if missing:
         raise DataError(
             f"no file {missing[0]}",
             where=str(folder),
             hint=f"all four files are needed, gzipped or not: {', '.join(NAMES)}",
         )
-    return [file for file in found if file is not None]
+    return [file for file in files if file is not None]
 
 
 def read_pair(file: Path, spec: DataSpec) -> Table:
     """A file of images, whose labels are beside it: ...-labels-idx1-ubyte."""
     name = file.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
-    labels = _named(file.parent, name)
+    labels = _idx_file(file.parent, name)
     if labels is None:
         raise DataError(f"its labels are missing: no file {name} beside it", where=str(file))
     return _pair(file, labels)
 
 
-def _named(folder: Path, name: str) -> Path | None:
+def _idx_file(folder: Path, name: str) -> Path | None:
     dotted = name.replace("-idx", ".idx")
     tried = (folder / f"{each}{packed}" for each in (name, dotted) for packed in ("", ".gz"))
     return next((file for file in tried if file.is_file()), None)

@@ -30,7 +30,7 @@ from tuner.metrics import Task
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows of one tensor that several folds share, each with statistics of its own.
+# Rows that several folds share, each with statistics of its own.
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class SharedRows:
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Some rows of a pool, each number (value - shift) / scale; a tensor as far as batches of rows
-    are taken of it.
+    """Some rows of a pool, each number (value - shift) / scale; like a tensor, as far as taking
+    batches of rows goes.
 
     Attributes:
         pool: shared with other folds.
@@ -69,10 +69,10 @@ class Gathered:
 
     def __getitem__(self, wanted: Tensor | slice) -> Tensor:
         """A copy of some of the rows."""
-        found = self.pool.rows[self.rows[wanted]]
+        rows = self.pool.rows[self.rows[wanted]]
         if self.shift is None or self.scale is None:
-            return found
-        return found.sub_(self.shift).div_(self.scale)
+            return rows
+        return rows.sub_(self.shift).div_(self.scale)
 
     @property
     def shape(self) -> torch.Size:
@@ -102,46 +102,50 @@ Statistics = tuple[Numbers, Numbers]
 
 
 def relative(of: Recipe, base: Recipe, table: Table) -> tuple[Tensor, Tensor] | None:
-    """Shift and scale, so that what ``of`` makes of a row is (what ``base`` makes - shift) / scale.
+    """Shift and scale: the numbers of a row by ``of`` are (those by ``base`` - shift) / scale.
 
-    Exact but for rounding. None where there are none: ranks, gaps that each fills with its own
-    median, other columns or categories, texts.
+    Exact but for rounding. None where no shift and scale do that: for ranks, gaps that each fills
+    with its own median, other columns or categories, texts.
     """
     ours, theirs = _statistics(of), _statistics(base)
     if ours is None or theirs is None or not _alike(of, base, table):
         return None
     (mean, scale), (base_mean, base_scale) = ours, theirs
     shift = (mean - base_mean) / base_scale
-    found = (torch.from_numpy(np.asarray(each, np.float32)) for each in (shift, scale / base_scale))
-    return next(found), next(found)
+    tensors = (
+        torch.from_numpy(np.asarray(each, np.float32)) for each in (shift, scale / base_scale)
+    )
+    return next(tensors), next(tensors)
 
 
 def _statistics(recipe: Recipe) -> Statistics | None:
-    """Of each number of a row; None where a transform is of another kind."""
+    """Mean and scale of each number of a row; None where a transform is of another kind."""
     if isinstance(recipe, OfArray):
-        return _of(recipe.transform)
+        return _mean_and_scale(recipe.transform)
     if not isinstance(recipe, OfColumns):
         return None
     means, scales = [], []
     for feature in recipe.features:
-        found = _of(Unchanged() if feature.transform is None else feature.transform)
-        if found is None:
+        statistics = _mean_and_scale(
+            Unchanged() if feature.transform is None else feature.transform
+        )
+        if statistics is None:
             return None
         others = len(feature.names) - 1  # what is missing, or categories: 0 and 1
-        means += [float(found[0].item()), *[0.0] * others]
-        scales += [float(found[1].item()), *[1.0] * others]
+        means += [float(statistics[0].item()), *[0.0] * others]
+        scales += [float(statistics[1].item()), *[1.0] * others]
     shape = (1, *recipe.shape)
     return np.reshape(means, shape), np.reshape(scales, shape)
 
 
-def _of(transform: Transform) -> Statistics | None:
+def _mean_and_scale(transform: Transform) -> Statistics | None:
     if isinstance(transform, Unchanged):
         return np.zeros(1), np.ones(1)
     return (transform.mean, transform.scale) if isinstance(transform, Shifted) else None
 
 
 def _alike(of: Recipe, base: Recipe, table: Table) -> bool:
-    """Whether both make the same numbers of a row, before these are transformed."""
+    """Whether both encode a row as the same numbers, before these are transformed."""
     if isinstance(of, OfColumns) and isinstance(base, OfColumns):
         known = {raw.name: raw for raw in table.columns}
         pairs = zip(of.features, base.features, strict=False)
@@ -155,11 +159,11 @@ def _encoded_alike(a: Feature, b: Feature, raw: RawColumn) -> bool:
     if isinstance(a.encoder, Number) and isinstance(b.encoder, Number):
         if a.encoder == b.encoder:
             return True
-        return a.encoder.format == b.encoder.format and not _gaps(a.encoder.bind(raw, "")[0])
+        return a.encoder.format == b.encoder.format and not _has_gaps(a.encoder.bind(raw, "")[0])
     return a.encoder == b.encoder
 
 
-def _gaps(values: NDArray[np.generic]) -> bool:
+def _has_gaps(values: NDArray[np.generic]) -> bool:
     return values.dtype.kind == "f" and bool(np.isnan(values.min()))
 
 
@@ -189,7 +193,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Target:
-    """What a network's outputs mean.
+    """The meaning of a network's outputs.
 
     Attributes:
         task: classification or regression.
@@ -212,15 +216,15 @@ class DataSet:
     Attributes:
         train, validation: the rows.
         shape: of one row, without the batch.
-        target: what the outputs mean.
+        target: the meaning of the outputs.
         features: names of the numbers of a row, or empty.
-        columns: what was decided about each column of a table, or empty.
-        vocabulary: what the numbers of a text mean, and their vectors; None for all else.
+        columns: the decision about each column of a table, or empty.
+        vocabulary: the words of the numbers of a text, and their vectors; None for all else.
         positions: where the rows of train and of validation are in the source, ascending; rows of a
             second file come after those of the first.
         test: how many rows are set aside; None where they are in a file of their own.
         recipe: how raw rows became these; None where they did not come from a source.
-        note: what people should know of how the rows were taken, or empty.
+        note: for people, where the rows were rearranged; else empty.
         rest: the other folds, where there are any, in their order: this is the last. Each was
             prepared by its own training rows alone, so that shapes may differ.
         identity: which rows these are, before preprocessing; None where they did not come from a
@@ -281,7 +285,7 @@ def load(
     classes and to divide each class alike; of those in a file of their own, not even that.
 
     Args:
-        spec: what a study file says.
+        spec: the section ``[data]``.
         folder: the study file's, where relative paths and private modules are looked for first.
         final: for the final number, when the search is over. `train` of the result is then all
             rows for training and validation, and `validation` is the test rows. All is learned
@@ -309,17 +313,17 @@ def load(
         folds = (final_rows(rows),)
     del test
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
-    kept: Places = np.arange(len(labels.values))
+    places: Places = np.arange(len(labels.values))
     if columns and spec.path is not None:
-        kept = folds[-1].searched
-        without_test(columns, kept)
+        places = folds[-1].searched
+        without_test(columns, places)
     table = replace(table, columns=tuple(columns))
     source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
-    learned = [learn(table, spec, each.train, each.validation) for each in _counted(folds, kept)]
+    learned = [learn(table, spec, each.train, each.validation) for each in _in_table(folds, places)]
     give_back()  # before there are the tensors as well
-    rows_of = _rows(table, learned, folds, kept)
-    del table, columns  # _rows has them, and lets go of them first
-    *rest, last = map(partial(_prepared, source), folds, learned, rows_of)
+    rows_of = _rows(table, learned, folds, places)
+    del table, columns  # _rows alone holds them, and frees them when it can
+    *rest, last = map(partial(_data_set, source), folds, learned, rows_of)
     return replace(last, rest=tuple(rest), identity=identity)
 
 
@@ -331,23 +335,27 @@ def _identity(
     spec: DataSpec,
     folder: Path,
 ) -> Identity:
-    """Of the rows as they were read, and of the word vectors."""
+    """The identity of the rows as they were read, and of the word vectors."""
     held = None if test is None else (test, check_fits(table, labels, test))
-    found, named = identify(table, labels, folds, held), _vectors_of(spec, folder)
-    return found if named is None else replace(found, vectors=file_digest(named))
+    identity, vectors = identify(table, labels, folds, held), _vectors_of(spec, folder)
+    return identity if vectors is None else replace(identity, vectors=file_digest(vectors))
 
 
 def _vectors_of(spec: DataSpec, folder: Path) -> Path | None:
     """The file with the word vectors, where one is named."""
     given = spec.vectors or ""
-    named = sources.expanded(given, "data.vectors", folder)
-    return sources.find_path(given, "data.vectors", folder) if named else None
+    path = sources.expanded(given, "data.vectors", folder)
+    return sources.find_path(given, "data.vectors", folder) if path else None
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What all divisions have in common, but the rows; and whether the test rows are in a file of
-    their own."""
+    """What all divisions have in common besides the rows.
+
+    Attributes:
+        aside: the columns that are no features.
+        elsewhere: the test rows are in a file of their own.
+    """
 
     aside: tuple[Column, ...]
     labels: Labels
@@ -360,33 +368,33 @@ Pair = tuple[Inputs, Inputs]
 """Rows for training and for validation."""
 
 
-def _counted(folds: tuple[Rows, ...], kept: Places) -> Iterable[Rows]:
-    """Each division's rows among those that the table keeps; only one at a time is in memory."""
-    return (among(kept, rows) for rows in folds)
+def _in_table(folds: tuple[Rows, ...], places: Places) -> Iterable[Rows]:
+    """Each division's rows, counted among those in the table; only one is in memory at a time."""
+    return (among(places, rows) for rows in folds)
 
 
 def _rows(
-    table: Table, learned: list[Learned], folds: tuple[Rows, ...], kept: Places
+    table: Table, learned: list[Learned], folds: tuple[Rows, ...], places: Places
 ) -> Iterable[Pair]:
-    """Each division's rows; of folds that may, without a copy for each."""
+    """Each division's rows; folds share one copy where they differ by shifts and scales alone."""
     base = learned[-1].recipe
     maps = [relative(each.recipe, base, table) for each in learned[:-1]]
     if not maps or None in maps:
-        for each, rows in zip(learned, _counted(folds, kept), strict=True):
+        for each, rows in zip(learned, _in_table(folds, places), strict=True):
             both = each.recipe.rows(table, np.concatenate((rows.train, rows.validation)))
             count = len(rows.train)
             yield torch.from_numpy(both[:count]), torch.from_numpy(both[count:])
         return
     every = folds[-1].searched
-    pool = SharedRows(torch.from_numpy(base.rows(table, np.searchsorted(kept, every))))
+    pool = SharedRows(torch.from_numpy(base.rows(table, np.searchsorted(places, every))))
     del table  # in memory no longer when there are the labels of each fold
     for rows, map_of in zip(folds, (*maps, None), strict=True):
-        places = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
-        train, validation = (torch.from_numpy(place.astype(np.int32)) for place in places)
+        positions = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
+        train, validation = (torch.from_numpy(place.astype(np.int32)) for place in positions)
         yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))
 
 
-def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
+def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
     target, y = _target(source.labels, rows)
     train, validation = of
@@ -406,7 +414,7 @@ def _prepared(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
 
 
 def _check_named(table: Table, spec: DataSpec) -> None:
-    """DataError where a column that is named is none; what a table needs is checked before."""
+    """DataError where the source lacks a column that the study file names."""
     if spec.text is not None and table.text is None:
         raise DataError(
             f"no column {spec.text!r}: only a table has columns",
@@ -435,20 +443,20 @@ def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
 
 
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
-    """The columns that are text in the rows to train on, and so in those of another file."""
+    """The columns that are text in the training rows, and so must be text in the test rows."""
     named = tuple(raw.name for raw in table.columns if raw.kind == "categorical")
     text = spec.target is not None and table.y.dtype.kind in "OUS"
     return (*named, spec.target) if text and spec.target is not None else named
 
 
-def _with_vectors(known: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
+def _with_vectors(vocabulary: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
     """The words with their vectors, where a file is named."""
-    file = None if known is None else _vectors_of(spec, folder)
-    if known is None or file is None:
-        return known
-    found = read_vectors(file, known.words)
-    special = np.zeros((SPECIAL, found.shape[1]), dtype=np.float32)
-    return replace(known, vectors=torch.from_numpy(np.concatenate((special, found))))
+    file = None if vocabulary is None else _vectors_of(spec, folder)
+    if vocabulary is None or file is None:
+        return vocabulary
+    vectors = read_vectors(file, vocabulary.words)
+    special = np.zeros((SPECIAL, vectors.shape[1]), dtype=np.float32)
+    return replace(vocabulary, vectors=torch.from_numpy(np.concatenate((special, vectors))))
 
 
 def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
@@ -490,7 +498,7 @@ def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
     elif table.x is not None:
         _check_array(table.x, test)
     for raw in table.columns:
-        other = _same(raw, test)
+        other = _matching(raw, test)
         if raw.kind == "numeric":
             numbers(other, test.where)
     return replace(labels, values=values)
@@ -505,7 +513,7 @@ def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table
         texts = np.concatenate((table.text.values, _check_text(table.text, test)))
         both = replace(table, text=replace(table.text, values=texts), y=values)
     elif table.x is None:
-        columns = tuple(_joined(raw, _same(raw, test), test.where) for raw in table.columns)
+        columns = tuple(_joined(raw, _matching(raw, test), test.where) for raw in table.columns)
         both = replace(table, columns=columns, y=values)
     else:
         both = replace(table, x=np.concatenate((table.x, _check_array(table.x, test))), y=values)
@@ -521,16 +529,16 @@ def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
 
 def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
     if test.x is None or test.x.shape[1:] != x.shape[1:]:
-        found = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
+        form = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
         raise DataError(
-            f"{found}, but the training rows have shape {list(x.shape[1:])}",
+            f"{form}, but the training rows have shape {list(x.shape[1:])}",
             where=test.where,
             hint="give the test rows in the same form",
         )
     return test.x
 
 
-def _same(raw: RawColumn, test: Table) -> RawColumn:
+def _matching(raw: RawColumn, test: Table) -> RawColumn:
     for other in test.columns:
         if other.name == raw.name:
             return other
@@ -551,10 +559,9 @@ def _joined(raw: RawColumn, other: RawColumn, where: str) -> RawColumn:
     return replace(raw, values=values, categories=np.array(list(known), dtype=object))
 
 
-def without_test(columns: list[RawColumn], kept: Places) -> None:
-    """Leaves only the rows to keep in columns, one after the other, so that a copy of one is made
-    at a time."""
+def without_test(columns: list[RawColumn], places: Places) -> None:
+    """Reduces columns to some rows, one after the other, so that only one is copied at a time."""
     for at, raw in enumerate(columns):
-        values = fresh(len(kept), raw.values.dtype)
-        np.take(raw.values, kept, out=values, mode="clip")  # the default mode makes a copy
+        values = fresh(len(places), raw.values.dtype)
+        np.take(raw.values, places, out=values, mode="clip")  # the default mode makes a copy
         columns[at] = replace(raw, values=values)

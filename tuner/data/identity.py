@@ -31,14 +31,15 @@ from tuner.data.tables import Table, opened
 Hashes = NDArray[np.uint64]
 
 NUMBERS = 2**16
-"""That are worked on at a time."""
+"""Numbers that are hashed at a time."""
 MISSING = 0x9E3779B97F4A7C15
-"""In place of a number or text that is not there."""
+"""The hash of a missing number or text."""
 NAMED = 600
-"""Letters that the names of all columns may take to be kept; of more there is a digest."""
+"""Up to so many letters, the names of all columns are stored; of longer ones only a digest."""
 CELLS, TABLES = 22, 3
-"""Of the sketch: a row is in one cell of each table."""
+"""Cells in each table of the sketch, and tables; a row is in one cell of each table."""
 WORD = 8
+"""Bytes of a hash."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +64,9 @@ class Identity:
     vectors: str = ""
 
     def record(self) -> dict[str, Any]:
-        """As plain values that a database keeps."""
+        """The identity as plain values, for the database."""
         named = sum(map(len, self.columns)) <= NAMED
-        found = {
+        values = {
             "rows": len(self.hashes),
             "columns": list(self.columns) if named else len(self.columns),
             "names": _digest_of("\n".join(self.columns)),
@@ -73,57 +74,57 @@ class Identity:
             "inputs": self.inputs,
             "labels": self.labels,
             "parts": dict(self.parts),
-            "sketch": _text_of(_sketch(self.hashes)),
+            "sketch": _sketch_text(_sketch(self.hashes)),
         }
-        return {**found, "vectors": self.vectors} if self.vectors else found
+        return {**values, "vectors": self.vectors} if self.vectors else values
 
     def differs(self, known: Mapping[str, Any]) -> str:
-        """What is other than it was when a record was made, in words; empty if nothing is."""
+        """The changes since a record was made, in words; empty if there are none."""
         now = self.record()
-        found = [*_columns(known, now), *self._rows(known, now)]
+        changes = [*_column_changes(known, now), *self._row_changes(known, now)]
         if known.get("vectors", "") != self.vectors:
-            found.append("the word vectors changed")
-        if not found and known["parts"] != now["parts"]:
-            found.append("the same rows are split differently")
-        elif found and _only_test(known["parts"], now["parts"]):
-            found.append("all of it in the test rows")
+            changes.append("the word vectors changed")
+        if not changes and known["parts"] != now["parts"]:
+            changes.append("the same rows are split differently")
+        elif changes and _only_test(known["parts"], now["parts"]):
+            changes.append("all of it in the test rows")
         before = f" ({_rows(known['rows'])} then, {now['rows']:,} now)"
-        return ", ".join(found) + (before if found and known["rows"] != now["rows"] else "")
+        return ", ".join(changes) + (before if changes and known["rows"] != now["rows"] else "")
 
-    def _rows(self, known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    def _row_changes(self, known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if known["digest"] == now["digest"]:
             return []
-        if known["names"] != now["names"]:  # each row is another then
+        if known["names"] != now["names"]:  # then every row has changed
             return []
         if 0 < known["rows"] < now["rows"]:
             begun = _digest(self.hashes[: known["rows"]])
             if begun == known["digest"]:
                 return [f"{_rows(now['rows'] - known['rows'])} added at the end"]
-        between = _between(known["sketch"], now["sketch"])
+        between = _added_and_removed(known["sketch"], now["sketch"])
         if known["inputs"] == now["inputs"]:
             return [f"the labels of {_rows(between[0]) if between else 'many rows'} changed"]
         if between is None:
             return ["many rows changed"]
-        return _said(*between) or ["the same rows in another order"]
+        return _count_changes(*between) or ["the same rows in another order"]
 
 
 def _only_test(known: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Whether the test rows are others, and those that a search sees are not."""
+    """Whether only the test rows changed, and not those that a search sees."""
     return [key for key in now if known.get(key) != now[key]] == ["test"]
 
 
-def _said(added: int, removed: int) -> list[str]:
+def _count_changes(added: int, removed: int) -> list[str]:
     changed = min(added, removed)
     counts = {"changed": changed, "added": added - changed, "removed": removed - changed}
-    return [f"{_rows(count)} {what}" for what, count in counts.items() if count]
+    return [f"{_rows(count)} {change}" for change, count in counts.items() if count]
 
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _columns(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What became of the columns."""
+def _column_changes(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The changes of the columns, in words."""
     if known["names"] == now["names"]:
         return []
     before, after = known["columns"], now["columns"]
@@ -131,13 +132,13 @@ def _columns(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         count = [each if isinstance(each, int) else len(each) for each in (before, after)]
         return [f"different columns ({count[0]:,} then, {count[1]:,} now)"]
     lost, new = ([n for n in a if n not in b] for a, b in ((before, after), (after, before)))
-    found = [
+    changes = [
         f"column{'s' * (len(names) > 1)} {', '.join(map(repr, names[:5]))}"
         f"{' and more' * (len(names) > 5)} {what}"
         for names, what in ((new, "added"), (lost, "removed"))
         if names
     ]
-    return found or ["the columns are in another order"]
+    return changes or ["the columns are in another order"]
 
 
 def identify(
@@ -145,9 +146,9 @@ def identify(
 ) -> Identity:
     """The identity of the rows of a table, and of the test rows that are in a second one."""
     each = [(table, labels)] if test is None else [(table, labels), test]
-    found = [(_inputs(of), _labels(y)) for of, y in each]
-    inputs, ys = (np.concatenate(every) for every in zip(*found, strict=True))
-    hashes = _mixed(inputs + _odd("label") * ys)
+    hashed = [(_input_hashes(of), _label_hashes(y)) for of, y in each]
+    inputs, ys = (np.concatenate(every) for every in zip(*hashed, strict=True))
+    hashes = _mixed(inputs + _odd_hash("label") * ys)
     last, count = folds[-1], len(labels.values)
     held = last.test if test is None else np.arange(count, len(hashes))
     kinds = {"train": last.train, "validation": last.validation, "test": held}
@@ -167,12 +168,12 @@ def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def file_digest(file: Path) -> str:
-    """Of what is in a file, packed or not."""
+    """A digest of a file's content, unpacked where it is gzipped."""
     with opened(file) as stream:
-        found = hashlib.blake2b(digest_size=WORD)
+        digest = hashlib.blake2b(digest_size=WORD)
         while block := stream.read(2**20):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _digest(hashes: Hashes) -> str:
@@ -184,39 +185,39 @@ def _digest_of(text: str) -> str:
     return hashlib.blake2b(encoded, digest_size=WORD).hexdigest()
 
 
-def _word(text: str) -> int:
-    found = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=WORD)
-    return int.from_bytes(found.digest(), "little")
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=WORD)
+    return int.from_bytes(digest.digest(), "little")
 
 
-def _words(texts: Sequence[str]) -> Hashes:
-    return np.array([_word(text) for text in texts], dtype=np.uint64)
+def _hashes(texts: Sequence[str]) -> Hashes:
+    return np.array([_hash(text) for text in texts], dtype=np.uint64)
 
 
-def _odd(text: str) -> np.uint64:
-    return np.uint64(_word(text) | 1)
+def _odd_hash(text: str) -> np.uint64:
+    return np.uint64(_hash(text) | 1)
 
 
 def _mixed(values: Hashes) -> Hashes:
     """Each number with its bits mixed, one to one (the finalizer of SplitMix64)."""
-    found = values ^ (values >> np.uint64(30))
-    found *= np.uint64(0xBF58476D1CE4E5B9)
-    found ^= found >> np.uint64(27)
-    found *= np.uint64(0x94D049BB133111EB)
-    found ^= found >> np.uint64(31)
-    return found
+    mixed = values ^ (values >> np.uint64(30))
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def _summed(words: Hashes, keys: Hashes) -> Hashes:
     """A number for each of the last axis of words [k, n], whose rows have keys [k]."""
-    found = words ^ (words >> np.uint64(32))
-    found *= keys[:, None]
-    found ^= found >> np.uint64(29)
-    return np.asarray(found.sum(axis=0, dtype=np.uint64))
+    products = words ^ (words >> np.uint64(32))
+    products *= keys[:, None]
+    products ^= products >> np.uint64(29)
+    return np.asarray(products.sum(axis=0, dtype=np.uint64))
 
 
 def _bits(numbers: NDArray[np.float64]) -> Hashes:
-    """The bits of numbers, in place; 0 and -0 are one, and so are all that are missing."""
+    """The bits of numbers, in place; 0 and -0 are the same, and so are all missing numbers."""
     numbers += 0.0
     words = numbers.view(np.uint64)
     missing = np.isnan(numbers)
@@ -225,49 +226,49 @@ def _bits(numbers: NDArray[np.float64]) -> Hashes:
     return np.asarray(words)
 
 
-def _inputs(table: Table) -> Hashes:
-    """A number for each row without its label."""
+def _input_hashes(table: Table) -> Hashes:
+    """A hash of each row without its label."""
     if table.text is not None:
-        return _mixed(_words(table.text.values.tolist()))
+        return _mixed(_hashes(table.text.values.tolist()))
     if table.x is not None:
-        return _of_array(table.x)
-    found = np.zeros(len(table.y), dtype=np.uint64)
+        return _array_hashes(table.x)
+    sums = np.zeros(len(table.y), dtype=np.uint64)
     plain = [raw for raw in table.columns if _is_number(raw)]
-    coded = [(raw, _texts(raw)) for raw in table.columns if not _is_number(raw)]
-    size = min(len(found), NUMBERS // 8)
-    for start in range(0, len(found), size):
+    coded = [(raw, _code_hashes(raw)) for raw in table.columns if not _is_number(raw)]
+    size = min(len(sums), NUMBERS // 8)
+    for start in range(0, len(sums), size):
         rows = slice(start, start + size)
-        _add_numbers(found[rows], plain, rows)
+        _add_numbers(sums[rows], plain, rows)
         for raw, texts in coded:
             words = texts[raw.values[rows].astype(np.int64)]
-            found[rows] += _summed(words[None], np.array([_odd(raw.name)]))
-    return found
+            sums[rows] += _summed(words[None], np.array([_odd_hash(raw.name)]))
+    return sums
 
 
 def _is_number(raw: RawColumn) -> bool:
     return raw.categories is None and raw.values.dtype.kind != "b"
 
 
-def _texts(raw: RawColumn) -> Hashes:
-    """What the codes of a column mean; the last, which is that of -1, that nothing is there."""
+def _code_hashes(raw: RawColumn) -> Hashes:
+    """The hash of each code of a column; the last, which is that of -1, is for a missing value."""
     texts = ["False", "True"] if raw.categories is None else raw.categories.tolist()
-    return np.append(_words(texts), np.uint64(MISSING))
+    return np.append(_hashes(texts), np.uint64(MISSING))
 
 
-def _add_numbers(found: Hashes, columns: Sequence[RawColumn], rows: slice) -> None:
-    """Adds columns of numbers, as many at a time as few rows allow."""
-    most = max(1, NUMBERS // len(found))
+def _add_numbers(sums: Hashes, columns: Sequence[RawColumn], rows: slice) -> None:
+    """Adds columns of numbers to the sums, as many at a time as memory allows for these rows."""
+    most = max(1, NUMBERS // len(sums))
     for start in range(0, len(columns), most):
         some = columns[start : start + most]
-        numbers = np.empty((len(some), len(found)))
+        numbers = np.empty((len(some), len(sums)))
         for place, raw in zip(numbers, some, strict=True):
             place[:] = raw.values[rows]
-        found += _summed(_bits(numbers), np.array([_odd(raw.name) for raw in some]))
+        sums += _summed(_bits(numbers), np.array([_odd_hash(raw.name) for raw in some]))
 
 
-def _of_array(x: NDArray[Any]) -> Hashes:
-    """Of rows [N, ...]; bytes, as images have them, are taken eight at a time."""
-    found = np.empty(len(x), dtype=np.uint64)
+def _array_hashes(x: NDArray[Any]) -> Hashes:
+    """A hash of each of rows [N, ...]; bytes, as in images, are taken eight at a time."""
+    hashes = np.empty(len(x), dtype=np.uint64)
     width = math.prod(x.shape[1:])
     words = -(-width // WORD) if x.dtype.itemsize == 1 else width
     keys = np.random.PCG64(0).random_raw(words) | np.uint64(1)
@@ -280,27 +281,27 @@ def _of_array(x: NDArray[Any]) -> Hashes:
             of_rows = packed.view("<u8").astype(np.uint64, copy=False)
         else:
             of_rows = _bits(np.array(some, dtype=np.float64, order="C"))
-        found[start : start + size] = _summed(of_rows.T, keys)
+        hashes[start : start + size] = _summed(of_rows.T, keys)
         let_go(x)
-    return found
+    return hashes
 
 
-def _labels(labels: Labels) -> Hashes:
+def _label_hashes(labels: Labels) -> Hashes:
     if labels.classes:
-        return np.asarray(_words(labels.classes)[labels.values])
+        return np.asarray(_hashes(labels.classes)[labels.values])
     return _bits(labels.values.astype(np.float64))
 
 
 def _keys(hashes: Hashes) -> Hashes:
-    """32 bits of each row, followed by 16 that follow from these."""
+    """32 bits of each row's hash, followed by 16 that are computed from these."""
     short = hashes >> np.uint64(32)
     return np.asarray((short << np.uint64(16)) | (_mixed(short) >> np.uint64(48)))
 
 
 def _cells(keys: Hashes) -> NDArray[np.int64]:
     """The cell of each key in each table [TABLES, n]."""
-    found = [_mixed(keys + np.uint64(i)) % np.uint64(CELLS) for i in range(TABLES)]
-    return np.array(found, dtype=np.int64).reshape(TABLES, -1) + CELLS * np.arange(TABLES)[:, None]
+    cells = [_mixed(keys + np.uint64(i)) % np.uint64(CELLS) for i in range(TABLES)]
+    return np.array(cells, dtype=np.int64).reshape(TABLES, -1) + CELLS * np.arange(TABLES)[:, None]
 
 
 def _sketch(hashes: Hashes) -> bytes:
@@ -313,13 +314,13 @@ def _sketch(hashes: Hashes) -> bytes:
     return counts.tobytes() + sums.astype("<u8").tobytes()
 
 
-def _text_of(sketch: bytes) -> str:
-    """In groups of letters, so that a page that shows a study's attributes can break the line."""
+def _sketch_text(sketch: bytes) -> str:
+    """A sketch as text, in groups of letters so that a page with a study's attributes can wrap."""
     letters = base64.b85encode(sketch).decode()
     return " ".join(letters[i : i + 40] for i in range(0, len(letters), 40))
 
 
-def _between(before: str, after: str) -> tuple[int, int] | None:
+def _added_and_removed(before: str, after: str) -> tuple[int, int] | None:
     """How many rows were added and removed, by two sketches; None where they are too many."""
     many = CELLS * TABLES
     known, now = (base64.b85decode(each.replace(" ", "")) for each in (before, after))
@@ -335,9 +336,9 @@ def _between(before: str, after: str) -> tuple[int, int] | None:
 
 
 def _peeled(cells: list[tuple[int, int]]) -> list[int]:
-    """Takes keys out of the cells that hold one alone, until none does: how often each was there,
-    below zero where it is there no more."""
-    found = []
+    """Takes keys out of the cells that hold a single one, until none does, and returns the count of
+    each: negative for a key that was removed."""
+    copies = []
     waiting = list(range(len(cells)))
     while waiting:
         at = waiting.pop()
@@ -349,8 +350,8 @@ def _peeled(cells: list[tuple[int, int]]) -> list[int]:
         places = _cells(_keys(short)).ravel().tolist()
         if int(_keys(short)[0]) != key or at not in places:
             continue
-        found.append(count)
+        copies.append(count)
         for place in places:
             cells[place] = cells[place][0] - count, cells[place][1] - count * key
         waiting += places
-    return found
+    return copies

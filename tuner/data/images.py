@@ -25,17 +25,17 @@ GREY = ("1", "L", "LA", "La")
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Grey in 16 or 32 bits: no number says which is white, and Pillow would cut them off at 255."""
 CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
-"""With a channel that says how opaque a pixel is."""
+"""Modes with a channel for opacity."""
 ORIENTATION = 0x0112
-"""The tag of EXIF that says how a camera was held."""
+"""The EXIF tag for how the camera was held."""
 FOLDER = "folder"
-"""In place of a column, as ``split``: folders for training, validation and test."""
+"""As ``split`` in place of a column: the folders for training, validation and test."""
 SPLITS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""What a folder is for, by its name in small letters."""
+"""The split of a folder, by its name in lower case."""
 
 
 def read(folder: Path, spec: DataSpec) -> Table | None:
@@ -46,15 +46,14 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
 
     Raises:
         DataError: no Pillow, an image that cannot be read or has more than 8 bits, images of
-            several sizes; folders that are for training and for the test, and no `split` that says
-            so.
+            several sizes; folders for training and for the test without `split`.
     """
     places = _split(folder, spec)
-    names = sorted({each.name for place in places.values() for each in _classes(place)})
+    names = sorted({each.name for place in places.values() for each in _subfolders(place)})
     files = [
         (file, part, names.index(each.name))
         for part, place in places.items()
-        for each in _classes(place)
+        for each in _subfolders(place)
         for file in listed(each)
     ]
     if not files:
@@ -74,7 +73,7 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
 
 
 def proposed(folder: Path) -> DataSpec:
-    """How a study should read a folder: its splits are taken as such where there are some."""
+    """How a study should read a folder: by its splits, where it has some."""
     parts = splits(folder)
     if "validation" in parts:
         return DataSpec(path=str(folder), split=FOLDER)
@@ -85,7 +84,7 @@ def proposed(folder: Path) -> DataSpec:
 
 def check_known(folder: Path, classes: Sequence[str]) -> None:
     """DataError where a folder of test images has a class that is not among those to train on."""
-    for place in _classes(folder):
+    for place in _subfolders(folder):
         if classes and place.name not in classes and listed(place):
             raise DataError(
                 f"class {place.name!r} has no training images",
@@ -96,8 +95,8 @@ def check_known(folder: Path, classes: Sequence[str]) -> None:
 
 def listed(folder: Path) -> list[Path]:
     """The images at any depth in a folder, in the order of their names."""
-    found = sorted(folder.rglob("*"))
-    return [file for file in found if file.suffix.lower() in ENDINGS and file.name[0] != "."]
+    files = sorted(folder.rglob("*"))
+    return [file for file in files if file.suffix.lower() in ENDINGS and file.name[0] != "."]
 
 
 def splits(folder: Path) -> dict[str, Path]:
@@ -105,21 +104,20 @@ def splits(folder: Path) -> dict[str, Path]:
     the folders are classes themselves.
 
     Raises:
-        DataError: some are splits, and it is not certain what the others are.
+        DataError: some folders are splits, and others may be classes.
     """
-    places = [place for place in _classes(folder) if listed(place)]
+    places = [place for place in _subfolders(folder) if listed(place)]
     named = {place.name: SPLITS.get(place.name.lower()) for place in places}
     kinds = {kind for kind in named.values() if kind}
     if not kinds or (len(kinds) == 1 and len(places) > 1):
         _check_classes(folder, places)
         return {}
     if len(kinds) < len(places) or "train" not in kinds or len(kinds) == 1:
-        raise _unclear(folder, named)
+        raise _mixed_folders(folder, named)
     for place in places:
-        if not any(map(listed, _classes(place))):
-            alone = (
-                f', or read the training images alone: path = "{_inside(folder, "train", named)}"'
-            )
+        if not any(map(listed, _subfolders(place))):
+            train = _folder_of(folder, "train", named)
+            alone = f', or read the training images alone: path = "{train}"'
             raise DataError(
                 f"is named like the {named[place.name]} split, but has no folder for each class",
                 where=str(place),
@@ -158,9 +156,9 @@ def _split(folder: Path, spec: DataSpec) -> dict[str, Path]:
     return parts
 
 
-def _unclear(folder: Path, named: Mapping[str, str | None]) -> DataError:
-    train = _inside(folder, "train", named)
-    test = _inside(folder, "test", named)
+def _mixed_folders(folder: Path, named: Mapping[str, str | None]) -> DataError:
+    train = _folder_of(folder, "train", named)
+    test = _folder_of(folder, "test", named)
     instead = f'path = "{train}"' + (f' and test_path = "{test}"' if test else "")
     return DataError(
         f"its folders are {', '.join(named)}: some are named like splits, not like classes",
@@ -171,15 +169,15 @@ def _unclear(folder: Path, named: Mapping[str, str | None]) -> DataError:
     )
 
 
-def _inside(folder: Path, kind: str, named: Mapping[str, str | None]) -> str:
-    found = [name for name, each in named.items() if each == kind]
-    return str(folder / found[0]) if found else ""
+def _folder_of(folder: Path, kind: str, named: Mapping[str, str | None]) -> str:
+    names = [name for name, each in named.items() if each == kind]
+    return str(folder / names[0]) if names else ""
 
 
 def _check_classes(folder: Path, places: Sequence[Path]) -> None:
-    """DataError where each class is divided within, so that all would be for training alike."""
+    """DataError where a class has splits within it, which would all be training rows."""
     for place in places:
-        inside = [each.name for each in _classes(place) if each.name.lower() in SPLITS]
+        inside = [each.name for each in _subfolders(place) if each.name.lower() in SPLITS]
         if len({SPLITS[name.lower()] for name in inside}) > 1:
             turned = f"{inside[0]}/{place.name} and {inside[1]}/{place.name}"
             lone = f"it is the only folder: read {str(place)!r} instead"
@@ -190,7 +188,7 @@ def _check_classes(folder: Path, places: Sequence[Path]) -> None:
             )
 
 
-def _classes(folder: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
 
 
@@ -201,30 +199,30 @@ def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
         DataError: no Pillow, an image that cannot be read, one of another size or in colour where
             C = 1.
     """
-    found = []
+    images = []
     for file in files:
         kind = _kind(file)
         size = (kind.height, kind.width)
-        channels = next((c for c in (1, 3) if _alike((c, *size), shape)), None)
+        channels = next((c for c in (1, 3) if _fits((c, *size), shape)), None)
         if channels is None or (channels == 1 and not kind.grey):
             what = f"{kind.size} pixels{'' if kind.grey else ' in colour'}"
             hint = "convert it to the size and colours of the training images"
-            said = f"{what}, but a row has shape {list(shape)}"
-            raise DataError(said, where=str(file), hint=hint)
-        found.append(_pixels(file, channels == 1).transpose(2, 0, 1))
-    return np.stack(found)
+            message = f"{what}, but a row has shape {list(shape)}"
+            raise DataError(message, where=str(file), hint=hint)
+        images.append(_pixels(file, channels == 1).transpose(2, 0, 1))
+    return np.stack(images)
 
 
-def _alike(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return shape == other if len(other) == 3 else math.prod(shape) == math.prod(other)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What an image is by its header alone.
+    """Size and colour of an image, by its header alone.
 
     Attributes:
-        width, height: in pixels, as it is seen: turned as EXIF says.
+        width, height: in pixels, after turning as EXIF says.
         grey: of one channel.
     """
 
@@ -259,7 +257,7 @@ def _kind(file: Path) -> Kind:
 
 
 def _common(files: list[Path]) -> Kind:
-    """What all images have in common, by their headers alone."""
+    """The common size of all images, and whether all are grey; DataError for several sizes."""
     first = _kind(files[0])
     grey = first.grey
     for file in files[1:]:
@@ -278,14 +276,14 @@ def _pixels(file: Path, grey: bool) -> NDArray[np.uint8]:
     """[H, W, 1] or [H, W, 3]."""
     with _opened(file) as image:
         try:
-            found = np.asarray(_opaque(_turned(image)).convert("L" if grey else "RGB"))
-            return found[:, :, None] if grey else found
+            pixels = np.asarray(_opaque(_turned(image)).convert("L" if grey else "RGB"))
+            return pixels[:, :, None] if grey else pixels
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(file, error) from error
 
 
 def _opaque(image: Image) -> Image:
-    """Over white, where something shines through."""
+    """The image over white, where it is transparent."""
     if image.mode not in CLEAR and "transparency" not in image.info:
         return image
     from PIL import Image as Images
@@ -295,14 +293,14 @@ def _opaque(image: Image) -> Image:
 
 
 def _orientation(image: Image) -> int:
-    """From 1, as it is seen, to 8; from 5 on it lies on its side."""
+    """EXIF's orientation from 1, upright, to 8; from 5 on the image lies on its side."""
     if "exif" not in image.info and image.format != "TIFF":
         return 1
-    found = None
-    damaged = OSError, SyntaxError, ValueError, KeyError, struct.error  # then as it is
+    orientation = None
+    damaged = OSError, SyntaxError, ValueError, KeyError, struct.error  # then it is upright
     with suppress(*damaged):
-        found = image.getexif().get(ORIENTATION)
-    return found if isinstance(found, int) and found in range(1, 9) else 1
+        orientation = image.getexif().get(ORIENTATION)
+    return orientation if isinstance(orientation, int) and orientation in range(1, 9) else 1
 
 
 def _turned(image: Image) -> Image:
@@ -317,8 +315,8 @@ def _turned(image: Image) -> Image:
         Transpose.TRANSVERSE,
         Transpose.ROTATE_90,
     )
-    found = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns TIFF itself
-    return image if found == 1 else image.transpose(ways[found - 2])
+    orientation = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns TIFF itself
+    return image if orientation == 1 else image.transpose(ways[orientation - 2])
 
 
 def _opened(file: Path) -> Image:

@@ -23,7 +23,7 @@ class Labels:
     """Labels of all rows.
 
     Attributes:
-        task: what they were taken for.
+        task: classification or regression.
         values: int64 [N], the index of the class; or float64 [N] in the target's unit.
         classes: the classes' names by index, in the order of the labels; empty for regression.
         format: how quantities were written, where they were text.
@@ -47,48 +47,51 @@ def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
     """
     _check_present(table)
     y = _plain(table.y, table.where)
-    how = None
+    number_format = None
     if y.dtype.kind == "U" and task != "classification" and rule > 1:
-        y, how = _written(y, table, task)
+        y, number_format = _from_text(y, table, task)
     _check_finite(y, table.where)
     if task == "auto":
         task = _guess(y)
     if task != "classification":
-        return _numbers(y, table, how)
+        return _numbers(y, table, number_format)
     if rule > 1:
         _refuse_gaps(y, table.where)
     return _classes(y, table)
 
 
 def _refuse_gaps(y: NDArray[Any], where: str) -> None:
-    """DataError for classes that can mean nothing else than that a label is missing."""
+    """DataError for classes that can only be marks of missing labels, such as "?"."""
     if y.dtype.kind == "U":
-        found, index = np.unique(y, return_inverse=True)
-        gaps = np.array([is_gap(text) for text in found.tolist()], dtype=bool)
+        texts, index = np.unique(y, return_inverse=True)
+        gaps = np.array([is_gap(text) for text in texts.tolist()], dtype=bool)
         _refuse_rows(gaps[index], y, "are missing", where)
 
 
-def _written(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Format | None]:
-    """Labels that are text as numbers, and their format, where they are a quantity; else as they
-    are. DataError where some are missing, or they are in several units."""
+def _from_text(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Format | None]:
+    """Labels that are text, as numbers with their format where they are a quantity, else unchanged.
+
+    Raises:
+        DataError: some are missing, or they are in several units.
+    """
     texts, index, counts = np.unique(y, return_inverse=True, return_counts=True)
-    found = None if are_digits(texts) else recognize(texts, counts, table.comma)
-    if found is None:
+    recognized = None if are_digits(texts) else recognize(texts, counts, table.comma)
+    if recognized is None:
         return y, None
-    if found.format is None:
+    if recognized.format is None:
         raise DataError(
-            f"the target: {found.said}",
+            f"the target: {recognized.remark}",
             where=table.where,
             hint='use one unit and one notation, or set task = "classification"',
         )
-    values, _ = found.format.values(texts)
+    values, _ = recognized.format.values(texts)
     _refuse_rows(np.isnan(values)[index], y, "are not numbers", table.where)
     quantity = task == "regression" or _guess(values[index]) == "regression"
-    return (values[index], found.format) if quantity else (y, None)
+    return (values[index], recognized.format) if quantity else (y, None)
 
 
 def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, where: str) -> None:
-    """DataError for labels that are as good as missing, with the first."""
+    """DataError for labels that count as missing; names the first."""
     if bad.any():
         texts = sorted(set(y[bad].tolist()))
         named = ", ".join(map(repr, texts[:3])) + (", …" if len(texts) > 3 else "")
@@ -101,7 +104,7 @@ def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, where: str)
 
 
 def encode_like(table: Table, known: Labels) -> NDArray[Any]:
-    """The labels of another table by what is known from the first: the test rows of a search.
+    """The labels of another table, the test rows, encoded as those of the first.
 
     Raises:
         DataError: a class that is not known; missing or infinite labels; text in a regression.
@@ -111,8 +114,8 @@ def encode_like(table: Table, known: Labels) -> NDArray[Any]:
     if known.task == "regression":
         return _quantities(y, table, known.format)
     y = _whole(y)
-    found, index = np.unique(y, return_inverse=True)
-    names = _names(found, table)
+    distinct, index = np.unique(y, return_inverse=True)
+    names = _names(distinct, table)
     unseen = [name for name in names if name not in known.classes]
     if unseen:
         raise DataError(
@@ -149,12 +152,12 @@ def _missing(y: NDArray[Any]) -> NDArray[np.bool_]:
     elif y.dtype.kind == "O":
         missing[:] = [v is None or (isinstance(v, float) and v != v) for v in y]
     elif y.dtype.kind == "U":
-        missing[:] = y == "nan"  # what NumPy makes of NaN among text
+        missing[:] = y == "nan"  # NumPy turns NaN among text into this
     return missing
 
 
 def _plain(y: NDArray[Any], where: str) -> NDArray[Any]:
-    """Objects as what they are: booleans, numbers or text."""
+    """Labels that are objects as booleans, numbers or text; DataError for other types."""
     if y.dtype.kind == "O":
         if all(isinstance(value, bool | np.bool_) for value in y):
             return y.astype(bool)
@@ -179,8 +182,8 @@ def _guess(y: NDArray[Any]) -> Task:
 
 
 def _classes(y: NDArray[Any], table: Table) -> Labels:
-    found, index = np.unique(_whole(y), return_inverse=True)
-    names = _names(found, table)
+    distinct, index = np.unique(_whole(y), return_inverse=True)
+    names = _names(distinct, table)
     if len(names) == 1:
         raise DataError(
             f"all {len(y)} labels are {names[0]!r}: a classifier needs at least two classes",
@@ -201,26 +204,28 @@ def _whole(y: NDArray[Any]) -> NDArray[Any]:
     return y.astype(np.int64) if y.dtype.kind == "f" and (y == np.floor(y)).all() else y
 
 
-def _names(found: NDArray[Any], table: Table) -> tuple[str, ...]:
-    codes = found.tolist()
-    if found.dtype.kind in "iu" and min(codes) >= 0 and max(codes) < len(table.classes):
+def _names(distinct: NDArray[Any], table: Table) -> tuple[str, ...]:
+    codes = distinct.tolist()
+    if distinct.dtype.kind in "iu" and min(codes) >= 0 and max(codes) < len(table.classes):
         return tuple(table.classes[code] for code in codes)
     return tuple(str(code) for code in codes)
 
 
-def _numbers(y: NDArray[Any], table: Table, how: Format | None) -> Labels:
+def _numbers(y: NDArray[Any], table: Table, number_format: Format | None) -> Labels:
     values = _quantities(y, table)
     if values.min() == values.max():
         raise DataError(
             f"all {len(y)} labels are {values[0]:g}: there is nothing to predict", where=table.where
         )
-    return Labels("regression", values, (), how)
+    return Labels("regression", values, (), number_format)
 
 
-def _quantities(y: NDArray[Any], table: Table, how: Format | None = None) -> NDArray[np.float64]:
-    """Numbers, those that are text in the given format; DataError with the first that is none."""
+def _quantities(
+    y: NDArray[Any], table: Table, number_format: Format | None = None
+) -> NDArray[np.float64]:
+    """Labels as numbers, text in the given format; DataError with the first that is no number."""
     if y.dtype.kind == "U":
-        values, _ = (how or (COMMA if table.comma else PLAIN)).values(y)
+        values, _ = (number_format or (COMMA if table.comma else PLAIN)).values(y)
         bad = np.isnan(values)
         if bad.any():
             raise DataError(

@@ -36,8 +36,8 @@ SMALL = 2**16
 
 
 def fresh(count: int, dtype: Any) -> NDArray[Any]:
-    """An array [count] whose memory goes back to the system when it is freed, and of which only
-    what was written is taken."""
+    """An array [count] whose memory goes back to the system when it is freed, and which takes only
+    as much as is written."""
     size = count * np.dtype(dtype).itemsize
     if size < SMALL:
         return np.empty(count, dtype)
@@ -45,7 +45,7 @@ def fresh(count: int, dtype: Any) -> NDArray[Any]:
 
 
 def give_back() -> None:
-    """Returns to the system what the allocator keeps of freed memory, where it can (glibc)."""
+    """Returns freed memory that the allocator holds to the system, where it can (glibc)."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -55,7 +55,7 @@ class Mapped(mmap.mmap):
 
 
 def let_go(x: NDArray[Any]) -> None:
-    """Frees the memory that a mapped array takes until it is looked at again; no other's."""
+    """Frees the memory of a mapped array until it is read again; other arrays stay as they are."""
     base: Any = x
     while isinstance(base, np.ndarray):
         base = base.base
@@ -66,7 +66,7 @@ def let_go(x: NDArray[Any]) -> None:
 
 
 def narrow(values: NDArray[Any]) -> NDArray[Any]:
-    """The numbers [n] in fewer bytes, or as they are where these would not do; NaN stays NaN."""
+    """The numbers [n] in fewer bytes, where these are precise enough; NaN stays NaN."""
     if values.dtype.kind in "iu":
         return values.astype(_whole(values))
     if values.dtype != np.float64:
@@ -121,14 +121,14 @@ class Grown:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without the garbage collector: among the objects of a very wide table it finds nothing to
-    free, and takes a third of the time to look."""
-    was = gc.isenabled()
+    """Turns the garbage collector off: for a very wide table it takes a third of the time and frees
+    nothing."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if enabled:
             gc.enable()
 
 
@@ -136,9 +136,9 @@ def uncollected() -> Iterator[None]:
 
 
 CELLS = 2**17
-"""Of a table that are read at a time."""
+"""Cells of a table that are read at a time."""
 ROWS = 256
-"""That are read at a time however wide a table is: each piece costs some time a column."""
+"""Rows that are read at a time however wide a table is: each piece costs some time a column."""
 
 
 def by_rows(
@@ -148,8 +148,8 @@ def by_rows(
 ) -> pd.DataFrame:
     """A table from pieces of its rows; a table of one piece stays as it is.
 
-    Columns that are numbers in each piece are narrowed. What those hold that are sometimes numbers
-    and sometimes not is known only when all was seen: they are read again.
+    Columns that are numbers in each piece are narrowed. Those that are numbers in some pieces only
+    are read again in one piece.
 
     Args:
         pieces: of some rows each.
@@ -170,11 +170,11 @@ def by_rows(
             del growing[at]
     rest = [at for at in range(len(names)) if at not in growing]
     others = whole(rest) if rest else first
-    found = {
+    columns = {
         name: growing.pop(at).whole() if at in growing else others.iloc[:, rest.index(at)]
         for at, name in enumerate(names)
     }
-    return pd.DataFrame(found, copy=False)
+    return pd.DataFrame(columns, copy=False)
 
 
 class Growing:
@@ -220,17 +220,17 @@ def by_columns(
 
     if rows * len(names) <= CELLS:
         return read(names)
-    found = {}
+    columns = {}
     size = max(1, CELLS // rows)
     for start in range(0, len(names), size):
         piece = read(names[start : start + size])
         for at, name in enumerate(piece.columns):
-            found[name] = piece.iloc[:, at]
-            if str(name) not in exact and found[name].dtype in NUMBERS:
+            columns[name] = piece.iloc[:, at]
+            if str(name) not in exact and columns[name].dtype in NUMBERS:
                 column = Grown(True)
-                column.add(found[name].to_numpy())
-                found[name] = pd.Series(column.values, copy=False)
-    return pd.DataFrame(found, copy=False)
+                column.add(columns[name].to_numpy())
+                columns[name] = pd.Series(column.values, copy=False)
+    return pd.DataFrame(columns, copy=False)
 
 
 NUMBERS = ("int64", "int32", "uint64", "uint32", "float64")

@@ -26,7 +26,7 @@ s/d n/d nd n.d. #div/0! #value! #ref! #num! #name? #null! #error! #error #nv #we
 no_data no_value no_answer to_be_determined keine_angabe not_a_number
 """
 MARKS = frozenset(mark.replace("_", " ") for mark in _MARKS.split()) | {"", "\\"}
-"""What stands for a number that is missing, in lower case."""
+"""Texts that mark a missing number, in lower case."""
 CURRENCIES = "$€£¥₹₽₩₺₫₪฿₴₦₱₡₲₵₸₼₾¢"
 _CODES = """
 USD EUR GBP JPY CHF CNY RMB INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BRL MXN ARS CLP COP ZAR KRW
@@ -42,7 +42,7 @@ SAME = str.maketrans(
         **dict(zip("，．％（）＄￥￡＋：／٫٬\u03bc", ",.%()$¥£+:/.,µ", strict=True)),
     }
 )
-"""Signs of other scripts and of typesetters, as those of a keyboard."""
+"""Signs of other scripts and of typesetters, and the signs of a keyboard that replace them."""
 
 _MONEY = rf"[A-Z]{{0,3}}[{re.escape(CURRENCIES)}]|(?i:{'|'.join(CODES)}|rs\.?|s?fr\.|kr\.?)"
 CELL = re.compile(
@@ -59,15 +59,15 @@ CELL = re.compile(
 """One number with what may stand beside it: a sign, a currency, an exponent, a unit; in brackets it
 is negative, as accountants write it. A limit (<0.5) or a footnote (5*) may stand beside some."""
 GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
-"""What may be a thousand and more, or a number below thousand with three decimals."""
+"""Either 1000 or more with a sign between thousands, or a number with three decimals."""
 CODE = re.compile(r"0[0-9]+")
 
 SAMPLE = 5000
-"""Different texts by which a column is told to be numbers."""
+"""Different texts that decide whether a column is numbers."""
 NUMBERS = 0.9
-"""Where a column is numbers, this share of the cells is, but for those that are marked."""
+"""The share of cells that are numbers, where a column is; marked ones are not counted."""
 DISTINCT = 10
-"""Different numbers of a column in which texts of no known meaning are missing numbers."""
+"""From so many different numbers on, other texts in a column count as missing numbers."""
 FEW = 20
 """So many different texts in several units may be categories."""
 CERTAIN = 40
@@ -77,13 +77,13 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Format:
-    """How the numbers of a column are written.
+    """The format of the numbers of a column.
 
     Attributes:
         decimal: the sign before the decimals.
         thousands: the sign between groups of three digits; empty without.
-        unit: what stands beside each number: a currency, kg, %; empty without.
-        marks: other texts than MARKS that the training rows had for missing numbers.
+        unit: beside each number: a currency, kg, %; empty without.
+        marks: texts besides MARKS that stand for missing numbers in the training rows.
     """
 
     decimal: str = "."
@@ -94,22 +94,22 @@ class Format:
     def read(self, text: str) -> float | None:
         """The number; NaN for one that is marked as missing, None for anything else."""
         cell = _parsed(text)
-        if cell is not None and _notation(self).fullmatch(cell.body):
+        if cell is not None and _digits(self).fullmatch(cell.body):
             value = _value(self, cell)
-            if _is_of(self.unit, cell):
+            if _has_unit(self.unit, cell):
                 return value
         return np.nan if is_mark(text) or text.strip() in self.marks else None
 
     def values(self, texts: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The numbers [n], NaN where there is none; and where [n] the text is neither a number nor
         marked as missing."""
-        found = [self.read(str(text)) for text in texts]
-        odd = np.array([value is None for value in found], dtype=bool)
-        return np.array([np.nan if v is None else v for v in found], dtype=np.float64), odd
+        numbers = [self.read(str(text)) for text in texts]
+        odd = np.array([value is None for value in numbers], dtype=bool)
+        return np.array([np.nan if v is None else v for v in numbers], dtype=np.float64), odd
 
     def to_json(self) -> dict[str, Any]:
-        kept = {"decimal": self.decimal, "thousands": self.thousands, "unit": self.unit}
-        return {**kept, "marks": list(self.marks)}
+        signs = {"decimal": self.decimal, "thousands": self.thousands, "unit": self.unit}
+        return {**signs, "marks": list(self.marks)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Format:
@@ -128,20 +128,20 @@ NOTATIONS = (
     Format(".", " "),
     Format(",", " "),
 )
-"""From the plainest on: what a plainer one reads as well is written in that."""
+"""The plainest first: of two that read a column alike, the first is taken."""
 
 
 @dataclass(frozen=True)
 class Recognized:
-    """What a column of text is, as far as it is about numbers.
+    """A column of text that holds numbers.
 
     Attributes:
-        format: how its numbers are written; None where they are no single quantity.
-        said: for people: an example of a number, or why there is no format.
+        format: of its numbers; None where they are no single quantity.
+        remark: for people: an example of a number, or why there is no format.
     """
 
     format: Format | None
-    said: str
+    remark: str
 
 
 def is_mark(text: str) -> bool:
@@ -156,25 +156,25 @@ def is_limit(text: str) -> bool:
 
 
 def is_gap(text: str) -> bool:
-    """Whether a text can mean nothing else than that a value is missing, among classes as well."""
+    """Whether a text can only mark a missing value, even among classes."""
     return is_mark(text) and text.strip()[:1] in ("", "?", "#", "(", "<", "[")
 
 
 def are_digits(texts: Iterable[Any]) -> bool:
-    """Whether all are digits alone: a reader makes them numbers, and where they are text it was
-    meant so."""
+    """Whether all are digits alone: a reader makes these numbers, so if they are text, the source
+    means text."""
     return all(text.isascii() and text.isdigit() for text in map(str, texts))
 
 
 def recognize(
     texts: Sequence[Any] | NDArray[Any], counts: NDArray[Any], comma: bool = False
 ) -> Recognized | None:
-    """How the numbers of a column are written; None for a column that is not of numbers.
+    """The format of the numbers of a column; None for a column that is not of numbers.
 
     Args:
         texts: each different text once.
         counts: how often each stands in the column.
-        comma: decimals are written with a comma elsewhere in the file, as far as that is known.
+        comma: decimals are known to be written with a comma elsewhere in the file.
     """
     some = np.linspace(0, len(texts) - 1, min(len(texts), SAMPLE)).astype(np.int64)
     column = _Column([str(texts[i]) for i in some], [int(counts[i]) for i in some])
@@ -186,14 +186,14 @@ def recognize(
         unit[cell.unit] += column.counts[text]
     common = [each for each, _ in unit.most_common()]
     wanted = common[0] or next(filter(_is_money, common), "")
-    of_unit = {text: cell for text, cell in column.cells.items() if _is_of(wanted, cell)}
-    fitting = _notations(of_unit, column)
+    of_unit = {text: cell for text, cell in column.cells.items() if _has_unit(wanted, cell)}
+    fitting = _best_notations(of_unit, column)
     readable = column.weight(of_unit) if fitting else 0
     if fitting:
         readable = column.weight(_read_by(fitting[0], of_unit))
     if readable < NUMBERS * present:
         return column.mixed()
-    chosen = _settled(fitting, of_unit, comma, _is_money(wanted))
+    chosen = _choose(fitting, of_unit, comma, _is_money(wanted))
     if isinstance(chosen, str):
         return Recognized(None, chosen)
     return _accepted(chosen, wanted, of_unit, column)
@@ -217,7 +217,7 @@ class _Column:
         self.cells = {
             text: cell
             for text, cell in parsed.items()
-            if cell is not None and any(_notation(each).fullmatch(cell.body) for each in NOTATIONS)
+            if cell is not None and any(_digits(each).fullmatch(cell.body) for each in NOTATIONS)
         }
         self.odd = [t for t in texts if t not in self.cells and not is_mark(t)]
         self.present = self.weight(self.cells) + self.weight(self.odd)
@@ -243,7 +243,7 @@ class _Column:
         return self.weight(text for text, cell in self.cells.items() if cell.noted)
 
     def mixed(self) -> Recognized | None:
-        """Numbers that are not one quantity; few of them may be categories."""
+        """Why the numbers are no single quantity; None for few, which may be categories."""
         if len(self.cells) <= FEW:
             return None
         of_unit: dict[str, str] = {}
@@ -258,30 +258,30 @@ class _Column:
 
 def _several_ways(cells: Mapping[str, _Cell]) -> list[str]:
     """One text for each notation that is needed."""
-    found: dict[Format, str] = {}
+    examples: dict[Format, str] = {}
     for text, cell in cells.items():
-        first = next(each for each in NOTATIONS if _notation(each).fullmatch(cell.body))
-        found.setdefault(first, text)
-    return list(found.values())
+        first = next(each for each in NOTATIONS if _digits(each).fullmatch(cell.body))
+        examples.setdefault(first, text)
+    return list(examples.values())
 
 
-def _notations(cells: Mapping[str, _Cell], column: _Column) -> list[Format]:
-    """Those that read the most cells, the plainest first."""
+def _best_notations(cells: Mapping[str, _Cell], column: _Column) -> list[Format]:
+    """The notations that read the most cells, the plainest first."""
     read = {each: column.weight(_read_by(each, cells)) for each in NOTATIONS}
     most = max(read.values())
     return [each for each, count in read.items() if count == most > 0]
 
 
 def _read_by(notation: Format, cells: Mapping[str, _Cell]) -> list[str]:
-    pattern = _notation(notation)
+    pattern = _digits(notation)
     return [text for text, cell in cells.items() if pattern.fullmatch(cell.body)]
 
 
-def _settled(
+def _choose(
     fitting: list[Format], cells: Mapping[str, _Cell], comma: bool, money: bool
 ) -> Format | str:
-    """The notation; where two read every cell, but not alike, that which the column is consistent
-    in, or why there is none."""
+    """The notation of the column, or why there is none; where two read every cell but differ, the
+    one with which the column is consistent."""
     first = fitting[0]
     bodies = [cells[text].body + cells[text].exponent for text in _read_by(first, cells)]
     sign = first.decimal
@@ -291,14 +291,14 @@ def _settled(
         return first
     bare = [body for body in bodies if sign not in body]
     if any(len(body) > 3 for body in bare):
-        return first  # thousands without a sign: it marks decimals
+        return first  # some thousands have no sign, so the sign marks decimals
     if money:
-        return other  # which has no three decimals
+        return other  # amounts of money have no three decimals
     if sign == ",":
         certain = bool(bare) and len(marked) >= CERTAIN
         return first if comma and not certain else other
     if not bare and not comma:
-        return first  # three decimals each
+        return first  # every number has three decimals
     if bare and (comma or len(marked) >= CERTAIN):
         return other
     text = next(text for text, cell in cells.items() if cell.body == marked[0])
@@ -309,27 +309,29 @@ def _settled(
 def _accepted(
     notation: Format, unit: str, cells: Mapping[str, _Cell], column: _Column
 ) -> Recognized | None:
-    """The format, unless texts of no known meaning stand beside what are codes or categories."""
+    """The format; None where other texts stand beside few numbers, or beside codes."""
     read = _read_by(notation, cells)
     odd = [text for text in column.counts if text not in read and not is_mark(text)]
     if odd and (len(read) < DISTINCT or _fixed_width([cells[text].body for text in read])):
         return None
     odd.sort(key=lambda text: -column.counts[text])
     marks = tuple(text.strip() for text in odd[:FEW])
-    made = Format(notation.decimal, notation.thousands, unit, marks)
+    number_format = Format(notation.decimal, notation.thousands, unit, marks)
     noted = [text for text in read if cells[text].noted]
     example = next((t for t in noted or read if not cells[t].body.isdigit()), (noted or read)[0])
-    value = _value(made, cells[example])
-    said = (
+    value = _value(number_format, cells[example])
+    remark = (
         ""
-        if made.unit == made.thousands == "" and made.decimal == "." and not noted
+        if number_format.unit == number_format.thousands == ""
+        and number_format.decimal == "."
+        and not noted
         else (f"{example.strip()!r} is {value:.10g}")
     )
-    return Recognized(made, said)
+    return Recognized(number_format, remark)
 
 
 def _fixed_width(bodies: Sequence[str]) -> bool:
-    """Whether all are as many digits, as codes are."""
+    """Whether all have the same number of digits, as codes have."""
     return all(map(str.isdigit, bodies)) and len(bodies[0]) > 3 and len(set(map(len, bodies))) == 1
 
 
@@ -337,9 +339,9 @@ def _is_money(unit: str) -> bool:
     return any(sign in unit for sign in CURRENCIES) or unit in CODES
 
 
-def _is_of(unit: str, cell: _Cell) -> bool:
-    """Whether a number is of that unit; one without any is where it is nothing, and beside amounts
-    of money. A bare 0.05 beside 5% may be another scale."""
+def _has_unit(unit: str, cell: _Cell) -> bool:
+    """Whether a number has that unit. A bare number has it where it is 0, or the unit is money; a
+    bare 0.05 beside 5% may be on another scale."""
     bare = not cell.unit and (_is_money(unit) or not cell.body.strip("0.,"))
     return cell.unit == unit or bare
 
@@ -362,39 +364,39 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{whole})(?:{point}[0-9]*)?|{plain}")
 
 
-def _notation(of: Format) -> re.Pattern[str]:
-    """What the digits of a number match."""
+def _digits(of: Format) -> re.Pattern[str]:
+    """The pattern of a number's digits in this notation."""
     return _pattern(of.decimal, of.thousands)
 
 
 def _parsed(text: str) -> _Cell | None:
-    """A number with its unit, in no matter which notation."""
+    """A number with its unit, in any notation; None for other texts."""
     if len(text) > 60:
         return None
-    found = CELL.fullmatch(_clean(text))
-    if found is None:
+    match = CELL.fullmatch(_clean(text))
+    if match is None:
         return None
-    signs = "".join((found["signs"] + found["more"]).split()) + found["minus"]
+    signs = "".join((match["signs"] + match["more"]).split()) + match["minus"]
     brackets = signs.count("(")
-    spaced = "+" in signs and " " in found["body"]  # a telephone's
-    if len(signs) > 1 or brackets != len(found["closed"]) or spaced:
+    spaced = "+" in signs and " " in match["body"]  # as in telephone numbers
+    if len(signs) > 1 or brackets != len(match["closed"]) or spaced:
         return None
-    noted = bool(found["about"] or found["note"])
-    return _Cell(found["body"], found["exponent"] or "", signs in ("-", "("), _unit(found), noted)
+    noted = bool(match["about"] or match["note"])
+    return _Cell(match["body"], match["exponent"] or "", signs in ("-", "("), _unit(match), noted)
 
 
-def _unit(found: re.Match[str]) -> str:
-    """What stands before and after, in one form: codes of currencies are in capitals, and words
-    are in the singular."""
-    said = []
-    for part in (found["before"], found["after"]):
+def _unit(match: re.Match[str]) -> str:
+    """The unit before and after a number, in one form: codes of currencies in capitals, words in
+    the singular."""
+    parts = []
+    for part in (match["before"], match["after"]):
         part = " ".join((part or "").split())
         if part.upper() in CODES:
             part = part.upper()
         if len(part) > 3 and part.isalpha() and part.endswith("s"):
             part = part[:-1]
-        said += [part] if part else []
-    return " ".join(said)
+        parts += [part] if part else []
+    return " ".join(parts)
 
 
 def _clean(text: str) -> str:

@@ -26,13 +26,13 @@ Array = NDArray[Any]
 Index = NDArray[np.signedinteger[Any]]
 
 CHUNK = 2**19
-"""Numbers that are worked on at a time."""
+"""Numbers that are processed at a time."""
 LANDMARKS = 1000
-"""At most so many values of a feature are kept to find ranks by."""
+"""The most values of a feature between which ranks are interpolated."""
 
 
 class Transform(Protocol):
-    """What was learned of the training rows."""
+    """A function of rows that was learned from the training rows."""
 
     def __call__(self, values: Array) -> Array:
         """Rows [n, *shape] to numbers of the same shape."""
@@ -51,9 +51,9 @@ class Shifted:
     def __call__(self, values: Array) -> Array:
         # Wide enough that integers and large offsets keep their digits.
         wide = np.result_type(values.dtype, np.float32)
-        found: Array = values - self.mean.astype(wide)
-        found /= self.scale.astype(wide)
-        return found
+        shifted: Array = values - self.mean.astype(wide)
+        shifted /= self.scale.astype(wide)
+        return shifted
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "standard", "mean": self.mean.tolist(), "scale": self.scale.tolist()}
@@ -72,7 +72,7 @@ class Unchanged:
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """A score of the rank in (0, 1) among the training rows, found between landmarks.
+    """A score of the rank in (0, 1) among the training rows, interpolated between landmarks.
 
     Attributes:
         score: a name of SCORES.
@@ -83,10 +83,10 @@ class Ranked:
     known: tuple[tuple[Array, Array], ...]
 
     def __call__(self, values: Array) -> Array:
-        found, score = np.empty(values.shape), SCORES[self.score]
+        scores, score = np.empty(values.shape), SCORES[self.score]
         for j, (value, rank) in enumerate(self.known):
-            found[:, j] = score(np.interp(values[:, j], value, rank))
-        return found
+            scores[:, j] = score(np.interp(values[:, j], value, rank))
+        return scores
 
     def to_json(self) -> dict[str, Any]:
         known = [{"values": v.tolist(), "ranks": r.tolist()} for v, r in self.known]
@@ -94,7 +94,7 @@ class Ranked:
 
 
 def transform_from_json(record: Mapping[str, Any]) -> Transform:
-    """What `to_json` of a transform gave; KeyError for anything else."""
+    """The transform of a record by `to_json`; KeyError for anything else."""
     if record["kind"] == "none":
         return Unchanged()
     if record["kind"] == "standard":
@@ -138,7 +138,7 @@ def standard(x: Array, rows: Index) -> Transform:
     mean = np.asarray(total / count)
     squares = sum(np.square(part - mean).sum(axis=axes, keepdims=True) for part in parts())
     deviation = np.sqrt(squares / count)
-    # What rounding leaves of a constant is no deviation.
+    # Rounding errors of a constant are no deviation.
     varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(mean)
     return Shifted(mean, np.where(varies, deviation, 1.0))
 
@@ -187,8 +187,10 @@ def _ranks(column: Array) -> tuple[Array, Array]:
     """Distinct values and their ranks in (0, 1), the mean rank where several rows are equal."""
     values, counts = np.unique(column.astype(np.float64), return_counts=True)
     ranks = (np.cumsum(counts) - counts / 2) / len(column)
-    kept = np.linspace(0, len(values) - 1, min(LANDMARKS, len(values))).round().astype(np.int64)
-    return values[kept], ranks[kept]
+    landmarks = (
+        np.linspace(0, len(values) - 1, min(LANDMARKS, len(values))).round().astype(np.int64)
+    )
+    return values[landmarks], ranks[landmarks]
 
 
 STATISTICS: Mapping[str, Callable[[Array, Index], Transform]] = {
@@ -200,8 +202,8 @@ STATISTICS: Mapping[str, Callable[[Array, Index], Transform]] = {
 
 
 def lookup(name: str) -> Callable[[Array, Index], Transform]:
-    """The statistics of that name: all rows [N, *shape] and the places of those for training, to
-    what is done with rows."""
+    """The statistics of that name: from all rows [N, *shape] and the places of those for training
+    to a transform."""
     if name not in STATISTICS:
         raise DataError(
             f"unknown preprocessing {name!r}",
@@ -213,17 +215,17 @@ def lookup(name: str) -> Callable[[Array, Index], Transform]:
 
 def apply(transform: Transform, x: Array, rows: Index) -> NDArray[np.float32]:
     """Those rows as float32 [len(rows), *shape]."""
-    found = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
+    prepared = np.empty((len(rows), *x.shape[1:]), dtype=np.float32)
     for place, chunk in chunks(x, rows):
-        found[place] = transform(chunk)
-    return found
+        prepared[place] = transform(chunk)
+    return prepared
 
 
 # How a column becomes features: records of plain numbers, learned from the training rows.
 
 
 Bound = tuple[Array, Callable[[Array], Array]]
-"""A column's values [N], and what makes features [n, k] of some of them [n]."""
+"""A column's values [N], and a function from some of them [n] to features [n, k]."""
 
 
 @dataclass(frozen=True)
@@ -231,9 +233,9 @@ class Number:
     """A quantity.
 
     Attributes:
-        fill: what a missing one becomes; None where none is looked for.
-        flag: whether a second feature says which were missing.
-        format: how numbers were written in the training rows, where they were text.
+        fill: in place of a missing number; None where missing ones stay.
+        flag: whether a second feature marks the missing ones.
+        format: of the numbers in the training rows, where they were text.
     """
 
     fill: float | None = None
@@ -241,11 +243,11 @@ class Number:
     format: Format | None = None
 
     def bind(self, raw: RawColumn, where: str) -> Bound:
-        """For one column; DataError where it holds text and those to train on did not."""
+        """Binds one column; DataError where it holds text and the training rows did not."""
         return numbers(raw, where, self.format), self._write
 
     def _write(self, values: Array) -> Array:
-        values = values.astype(np.float64)  # to be worked on, however narrow they are held
+        values = values.astype(np.float64)  # columns may be stored in fewer bytes
         missing = np.isnan(values)
         fill = self.fill
         filled = values if fill is None or not missing.any() else np.where(missing, fill, values)
@@ -260,18 +262,18 @@ class Number:
 
 @dataclass(frozen=True)
 class OneHot:
-    """A feature for each category; what is none of them is 0 in all.
+    """A feature for each category; an unknown one is 0 in all features.
 
     Attributes:
         categories: in the order of the features.
-        missing: whether a last feature says what is missing.
+        missing: whether a last feature marks missing values.
     """
 
     categories: tuple[str, ...]
     missing: bool = False
 
     def bind(self, raw: RawColumn, where: str) -> Bound:
-        """For one column, whose numbers are categories by their text."""
+        """Binds one column; numbers are categories by their text."""
         codes, texts = coded(raw)
         last = len(self.categories) if self.missing else -1
         place = np.append(self._places(texts), last)
@@ -279,14 +281,14 @@ class OneHot:
         return codes, lambda some: place[some][:, None] == hot
 
     def unknown(self, raw: RawColumn) -> tuple[Array, list[str]]:
-        """Where [N] a column has a category that is none of these, and which there are."""
+        """Where [N] a column has an unknown category, and the names of these."""
         codes, texts = coded(raw)
         strange = np.append(self._places(texts) < 0, False)
         return strange[codes], [text for text, odd in zip(texts, strange, strict=False) if odd]
 
     def _places(self, texts: list[str]) -> Array:
-        """The feature [n] of each category, -1 for an unknown one. Of what is true or false, 1 and
-        0 are other names."""
+        """The feature [n] of each category, -1 for an unknown one. 1 and 0 are other names for true
+        and false."""
         known = {text: i for i, text in enumerate(self.categories)}
         if self.categories == ("False", "True"):
             known = _BOOLEAN
@@ -303,14 +305,14 @@ Encoder = Number | OneHot
 
 
 def encoder_from_json(record: Mapping[str, Any]) -> Encoder:
-    """What `to_json` of an encoder gave; KeyError for anything else."""
+    """The encoder of a record by `to_json`; KeyError for anything else."""
     if record["kind"] == "number":
         form = Format.from_json(record["format"]) if record.get("format") else None
         return Number(record["median"], record["flag"], form)
     return OneHot(tuple(record["categories"]), record["missing"])
 
 
-# What becomes of each column of a table: kept, filled, made one-hot or dropped, and why.
+# The decision about each column of a table: kept, filled, one-hot or dropped, and why.
 #
 # Everything is learned from the training rows.
 
@@ -345,7 +347,7 @@ DATE = re.compile(
 )
 """A date, with or without the time of day, or a time of day alone."""
 DATES = 0.95
-"""The share of texts that are dates, but those that are known to be missing, where a column is."""
+"""The share of texts that are dates, where a column is; marks of missing values are not counted."""
 CATEGORIES = 1000
 """A column with more is refused: each would be an input of the network."""
 ROWS = 20
@@ -354,12 +356,12 @@ ROWS = 20
 
 @dataclass(frozen=True)
 class Column:
-    """What was decided about a column of the source.
+    """The decision about a column of the source.
 
     Attributes:
-        name: as the source calls it.
-        kind: numeric, boolean, categorical, text; target; or what it divides rows by: group, time,
-            split.
+        name: in the source.
+        kind: numeric, boolean, categorical, text; target; or group, time, split for one that
+            divides rows.
         decision: kept, filled, one-hot, words, dropped, target or division.
         reason: for people, with numbers.
     """
@@ -375,7 +377,7 @@ class Encoded:
     """How a column becomes features.
 
     Attributes:
-        column: what was decided.
+        column: the decision.
         names: of the features it gives; none where it was dropped.
         scaled: whether the first one is a quantity, to be preprocessed.
         encoder: values [n] to numbers [n, len(names)].
@@ -398,15 +400,15 @@ def encode_column(
     """
     train = raw.values[rows]
     if raw.categories is not None and rule > 1:
-        return _of_text(raw, raw.categories, rows, where, keep)
+        return _encode_text(raw, raw.categories, rows, where, keep)
     if raw.categories is not None:
-        return _categorical(raw, raw.categories, train, where, keep)
+        return _encode_categories(raw, raw.categories, train, where, keep)
     if raw.kind == "boolean":
-        return _categorical(raw, np.array(["False", "True"], dtype=object), train + 0, where)
-    return _of_numbers(raw, train, keep, rule)
+        return _encode_categories(raw, np.array(["False", "True"], dtype=object), train + 0, where)
+    return _encode_numbers(raw, train, keep, rule)
 
 
-def _of_numbers(
+def _encode_numbers(
     raw: RawColumn, train: NDArray[Any], keep: bool, rule: int = DIVISIONS[-1]
 ) -> Encoded:
     missing = np.isnan(train) if train.dtype.kind == "f" else np.zeros(len(train), dtype=bool)
@@ -418,10 +420,10 @@ def _of_numbers(
     why = "" if keep else _identifier(raw.name, present, rule)
     if why:
         return _dropped(raw, why)
-    return _numeric(raw, present, missing)
+    return _encode_quantity(raw, present, missing)
 
 
-def _of_text(
+def _encode_text(
     raw: RawColumn, categories: NDArray[np.object_], rows: Index, where: str, keep: bool
 ) -> Encoded:
     """A column of text: numbers, dates, or categories."""
@@ -429,16 +431,16 @@ def _of_text(
     seen, counts = np.unique(train[train >= 0], return_counts=True)
     texts = categories[seen]
     typed = raw.kind == "boolean" or are_digits(categories)
-    found = None if typed else recognize(texts, counts, raw.comma)
-    if found is not None and found.format is not None:
-        return _written(raw, categories, found, rows, keep)
+    recognized = None if typed else recognize(texts, counts, raw.comma)
+    if recognized is not None and recognized.format is not None:
+        return _encode_written(raw, categories, recognized, rows, keep)
     if keep or raw.kind == "boolean":
-        return _categorical(raw, categories, train, where, keep)
-    if found is not None:
-        return _dropped(raw, found.said)
+        return _encode_categories(raw, categories, train, where, keep)
+    if recognized is not None:
+        return _dropped(raw, recognized.remark)
     if len(seen) >= ROWS and are_dates(texts):
         return _dropped(raw, f"{len(seen)} dates or times, such as {texts[0]!r}: not a quantity")
-    return _categorical(raw, categories, train, where, keep)
+    return _encode_categories(raw, categories, train, where, keep)
 
 
 def are_dates(texts: Iterable[Any]) -> bool:
@@ -448,36 +450,36 @@ def are_dates(texts: Iterable[Any]) -> bool:
     return dates > 0 and dates >= DATES * len(present)
 
 
-def _written(
-    raw: RawColumn, categories: NDArray[np.object_], found: Recognized, rows: Index, keep: bool
+def _encode_written(
+    raw: RawColumn, categories: NDArray[np.object_], recognized: Recognized, rows: Index, keep: bool
 ) -> Encoded:
-    """Numbers that are text, and what stands there for missing ones."""
-    how, codes = found.format, raw.values[rows]
-    assert how is not None
-    values = raw.read(how)[0][rows]
-    quantity = bool(how.unit or how.thousands)  # and no identifier
-    made = _of_numbers(RawColumn(raw.name, values), values, keep or quantity)
-    if not isinstance(made.encoder, Number) or not made.names:
-        return made
-    said = [found.said] if found.said else []
+    """A column of text whose texts are numbers; the reason names the texts for missing ones."""
+    number_format, codes = recognized.format, raw.values[rows]
+    assert number_format is not None
+    values = raw.read(number_format)[0][rows]
+    quantity = bool(number_format.unit or number_format.thousands)  # and no identifier
+    encoded = _encode_numbers(RawColumn(raw.name, values), values, keep or quantity)
+    if not isinstance(encoded.encoder, Number) or not encoded.names:
+        return encoded
+    remarks = [recognized.remark] if recognized.remark else []
     marks = Counter(str(categories[code]) for code in codes[np.isnan(values)] if code >= 0)
     if marks:
         named = ", ".join(f"{text!r} ({count})" for text, count in marks.most_common(3))
-        said.append(f"not numbers, so missing: {named}" + (", …" if len(marks) > 3 else ""))
-    reason = "; ".join((made.column.reason, *said))
-    column = replace(made.column, reason=reason)
-    return replace(made, column=column, encoder=replace(made.encoder, format=how))
+        remarks.append(f"not numbers, so missing: {named}" + (", …" if len(marks) > 3 else ""))
+    reason = "; ".join((encoded.column.reason, *remarks))
+    column = replace(encoded.column, reason=reason)
+    return replace(encoded, column=column, encoder=replace(encoded.encoder, format=number_format))
 
 
 def plain_column(raw: RawColumn, where: str) -> Encoded:
-    """A column of numbers as it is: a place in a row of a given shape, such as a pixel."""
+    """A column of numbers without encoding: a place in a row of a given shape, such as a pixel."""
     if raw.categories is not None:
         odd = raw.read(None)[1]
-        found = f"{first_odd(raw, odd)}; " if odd.any() else ""
+        example = f"{first_odd(raw, odd)}; " if odd.any() else ""
         raise DataError(
             f"column {raw.name!r} is not numeric, but data.shape takes numbers",
             where=where,
-            hint=f"{found}remove the column, or data.shape",
+            hint=f"{example}remove the column, or data.shape",
         )
     return Encoded(Column(raw.name, raw.kind, "kept", "a number of data.shape"), (raw.name,), True)
 
@@ -487,7 +489,7 @@ def _dropped(raw: RawColumn, reason: str) -> Encoded:
 
 
 def _identifier(name: str, present: NDArray[Any], rule: int) -> str:
-    """Why a column of numbers looks like an identifier, or nothing.
+    """Why a column of numbers looks like an identifier; empty if it does not.
 
     Whole numbers that are all different are one by their name, or where they lie so close that
     drawn at random some would be equal: n from a range of R are all different with probability
@@ -501,7 +503,7 @@ def _identifier(name: str, present: NDArray[Any], rule: int) -> str:
     if rule > 1 and INDEX.fullmatch(name) and present.min() >= 0:
         return "an identifier: row numbers, such as the saved index of a frame"
     if count < ROWS:
-        counting = rule > 1 and _counts(name, present)
+        counting = rule > 1 and _counts_rows(name, present)
         return "an identifier: it counts the rows" if counting else ""
     if len(np.unique(present)) < count:
         return ""
@@ -513,30 +515,30 @@ def _identifier(name: str, present: NDArray[Any], rule: int) -> str:
     return ""
 
 
-def _counts(name: str, present: NDArray[Any]) -> bool:
+def _counts_rows(name: str, present: NDArray[Any]) -> bool:
     """Whether a column with an identifier's name rises from row to row."""
     named = IDENTIFIER.search(name) is not None and len(present) > 2
     return named and bool((present[1:] > present[:-1]).all())
 
 
 def _median(values: NDArray[Any]) -> float:
-    """As `numpy.median`, which takes twenty times as long for a short column."""
+    """The median, twenty times as fast for a short column as `numpy.median`."""
     first, last = (len(values) - 1) // 2, len(values) // 2
     ordered = np.partition(values, (first, last))
     return (float(ordered[first]) + float(ordered[last])) / 2
 
 
-def _numeric(raw: RawColumn, present: NDArray[Any], missing: NDArray[np.bool_]) -> Encoded:
+def _encode_quantity(raw: RawColumn, present: NDArray[Any], missing: NDArray[np.bool_]) -> Encoded:
     median = _median(present)
     if not missing.any():
         column = Column(raw.name, raw.kind, "kept", "a number in every training row")
         return Encoded(column, (raw.name,), True, Number(median))
-    said = f"missing in {missing.sum()} of {len(missing)} training rows: the median {median:g} "
-    column = Column(raw.name, raw.kind, "filled", f"{said}and a column that marks them")
+    gaps = f"missing in {missing.sum()} of {len(missing)} training rows: the median {median:g} "
+    column = Column(raw.name, raw.kind, "filled", f"{gaps}and a column that marks them")
     return Encoded(column, (raw.name, f"{raw.name} is missing"), True, Number(median, flag=True))
 
 
-def _categorical(
+def _encode_categories(
     raw: RawColumn,
     categories: NDArray[np.object_],
     train: NDArray[Any],
@@ -559,14 +561,14 @@ def _categorical(
             where=where,
             hint=f"drop = [{raw.name!r}], or group its values",
         )
-    # In the order of the text, whatever rows come first.
+    # Sorted by text, whichever rows come first.
     known = known[np.argsort(categories[known].astype(str), kind="stable")]
     texts = tuple(str(categories[code]) for code in known)
     names = tuple(f"{raw.name} = {text}" for text in texts)
     if absent:
         names = (*names, f"{raw.name} is missing")
-    said = f"{len(known)} categories in the training rows" + (
+    reason = f"{len(known)} categories in the training rows" + (
         ", and missing values" if absent else ""
     )
-    column = Column(raw.name, raw.kind, "one-hot", said)
+    column = Column(raw.name, raw.kind, "one-hot", reason)
     return Encoded(column, names, False, OneHot(texts, bool(absent)))

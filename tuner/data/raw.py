@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""Numbers, and where there is something else."""
+"""Numbers, and where a text is neither a number nor marked as missing."""
 WIDE = {"b": np.bool_, "i": np.int64, "u": np.uint64, "f": np.float64}
 OBJECTS_OF_NUMBERS = ("integer", "floating", "decimal", "mixed-integer-float")
 
@@ -26,10 +26,10 @@ class RawColumn:
     """One column.
 
     Attributes:
-        name: as the source calls it.
+        name: in the source.
         values: booleans or numbers [N], NaN where missing; or int64 codes [N] of the categories,
             -1 where missing.
-        categories: what the codes mean; None for a column of numbers.
+        categories: the text of each code; None for a column of numbers.
         comma: decimals are written with a comma in its file.
     """
 
@@ -39,27 +39,32 @@ class RawColumn:
     comma: bool = False
     _read: dict[Format, Read] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def read(self, how: Format | None) -> Read:
+    def read(self, number_format: Format | None) -> Read:
         """The numbers [N] of a column of text, NaN where missing, and where [N] a text is neither a
-        number nor marked as missing; without a format, as numbers are usually written."""
+        number nor marked as missing; without a format, as plain numbers."""
         assert self.categories is not None
         if self.kind == "boolean":
             known = np.array([*(each == "True" for each in self.categories), np.nan])
             return known[self.values], np.zeros(len(self.values), dtype=bool)
-        how = how or PLAIN
-        if how not in self._read:
-            values, odd = self._best(how, self.categories)
-            self._read[how] = np.append(values, np.nan), np.append(odd, False)
-        values, odd = self._read[how]  # the last for what is missing, whose code is -1
+        number_format = number_format or PLAIN
+        if number_format not in self._read:
+            values, odd = self._read_texts(number_format, self.categories)
+            self._read[number_format] = np.append(values, np.nan), np.append(odd, False)
+        values, odd = self._read[number_format]  # the last is for the code -1, missing
         return values[self.values], odd[self.values]
 
-    def _best(self, how: Format, texts: NDArray[np.object_]) -> Read:
-        """Plain numbers have a decimal comma in a file where others have."""
-        found = how.values(texts)
-        if self.comma and found[1].any() and (how.decimal, how.thousands) == (".", ""):
-            other = replace(how, decimal=",").values(texts)
-            return min(other, found, key=lambda each: int(each[1].sum()))
-        return found
+    def _read_texts(self, number_format: Format, texts: NDArray[np.object_]) -> Read:
+        """The texts as numbers; plain ones with a decimal comma where the file has these and more
+        texts are numbers then."""
+        plain = number_format.values(texts)
+        if (
+            self.comma
+            and plain[1].any()
+            and (number_format.decimal, number_format.thousands) == (".", "")
+        ):
+            other = replace(number_format, decimal=",").values(texts)
+            return min(other, plain, key=lambda each: int(each[1].sum()))
+        return plain
 
     @property
     def kind(self) -> str:
@@ -74,18 +79,18 @@ def raw_columns(
 ) -> tuple[RawColumn, ...]:
     """The columns of a frame but those to skip, without a copy; DataError for dates and other
     types that are neither numbers nor text."""
-    found: list[RawColumn] = []
+    columns: list[RawColumn] = []
     refused: list[str] = []
     comma = writes_comma(frame)
-    labels = frame.columns.astype(object)  # an index of text takes its time for each column
+    labels = frame.columns.astype(object)  # an index of text is slow for each column
     for label, series in frame.set_axis(labels, axis=1).items():
         name = str(label)
         if name in skip:
             continue
         if series.dtype.kind in "biuf":
-            found.append(RawColumn(name, _numbers(series)))
+            columns.append(RawColumn(name, _numbers(series)))
         elif series.dtype.kind == "O":
-            found.append(_objects(name, series, comma))
+            columns.append(_object_column(name, series, comma))
         else:
             refused.append(f"{name} ({series.dtype})")
     if refused:
@@ -94,7 +99,7 @@ def raw_columns(
             where=where,
             hint="remove them, or turn them into numbers",
         )
-    return tuple(found)
+    return tuple(columns)
 
 
 def _numbers(series: pd.Series[Any]) -> NDArray[Any]:
@@ -106,13 +111,12 @@ def _numbers(series: pd.Series[Any]) -> NDArray[Any]:
 
 
 def writes_comma(frame: pd.DataFrame) -> bool:
-    """Whether decimals are written with a comma in the file of a frame, as far as it is known."""
+    """Whether decimals are known to be written with a comma in the file of a frame."""
     return bool(frame.attrs.get("comma"))
 
 
-def _objects(name: str, series: pd.Series[Any], comma: bool) -> RawColumn:
-    """Numbers where all are; else codes in order of first appearance, and what is not text is
-    taken by its text."""
+def _object_column(name: str, series: pd.Series[Any], comma: bool) -> RawColumn:
+    """Numbers where all objects are; else codes of their texts in order of first appearance."""
     from pandas.api.types import infer_dtype
 
     if infer_dtype(series, skipna=True) in OBJECTS_OF_NUMBERS:
@@ -123,23 +127,23 @@ def _objects(name: str, series: pd.Series[Any], comma: bool) -> RawColumn:
 
 
 def numbers(
-    other: RawColumn, where: str, how: Format | None = None, before: int = 0
+    raw: RawColumn, where: str, number_format: Format | None = None, before: int = 0
 ) -> NDArray[Any]:
-    """The values of a column where those to train on are numbers.
+    """The values of a column that is numbers in the training rows.
 
     Args:
-        how: in which format these were written; what is no number in it is missing, as there.
+        number_format: of text in the training rows; texts that are no number in it are missing.
         before: rows that came before, for messages.
 
     Raises:
         DataError: without a format, a text that is no number, with its row.
     """
-    if other.categories is None:
-        return other.values
-    values, odd = other.read(how)
-    if how is None and odd.any():
+    if raw.categories is None:
+        return raw.values
+    values, odd = raw.read(number_format)
+    if number_format is None and odd.any():
         raise DataError(
-            f"{first_odd(other, odd, before)}, but the training rows have numbers there",
+            f"{first_odd(raw, odd, before)}, but the training rows have numbers there",
             where=where,
             hint=NO_NUMBER,
         )
@@ -150,7 +154,7 @@ NO_NUMBER = "write numbers, or leave cells without one empty"
 
 
 def first_odd(raw: RawColumn, odd: NDArray[np.bool_], before: int = 0) -> str:
-    """The first of the cells that are wrong, in words.
+    """The first cell that is no number, in words.
 
     Args:
         odd: where [N] they are.
@@ -164,12 +168,12 @@ def first_odd(raw: RawColumn, odd: NDArray[np.bool_], before: int = 0) -> str:
 
 
 def coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:
-    """Codes, -1 where missing, and the texts that they mean."""
+    """Codes, -1 where missing, and their texts."""
     if raw.categories is not None:
         return raw.values, [str(each) for each in raw.categories]
     if raw.values.dtype.kind == "b":
         return raw.values.astype(np.int64), ["False", "True"]
     missing = np.isnan(raw.values) if raw.values.dtype.kind == "f" else np.zeros_like(raw.values)
-    found, codes = np.unique(raw.values, return_inverse=True)
-    texts = [f"{each:.0f}" if each == np.floor(each) else str(each) for each in found.tolist()]
+    distinct, codes = np.unique(raw.values, return_inverse=True)
+    texts = [f"{each:.0f}" if each == np.floor(each) else str(each) for each in distinct.tolist()]
     return np.where(missing, -1, codes.astype(np.int64)), texts

@@ -29,7 +29,7 @@ from tuner.data.tables import Table, Text
 from tuner.data.text import Vocabulary, learn_vocabulary
 from tuner.errors import DataError, nearest
 
-# From raw rows to the numbers that a network is given: what was learned, as plain values.
+# From raw rows to a network's inputs: what was learned, as plain values.
 #
 # The same records prepare the rows of a search and, read from a file, those of a prediction.
 
@@ -41,14 +41,14 @@ WRITTEN = 2**16
 
 @dataclass(frozen=True)
 class Feature:
-    """A column of a table that is used.
+    """A column of a table that a network uses.
 
     Attributes:
-        name: as the source calls it.
+        name: in the source.
         kind: numeric, boolean or categorical.
-        names: of the numbers that it becomes.
-        encoder: how.
-        transform: what is done with the first of them; None for one-hot columns.
+        names: of its numbers in a row.
+        encoder: from its values to these numbers.
+        transform: applied to the first of them; None for one-hot columns.
     """
 
     name: str
@@ -63,14 +63,14 @@ class Feature:
         written = isinstance(self.encoder, Number) and self.encoder.format is not None
         return written or self.kind == "categorical"
 
-    def write(self, found: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
+    def write(self, out: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
         """Those rows of a column into [len(rows), len(names)]."""
         values, encode = self.encoder.bind(raw, where)
         for place, some in prepare.chunks(values, rows, WRITTEN):
             written = encode(some)
-            found[place] = written
+            out[place] = written
             if self.transform is not None:
-                found[place, :1] = self.transform(written[:, :1])
+                out[place, :1] = self.transform(written[:, :1])
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -95,7 +95,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class OfColumns:
-    """A table by its columns, whatever their order is; others are not looked at."""
+    """The recipe of a table: its columns by name, in any order; other columns are ignored."""
 
     kind: ClassVar[str] = "columns"
     shape: tuple[int, ...]
@@ -114,16 +114,16 @@ class OfColumns:
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError where a column is missing or holds text."""
         known = {raw.name: raw for raw in table.columns}
-        found = np.empty((len(wanted), math.prod(self.shape)), dtype=np.float32)
+        out = np.empty((len(wanted), math.prod(self.shape)), dtype=np.float32)
         at = 0
         for feature in self.features:
             if feature.name not in known:
                 hint = nearest(feature.name, known)
                 raise DataError(f"no column {feature.name!r}", where=table.where, hint=hint)
             end = at + len(feature.names)
-            feature.write(found[:, at:end], known[feature.name], wanted, table.where)
+            feature.write(out[:, at:end], known[feature.name], wanted, table.where)
             at = end
-        return found.reshape(len(wanted), *self.shape)
+        return out.reshape(len(wanted), *self.shape)
 
     def to_json(self) -> dict[str, Any]:
         columns = [feature.to_json() for feature in self.features]
@@ -136,7 +136,7 @@ class OfColumns:
 
 @dataclass(frozen=True)
 class OfArray:
-    """An array of numbers; its columns may have names.
+    """The recipe of an array of numbers, whose columns may have names.
 
     Attributes:
         turns: whether rows [H, W, C] are turned to a shape [C, H, W]; by the first of DIVISIONS
@@ -176,7 +176,7 @@ class OfArray:
 
 @dataclass(frozen=True)
 class OfText:
-    """A column of text as words' numbers."""
+    """The recipe of a column of text: the numbers of its words."""
 
     kind: ClassVar[str] = "text"
     categories: ClassVar[tuple[range, ...]] = ()
@@ -201,7 +201,7 @@ class OfText:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OfText:
         (length,) = record["shape"]
-        cut = bool(record.get("cut", False))  # an older export does not
+        cut = bool(record.get("cut", False))  # older exports do not have it
         return cls(record["column"], Vocabulary(tuple(record["words"]), length, cut=cut))
 
 
@@ -238,7 +238,7 @@ RECIPES: Mapping[str, type[Recipe]] = {each.kind: each for each in (OfColumns, O
 
 
 def from_json(record: Mapping[str, Any]) -> Recipe:
-    """What `to_json` of a recipe gave; KeyError for anything else."""
+    """The recipe of a record by `to_json`; KeyError for anything else."""
     return RECIPES[record["kind"]].from_json(record)
 
 
@@ -254,10 +254,10 @@ class Learned:
 
     Attributes:
         names: of the features, or empty.
-        columns: what was decided about each column of a frame.
+        columns: the decision about each column of a frame.
         recipe: from rows of the table to float32 [n, *shape]; to int32 for text.
         vocabulary: of a text.
-        note: what people should know of how the rows were taken, or empty.
+        note: for people, where the rows were rearranged; else empty.
     """
 
     names: tuple[str, ...]
@@ -272,14 +272,14 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
 
     Raises:
         DataError: numbers that are not finite among the rows for training and validation, a column
-            of too many categories, nothing left to learn from, training rows that are all the
-            same, a shape that does not fit.
+            of too many categories, no column left, training rows that are all the same, a shape
+            that does not fit.
     """
     together = np.concatenate((train, validation))
     if table.text is not None:
-        return _of_text(table.text, spec, train, table.where)
+        return _learn_text(table.text, spec, train, table.where)
     if table.x is not None:
-        return _of_array(table, table.x, spec, train, together)
+        return _learn_array(table, table.x, spec, train, together)
     if spec.shape is None:
         encoded = [
             encode_column(raw, train, table.where, raw.name in spec.keep, spec.division)
@@ -288,24 +288,26 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
     else:
         encoded = [plain_column(raw, table.where) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)
-    return _of_columns(table, encoded, spec, train)
+    return _learn_columns(table, encoded, spec, train)
 
 
-def _of_text(text: Text, spec: DataSpec, train: Index, where: str) -> Learned:
+def _learn_text(text: Text, spec: DataSpec, train: Index, where: str) -> Learned:
     """The numbers of the words, in the order of the text."""
     if len({*text.values[train]}) == 1 < len(train):
         raise _constant(f"column {text.name!r} is {text.values[train[0]][:40]!r}", where)
     most, often, longest = spec.vocabulary, spec.min_count, spec.max_length
-    found = learn_vocabulary(text.values[train], most, often, longest, cut=spec.division > 1)
-    why = f"{len(found.words)} words in the training rows, at most {found.length} in a row"
+    vocabulary = learn_vocabulary(text.values[train], most, often, longest, cut=spec.division > 1)
+    why = (
+        f"{len(vocabulary.words)} words in the training rows, at most {vocabulary.length} in a row"
+    )
     decided = [
         Column(name, "other", "dropped", "only the text is a feature") for name in text.unused
     ]
     columns = (Column(text.name, "text", "words", why), *decided)
-    return Learned((), columns, OfText(text.name, found), found)
+    return Learned((), columns, OfText(text.name, vocabulary), vocabulary)
 
 
-def _of_array(
+def _learn_array(
     table: Table, given: NDArray[Any], spec: DataSpec, train: Index, together: Index
 ) -> Learned:
     turns = spec.division > 1
@@ -316,12 +318,12 @@ def _of_array(
     shape = tuple(x.shape[1:])
     note = ""
     if turns and is_turned(tuple(given.shape[1:]), shape):
-        said = f"rows of shape {list(given.shape[1:])} have their channels last"
-        note = f"{said} and are transposed to {list(shape)}"
+        layout = f"rows of shape {list(given.shape[1:])} have their channels last"
+        note = f"{layout} and are transposed to {list(shape)}"
     return Learned(table.names, (), OfArray(shape, table.names, transform, turns), note=note)
 
 
-def _of_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:
+def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:
     """Features in the order of the columns."""
     statistics = prepare.lookup(spec.preprocessing)
     used = [(raw, e) for raw, e in zip(table.columns, encoded, strict=True) if e.names]
@@ -356,8 +358,11 @@ def _transform(
     every: Index,
     where: str,
 ) -> prepare.Transform | None:
-    """One-hot columns and those that say what is missing stay 0 and 1; `every` counts the training
-    rows."""
+    """The transform of a quantity; None for one-hot columns, which stay 0 and 1.
+
+    Args:
+        every: the places of all training rows among themselves.
+    """
     if not each.scaled:
         return None
     values, write = each.encoder.bind(raw, where)
@@ -418,7 +423,7 @@ def _constant(what: str, where: str) -> DataError:
 def _check_columns(
     table: Table, encoded: list[Encoded], rows: Index, missing_allowed: bool
 ) -> None:
-    """Several columns at a time, as many as few rows allow."""
+    """DataError for values that are not finite; checks several columns at a time."""
     bad, size = [], max(1, prepare.CHUNK // max(1, len(rows)))
     bound = (
         (raw.name, each.encoder.bind(raw, table.where)[0])

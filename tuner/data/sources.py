@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Reader(Protocol):
     """From a file to its table; the columns that are not `exact` may be narrowed.
 
-    With `codes`, the reader keeps as text what it would take for other numbers than they are.
+    With `codes`, texts that would become different numbers, such as 007, stay text.
     """
 
     def __call__(
@@ -47,7 +47,7 @@ def read_path(spec: DataSpec, folder: Path, frame: pd.DataFrame | None = None) -
     is.
 
     Args:
-        spec: what a study file says.
+        spec: the section ``[data]``.
         folder: the study file's.
         frame: the table in the file, where it was read already.
 
@@ -67,10 +67,10 @@ def read_path(spec: DataSpec, folder: Path, frame: pd.DataFrame | None = None) -
 
 def read_test(spec: DataSpec, folder: Path, texts: Iterable[str] = ()) -> Table:
     """The test rows where they are in files of their own: in `spec.test_path`, else beside those
-    for training. A column by which these are divided is not asked for.
+    for training. They need no column that divides rows.
 
     Args:
-        texts: columns that are text in the rows to train on, whatever they look like here.
+        texts: columns that are text in the training rows, and so are read as text here.
     """
     if spec.test_path is None:
         return arrays.read_idx_test(find_path(spec.path or "", "data.path", folder))
@@ -85,9 +85,9 @@ def read_test(spec: DataSpec, folder: Path, texts: Iterable[str] = ()) -> Table:
 def _table(file: Path, spec: DataSpec) -> Table:
     if file.is_dir():
         for reader in FOLDERS:
-            found = reader(file, spec)
-            if found is not None:
-                return found
+            table = reader(file, spec)
+            if table is not None:
+                return table
         raise DataError(
             "the folder holds no data",
             where=str(file),
@@ -132,11 +132,11 @@ def read_parquet(
     import pandas as pd
 
     def columns(names: list[str] | None) -> pd.DataFrame:
-        found: pd.DataFrame = pd.read_parquet(
+        frame: pd.DataFrame = pd.read_parquet(
             file, engine="pyarrow", columns=names, use_threads=names is None
         )  # each thread keeps memory, and a few columns at a time need none
         pyarrow.default_memory_pool().release_unused()
-        return found
+        return frame
 
     try:
         if exact is None:
@@ -172,7 +172,7 @@ FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (
 
 
 def find_path(path: str, where: str, folder: Path) -> Path:
-    """The file or folder that a path of a study file means; DataError names what was tried."""
+    """The file or folder of a path in a study file; DataError names the places that were tried."""
     given = Path(expanded(path, where, folder)).expanduser()
     tried = list(dict.fromkeys((base / given).resolve() for base in _bases(folder)))
     for file in tried:
@@ -184,11 +184,11 @@ def find_path(path: str, where: str, folder: Path) -> Path:
 
 
 def read_frame(file: Path, texts: Iterable[str] = (), *, codes: bool = True) -> pd.DataFrame | None:
-    """The table in a file, as it is; None for what is no table with named columns.
+    """The table in a file, not narrowed; None for a file that is no table with named columns.
 
     Args:
-        texts: columns that are text, whatever a reader of text would take them for.
-        codes: whether it finds more of them, as `Reader`.
+        texts: columns to read as text, even if they look like numbers.
+        codes: whether the reader finds more of them, as `Reader`.
     """
     for ending, reader in FRAMES.items():
         if file.is_file() and file.name.lower().endswith(ending):
@@ -208,14 +208,14 @@ def expanded(path: str, where: str, folder: Path) -> str:
     """A path with the values of its environment variables, unless it is there as it is written."""
     if "$" in path and any((base / path).exists() for base in _bases(folder)):
         return path
-    return VARIABLE.sub(lambda found: _variable(found, where), path)
+    return VARIABLE.sub(lambda match: _variable(match, where), path)
 
 
-def _variable(found: re.Match[str], where: str) -> str:
-    name = found[1] or found[3]
+def _variable(match: re.Match[str], where: str) -> str:
+    name = match[1] or match[3]
     if not os.environ.get(name):
-        if found[2] is not None:
-            return found[2]
+        if match[2] is not None:
+            return match[2]
         raise DataError(
             f"the environment variable {name} is not set",
             where=where,
@@ -230,7 +230,7 @@ def _variable(found: re.Match[str], where: str) -> str:
 
 
 LOADERS = ("load_", "fetch_")
-"""How the functions of `sklearn.datasets` begin that anybody's study may name."""
+"""Prefixes of the functions of `sklearn.datasets` that any study may name."""
 
 
 def read_loader(
@@ -255,8 +255,8 @@ def read_loader(
         DataError: no such module or function, it is not allowed, it raises, or it returns
             something else.
     """
-    found = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
-    value = _call(found, source)
+    loader = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
+    value = _call(loader, source)
     if is_frame(value):
         return from_frame(value, target, source, aside, text, drop)
     if aside:
@@ -277,7 +277,7 @@ def read_loader(
 
 
 def is_loader(module: str, name: str) -> bool:
-    """Whether it reads one of scikit-learn's own data sets."""
+    """Whether a function reads one of scikit-learn's own data sets."""
     return module == "sklearn.datasets" and name.startswith(LOADERS)
 
 
@@ -285,7 +285,7 @@ def bunch(value: Any, target: str | None, where: str) -> Table | None:
     """An object with `data` and `target`, as scikit-learn's loaders return."""
     if not (hasattr(value, "data") and hasattr(value, "target")):
         return None
-    _no_target(target, where)
+    _refuse_target(target, where)
     names, classes = getattr(value, "feature_names", None), getattr(value, "target_names", None)
     return from_arrays(
         value.data,
@@ -300,7 +300,7 @@ def pair(value: Any, target: str | None, where: str) -> Table | None:
     """A pair (X, y)."""
     if not (isinstance(value, tuple | list) and len(value) == 2):
         return None
-    _no_target(target, where)
+    _refuse_target(target, where)
     return from_arrays(value[0], value[1], where)
 
 
@@ -316,7 +316,7 @@ def _call(function: Callable[..., Any], source: str) -> Any:
             where=source,
             hint="wrap it in a function without parameters",
         ) from error
-    except ValueError:  # a built-in without a signature: the call itself will tell
+    except ValueError:  # a built-in without a signature: the call itself may fail
         pass
     try:
         return function()
@@ -324,7 +324,7 @@ def _call(function: Callable[..., Any], source: str) -> Any:
         raise DataError(f"raised {type(error).__name__}: {error}", where=source) from error
 
 
-def _no_target(target: str | None, where: str) -> None:
+def _refuse_target(target: str | None, where: str) -> None:
     if target is not None:
         raise DataError(
             f"target = {target!r}, but the function returns its labels separately",

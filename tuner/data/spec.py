@@ -23,12 +23,11 @@ APART = (
     ("test", "split"),
     ("text", "shape"),
 )
-"""Keys of a study file that do not go together: each says otherwise where rows belong, or what they
-are."""
+"""Keys of a study file that contradict each other."""
 DIVISIONS = (1, 2)
 """Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
-and takes text for categories whatever it says. By the second those that were there stay where they
-are, text may be numbers or dates, and the channels of an array may come last."""
+and takes all text for categories. By the second the rows that were there stay in their split, text
+may be numbers or dates, and the channels of an array may come last."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
 """Keys that mean nothing without a column of text."""
 
@@ -134,9 +133,9 @@ class DataSpec:
 
     def _check_origin(self) -> None:
         if (self.source is None) == (self.path is None):
-            found = "neither source nor path" if self.source is None else "both source and path"
+            given = "neither source nor path" if self.source is None else "both source and path"
             raise DataError(
-                f"{found} given",
+                f"{given} given",
                 where="data",
                 hint='give one: source = "module:function", or path = "table.csv" with target',
             )

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 Index = NDArray[np.int64]
 Places = NDArray[np.signedinteger[Any]]
 TRAIN, VALIDATION, TEST = range(3)
-"""What a row is for."""
+"""The split of a row."""
 PARTS = ("train", "validation", "test")
 Rule = Callable[["pd.Series[Any]", DataSpec, str], NDArray[Any]]
-"""From a column to what each row is for, or to its fold; the text is for messages."""
+"""From a column to the split or fold of each row; the text is for messages."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Rows:
 
     @classmethod
     def of(cls, part: NDArray[Any]) -> Rows:
-        """By what each row is for: TRAIN, VALIDATION or TEST."""
+        """The positions by the split of each row: TRAIN, VALIDATION or TEST."""
         return cls(*(np.flatnonzero(part == kind) for kind in (TRAIN, VALIDATION, TEST)))
 
     @property
@@ -74,10 +74,10 @@ def final_rows(rows: Rows) -> Rows:
     return Rows(rows.searched, rows.test, np.empty(0, dtype=np.int64))
 
 
-def among(kept: Places, rows: Rows) -> Rows:
-    """The same rows for training and validation, counted among those that are kept."""
+def among(places: Places, rows: Rows) -> Rows:
+    """The same rows for training and validation, as positions among the rows at `places`."""
     none = np.empty(0, dtype=np.int64)
-    return Rows(np.searchsorted(kept, rows.train), np.searchsorted(kept, rows.validation), none)
+    return Rows(np.searchsorted(places, rows.train), np.searchsorted(places, rows.validation), none)
 
 
 # Rows divided as a specification says.
@@ -108,8 +108,7 @@ def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
 def _rows_of_folds(
     fold: Index, labels: Labels, key: str, spec: DataSpec, where: str
 ) -> tuple[Rows, ...]:
-    """Each fold's rows. By time, what comes after fold 0 is for validation, and folds are one more
-    than wanted."""
+    """Each fold's rows. By time there is one fold more: the first is only trained on."""
     timed = key == "time"
     test = np.flatnonzero(fold == NO_FOLD)
     made: list[Rows] = []
@@ -125,8 +124,8 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
     """The rows of each kind; without test rows where these are elsewhere.
 
     Raises:
-        DataError: a split is empty, or the training rows lack a class; the column has gaps, times
-            that are none, or something else than train, validation and test.
+        DataError: a split is empty, or the training rows lack a class; the column has gaps, or
+            values that are no times, or no splits.
     """
     if table.held:
         spec = replace(spec, test=0.0)
@@ -179,7 +178,7 @@ def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]
 
 
 def _filled(sizes: Index, order: Index, wanted: NDArray[Any]) -> Index:
-    """What each group is for: each held-out split takes groups while it is nearer to its share with
+    """The split of each group: a held-out split takes groups while it is nearer to its share with
     the next one than without."""
     part = np.full(len(sizes), TRAIN)
     at = 0
@@ -207,20 +206,20 @@ def by_time(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
 
 
 def times_of(column: pd.Series[Any], where: str) -> NDArray[Any]:
-    """Numbers [N] in the order of the times; DataError for what is none."""
+    """Numbers [N] in the order of the times; DataError for a value that is no time."""
     if column.dtype.kind in "iuf":
         return column.to_numpy(dtype=np.float64)
     import pandas as pd
 
-    found = column if column.dtype.kind == "M" else _parsed(column)
-    bad = found.isna()
+    times = column if column.dtype.kind == "M" else _parsed(column)
+    bad = times.isna()
     if bad.any():
         raise DataError(
             f"{str(column[bad].iloc[0])!r} is not a time ({int(bad.sum())} such rows)",
             where=where,
             hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
         )
-    return np.asarray(pd.DatetimeIndex(found).asi8)
+    return np.asarray(pd.DatetimeIndex(times).asi8)
 
 
 def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -231,15 +230,15 @@ def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
     """As the column says: train, validation or test."""
-    said = column.astype(str).str.strip().str.lower()
-    other = ~said.isin(PARTS)
+    names = column.astype(str).str.strip().str.lower()
+    other = ~names.isin(PARTS)
     if other.any():
         raise DataError(
             f"{str(column[other].iloc[0])!r} is not a split ({int(other.sum())} such rows)",
             where=where,
             hint=f"allowed: {', '.join(PARTS)}",
         )
-    return said.map(PARTS.index).to_numpy()
+    return names.map(PARTS.index).to_numpy()
 
 
 COLUMNS: Mapping[str, Rule] = {
@@ -270,12 +269,12 @@ def check_present(column: pd.Series[Any], where: str) -> None:
 def check(rows: Rows, labels: Labels, key: str, spec: DataSpec, where: str) -> None:
     """DataError where a kind of rows has too few, or the training rows lack a class."""
     wanted = key != "split" and spec.test > 0
-    for name, found, need in zip(
+    for name, places, need in zip(
         PARTS, (rows.train, rows.validation, rows.test), (2, 2, int(wanted)), strict=True
     ):
-        if len(found) < need:
+        if len(places) < need:
             raise DataError(
-                f"the {name} split has {len(found)} rows, but needs at least {need}",
+                f"the {name} split has {len(places)} rows, but needs at least {need}",
                 where=where,
                 hint=f"mark more rows as {name}" if key == "split" else HINTS[spec.folds is None],
             )
@@ -328,7 +327,7 @@ def split(labels: Labels, spec: DataSpec, where: str) -> Rows:
 
 
 def strata(labels: Labels) -> Index:
-    """What is divided alike: the class of each row; 0 for a quantity."""
+    """The stratum of each row: its class; 0 for a quantity."""
     return labels.values if labels.classes else np.zeros(len(labels.values), dtype=np.int64)
 
 
@@ -403,7 +402,7 @@ def _rows(count: int) -> str:
 
 
 NO_FOLD = -1
-"""In place of a fold, for the test rows."""
+"""The fold of the test rows."""
 
 
 def dealt(labels: Labels, spec: DataSpec, where: str) -> Index:
@@ -451,7 +450,7 @@ def _test_groups(
 ) -> NDArray[np.bool_]:
     if spec.division > 1:
         return stable_test_groups(codes, spec)
-    part = _without(spec, column, where, by_group) if spec.test else np.zeros_like(codes)
+    part = _divide_once(spec, column, where, by_group) if spec.test else np.zeros_like(codes)
     return np.asarray(part == TEST)
 
 
@@ -459,7 +458,7 @@ def by_times(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
     """One part more than folds, of equal size in the order of time: the first is only trained on.
     Rows of one time stay together, on the later side."""
     times = times_of(column, where)
-    test = (_without(spec, column, where, by_time) == TEST) if spec.test else times != times
+    test = (_divide_once(spec, column, where, by_time) == TEST) if spec.test else times != times
     ordered, parts = np.sort(times[~test]), count_of(spec) + 1
     ends = [ordered[round(len(ordered) * i / parts)] for i in range(1, parts)]
     fold: Index = np.where(test, NO_FOLD, np.searchsorted(ends, times, side="right"))
@@ -474,7 +473,7 @@ def count_of(spec: DataSpec) -> int:
     return spec.folds or 1
 
 
-def _without(spec: DataSpec, column: pd.Series[Any], where: str, rule: Rule) -> NDArray[Any]:
+def _divide_once(spec: DataSpec, column: pd.Series[Any], where: str, rule: Rule) -> NDArray[Any]:
     """The division with a share for validation that is as large as a fold."""
     part = (1 - spec.test) / count_of(spec)
     return rule(column, replace(spec, folds=None, validation=part), where)
@@ -519,20 +518,20 @@ def _parts(spec: DataSpec) -> str:
 
 
 ROUNDING = 1e-9
-"""Of rows: 3 / 0.1 are 30."""
+"""Tolerance in rows: 3 / 0.1 are 30."""
 
 
 def stable_split(labels: Labels, spec: DataSpec) -> Index:
     """TRAIN, VALIDATION or TEST for each row; the sizes of the classes were checked."""
-    found = np.full(len(labels.values), TRAIN)
+    part = np.full(len(labels.values), TRAIN)
     for name, rows in _classes(labels):
-        test = _test(len(rows), name, labels, spec)
+        test = _test_rows(len(rows), name, labels, spec)
         left = rows[~test]
         share = spec.validation / (1 - spec.test)
-        found[rows[test]] = TEST
+        part[rows[test]] = TEST
         held = _held_out(len(left), share, least(labels), 2, (spec.seed, "validation", name))
-        found[left[held]] = VALIDATION
-    return found
+        part[left[held]] = VALIDATION
+    return part
 
 
 def stable_folds(labels: Labels, spec: DataSpec, count: int, outside: int) -> Index:
@@ -541,16 +540,16 @@ def stable_folds(labels: Labels, spec: DataSpec, count: int, outside: int) -> In
     Of as many rows of a class as there are folds, one goes to each, in an order that the seed
     decides. A class that is hardly enough for the folds gives them the last of its test rows.
     """
-    found = np.full(len(labels.values), outside)
+    fold = np.full(len(labels.values), outside)
     for name, rows in _classes(labels):
-        test = _test(len(rows), name, labels, spec)
+        test = _test_rows(len(rows), name, labels, spec)
         most = len(rows) - least(labels) * count
         test &= np.cumsum(test) <= most
         left = rows[~test]
         blocks = math.ceil(len(left) / count)
         keys = _stream(blocks * count, spec.seed, "folds", name).reshape(blocks, count)
-        found[left] = np.argsort(keys, axis=1).reshape(-1)[: len(left)]
-    return found
+        fold[left] = np.argsort(keys, axis=1).reshape(-1)[: len(left)]
+    return fold
 
 
 def least(labels: Labels) -> int:
@@ -568,7 +567,7 @@ def _classes(labels: Labels) -> Iterator[tuple[str, Index]]:
     yield from zip(labels.classes, np.split(order, ends[:-1]), strict=True)
 
 
-def _test(count: int, name: str, labels: Labels, spec: DataSpec) -> NDArray[np.bool_]:
+def _test_rows(count: int, name: str, labels: Labels, spec: DataSpec) -> NDArray[np.bool_]:
     return _held_out(count, spec.test, least(labels), 3, (spec.seed, "test", name))
 
 
@@ -577,27 +576,27 @@ def _held_out(
 ) -> NDArray[np.bool_]:
     """Which of so many rows are held out: a `few` of the first `few * splits`, as many as are left
     to each of the other splits, and then a row of each block."""
-    found = np.zeros(count, dtype=bool)
+    held = np.zeros(count, dtype=bool)
     if share == 0 or count == 0:
-        return found
+        return held
     first = few * splits
     blocks = np.arange(few, max(few, math.ceil(count * share)))
     keys = _stream(first + len(blocks), *seed)
     starts = np.ceil(np.append(blocks, blocks[-1:] + 1) / share - ROUNDING).astype(np.int64)
     lengths = np.diff(starts).astype(np.uint64)
     places = starts[:-1] + (keys[first:] % np.maximum(lengths, 1)).astype(np.int64)
-    # After the first rows, and each after the one before it: what is late is made up for.
+    # After the first rows, and each after the one before it.
     steps = np.arange(len(places))
     places = np.maximum.accumulate(np.maximum(places, first) - steps) + steps
     chosen = np.concatenate((np.argsort(keys[:first])[:few], places))
-    found[chosen[chosen < count]] = True
-    return found
+    held[chosen[chosen < count]] = True
+    return held
 
 
 def _stream(count: int, *seed: int | str) -> NDArray[np.uint64]:
-    """Random numbers, of which more only follow; the same in every version of NumPy."""
-    found: NDArray[np.uint64] = np.random.PCG64(derive("division", *seed)).random_raw(count)
-    return found
+    """Random numbers; with a larger count more follow. The same in every version of NumPy."""
+    numbers: NDArray[np.uint64] = np.random.PCG64(derive("division", *seed)).random_raw(count)
+    return numbers
 
 
 def stable_groups(codes: Index, spec: DataSpec) -> Index:
@@ -610,12 +609,12 @@ def stable_groups(codes: Index, spec: DataSpec) -> Index:
     a group is held out where its first row finds the split behind its share.
     """
     test = _groups_held_out(codes, spec.test, 3, (spec.seed, "test"))
-    found = np.where(test, TEST, TRAIN)
+    part = np.where(test, TEST, TRAIN)
     left = np.flatnonzero(~test)
     share = spec.validation / (1 - spec.test)
     held = _groups_held_out(codes[left], share, 2, (spec.seed, "validation"))
-    found[left[held]] = VALIDATION
-    return found
+    part[left[held]] = VALIDATION
+    return part
 
 
 def stable_test_groups(codes: Index, spec: DataSpec) -> NDArray[np.bool_]:
@@ -642,7 +641,7 @@ def _groups_held_out(
         behind = share * (before + 1) - int(sizes[1])
         return int(behind * number > float(keys[1 + number] / 2.0**64) * before)
 
-    return np.asarray(_walked(codes, 2, place) == 1)
+    return np.asarray(_place_groups(codes, 2, place) == 1)
 
 
 def stable_group_folds(codes: Index, seed: int, count: int) -> Index:
@@ -652,11 +651,11 @@ def stable_group_folds(codes: Index, seed: int, count: int) -> Index:
     def place(number: int, before: int, sizes: Index) -> int:
         return int(np.lexsort((keys, sizes))[0])
 
-    return _walked(codes, count, place)
+    return _place_groups(codes, count, place)
 
 
-def _walked(codes: Index, count: int, place: Callable[[int, int, Index], int]) -> Index:
-    """A place in [0, count) for each row, asked for once for each group at its first row.
+def _place_groups(codes: Index, count: int, place: Callable[[int, int, Index], int]) -> Index:
+    """A place in [0, count) for each row, chosen once for each group at its first row.
 
     Args:
         place: called with the group's number in their order, the rows before it, and how many of
@@ -669,5 +668,5 @@ def _walked(codes: Index, count: int, place: Callable[[int, int, Index], int]) -
         sizes += np.bincount(of_group[codes[done:first]], minlength=count)
         of_group[codes[first]] = place(number, first, sizes)
         done = first
-    found: Any = of_group[codes]
-    return np.asarray(found, dtype=np.int64)
+    places: Any = of_group[codes]
+    return np.asarray(places, dtype=np.int64)

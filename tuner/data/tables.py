@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Rows as a source gives them: the form that every reader returns.
+# The rows of a source: the table that every reader returns.
 
 
 NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
@@ -38,7 +38,7 @@ class Text:
     """A column of text, which is the only feature.
 
     Attributes:
-        name: as the source calls it.
+        name: in the source.
         values: strings [N], empty where missing.
         unused: the names of the other columns.
     """
@@ -56,10 +56,10 @@ class Table:
         x: numbers [N, ...]; None where there are columns or text.
         y: labels [N]: numbers, booleans, text, or objects with None where one is missing.
         names: of the columns of x, or empty.
-        classes: what the labels 0, 1, ... mean, or empty.
+        classes: the names of the labels 0, 1, ..., or empty.
         where: the file or function, for messages.
         columns: of a frame, each [N].
-        aside: columns [N] that say how to divide the rows, by name; they are no features.
+        aside: columns [N] that divide the rows, by name; they are no features.
         held: the test rows are elsewhere, and all rows are for training and validation.
         text: the column of text, or None.
         comma: decimals are written with a comma in the file.
@@ -87,7 +87,7 @@ def from_arrays(
         y: [N] or [N, 1] labels.
         where: for messages.
         names: of the columns; those of a frame come first.
-        classes: what the labels 0, 1, ... mean.
+        classes: the names of the labels 0, 1, ...
     """
     columns: tuple[RawColumn, ...] = ()
     if is_frame(x):
@@ -134,17 +134,17 @@ def from_frame(
         cannot = "be the text" if target == text else "split the rows"
         raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
     at = [columns.index(name) for name in named]
-    kept = {name: frame.iloc[:, columns.index(name)] for name in aside}
+    dividing = {name: frame.iloc[:, columns.index(name)] for name in aside}
     labels = _labels(frame.iloc[:, at[0]], where)
     away, comma = {*named, *drop}, writes_comma(frame)
     others = [name for name in columns if name not in away]
     if text is None:
         if not others:
             raise DataError("no feature columns", where=where)
-        found = raw_columns(frame, where, away)  # not of a frame without them: a copy
-        return Table(None, labels, tuple(others), (), where, found, kept, comma=comma)
+        raw = raw_columns(frame, where, away)  # not of a frame without them: a copy
+        return Table(None, labels, tuple(others), (), where, raw, dividing, comma=comma)
     column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
-    return Table(None, labels, (), (), where, (), kept, text=column, comma=comma)
+    return Table(None, labels, (), (), where, (), dividing, text=column, comma=comma)
 
 
 def strings(written: pd.Series[Any]) -> NDArray[np.object_]:
@@ -164,7 +164,7 @@ def check_unique(columns: Sequence[str], where: str) -> None:
 
 
 def is_frame(value: object) -> TypeGuard[pd.DataFrame]:
-    """Whether it is a pandas frame, without an import of pandas: no frame was made without one."""
+    """Whether it is a pandas frame; does not import pandas, without which there is no frame."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
@@ -209,16 +209,16 @@ def _array(value: Any, what: str, where: str) -> NDArray[Any]:
         raise DataError(f"{what} cannot become an array: {error}", where=where) from error
 
 
-# How a table of text is written: encoding, delimiter, as many fields in each row.
+# The layout of a table of text: encoding, delimiter, fields in each row.
 
 
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "|", ",": "comma", " ": "space"}
 GZIP = b"\x1f\x8b"
 SAMPLE = 2**16
-"""Characters by which the delimiter is found, and at least so many whole lines."""
+"""The delimiter is found by so many characters, and at least by LINES whole lines."""
 LINES = 4
-SAID = re.compile(r'"?sep=(\\t|.)"?[\r\n]*', re.IGNORECASE)
-"""A first line by which a spreadsheet is told the delimiter; it is no row."""
+SEPARATOR_LINE = re.compile(r'"?sep=(\\t|.)"?[\r\n]*', re.IGNORECASE)
+"""A first line that names the delimiter for spreadsheets; it is no row."""
 
 COMMA = re.compile(r" *[-+]?[0-9][0-9.]*,[0-9]+ *")
 """A number with a comma before its decimals."""
@@ -234,7 +234,7 @@ def opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
 
 
 def encoding_of(file: Path) -> str:
-    """utf-8, utf-16 where a mark at the start says so, else cp1252, of which latin-1 is a part.
+    """utf-8, utf-16 where a mark at the start says so, else cp1252, which includes latin-1.
 
     It does not guess by the letters: in a table they are few, such as °C in one column's name.
 
@@ -268,29 +268,29 @@ def _decodes(file: Path, encoding: str) -> bool:
 
 
 def text_of(file: Path, encoding: str) -> io.TextIOWrapper:
-    """The text of a table from its header on: a line that says the delimiter is passed over."""
-    return _begun(file, encoding)[0]
+    """The text of a table from its header on, without a line that names the delimiter."""
+    return _open_text(file, encoding)[0]
 
 
-def _begun(file: Path, encoding: str) -> tuple[io.TextIOWrapper, str]:
-    """The text from the header on, and the delimiter that the file says, or nothing."""
+def _open_text(file: Path, encoding: str) -> tuple[io.TextIOWrapper, str]:
+    """The text from the header on, and the delimiter that the file names, or nothing."""
     text = io.TextIOWrapper(opened(file), encoding=encoding, newline="")
     try:
-        said = SAID.fullmatch(text.readline(12))
-        if said is None:
+        separator = SEPARATOR_LINE.fullmatch(text.readline(12))
+        if separator is None:
             text.seek(0)
     except BaseException:
         text.close()
         raise
-    return text, "" if said is None else said[1].replace("\\t", "\t")
+    return text, "" if separator is None else separator[1].replace("\\t", "\t")
 
 
 def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
     """The delimiter by which most of the first rows have as many fields as the header, and how
     many these are; DataError for one column only, unless that is enough (`lone`)."""
-    lines, said = _sample(file, encoding)
+    lines, separator = _sample(file, encoding)
     best, header, most, count = "", [""], 0, 0
-    for delimiter in said or DELIMITERS:
+    for delimiter in separator or DELIMITERS:
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
         if not rows:
             raise DataError("the file is empty", where=str(file))
@@ -313,26 +313,27 @@ def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
 
 
 def texts_of(file: Path, encoding: str, delimiter: str) -> list[str]:
-    """The columns that a reader would take for other numbers than they are, by the first rows.
+    """The columns that must be read as text, since a reader would make wrong numbers of them.
 
-    These are codes, digits alone of which some begin with zeros; and where fields end in a
-    semicolon, so that a comma may mark decimals, what may have a point between thousands.
+    By the first rows, these are codes: digits alone, some of which begin with zeros; and, where a
+    semicolon separates fields, so that a comma may mark decimals, numbers that may have a point
+    between thousands.
     """
     rows = [row for row in csv.reader(_sample(file, encoding)[0], delimiter=delimiter) if row]
     header, cells = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     comma = delimiter == ";" and any(COMMA.fullmatch(text) for row in cells for text in row)
-    found = []
+    names = []
     for at, name in enumerate(header):
         texts = [row[at] for row in cells if row[at]]
         code = any(len(text) > 1 and text[0] == "0" for text in texts) and are_digits(texts)
         if code or (delimiter == ";" and _may_be_thousands(texts, comma)):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def _may_be_thousands(texts: list[str], comma: bool) -> bool:
     """Whether each point is before three digits, beside numbers without one or with a comma for
-    decimals: `numbers` tells."""
+    decimals; the module `numbers` decides."""
     pointed = [text for text in texts if "." in text]
     return (
         len(pointed) > 0
@@ -342,15 +343,15 @@ def _may_be_thousands(texts: list[str], comma: bool) -> bool:
 
 
 def _sample(file: Path, encoding: str) -> tuple[list[str], str]:
-    """The first lines, whole however long they are, and the delimiter that the file says."""
-    text, said = _begun(file, encoding)
+    """The first lines, all of them whole, and the delimiter that the file names."""
+    text, separator = _open_text(file, encoding)
     with text:
         lines = io.StringIO(text.read(SAMPLE), newline="").readlines()
         if lines:
             lines[-1] += "" if lines[-1].endswith(("\r", "\n")) else text.readline()
         while lines and len(lines) < LINES and (line := text.readline()):
             lines.append(line)
-    return lines, said
+    return lines, separator
 
 
 def check_ragged(file: Path, encoding: str, delimiter: str, width: int) -> None:
@@ -365,12 +366,12 @@ def check_ragged(file: Path, encoding: str, delimiter: str, width: int) -> None:
 
 
 def _rows(file: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]]:
-    text, said = _begun(file, encoding)
+    text, separator = _open_text(file, encoding)
     with text:
         reader = csv.reader(text, delimiter=delimiter)
         for row in reader:
             if row:
-                yield reader.line_num + bool(said), len(row)
+                yield reader.line_num + bool(separator), len(row)
 
 
 # Tables of text with one line of column names: any delimiter and encoding, gzipped or not.
@@ -387,21 +388,21 @@ def read_text(
 
     Args:
         exact: where given, the numbers of all other columns may be narrowed in a large table.
-        texts: columns that are text, whatever it looks like: 007 is not 7.
+        texts: columns to read as text: 007 is not 7.
         codes: whether `texts_of` finds more of them; not in studies of the first rule.
 
     Raises:
         DataError: the encoding is none of those tried, one column, a ragged row (with its line),
-            two columns of one name, nothing in it.
+            two columns of one name, an empty file.
     """
-    with _refusing(file):
+    with _file_errors(file):
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding)
-        with _named(file, encoding, delimiter, width):
-            found = texts_of(file, encoding, delimiter) if codes else ()
-            kinds = dict.fromkeys([*texts, *found], str)
+        with _parser_errors(file, encoding, delimiter, width):
+            more = texts_of(file, encoding, delimiter) if codes else ()
+            kinds = dict.fromkeys([*texts, *more], str)
             frame = _frame(file, encoding, delimiter, width, exact, kinds)
-        # A row that is too short ends in missing values, and the reader says nothing.
+        # The reader fills a row that is too short with missing values, without an error.
         if len(frame) and frame.iloc[:, -1].isna().any():
             check_ragged(file, encoding, delimiter, width)
     return _decimal_comma(frame, kinds) if delimiter == ";" else frame
@@ -437,19 +438,19 @@ def text_parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
     """The table in a file, some rows at a time; a single column is enough.
 
     Args:
-        texts: columns that are text, whatever it looks like: 007 is not 7.
+        texts: columns to read as text: 007 is not 7.
 
     Raises:
         DataError: as `read_text`.
     """
     import pandas as pd
 
-    with _refusing(file):
+    with _file_errors(file):
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding, lone=True)
         rows, kinds = max(memory.ROWS, memory.CELLS // width), dict.fromkeys(texts, str)
         checked = False
-        with _named(file, encoding, delimiter, width), text_of(file, encoding) as text:
+        with _parser_errors(file, encoding, delimiter, width), text_of(file, encoding) as text:
             for part in pd.read_csv(
                 text, sep=delimiter, low_memory=False, dtype=kinds or None, chunksize=rows
             ):
@@ -460,8 +461,8 @@ def text_parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
 
 
 @contextmanager
-def _refusing(file: Path) -> Iterator[None]:
-    """What a reader raises as a DataError."""
+def _file_errors(file: Path) -> Iterator[None]:
+    """Raises the errors of reading a file as DataError."""
     try:
         yield
     except (csv.Error, EOFError, zlib.error, OSError) as error:
@@ -469,8 +470,8 @@ def _refusing(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _named(file: Path, encoding: str, delimiter: str, width: int) -> Iterator[None]:
-    """The same for what pandas raises, with the line where it is known."""
+def _parser_errors(file: Path, encoding: str, delimiter: str, width: int) -> Iterator[None]:
+    """Raises the errors of pandas as DataError, with the line where it is known."""
     import pandas as pd
 
     try:
@@ -483,16 +484,16 @@ def _named(file: Path, encoding: str, delimiter: str, width: int) -> Iterator[No
 def _decimal_comma(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
     """Numbers such as 1,5, which go with a semicolon between fields, as numbers; not in `texts`.
 
-    What is written otherwise, or with a comma between thousands, is for `numbers` to tell, which is
-    told that commas mark decimals here.
+    Other notations, or commas between thousands, are left to the module `numbers`; the attribute
+    ``comma`` tells it that commas mark decimals here.
     """
     import pandas as pd
 
-    found = frame.copy(deep=False)
+    parsed = frame.copy(deep=False)
     for name in frame.columns[frame.dtypes.map(lambda kind: kind.kind == "O")].difference([*texts]):
         text = frame[name].astype(object)
         present = text[text.notna()].astype(str)
         if len(present) and present.str.fullmatch(r"\s*[-+]?(?!0\d)\d+(,\d+)?\s*").all():
-            found[name] = pd.to_numeric(text.where(text.notna(), None).str.replace(",", "."))
-    found.attrs["comma"] = True
-    return found
+            parsed[name] = pd.to_numeric(text.where(text.notna(), None).str.replace(",", "."))
+    parsed.attrs["comma"] = True
+    return parsed

@@ -16,7 +16,7 @@ from torch import Tensor
 from tuner.data.tables import opened
 from tuner.errors import DataError
 
-# Text as numbers: words and signs, and which of them are known.
+# Text as numbers: words and signs, and the vocabulary.
 
 
 PADDING, UNKNOWN = 0, 1
@@ -64,7 +64,7 @@ def word_count(text: str) -> int:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that are known, and how a text becomes numbers.
+    """The known words, and the encoding of a text as their numbers.
 
     Attributes:
         words: by number, from 2 on; 0 fills a row up at its end, 1 stands for an unknown word.
@@ -86,13 +86,13 @@ class Vocabulary:
     def encode(self, texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.int32]:
         """Numbers [len(texts), length]; a text without a word is one unknown word."""
         number = {word: i for i, word in enumerate(self.words, SPECIAL)}
-        found = np.full((len(texts), self.length), PADDING, dtype=np.int32)
-        for row, text in zip(found, texts, strict=True):
+        rows = np.full((len(texts), self.length), PADDING, dtype=np.int32)
+        for row, text in zip(rows, texts, strict=True):
             ids = [number.get(word, UNKNOWN) for word in tokens(text, self.cut)[: self.length]] or [
                 UNKNOWN
             ]
             row[: len(ids)] = ids
-        return found
+        return rows
 
 
 def learn_vocabulary(
@@ -101,17 +101,17 @@ def learn_vocabulary(
     """The vocabulary of the training rows: the most frequent words first, equal ones by alphabet.
 
     Args:
-        most: how many words are kept.
-        min_count: a word that stands there less often is unknown.
-        max_length: words of a row that are looked at.
+        most: the size of the vocabulary.
+        min_count: a word that occurs less often is unknown.
+        max_length: the first words of a row that are used.
         cut: whether scripts without spaces are cut into letters.
     """
     counts: Counter[str] = Counter()
     longest = 1
     for text in texts:
-        found = tokens(text, cut)[:max_length]
-        counts.update(found)
-        longest = max(longest, len(found))
+        words = tokens(text, cut)[:max_length]
+        counts.update(words)
+        longest = max(longest, len(words))
     frequent = [word for word, count in counts.items() if count >= min_count]
     frequent.sort(key=lambda word: (-counts[word], word))
     return Vocabulary(tuple(frequent[:most]), longest, cut=cut)
@@ -130,22 +130,24 @@ def read_vectors(file: Path, words: Sequence[str]) -> NDArray[np.float32]:
     """Vectors [len(words), E]; zeros where the file lacks a word.
 
     Raises:
-        DataError: nothing in it, lines of different length, what is no finite number (each with its
-            line), none of the words.
+        DataError: an empty file, lines of different length, values that are no finite number (each
+            with its line), none of the words.
     """
     place = {word: i for i, word in enumerate(words)}
-    found: NDArray[np.float32] | None = None
+    vectors: NDArray[np.float32] | None = None
     known = 0
     try:
         for line, word, numbers in _lines(file):
-            if found is None:
-                found = np.zeros((len(words), len(_floats(file, line, numbers))), dtype=np.float32)
+            if vectors is None:
+                vectors = np.zeros(
+                    (len(words), len(_floats(file, line, numbers))), dtype=np.float32
+                )
             if word in place:
-                found[place[word]] = _floats(file, line, numbers)
+                vectors[place[word]] = _floats(file, line, numbers)
                 known += 1
     except (OSError, EOFError) as error:
         raise DataError(f"cannot be read as word vectors: {error}", where=str(file)) from error
-    if found is None:
+    if vectors is None:
         raise DataError("holds no word vectors", where=str(file), hint=FORMAT)
     if not known:
         raise DataError(
@@ -153,7 +155,7 @@ def read_vectors(file: Path, words: Sequence[str]) -> NDArray[np.float32]:
             where=str(file),
             hint="words are compared in lower case; the file may be of another language",
         )
-    return found
+    return vectors
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str, list[str]]]:
@@ -188,13 +190,13 @@ def _is_number(text: str) -> bool:
 
 def _floats(file: Path, line: int, numbers: list[str]) -> NDArray[np.float32]:
     try:
-        found = np.array([float(each) for each in numbers], dtype=np.float32)
+        floats = np.array([float(each) for each in numbers], dtype=np.float32)
     except ValueError as error:
         raise DataError(
             f"line {line} holds something that is not a number: {error}",
             where=str(file),
             hint=FORMAT,
         ) from error
-    if not np.isfinite(found).all():
+    if not np.isfinite(floats).all():
         raise DataError(f"line {line} holds a number that is not finite", where=str(file))
-    return found
+    return floats

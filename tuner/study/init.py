@@ -164,7 +164,7 @@ class _Columns:
             if marked:
                 self.missing[name] = self.missing.get(name, 0) + marked
         elif recognized is not None:
-            self.dropped[name] = recognized.said
+            self.dropped[name] = recognized.remark
         elif are_dates(texts[:SAMPLE]):
             self._drop_dates(name, series)
         elif _is_text(texts[:SAMPLE], len(series)):
