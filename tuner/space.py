@@ -1,4 +1,4 @@
-"""The keys of a study file, what a parameter may be, and how a configuration is sampled."""
+"""The keys of a study file, the forms of a parameter, and the sampling of a configuration."""
 
 from __future__ import annotations
 
@@ -190,14 +190,14 @@ class Leaf:
     Args:
         name: the key; a parameter has this name in the database, too.
         kind: the type of its values; ``object`` where a function of its own reads them.
-        default: what it is when the study file says nothing; for a technique the same as ``off``.
-        minimum, maximum, above, below: bounds of what is allowed; the last two are excluded.
+        default: the value if the study file has none; for a technique the same as ``off``.
+        minimum, maximum, above, below: bounds of the value; the last two are excluded.
         off: the value at which a technique does nothing.
         search: a range or a choice to search that a practitioner would begin with.
         options: for names: the known ones, with the leaves that each brings.
         items: for a list: the type of its values, each within the bounds.
         static: it decides shapes or code, so trials that differ in it cannot share one step.
-        doc: what it is, in a few words: for errors, tables and the JSON schema.
+        doc: a short description, for errors, tables and the JSON schema.
     """
 
     name: str
@@ -592,7 +592,7 @@ def _outside(node: Node, value: Any, allowed: str) -> StudyFileError:
 
 
 def baseline_value(node: Node) -> Value:
-    """What a leaf is in the baseline: off, else its default, else the nearest searched value."""
+    """The value of a leaf in the baseline: off, else its default, else the nearest searched one."""
     value, leaf = node.value, node.leaf
     wanted: Any = leaf.default if leaf.off is None else leaf.off
     if isinstance(value, Choice):

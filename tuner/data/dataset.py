@@ -131,7 +131,7 @@ def _statistics(recipe: Recipe) -> Statistics | None:
         )
         if statistics is None:
             return None
-        others = len(feature.names) - 1  # what is missing, or categories: 0 and 1
+        others = len(feature.names) - 1  # marks of missing values, or categories: 0 and 1
         means += [float(statistics[0].item()), *[0.0] * others]
         scales += [float(statistics[1].item()), *[1.0] * others]
     shape = (1, *recipe.shape)
@@ -167,7 +167,7 @@ def _has_gaps(values: NDArray[np.generic]) -> bool:
     return values.dtype.kind == "f" and bool(np.isnan(values.min()))
 
 
-# A prepared data set: tensors for training and validation, and what the target means.
+# A prepared data set: tensors for training and validation, and the meaning of the target.
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Identifies the rows of a study by a digest of a kilobyte, and says how other rows differ.
+"""Identifies the rows of a study by a digest of a kilobyte, and describes how other rows differ.
 
-Each row becomes 64 bits by what was read of it, before preprocessing: numbers as float64, text by
-its letters, a label by its class or number. Neither the file's place nor its quotes, its line ends
+Each row becomes a hash of 64 bits, before preprocessing: numbers count as float64, text by its
+letters, a label by its class or number. Neither the file's place nor its quotes, its line ends
 or the types of its columns matter; the order of the rows does, since it decides which row is in
 which split, and so does the order of the columns, which a network's inputs follow.
 
@@ -44,7 +44,7 @@ WORD = 8
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """What identifies the rows of a study.
+    """The identity of the rows of a study.
 
     Attributes:
         where: the file or function, for messages.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("1", "L", "LA", "La")
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Grey in 16 or 32 bits: no number says which is white, and Pillow would cut them off at 255."""
+"""Grey in 16 or 32 bits: the value of white is unknown, and Pillow would cut it off at 255."""
 CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
 """Modes with a channel for opacity."""
 ORIENTATION = 0x0112
@@ -41,8 +41,8 @@ SPLITS: Mapping[str, str] = {
 def read(folder: Path, spec: DataSpec) -> Table | None:
     """uint8 [N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
 
-    Pixels are as they are seen: turned as EXIF says, and what is transparent is white. Classes are
-    the folders by name, and images are in the order of their names.
+    Pixels are as a viewer shows them: turned as EXIF says, and white where they are transparent.
+    Classes are the folders by name, and images are in the order of their names.
 
     Raises:
         DataError: no Pillow, an image that cannot be read or has more than 8 bits, images of

@@ -32,7 +32,7 @@ WITH_FRACTIONS = 2.0**22
 SMALLEST = 2.0**-100
 """Deviations down to which float32 has all its bits."""
 SMALL = 2**16
-"""Bytes; smaller arrays come from the allocator, which keeps what was freed for later ones."""
+"""Bytes; smaller arrays come from the allocator, which reuses freed memory for later ones."""
 
 
 def fresh(count: int, dtype: Any) -> NDArray[Any]:
@@ -51,7 +51,7 @@ def give_back() -> None:
 
 
 class Mapped(mmap.mmap):
-    """A file in memory whose pages can be let go of at any time."""
+    """A file in memory whose pages can be freed at any time."""
 
 
 def let_go(x: NDArray[Any]) -> None:

@@ -1,8 +1,8 @@
 """Parses numbers written as text: finds the notation of a column and reads its cells.
 
 A column has one notation and one unit, found in its training rows and kept in the recipe; cells are
-never read one by one. 1,234 is 1234 beside 950 and 12,000, and 1.234 beside 1,5. What is no number
-in the column's notation is missing. Codes (007, 1.2.3, +49 170 123 456) are no numbers.
+never read one by one. 1,234 is 1234 beside 950 and 12,000, and 1.234 beside 1,5. A text that is no
+number in the column's notation is missing. Codes (007, 1.2.3, +49 170 123 456) are no numbers.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ CELL = re.compile(
     """,
     re.VERBOSE,
 )
-"""One number with what may stand beside it: a sign, a currency, an exponent, a unit; in brackets it
-is negative, as accountants write it. A limit (<0.5) or a footnote (5*) may stand beside some."""
+"""One number, perhaps with a sign, a currency, an exponent, a unit, a limit (<0.5) or a footnote
+(5*); in brackets it is negative, as accountants write it."""
 GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """Either 1000 or more with a sign between thousands, or a number with three decimals."""
 CODE = re.compile(r"0[0-9]+")

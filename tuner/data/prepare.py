@@ -351,7 +351,7 @@ DATES = 0.95
 CATEGORIES = 1000
 """A column with more is refused: each would be an input of the network."""
 ROWS = 20
-"""Fewer rows say nothing about identifiers."""
+"""With fewer rows, distinct values do not show an identifier."""
 
 
 @dataclass(frozen=True)

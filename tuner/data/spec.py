@@ -50,7 +50,7 @@ class DataSpec:
     the working directory.
 
     Attributes:
-        folds: as FOLDS; without them `validation` says how many rows are for validation.
+        folds: as FOLDS; without them `validation` is the share of rows for validation.
         preprocessing: see ``tuner.study.catalogue.PREPROCESSING``: trials may differ in it.
         division: by which rule rows are read and divided, of DIVISIONS. No key of a study file: a
             study that is stored keeps the rule that it began with.

@@ -80,7 +80,7 @@ def among(places: Places, rows: Rows) -> Rows:
     return Rows(np.searchsorted(places, rows.train), np.searchsorted(places, rows.validation), none)
 
 
-# Rows divided as a specification says.
+# Rows divided by a specification.
 
 
 def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
@@ -143,7 +143,7 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
     return rows
 
 
-# Rows divided by a column: by group, by time, or as the column says.
+# Rows divided by a column: by group, by time, or by the split that it names.
 
 
 def by_group(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
@@ -229,7 +229,7 @@ def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
-    """As the column says: train, validation or test."""
+    """The split that the column names: train, validation or test."""
     names = column.astype(str).str.strip().str.lower()
     other = ~names.isin(PARTS)
     if other.any():
@@ -514,7 +514,7 @@ def _parts(spec: DataSpec) -> str:
 # their order, in blocks of 1 / share of them: one row of a block is held out, at a place that the
 # seed and the class decide. So each share is met within a row by every beginning of a class, and
 # the first few rows of a class are in every split. The test rows are taken first, and those for
-# validation of what is left: another share for validation moves no row to or from the test.
+# validation from the rest: another share for validation moves no row to or from the test.
 
 
 ROUNDING = 1e-9

@@ -305,7 +305,7 @@ def layout_of(file: Path, encoding: str, lone: bool = False) -> tuple[str, int]:
             where=str(file),
             hint=f"columns are separated by one of {', '.join(DELIMITERS.values())}",
         )
-    # The reader itself would rename the second of two columns and say nothing.
+    # The reader itself would rename the second of two columns without an error.
     check_unique([name for name in header if name], str(file))
     if most < count:  # were it the first row, its first field would be taken for an index
         check_ragged(file, encoding, best, len(header))

@@ -41,7 +41,7 @@ def tokens(text: str, cut: bool = True) -> list[str]:
     and each mark.
 
     Args:
-        cut: whether such scripts are cut; else what stands between two spaces is a word.
+        cut: whether such scripts are cut; else the text between two spaces is a word.
 
     >>> tokens("It isn't BAD, is it?")
     ['it', 'is', "n't", 'bad', ',', 'is', 'it', '?']

@@ -14,7 +14,7 @@ from tuner.models.mlp import WIDTH
 from tuner.space import Leaf
 from tuner.techniques import Shape
 
-# Words as vectors: what networks of text begin with.
+# Words as vectors: the first layer of every network for text.
 
 
 class Embedding(nn.Module):

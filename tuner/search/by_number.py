@@ -1,9 +1,9 @@
 """Samplers that do not learn: their proposal depends on the seed and the trial's number.
 
 Optuna's ``QMCSampler`` counts its points in the database and takes its space from the first
-finished trial: there, what a trial gets depends on who asked when. Here it does not, so any number
-of workers try the same set. The grid's order depends on the seed alone, and each trial gets the
-first configuration that no other has.
+finished trial, so that a trial's parameters depend on which worker asked when. Here they do not,
+so any number of workers try the same set. The grid's order depends on the seed alone, and each
+trial gets the first configuration that no other has.
 """
 
 from __future__ import annotations
@@ -113,9 +113,8 @@ class Point(IndependentSampler):
 class SearchGrid:
     """The configurations of a space that can be listed, in an order shuffled by the seed.
 
-    Each is there once, whatever is off or not chosen in it. Which trial gets which depends on what
-    others have: the first that none has. The grid may be of any size: no more of it is listed than
-    has been handed out.
+    Each is there once, whatever is off or not chosen in it. A trial gets the first one that no
+    other trial has. The grid may be of any size: it is listed only as far as it was handed out.
 
     Args:
         nodes: of the study.

@@ -22,7 +22,7 @@ DAMAGE = (ValueError, TypeError, KeyError, AttributeError)
 
 
 class NumbersCmaEsSampler(CmaEsSampler):
-    """Proposes what Optuna's CmaEsSampler does."""
+    """Makes the same proposals as Optuna's CmaEsSampler."""
 
     _optimizer: Any = None
 

@@ -79,8 +79,8 @@ def _squared(a: Array, b: Array, weights: Array) -> Array:
     root = np.sqrt(weights)[:, None, :]
     left, right = a * root, b * root
     cross = left @ np.swapaxes(right, 1, 2)
-    found = (left**2).sum(2)[:, :, None] + (right**2).sum(2)[:, None, :] - 2 * cross
-    return np.asarray(np.maximum(found, 0.0))
+    distances = (left**2).sum(2)[:, :, None] + (right**2).sum(2)[:, None, :] - 2 * cross
+    return np.asarray(np.maximum(distances, 0.0))
 
 
 class Process:
@@ -141,10 +141,10 @@ class Process:
 
         bounds = [(-4, 5)] * width + [(-3, 3), (-12, 1)]
         options = {"maxiter": STEPS}
-        found = minimize(
+        optimum = minimize(
             loss, self._mean, jac=True, method="L-BFGS-B", bounds=bounds, options=options
         )
-        return np.asarray(found.x)
+        return np.asarray(optimum.x)
 
     def _density(self, t: Array) -> Array:
         """The log posterior [c] of kernel parameters [c, d + 2], but for a constant."""

@@ -250,13 +250,13 @@ def _levels(d: Dimension, trials: Sequence[FrozenTrial]) -> list[int | None]:
     if not 0 < d.levels <= PARENTS:
         return [-1 if d.name in trial.params else None for trial in trials]
     known: dict[Any, int] = {}
-    found: list[int | None] = []
+    levels: list[int | None] = []
     for trial in trials:
         value = trial.params.get(d.name)
         if value is not None and value not in known:
             known[value] = d.level_of(d.encode(value))
-        found.append(None if value is None else known[value])
-    return found
+        levels.append(None if value is None else known[value])
+    return levels
 
 
 def _below(

@@ -20,7 +20,7 @@ DRAFT_ID = -1
 
 
 class Draft:
-    """Holds a trial that is in memory alone, and collects what is written to it."""
+    """Holds a trial that is in memory alone, and applies the changes that are written to it."""
 
     def __init__(self, trial: FrozenTrial) -> None:
         self.trial = trial

@@ -19,7 +19,7 @@ from tuner.search.overlay import Overlay, Running
 
 
 class CachedPercentilePruner(PercentilePruner):
-    """Decides what Optuna's PercentilePruner decides.
+    """Makes the same decisions as Optuna's PercentilePruner.
 
     The percentiles are cached as long as the storage returns the same list of complete trials.
     Not for use by several threads at once.

@@ -37,7 +37,7 @@ class PrunerEntry:
     Args:
         name: as in the study file.
         build: (options, steps) → pruner, with every option present.
-        options: what may be set.
+        options: of the study file.
         doc: one line for people.
     """
 
@@ -208,11 +208,11 @@ def build_pruner(
     """The pruner of a study whose trials train for ``epochs`` epochs.
 
     A warm-up of n epochs protects the first n: the epoch after it is the first after which a trial
-    may be pruned. A rung after n epochs compares what trials reached after exactly n.
+    may be pruned. A rung after n epochs compares the values of trials after exactly n.
 
     Args:
         name: a key of PRUNERS.
-        options: what the study file sets; the rest has defaults.
+        options: those that the study file sets; the rest has defaults.
         epochs: of a trial that is not pruned, 1 or more.
         first: the number of the first step that is reported.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tuner.search.tpe import Past
 
 
-# How each sampler of the catalogue is made; what it needs is imported only then.
+# The builders of samplers; a builder imports the sampler's module only when it is called.
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class SamplerEntry:
     Args:
         name: as in the study file.
         build: makes the sampler of one trial.
-        options: what may be set.
+        options: of the study file.
         learns: whether it proposes by the results of other trials.
         per_number_seed: whether ``seed`` differs for each trial; otherwise the sampler walks one
             sequence for the whole study and takes its place from the number.
@@ -229,7 +229,7 @@ def build_sampler(
 
     Args:
         name: a key of SAMPLERS.
-        options: what the study file sets; the rest has defaults.
+        options: those that the study file sets; the rest has defaults.
         seed: the study's.
         number: the trial's, 0 or more.
         point: for ``grid``, the parameters that ``SearchGrid`` chose.

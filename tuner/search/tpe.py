@@ -87,7 +87,7 @@ class Past:
         return dict(zip(space, table, strict=True))
 
     def _column(self, name: str, distribution: BaseDistribution) -> array[float]:
-        """One parameter of every trial by its slot; slot 0 is for what is not in the past."""
+        """One parameter of every trial by its slot; slot 0 is for trials outside the past."""
         column = self._columns.setdefault((name, distribution), array("d", [math.nan]))
         column.extend(
             _internal(trial.params, name, distribution) for trial in self._trials[len(column) - 1 :]
@@ -105,7 +105,7 @@ def _internal(params: dict[str, Any], name: str, distribution: BaseDistribution)
 
 
 class CachedTPESampler(TPESampler):
-    """Proposes what Optuna's TPESampler does.
+    """Makes the same proposals as Optuna's TPESampler.
 
     Args:
         past: of the study, the same for each trial.

@@ -50,8 +50,8 @@ def load_study(name: str) -> Study:
     """Reads a study by name or path.
 
     Raises:
-        StudyFileError: there is none (the known ones are listed), or it cannot be.
-        DataError: what it says of its data cannot be.
+        StudyFileError: there is none (the known ones are listed), or it is wrong.
+        DataError: its section ``[data]`` is wrong.
     """
     path = find(name)
     if path is None:

@@ -206,7 +206,7 @@ def _queued(trial: FrozenTrial, wanted: Mapping[str, Any]) -> bool:
 
 
 def prescribed(study: Study) -> list[dict[str, Any]]:
-    """The parameters of the trials that come first: the baseline, and what the study enqueues."""
+    """The parameters of the first trials: the baseline, and those that the study enqueues."""
     numbers = range(len(study.search.enqueue) + (study.baseline() is not None))
     return [params for params in map(study.fixed_params, numbers) if params is not None]
 
@@ -299,7 +299,7 @@ def _shown(node: Node) -> str:
 def tried(own: Own, grid: SearchGrid, trials: Iterable[FrozenTrial]) -> Counter[int]:
     """How often each configuration of a grid was handed out, by its place.
 
-    One that failed in a worker was tried; what another program let fail was not.
+    One that failed in a worker was tried; one that failed in another program was not.
     """
     counted = (
         t for t in own.learned(trials) if t.state != TrialState.FAIL or WORKER in t.user_attrs

@@ -66,7 +66,7 @@ def restore(course: Course, data: bytes) -> None:
 
 
 def _prepare(course: Course, data: bytes) -> Callable[[], None]:
-    """Checks everything, and returns what puts the checkpoint into the course."""
+    """Checks everything, and returns a function that puts the checkpoint into the course."""
     tensors, header = _read(data)
     _check(header["trial"], _facts(course), "")
     past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]

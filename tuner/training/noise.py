@@ -56,7 +56,7 @@ class Streams:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step uses: rows ``[B]``, noise by technique, a mask for each drawing layer."""
+    """The input of one step: rows ``[B]``, noise by technique, a mask for each drawing layer."""
 
     rows: Tensor
     noise: dict[str, Noise]

@@ -21,7 +21,7 @@ from tuner.techniques import Noise, State, Technique
 
 @dataclass(frozen=True)
 class StepRecipe:
-    """What a step does; all trials of one step share it.
+    """The definition of a step; all trials of one step share it.
 
     Args:
         techniques: the active ones, in order.

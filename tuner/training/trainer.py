@@ -56,7 +56,7 @@ class Course(ABC):
 
     Args:
         config: the value of every leaf.
-        metric: what ``Epoch.value`` is.
+        metric: of ``Epoch.value``.
         seed: the trial's.
         keep: techniques that take part in the steps even where they are off.
 
