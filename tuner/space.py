@@ -121,10 +121,10 @@ def format_value(value: Any, digits: int = 4) -> str:
     return whole if float(whole) == value else f"{value:.{digits}g}"
 
 
-def told_apart(values: Sequence[Any]) -> list[str]:
+def distinguishable(values: Sequence[Any]) -> list[str]:
     """Values for people, with so many digits that no two different ones read the same.
 
-    >>> told_apart([0.12345671, 0.12345672, 0.5])
+    >>> distinguishable([0.12345671, 0.12345672, 0.5])
     ['0.12345671', '0.12345672', '0.5']
     """
     for digits in range(4, 18):
@@ -435,7 +435,7 @@ class Recorded:
             if same(choice, recorded):
                 self.asked[name] = choice
                 return choice
-        raise _foreign(name, recorded, ", ".join(told_apart(choices)))
+        raise _foreign(name, recorded, ", ".join(distinguishable(choices)))
 
     def _within(self, name: str, span: Range) -> float:
         recorded = self._recorded(name)
@@ -564,7 +564,7 @@ def params_of(
             params.update(_range_params(node, node.value, value))
         elif isinstance(node.value, Choice):
             if not any(same(name, value) for name in node.value.labels):
-                raise _outside(node, value, ", ".join(told_apart(node.value.labels)))
+                raise _outside(node, value, ", ".join(distinguishable(node.value.labels)))
             chosen = node.value.option(value)
             params[node.name] = label(chosen)
         elif not same(label(node.value), value):

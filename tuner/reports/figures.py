@@ -18,7 +18,7 @@ from tuner.reports.time_spent import ended_in_order
 from tuner.results.ablate import OFF, ON, PATH
 from tuner.results.best import INTERRUPTED
 from tuner.results.estimate import Estimate
-from tuner.space import Choice, Node, Range, matches, same, told_apart
+from tuner.space import Choice, Node, Range, distinguishable, matches, same
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def axis(node: Node, values: Sequence[Any]) -> Axis:
     assert isinstance(node.value, Choice)
     labels = node.value.labels
     found = tuple(_choice(labels, value) for value in values)
-    texts = tuple(shortened(name) for name in told_apart(labels))
+    texts = tuple(shortened(name) for name in distinguishable(labels))
     return Axis(found, tuple(map(float, range(len(labels)))), texts, named=True)
 
 
@@ -92,7 +92,7 @@ def _numbers(span: Range, values: Sequence[Any]) -> Axis:
     low, high = place(span.low), place(span.high)
     off = low - 0.15 * ((high - low) or 1.0)
     ticks = _ticks(span)
-    places, texts = [place(tick) for tick in ticks], told_apart(ticks)
+    places, texts = [place(tick) for tick in ticks], distinguishable(ticks)
     if span.off is not None:
         places, texts = [off, *places], ["off", *texts]
     positions = (off if span.off is not None and same(v, span.off) else place(v) for v in values)

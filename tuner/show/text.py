@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from tuner.space import Config, told_apart
+from tuner.space import Config, distinguishable
 
 # Numbers, durations and configurations as text.
 
@@ -68,7 +68,7 @@ def leaves(
 
 def apart(value: Any, other: Any) -> list[str]:
     """Two values of a parameter as text; equal texts only for equal values."""
-    return told_apart([value, other])
+    return distinguishable([value, other])
 
 
 def several(count: int, noun: str) -> str:

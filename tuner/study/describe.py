@@ -16,7 +16,7 @@ from tuner.models.categories import CATEGORIES, SOURCES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
-from tuner.space import Choice, Leaf, Node, Range, format_value, label, size, told_apart, walk
+from tuner.space import Choice, Leaf, Node, Range, distinguishable, format_value, label, size, walk
 from tuner.study.files import load_study, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import NetworkStudy, Study
@@ -33,7 +33,7 @@ def may_be(node: Node) -> str:
     ('30', '5 to 9')
     """
     if isinstance(node.value, Choice):
-        return "one of " + ", ".join(told_apart(node.value.labels))
+        return "one of " + ", ".join(distinguishable(node.value.labels))
     return str(node.value) if isinstance(node.value, Range) else format_value(label(node.value))
 
 

@@ -23,7 +23,17 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.metrics import sign_of
 from tuner.search.by_number import SearchGrid
-from tuner.space import Choice, Config, Node, Range, Recorded, config_of, label, told_apart, walk
+from tuner.space import (
+    Choice,
+    Config,
+    Node,
+    Range,
+    Recorded,
+    config_of,
+    distinguishable,
+    label,
+    walk,
+)
 from tuner.study.record import Study
 
 RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -293,7 +303,7 @@ def _remedy(study: Study, ended: str) -> str:
 def _shown(node: Node) -> str:
     value = node.value
     labels = value.labels if isinstance(value, Choice) else (label(value),)  # type: ignore[arg-type]
-    return ", ".join(told_apart(labels))
+    return ", ".join(distinguishable(labels))
 
 
 def tried(own: Own, grid: SearchGrid, trials: Iterable[FrozenTrial]) -> Counter[int]:
