@@ -126,7 +126,7 @@ def test_a_larger_budget_goes_on_with_the_same_rows(earlier: Earlier) -> None:
     assert [(t.params, t.value, t.user_attrs) for t in trials[:8]] == [
         (t.params, t.value, t.user_attrs) for t in before
     ]
-    kept = stored_study(earlier.storage, "plants")[0].kept
+    kept = stored_study(earlier.storage, "plants")[0].row_record
     assert kept is not None
     assert (kept["rows"], kept["division"]) == (120, 1)
     assert earlier.json("retrain", "--study", "plants", "--trial", "8")["equal"]

@@ -143,7 +143,7 @@ def test_whoever_comes_first_decides(anywhere: Here) -> None:
     first = load_job(*here.stored())
     here.write(ROWS[2:])
     second = load_job(*here.stored())
-    record = first.keep_rows(here.storage).study.kept
+    record = first.keep_rows(here.storage).study.row_record
     assert record == here.kept()
     assert "adopted" not in record
     with pytest.raises(DataError, match="differs from what the study began with: 2 rows removed"):
@@ -157,7 +157,7 @@ def test_rows_of_an_older_study_are_adopted_and_divided_as_they_were(here: Here)
     assert here.stored()[0].data.division == 2
     here.forget()
     study, study_id = here.stored()
-    assert (study.kept, study.data.division) == (None, 1)
+    assert (study.row_record, study.data.division) == (None, 1)
     old = load_job(study, study_id).data.positions
     assert old[1].tolist() != new[1].tolist()
     assert remembered(load_study(here.name), here.url).data == study.data
@@ -180,7 +180,7 @@ def test_only_rows_that_are_known_were_never_seen(here: Here, known: bool) -> No
     assert "rows of the test split" in page
     assert ("never saw" in page) == known
     held = stored_study(here.storage, "small:confirm")[0]
-    assert (held.kept, held.data.division) == (here.kept(), 2 if known else 1)
+    assert (held.row_record, held.data.division) == (here.kept(), 2 if known else 1)
 
 
 def test_the_test_rows_are_compared_when_they_are_read(here: Here) -> None:

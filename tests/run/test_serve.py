@@ -171,7 +171,7 @@ def test_workers_of_one_command_divide_the_rows_as_one_worker_does(
     shelf.fill()
     found = {name: shelf.job(*stored_study(storage, name)).spec.division for name in ("old", "new")}
     assert found == {"old": DIVISIONS[0], "new": DIVISIONS[-1]}
-    assert shelf.job(*stored_study(storage, "new")).study.kept is not None
+    assert shelf.job(*stored_study(storage, "new")).study.row_record is not None
     assert new != old
 
 

@@ -262,7 +262,7 @@ class Facts:
     @property
     def kept(self) -> Mapping[str, Any] | None:
         """What the database keeps to identify the rows; none where it keeps nothing."""
-        return self.study.kept if isinstance(self.study, NetworkStudy) else None
+        return self.study.row_record if isinstance(self.study, NetworkStudy) else None
 
     @property
     def searched(self) -> tuple[Node, ...]:

@@ -190,7 +190,7 @@ def enqueue(
         spec=canonical(made.document),
         fingerprint=fingerprint(made.document),
         budget=0,
-        data=study.kept,
+        data=study.row_record,
         replicates=study.name,
     )
     if not storage.progress(study_id).running:
@@ -272,7 +272,7 @@ def _study_of(study: NetworkStudy, name: str) -> NetworkStudy:
     document = {**study.document, "search": search}
     made = parse(name, json.loads(canonical(document)), study.folder)
     assert isinstance(made, NetworkStudy)  # as the study it is made of
-    return replace(made, data=study.data, kept=study.kept)
+    return replace(made, data=study.data, row_record=study.row_record)
 
 
 def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:

@@ -125,7 +125,7 @@ def _remembered(study: Study, attrs: Mapping[str, Any], storage: Storage, study_
         division = kept[DIVISION]
     elif has_begun(storage, study_id):
         division = DIVISIONS[0]
-    return replace(study, kept=kept, data=replace(study.data, division=division))
+    return replace(study, row_record=kept, data=replace(study.data, division=division))
 
 
 def find_study(name: str, url: str) -> Study:
@@ -179,7 +179,7 @@ def load_job(study: Study, study_id: int = -1) -> NetworkJob:
         name: load_data(spec, folder=study.folder) for name, spec in study.data_variants().items()
     }
     data = variants[study.data.preprocessing]
-    check_rows(study, data, study.kept)
+    check_rows(study, data, study.row_record)
     study.check_fit(data)
     metric = study.metric_for(data.target.task)
     check_factories(study, data, metric)

@@ -257,11 +257,11 @@ class NetworkStudy(Study):
 
     Args:
         metric: a name of ``tuner.metrics.METRICS``; none is accuracy, or rmse for regression.
-        kept: what a database keeps to identify the rows; none where it keeps nothing.
+        row_record: the identity of the rows as the database has it; None where it has none.
     """
 
     data: DataSpec
-    kept: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    row_record: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     step: ClassVar[str] = "epoch"
     first_step: ClassVar[int] = 1

@@ -158,12 +158,12 @@ class NetworkJob(Job):
         return self.record if self.spec.division == DIVISIONS[-1] else None
 
     def keep_rows(self, storage: Storage) -> NetworkJob:
-        if self.study.kept is not None or self.record is None:
+        if self.study.row_record is not None or self.record is None:
             return self
         adopted = {ADOPTED: True} if has_begun(storage, self.study_id) else {}
         record = storage.keep_data(self.study_id, {**self.record, **adopted})
         check_rows(self.study, self.data, record)
-        return replace(self, study=replace(self.study, kept=record))
+        return replace(self, study=replace(self.study, row_record=record))
 
     def describe(self) -> dict[str, Any]:
         return {
