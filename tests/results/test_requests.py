@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 import tuner
-from tuner.reports.compare import comparison
+from tuner.reports.compare import compare_facts
 from tuner.reports.report import build
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
@@ -112,7 +112,7 @@ def test_an_interrupted_confirm_says_so_everywhere(kept: Kept) -> None:
     assert report.verdict[0].startswith("Confirmed over 2 seeds: ")
     assert any(f"`{command} --storage sqlite:///x.db` trains the" in s for s in report.verdict)
     assert "| 2 of 3 |" in report.markdown()
-    notes = comparison([report.facts, report.facts]).notes
+    notes = compare_facts([report.facts, report.facts]).notes
     assert any(
         each.startswith("The confirmation of small is unfinished: 8 of 18") for each in notes
     )
