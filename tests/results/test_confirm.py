@@ -141,12 +141,12 @@ def test_a_study_of_somebodys_that_is_called_like_replicas_is_left_alone(searche
     study, study_id = stored_study(storage, "small")
     job = load_job(study, study_id)
     own = join(storage, replace(job, study=parse("small:confirm", study.document)), None)
-    assert replicas.held(storage, "small", "confirm") is None
+    assert replicas.find_holder(storage, "small", "confirm") is None
     wanted = confirming.wanted(study, storage.get_all_trials(study_id), "maximize", 1, 1)
     for _ in range(2):
         made, held = replicas.enqueue(storage, study, job.metric, "confirm", wanted)
         assert made.name == "small:confirm:2"
-    assert replicas.held(storage, "small", "confirm") == (made.name, held)
+    assert replicas.find_holder(storage, "small", "confirm") == (made.name, held)
     assert len(storage.get_all_trials(held)) == len(wanted)
     assert storage.get_all_trials(own.study_id) == []
     assert "tuner:replicates" not in storage.get_study_user_attrs(own.study_id)

@@ -314,7 +314,7 @@ def test_the_longest_name_of_a_study_leaves_room_for_its_replicas(database_url: 
     name = replicas._replica_name(storage, long, "confirm")
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE], name)
     storage.set_study_user_attr(study_id, REPLICATES, long)
-    assert replicas.held(storage, long, "confirm") == (name, study_id)
+    assert replicas.find_holder(storage, long, "confirm") == (name, study_id)
     other = replicas._replica_name(storage, long[:-1], "confirm")
     assert other != name
     storage.close()

@@ -113,7 +113,7 @@ def read_answers(storage: Storage, study: Study) -> Answers:
     confirmation = confirm.read(storage, study)
     outcome = None
     if confirmation is not None:
-        finished = replicas.finished(storage, study, confirm.WHAT)
+        finished = replicas.finished_replicas(storage, study, confirm.COMMAND)
         label = confirmation.winner.label
         outcomes = [
             trial.user_attrs[OUTCOME]
