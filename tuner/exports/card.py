@@ -133,39 +133,40 @@ def _numbers(made: Trained) -> list[str]:
     metric = made.job.metric
     recorded = made.chosen.trial.values[0]
     better = "higher" if metric.direction == "maximize" else "lower"
-    found = [f"{metric.name}, of which {better} is better:", ""]
+    lines = [f"{metric.name}, of which {better} is better:", ""]
     count = len(made.data.validation)
     if made.final:
-        found.append(f"- {number(made.value)} on {count:,} test rows, this training")
+        lines.append(f"- {number(made.value)} on {count:,} test rows, this training")
         place = made.job.study.measured_on.replace("validation split", "validation rows")
-        found.append(f"- {number(recorded)} on the {place}, in the search")
+        lines.append(f"- {number(recorded)} on the {place}, in the search")
     else:
-        found.append(f"- {number(made.value)} on {count:,} validation rows, this training")
+        lines.append(f"- {number(made.value)} on {count:,} validation rows, this training")
     measured = made.chosen.confirmed
     if measured is not None:
-        found.append(f"- {_estimate(measured.validation)} on the validation rows")
+        lines.append(f"- {_estimate(measured.validation)} on the validation rows")
         if measured.test is not None:
-            found.append(f"- {_estimate(measured.test)} on the test rows")
+            lines.append(f"- {_estimate(measured.test)} on the test rows")
         if made.chosen.unfinished:
-            found.append(f"- `tuner confirm` is {made.chosen.unfinished}.")
+            lines.append(f"- `tuner confirm` is {made.chosen.unfinished}.")
     else:
-        found.append("- The search selected by the validation rows, so this number is optimistic.")
-    return found
+        lines.append("- The search selected by the validation rows, so this number is optimistic.")
+    return lines
 
 
-def _estimate(found: Estimate) -> str:
-    seeds = len(found.values)
+def _estimate(estimate: Estimate) -> str:
+    seeds = len(estimate.values)
     if seeds < 2:
-        return f"{number(found.mean)}, one training of the configuration,"
+        return f"{number(estimate.mean)}, one training of the configuration,"
+    low, high = number(estimate.low), number(estimate.high)
     return (
-        f"{number(found.mean)} (95% interval {number(found.low)} to {number(found.high)}) over "
+        f"{number(estimate.mean)} (95% interval {low} to {high}) over "
         f"{seeds} trainings of the configuration"
     )
 
 
 def _intended(made: Trained) -> list[str]:
-    what = "classes" if made.data.target.classes else "values"
-    return [f"To predict {what} of rows from the same source as its training rows."]
+    kind = "classes" if made.data.target.classes else "values"
+    return [f"To predict {kind} of rows from the same source as its training rows."]
 
 
 def _limits(made: Trained) -> list[str]:
@@ -176,13 +177,13 @@ def _limits(made: Trained) -> list[str]:
 
 
 def _of_rows(recipe: Recipe | None) -> list[str]:
-    """What becomes of rows that are not like those of the training."""
+    """What happens to rows that differ from those of the training."""
     if isinstance(recipe, OfText):
         return [
             f"It reads the first {recipe.vocabulary.length} words and signs of a text, and knows "
             f"{len(recipe.vocabulary.words):,} words; all others are one unknown word."
         ]
-    if isinstance(recipe, OfColumns) and len(recipe.shape) == 1:  # else nothing is filled
+    if isinstance(recipe, OfColumns) and len(recipe.shape) == 1:  # else no gap is filled
         return [
             "A number that is missing becomes the median of the training rows, and a category that "
             "they did not have is none of theirs.",

@@ -31,10 +31,10 @@ class Chosen:
     """A complete trial.
 
     Attributes:
-        why: it and not another.
+        why: the reason for this choice.
         confirmed: its numbers over seeds, where it was confirmed.
         unfinished: what `confirm` has left to train, and how; empty if nothing is left.
-        left_out: trials that other programs told, and that are none of the study's.
+        left_out: trials that other programs added and that do not count.
     """
 
     trial: FrozenTrial
@@ -80,9 +80,9 @@ def _check(own: Own, trials: list[FrozenTrial], number: int) -> None:
         return
     state = trial.state.name.lower()
     if state == "complete" and reason:
-        what = f"trial {number} is another program's: {reason}"
+        message = f"trial {number} is another program's: {reason}"
         raise UsageError(
-            what, where=name, hint=f"`tuner best --study {name}` names the best of its own"
+            message, where=name, hint=f"`tuner best --study {name}` names the best of its own"
         )
     best = f"`tuner best --study {name}` names one that is"
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
@@ -96,7 +96,7 @@ class Trained:
     """A configuration, trained.
 
     Attributes:
-        network: of plain layers, with the weights as `value` was measured with them.
+        network: of plain layers, with the weights that `value` was measured with.
         value: the metric on the validation rows, or on the test rows of a final training.
     """
 

@@ -53,15 +53,15 @@ def export(
     if onnx:
         check_installed()
     storage = opened(options.storage)
-    found, study_id = stored_study(storage, study)
-    picked = chosen(storage, found, study_id, trial)
+    stored, study_id = stored_study(storage, study)
+    picked = chosen(storage, stored, study_id, trial)
     with allowing(of_person(options.allow)), one_thread():
-        made = train(load_job(found, study_id), picked, devices(options.device)[0], final)
+        made = train(load_job(stored, study_id), picked, devices(options.device)[0], final)
         files = contents(made, onnx)
     folder.write(out, files, force)
     return Exported(
         out,
-        found.name,
+        stored.name,
         picked.trial.number,
         made.job.metric.name,
         made.value,
@@ -73,7 +73,7 @@ def export(
 
 
 def train(job: NetworkJob, picked: Chosen, device: str, final: bool) -> Trained:
-    """The configuration with its own seed, as far as its trial went."""
+    """Trains the configuration with its trial's seed, for as many epochs as the trial."""
     trial, known = picked.trial, picked.trial.user_attrs
     seed = seed_of(job, trial)
     config = job.study.config(trial.params)
