@@ -20,7 +20,6 @@ from tuner.dashboard.security import (
     Known,
     Limit,
     Login,
-    believing,
     credentials,
     is_loopback,
     names_of,
@@ -28,6 +27,7 @@ from tuner.dashboard.security import (
     parse,
     proxies,
     read_password,
+    with_proxy_headers,
 )
 from tuner.dashboard.serve import Options, listen
 from tuner.errors import UsageError
@@ -80,7 +80,7 @@ def test_only_a_trusted_proxy_is_believed(trusted: str | None, seen: tuple[str, 
     said = {"FOR": "1.2.3.4, 192.0.2.1", "PROTO": "HTTPS", "HOST": "evil.example"}
     environ = {f"HTTP_X_FORWARDED_{name}": value for name, value in said.items()}
     environ |= {"REMOTE_ADDR": "10.244.3.7", "wsgi.url_scheme": "http"}
-    believing(None if trusted is None else proxies(trusted), application)(environ, print)
+    with_proxy_headers(None if trusted is None else proxies(trusted), application)(environ, print)
     (found,) = asked
     assert (found.pop("REMOTE_ADDR"), found.pop("wsgi.url_scheme")) == seen
     assert found == {}
@@ -108,7 +108,7 @@ def test_what_waitress_itself_makes_of_a_proxy_s_headers(
 
     headers = {"x-forwarded-for", "x-forwarded-proto"}
     one = proxy_headers_middleware(application, "10.0.0.2", trusted_proxy_headers=headers)
-    for each in (believing(proxies("10.0.0.2"), application), one):
+    for each in (with_proxy_headers(proxies("10.0.0.2"), application), one):
         environ = {"REMOTE_ADDR": "10.0.0.2", "wsgi.url_scheme": "http"}
         environ |= {f"HTTP_X_FORWARDED_{name}": value for name, value in said.items()}
         list(each(environ, lambda status, *_: seen.append(status)))
