@@ -38,13 +38,13 @@ class Kept:
         self.study, self.study_id = stored_study(self.storage, "small")
         self.metric = load_job(self.study, self.study_id).metric
         trials = self.storage.get_all_trials(self.study_id)
-        self.wanted = confirming.wanted(self.study, trials, "maximize", 2, 3)
+        self.wanted = confirming.validation_replicas(self.study, trials, "maximize", 2, 3)
         self.labels = tuple(dict.fromkeys(each.label for each in self.wanted))
         self.first, self.second, _ = self.labels
 
     def confirm(self, values: Mapping[ReplicaKey, float], remembered: bool = True) -> None:
         """As `confirm --top 2 --seeds 3` leaves it that was interrupted with these results."""
-        finals = confirming.on_test_rows(self.wanted, {}) if any(k[2] for k in values) else []
+        finals = confirming.final_replicas(self.wanted, {}) if any(k[2] for k in values) else []
         wanted = [*self.wanted, *finals]
         _, held = enqueue(self.storage, self.study, self.metric, "confirm", wanted)
         if remembered:
@@ -234,7 +234,7 @@ def half_ablated(kept: Kept) -> taking_apart.Ablation:
     both = next(t for t in trials if t.params.get("dropout.on") and t.params.get("weight_decay.on"))
     mixed = mixture(kept.study, trials[0], both)
     asked = taking_apart.AblateRequest(both.number, True, False, 3, ("off",))
-    wanted = taking_apart.alone(mixed, ["off"], 3, True)
+    wanted = taking_apart.single_change_replicas(mixed, ["off"], 3, True)
     _, held = enqueue(kept.storage, kept.study, kept.metric, "ablate", wanted)
     taking_apart.remember(kept.storage, held, asked)
     last = mixed.label(mixed.everything - {"weight_decay"})

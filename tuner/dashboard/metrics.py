@@ -25,7 +25,7 @@ from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
-from tuner.results.best import INTERRUPTED, Others
+from tuner.results.best import INTERRUPTED, LeftOutTrials
 from tuner.storage import events, rows, schema, sql, status, studies
 from tuner.storage.database import Database
 from tuner.storage.lease import FOREIGN, STOPPED
@@ -75,7 +75,7 @@ class Epochs:
             running: from `unfinished`, read before `studies`: a trial that ends in between is in
                 both; if it were in neither, a count would go down.
         """
-        known = {i: self._of(i, each) for i, each in studies.items()}
+        known = {i: self._counts_of(i, each) for i, each in studies.items()}
         changed = {i: k for i, k in known.items() if len(k.trials) != studies[i].ended}
         self._counted = known | _with_ended(connection, changed)
         going = {
@@ -88,7 +88,7 @@ class Epochs:
             total[going[trial]] += count
         return dict(total)
 
-    def _of(self, study_id: int, trials: Trials) -> _Counted:
+    def _counts_of(self, study_id: int, trials: Trials) -> _Counted:
         known = self._counted.get(study_id)
         return known if known and known.begun == trials.begun else _Counted(trials.begun)
 
@@ -205,7 +205,7 @@ class _Study:
         yield INTERRUPTED, self.interrupted
 
 
-def read_counts(connection: Connection, epochs: Epochs, others: Others) -> Counts:
+def read_counts(connection: Connection, epochs: Epochs, left_out_trials: LeftOutTrials) -> Counts:
     """Counts everything in a few statements, whatever the size of the database."""
     running = unfinished(connection)
     by_id = _studies(connection)
@@ -222,7 +222,9 @@ def read_counts(connection: Connection, epochs: Epochs, others: Others) -> Count
             (each.name, state): count for each in shown.values() for state, count in each.counts()
         },
         epochs={shown[i].name: count for i, count in reports.items()},
-        best={shown[i].name: value for i, value in _best(connection, shown, others).items()},
+        best={
+            shown[i].name: value for i, value in _best(connection, shown, left_out_trials).items()
+        },
         workers=sum(not each.lost for each in status.workers(connection)),
         lost={each.name: lost[i] for i, each in shown.items()},
         waited=_waited(connection),
@@ -256,8 +258,10 @@ def _study(
     return _Study(name, state or FOREIGN, budget or 0, counts, left, begun, ended)
 
 
-def _best(connection: Connection, among: Collection[int], others: Others) -> dict[int, float]:
-    left_out = (trial for each in others(connection, among).values() for trial in each)
+def _best(
+    connection: Connection, among: Collection[int], left_out_trials: LeftOutTrials
+) -> dict[int, float]:
+    left_out = (trial for each in left_out_trials(connection, among).values() for trial in each)
     dialect = connection.dialect.name
     toward, value, trials = studies.DIRECTIONS, rows.VALUES, rows.TRIALS
     joined = trials.join(value, value.c.trial_id == trials.c.trial_id)
@@ -336,7 +340,7 @@ class Metrics(Collector):
     def __init__(self, database: Database, pulse: Pulse) -> None:
         self._database, self._pulse = database, pulse
         self._lock = threading.Lock()
-        self._epochs, self._others, self._rate = Epochs(), Others(), Rate()
+        self._epochs, self._left_out_trials, self._rate = Epochs(), LeftOutTrials(), Rate()
         self._look = Look()
         self._families: list[Metric] = []
 
@@ -351,7 +355,7 @@ class Metrics(Collector):
     def _read(self, now: float) -> list[Metric]:
         try:
             with self._database.read() as connection:
-                counts = read_counts(connection, self._epochs, self._others)
+                counts = read_counts(connection, self._epochs, self._left_out_trials)
             families = _families(counts, self._rate(now, counts.epochs))
         except StorageError:
             families = []

@@ -80,7 +80,7 @@ _FORWARDED = (
 )
 
 
-def proxies(given: str) -> Network:
+def parse_proxy(given: str) -> Network:
     """The address of a proxy, or the network that it is in.
 
     Raises:
@@ -98,7 +98,7 @@ def proxies(given: str) -> Network:
     raise UsageError(message, where="--trusted-proxy", hint=hint)
 
 
-def parse(client: str) -> Address | None:
+def parse_address(client: str) -> Address | None:
     """An address as proxies write it: in brackets, with a port, or IPv4 as one of IPv6."""
     text = client.strip().strip('"')
     if text.startswith("["):
@@ -125,7 +125,7 @@ def with_proxy_headers(trusted: Network | None, application: Application) -> App
 
     def handle(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         forwarded = {name: str(environ.pop(f"HTTP_{name}", "")) for name in _FORWARDED}
-        peer = parse(str(environ.get("REMOTE_ADDR", "")))
+        peer = parse_address(str(environ.get("REMOTE_ADDR", "")))
         if trusted is not None and peer is not None and peer in trusted:
             client = forwarded["X_FORWARDED_FOR"].rpartition(",")[2].strip()
             environ["REMOTE_ADDR"] = client or environ["REMOTE_ADDR"]
@@ -158,7 +158,7 @@ def names_of(host: str, allowed: Iterable[str]) -> frozenset[str]:
     own = {"localhost", host}
     if not is_loopback(host):
         own |= {socket.gethostname(), socket.getfqdn()}
-    return frozenset(map(_plain, (*own, *allowed)))
+    return frozenset(map(_normalized, (*own, *allowed)))
 
 
 def require_names(given: Iterable[str]) -> None:
@@ -180,7 +180,7 @@ def host_check(names: frozenset[str]) -> Check:
     """
 
     def check(environ: Environ) -> Refusal | None:
-        host, _ = _place(f"//{environ.get('HTTP_HOST', '')}")
+        host, _ = _name_and_port(f"//{environ.get('HTTP_HOST', '')}")
         if host is not None and (host in names or _is_address(host)):
             return None
         reason = "this server has another name; --allowed-host NAME allows this one"
@@ -199,7 +199,7 @@ def origin_check(proxied: Iterable[str]) -> Check:
     Args:
         proxied: names of a proxy in front of this server.
     """
-    known = frozenset(map(_plain, proxied))
+    known = frozenset(map(_normalized, proxied))
     refusal = Refusal(HTTPStatus.FORBIDDEN, "this request comes from another site")
 
     def check(environ: Environ) -> Refusal | None:
@@ -219,8 +219,8 @@ def _from_here(origin: str, environ: Environ, known: frozenset[str]) -> bool:
     # A proxy with TLS that is not trusted reports no scheme: then either is accepted.
     if usual is None or (environ.get("wsgi.url_scheme") == "https" and scheme != "https"):
         return False
-    name, port = _place(origin)
-    host, own = _place(f"//{environ.get('HTTP_HOST', '')}")
+    name, port = _name_and_port(origin)
+    host, own = _name_and_port(f"//{environ.get('HTTP_HOST', '')}")
     if name is None or port == 0:
         return False
     if name == host:
@@ -236,15 +236,15 @@ def read_only_check(environ: Environ) -> Refusal | None:
     return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this dashboard is read-only", allow)
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _place(url: str) -> tuple[str | None, int | None]:
+def _name_and_port(url: str) -> tuple[str | None, int | None]:
     """Name and port of a URL; None for what it lacks, or if it is malformed."""
     try:
         parts = urlsplit(url)
-        return (None if parts.hostname is None else _plain(parts.hostname)), parts.port
+        return (None if parts.hostname is None else _normalized(parts.hostname)), parts.port
     except ValueError:
         return None, None
 
@@ -280,7 +280,7 @@ def read_password(file: Path | None, given: str | None) -> str | None:
         UsageError: there are both, it cannot be read, or it is too short or blank.
     """
     if file is None:
-        return None if not given else _long_enough(_text(given), "TUNER_PASSWORD")
+        return None if not given else _long_enough(_checked_text(given), "TUNER_PASSWORD")
     if given:
         raise UsageError("give --password-file or TUNER_PASSWORD, not both")
     try:
@@ -291,7 +291,7 @@ def read_password(file: Path | None, given: str | None) -> str | None:
     return _long_enough(password, str(file))
 
 
-def _text(given: str) -> str:
+def _checked_text(given: str) -> str:
     # Bytes of a variable that are not text are decoded to characters that cannot be encoded.
     try:
         given.encode()
@@ -339,16 +339,16 @@ class Limit:
         return [moment for moment in self._wrong.get(client, ()) if moment > since]
 
 
-def network(address: str) -> str:
+def client_network(address: str) -> str:
     """The network that counts as one client: of IPv6 a client has 2**64 addresses."""
-    parsed = parse(address)
+    parsed = parse_address(address)
     if parsed is None:
         return NOWHERE
     wide = ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 32), strict=False)
     return str(wide)
 
 
-class Known:
+class KnownUsers:
     """Users that gave the right password, each at an address; they have a limit of their own.
 
     So a client at the same address, such as a proxy's, that tries passwords does not lock them
@@ -361,14 +361,14 @@ class Known:
 
     def client(self, address: str, user: str) -> str:
         """The client that a wrong password counts against."""
-        where = network(address)
+        where = client_network(address)
         with self._lock:
             return _user(where, user) if _user(where, user) in self._users else where
 
     def add(self, address: str, user: str) -> None:
         """Records a user that gave the right password."""
         with self._lock:
-            self._users[_user(network(address), user)] = None
+            self._users[_user(client_network(address), user)] = None
             if len(self._users) > ADDRESSES:
                 self._users.popitem(last=False)
 
@@ -378,7 +378,7 @@ class Login:
 
     def __init__(self, password: str, limit: Limit | None = None) -> None:
         self._digest = _digest(password)
-        self._limit, self._known = limit or Limit(), Known()
+        self._limit, self._known = limit or Limit(), KnownUsers()
 
     def __call__(self, environ: Environ) -> Refusal | None:
         given = environ.get("HTTP_AUTHORIZATION")
@@ -455,13 +455,13 @@ def protect(path: str, status: str, headers: Headers) -> Headers:
     replaced = _REPLACED | {name.lower() for name in EVERYWHERE}
     others = [(name, value) for name, value in headers if name.lower() not in replaced]
     shown = path.startswith(SHOWN)
-    if not shown and status.startswith("200") and not _named(others, "content-disposition"):
+    if not shown and status.startswith("200") and not _has_header(others, "content-disposition"):
         others.append(("Content-Disposition", "attachment"))
     policy = ("Content-Security-Policy", PAGE if shown else FILE)
     return [*others, policy, *EVERYWHERE.items()]
 
 
-def _named(headers: Headers, name: str) -> bool:
+def _has_header(headers: Headers, name: str) -> bool:
     return any(each.lower() == name for each, _ in headers)
 
 

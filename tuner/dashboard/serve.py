@@ -28,7 +28,7 @@ from tuner.dashboard.security import (
     is_loopback,
     names_of,
     origin_check,
-    proxies,
+    parse_proxy,
     read_only_check,
     require_names,
     with_proxy_headers,
@@ -72,7 +72,7 @@ def with_error_log(application: Application) -> Application:
 # Artifacts as optuna-dashboard reads and removes them: some may no longer exist.
 
 
-class Files:
+class ArtifactFiles:
     """Optuna's store of artifacts, for pages and deletions that name artifacts already removed.
 
     Artifacts of trials that are no longer among the best are removed.
@@ -140,7 +140,7 @@ class Options:
     def __post_init__(self) -> None:
         require_names(self.allowed_hosts)
         if self.trusted_proxy is not None:
-            proxies(self.trusted_proxy)
+            parse_proxy(self.trusted_proxy)
 
 
 def require_password(options: Options, no_auth: bool) -> None:
@@ -168,14 +168,15 @@ def checks(options: Options) -> list[Check]:
 
 def application(storage: Storage, options: Options) -> Application:
     """The whole WSGI application: guard, health, metrics, and optuna-dashboard's own."""
-    pulse, files = Pulse(storage.database), Files(artifact_store(storage, options.artifacts))
+    pulse = Pulse(storage.database)
+    files = ArtifactFiles(artifact_store(storage, options.artifacts))
     pages = protecting_studies(storage.database, _pages(storage, files))
     inner = healthz(pulse, metrics(storage.database, pulse, retrying(pulse, pages)))
-    trusted = None if options.trusted_proxy is None else proxies(options.trusted_proxy)
+    trusted = None if options.trusted_proxy is None else parse_proxy(options.trusted_proxy)
     return with_proxy_headers(trusted, guarded(with_error_log(inner), checks(options)))
 
 
-def _pages(storage: Storage, files: Files) -> Application:
+def _pages(storage: Storage, files: ArtifactFiles) -> Application:
     import optuna_dashboard
 
     pages: Application = optuna_dashboard.wsgi(shown(storage), artifact_store=files)
@@ -183,7 +184,7 @@ def _pages(storage: Storage, files: Files) -> Application:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; UsageError if the address is not this machine's or the port is in use."""
+    """A socket that listens; UsageError if the machine lacks the address or the port is in use."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = addresses[0]

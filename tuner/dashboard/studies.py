@@ -52,13 +52,13 @@ def _shown(trial: FrozenTrial) -> FrozenTrial:
     if not odd:
         return trial
     kinds = {name: _as_text(kind) for name, kind in odd.items()}
-    made = copy(trial)
-    made.params = trial.params | {
+    copied = copy(trial)
+    copied.params = trial.params | {
         name: kind.choices[int(odd[name].to_internal_repr(trial.params[name]))]
         for name, kind in kinds.items()
     }
-    made.distributions = trial.distributions | kinds
-    return made
+    copied.distributions = trial.distributions | kinds
+    return copied
 
 
 def _has_hash(kind: BaseDistribution) -> bool:

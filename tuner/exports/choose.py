@@ -111,27 +111,27 @@ class Trained:
     final: bool
 
 
-def study_file(made: Trained) -> str:
+def study_file(trained: Trained) -> str:
     """The study with one configuration in place of its ranges."""
-    study, trial = made.job.study, made.chosen.trial.number
+    study, trial = trained.job.study, trained.chosen.trial.number
     leaves = [leaf.name for leaf in DATA_LEAVES]
     lines = [
-        f"# Trial {trial} of {study.name!r}, trained with the seed {made.seed}.",
-        *toml_rows({"description": study.description, "metric": made.job.metric.name}),
+        f"# Trial {trial} of {study.name!r}, trained with the seed {trained.seed}.",
+        *toml_rows({"description": study.description, "metric": trained.job.metric.name}),
         "",
-        toml_table("data", _fixed_data(made)),
+        toml_table("data", _fixed_data(trained)),
         "",
-        snippet({k: v for k, v in made.config.items() if k not in leaves}),
+        snippet({k: v for k, v in trained.config.items() if k not in leaves}),
         toml_table("search", {"trials": 1}),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _fixed_data(made: Trained) -> dict[str, Any]:
+def _fixed_data(trained: Trained) -> dict[str, Any]:
     """``[data]`` with the configuration's values at its leaves."""
-    config = made.config
+    config = trained.config
     leaves = {
         leaf.name: with_leaves(config, config[leaf.name]) if leaf.options else config[leaf.name]
         for leaf in DATA_LEAVES
     }
-    return {**made.job.study.document["data"], **leaves}
+    return {**trained.job.study.document["data"], **leaves}

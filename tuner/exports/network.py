@@ -83,11 +83,11 @@ def _dimensions(network: nn.Module, x: Tensor) -> dict[nn.Module, int]:
     """How many dimensions a batch has before each layer that normalizes it."""
     dimensions: dict[nn.Module, int] = {}
 
-    def see(layer: nn.Module, given: tuple[Any, ...]) -> None:
-        dimensions[layer] = given[0].dim()
+    def record(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        dimensions[layer] = inputs[0].dim()
 
     norms = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(see) for layer in norms]
+    hooks = [layer.register_forward_pre_hook(record) for layer in norms]
     network(x)
     for hook in hooks:
         hook.remove()
@@ -116,19 +116,19 @@ def traced(network: nn.Module, rows: Tensor) -> ExportedProgram:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about its own recurrent layers
             batch = ({0: torch.export.Dim("batch")},)
-            made = torch.export.export(network, (rows,), dynamic_shapes=batch, strict=False)
+            exported = torch.export.export(network, (rows,), dynamic_shapes=batch, strict=False)
     finally:
         for layer in embeddings:
             layer.mapped = False
-    for node in made.graph.nodes:
+    for node in exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names files of this machine
-    return made
+    return exported
 
 
-def program(made: ExportedProgram) -> bytes:
+def program(exported: ExportedProgram) -> bytes:
     """The bytes that ``torch.export.load`` reads; the same for the same network."""
     stream = io.BytesIO()
-    torch.export.save(made, stream)
+    torch.export.save(exported, stream)
     return _reproducible(stream)
 
 
@@ -158,7 +158,7 @@ def check_installed() -> None:
             raise UsageError(f"needs the package {name}", where="--onnx", hint=hint)
 
 
-def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
+def onnx_file(exported: ExportedProgram, rows: Tensor) -> bytes:
     """A model with the input ``rows`` and the output ``outputs``; the same bytes each time."""
     log = logging.getLogger("torch.onnx")
     level = log.level
@@ -166,8 +166,8 @@ def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exported: Any = torch.onnx.export(
-                made,
+            converted: Any = torch.onnx.export(
+                exported,
                 (rows,),
                 input_names=["rows"],
                 output_names=["outputs"],
@@ -176,7 +176,7 @@ def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
             )
     finally:
         log.setLevel(level)
-    model = exported.model_proto
+    model = converted.model_proto
     _clear(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -124,7 +124,7 @@ def read_answers(storage: Storage, study: Study) -> Answers:
     return Answers(confirmation, ablate.read(storage, study), outcome)
 
 
-def tested(confirmation: Confirmation) -> tuple[str, Estimate, Estimate | None]:
+def headline_estimates(confirmation: Confirmation) -> tuple[str, Estimate, Estimate | None]:
     """The split that counts, the winner's estimate there and the baseline's.
 
     It is "test" where the winner was measured there, and the baseline too if there is one.
@@ -365,7 +365,7 @@ def numbers(facts: Facts) -> dict[str, Any]:
         own = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
         others = {"baseline": base, "baseline_low": None, "baseline_high": None}
     else:
-        measured, best, baseline = tested(confirmation)
+        measured, best, baseline = headline_estimates(confirmation)
         own = {"measured": measured, "seeds": len(best.values), "value": best.mean}
         own |= {"low": _bound(best.low), "high": _bound(best.high)}
         others = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))

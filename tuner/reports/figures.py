@@ -379,7 +379,7 @@ def ablation(facts: Facts) -> go.Figure:
     return _named(figure, names)
 
 
-def mains(facts: Facts) -> go.Figure:
+def main_effects(facts: Facts) -> go.Figure:
     """Raw main effects with their intervals."""
     effects = [e for e in facts.pooled.effects if e.gain is not None]
     figure = blank(f"gain in {facts.metric}", "", _height(len(effects)))
@@ -398,7 +398,7 @@ def mains(facts: Facts) -> go.Figure:
     return _named(figure, [e.technique for e in effects])
 
 
-def importance(facts: Facts) -> go.Figure:
+def importances(facts: Facts) -> go.Figure:
     """Importances by PED-ANOVA, the largest on top."""
     shares = list(facts.pooled.importances.items())[:20]
     figure = blank("share", "", _height(len(shares), 26))

@@ -93,7 +93,7 @@ def contributions(facts: Facts) -> tuple[Part, ...]:
     elif not any(each.with_it or each.without for each in effects):
         parts.append(Words("No complete trial has a technique on or off yet."))
     else:
-        parts += _mains(facts, effects)
+        parts += _main_effects(facts, effects)
     if facts.pooled.importances:
         parts += _importances(facts)
     return tuple(parts)
@@ -137,7 +137,7 @@ def _interval(low: float | None, high: float | None) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
-def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
+def _main_effects(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
     rows = tuple(
         (
             each.technique,

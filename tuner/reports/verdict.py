@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tuner.metrics import limits
-from tuner.reports.facts import Facts, tested
+from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
 from tuner.show.answers import interval, unfinished
@@ -26,7 +26,7 @@ def verdict(facts: Facts) -> tuple[str, ...]:
 
 def _confirmed(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
     """The result on the test split if it was measured there, else on validation, over seeds."""
-    split, winner, baseline = tested(confirmation)
+    split, winner, baseline = headline_estimates(confirmation)
     label, other = confirmation.winner.label, confirmation.baseline
     rows = {
         "test": "rows of the test split" + (", which the search never saw" * _identified(facts)),

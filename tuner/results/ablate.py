@@ -232,7 +232,9 @@ class Ablation:
         )
 
 
-def alone(mixture: Mixture, views: Sequence[str], seeds: int, final: bool) -> list[Replica]:
+def single_change_replicas(
+    mixture: Mixture, views: Sequence[str], seeds: int, final: bool
+) -> list[Replica]:
     """The trainings that the first two views need."""
     states = [frozenset[str](), mixture.everything]
     if OFF in views:
@@ -269,7 +271,7 @@ def _wanted(
     sign: int,
 ) -> frozenset[ReplicaKey]:
     """Keys of the trainings that views need; of the path, as far as its steps are known."""
-    replicas = alone(mixture, views, request.seeds, request.final)
+    replicas = single_change_replicas(mixture, views, request.seeds, request.final)
     if PATH in views:
         for state in _states(mixture, results, request.seeds, request.final, sign):
             replicas += _steps(mixture, state, request.seeds, request.final)

@@ -163,7 +163,7 @@ def _completed(trial: FrozenTrial) -> tuple[Any, int]:
 # Trials that are left out, of many studies at once, without reading those of their workers.
 
 
-class Others:
+class LeftOutTrials:
     """Finds the trials that do not count in their studies; caches the result.
 
     For repeated looks at many studies; with the trials of one study at hand, use `Own`. Not for
@@ -175,14 +175,14 @@ class Others:
         self._known: dict[int, tuple[Own, LeftOut]] = {}
 
     def __call__(self, connection: Connection, ids: Iterable[int]) -> dict[int, dict[int, LeftOut]]:
-        """By study and by the trial's id."""
+        """The trials that do not count, by study and by the id of the trial."""
         from tuner.storage import status
 
         heads = status.told_by_others(connection, ids)
-        left_out = {i: self._of(connection, i, heads[i]) for i in heads}
+        left_out = {i: self._left_out(connection, i, heads[i]) for i in heads}
         return {i: each for i, each in left_out.items() if each}
 
-    def _of(
+    def _left_out(
         self, connection: Connection, study_id: int, heads: Sequence[Head]
     ) -> dict[int, LeftOut]:
         from tuner.storage import rows
@@ -194,8 +194,8 @@ class Others:
         for each in rows.read_trials(connection, new):
             entry = LeftOut(each.trial.number, own.reason(each.trial))
             self._known[each.trial._trial_id] = own, entry
-        judged = {h.trial_id: self._known[h.trial_id][1] for h in heads}
-        return {trial_id: each for trial_id, each in judged.items() if each.reason}
+        entries = {h.trial_id: self._known[h.trial_id][1] for h in heads}
+        return {trial_id: each for trial_id, each in entries.items() if each.reason}
 
     def _study(self, connection: Connection, study_id: int) -> Own | None:
         """None for a study of another program, or with a broken specification, or a deleted one."""

@@ -172,7 +172,7 @@ def candidates(
     return distinct[:top]
 
 
-def wanted(
+def validation_replicas(
     study: Study,
     trials: Sequence[FrozenTrial],
     direction: str,
@@ -192,7 +192,7 @@ def wanted(
     ]
 
 
-def on_test_rows(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
+def final_replicas(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
     """The same trainings on all rows of the search, each with its best number of epochs."""
     return [
         replace(

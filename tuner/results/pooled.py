@@ -102,7 +102,7 @@ def main_effect(
     effect = MainEffect(name, _mean(on), _mean(off), len(on), len(off))
     if not on or not off:
         return effect
-    gain, half = sign * (fmean(on) - fmean(off)), _half(on, off)
+    gain, half = sign * (fmean(on) - fmean(off)), _half_width(on, off)
     low, high = (None, None) if half is None else within(gain, half, limits)
     return replace(effect, gain=gain, low=low, high=high)
 
@@ -111,7 +111,7 @@ def _mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _half(a: list[float], b: list[float]) -> float | None:
+def _half_width(a: list[float], b: list[float]) -> float | None:
     """Half the width of Welch's 95% interval for the difference of two means."""
     from scipy.stats import t
 

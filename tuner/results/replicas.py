@@ -199,7 +199,7 @@ def enqueue(
     enqueued_keys = {_key(trial) for trial in _replicas(storage, study_id) if not _withdrawn(trial)}
     for replica in wanted:
         if replica.key not in enqueued_keys:
-            storage.create_new_trial(study_id, template_trial=_waiting(study, replica))
+            storage.create_new_trial(study_id, template_trial=_waiting_trial(study, replica))
     storage.set_budget(study_id, _budget(_replicas(storage, study_id)))
     return made, study_id
 
@@ -286,7 +286,7 @@ def _key(trial: FrozenTrial) -> ReplicaKey:
     return record["label"], record["seed"], record["final"]
 
 
-def _waiting(study: Study, replica: Replica) -> FrozenTrial:
+def _waiting_trial(study: Study, replica: Replica) -> FrozenTrial:
     record = {
         "label": replica.label,
         "seed": replica.seed,

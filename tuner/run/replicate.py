@@ -55,7 +55,7 @@ def confirm(
         remember = partial(confirming.remember, request=asked)
         if held.train(confirming.COMMAND, wanted, remember) and held.tests:
             epochs = confirming.epochs_found(held.storage, held.job.study)
-            held.train(confirming.COMMAND, confirming.on_test_rows(wanted, epochs), remember)
+            held.train(confirming.COMMAND, confirming.final_replicas(wanted, epochs), remember)
     found = confirming.read(held.storage, held.job.study, asked)
     if found is None:
         raise _too_early(held.job.study.name)
@@ -93,7 +93,7 @@ def ablate(
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
         asked = taking_apart.AblateRequest(number, held.tests, confirmed, seeds, kinds)
         remember = partial(taking_apart.remember, request=asked)
-        wanted = taking_apart.alone(mixed, views, seeds, held.tests)
+        wanted = taking_apart.single_change_replicas(mixed, views, seeds, held.tests)
         done = held.train(taking_apart.COMMAND, wanted, remember)
         while done and PATH in views:
             found = read_results(held.storage, held.job.study, taking_apart.COMMAND)
@@ -156,7 +156,9 @@ class Held:
     def wanted(self, top: int, seeds: int) -> list[Replica]:
         """What `confirm` trains."""
         study, budget = self.job.study, self.storage.progress(self.job.study_id).budget
-        return confirming.wanted(study, self.trials, self.direction, top, seeds, budget)
+        return confirming.validation_replicas(
+            study, self.trials, self.direction, top, seeds, budget
+        )
 
     def mixture(self) -> tuple[Mixture, bool]:
         """Between the baseline and the confirmed configuration, or else the best of the search;
