@@ -327,7 +327,7 @@ def _copies(
     if len(skipped) == 1:
         raise skipped[0]
     if skipped:
-        message = "; ".join(f"{error.where}: {error.what}" for error in skipped)
+        message = "; ".join(f"{error.where}: {error.message}" for error in skipped)
         hint = "the others were copied; --study NAME copies a single study"
         raise UsageError(f"{len(skipped)} studies were not copied: {message}", hint=hint)
 

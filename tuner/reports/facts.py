@@ -334,7 +334,7 @@ def _hopeless(study: Study, own: Own, trials: Sequence[FrozenTrial], progress: P
     if any(trial.state.name == "COMPLETE" for trial in own(trials)):
         return ""
     error = nothing_complete(study, trials, progress.budget)
-    return f"{error.what}: {error.hint}" if isinstance(error, TrainingError) else ""
+    return f"{error.message}: {error.hint}" if isinstance(error, TrainingError) else ""
 
 
 def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Entry:
