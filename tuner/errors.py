@@ -16,23 +16,23 @@ class TunerError(Exception):
     Passwords are taken out of all three.
 
     Args:
-        what: one sentence without a final full stop.
+        message: one sentence without a final full stop.
         where: the file, dotted path or URL it is about.
         hint: what to do next.
     """
 
     exit_code = FAILED
 
-    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(hide(what))
-        self.what = hide(what)
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(hide(message))
+        self.message = hide(message)
         self.where = hide(where)
         self.hint = hide(hint)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         hint = f"\n  {self.hint}" if self.hint else ""
-        return f"{place}{self.what}{hint}"
+        return f"{place}{self.message}{hint}"
 
 
 class UsageError(TunerError):

@@ -181,7 +181,7 @@ def work(url: str) -> None:
     try:
         serve(url, device="cpu", idle_exit=True)
     except OutageError as error:
-        print(error.what, file=sys.stderr)
+        print(error.message, file=sys.stderr)
         sys.exit(error.exit_code)
 
 

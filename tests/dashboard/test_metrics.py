@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tuner.dashboard.metrics import Epochs, Metrics, Rate, read_counts
 from tuner.dashboard.pulse import Pulse
-from tuner.results.best import Others
+from tuner.results.best import LeftOutTrials
 from tuner.storage import STOPPED, Storage, Update, events, open_storage, schema
 
 
@@ -108,7 +108,7 @@ def test_the_best_is_none_that_is_left_out(database_url: str) -> None:
     }
     words = {"direction": "maximize", "metric": "accuracy", "fingerprint": ""}
     study_id = storage.join("ours", spec=json.dumps(spec), budget=9, **words)
-    others = Others()
+    others = LeftOutTrials()
 
     def best() -> dict[str, float]:
         with storage.database.read() as connection:

@@ -17,17 +17,17 @@ from waitress.proxy_headers import proxy_headers_middleware
 
 from tuner.dashboard.security import (
     ADDRESSES,
-    Known,
+    KnownUsers,
     Limit,
     Login,
-    believing,
+    client_network,
     credentials,
     is_loopback,
     names_of,
-    network,
-    parse,
-    proxies,
+    parse_address,
+    parse_proxy,
     read_password,
+    with_proxy_headers,
 )
 from tuner.dashboard.serve import Options, listen
 from tuner.errors import UsageError
@@ -51,13 +51,13 @@ from tuner.storage import Storage
     ],
 )
 def test_an_address_as_it_is_written(written: str, address: str) -> None:
-    assert str(parse(written)) == address
+    assert str(parse_address(written)) == address
 
 
 @pytest.mark.parametrize("given", ["proxy", "*", "", "10.0.0.1:80", "0.0.0.0/0", "::/0"])
 def test_a_proxy_that_is_no_address(given: str) -> None:
     with pytest.raises(UsageError, match="--trusted-proxy"):
-        proxies(given)
+        parse_proxy(given)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,8 @@ def test_only_a_trusted_proxy_is_believed(trusted: str | None, seen: tuple[str, 
     said = {"FOR": "1.2.3.4, 192.0.2.1", "PROTO": "HTTPS", "HOST": "evil.example"}
     environ = {f"HTTP_X_FORWARDED_{name}": value for name, value in said.items()}
     environ |= {"REMOTE_ADDR": "10.244.3.7", "wsgi.url_scheme": "http"}
-    believing(None if trusted is None else proxies(trusted), application)(environ, print)
+    proxy = None if trusted is None else parse_proxy(trusted)
+    with_proxy_headers(proxy, application)(environ, print)
     (found,) = asked
     assert (found.pop("REMOTE_ADDR"), found.pop("wsgi.url_scheme")) == seen
     assert found == {}
@@ -108,7 +109,7 @@ def test_what_waitress_itself_makes_of_a_proxy_s_headers(
 
     headers = {"x-forwarded-for", "x-forwarded-proto"}
     one = proxy_headers_middleware(application, "10.0.0.2", trusted_proxy_headers=headers)
-    for each in (believing(proxies("10.0.0.2"), application), one):
+    for each in (with_proxy_headers(parse_proxy("10.0.0.2"), application), one):
         environ = {"REMOTE_ADDR": "10.0.0.2", "wsgi.url_scheme": "http"}
         environ |= {f"HTTP_X_FORWARDED_{name}": value for name, value in said.items()}
         list(each(environ, lambda status, *_: seen.append(status)))
@@ -445,20 +446,23 @@ def test_the_limit_keeps_no_more_than_so_many_addresses() -> None:
 
 
 def test_a_client_of_ipv6_is_its_network() -> None:
-    assert network("2001:db8::1") == network("2001:db8::ffff:2%eth0")
-    assert network("2001:db8::1") != network("2001:db8:0:1::1")
-    assert network("10.0.0.1") != network("10.0.0.2")
-    assert network("[2001:db8::1]:4711") == network("[2001:db8::1]:4712")
-    assert network("::ffff:10.0.0.1") == network("10.0.0.1:4711") == network("10.0.0.1")
-    assert network("::ffff:10.0.0.1") != network("::ffff:10.0.0.2")
-    assert network("somewhere") == network("elsewhere")  # all that are none are one client
+    assert client_network("2001:db8::1") == client_network("2001:db8::ffff:2%eth0")
+    assert client_network("2001:db8::1") != client_network("2001:db8:0:1::1")
+    assert client_network("10.0.0.1") != client_network("10.0.0.2")
+    assert client_network("[2001:db8::1]:4711") == client_network("[2001:db8::1]:4712")
+    assert client_network("::ffff:10.0.0.1") == client_network("10.0.0.1")
+    assert client_network("10.0.0.1:4711") == client_network("10.0.0.1")
+    assert client_network("::ffff:10.0.0.1") != client_network("::ffff:10.0.0.2")
+    # All that are no addresses are one client.
+    assert client_network("somewhere") == client_network("elsewhere")
 
 
 def test_no_more_users_are_known_than_so_many() -> None:
-    known = Known()
+    known = KnownUsers()
     for i in range(ADDRESSES + 1):
         known.add("10.0.0.1", str(i))
-    assert known.client("10.0.0.1", "0") == network("10.0.0.1") != known.client("10.0.0.1", "1")
+    network = client_network("10.0.0.1")
+    assert known.client("10.0.0.1", "0") == network != known.client("10.0.0.1", "1")
 
 
 @pytest.mark.parametrize(

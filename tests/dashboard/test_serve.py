@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tuner.dashboard.serve import complaining
+from tuner.dashboard.serve import with_error_log
 from tuner.storage import Storage, artifact_store
 
 
@@ -20,7 +20,7 @@ def test_a_complaint_is_one_record(caplog: pytest.LogCaptureFixture) -> None:
         environ["wsgi.errors"].flush()
         return [b"done"]
 
-    assert complaining(application)({}, print) == [b"done"]
+    assert with_error_log(application)({}, print) == [b"done"]
     assert [record.getMessage() for record in caplog.records] == ["Traceback:\n  odd", "one\ntwo"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import tuner
 from tuner.errors import UsageError
-from tuner.reports.compare import comparison
+from tuner.reports.compare import compare_facts
 from tuner.reports.report import compare
 
 Trial = Callable[..., Any]
@@ -38,7 +38,7 @@ def test_other_metrics_and_other_data_are_not_ranked(
 ) -> None:
     one = place.facts(make_trial(0), name="a")
     two = place.facts(make_trial(0, value=50.0, params={}), name="b", document=fixed)
-    found = comparison([one, two])
+    found = compare_facts([one, two])
     assert found.best is None
     assert found.notes[0].startswith("The metrics differ")
     assert "a accuracy, b rmse" in found.notes[0]
@@ -51,12 +51,12 @@ def test_confirmed_beside_not_confirmed_is_not_ranked(
     trials = [make_trial(n) for n in range(4)]
     one = replace(place.facts(*trials, name="a"), answers=make_answers())
     two = place.facts(*trials, name="b")
-    found = comparison([one, two])
+    found = compare_facts([one, two])
     assert found.best is None
     assert "run `tuner confirm` for b" in found.notes[0]
     assert found.sides[0].measured == "test"
     assert found.sides[0].low == pytest.approx(0.94)
-    confirmed = comparison([one, replace(two, answers=make_answers(best=0.99))])
+    confirmed = compare_facts([one, replace(two, answers=make_answers(best=0.99))])
     assert confirmed.best == "b"
     assert confirmed.notes == ()
 
@@ -64,7 +64,7 @@ def test_confirmed_beside_not_confirmed_is_not_ranked(
 def test_a_study_without_a_complete_trial(place: Any, make_trial: Trial) -> None:
     one = place.facts(make_trial(0), name="a")
     two = place.facts(make_trial(0, "FAIL", None), name="b")
-    found = comparison([one, two])
+    found = compare_facts([one, two])
     assert found.best == "a"
     assert found.sides[1].value is None
     assert found.sides[1].failed == 1
@@ -94,7 +94,7 @@ def test_other_rows_of_the_same_source_are_not_ranked(
         name="b",
         document={**document, "data": {**document["data"], **change}},
     )
-    found = comparison([place.facts(make_trial(0), name="c"), other])
+    found = compare_facts([place.facts(make_trial(0), name="c"), other])
     assert found.best is None
     assert f"The rows differ, so nothing is ranked: {named}" in found.notes[0]
 
@@ -105,4 +105,4 @@ def test_other_features_of_the_same_rows_and_defaults_that_are_written_down_are_
     document = copy(place.facts(make_trial(0), name="a").study.document)
     data = {**document["data"], "test": 0.2, "preprocessing": "quantile"}
     other = place.facts(make_trial(0, value=0.99), name="b", document={**document, "data": data})
-    assert comparison([place.facts(make_trial(0), name="c"), other]).best == "b"
+    assert compare_facts([place.facts(make_trial(0), name="c"), other]).best == "b"

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from tuner.errors import TrainingError, UsageError
 from tuner.exports.choose import chosen
-from tuner.reports.compare import comparison
+from tuner.reports.compare import compare_facts
 from tuner.reports.compare import view as side_by_side
 from tuner.reports.report import report_of
 from tuner.show.best import pasted, record, view
@@ -176,7 +176,7 @@ def _without_code(markdown: str) -> str:
 def test_best_and_compare_answer(place: Any, make_trial: Trial, name: str) -> None:
     trials, document = STUDIES[name]
     facts = place.facts(*trials(make_trial), document=document)
-    found = comparison([facts, facts])
+    found = compare_facts([facts, facts])
     console = Console(width=2000, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(side_by_side(found))

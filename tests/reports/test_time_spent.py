@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial
 
-from tuner.reports.compare import comparison
+from tuner.reports.compare import compare_facts
 from tuner.reports.report import report_of
 from tuner.reports.time_spent import active_time, ended_in_order, wall_seconds
 
@@ -44,7 +44,7 @@ def test_a_pause_between_two_runs_is_no_training_time(place: Any, between: Make)
     text = "Training took 24 s, added up over all workers, within 15 s of wall-clock time"
     assert text in report.markdown()
     assert json.loads(report.text("json"))["time"] == {"seconds": 24, "wall": 15}
-    assert comparison([facts, facts]).sides[0].wall == 15
+    assert compare_facts([facts, facts]).sides[0].wall == 15
 
 
 def test_a_trial_that_was_resumed_did_not_run_in_between(place: Any, between: Make) -> None:

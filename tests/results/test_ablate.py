@@ -35,7 +35,7 @@ def test_every_view_of_every_technique(searched: Any) -> None:
     assert taking_apart.read(storage, study) == found
     path = sum(e.difference.mean for e in found.effects if e.view == "path")
     whole = [mixed.label(frozenset()), mixed.label(mixed.everything)]
-    results = taking_apart.results(storage, study, "ablate")
+    results = taking_apart.read_results(storage, study, "ablate")
     low, high = (sum(results[label, s, True].value for s in range(2)) / 2 for label in whole)
     assert path == pytest.approx(high - low)
 

@@ -118,7 +118,7 @@ def test_a_training_that_failed_is_tried_again(searched: Any) -> None:
     study, study_id = stored_study(storage, "small")
     job = load_job(study, study_id)
     trials = storage.get_all_trials(study_id)
-    wanted = confirming.wanted(study, trials, "maximize", 1, 1)
+    wanted = confirming.validation_replicas(study, trials, "maximize", 1, 1)
     _, held = enqueue(storage, study, job.metric, "confirm", wanted)
     first = storage.get_all_trials(held)[0]
     storage.set_trial_state_values(first._trial_id, TrialState.RUNNING)
@@ -141,12 +141,14 @@ def test_a_study_of_somebodys_that_is_called_like_replicas_is_left_alone(searche
     study, study_id = stored_study(storage, "small")
     job = load_job(study, study_id)
     own = join(storage, replace(job, study=parse("small:confirm", study.document)), None)
-    assert replicas.held(storage, "small", "confirm") is None
-    wanted = confirming.wanted(study, storage.get_all_trials(study_id), "maximize", 1, 1)
+    assert replicas.find_holder(storage, "small", "confirm") is None
+    wanted = confirming.validation_replicas(
+        study, storage.get_all_trials(study_id), "maximize", 1, 1
+    )
     for _ in range(2):
         made, held = replicas.enqueue(storage, study, job.metric, "confirm", wanted)
         assert made.name == "small:confirm:2"
-    assert replicas.held(storage, "small", "confirm") == (made.name, held)
+    assert replicas.find_holder(storage, "small", "confirm") == (made.name, held)
     assert len(storage.get_all_trials(held)) == len(wanted)
     assert storage.get_all_trials(own.study_id) == []
     assert "tuner:replicates" not in storage.get_study_user_attrs(own.study_id)
@@ -195,7 +197,9 @@ def test_two_commands_at_once_leave_nothing_untrained(searched: Any) -> None:
     storage = open_storage(searched.url)
     study, study_id = stored_study(storage, "small")
     metric = load_job(study, study_id).metric
-    wanted = confirming.wanted(study, storage.get_all_trials(study_id), "maximize", 1, 1)
+    wanted = confirming.validation_replicas(
+        study, storage.get_all_trials(study_id), "maximize", 1, 1
+    )
     _, held = replicas.enqueue(storage, study, metric, "confirm", wanted)
     twice = storage.get_all_trials(held)[0]
     storage.create_new_trial(held, template_trial=twice)

@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 import tuner
-from tuner.reports.compare import comparison
+from tuner.reports.compare import compare_facts
 from tuner.reports.report import build
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
@@ -38,13 +38,13 @@ class Kept:
         self.study, self.study_id = stored_study(self.storage, "small")
         self.metric = load_job(self.study, self.study_id).metric
         trials = self.storage.get_all_trials(self.study_id)
-        self.wanted = confirming.wanted(self.study, trials, "maximize", 2, 3)
+        self.wanted = confirming.validation_replicas(self.study, trials, "maximize", 2, 3)
         self.labels = tuple(dict.fromkeys(each.label for each in self.wanted))
         self.first, self.second, _ = self.labels
 
     def confirm(self, values: Mapping[ReplicaKey, float], remembered: bool = True) -> None:
         """As `confirm --top 2 --seeds 3` leaves it that was interrupted with these results."""
-        finals = confirming.on_test_rows(self.wanted, {}) if any(k[2] for k in values) else []
+        finals = confirming.final_replicas(self.wanted, {}) if any(k[2] for k in values) else []
         wanted = [*self.wanted, *finals]
         _, held = enqueue(self.storage, self.study, self.metric, "confirm", wanted)
         if remembered:
@@ -112,7 +112,7 @@ def test_an_interrupted_confirm_says_so_everywhere(kept: Kept) -> None:
     assert report.verdict[0].startswith("Confirmed over 2 seeds: ")
     assert any(f"`{command} --storage sqlite:///x.db` trains the" in s for s in report.verdict)
     assert "| 2 of 3 |" in report.markdown()
-    notes = comparison([report.facts, report.facts]).notes
+    notes = compare_facts([report.facts, report.facts]).notes
     assert any(
         each.startswith("The confirmation of small is unfinished: 8 of 18") for each in notes
     )
@@ -234,7 +234,7 @@ def half_ablated(kept: Kept) -> taking_apart.Ablation:
     both = next(t for t in trials if t.params.get("dropout.on") and t.params.get("weight_decay.on"))
     mixed = mixture(kept.study, trials[0], both)
     asked = taking_apart.AblateRequest(both.number, True, False, 3, ("off",))
-    wanted = taking_apart.alone(mixed, ["off"], 3, True)
+    wanted = taking_apart.single_change_replicas(mixed, ["off"], 3, True)
     _, held = enqueue(kept.storage, kept.study, kept.metric, "ablate", wanted)
     taking_apart.remember(kept.storage, held, asked)
     last = mixed.label(mixed.everything - {"weight_decay"})
@@ -314,7 +314,7 @@ def test_the_longest_name_of_a_study_leaves_room_for_its_replicas(database_url: 
     name = replicas._replica_name(storage, long, "confirm")
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE], name)
     storage.set_study_user_attr(study_id, REPLICATES, long)
-    assert replicas.held(storage, long, "confirm") == (name, study_id)
+    assert replicas.find_holder(storage, long, "confirm") == (name, study_id)
     other = replicas._replica_name(storage, long[:-1], "confirm")
     assert other != name
     storage.close()

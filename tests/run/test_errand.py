@@ -27,24 +27,29 @@ def heard(message: bytes) -> Exception:
         ours.send_bytes(message)
         main(theirs)
         assert ours.poll(0)
-        said = ours.recv()
-    assert isinstance(said, Exception)
-    assert "planted-secret" not in str(said)
-    return said
+        error = ours.recv()
+    assert isinstance(error, Exception)
+    assert "planted-secret" not in str(error)
+    return error
 
 
 def test_an_errand_of_another_version_is_refused_with_both_versions() -> None:
-    said = heard(pickle.dumps(replace(ERRAND, version="0.0.7")))
-    assert isinstance(said, UsageError)
-    assert f"this machine has tuner {ERRAND.version}, and the run was started by 0.0.7" in said.what
-    assert said.where == socket.gethostname()
+    error = heard(pickle.dumps(replace(ERRAND, version="0.0.7")))
+    assert isinstance(error, UsageError)
+    assert (
+        f"this machine has tuner {ERRAND.version}, and the run was started by 0.0.7"
+        in error.message
+    )
+    assert error.where == socket.gethostname()
 
 
 def test_an_errand_that_cannot_be_read_is_said() -> None:
     unknown = pickle.dumps(ERRAND).replace(b"tuner.run.errand", b"tuner.run.effort")
-    said = heard(unknown)
-    assert isinstance(said, TrainingError)
-    assert "a worker failed: ModuleNotFoundError: No module named 'tuner.run.effort'" in said.what
+    error = heard(unknown)
+    assert isinstance(error, TrainingError)
+    assert (
+        "a worker failed: ModuleNotFoundError: No module named 'tuner.run.effort'" in error.message
+    )
 
 
 # A worker on a machine of an engine's: its process is watched as any worker's is.

@@ -205,7 +205,7 @@ def test_a_mistake_is_named_with_its_place(text, where, what, hint):
         parse("x", {"data": DATA, **document})
     error = caught.value
     assert error.where == where
-    assert error.what.startswith(what)
+    assert error.message.startswith(what)
     assert error.hint.startswith(hint)
     assert error.exit_code == 2
 
@@ -335,7 +335,7 @@ def test_an_option_that_was_parsed_becomes_its_table_again():
 def test_nothing_else_is_let_in(value, what):
     with pytest.raises(StudyFileError) as caught:
         plain({"a": [0, value]})
-    assert (caught.value.where, caught.value.what) == ("a[1]", what)
+    assert (caught.value.where, caught.value.message) == ("a[1]", what)
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u3000"])
@@ -527,7 +527,7 @@ def test_a_wrong_value_is_named_with_its_place(leaf, raw, where, what):
     with pytest.raises(StudyFileError) as caught:
         read_value("here", leaf, raw)
     assert caught.value.where == where
-    assert caught.value.what.startswith(what)
+    assert caught.value.message.startswith(what)
 
 
 @pytest.mark.parametrize(

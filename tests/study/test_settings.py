@@ -128,7 +128,7 @@ def test_a_mistake_is_named_with_its_place(read, text, where, what, hint):
     with pytest.raises(StudyFileError) as caught:
         read(SPACE + text)
     assert caught.value.where == f"search.{where}"
-    assert caught.value.what.startswith(what)
+    assert caught.value.message.startswith(what)
     assert caught.value.hint.startswith(hint)
 
 
@@ -223,5 +223,5 @@ def test_data_that_cannot_be(table, where, what):
     with pytest.raises((StudyFileError, DataError)) as caught:
         read_data(table)
     assert caught.value.where == where
-    assert caught.value.what.startswith(what)
+    assert caught.value.message.startswith(what)
     assert caught.value.exit_code == 2

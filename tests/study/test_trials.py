@@ -95,7 +95,7 @@ def test_where_none_is_complete_it_says_what_to_change(
     for trial in trials:
         trial.params = {"learning_rate": 0.01}
     found = nothing_complete(small(trial_timeout=5), trials)
-    assert what in found.what
+    assert what in found.message
     assert hint in found.hint
     assert found.exit_code == (2 if len(whys) < 2 else 1)
 

@@ -129,7 +129,7 @@ def _interrupted(message: str = "") -> typer.Exit:
 
 def _report(error: TunerError) -> None:
     if as_json():
-        return tell("error", error.what, where=error.where, hint=error.hint)
+        return tell("error", error.message, where=error.where, hint=error.hint)
     return typer.echo(hide(f"error: {error}"), err=True)
 
 

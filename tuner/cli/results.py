@@ -113,8 +113,8 @@ class _Progress:
     def report_unfinished(self) -> None:
         """Says if trainings are left, as after a time limit."""
         if self.last is not None and not self.last.progress.met:
-            what = "unfinished: these are the results so far"
-            typer.echo(f"{what}; the same command continues", err=True)
+            message = "unfinished: these are the results so far"
+            typer.echo(f"{message}; the same command continues", err=True)
 
 
 # ``report`` and ``compare``: the results of a study, and studies side by side.

@@ -25,7 +25,7 @@ from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
-from tuner.results.best import INTERRUPTED, Others
+from tuner.results.best import INTERRUPTED, LeftOutTrials
 from tuner.storage import events, rows, schema, sql, status, studies
 from tuner.storage.database import Database
 from tuner.storage.lease import FOREIGN, STOPPED
@@ -33,7 +33,7 @@ from tuner.storage.mirror import Look
 from tuner.storage.sql import from_clock
 from tuner.storage.status import standing
 
-# Epochs of each study, without reading all reports whenever somebody asks.
+# Epochs of each study, without reading all reports on each request.
 
 
 OVER = tuple(state for state in TrialState if state.is_finished())
@@ -43,7 +43,7 @@ _TRIAL, _STUDY, _STATE = rows.TRIALS.c.trial_id, rows.TRIALS.c.study_id, rows.TR
 class Trials(NamedTuple):
     """Of a study: how many trials have ended, and when the first one began.
 
-    The latter tells it from a deleted one: SQLite gives numbers again.
+    The latter tells it from a deleted study: SQLite reuses ids.
     """
 
     ended: int
@@ -52,7 +52,7 @@ class Trials(NamedTuple):
 
 @dataclass(frozen=True)
 class _Counted:
-    """Trials of a study that ended, and the reports that they have together."""
+    """The ended trials of a study, and the number of their reports."""
 
     begun: datetime | None
     trials: frozenset[int] = frozenset()
@@ -60,7 +60,7 @@ class _Counted:
 
 
 class Epochs:
-    """Counts reports; those of a trial that ended once, for it gets no more."""
+    """Counts reports; those of an ended trial only once, since it gets no more."""
 
     def __init__(self) -> None:
         self._counted: dict[int, _Counted] = {}
@@ -72,12 +72,12 @@ class Epochs:
 
         Args:
             studies: those to count for.
-            running: as `unfinished` says, read before `studies`: what ends in between is in both,
-                so that no count goes back because a trial was in neither.
+            running: from `unfinished`, read before `studies`: a trial that ends in between is in
+                both; if it were in neither, a count would go down.
         """
-        known = {i: self._of(i, each) for i, each in studies.items()}
+        known = {i: self._counts_of(i, each) for i, each in studies.items()}
         changed = {i: k for i, k in known.items() if len(k.trials) != studies[i].ended}
-        self._counted = known | _more(connection, changed)
+        self._counted = known | _with_ended(connection, changed)
         going = {
             trial: i
             for trial, i in running.items()
@@ -88,19 +88,19 @@ class Epochs:
             total[going[trial]] += count
         return dict(total)
 
-    def _of(self, study_id: int, found: Trials) -> _Counted:
+    def _counts_of(self, study_id: int, trials: Trials) -> _Counted:
         known = self._counted.get(study_id)
-        return known if known and known.begun == found.begun else _Counted(found.begun)
+        return known if known and known.begun == trials.begun else _Counted(trials.begun)
 
 
 def unfinished(connection: Connection) -> dict[int, int]:
     """Trials that have not ended, each with its study."""
-    found = select(_TRIAL, _STUDY).where(_STATE.not_in(OVER))
-    return {int(trial): int(study) for trial, study in connection.execute(found)}
+    query = select(_TRIAL, _STUDY).where(_STATE.not_in(OVER))
+    return {int(trial): int(study) for trial, study in connection.execute(query)}
 
 
-def _more(connection: Connection, counted: Mapping[int, _Counted]) -> dict[int, _Counted]:
-    """The same, with what has ended since."""
+def _with_ended(connection: Connection, counted: Mapping[int, _Counted]) -> dict[int, _Counted]:
+    """The same counts, with the trials that have ended since."""
     if not counted:
         return {}
     ended: dict[int, set[int]] = defaultdict(set)
@@ -108,20 +108,20 @@ def _more(connection: Connection, counted: Mapping[int, _Counted]) -> dict[int, 
     for trial, study in connection.execute(_ended(connection.dialect.name), {"ids": bound}):
         ended[study].add(trial)
     new = {i: ended[i] - each.trials for i, each in counted.items()}
-    found = _reports(connection, (trial for trials in new.values() for trial in trials))
+    reports = _reports(connection, (trial for trials in new.values() for trial in trials))
     return {
         i: _Counted(
-            each.begun, frozenset(ended[i]), each.epochs + sum(map(found.__getitem__, new[i]))
+            each.begun, frozenset(ended[i]), each.epochs + sum(map(reports.__getitem__, new[i]))
         )
         for i, each in counted.items()
     }
 
 
 def _reports(connection: Connection, trials: Iterable[int]) -> Counter[int]:
-    """How many each of these trials has."""
+    """The number of reports of each of these trials."""
     bound = sql.numbers(connection.dialect.name, trials)
-    found = connection.execute(_counts(connection.dialect.name), {"ids": bound})
-    return Counter({int(trial): int(count) for trial, count in found})
+    counts = connection.execute(_counts(connection.dialect.name), {"ids": bound})
+    return Counter({int(trial): int(count) for trial, count in counts})
 
 
 @cache
@@ -136,11 +136,11 @@ def _counts(dialect: str) -> Select[Any]:
     return select(trial, func.count()).where(sql.within(dialect, trial, "ids")).group_by(trial)
 
 
-# What the metrics count, straight from the database: one statement each.
+# The counts behind the metrics, straight from the database: one statement each.
 
 
 SHOWN_SECONDS = 30 * 86400.0
-"""A study that ended is counted by name for so long, and then only among all."""
+"""For so long an ended study is counted by name; after that only in the totals."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ class Counts:
     """The state of a database at a moment.
 
     Attributes:
-        studies: how many there are, by state, as `standing` says.
-        left_out: how many of them ended so long ago that what follows says nothing of them.
+        studies: how many there are, by state, as `standing` names it.
+        left_out: how many of them ended so long ago that the counts below omit them.
         trials: how many there are, by study and state; those that are INTERRUPTED do not run.
         epochs: reported intermediate values by study.
         best: the best value of a complete trial by study, of those with one objective; without
-            what is none of the study's.
+            trials that do not count.
         workers: registered ones that are not lost.
         lost: leases that ran out and were taken over by another worker, by study.
         waited: seconds that workers waited for the database, together, in the last 30 days.
@@ -171,8 +171,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class _Study:
-    """A study, how many trials of it there are by state, those of them that are interrupted, and
-    when the first began and the last ended."""
+    """A study, its number of trials by state, how many of them are interrupted, and when the first
+    began and the last ended."""
 
     name: str
     state: str
@@ -187,42 +187,44 @@ class _Study:
         return sum(self.trials.get(state, 0) for state in OVER)
 
     def goes_on(self, since: datetime) -> bool:
-        """Whether it may still change, or did since; also where nobody knows."""
+        """Whether it may still change, or has changed since; also if that is unknown."""
         if self.over < sum(self.trials.values()) or self.ended is None or self.ended >= since:
             return True
         return self.state not in (FOREIGN, STOPPED) and self.done < self.budget
 
     @property
     def done(self) -> int:
-        """What counts towards the budget."""
+        """The number of trials that count towards the budget."""
         return self.over - self.trials.get(TrialState.FAIL, 0)
 
     def counts(self) -> Iterator[tuple[str, int]]:
-        """Trials by state as people see it."""
+        """Numbers of trials by state, as they are shown."""
         for state in TrialState:
             less = self.interrupted if state == TrialState.RUNNING else 0
             yield state.name.lower(), max(0, self.trials.get(state, 0) - less)
         yield INTERRUPTED, self.interrupted
 
 
-def read_counts(connection: Connection, epochs: Epochs, others: Others) -> Counts:
-    """Count everything; a few statements, however much there is."""
+def read_counts(connection: Connection, epochs: Epochs, left_out_trials: LeftOutTrials) -> Counts:
+    """Counts everything in a few statements, whatever the size of the database."""
     running = unfinished(connection)
-    found = _studies(connection)
+    by_id = _studies(connection)
     now = connection.execute(select(sql.now(connection.dialect.name))).scalar_one()
     since = from_clock(now - SHOWN_SECONDS)
-    shown = {i: each for i, each in found.items() if each.goes_on(since)}
+    shown = {i: each for i, each in by_id.items() if each.goes_on(since)}
     trials = {i: Trials(each.over, each.begun) for i, each in shown.items()}
     reports, lost = epochs(connection, trials, running), _lost(connection, shown)
     return Counts(
-        studies=Counter(standing(each.state, each.budget, each.done) for each in found.values()),
-        left_out=len(found) - len(shown),
+        studies=Counter(standing(each.state, each.budget, each.done) for each in by_id.values()),
+        left_out=len(by_id) - len(shown),
         # A state that no trial is in is 0, not absent: an alert can be written for it.
         trials={
             (each.name, state): count for each in shown.values() for state, count in each.counts()
         },
         epochs={shown[i].name: count for i, count in reports.items()},
-        best={shown[i].name: value for i, value in _best(connection, shown, others).items()},
+        best={
+            shown[i].name: value for i, value in _best(connection, shown, left_out_trials).items()
+        },
         workers=sum(not each.lost for each in status.workers(connection)),
         lost={each.name: lost[i] for i, each in shown.items()},
         waited=_waited(connection),
@@ -243,8 +245,8 @@ def _studies(connection: Connection) -> dict[int, _Study]:
     for i, *each in connection.execute(select(of, state, func.count(), *ends).group_by(of, state)):
         counted[i].append(each)
     left = status.interrupted(connection)
-    found = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
-    return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in found}
+    records = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
+    return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in records}
 
 
 def _study(
@@ -256,13 +258,15 @@ def _study(
     return _Study(name, state or FOREIGN, budget or 0, counts, left, begun, ended)
 
 
-def _best(connection: Connection, among: Collection[int], others: Others) -> dict[int, float]:
-    left_out = (trial for each in others(connection, among).values() for trial in each)
+def _best(
+    connection: Connection, among: Collection[int], left_out_trials: LeftOutTrials
+) -> dict[int, float]:
+    left_out = (trial for each in left_out_trials(connection, among).values() for trial in each)
     dialect = connection.dialect.name
     toward, value, trials = studies.DIRECTIONS, rows.VALUES, rows.TRIALS
     joined = trials.join(value, value.c.trial_id == trials.c.trial_id)
     joined = joined.join(toward, toward.c.study_id == trials.c.study_id)
-    found = (
+    query = (
         select(
             trials.c.study_id,
             func.max(toward.c.direction),
@@ -279,64 +283,64 @@ def _best(connection: Connection, among: Collection[int], others: Others) -> dic
     bound = {"ids": sql.numbers(dialect, among), "left_out": sql.numbers(dialect, left_out)}
     return {
         int(i): float(high if direction == StudyDirection.MAXIMIZE else low)
-        for i, direction, low, high in connection.execute(found, bound)
+        for i, direction, low, high in connection.execute(query, bound)
     }
 
 
 def _lost(connection: Connection, among: Iterable[int]) -> Counter[int]:
-    told = schema.events.c
-    mine = sql.within(connection.dialect.name, told.study_id, "ids"), told.kind == events.LOST
-    found = select(told.study_id, func.count()).where(*mine).group_by(told.study_id)
+    columns = schema.events.c
+    mine = sql.within(connection.dialect.name, columns.study_id, "ids"), columns.kind == events.LOST
+    query = select(columns.study_id, func.count()).where(*mine).group_by(columns.study_id)
     bound = sql.numbers(connection.dialect.name, among)
-    return Counter({int(i): int(n) for i, n in connection.execute(found, {"ids": bound})})
+    return Counter({int(i): int(n) for i, n in connection.execute(query, {"ids": bound})})
 
 
 def _waited(connection: Connection) -> float:
-    told = schema.events.c
-    found = select(told.detail).where(told.study_id.is_(None), told.kind == events.OUTAGE)
-    return sum((float(json.loads(each)["seconds"]) for each in connection.scalars(found)), 0.0)
+    columns = schema.events.c
+    query = select(columns.detail).where(columns.study_id.is_(None), columns.kind == events.OUTAGE)
+    return sum((float(json.loads(each)["seconds"]) for each in connection.scalars(query)), 0.0)
 
 
 # ``/metrics``, as Prometheus reads it.
 
 
 INTERVAL = 1.0
-"""Seconds for which counts stand, however often they are asked for; up to ten times as long
+"""Seconds for which counts are reused, however often they are requested; up to ten times as long
 where counting takes long."""
 RECENT = 60.0
-"""The recent rate is that of so many seconds."""
+"""Seconds over which the recent rate is taken."""
 
 
 class Rate:
-    """How fast counts grow, from what was seen of them lately."""
+    """How fast counts grow, from recent looks at them."""
 
     def __init__(self, seconds: float = RECENT) -> None:
         self._seconds = seconds
         self._seen: deque[tuple[float, Mapping[str, int]]] = deque()
 
-    def __call__(self, now: float, found: Mapping[str, int]) -> dict[str, float]:
-        """Growth in a second since the first look within `seconds`, or the last before; a
+    def __call__(self, now: float, counts: Mapping[str, int]) -> dict[str, float]:
+        """Growth per second since the first look within `seconds`, or the last look before; a
         name that has not been seen twice has none."""
         while len(self._seen) > 1 and self._seen[1][0] <= now - self._seconds:
             self._seen.popleft()
-        self._seen.append((now, found))
+        self._seen.append((now, counts))
         then, before = self._seen[0]
         if now <= then:
             return {}
         return {
             name: max(0, count - before[name]) / (now - then)
-            for name, count in found.items()
+            for name, count in counts.items()
             if name in before
         }
 
 
 class Metrics(Collector):
-    """Counts of the database as metrics; while it is away, only that it is."""
+    """Counts of the database as metrics; during an outage only the outage."""
 
     def __init__(self, database: Database, pulse: Pulse) -> None:
         self._database, self._pulse = database, pulse
         self._lock = threading.Lock()
-        self._epochs, self._others, self._rate = Epochs(), Others(), Rate()
+        self._epochs, self._left_out_trials, self._rate = Epochs(), LeftOutTrials(), Rate()
         self._look = Look()
         self._families: list[Metric] = []
 
@@ -351,8 +355,8 @@ class Metrics(Collector):
     def _read(self, now: float) -> list[Metric]:
         try:
             with self._database.read() as connection:
-                found = read_counts(connection, self._epochs, self._others)
-            families = _families(found, self._rate(now, found.epochs))
+                counts = read_counts(connection, self._epochs, self._left_out_trials)
+            families = _families(counts, self._rate(now, counts.epochs))
         except StorageError:
             families = []
         except Exception as error:  # such as a row that makes no sense: monitoring goes on
@@ -368,21 +372,21 @@ class Metrics(Collector):
         return [*families, up, away]
 
 
-def _families(found: Counts, rates: Mapping[str, float]) -> list[Metric]:
+def _families(counts: Counts, rates: Mapping[str, float]) -> list[Metric]:
     gauge, counter = partial(_family, GaugeMetricFamily), partial(_family, CounterMetricFamily)
     left_out = "Studies that ended more than 30 days ago and have no series of their own."
     pace = f"Epochs a second in the last {RECENT:.0f} s in which this was read."
     waited = "Seconds that workers waited for the database, together, in the last 30 days."
     return [
-        gauge("studies", "Studies.", ["state"], found.studies),
-        gauge("studies_left_out", left_out, [], {(): found.left_out}),
-        gauge("trials", "Trials.", ["study", "state"], found.trials),
-        gauge("workers", "Workers alive.", [], {(): found.workers}),
-        counter("epochs", "Epochs reported.", ["study"], found.epochs),
+        gauge("studies", "Studies.", ["state"], counts.studies),
+        gauge("studies_left_out", left_out, [], {(): counts.left_out}),
+        gauge("trials", "Trials.", ["study", "state"], counts.trials),
+        gauge("workers", "Workers alive.", [], {(): counts.workers}),
+        counter("epochs", "Epochs reported.", ["study"], counts.epochs),
         gauge("epochs_per_second", pace, ["study"], rates),
-        counter("leases_lost", "Leases that ran out.", ["study"], found.lost),
-        gauge("workers_outage_seconds", waited, [], {(): found.waited}),
-        gauge("best_value", "The best trial's value.", ["study"], found.best),
+        counter("leases_lost", "Leases that ran out.", ["study"], counts.lost),
+        gauge("workers_outage_seconds", waited, [], {(): counts.waited}),
+        gauge("best_value", "The best trial's value.", ["study"], counts.best),
     ]
 
 

@@ -33,16 +33,16 @@ _AWAY = Refusal(
 
 
 class Pulse:
-    """Asks the database whether it is there; many threads may want to know.
+    """Checks whether the database answers, for many threads at once.
 
     Attributes:
-        away_seconds: how long it was away, as far as anybody asked.
+        away_seconds: how long it did not answer, as far as it was checked.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._asked = float("-inf")
+        self._checked = float("-inf")
         self._away: float | None = None
         self.away_seconds = 0.0
 
@@ -50,15 +50,15 @@ class Pulse:
         """Whether it answers, or did at most `fresh` seconds ago (by default FRESH_SECONDS)."""
         since = time.monotonic() - (FRESH_SECONDS if fresh is None else fresh)
         with self._lock:
-            # What another thread asked while this one waited for it is news as well.
-            if self._asked < since:
-                self._ask()
+            # Another thread may have checked while this one waited for the lock.
+            if self._checked < since:
+                self._check()
             return self._away is None
 
-    def _ask(self) -> None:
-        # A connection may have died with a server that was there: the second is a new one.
+    def _check(self) -> None:
+        # A connection may have died with an earlier server: the second try opens a new one.
         there = self._reached() or (self._away is None and self._reached())
-        self._asked = now = time.monotonic()
+        self._checked = now = time.monotonic()
         if self._away is not None:
             self.away_seconds += now - self._away
         self._away = None if there else now
@@ -86,13 +86,13 @@ def healthz(pulse: Pulse, application: Application) -> Application:
     return health
 
 
-def patient(pulse: Pulse, application: Application) -> Application:
-    """An application whose failures are 503 while the database is away.
+def retrying(pulse: Pulse, application: Application) -> Application:
+    """An application whose failures are 503 while the database does not answer.
 
-    A connection may have died with an earlier server, so that what only reads is asked again.
+    A connection may have died with an earlier server, so a request that only reads is tried again.
     """
 
-    def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+    def handle(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         held: list[Any] = []
 
         def hold(status: str, headers: Headers, *error: Any) -> None:
@@ -111,7 +111,7 @@ def patient(pulse: Pulse, application: Application) -> Application:
         start(*held)
         return body
 
-    return asked
+    return handle
 
 
 def _close(body: Iterable[bytes]) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from tuner.errors import UsageError
 
-# What the pieces of the guard share: requests, refusals and answers of a WSGI application.
+# Requests, refusals and answers of a WSGI application, which the parts of the guard share.
 
 
 Environ = dict[str, Any]
@@ -64,38 +64,41 @@ def answer(
 
 
 def refuse(environ: Environ, start: Callable[..., Any], refusal: Refusal) -> list[bytes]:
-    """The answer to a request that is not let through."""
+    """The answer to a refused request."""
     headers = (("Content-Type", TEXT), *refusal.headers)
     return answer(environ, start, refusal.status, f"{refusal.reason}\n", headers)
 
 
-# Headers of trusted proxies about the client; those of others are ignored.
+# Headers of trusted proxies about the client; those of other clients are ignored.
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_SAID = ("FORWARDED", *(f"X_FORWARDED_{name}" for name in ("FOR", "PROTO", "HOST", "PORT", "BY")))
+_FORWARDED = (
+    "FORWARDED",
+    *(f"X_FORWARDED_{name}" for name in ("FOR", "PROTO", "HOST", "PORT", "BY")),
+)
 
 
-def proxies(given: str) -> Network:
+def parse_proxy(given: str) -> Network:
     """The address of a proxy, or the network that it is in.
 
     Raises:
-        UsageError: it is a name, which no connection comes from, or every address there is.
+        UsageError: it is a name, which no connection comes from, or covers every address.
     """
     try:
-        found = ipaddress.ip_network(given, strict=False)
+        trusted = ipaddress.ip_network(given, strict=False)
     except ValueError:
-        what = f"{given!r} is not an address"
+        message = f"{given!r} is not an address"
     else:
-        if found.prefixlen:
-            return found
-        what = "if every address is trusted, any client can pose as another"
+        if trusted.prefixlen:
+            return trusted
+        message = "if every address is trusted, any client can pose as another"
     hint = "give an address, such as 10.0.0.2, or a network, such as 10.244.0.0/16"
-    raise UsageError(what, where="--trusted-proxy", hint=hint)
+    raise UsageError(message, where="--trusted-proxy", hint=hint)
 
 
-def parse(client: str) -> Address | None:
+def parse_address(client: str) -> Address | None:
     """An address as proxies write it: in brackets, with a port, or IPv4 as one of IPv6."""
     text = client.strip().strip('"')
     if text.startswith("["):
@@ -103,35 +106,35 @@ def parse(client: str) -> Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(address, "ipv4_mapped", None) or address
 
 
-def believing(trusted: Network | None, application: Application) -> Application:
-    """An application that sees the client and the scheme of which a trusted proxy tells.
+def with_proxy_headers(trusted: Network | None, application: Application) -> Application:
+    """An application that sees the client and the scheme that a trusted proxy reports.
 
-    Of `X-Forwarded-For` the last address counts, which the proxy itself saw; what anybody else
-    says is taken away, as what comes after reads it too.
+    Of `X-Forwarded-For` the last address counts, which the proxy itself saw. The headers of any
+    other client are removed, because the application reads them too.
 
-    waitress does the same for a proxy at one address, but for no network; it takes every client
-    of IPv4 that a proxy writes as one of IPv6 for the same client, and refuses all requests that
-    several proxies have added a scheme to.
+    waitress does the same for a proxy at one address, but not for a network; it takes all IPv4
+    clients that a proxy writes as IPv6 for the same client, and refuses all requests to which
+    several proxies have added a scheme.
     """
 
-    def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        said = {name: str(environ.pop(f"HTTP_{name}", "")) for name in _SAID}
-        peer = parse(str(environ.get("REMOTE_ADDR", "")))
+    def handle(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        forwarded = {name: str(environ.pop(f"HTTP_{name}", "")) for name in _FORWARDED}
+        peer = parse_address(str(environ.get("REMOTE_ADDR", "")))
         if trusted is not None and peer is not None and peer in trusted:
-            client = said["X_FORWARDED_FOR"].rpartition(",")[2].strip()
+            client = forwarded["X_FORWARDED_FOR"].rpartition(",")[2].strip()
             environ["REMOTE_ADDR"] = client or environ["REMOTE_ADDR"]
-            scheme = said["X_FORWARDED_PROTO"].strip().lower()
+            scheme = forwarded["X_FORWARDED_PROTO"].strip().lower()
             if scheme in ("http", "https"):
                 environ["wsgi.url_scheme"] = scheme
         return application(environ, start)
 
-    return asked
+    return handle
 
 
 # Allowed host names, and the origins from which writes are accepted.
@@ -142,12 +145,12 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address, or every address of a name, is of this machine alone."""
+    """Whether an address, or every address of a name, can be reached from this machine alone."""
     try:
-        found = {str(each[4][0]) for each in socket.getaddrinfo(host, None)}
+        addresses = {str(each[4][0]) for each in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
         return False
-    return all(ipaddress.ip_address(each.partition("%")[0]).is_loopback for each in found)
+    return all(ipaddress.ip_address(each.partition("%")[0]).is_loopback for each in addresses)
 
 
 def names_of(host: str, allowed: Iterable[str]) -> frozenset[str]:
@@ -155,29 +158,29 @@ def names_of(host: str, allowed: Iterable[str]) -> frozenset[str]:
     own = {"localhost", host}
     if not is_loopback(host):
         own |= {socket.gethostname(), socket.getfqdn()}
-    return frozenset(map(_plain, (*own, *allowed)))
+    return frozenset(map(_normalized, (*own, *allowed)))
 
 
 def require_names(given: Iterable[str]) -> None:
-    """UsageError for a name that no browser sends."""
+    """Raises UsageError for a name that no browser sends."""
     for name in given:
         if not _NAME.fullmatch(name) and not _is_address(name):
-            what = f"{name!r} is not a host name"
+            message = f"{name!r} is not a host name"
             hint = (
                 "give the name alone, such as dashboard.example.com: no scheme, no port, ASCII only"
             )
-            raise UsageError(what, where="--allowed-host", hint=hint)
+            raise UsageError(message, where="--allowed-host", hint=hint)
 
 
 def host_check(names: frozenset[str]) -> Check:
-    """Refuses requests for a name that is not ours.
+    """Refuses requests for a name that is not this server's.
 
-    A page whose own name was made to point here (DNS rebinding) may read what it gets; its
-    requests carry that name. One made of digits cannot be made to point anywhere.
+    A page whose own name was made to point here (DNS rebinding) could read the answers; its
+    requests carry that name. A numeric address cannot be made to point elsewhere.
     """
 
     def check(environ: Environ) -> Refusal | None:
-        host, _ = _place(f"//{environ.get('HTTP_HOST', '')}")
+        host, _ = _name_and_port(f"//{environ.get('HTTP_HOST', '')}")
         if host is not None and (host in names or _is_address(host)):
             return None
         reason = "this server has another name; --allowed-host NAME allows this one"
@@ -187,16 +190,16 @@ def host_check(names: frozenset[str]) -> Check:
 
 
 def origin_check(proxied: Iterable[str]) -> Check:
-    """Refuses writes that a page from elsewhere sends with the reader's password.
+    """Refuses writes that a page of another site sends with the reader's password.
 
-    Every browser says where a write comes from; what says nothing is not a browser. A page is
-    from here if it has the name and port of the request's Host. Where a proxy sends on another
-    Host, what is trusted is what answers under the proxy's name at the scheme's own port.
+    Every browser sends the origin of a write; a client without one is not a browser. A page is
+    from here if it has the name and port of the request's Host. A proxy may send on another Host:
+    then a page is from here too if it has the proxy's name and the scheme's own port.
 
     Args:
-        proxied: names under which a proxy in front of this server is known.
+        proxied: names of a proxy in front of this server.
     """
-    known = frozenset(map(_plain, proxied))
+    known = frozenset(map(_normalized, proxied))
     refusal = Refusal(HTTPStatus.FORBIDDEN, "this request comes from another site")
 
     def check(environ: Environ) -> Refusal | None:
@@ -213,11 +216,11 @@ def origin_check(proxied: Iterable[str]) -> Check:
 def _from_here(origin: str, environ: Environ, known: frozenset[str]) -> bool:
     scheme = origin.partition("://")[0].lower()
     usual = _PORTS.get(scheme)
-    # A proxy with TLS that is not trusted tells of no scheme: then either is taken.
+    # A proxy with TLS that is not trusted reports no scheme: then either is accepted.
     if usual is None or (environ.get("wsgi.url_scheme") == "https" and scheme != "https"):
         return False
-    name, port = _place(origin)
-    host, own = _place(f"//{environ.get('HTTP_HOST', '')}")
+    name, port = _name_and_port(origin)
+    host, own = _name_and_port(f"//{environ.get('HTTP_HOST', '')}")
     if name is None or port == 0:
         return False
     if name == host:
@@ -226,22 +229,22 @@ def _from_here(origin: str, environ: Environ, known: frozenset[str]) -> bool:
 
 
 def read_only_check(environ: Environ) -> Refusal | None:
-    """Lets through nothing but GET and HEAD."""
+    """Refuses everything but GET and HEAD."""
     if environ["REQUEST_METHOD"] in SAFE:
         return None
     allow = (("Allow", ", ".join(SAFE)),)
     return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this dashboard is read-only", allow)
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _place(url: str) -> tuple[str | None, int | None]:
-    """Name and port; no name if it is no address of the web."""
+def _name_and_port(url: str) -> tuple[str | None, int | None]:
+    """Name and port of a URL; None for what it lacks, or if it is malformed."""
     try:
         parts = urlsplit(url)
-        return (None if parts.hostname is None else _plain(parts.hostname)), parts.port
+        return (None if parts.hostname is None else _normalized(parts.hostname)), parts.port
     except ValueError:
         return None, None
 
@@ -256,17 +259,17 @@ def _is_address(host: str) -> bool:
 
 # The password: where it comes from, HTTP Basic, and a limit on wrong ones.
 #
-# HTTP Basic needs no page, no session and no key of its own, and Prometheus speaks it; that a
-# browser sends it along by itself is what the Origin check is for.
+# HTTP Basic needs no page, no session and no key of its own, and Prometheus speaks it. Browsers
+# send it unasked with every request; the Origin check is there because of that.
 
 
 LETTERS = 8
-"""The fewest that a password may have: at ``TRIES`` a minute and address it then lasts, if it is
-chosen at random: whoever has many addresses tries more."""
+"""The fewest of a password. One that is chosen at random withstands ``TRIES`` a minute; from many
+addresses there may be more."""
 TRIES, SECONDS = 10, 60.0
 ADDRESSES = 10_000
 NOWHERE = "nowhere"
-"""Where all clients are whose address is none."""
+"""The network of all clients without a valid address."""
 _CHALLENGE = (("WWW-Authenticate", 'Basic realm="tuner", charset="UTF-8"'),)
 
 
@@ -277,19 +280,19 @@ def read_password(file: Path | None, given: str | None) -> str | None:
         UsageError: there are both, it cannot be read, or it is too short or blank.
     """
     if file is None:
-        return None if not given else _long_enough(_text(given), "TUNER_PASSWORD")
+        return None if not given else _long_enough(_checked_text(given), "TUNER_PASSWORD")
     if given:
         raise UsageError("give --password-file or TUNER_PASSWORD, not both")
     try:
-        found = file.read_text(encoding="utf-8-sig").strip("\r\n")
+        password = file.read_text(encoding="utf-8-sig").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UsageError(f"the password cannot be read: {why}", where=str(file)) from None
-    return _long_enough(found, str(file))
+    return _long_enough(password, str(file))
 
 
-def _text(given: str) -> str:
-    # Bytes that are no text stand in a variable as what cannot be encoded.
+def _checked_text(given: str) -> str:
+    # Bytes of a variable that are not text are decoded to characters that cannot be encoded.
     try:
         given.encode()
     except UnicodeEncodeError:
@@ -300,16 +303,16 @@ def _text(given: str) -> str:
 def _long_enough(password: str, where: str) -> str:
     if len(password.strip()) < LETTERS:
         hint = "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
-        what = f"a password needs at least {LETTERS} characters"
-        raise UsageError(what, where=where, hint=hint)
+        message = f"a password needs at least {LETTERS} characters"
+        raise UsageError(message, where=where, hint=hint)
     return password
 
 
 class Limit:
-    """Counts wrong passwords by client: so many a minute, then none is looked at.
+    """Counts wrong passwords by client; after ``TRIES`` a minute no password is checked.
 
     Args:
-        clock: seconds that only go up.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -318,13 +321,13 @@ class Limit:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
 
     def wait(self, client: str) -> float:
-        """Seconds until another password of this client is looked at; 0 if at once."""
+        """Seconds until another password of this client is checked; 0 if at once."""
         with self._lock:
             recent = self._recent(client)
             return recent[-TRIES] + SECONDS - self._clock() if len(recent) >= TRIES else 0.0
 
     def wrong(self, client: str) -> None:
-        """One was wrong."""
+        """Records a wrong password."""
         with self._lock:
             self._wrong[client] = [*self._recent(client), self._clock()]
             self._wrong.move_to_end(client)
@@ -336,20 +339,20 @@ class Limit:
         return [moment for moment in self._wrong.get(client, ()) if moment > since]
 
 
-def network(address: str) -> str:
-    """An address as one client: of IPv6 a client has 2**64."""
-    found = parse(address)
-    if found is None:
+def client_network(address: str) -> str:
+    """The network that counts as one client: of IPv6 a client has 2**64 addresses."""
+    parsed = parse_address(address)
+    if parsed is None:
         return NOWHERE
-    wide = ipaddress.ip_network((found, 64 if found.version == 6 else 32), strict=False)
+    wide = ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 32), strict=False)
     return str(wide)
 
 
-class Known:
-    """Users that had the password, each at an address; they have a limit of their own.
+class KnownUsers:
+    """Users that gave the right password, each at an address; they have a limit of their own.
 
-    Who shares their address, such as a proxy's, and tries passwords does not lock them out: they
-    would have to know the user's name, of which any does.
+    So a client at the same address, such as a proxy's, that tries passwords does not lock them
+    out, unless it guesses the user's name, which can be any.
     """
 
     def __init__(self) -> None:
@@ -357,25 +360,25 @@ class Known:
         self._users: OrderedDict[str, None] = OrderedDict()
 
     def client(self, address: str, user: str) -> str:
-        """Whose wrong passwords are counted together."""
-        where = network(address)
+        """The client that a wrong password counts against."""
+        where = client_network(address)
         with self._lock:
             return _user(where, user) if _user(where, user) in self._users else where
 
     def add(self, address: str, user: str) -> None:
-        """This one had the password."""
+        """Records a user that gave the right password."""
         with self._lock:
-            self._users[_user(network(address), user)] = None
+            self._users[_user(client_network(address), user)] = None
             if len(self._users) > ADDRESSES:
                 self._users.popitem(last=False)
 
 
 class Login:
-    """Refuses requests without the password; any user name does."""
+    """Refuses requests without the password; any user name will do."""
 
     def __init__(self, password: str, limit: Limit | None = None) -> None:
         self._digest = _digest(password)
-        self._limit, self._known = limit or Limit(), Known()
+        self._limit, self._known = limit or Limit(), KnownUsers()
 
     def __call__(self, environ: Environ) -> Refusal | None:
         given = environ.get("HTTP_AUTHORIZATION")
@@ -412,11 +415,11 @@ def _user(where: str, user: str) -> str:
 
 
 def _digest(password: str) -> bytes:
-    # Of equal length whatever was sent, so that comparing takes the same time.
+    # Of equal length whatever was sent, so that a comparison always takes the same time.
     return hashlib.sha256(password.encode()).digest()
 
 
-# What browsers are told to refuse: foreign scripts, frames around the page, guessed types.
+# Headers that make browsers refuse foreign scripts, frames around the page, and guessed types.
 
 
 PAGE = "; ".join(
@@ -436,7 +439,7 @@ PAGE = "; ".join(
 )
 FILE = "default-src 'none'; sandbox; frame-ancestors 'none'"
 SHOWN = ("/dashboard", "/static/", "/api/", "/favicon.ico", "/healthz", "/metrics")
-"""What the application itself says; everything else was uploaded by somebody."""
+"""Paths of the application itself; everything else is an upload."""
 EVERYWHERE = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -450,27 +453,27 @@ _REPLACED = {"content-security-policy", "access-control-allow-origin", "server"}
 def protect(path: str, status: str, headers: Headers) -> Headers:
     """An answer's headers with those that protect its reader; uploads become downloads."""
     replaced = _REPLACED | {name.lower() for name in EVERYWHERE}
-    kept = [(name, value) for name, value in headers if name.lower() not in replaced]
+    others = [(name, value) for name, value in headers if name.lower() not in replaced]
     shown = path.startswith(SHOWN)
-    if not shown and status.startswith("200") and not _named(kept, "content-disposition"):
-        kept.append(("Content-Disposition", "attachment"))
+    if not shown and status.startswith("200") and not _has_header(others, "content-disposition"):
+        others.append(("Content-Disposition", "attachment"))
     policy = ("Content-Security-Policy", PAGE if shown else FILE)
-    return [*kept, policy, *EVERYWHERE.items()]
+    return [*others, policy, *EVERYWHERE.items()]
 
 
-def _named(headers: Headers, name: str) -> bool:
+def _has_header(headers: Headers, name: str) -> bool:
     return any(each.lower() == name for each, _ in headers)
 
 
-# The guard around an application: checks in order, then what its answers may do.
+# The guard around an application: checks in order, then the headers of its answers.
 
 
 OPEN = ("/healthz",)
-"""Whoever asks for these is asked nothing: a probe knows neither names nor passwords."""
+"""Paths without checks: a probe knows neither names nor passwords."""
 
 
 def guarded(application: Application, checks: Sequence[Check]) -> Application:
-    """An application that only sees requests to which no check objects."""
+    """An application that only sees requests that pass all checks."""
 
     def guard(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         path = path_of(environ)

@@ -17,36 +17,36 @@ from bottle import HTTPError
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from tuner.dashboard.metrics import metrics
-from tuner.dashboard.pulse import Pulse, healthz, patient
+from tuner.dashboard.pulse import Pulse, healthz, retrying
 from tuner.dashboard.security import (
     Application,
     Check,
     Environ,
     Login,
-    believing,
     guarded,
     host_check,
     is_loopback,
     names_of,
     origin_check,
-    proxies,
+    parse_proxy,
     read_only_check,
     require_names,
+    with_proxy_headers,
 )
-from tuner.dashboard.studies import shown, sparing
+from tuner.dashboard.studies import protecting_studies, shown
 from tuner.errors import UsageError
 from tuner.hidden import remember_secret
 from tuner.logs import gather, tell
 from tuner.storage import Artifacts, Storage, artifact_store, opened
 
-# What an application writes on ``wsgi.errors``, such as a traceback: a line of the log.
+# Texts that an application writes on ``wsgi.errors``, such as tracebacks, as lines of the log.
 
 
 _LOGGER = logging.getLogger("tuner.dashboard")
 
 
-class _Complaints:
-    """As much of a stream as WSGI asks for."""
+class _ErrorLog:
+    """The methods of a stream that WSGI requires; each text is a line of the log."""
 
     def write(self, text: str) -> None:
         if text.strip():
@@ -59,31 +59,30 @@ class _Complaints:
         pass
 
 
-def complaining(application: Application) -> Application:
-    """An application whose complaints are logged, without passwords and as JSON if asked."""
+def with_error_log(application: Application) -> Application:
+    """An application whose errors are logged, without passwords, and as JSON if the log is."""
 
-    def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        environ["wsgi.errors"] = _Complaints()
+    def handle(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.errors"] = _ErrorLog()
         return application(environ, start)
 
-    return asked
+    return handle
 
 
-# Artifacts as optuna-dashboard reads and removes them: some may be gone already.
+# Artifacts as optuna-dashboard reads and removes them: some may no longer exist.
 
 
-class Files:
-    """Optuna's store of artifacts, of which pages may know more than there are.
+class ArtifactFiles:
+    """Optuna's store of artifacts, for pages and deletions that name artifacts already removed.
 
-    Those of trials that are not among the best any more are removed; a page that shows them was
-    made before that, and a study is deleted with whatever is left.
+    Artifacts of trials that are no longer among the best are removed.
     """
 
     def __init__(self, store: Artifacts) -> None:
         self._store = store
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """The artifact's bytes; where there are none, the answer is 404."""
+        """The artifact's bytes; the answer is 404 if they no longer exist."""
         try:
             return self._store.open_reader(artifact_id)
         except ArtifactNotFound:
@@ -93,7 +92,7 @@ class Files:
         self._store.write(artifact_id, content_body)
 
     def remove(self, artifact_id: str) -> None:
-        """Forget it, if it is there."""
+        """Removes an artifact if it exists."""
         with suppress(ArtifactNotFound):
             self._store.remove(artifact_id)
 
@@ -104,14 +103,14 @@ class Files:
 THREADS = 8
 CONNECTIONS = {"pool_size": 2, "max_overflow": 6}
 BODY_BYTES = 16 * 2**20
-"""The longest request: an uploaded artifact arrives as one, a third longer than it is."""
+"""The longest request: an uploaded artifact is one, in base64, a third longer than its file."""
 SOCKETS = {
     "connection_limit": 800,  # of the 1,024 files that a process usually may have open
     "channel_timeout": 30,
     "cleanup_interval": 5,
     "asyncore_use_poll": True,
 }
-"""How many may be connected, and for how long without a word, so that nobody has them all."""
+"""Limits on connections and on their idle time, so that no client can occupy them all."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,9 @@ class Options:
     Attributes:
         host: the address to listen at.
         port: 0 takes one that is free.
-        password: what every request has to bring along; None asks nobody.
+        password: required with every request; None for no password.
         allowed_hosts: names, beside its own, under which it is reached.
-        trusted_proxy: the address of a proxy whose word on the client is taken, or its network.
+        trusted_proxy: the address or network of a proxy whose headers about the client count.
         artifacts: where they are, as for ``artifact_store``.
 
     Raises:
@@ -141,11 +140,11 @@ class Options:
     def __post_init__(self) -> None:
         require_names(self.allowed_hosts)
         if self.trusted_proxy is not None:
-            proxies(self.trusted_proxy)
+            parse_proxy(self.trusted_proxy)
 
 
 def require_password(options: Options, no_auth: bool) -> None:
-    """UsageError if others could reach a dashboard without a password."""
+    """Raises UsageError if others could reach a dashboard without a password."""
     if no_auth and options.password is not None:
         raise UsageError("a password is set, and --no-auth asks for none", hint="drop one")
     if options.password is None and not no_auth and not is_loopback(options.host):
@@ -157,26 +156,27 @@ def require_password(options: Options, no_auth: bool) -> None:
 
 
 def checks(options: Options) -> list[Check]:
-    """What every request has to pass, in this order."""
+    """The checks that every request has to pass, in this order."""
     names = names_of(options.host, options.allowed_hosts)
-    found = [host_check(names), origin_check(options.allowed_hosts)]
+    required = [host_check(names), origin_check(options.allowed_hosts)]
     if options.read_only:
-        found.append(read_only_check)
+        required.append(read_only_check)
     if options.password is not None:
-        found.append(Login(options.password))
-    return found
+        required.append(Login(options.password))
+    return required
 
 
 def application(storage: Storage, options: Options) -> Application:
     """The whole WSGI application: guard, health, metrics, and optuna-dashboard's own."""
-    pulse, files = Pulse(storage.database), Files(artifact_store(storage, options.artifacts))
-    pages = sparing(storage.database, _pages(storage, files))
-    inner = healthz(pulse, metrics(storage.database, pulse, patient(pulse, pages)))
-    trusted = None if options.trusted_proxy is None else proxies(options.trusted_proxy)
-    return believing(trusted, guarded(complaining(inner), checks(options)))
+    pulse = Pulse(storage.database)
+    files = ArtifactFiles(artifact_store(storage, options.artifacts))
+    pages = protecting_studies(storage.database, _pages(storage, files))
+    inner = healthz(pulse, metrics(storage.database, pulse, retrying(pulse, pages)))
+    trusted = None if options.trusted_proxy is None else parse_proxy(options.trusted_proxy)
+    return with_proxy_headers(trusted, guarded(with_error_log(inner), checks(options)))
 
 
-def _pages(storage: Storage, files: Files) -> Application:
+def _pages(storage: Storage, files: ArtifactFiles) -> Application:
     import optuna_dashboard
 
     pages: Application = optuna_dashboard.wsgi(shown(storage), artifact_store=files)
@@ -184,20 +184,20 @@ def _pages(storage: Storage, files: Files) -> Application:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; UsageError if the address is not ours or the port is taken."""
+    """A socket that listens; UsageError if the machine lacks the address or the port is in use."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = found[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = addresses[0]
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, UnicodeError) as error:
         hint = "--port 0 uses any free port; --host sets another address"
         why = getattr(error, "strerror", None) or str(error)
-        what = f"cannot listen there: {why}"
-        raise UsageError(what, where=f"{host}:{port}", hint=hint) from None
+        message = f"cannot listen there: {why}"
+        raise UsageError(message, where=f"{host}:{port}", hint=hint) from None
 
 
 def address_of(listening: socket.socket) -> str:
-    """Where a browser on this machine finds the server."""
+    """The URL of the server for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     own = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{own}:{port}/"
@@ -212,17 +212,17 @@ def create(app: Application, listening: socket.socket) -> Any:
         sockets=[listening],
         threads=THREADS,
         max_request_body_size=BODY_BYTES,
-        clear_untrusted_proxy_headers=False,  # `believing` reads and clears them
+        clear_untrusted_proxy_headers=False,  # `with_proxy_headers` reads and clears them
         ident="",
         **SOCKETS,
     )
 
 
 def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+    """Serves until SIGTERM or Ctrl-C.
 
     Args:
-        ready: is told the address, once somebody may ask.
+        ready: called with the URL once the server listens.
 
     Raises:
         StorageError: there is no such database, or it does not answer.
@@ -244,12 +244,12 @@ def serve(url: str, options: Options, ready: Callable[[str], None]) -> None:
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """Leaves; a second signal would be an error in the middle of it, and ends it as it does any."""
+    """Exits; a second signal ends the process at once, as it does by default."""
     signal.signal(number, signal.SIG_DFL)
     sys.exit(0)
 
 
 def _one_line(record: logging.LogRecord) -> bool:
-    """What went wrong without where: during an outage every page that is open asks on."""
+    """Cuts a record to its first line: during an outage every open page causes errors."""
     record.msg, record.args = record.getMessage().split("\n", 1)[0], ()
     return True

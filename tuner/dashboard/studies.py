@@ -42,7 +42,7 @@ def shown(storage: BaseStorage) -> Overlay:
     """A storage whose trials optuna-dashboard and Optuna's importances can work with.
 
     Both put distributions into sets, and a choice may be a list or a table, which has no hash: it
-    stands there as text, which is how it is shown anyway.
+    becomes text, as which it is shown anyway.
     """
     return Overlay(storage, select=lambda trials: list(map(_shown, trials)), writable=True)
 
@@ -52,13 +52,13 @@ def _shown(trial: FrozenTrial) -> FrozenTrial:
     if not odd:
         return trial
     kinds = {name: _as_text(kind) for name, kind in odd.items()}
-    made = copy(trial)
-    made.params = trial.params | {
+    copied = copy(trial)
+    copied.params = trial.params | {
         name: kind.choices[int(odd[name].to_internal_repr(trial.params[name]))]
         for name, kind in kinds.items()
     }
-    made.distributions = trial.distributions | kinds
-    return made
+    copied.distributions = trial.distributions | kinds
+    return copied
 
 
 def _has_hash(kind: BaseDistribution) -> bool:
@@ -75,16 +75,15 @@ def _as_text(kind: Any) -> CategoricalDistribution:
     return CategoricalDistribution(choices)
 
 
-def sparing(database: Database, application: Application) -> Application:
-    """An application that renames no study of ours, and names no file by what is no name.
+def protecting_studies(database: Database, application: Application) -> Application:
+    """An application without the requests that damage a study or fail.
 
-    Nor does it divide the importance of a study's parameters among none.
-
-    A study is renamed by a copy of its trials, after which the study itself is deleted, with all
-    that only tuner knows of it.
+    It does not rename a study of tuner: optuna-dashboard copies the trials and deletes the study,
+    with all that only tuner knows of it. It offers no file of a study whose name is not one line
+    of text. It answers a request for importances itself if the study has no parameters.
     """
 
-    def asked(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+    def handle(environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         try:
             refusal = _refusal(database, _path(environ))
             objectives = _without_parameters(database, _path(environ))
@@ -97,11 +96,12 @@ def sparing(database: Database, application: Application) -> Application:
             return answer(environ, start, HTTPStatus.OK, json.dumps(empty), _JSON)
         return application(environ, start)
 
-    return asked
+    return handle
 
 
 def _without_parameters(database: Database, path: str) -> int:
-    """How many objectives a study has whose importances are asked for, and which has none."""
+    """The number of objectives, if importances of a study without parameters are requested; else
+    0."""
     study_id = _number(_IMPORTANCES.match(path))
     if study_id is None:
         return 0
@@ -116,14 +116,14 @@ def _without_parameters(database: Database, path: str) -> int:
 
 
 def _objectives(database: Database, study_id: int) -> int:
-    """How many there are; 0 where there is no such study."""
-    found = select(func.count()).where(studies.DIRECTIONS.c.study_id == study_id)
+    """The number of objectives of a study; 0 if there is no such study."""
+    query = select(func.count()).where(studies.DIRECTIONS.c.study_id == study_id)
     with database.read() as connection:
-        return int(connection.execute(found).scalar_one())
+        return int(connection.execute(query).scalar_one())
 
 
 def _path(environ: Environ) -> str:
-    # As bottle and optuna-dashboard read it, patterns too: what they take must not pass by.
+    # As bottle and optuna-dashboard read it: no path that they accept may evade the patterns.
     return path_of(environ).encode("latin1").decode("utf-8", "ignore").rstrip("/")
 
 
@@ -142,16 +142,16 @@ def _refusal(database: Database, path: str) -> Refusal | None:
     wanted = schema.studies.c.study_id if renamed else studies.STUDIES.c.study_name
     of = wanted.table.c.study_id == study_id
     with database.read() as connection:
-        found = connection.execute(select(wanted).where(of)).scalar()
+        value = connection.execute(select(wanted).where(of)).scalar()
     if renamed:
-        return None if found is None else _OURS
-    return _ODD if re.search(r"[\0\r\n]", found or "") else None
+        return None if value is None else _OURS
+    return _ODD if re.search(r"[\0\r\n]", value or "") else None
 
 
-def _number(found: re.Match[str] | None) -> int | None:
+def _number(match: re.Match[str] | None) -> int | None:
     """The study's number; None if no study has it."""
     try:
-        number = int(found[1]) if found else _IDS
+        number = int(match[1]) if match else _IDS
     except ValueError:  # thousands of digits
         return None
     return number if number < _IDS else None

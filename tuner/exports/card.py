@@ -56,36 +56,36 @@ runs the program, and `torch.export.load` may run code that a program brings; `t
 the module that makes the network, from this folder or the working directory."""
 
 
-def card(made: Trained, onnx: bool = False) -> str:
+def card(trained: Trained, onnx: bool = False) -> str:
     """README.md."""
-    study = made.job.study
+    study = trained.job.study
     title = f"# {plain(study.name)}\n"
     about = [plain(study.description) + "\n"] if study.description else []
-    family = FAMILIES.get(made.config["family"])
-    network = plain(made.config["family"]) + (f", {family.doc}" if family else "")
+    family = FAMILIES.get(trained.config["family"])
+    network = plain(trained.config["family"]) + (f", {family.doc}" if family else "")
     facts = [
-        f"- Network: {network}; {_parameters(made):,} parameters.",
-        f"- Task: {_task(made)}.",
-        f"- Data: {_data(made)}.",
-        f"- Made by tuner: trial {made.chosen.trial.number} of the study, {made.chosen.why}, "
-        f"trained with the seed {made.seed} for {made.epochs} epochs on {_rows(made)}.",
+        f"- Network: {network}; {_parameters(trained):,} parameters.",
+        f"- Task: {_task(trained)}.",
+        f"- Data: {_data(trained)}.",
+        f"- Made by tuner: trial {trained.chosen.trial.number} of the study, {trained.chosen.why}, "
+        f"trained with the seed {trained.seed} for {trained.epochs} epochs on {_rows(trained)}.",
     ]
     return "\n".join(
         [
             *(title, *about, "## Description", *facts, ""),
-            *("## Performance", *_numbers(made), ""),
-            *("## Intended use", *_intended(made), ""),
-            *("## Limits", *_limits(made), ""),
-            *("## Configuration", fenced(snippet(made.config).rstrip(), "toml"), ""),
-            _use(made, onnx),
+            *("## Performance", *_numbers(trained), ""),
+            *("## Intended use", *_intended(trained), ""),
+            *("## Limits", *_limits(trained), ""),
+            *("## Configuration", fenced(snippet(trained.config).rstrip(), "toml"), ""),
+            _use(trained, onnx),
         ]
     )
 
 
-def _use(made: Trained, onnx: bool) -> str:
-    shape, words = list(made.data.shape), made.data.vocabulary is not None
+def _use(trained: Trained, onnx: bool) -> str:
+    shape, words = list(trained.data.shape), trained.data.vocabulary is not None
     kind = "int32 numbers of words, 0 at the end" if words else "float32"
-    target = made.data.target
+    target = trained.data.target
     outputs = (
         "`outputs.softmax(1)` are the probabilities of the classes in their order."
         if target.classes
@@ -94,7 +94,7 @@ def _use(made: Trained, onnx: bool) -> str:
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
         outputs=outputs,
-        trust=OWN if is_factory(made.config["family"]) else VALUES,
+        trust=OWN if is_factory(trained.config["family"]) else VALUES,
         onnx=f"| `{ONNX}` | the same for ONNX runtimes: `rows` to `outputs` |\n" if onnx else "",
         weights=WEIGHTS,
         program=PROGRAM,
@@ -104,12 +104,12 @@ def _use(made: Trained, onnx: bool) -> str:
     )
 
 
-def _parameters(made: Trained) -> int:
-    return sum(parameter.numel() for parameter in made.network.parameters())
+def _parameters(trained: Trained) -> int:
+    return sum(parameter.numel() for parameter in trained.network.parameters())
 
 
-def _task(made: Trained) -> str:
-    target = made.data.target
+def _task(trained: Trained) -> str:
+    target = trained.data.target
     if not target.classes:
         return "regression"
     shown = ", ".join(code(str(name)) for name in target.classes[:20])
@@ -118,71 +118,73 @@ def _task(made: Trained) -> str:
     )
 
 
-def _data(made: Trained) -> str:
-    data = made.job.spec
+def _data(trained: Trained) -> str:
+    data = trained.job.spec
     column = f", target {code(data.target)}" if data.target else ""
-    return f"{code(str(data.source or data.path))}{column}; rows of shape {list(made.data.shape)}"
+    source, shape = code(str(data.source or data.path)), list(trained.data.shape)
+    return f"{source}{column}; rows of shape {shape}"
 
 
-def _rows(made: Trained) -> str:
-    kind = "training and validation" if made.final else "training"
-    return f"{len(made.data.train):,} rows for {kind}"
+def _rows(trained: Trained) -> str:
+    kind = "training and validation" if trained.final else "training"
+    return f"{len(trained.data.train):,} rows for {kind}"
 
 
-def _numbers(made: Trained) -> list[str]:
-    metric = made.job.metric
-    recorded = made.chosen.trial.values[0]
+def _numbers(trained: Trained) -> list[str]:
+    metric = trained.job.metric
+    recorded = trained.chosen.trial.values[0]
     better = "higher" if metric.direction == "maximize" else "lower"
-    found = [f"{metric.name}, of which {better} is better:", ""]
-    count = len(made.data.validation)
-    if made.final:
-        found.append(f"- {number(made.value)} on {count:,} test rows, this training")
-        place = made.job.study.measured_on.replace("validation split", "validation rows")
-        found.append(f"- {number(recorded)} on the {place}, in the search")
+    lines = [f"{metric.name}, of which {better} is better:", ""]
+    count = len(trained.data.validation)
+    if trained.final:
+        lines.append(f"- {number(trained.value)} on {count:,} test rows, this training")
+        place = trained.job.study.measured_on.replace("validation split", "validation rows")
+        lines.append(f"- {number(recorded)} on the {place}, in the search")
     else:
-        found.append(f"- {number(made.value)} on {count:,} validation rows, this training")
-    measured = made.chosen.confirmed
+        lines.append(f"- {number(trained.value)} on {count:,} validation rows, this training")
+    measured = trained.chosen.confirmed
     if measured is not None:
-        found.append(f"- {_estimate(measured.validation)} on the validation rows")
+        lines.append(f"- {_estimate(measured.validation)} on the validation rows")
         if measured.test is not None:
-            found.append(f"- {_estimate(measured.test)} on the test rows")
-        if made.chosen.unfinished:
-            found.append(f"- `tuner confirm` is {made.chosen.unfinished}.")
+            lines.append(f"- {_estimate(measured.test)} on the test rows")
+        if trained.chosen.unfinished:
+            lines.append(f"- `tuner confirm` is {trained.chosen.unfinished}.")
     else:
-        found.append("- The search selected by the validation rows, so this number is optimistic.")
-    return found
+        lines.append("- The search selected by the validation rows, so this number is optimistic.")
+    return lines
 
 
-def _estimate(found: Estimate) -> str:
-    seeds = len(found.values)
+def _estimate(estimate: Estimate) -> str:
+    seeds = len(estimate.values)
     if seeds < 2:
-        return f"{number(found.mean)}, one training of the configuration,"
+        return f"{number(estimate.mean)}, one training of the configuration,"
+    low, high = number(estimate.low), number(estimate.high)
     return (
-        f"{number(found.mean)} (95% interval {number(found.low)} to {number(found.high)}) over "
+        f"{number(estimate.mean)} (95% interval {low} to {high}) over "
         f"{seeds} trainings of the configuration"
     )
 
 
-def _intended(made: Trained) -> list[str]:
-    what = "classes" if made.data.target.classes else "values"
-    return [f"To predict {what} of rows from the same source as its training rows."]
+def _intended(trained: Trained) -> list[str]:
+    kind = "classes" if trained.data.target.classes else "values"
+    return [f"To predict {kind} of rows from the same source as its training rows."]
 
 
-def _limits(made: Trained) -> list[str]:
+def _limits(trained: Trained) -> list[str]:
     return [
         "- Its performance on rows from other sources, and on groups of people, was not measured.",
-        *(f"- {each}" for each in _of_rows(made.data.recipe)),
+        *(f"- {each}" for each in _row_limits(trained.data.recipe)),
     ]
 
 
-def _of_rows(recipe: Recipe | None) -> list[str]:
-    """What becomes of rows that are not like those of the training."""
+def _row_limits(recipe: Recipe | None) -> list[str]:
+    """What happens to rows that differ from those of the training."""
     if isinstance(recipe, OfText):
         return [
             f"It reads the first {recipe.vocabulary.length} words and signs of a text, and knows "
             f"{len(recipe.vocabulary.words):,} words; all others are one unknown word."
         ]
-    if isinstance(recipe, OfColumns) and len(recipe.shape) == 1:  # else nothing is filled
+    if isinstance(recipe, OfColumns) and len(recipe.shape) == 1:  # else no gap is filled
         return [
             "A number that is missing becomes the median of the training rows, and a category that "
             "they did not have is none of theirs.",

@@ -31,10 +31,10 @@ class Chosen:
     """A complete trial.
 
     Attributes:
-        why: it and not another.
+        why: the reason for this choice.
         confirmed: its numbers over seeds, where it was confirmed.
         unfinished: what `confirm` has left to train, and how; empty if nothing is left.
-        left_out: trials that other programs told, and that are none of the study's.
+        left_out: trials that other programs added and that do not count.
     """
 
     trial: FrozenTrial
@@ -80,9 +80,9 @@ def _check(own: Own, trials: list[FrozenTrial], number: int) -> None:
         return
     state = trial.state.name.lower()
     if state == "complete" and reason:
-        what = f"trial {number} is another program's: {reason}"
+        message = f"trial {number} is another program's: {reason}"
         raise UsageError(
-            what, where=name, hint=f"`tuner best --study {name}` names the best of its own"
+            message, where=name, hint=f"`tuner best --study {name}` names the best of its own"
         )
     best = f"`tuner best --study {name}` names one that is"
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
@@ -96,7 +96,7 @@ class Trained:
     """A configuration, trained.
 
     Attributes:
-        network: of plain layers, with the weights as `value` was measured with them.
+        network: of plain layers, with the weights that `value` was measured with.
         value: the metric on the validation rows, or on the test rows of a final training.
     """
 
@@ -111,27 +111,27 @@ class Trained:
     final: bool
 
 
-def study_file(made: Trained) -> str:
+def study_file(trained: Trained) -> str:
     """The study with one configuration in place of its ranges."""
-    study, trial = made.job.study, made.chosen.trial.number
+    study, trial = trained.job.study, trained.chosen.trial.number
     leaves = [leaf.name for leaf in DATA_LEAVES]
     lines = [
-        f"# Trial {trial} of {study.name!r}, trained with the seed {made.seed}.",
-        *toml_rows({"description": study.description, "metric": made.job.metric.name}),
+        f"# Trial {trial} of {study.name!r}, trained with the seed {trained.seed}.",
+        *toml_rows({"description": study.description, "metric": trained.job.metric.name}),
         "",
-        toml_table("data", _fixed_data(made)),
+        toml_table("data", _fixed_data(trained)),
         "",
-        snippet({k: v for k, v in made.config.items() if k not in leaves}),
+        snippet({k: v for k, v in trained.config.items() if k not in leaves}),
         toml_table("search", {"trials": 1}),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _fixed_data(made: Trained) -> dict[str, Any]:
+def _fixed_data(trained: Trained) -> dict[str, Any]:
     """``[data]`` with the configuration's values at its leaves."""
-    config = made.config
+    config = trained.config
     leaves = {
         leaf.name: with_leaves(config, config[leaf.name]) if leaf.options else config[leaf.name]
         for leaf in DATA_LEAVES
     }
-    return {**made.job.study.document["data"], **leaves}
+    return {**trained.job.study.document["data"], **leaves}

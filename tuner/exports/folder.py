@@ -14,7 +14,7 @@ from tuner.study.trials import LeftOut
 
 FORMAT = 1
 MARK = "tuner_export"
-"""The key of versions.json that says that a folder is an export, and in which format."""
+"""The key of versions.json that marks a folder as an export and holds its format."""
 WEIGHTS, PROGRAM, ONNX = "model.safetensors", "program.pt2", "model.onnx"
 PREPROCESSING, STUDY, VERSIONS, CARD = (
     "preprocessing.json",
@@ -24,7 +24,7 @@ PREPROCESSING, STUDY, VERSIONS, CARD = (
 )
 
 NAMES = frozenset((WEIGHTS, PROGRAM, ONNX, PREPROCESSING, STUDY, VERSIONS, CARD))
-"""What an export may hold; nothing else is ever removed."""
+"""The files that an export may hold; no other file is ever removed."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Exported:
     """The folder and files of an export.
 
     Attributes:
-        folder: with the files.
+        folder: its path.
         study, number: the trial whose configuration it is.
-        metric: the name of what `value` is.
-        value: of this training, on the validation rows; on the test rows, where it was trained on
-            all others.
+        metric: the name of the metric.
+        value: the metric of this training, on the validation rows; on the test rows, where it was
+            trained on all others.
         recorded: the trial's own value, on the validation rows.
         final: whether the validation rows were trained on too.
         files: their names.
-        left_out: trials that other programs told, and that were not looked at.
+        left_out: trials that other programs added and that do not count.
     """
 
     folder: Path
@@ -55,16 +55,16 @@ class Exported:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether an export made the folder."""
+    """Whether the folder is an export."""
     try:
-        found = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
+        versions = json.loads((folder / VERSIONS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and MARK in found
+    return isinstance(versions, dict) and MARK in versions
 
 
 def check(out: Path, force: bool) -> None:
-    """Raises UsageError where nothing may be written there."""
+    """Raises UsageError where no export may be written."""
     if not os.path.lexists(out):
         return _check_writable(out.resolve().parent, out)
     if not force:
@@ -86,7 +86,7 @@ def check(out: Path, force: bool) -> None:
 
 
 def _check_writable(parent: Path, out: Path) -> None:
-    """Before a training: a folder can be made where the first that is there may be written."""
+    """Checks, before any training, that the first parent that exists is a writable folder."""
     there = next(folder for folder in (parent, *parent.parents) if os.path.lexists(folder))
     if not there.is_dir():
         raise UsageError(f"cannot be written: {there} is not a folder", where=str(out))
@@ -95,12 +95,12 @@ def _check_writable(parent: Path, out: Path) -> None:
 
 
 def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
-    """The files into a folder beside, which then takes its name.
+    """Writes the files into a new folder beside `out`, then renames it to `out`.
 
     Raises:
         UsageError: the folder already exists, or cannot be written.
     """
-    out = out.resolve()  # `.` has a name, too
+    out = out.resolve()  # gives `.` a name
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
@@ -108,7 +108,7 @@ def write(out: Path, files: Mapping[str, bytes], force: bool) -> None:
             made.mkdir()
             for file, content in files.items():
                 (made / file).write_bytes(content)
-            check(out, force)  # once more: training took its time
+            check(out, force)  # again: the training took a while
             if out.exists():
                 out.rename(before)
             try:

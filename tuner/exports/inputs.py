@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 TEXTS = 5
-"""Of a column that are named."""
+"""The most texts, or columns, that a message names."""
 NOTHING: NDArray[Any] = np.empty(0)
 
 
@@ -40,8 +40,8 @@ def as_table(recipe: Recipe, rows: Any, where: str, before: int = 0) -> Table:
     """Rows in the form that a recipe takes.
 
     Args:
-        before: rows that came before, for messages.
         rows: a pandas frame; or an array-like [N, *shape], where the network learned from one.
+        before: the number of rows before these, for messages.
 
     Raises:
         DataError: a column is missing, or is neither numbers nor text; rows of another size.
@@ -59,18 +59,18 @@ def as_table(recipe: Recipe, rows: Any, where: str, before: int = 0) -> Table:
 
 
 @dataclass
-class Strange:
-    """Cells that the training did not know and that a network takes nevertheless, by column.
+class UnknownCells:
+    """Cells unlike those of the training that the network accepts nevertheless, by column.
 
     Attributes:
-        rows: that were looked at.
+        rows: the number of rows that were checked.
     """
 
     rows: int = 0
-    _found: dict[tuple[str, str], tuple[int, dict[str, None]]] = field(default_factory=dict)
+    _cells: dict[tuple[str, str], tuple[int, dict[str, None]]] = field(default_factory=dict)
 
-    def look(self, recipe: Recipe, table: Table, count: int, where: str) -> None:
-        """The next rows.
+    def check(self, recipe: Recipe, table: Table, count: int, where: str) -> None:
+        """Checks the next rows.
 
         Raises:
             DataError: a text where the rows to train on had numbers, with its row.
@@ -80,25 +80,25 @@ class Strange:
             return
         known = {raw.name: raw for raw in table.columns}
         bad = [
-            said
+            message
             for feature in recipe.features
-            for said in self._look_at(feature, known[feature.name], before)
+            for message in self._check_column(feature, known[feature.name], before)
         ]
         if bad:
             more = f"; and {len(bad) - TEXTS} more columns" if len(bad) > TEXTS else ""
-            what = f"{'; '.join(bad[:TEXTS])}{more}, and the rows to train on have numbers"
-            raise DataError(what, where=where, hint=NO_NUMBER)
+            text = f"{'; '.join(bad[:TEXTS])}{more}, and the rows to train on have numbers"
+            raise DataError(text, where=where, hint=NO_NUMBER)
 
-    def said(self) -> list[str]:
+    def lines(self) -> list[str]:
         """A line for each column."""
         lines = []
-        for (name, what), (count, texts) in self._found.items():
+        for (name, kind), (count, texts) in self._cells.items():
             named = ", ".join(map(repr, list(texts)[:TEXTS])) + ", …" * (len(texts) > TEXTS)
-            lines.append(f"column {name!r}: {count} of {self.rows} rows have {what} ({named})")
+            lines.append(f"column {name!r}: {count} of {self.rows} rows have {kind} ({named})")
         return lines
 
-    def _look_at(self, feature: Feature, raw: RawColumn, before: int) -> Iterator[str]:
-        """What is wrong with a column; what is only strange is noted."""
+    def _check_column(self, feature: Feature, raw: RawColumn, before: int) -> Iterator[str]:
+        """Yields the errors of a column; notes its cells that are acceptable."""
         encoder = feature.encoder
         if not isinstance(encoder, Number):
             mask, texts = encoder.unknown(raw)
@@ -110,14 +110,14 @@ class Strange:
                 yield first_odd(raw, odd, before) + f" instead of a number in {unit!r}" * bool(unit)
             marked = np.isnan(values) & (raw.values >= 0) & ~odd
             limits = np.array([*(is_limit(str(each)) for each in raw.categories), False])
-            for what, mask in ((MARKED, marked), (LIMITS, limits[raw.values] & ~marked & ~odd)):
+            for kind, mask in ((MARKED, marked), (LIMITS, limits[raw.values] & ~marked & ~odd)):
                 texts = [str(raw.categories[code]) for code in np.unique(raw.values[mask])]
-                self._note(raw.name, what, int(mask.sum()), texts)
+                self._note(raw.name, kind, int(mask.sum()), texts)
 
-    def _note(self, name: str, what: str, count: int, texts: list[str]) -> None:
+    def _note(self, name: str, kind: str, count: int, texts: list[str]) -> None:
         if count:
-            before, known = self._found.get((name, what), (0, {}))
-            self._found[name, what] = before + count, {**known, **dict.fromkeys(texts)}
+            before, known = self._cells.get((name, kind), (0, {}))
+            self._cells[name, kind] = before + count, {**known, **dict.fromkeys(texts)}
 
 
 UNSEEN = "a category that the training rows do not have; it counts as unknown"
@@ -139,7 +139,7 @@ def _names(recipe: Recipe) -> list[str]:
 
 
 def _chosen(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
-    """Those columns, in that order."""
+    """The named columns, in the order of the names."""
     known = [str(name) for name in frame.columns]
     missing = [name for name in names if name not in known]
     if missing:
@@ -151,8 +151,8 @@ def _chosen(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
             hint=f"the network needs them; {nearest(missing[0], known)}",
         )
     check_unique([name for name in known if name in set(names)], where)
-    found = frame.iloc[:, [known.index(name) for name in names]]
-    return found.set_axis(names, axis=1)
+    columns = frame.iloc[:, [known.index(name) for name in names]]
+    return columns.set_axis(names, axis=1)
 
 
 def _numbers(recipe: OfArray, rows: Any, where: str, before: int) -> NDArray[Any]:
@@ -189,7 +189,7 @@ class Piece:
 
     Attributes:
         values: a frame, or an array [N, ...].
-        beside: columns that are written beside the predictions.
+        beside: columns to write beside the predictions.
     """
 
     values: pd.DataFrame | NDArray[Any]
@@ -200,7 +200,7 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
     """The rows of a file, or the images of a folder with their names in a column `file`.
 
     Args:
-        keep: columns of a table to have beside the predictions.
+        keep: columns of a table to write beside the predictions.
 
     Raises:
         DataError: there is no such file or column, its format is unknown, or it cannot be read.
@@ -216,10 +216,11 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
         _check_no_columns(keep, file)
         npz = name.endswith(ARCHIVE)
         x = np.atleast_1d(_array(file, model.features) if npz else read_idx(file))
-        yield from (Piece(part, _nothing(len(part))) for part in _slices(x, math.prod(x.shape[1:])))
+        for part in _slices(x, math.prod(x.shape[1:])):
+            yield Piece(part, _no_columns(len(part)))
     else:
         for frame in _frames(file, model, keep):
-            yield Piece(frame, _kept(frame, keep, file))
+            yield Piece(frame, _columns_to_keep(frame, keep, file))
 
 
 def _frames(file: Path, model: Model, keep: Collection[str]) -> Iterator[pd.DataFrame]:
@@ -239,8 +240,8 @@ def _frames(file: Path, model: Model, keep: Collection[str]) -> Iterator[pd.Data
 
 
 def _texts(model: Model, keep: Collection[str]) -> set[str]:
-    """The columns that were text in the training, whatever they look like here, and those that are
-    only to be kept."""
+    """The columns to read as text: those that were text in the training, and those to keep that are
+    not inputs."""
     recipe = model.recipe
     if isinstance(recipe, OfText):
         return {recipe.name, *keep}
@@ -250,7 +251,7 @@ def _texts(model: Model, keep: Collection[str]) -> set[str]:
     return {each.name for each in recipe.features}.union(keep) - numbers
 
 
-def _kept(frame: pd.DataFrame, keep: Sequence[str], file: Path) -> pd.DataFrame:
+def _columns_to_keep(frame: pd.DataFrame, keep: Sequence[str], file: Path) -> pd.DataFrame:
     known = [str(name) for name in frame.columns]
     for name in keep:
         if name not in known:
@@ -280,7 +281,7 @@ def _images(place: Path, model: Model) -> Iterator[Piece]:
 
 
 def _array(file: Path, features: str | None) -> NDArray[Any]:
-    """The array of the training's name in an archive, else `x`, or its only one."""
+    """The array of an archive with the name from the training, else `x`, else its only array."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             names = list(getattr(archive, "files", []))
@@ -295,14 +296,14 @@ def _array(file: Path, features: str | None) -> NDArray[Any]:
         raise DataError(f"cannot be read as arrays: {error}", where=str(file)) from error
 
 
-def _nothing(count: int) -> pd.DataFrame:
+def _no_columns(count: int) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(index=range(count))
 
 
 def _slices(rows: Any, size: int) -> Iterator[Any]:
-    """So many rows at a time that a piece has about as many cells as one of a table of text."""
+    """Slices of rows, each with about CELLS numbers, as a piece of a text table has."""
     each = max(1, CELLS // max(1, size))
     take: Callable[[slice], Any] = getattr(rows, "iloc", rows).__getitem__
     for start in range(0, len(rows), each):

@@ -49,8 +49,8 @@ def network_of(
     """The network of a configuration in evaluation mode, with torch's own dropout and batch norm.
 
     Args:
-        words: of a text.
-        categories: where the numbers of each categorical column stand in a row.
+        words: the table of words, for text.
+        categories: the positions of each categorical column in a row.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
@@ -61,7 +61,7 @@ def network_of(
 
 
 def example(shape: Shape, text: bool, rows: int = 2) -> Tensor:
-    """Rows ``[rows, *shape]`` of zeros; of unknown words, for text."""
+    """Rows ``[rows, *shape]`` of zeros, or of unknown words for text."""
     if text:
         return torch.ones(rows, *shape, dtype=torch.int32)
     return torch.zeros(rows, *shape)
@@ -81,17 +81,17 @@ def _replaced(module: nn.Module, dims: dict[nn.Module, int]) -> nn.Module:
 @torch.no_grad()
 def _dimensions(network: nn.Module, x: Tensor) -> dict[nn.Module, int]:
     """How many dimensions a batch has before each layer that normalizes it."""
-    found: dict[nn.Module, int] = {}
+    dimensions: dict[nn.Module, int] = {}
 
-    def see(layer: nn.Module, given: tuple[Any, ...]) -> None:
-        found[layer] = given[0].dim()
+    def record(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        dimensions[layer] = inputs[0].dim()
 
     norms = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(see) for layer in norms]
+    hooks = [layer.register_forward_pre_hook(record) for layer in norms]
     network(x)
     for hook in hooks:
         hook.remove()
-    return found
+    return dimensions
 
 
 # A network as a program that runs with torch alone.
@@ -99,41 +99,41 @@ def _dimensions(network: nn.Module, x: Tensor) -> dict[nn.Module, int]:
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 RANDOM = "serialization_id"
-"""The end of the name of an entry that is another in each file, and that no reader asks for."""
+"""The end of the name of an entry that differs in each file and that no reader needs."""
 
 
 def traced(network: nn.Module, rows: Tensor) -> ExportedProgram:
-    """The operations of a network, for any number of rows.
+    """The program of a network, for any number of rows.
 
     Args:
         network: in evaluation mode.
-        rows: two or more, such as it takes.
+        rows: two or more example rows.
     """
-    cut = [layer for layer in network.modules() if isinstance(layer, Embedding)]
-    for layer in cut:
-        layer.mapped = True  # shapes do not depend on values: a batch is as long as it is given
+    embeddings = [layer for layer in network.modules() if isinstance(layer, Embedding)]
+    for layer in embeddings:
+        layer.mapped = True  # shapes do not depend on values: no batch is cut to its longest text
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about attributes of torch's own recurrent layers
+            warnings.simplefilter("ignore")  # of torch about its own recurrent layers
             batch = ({0: torch.export.Dim("batch")},)
-            made = torch.export.export(network, (rows,), dynamic_shapes=batch, strict=False)
+            exported = torch.export.export(network, (rows,), dynamic_shapes=batch, strict=False)
     finally:
-        for layer in cut:
+        for layer in embeddings:
             layer.mapped = False
-    for node in made.graph.nodes:
+    for node in exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names files of this machine
-    return made
+    return exported
 
 
-def program(made: ExportedProgram) -> bytes:
-    """What ``torch.export.load`` reads; the same network gives the same bytes."""
+def program(exported: ExportedProgram) -> bytes:
+    """The bytes that ``torch.export.load`` reads; the same for the same network."""
     stream = io.BytesIO()
-    torch.export.save(made, stream)
-    return _settled(stream)
+    torch.export.save(exported, stream)
+    return _reproducible(stream)
 
 
-def _settled(stream: io.BytesIO) -> bytes:
-    """The archive without what differs from one time to the next."""
+def _reproducible(stream: io.BytesIO) -> bytes:
+    """The archive without entries and times that differ from one run to the next."""
     out = io.BytesIO()
     with zipfile.ZipFile(stream) as before, zipfile.ZipFile(out, "w") as after:
         for name in before.namelist():
@@ -147,7 +147,7 @@ def _settled(stream: io.BytesIO) -> bytes:
 
 NEEDED = ("onnx", "onnxscript")
 OF_THE_MACHINE = ("metadata_props", "doc_string")
-"""Fields in which a file says where the lines of code lay that it was made of."""
+"""Fields that name the files and lines of code on this machine."""
 
 
 def check_installed() -> None:
@@ -158,7 +158,7 @@ def check_installed() -> None:
             raise UsageError(f"needs the package {name}", where="--onnx", hint=hint)
 
 
-def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
+def onnx_file(exported: ExportedProgram, rows: Tensor) -> bytes:
     """A model with the input ``rows`` and the output ``outputs``; the same bytes each time."""
     log = logging.getLogger("torch.onnx")
     level = log.level
@@ -166,8 +166,8 @@ def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found: Any = torch.onnx.export(
-                made,
+            converted: Any = torch.onnx.export(
+                exported,
                 (rows,),
                 input_names=["rows"],
                 output_names=["outputs"],
@@ -176,16 +176,16 @@ def onnx_file(made: ExportedProgram, rows: Tensor) -> bytes:
             )
     finally:
         log.setLevel(level)
-    model = found.model_proto
-    _forget(model)
+    model = converted.model_proto
+    _clear(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _forget(message: Any) -> None:
+def _clear(message: Any) -> None:
     for field, value in message.ListFields():
         if field.name in OF_THE_MACHINE:
             message.ClearField(field.name)
         elif field.message_type is not None:
             for each in value if hasattr(value, "__len__") else (value,):
-                _forget(each)
+                _clear(each)

@@ -23,7 +23,7 @@ from tuner.data.recipe import Recipe
 from tuner.data.tables import is_frame
 from tuner.errors import DataError, UsageError
 from tuner.exports.folder import PROGRAM, STUDY
-from tuner.exports.inputs import Strange, as_table, feature_names, read_pieces
+from tuner.exports.inputs import UnknownCells, as_table, feature_names, read_pieces
 from tuner.exports.read import AGAIN, Model, network, read
 from tuner.imports import Allowed
 from tuner.logs import Say
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# What predicts: the network of an export, or its program.
+# The module that predicts: the network of an export, or its program.
 
 
 def runnable(model: Model) -> nn.Module:
-    """The network; where it is somebody's own, the program, for which its code is not needed.
+    """The network of an export; for a user's own family its program, which needs no other code.
 
-    Nothing of a folder is imported. Of a network of tuner's only values are read; torch may run
+    No module of the folder is imported. For a family of tuner only values are read; torch may run
     code of a program as it loads it.
 
     Raises:
@@ -57,8 +57,8 @@ def runnable(model: Model) -> nn.Module:
     try:
         return Program(torch.export.load(file).module())
     except Exception as error:  # of many kinds: it is an archive of several formats
-        what = f"is damaged: {type(error).__name__}: {error}"
-        raise UsageError(what, where=str(file), hint=AGAIN) from error
+        message = f"is damaged: {type(error).__name__}: {error}"
+        raise UsageError(message, where=str(file), hint=AGAIN) from error
 
 
 class Program(nn.Module):
@@ -73,7 +73,7 @@ class Program(nn.Module):
 
 
 def _family(file: Path) -> Any:
-    """The name of the family; none where `network` will say what is wrong with the file."""
+    """The name of the family; None for a broken file, for which `network` raises the error."""
     try:
         family = tomllib.loads(file.read_text(encoding="utf-8"))["model"]["family"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -104,10 +104,10 @@ def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFra
         DataError: a column is missing or not of its kind, or numbers are not finite.
     """
     predictor = Predictor(Path(folder))
-    found = predictor(rows, "rows")
-    for line in predictor.strange.said():
+    predictions = predictor(rows, "rows")
+    for line in predictor.unknown.lines():
         warnings.warn(line, stacklevel=2)
-    return found
+    return predictions
 
 
 def predict_file(
@@ -125,17 +125,17 @@ def predict_file(
     for rows in read_pieces(file, predictor.model, keep):
         if not len(rows.values):
             continue
-        found = predictor(rows.values, str(file), count)
-        twice = [name for name in rows.beside.columns if name in found.columns]
+        predictions = predictor(rows.values, str(file), count)
+        twice = [name for name in rows.beside.columns if name in predictions.columns]
         if twice:
-            what = f"the predictions have a column {twice[0]!r} too"
-            raise DataError(what, where="--keep", hint="rename the column in the input")
-        count += len(found)
-        beside = (rows.beside.reset_index(drop=True), found.reset_index(drop=True))
+            message = f"the predictions have a column {twice[0]!r} too"
+            raise DataError(message, where="--keep", hint="rename the column in the input")
+        count += len(predictions)
+        beside = (rows.beside.reset_index(drop=True), predictions.reset_index(drop=True))
         yield pd.concat(beside, axis=1)
     if count == 0:
         raise DataError("no rows", where=str(file))
-    for line in predictor.strange.said():
+    for line in predictor.unknown.lines():
         say(line)
 
 
@@ -145,10 +145,10 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.model = read(folder)
         self.network = runnable(self.model)
-        self.strange = Strange()
+        self.unknown = UnknownCells()
 
     def __call__(self, rows: Any, where: str, first: int = 0) -> pd.DataFrame:
-        """What the network says of raw rows, of which `first` came before."""
+        """Predicts raw rows; `first` is the number of rows before these, for messages."""
         import pandas as pd
 
         recipe, target = self.model.recipe, self.model.target
@@ -156,7 +156,7 @@ class Predictor:
         count = len(rows)
         if count == 0:
             raise DataError("no rows", where=where)
-        self.strange.look(recipe, table, count, where)
+        self.unknown.check(recipe, table, count, where)
         prepared = recipe.rows(table, np.arange(count))
         _check_finite(prepared, recipe, where, first)
         outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
@@ -186,7 +186,7 @@ def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, first: int) -> No
         )
 
 
-# Predictions as CSV: written at once or not at all, however many pieces they come in.
+# Predictions as CSV: written whole or not at all, however many pieces they come in.
 
 
 ENDINGS = (".csv", ".csv.gz")
@@ -204,7 +204,7 @@ def check_output(output: Path, file: Path) -> None:
 
 
 def to_stdout(pieces: Iterable[pd.DataFrame]) -> None:
-    """Nothing is shown where a later piece cannot be had."""
+    """Prints predictions; prints nothing if one of the pieces fails."""
     with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as whole:
         _write(pieces, whole)
         whole.seek(0)
@@ -212,7 +212,7 @@ def to_stdout(pieces: Iterable[pd.DataFrame]) -> None:
 
 
 def to_file(pieces: Iterable[pd.DataFrame], output: Path) -> int:
-    """How many rows were written.
+    """Writes predictions; returns the number of rows.
 
     Raises:
         UsageError: it cannot be written.

@@ -31,9 +31,9 @@ class Model:
 
     Attributes:
         recipe: from raw rows to the network's input.
-        target: what its outputs mean.
-        words: of a text, with vectors of the right size; none otherwise.
-        features: the array's name in an archive that the network learned from.
+        target: the meaning of its outputs.
+        words: the vocabulary of a text, with vectors of the right size; None for other data.
+        features: the name of the array that the network learned from, in an archive.
     """
 
     folder: Path
@@ -47,8 +47,8 @@ def load(folder: str | Path) -> nn.Module:
     """The network of an export, of plain layers, with its weights, in evaluation mode.
 
     No database and no data are needed. It takes rows that are prepared as preprocessing.json says.
-    For a network of somebody's own the module that makes it is imported, if it lies in the working
-    directory or in the folder, or `TUNER_ALLOW` names it; of other folders no code is run.
+    For a user's own family the module that makes the network is imported, if it is in the working
+    directory or in the folder, or `TUNER_ALLOW` names it; no other code is run.
 
     Raises:
         UsageError: the folder is no export, or a file in it is damaged.
@@ -61,7 +61,7 @@ def load(folder: str | Path) -> nn.Module:
 
 
 def network(model: Model, allowed: Allowed) -> nn.Module:
-    """The network of an export that was read, which may import what is allowed."""
+    """The network of an export that was read; it may import the allowed modules."""
     study = load_study(str(model.folder / files.STUDY))
     if not isinstance(study, NetworkStudy) or any(node.searched for node in walk(study.nodes)):
         where = str(model.folder / files.STUDY)
@@ -70,29 +70,29 @@ def network(model: Model, allowed: Allowed) -> nn.Module:
     with allowing(allowed):
         config = study.config({})
         learned = model.recipe
-        found = network_of(config, learned.shape, outputs, model.words, learned.categories)
+        module = network_of(config, learned.shape, outputs, model.words, learned.categories)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
-        found.load_state_dict(weights)
+        module.load_state_dict(weights)
     except RuntimeError as error:
-        what = f"does not fit the network of {files.STUDY}: {error}"
-        raise UsageError(what, where=str(model.folder / files.WEIGHTS), hint=AGAIN) from error
-    return found
+        message = f"does not fit the network of {files.STUDY}: {error}"
+        raise UsageError(message, where=str(model.folder / files.WEIGHTS), hint=AGAIN) from error
+    return module
 
 
 def read(folder: Path) -> Model:
-    """What the folder says of rows and outputs.
+    """Reads what an export says about rows and outputs.
 
     Raises:
-        UsageError: it is no export, or of a format that is not known here, or damaged.
+        UsageError: it is no export, has an unknown format, or is damaged.
     """
-    found = _json(folder / files.VERSIONS) if files.is_export(folder) else {}
-    if not found:
+    versions = _json(folder / files.VERSIONS) if files.is_export(folder) else {}
+    if not versions:
         hint = "tuner export --study NAME --out DIR makes one"
         raise UsageError("is not an export", where=str(folder), hint=hint)
-    if found[files.MARK] != files.FORMAT:
+    if versions[files.MARK] != files.FORMAT:
         raise UsageError(
-            f"has the format {found[files.MARK]!r}, and this version reads {files.FORMAT}",
+            f"has the format {versions[files.MARK]!r}, and this version reads {files.FORMAT}",
             where=str(folder),
             hint="use the version of tuner named in versions.json",
         )
@@ -104,13 +104,13 @@ def read(folder: Path) -> Model:
         words = _words(learned, document["word_vectors"])
         features = document["features"]
     except (KeyError, TypeError, ValueError) as error:
-        what = f"is damaged: {type(error).__name__}: {error}"
-        raise UsageError(what, where=str(file), hint=AGAIN) from error
+        message = f"is damaged: {type(error).__name__}: {error}"
+        raise UsageError(message, where=str(file), hint=AGAIN) from error
     return Model(folder, learned, target, words, features)
 
 
 def _words(learned: Recipe, size: int | None) -> Vocabulary | None:
-    """The vocabulary with room for pretrained vectors, where it had some."""
+    """The vocabulary, with vectors of zeros where the training had pretrained ones."""
     if not isinstance(learned, recipe.OfText):
         return None
     known = learned.vocabulary
@@ -119,10 +119,10 @@ def _words(learned: Recipe, size: int | None) -> Vocabulary | None:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot be read: {error}", where=str(file), hint=AGAIN) from error
-    return found
+    return document
 
 
 def _weights(file: Path) -> dict[str, Tensor]:

@@ -53,28 +53,28 @@ def export(
     if onnx:
         check_installed()
     storage = opened(options.storage)
-    found, study_id = stored_study(storage, study)
-    picked = chosen(storage, found, study_id, trial)
+    stored, study_id = stored_study(storage, study)
+    choice = chosen(storage, stored, study_id, trial)
     with allowing(of_person(options.allow)), one_thread():
-        made = train(load_job(found, study_id), picked, devices(options.device)[0], final)
-        files = contents(made, onnx)
+        trained = train(load_job(stored, study_id), choice, devices(options.device)[0], final)
+        files = contents(trained, onnx)
     folder.write(out, files, force)
     return Exported(
         out,
-        found.name,
-        picked.trial.number,
-        made.job.metric.name,
-        made.value,
-        picked.trial.values[0],
+        stored.name,
+        choice.trial.number,
+        trained.job.metric.name,
+        trained.value,
+        choice.trial.values[0],
         final,
         tuple(files),
-        picked.left_out,
+        choice.left_out,
     )
 
 
-def train(job: NetworkJob, picked: Chosen, device: str, final: bool) -> Trained:
-    """The configuration with its own seed, as far as its trial went."""
-    trial, known = picked.trial, picked.trial.user_attrs
+def train(job: NetworkJob, choice: Chosen, device: str, final: bool) -> Trained:
+    """Trains the configuration with its trial's seed, for as many epochs as the trial."""
+    trial, known = choice.trial, choice.trial.user_attrs
     seed = seed_of(job, trial)
     config = job.study.config(trial.params)
     last = amount(known, "epochs") or config["epochs"]
@@ -95,23 +95,23 @@ def train(job: NetworkJob, picked: Chosen, device: str, final: bool) -> Trained:
     network = network_of(config, data.shape, data.outputs, data.vocabulary, data.categories)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
-    return Trained(job, picked, config, data, network, seed, trainer.epoch, value, final)
+    return Trained(job, choice, config, data, network, seed, trainer.epoch, value, final)
 
 
-def contents(made: Trained, onnx: bool = False) -> dict[str, bytes]:
+def contents(trained: Trained, onnx: bool = False) -> dict[str, bytes]:
     """The files by their names."""
-    weights = {name: t.contiguous().clone() for name, t in made.network.state_dict().items()}
-    rows = example(made.data.shape, made.data.vocabulary is not None)
-    network = traced(made.network, rows)
+    weights = {name: t.contiguous().clone() for name, t in trained.network.state_dict().items()}
+    rows = example(trained.data.shape, trained.data.vocabulary is not None)
+    network = traced(trained.network, rows)
     more = {folder.ONNX: onnx_file(network, rows)} if onnx else {}
     return {
         folder.WEIGHTS: save(weights),
         folder.PROGRAM: program(network),
         **more,
-        folder.PREPROCESSING: _json(_preprocessing(made)),
-        folder.STUDY: study_file(made).encode(),
-        folder.VERSIONS: _json(_versions(made)),
-        folder.CARD: card(made, onnx).encode(),
+        folder.PREPROCESSING: _json(_preprocessing(trained)),
+        folder.STUDY: study_file(trained).encode(),
+        folder.VERSIONS: _json(_versions(trained)),
+        folder.CARD: card(trained, onnx).encode(),
     }
 
 
@@ -119,13 +119,13 @@ def _json(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _preprocessing(made: Trained) -> dict[str, Any]:
-    data = made.data
+def _preprocessing(trained: Trained) -> dict[str, Any]:
+    data = trained.data
     assert data.recipe is not None
     words = data.vocabulary
     vectors = None if words is None or words.vectors is None else words.vectors.shape[1]
     target = {
-        "column": made.job.spec.target,
+        "column": trained.job.spec.target,
         "task": data.target.task,
         "classes": list(data.target.classes),
         "mean": data.target.mean,
@@ -133,12 +133,16 @@ def _preprocessing(made: Trained) -> dict[str, Any]:
     }
     return {
         "input": data.recipe.to_json(),
-        "features": made.job.spec.features,
+        "features": trained.job.spec.features,
         "word_vectors": vectors,
         "target": target,
     }
 
 
-def _versions(made: Trained) -> dict[str, Any]:
-    study = {"study": made.job.study.name, "trial": made.chosen.trial.number, "seed": made.seed}
+def _versions(trained: Trained) -> dict[str, Any]:
+    study = {
+        "study": trained.job.study.name,
+        "trial": trained.chosen.trial.number,
+        "seed": trained.seed,
+    }
     return {folder.MARK: folder.FORMAT, **study, "versions": versions()}

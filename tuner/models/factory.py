@@ -53,7 +53,7 @@ class Factory:
     @property
     def family(self) -> Family:
         """The family of networks that the factory makes."""
-        doc = (inspect.getdoc(self.call) or "somebody's own").partition("\n")[0]
+        doc = (inspect.getdoc(self.call) or "a user's own family").partition("\n")[0]
         return Family(self.name, self.build, (), doc, "", text=self.words, own=True)
 
     def kind(self, name: str) -> type | None:

@@ -226,15 +226,15 @@ def stores_between(source: Storage, target: Storage, artifacts: str | None) -> A
     if source_store.root is None and artifacts is None:
         return ArtifactStores((own,), DatabaseArtifacts(target.database))
     if artifacts is None:
-        what = (
+        message = (
             f"{ARTIFACTS_VARIABLE} is the place of the source's artifacts, for that database alone"
         )
         hint = "give the target its own with --to-artifacts URL, and use that from then on"
-        raise UsageError(what, hint=hint)
+        raise UsageError(message, hint=hint)
     target_store = artifact_store(target, artifacts)
     if source_store.root and target_store.root and _overlap(source_store.root, target_store.root):
-        what = "is the place of the source's artifacts, for that database alone"
-        raise UsageError(what, where=f"--to-artifacts {artifacts}", hint="give another folder")
+        message = "is the place of the source's artifacts, for that database alone"
+        raise UsageError(message, where=f"--to-artifacts {artifacts}", hint="give another folder")
     return ArtifactStores((source_store, own), target_store)
 
 
@@ -327,9 +327,9 @@ def _copies(
     if len(skipped) == 1:
         raise skipped[0]
     if skipped:
-        what = "; ".join(f"{error.where}: {error.what}" for error in skipped)
+        message = "; ".join(f"{error.where}: {error.message}" for error in skipped)
         hint = "the others were copied; --study NAME copies a single study"
-        raise UsageError(f"{len(skipped)} studies were not copied: {what}", hint=hint)
+        raise UsageError(f"{len(skipped)} studies were not copied: {message}", hint=hint)
 
 
 class _SkippedError(UsageError):
@@ -384,8 +384,8 @@ def _existing(target: Storage, name: str, origin: str) -> _Existing | None:
 
 
 def _conflict(name: str, target: Storage) -> _SkippedError:
-    what = f"{target.url} has a study of this name that is another, or has other trials"
-    return _SkippedError(what, where=name, hint="studies are never merged; delete one of them")
+    message = f"{target.url} has a study of this name that is another, or has other trials"
+    return _SkippedError(message, where=name, hint="studies are never merged; delete one of them")
 
 
 def _write(content: Content, target: Storage, origin: str) -> None:

@@ -108,20 +108,20 @@ def compare_studies(storage: Storage, studies: Sequence[tuple[Study, int]]) -> C
         raise UsageError(f"found {twice!r} twice", hint="name each study once")
     if len(names) < 2:
         raise UsageError("a comparison needs at least two studies", hint="tuner compare A B")
-    found = [read_facts(storage, study, study_id) for study, study_id in studies]
-    return comparison(found)
+    facts = [read_facts(storage, study, study_id) for study, study_id in studies]
+    return compare_facts(facts)
 
 
-def comparison(found: Sequence[Facts]) -> Comparison:
-    """Of what was read."""
-    sides = tuple(_side(facts) for facts in found)
-    notes = _obstacles(found, sides)
+def compare_facts(studies: Sequence[Facts]) -> Comparison:
+    """Compares studies that were read."""
+    sides = tuple(_side(facts) for facts in studies)
+    notes = _obstacles(studies, sides)
     ranked = [side for side in sides if side.value is not None]
     best = None
     if not notes and ranked:
         sign = sign_of(sides[0].direction)
         best = max(ranked, key=lambda side: sign * (side.value or 0.0)).study
-    return Comparison(sides, best, (*notes, *_cautions(found, sides)))
+    return Comparison(sides, best, (*notes, *_cautions(studies, sides)))
 
 
 def _side(facts: Facts) -> Side:
@@ -147,12 +147,12 @@ def _side(facts: Facts) -> Side:
 
 
 def _parameters(chosen: Entry | None) -> int | None:
-    """Of the network; an own objective may have an attribute of that name that is no count."""
-    said = None if chosen is None else chosen.facts.get("parameters")
-    return said if isinstance(said, int) and not isinstance(said, bool) else None
+    """The network's; a user's objective may have an attribute of this name that is no count."""
+    count = None if chosen is None else chosen.facts.get("parameters")
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
-def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
+def _obstacles(studies: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
     """Why the values cannot be ranked."""
     notes = []
     if len({side.metric for side in sides}) > 1:
@@ -160,11 +160,11 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
         notes.append(f"The metrics differ, so nothing is ranked: {each}.")
     if len({side.direction for side in sides}) > 1:
         notes.append("The directions differ (maximize, minimize), so nothing is ranked.")
-    rows = [facts.study.rows for facts in found]
+    rows = [facts.study.rows for facts in studies]
     keys = rows[0].keys() | set[str]().union(*rows)
     if differ := sorted(k for k in keys if len({repr(each.get(k)) for each in rows}) > 1):
         notes.append(f"The rows differ, so nothing is ranked: {', '.join(differ)} of [data].")
-    elif not _alike(found):
+    elif not _alike(studies):
         notes.append("The rows differ, so nothing is ranked: each study has other data.")
     if len({side.measured for side in sides if side.value is not None}) > 1:
         missing = ", ".join(side.study for side in sides if side.measured == "search")
@@ -172,16 +172,16 @@ def _obstacles(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]
     return tuple(notes)
 
 
-def _alike(found: Sequence[Facts]) -> bool:
-    """Whether nothing that is kept of the rows says that they are others, or divided otherwise."""
-    kept = [facts.kept for facts in found if facts.kept is not None]
-    rules = {each[DIVISION] for each in kept}
-    return len(rules) < 2 and all(alike(kept[0], each) for each in kept)
+def _alike(studies: Sequence[Facts]) -> bool:
+    """Whether all studies have the same rows and splits, as far as the database records them."""
+    identities = [facts.identity for facts in studies if facts.identity is not None]
+    rules = {each[DIVISION] for each in identities}
+    return len(rules) < 2 and all(alike(identities[0], each) for each in identities)
 
 
-def _cautions(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
+def _cautions(studies: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
     cautions = []
-    for facts in found:
+    for facts in studies:
         confirmation = facts.answers.confirmation
         if left := "" if confirmation is None else unfinished(confirmation, facts.option):
             cautions.append(f"The confirmation of {facts.study.name} is {left}.")
@@ -194,17 +194,18 @@ def _cautions(found: Sequence[Facts], sides: Sequence[Side]) -> tuple[str, ...]:
     return tuple(cautions)
 
 
-# A comparison as a table for the terminal: a study a column.
+# A comparison as a table for the terminal: one column for each study.
 
 
-def view(found: Comparison) -> RenderableType:
-    """What there is to see of each study, then the notes."""
-    names = [side.study + (" (best)" if side.study == found.best else "") for side in found.sides]
+def view(comparison: Comparison) -> RenderableType:
+    """The table, then the notes."""
+    sides, best = comparison.sides, comparison.best
+    names = [side.study + (" (best)" if side.study == best else "") for side in sides]
     table = plain_table("", *names)
-    lines = [_lines(side) for side in found.sides]
+    lines = [_lines(side) for side in sides]
     for i, (title, _) in enumerate(lines[0]):
         table.add_row(Text(title), *(Text(column[i][1]) for column in lines))
-    return Group(table, Text(), *(Text(note.replace("`", "")) for note in found.notes))
+    return Group(table, Text(), *(Text(note.replace("`", "")) for note in comparison.notes))
 
 
 def _lines(side: Side) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tuner.storage import Progress, Storage
 
 
-# How the winner's predictions on the test rows fell out, over its seeds; stored by `confirm`.
+# The winner's predictions on the test rows, over its seeds; stored by `confirm`.
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class Outcome:
         return tuple(a - p for a, p in zip(self.actual, self.predicted, strict=True))
 
 
-def pooled_outcome(kept: Sequence[Mapping[str, Any]]) -> Outcome | None:
-    """What the seeds of one configuration say together; None where nothing was stored."""
-    if not kept:
+def pooled_outcome(outcomes: Sequence[Mapping[str, Any]]) -> Outcome | None:
+    """Puts the outcomes of one configuration's seeds together; None if none was stored."""
+    if not outcomes:
         return None
     return Outcome(
-        seeds=len(kept),
-        classes=tuple(kept[0].get("classes", ())),
-        confusion=_added([each["confusion"] for each in kept if "confusion" in each]),
-        calibration=_bins([each["calibration"] for each in kept if "calibration" in each]),
-        actual=tuple(value for each in kept for value in each.get("actual", ())),
-        predicted=tuple(value for each in kept for value in each.get("predicted", ())),
+        seeds=len(outcomes),
+        classes=tuple(outcomes[0].get("classes", ())),
+        confusion=_added([each["confusion"] for each in outcomes if "confusion" in each]),
+        calibration=_bins([each["calibration"] for each in outcomes if "calibration" in each]),
+        actual=tuple(value for each in outcomes for value in each.get("actual", ())),
+        predicted=tuple(value for each in outcomes for value in each.get("predicted", ())),
     )
 
 
@@ -86,17 +86,17 @@ def _added(tables: Sequence[Sequence[Sequence[int]]]) -> tuple[tuple[int, ...], 
 
 
 def _bins(tables: Sequence[Sequence[Sequence[float]]]) -> tuple[tuple[int, float, float], ...]:
-    found = []
-    for mine in zip(*tables, strict=True):
-        count = int(sum(rows for rows, _, _ in mine))
+    bins = []
+    for cells in zip(*tables, strict=True):
+        count = int(sum(rows for rows, _, _ in cells))
         if count:
-            sure = sum(rows * mean for rows, mean, _ in mine) / count
-            right = sum(rows * share for rows, _, share in mine) / count
-            found.append((count, sure, right))
-    return tuple(found)
+            sure = sum(rows * mean for rows, mean, _ in cells) / count
+            right = sum(rows * share for rows, _, share in cells) / count
+            bins.append((count, sure, right))
+    return tuple(bins)
 
 
-# What `confirm` and `ablate` found out, as far as a report needs it.
+# The results of `confirm` and `ablate`, as far as a report needs them.
 
 
 @dataclass(frozen=True)
@@ -109,30 +109,30 @@ class Answers:
 
 
 def read_answers(storage: Storage, study: Study) -> Answers:
-    """What the database holds of them, also while they are still running."""
+    """Reads them from the database, also while the commands are still running."""
     confirmation = confirm.read(storage, study)
     outcome = None
     if confirmation is not None:
-        finished = replicas.finished(storage, study, confirm.WHAT)
+        finished = replicas.finished_replicas(storage, study, confirm.COMMAND)
         label = confirmation.winner.label
-        kept = [
+        outcomes = [
             trial.user_attrs[OUTCOME]
             for (name, _, final), (_, trial) in sorted(finished.items())
             if final and name == label and OUTCOME in trial.user_attrs
         ]
-        outcome = pooled_outcome(kept)
+        outcome = pooled_outcome(outcomes)
     return Answers(confirmation, ablate.read(storage, study), outcome)
 
 
-def tested(found: Confirmation) -> tuple[str, Estimate, Estimate | None]:
+def headline_estimates(confirmation: Confirmation) -> tuple[str, Estimate, Estimate | None]:
     """The split that counts, the winner's estimate there and the baseline's.
 
     It is "test" where the winner was measured there, and the baseline too if there is one.
     """
-    baseline = found.baseline
-    if found.winner.test is not None and (baseline is None or baseline.test is not None):
-        return "test", found.winner.test, None if baseline is None else baseline.test
-    return "validation", found.winner.validation, None if baseline is None else baseline.validation
+    winner, baseline = confirmation.winner, confirmation.baseline
+    if winner.test is not None and (baseline is None or baseline.test is not None):
+        return "test", winner.test, None if baseline is None else baseline.test
+    return "validation", winner.validation, None if baseline is None else baseline.validation
 
 
 # Everything that a report is made of, read from the database once.
@@ -198,11 +198,11 @@ class Facts:
     Attributes:
         entries: all trials, in the order of their numbers.
         storage: the database's URL without a password.
-        left_out: trials that other programs told, and that are none of the study's; they are not
-            among the entries.
-        hopeless: what to say where the search has ended and no trial is complete.
+        left_out: trials that other programs added and that do not count; they are not among the
+            entries.
+        hopeless: the error where the search has ended and no trial is complete; else empty.
         option: what commands need besides ``--study``: ``--storage URL``, or nothing.
-        pooled: what the complete trials say about parameters; no experiment.
+        pooled: effects of parameters, estimated from the complete trials; no experiment.
     """
 
     study: Study
@@ -245,7 +245,7 @@ class Facts:
 
     @cached_property
     def baseline(self) -> Entry | None:
-        """The baseline's, if there is one and it is complete."""
+        """The baseline's trial, if there is one and it is complete."""
         params = self.study.baseline()
         if params is None:
             return None
@@ -254,14 +254,14 @@ class Facts:
         return next((entry for entry in self.complete if entry.config == wanted), first)
 
     @property
-    def own(self) -> bool:
-        """Whether the objective is somebody's own: no baseline, no parameters that are known
-        beforehand, no test rows."""
+    def own_objective(self) -> bool:
+        """Whether the objective is the user's own: no baseline, no test rows, and no parameters
+        that are known beforehand."""
         return isinstance(self.study, ObjectiveStudy)
 
     @property
-    def kept(self) -> Mapping[str, Any] | None:
-        """What the database keeps to identify the rows; none where it keeps nothing."""
+    def identity(self) -> Mapping[str, Any] | None:
+        """The record by which the database identifies the rows; None where it has none."""
         return self.study.row_record if isinstance(self.study, NetworkStudy) else None
 
     @property
@@ -289,11 +289,11 @@ class Facts:
         return " ".join(word for word in words if word)
 
 
-def _amount(said: Any) -> float | None:
+def _amount(value: Any) -> float | None:
     """A number of seconds or epochs; None for anything else that a user attribute may be."""
-    if isinstance(said, bool) or not isinstance(said, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(said) if math.isfinite(said) and said >= 0 else None
+    return float(value) if math.isfinite(value) and value >= 0 else None
 
 
 def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") -> Facts:
@@ -333,8 +333,8 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
 def _hopeless(study: Study, own: Own, trials: Sequence[FrozenTrial], progress: Progress) -> str:
     if any(trial.state.name == "COMPLETE" for trial in own(trials)):
         return ""
-    found = nothing_complete(study, trials, progress.budget)
-    return f"{found.what}: {found.hint}" if isinstance(found, TrainingError) else ""
+    error = nothing_complete(study, trials, progress.budget)
+    return f"{error.message}: {error.hint}" if isinstance(error, TrainingError) else ""
 
 
 def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Entry:
@@ -353,30 +353,30 @@ def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Ent
     )
 
 
-# A study's number and its baseline's, as studies are set beside each other.
+# A study's number and its baseline's, for a comparison of studies.
 
 
 def numbers(facts: Facts) -> dict[str, Any]:
     """The confirmed numbers where there are any, else those of the search."""
-    found = facts.answers.confirmation
-    if found is None:
+    confirmation = facts.answers.confirmation
+    if confirmation is None:
         value = None if facts.best is None else facts.best.value
         base = None if facts.baseline is None else facts.baseline.value
-        mine = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
-        other = {"baseline": base, "baseline_low": None, "baseline_high": None}
+        own = {"measured": "search", "seeds": 1, "value": value, "low": None, "high": None}
+        others = {"baseline": base, "baseline_low": None, "baseline_high": None}
     else:
-        measured, best, first = tested(found)
-        mine = {"measured": measured, "seeds": len(best.values), "value": best.mean}
-        mine |= {"low": _known(best.low), "high": _known(best.high)}
-        other = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))
-        if first is not None:
-            other = {"baseline": first.mean}
-            other |= {"baseline_low": _known(first.low), "baseline_high": _known(first.high)}
-    a, b = mine["value"], other["baseline"]
+        measured, best, baseline = headline_estimates(confirmation)
+        own = {"measured": measured, "seeds": len(best.values), "value": best.mean}
+        own |= {"low": _bound(best.low), "high": _bound(best.high)}
+        others = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))
+        if baseline is not None:
+            others = {"baseline": baseline.mean}
+            others |= {"baseline_low": _bound(baseline.low), "baseline_high": _bound(baseline.high)}
+    a, b = own["value"], others["baseline"]
     gain = None if not isinstance(a, float) or not isinstance(b, float) else facts.gain(a, b)
-    return {**mine, **other, "gain": gain}
+    return {**own, **others, "gain": gain}
 
 
-def _known(value: float) -> float | None:
-    """One seed has no interval."""
+def _bound(value: float) -> float | None:
+    """None where it is not finite: one seed has no interval."""
     return value if math.isfinite(value) else None

@@ -46,7 +46,7 @@ def trials_frame(facts: Facts) -> pd.DataFrame:
 
 T = TypeVar("T")
 DRAWN = 1000
-"""Trials at most in a figure that has a mark for each trial and leaf."""
+"""The most trials in a figure that has a mark for each trial and parameter."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -56,8 +56,8 @@ class Axis:
 
     Attributes:
         positions: one for each value; NaN for a value that does not belong there.
-        ticks, texts: where the ticks are and what they say; escaped for plotly.
-        named: each value is a name, so that marks at one place want to be apart.
+        ticks, texts: positions and texts of the ticks; the texts are escaped for plotly.
+        named: each value is a name, so that marks at one position are moved apart.
     """
 
     positions: tuple[float, ...]
@@ -67,24 +67,24 @@ class Axis:
 
 
 def axis(node: Node, values: Sequence[Any]) -> Axis:
-    """The axis of a searched leaf; a switch's off stands below its range."""
+    """The axis of a searched parameter; a switch's off value is below its range."""
     if isinstance(node.value, Range):
         return _numbers(node.value, values)
     assert isinstance(node.value, Choice)
     labels = node.value.labels
-    found = tuple(_choice(labels, value) for value in values)
+    positions = tuple(_choice(labels, value) for value in values)
     texts = tuple(shortened(name) for name in distinguishable(labels))
-    return Axis(found, tuple(map(float, range(len(labels)))), texts, named=True)
+    return Axis(positions, tuple(map(float, range(len(labels)))), texts, named=True)
 
 
 def _choice(labels: Sequence[Any], value: Any) -> float:
-    """The place of a value among choices; NaN, which is not drawn, for one that is none."""
+    """The position of a value among choices; NaN, which is not drawn, for any other value."""
     return next((float(i) for i, known in enumerate(labels) if same(known, value)), math.nan)
 
 
 def _numbers(span: Range, values: Sequence[Any]) -> Axis:
     def place(value: Any) -> float:
-        """NaN, which is not drawn, for what has no place."""
+        """The position of a value; NaN, which is not drawn, for one that has none."""
         if not matches(float, value) or (span.log and value <= 0):
             return math.nan
         return math.log10(value) if span.log else float(value)
@@ -117,24 +117,24 @@ def shortened(text: str, most: int = 24) -> str:
 
 
 def apart(numbers: Sequence[int], positions: Sequence[float]) -> list[float]:
-    """Positions of marks that would lie on each other, moved by up to 0.18 to either side."""
+    """Positions of marks that would overlap, moved by up to 0.18 to either side."""
     moves = ((number * GOLDEN % 1 - 0.5) * 0.36 for number in numbers)
     return [at + move for at, move in zip(positions, moves, strict=True)]
 
 
-def spread(found: Sequence[T], most: int) -> list[T]:
-    """At most so many, evenly over the whole sequence, the first and the last among them."""
-    if len(found) <= most:
-        return list(found)
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` items, spread evenly over the sequence, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
     if most < 2:
-        return list(found[:most])
-    return [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
+        return list(items[:most])
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def in_view(
     values: Sequence[float], direction: str, share: float = 0.1
 ) -> tuple[float, float] | None:
-    """Where to look: from the best value to the one that leaves out the worst ``share``.
+    """The visible range: from the best value to the one that leaves out the worst ``share``.
 
     None where there are fewer than five values, or all of them fit well: an axis is cut only
     where the worst ones would press the others together.
@@ -162,7 +162,7 @@ COMPLETE, BEST, PRUNED, FAILED, FADED = "#2f7fc1", "#d9691e", "#8f96a3", "#b0489
 SHADES = ((0.0, "#b9bec8"), (0.5, "#6fa3d0"), (1.0, "#d9691e"))
 """From the worst to the best value."""
 LETTERS = 48
-"""Of an axis' title at most."""
+"""The most letters of an axis' title."""
 CLEAR = "rgba(0,0,0,0)"
 
 
@@ -206,14 +206,14 @@ Series = list[tuple[float, float, int]]
 
 def best_so_far(entries: Sequence[Entry], direction: str) -> list[Entry]:
     """The new best trials: each better than all before it, in the order given."""
-    found: list[Entry] = []
+    best: list[Entry] = []
     for entry in entries:
         value = entry.value
         if entry.state == "complete" and value is not None:
-            last = found[-1].value if found else None
+            last = best[-1].value if best else None
             if last is None or better(value, last, direction):
-                found.append(entry)
-    return found
+                best.append(entry)
+    return best
 
 
 def history(facts: Facts) -> go.Figure:
@@ -237,12 +237,12 @@ def over_seconds(facts: Facts) -> go.Figure:
 
 def _marks(figure: go.Figure, facts: Facts, placed: Sequence[tuple[float, Entry]]) -> None:
     for state, (colour, opacity) in MARKED.items():
-        mine = [(x, e) for x, e in placed if e.state == state]
-        if mine:
+        marked = [(x, e) for x, e in placed if e.state == state]
+        if marked:
             figure.add_scatter(
-                x=np.array([x for x, _ in mine], "f4"),
-                y=np.array([e.value for _, e in mine], "f4"),
-                customdata=np.array([e.number for _, e in mine], "i4"),
+                x=np.array([x for x, _ in marked], "f4"),
+                y=np.array([e.value for _, e in marked], "f4"),
+                customdata=np.array([e.number for _, e in marked], "i4"),
                 mode="markers",
                 name=state,
                 marker={"color": colour, "opacity": opacity, "size": 6},
@@ -255,10 +255,10 @@ def _steps(
 ) -> None:
     """The best so far as steps, to the last trial."""
     at = {entry.number: x for x, entry in placed}
-    found = best_so_far([entry for _, entry in placed], facts.direction)
-    if not found:
+    best = best_so_far([entry for _, entry in placed], facts.direction)
+    if not best:
         return
-    xs, ys = [at[e.number] for e in found], [e.value for e in found]
+    xs, ys = [at[e.number] for e in best], [e.value for e in best]
     figure.add_scatter(
         x=[*xs, max(last, xs[-1])],
         y=[*ys, ys[-1]],
@@ -289,8 +289,8 @@ def curves(facts: Facts) -> go.Figure:
     figure = blank(facts.study.step, facts.metric)
     special = {e.number: e for e in (facts.baseline, facts.best) if e is not None}
     for state, (colour, opacity) in CURVED.items():
-        mine = [e for e in facts.entries if e.state == state and e.number not in special]
-        _lines(figure, [e for e in spread(mine, CURVES) if e.curve], state, colour, opacity)
+        entries = [e for e in facts.entries if e.state == state and e.number not in special]
+        _lines(figure, [e for e in spread(entries, CURVES) if e.curve], state, colour, opacity)
     if facts.baseline is not None:
         _lines(figure, [facts.baseline], "baseline", FADED, 1.0, width=2.5, dash="dash")
     if facts.best is not None and facts.best is not facts.baseline:
@@ -312,8 +312,8 @@ def _lines(
     """Curves of several trials as one trace with gaps, which is drawn faster than many."""
     points: Series = []
     for entry in entries:
-        kept = spread(list(entry.curve.items()), POINTS)
-        points += [(float(x), y, entry.number) for x, y in kept]
+        drawn = spread(list(entry.curve.items()), POINTS)
+        points += [(float(x), y, entry.number) for x, y in drawn]
         points.append((math.nan, math.nan, entry.number))
     if not points:
         return
@@ -363,15 +363,15 @@ def ablation(facts: Facts) -> go.Figure:
     names = list(dict.fromkeys(effect.technique for effect in effects))
     figure = blank(f"gain in {facts.metric}", "", _height(len(names), 54))
     for view, (title, colour) in VIEW_STYLES.items():
-        mine = [e for e in effects if e.view == view]
-        if mine:
+        shown = [e for e in effects if e.view == view]
+        if shown:
             figure.add_scatter(
-                x=[e.difference.mean for e in mine],
+                x=[e.difference.mean for e in shown],
                 y=[
                     names.index(e.technique) + 0.2 * (list(VIEW_STYLES).index(view) - 1)
-                    for e in mine
+                    for e in shown
                 ],
-                error_x=_bars([e.difference for e in mine]),
+                error_x=_bars([e.difference for e in shown]),
                 mode="markers",
                 name=title,
                 marker={"color": colour, "size": 9},
@@ -379,26 +379,26 @@ def ablation(facts: Facts) -> go.Figure:
     return _named(figure, names)
 
 
-def mains(facts: Facts) -> go.Figure:
+def main_effects(facts: Facts) -> go.Figure:
     """Raw main effects with their intervals."""
-    mine = [e for e in facts.pooled.effects if e.gain is not None]
-    figure = blank(f"gain in {facts.metric}", "", _height(len(mine)))
+    effects = [e for e in facts.pooled.effects if e.gain is not None]
+    figure = blank(f"gain in {facts.metric}", "", _height(len(effects)))
     figure.add_scatter(
-        x=[e.gain for e in mine],
-        y=list(range(len(mine))),
+        x=[e.gain for e in effects],
+        y=list(range(len(effects))),
         error_x={
             "type": "data",
-            "array": [0 if e.high is None else e.high - (e.gain or 0) for e in mine],
-            "arrayminus": [0 if e.low is None else (e.gain or 0) - e.low for e in mine],
+            "array": [0 if e.high is None else e.high - (e.gain or 0) for e in effects],
+            "arrayminus": [0 if e.low is None else (e.gain or 0) - e.low for e in effects],
         },
         mode="markers",
         marker={"color": COMPLETE, "size": 9},
         hovertemplate="%{x:+.4g}<extra></extra>",
     )
-    return _named(figure, [e.technique for e in mine])
+    return _named(figure, [e.technique for e in effects])
 
 
-def importance(facts: Facts) -> go.Figure:
+def importances(facts: Facts) -> go.Figure:
     """Importances by PED-ANOVA, the largest on top."""
     shares = list(facts.pooled.importances.items())[:20]
     figure = blank("share", "", _height(len(shares), 26))
@@ -462,7 +462,7 @@ def _bars(estimates: list[Estimate]) -> dict[str, Any]:
 
 
 def _named(figure: go.Figure, names: list[str], zero: bool = True) -> go.Figure:
-    """Names down the side, the first on top; a line where nothing is gained."""
+    """Names down the side, the first on top; with `zero`, a line at a gain of 0."""
     if zero:
         figure.add_vline(x=0, line={"color": FADED, "width": 1.5})
     texts = [shortened(name) for name in names]
@@ -480,13 +480,13 @@ def _height(rows: int, each: int = 36) -> int:
 
 
 def confusion(facts: Facts) -> go.Figure:
-    """Share of each actual class by what was predicted; the counts in the cells."""
-    found = _of(facts)
-    counts = np.array(found.confusion, float).reshape(len(found.confusion), -1)
+    """The share of each predicted class in each actual class; the cells show counts."""
+    outcome = _outcome(facts)
+    counts = np.array(outcome.confusion, float).reshape(len(outcome.confusion), -1)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    size = len(found.classes)
+    size = len(outcome.classes)
     figure = blank("predicted", "actual", height=min(720, 190 + 30 * size))
-    names, places = [shortened(name, 16) for name in found.classes], list(range(size))
+    names, places = [shortened(name, 16) for name in outcome.classes], list(range(size))
     figure.add_heatmap(
         z=np.round(shares, 4).astype("f4"),
         text=[[str(int(n)) if n else "" for n in row] for row in counts],
@@ -505,7 +505,7 @@ def confusion(facts: Facts) -> go.Figure:
 
 def calibration(facts: Facts) -> go.Figure:
     """Observed accuracy over the predicted probability."""
-    bins = _of(facts).calibration
+    bins = _outcome(facts).calibration
     most = max((count for count, _, _ in bins), default=1)
     figure = blank("predicted probability", "observed accuracy")
     _diagonal(figure, 0.0, 1.0, "perfectly calibrated")
@@ -524,12 +524,12 @@ def calibration(facts: Facts) -> go.Figure:
 
 def residuals(facts: Facts) -> go.Figure:
     """Actual less predicted value over the predicted one, with the line on which it is 0."""
-    found = _of(facts)
+    outcome = _outcome(facts)
     figure = blank("predicted", "residual (actual − predicted)")
     figure.add_hline(y=0, line={"color": FADED, "dash": "dash", "width": 1.5})
     figure.add_scatter(
-        x=np.array(found.predicted, "f4"),
-        y=np.array(found.residuals, "f4"),
+        x=np.array(outcome.predicted, "f4"),
+        y=np.array(outcome.residuals, "f4"),
         mode="markers",
         name="test rows",
         marker={"color": COMPLETE, "opacity": 0.45, "size": 6},
@@ -545,5 +545,5 @@ def _diagonal(figure: go.Figure, low: float, high: float, name: str) -> None:
     )
 
 
-def _of(facts: Facts) -> Outcome:
+def _outcome(facts: Facts) -> Outcome:
     return facts.answers.outcome or Outcome(0)

@@ -29,7 +29,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure by its name, with a caption and what it says for those who do not see it."""
+    """A figure by its name, with a caption, and a text for readers who do not see it."""
 
     kind: ClassVar[str] = "chart"
     name: str

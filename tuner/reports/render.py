@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 Figures = Mapping[str, "go.Figure"]
 
 
-def page(title: str, description: str, found: Sequence[Section], figures: Figures) -> str:
+def page(title: str, description: str, sections: Sequence[Section], figures: Figures) -> str:
     """The page, with plotly's JavaScript in it once."""
     from plotly.offline import get_plotlyjs
 
     return _template().render(
         title=title,
         description=description,
-        sections=found,
+        sections=sections,
         figures={name: _drawn(figure) for name, figure in figures.items()},
         plotly=get_plotlyjs(),
     )
@@ -67,10 +67,10 @@ def _drawn(figure: go.Figure) -> dict[str, Any]:
 # A report as Markdown: words, tables and code; figures are left to the page.
 
 
-def markdown(title: str, description: str, found: Sequence[Section]) -> str:
-    """The whole report; everything that a user wrote stands there as text."""
+def markdown(title: str, description: str, sections: Sequence[Section]) -> str:
+    """The whole report; what a user wrote is escaped."""
     blocks = [f"# {plain(title)}", *([plain(description)] if description else [])]
-    for section in found:
+    for section in sections:
         blocks.append(f"## {section.title}")
         written = [text for part in section.parts if (text := _markdown_part(part))]
         blocks += written or [plain(_alternative(section))]
@@ -91,9 +91,9 @@ def _markdown_part(part: Part) -> str:
 
 
 def _alternative(section: Section) -> str:
-    """What the figures say, for a section that has nothing else."""
-    said = (f"{part.caption} {part.alternative}" for part in section.parts if type(part) is Chart)
-    return " ".join(said) or "Nothing to show."
+    """The texts of the figures, for a section that has nothing else."""
+    texts = (f"{part.caption} {part.alternative}" for part in section.parts if type(part) is Chart)
+    return " ".join(texts) or "Nothing to show."
 
 
 def _markdown_grid(grid: Grid) -> str:
@@ -113,7 +113,7 @@ def words(text: str) -> str:
 
 
 def document(facts: Facts) -> dict[str, Any]:
-    """Everything that is known; NaN and infinity are still in it."""
+    """The whole report; NaN and infinity are still in it."""
     return {
         "study": facts.study.name,
         "description": facts.study.description,
@@ -158,15 +158,15 @@ def _trial(entry: Entry | None) -> dict[str, Any] | None:
     }
 
 
-def _plain(found: Any) -> Any:
+def _plain(value: Any) -> Any:
     """A frozen object and all in it as tables and lists."""
-    if is_dataclass(found) and not isinstance(found, type):
-        return {each.name: _plain(getattr(found, each.name)) for each in fields(found)}
-    if isinstance(found, Mapping):
-        return {str(key): _plain(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_plain(each) for each in found]
-    return found if isinstance(found, str | int | float | None) else str(found)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 # A report's file: whole or not at all.

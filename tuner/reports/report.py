@@ -41,8 +41,8 @@ FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
     "curves": figures.curves,
     "time": figures.time_spent,
     "parallel": space_figures.parallel,
-    "mains": figures.mains,
-    "importances": figures.importance,
+    "mains": figures.main_effects,
+    "importances": figures.importances,
     "confirmed": figures.confirmed,
     "ablation": figures.ablation,
     "confusion": figures.confusion,
@@ -52,7 +52,7 @@ FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
 
 
 def draw(facts: Facts, names: Sequence[str]) -> dict[str, go.Figure]:
-    """Those of these names; a slice's is ``slice-`` and its parameter's."""
+    """The figures of these names; a slice's name is ``slice-`` and its parameter's name."""
     nodes = {SLICE + node.name: node for node in facts.searched}
     return {
         name: space_figures.slice_of(facts, nodes[name]) if name in nodes else FIGURES[name](facts)
@@ -60,7 +60,7 @@ def draw(facts: Facts, names: Sequence[str]) -> dict[str, go.Figure]:
     }
 
 
-# A report as an object: words, figures, tables, and the three ways to write it down.
+# A report as an object: words, figures and tables, written in one of three formats.
 
 
 FORMATS = ("html", "md", "json")
@@ -72,7 +72,7 @@ class Report:
     """The report of a study at one moment.
 
     Attributes:
-        study, metric, direction: what was searched for, and whether more or less is better.
+        study, metric, direction: "maximize" or "minimize".
         verdict: sentences that say what is best, by how much and how sure that is.
         sections: what the page shows, in its order.
         figures: by name, as plotly figures that a notebook shows.
@@ -108,7 +108,7 @@ class Report:
         return document(self.facts)
 
     def save(self, path: str | Path, format: str | None = None) -> Path:
-        """Writes it, by the path's ending if no format is given; a file that is there is replaced.
+        """Writes it, in the format of the path's ending unless one is given; replaces the file.
 
         Raises:
             UsageError: the format is unknown, or the place cannot be written.
@@ -155,7 +155,7 @@ def format_of(path: str) -> str:
 
 
 def build(storage: Storage, study: Study, study_id: int, option: str = "") -> Report:
-    """Reads a study and says what is known about it.
+    """Reads a study and makes its report.
 
     Args:
         option: what commands in the report need besides ``--study``.

@@ -9,7 +9,7 @@ from tuner.reports.parts import Code, Grid, Part, Words
 from tuner.show.best import pasted
 
 
-def make(facts: Facts) -> tuple[Part, ...]:
+def configuration_parts(facts: Facts) -> tuple[Part, ...]:
     """The chosen configuration, the study file, seeds, versions and commands."""
     parts: list[Part] = []
     chosen = facts.chosen
@@ -30,34 +30,34 @@ def make(facts: Facts) -> tuple[Part, ...]:
 
 
 def commands(facts: Facts) -> list[str]:
-    """The search, one trial from the database alone, and what `confirm` and `ablate` were asked."""
+    """Commands for the search, one trial from the database alone, and `confirm` and `ablate`."""
     seed = facts.study.search.seed
-    found = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
+    lines = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
     chosen = facts.chosen
     if chosen is not None:
-        found.append(facts.command("retrain", f"--trial {chosen.number}"))
+        lines.append(facts.command("retrain", f"--trial {chosen.number}"))
     for answer in (facts.answers.confirmation, facts.answers.ablation):
         if answer is not None and answer.asked is not None:
-            found.append(f"{answer.asked.command} {facts.option}".strip())
-    return found
+            lines.append(f"{answer.asked.command} {facts.option}".strip())
+    return lines
 
 
 def seeds(facts: Facts) -> dict[str, str]:
     chosen = facts.chosen
     devices = sorted({str(e.facts["device"]) for e in facts.entries if "device" in e.facts})
-    found = {
+    rows = {
         "seed of the study": str(facts.study.search.seed),
         "database": facts.storage,
         "devices": ", ".join(devices) or "unknown",
     }
     if "seed" in facts.study.rows:
-        found["seed of the split"] = str(facts.study.rows["seed"])
+        rows["seed of the split"] = str(facts.study.rows["seed"])
     if chosen is not None and "seed" in chosen.facts:
-        found[f"seed of trial {chosen.number}"] = str(chosen.facts["seed"])
-    return found
+        rows[f"seed of trial {chosen.number}"] = str(chosen.facts["seed"])
+    return rows
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide numbers, as they are installed here."""
-    found = imports.versions()
-    return {name: found.get(name, "unknown") for name in ("python", *imports.PACKAGES)}
+    """The installed versions of Python and of the packages that affect numbers."""
+    installed = imports.versions()
+    return {name: installed.get(name, "unknown") for name in ("python", *imports.PACKAGES)}

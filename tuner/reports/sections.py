@@ -9,7 +9,7 @@ from statistics import fmean, median, pstdev
 from tuner.reports.facts import Entry, Facts, Outcome
 from tuner.reports.figures import CURVED, MARKED, VIEW_STYLES, best_so_far, spread
 from tuner.reports.parts import Chart, Grid, Part, Section, Words
-from tuner.reports.reproduce import make
+from tuner.reports.reproduce import configuration_parts
 from tuner.reports.space_figures import MOST_SLICES, best_regions, ranked
 from tuner.reports.time_spent import ended_in_order, time_spent
 from tuner.reports.verdict import failures, signed, verdict
@@ -17,15 +17,15 @@ from tuner.results.pooled import METHOD, MainEffect
 from tuner.show.answers import interval, seeds_of, unfinished
 from tuner.show.text import difference, number, several
 
-# What is known of the test split: only what `confirm` has stored, never read here.
+# The test split: only results that `confirm` stored; a report reads no test row.
 
 
 def held_out(facts: Facts) -> tuple[Part, ...]:
     """The numbers of `confirm`, or which command gives them."""
-    found = facts.answers.confirmation
-    if facts.own:
+    confirmation = facts.answers.confirmation
+    if facts.own_objective:
         return (Words("The study has its own objective: tuner has no test rows."),)
-    if found is None or all(row.test is None for row in found.rows):
+    if confirmation is None or all(row.test is None for row in confirmation.rows):
         text = (
             "Nothing is measured on the test rows yet, and a report does not read them: "
             f"`{facts.command('confirm')}` measures the best few and the baseline on them."
@@ -33,7 +33,7 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
         return (Words(text),)
     rows = tuple(
         (row.label, interval(row.test), ", ".join(f"{v:.4g}" for v in row.test.values))
-        for row in found.rows
+        for row in confirmation.rows
         if row.test is not None
     )
     columns = ("configuration", "mean and 95% interval", "each seed")
@@ -41,51 +41,51 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
     outcome = facts.answers.outcome
     if outcome is None:
         return grid, Words("These trainings did not store their predictions on the test rows.")
-    return grid, *_pictures(outcome, found.winner.label)
+    return grid, *_pictures(outcome, confirmation.winner.label)
 
 
-def _pictures(found: Outcome, winner: str) -> tuple[Part, ...]:
+def _pictures(outcome: Outcome, winner: str) -> tuple[Part, ...]:
     """Confusion and calibration of classes, or residuals of values."""
-    whose = f"{winner}, {several(found.seeds, 'seed')} together"
+    whose = f"{winner}, {several(outcome.seeds, 'seed')} together"
     parts: list[Part] = []
-    if found.confusion:
+    if outcome.confusion:
         caption = f"Confusion on the test rows: {whose}. Colours are shares of a row."
-        parts.append(Chart("confusion", caption, _worst(found)))
-    if found.calibration:
-        error = f"{found.calibration_error:.1%}"
+        parts.append(Chart("confusion", caption, _worst(outcome)))
+    if outcome.calibration:
+        error = f"{outcome.calibration_error:.1%}"
         caption = (
             "Calibration on the test rows: observed accuracy over predicted probability; "
             f"the expected calibration error is {error}. Larger marks are more rows."
         )
         parts.append(Chart("calibration", caption, f"of {whose}"))
-    if found.actual:
-        mean, deviation = fmean(found.residuals), pstdev(found.residuals)
+    if outcome.actual:
+        mean, deviation = fmean(outcome.residuals), pstdev(outcome.residuals)
         about = f"residuals have mean {number(mean)} and deviation {number(deviation)}"
         caption = f"Residuals on the test rows by predicted value: {whose}; {about}."
         parts.append(Chart("residuals", caption, about))
     return tuple(parts)
 
 
-def _worst(found: Outcome) -> str:
+def _worst(outcome: Outcome) -> str:
     """The most frequent confusion in words."""
     cells = [
         (count, i, j)
-        for i, row in enumerate(found.confusion)
+        for i, row in enumerate(outcome.confusion)
         for j, count in enumerate(row)
         if i != j and count
     ]
     if not cells:
         return "Every row is predicted correctly."
     count, i, j = max(cells)
-    names = found.classes
+    names = outcome.classes
     return f"Most frequent error: {names[i]} predicted as {names[j]}, {several(count, 'time')}."
 
 
-# What each technique contributes: by experiment, and by what the search saw.
+# What each technique contributes: by experiment, and in the trials of the search.
 
 
 def contributions(facts: Facts) -> tuple[Part, ...]:
-    """The ablation, then raw main effects and importances, each marked as what it is."""
+    """The ablation, then raw main effects and importances; each says where it comes from."""
     effects = facts.pooled.effects
     parts: list[Part] = list(_ablation(facts))
     if not effects:
@@ -93,15 +93,15 @@ def contributions(facts: Facts) -> tuple[Part, ...]:
     elif not any(each.with_it or each.without for each in effects):
         parts.append(Words("No complete trial has a technique on or off yet."))
     else:
-        parts += _mains(facts, effects)
+        parts += _main_effects(facts, effects)
     if facts.pooled.importances:
         parts += _importances(facts)
     return tuple(parts)
 
 
 def _ablation(facts: Facts) -> tuple[Part, ...]:
-    found = facts.answers.ablation
-    if found is None:
+    answer = facts.answers.ablation
+    if answer is None:
         if not facts.techniques:
             return ()
         command = facts.command("ablate")
@@ -115,29 +115,29 @@ def _ablation(facts: Facts) -> tuple[Part, ...]:
             _interval(effect.difference.low, effect.difference.high),
             str(len(effect.difference.values)),
         )
-        for effect in found.effects
+        for effect in answer.effects
     )
-    left = unfinished(found, facts.option)
+    left = unfinished(answer, facts.option)
     more = (Words(f"The experiment is {left}."),) if left else ()
     if not rows:
         return more
     columns = ("technique", "experiment", "gain", "95% interval", "seeds")
     return (
         *more,
-        *(Words(effect.words) for effect in found.effects if effect.view == "off"),
+        *(Words(effect.words) for effect in answer.effects if effect.view == "off"),
         Chart("ablation", "By experiment, over seeds, with 95% intervals.", "see the table"),
         Grid(f"Gain in {facts.metric} over seeds", columns, rows, first_number=2),
     )
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    """One seed, or one trial, has none."""
+    """An interval as text; one seed, or one trial, has none."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return "–"
     return f"{signed(low)} to {signed(high)}"
 
 
-def _mains(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
+def _main_effects(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
     rows = tuple(
         (
             each.technique,
@@ -189,7 +189,7 @@ def sections(facts: Facts) -> tuple[Section, ...]:
         Section("techniques", "What the techniques contribute", contributions(facts)),
         Section("space", "Best regions of the search space", _space(facts)),
         Section("test", "On the test split", held_out(facts)),
-        Section("configuration", "The configuration", make(facts)),
+        Section("configuration", "The configuration", configuration_parts(facts)),
         Section("time", "Where the time went", time_spent(facts)),
     )
 
@@ -197,13 +197,13 @@ def sections(facts: Facts) -> tuple[Section, ...]:
 def _verdict(facts: Facts) -> tuple[Part, ...]:
     first, *rest = verdict(facts)
     parts: list[Part] = [Words(first, strong=True), *map(Words, rest)]
-    found = facts.answers.confirmation
-    if found is None:
-        parts += [_two(facts)] if facts.complete else []
+    confirmation = facts.answers.confirmation
+    if confirmation is None:
+        parts += [_baseline_and_best(facts)] if facts.complete else []
     else:
         rows = tuple(
-            (row.label, interval(row.validation), interval(row.test), seeds_of(row, found))
-            for row in found.rows
+            (row.label, interval(row.validation), interval(row.test), seeds_of(row, confirmation))
+            for row in confirmation.rows
         )
         columns = ("configuration", facts.study.measured_on, "test split", "seeds")
         caption = f"{facts.metric} over seeds, mean and 95% interval"
@@ -211,12 +211,12 @@ def _verdict(facts: Facts) -> tuple[Part, ...]:
         text = f"{len(rows)} configurations; the table above has the means and intervals"
         parts.append(Chart("confirmed", "Each seed, and the means with their intervals.", text))
     if errors := failures(facts):
-        cells = tuple((said, str(count)) for said, count in errors)
+        cells = tuple((message, str(count)) for message, count in errors)
         parts.append(Grid("Errors of failed trials", ("error", "trials"), cells))
     return tuple(parts)
 
 
-def _two(facts: Facts) -> Grid:
+def _baseline_and_best(facts: Facts) -> Grid:
     rows = []
     baseline = facts.baseline
     for name, entry in (("baseline", baseline), ("best", facts.best)):
@@ -225,7 +225,7 @@ def _two(facts: Facts) -> Grid:
         known = baseline is not None and baseline.value is not None and value is not None
         gain = difference(value, baseline.value) if known and name == "best" else ""  # type: ignore[arg-type, union-attr]
         rows.append((name, shown, number(value), gain))
-    if facts.own:
+    if facts.own_objective:
         best = tuple(row[:3] for row in rows[1:])
         return Grid(f"{facts.metric} of the best trial", ("", "trial", facts.metric), best)
     caption = f"{facts.metric} on the {facts.study.measured_on}, one training each"
@@ -236,8 +236,8 @@ def _history(facts: Facts) -> tuple[Part, ...]:
     ended = [e for e in facts.entries if e.state in MARKED and e.value is not None]
     if not ended:
         return (Words("No trial has ended with a value yet."),)
-    found = best_so_far(facts.entries, facts.direction)
-    last = f"{number(found[-1].value)} at trial {found[-1].number}" if found else "none complete"
+    best = best_so_far(facts.entries, facts.direction)
+    last = f"{number(best[-1].value)} at trial {best[-1].number}" if best else "none complete"
     text = f"{facts.metric} of {several(len(ended), 'trial')}; best so far: {last}"
     parts: list[Part] = [
         Chart("history", "Trials in order. The axis may omit the worst trials.", text)
@@ -245,8 +245,8 @@ def _history(facts: Facts) -> tuple[Part, ...]:
     if ended_in_order(facts):
         about = "The same over wall-clock time, when each trial ended, without pauses."
         parts.append(Chart("seconds", about, text))
-    if found:
-        rows = tuple((str(e.number), number(e.value), f"{e.seconds:.1f}") for e in found[-30:])
+    if best:
+        rows = tuple((str(e.number), number(e.value), f"{e.seconds:.1f}") for e in best[-30:])
         columns = ("trial", facts.metric, "seconds")
         parts.append(Grid("New best trials", columns, rows, first_number=0, folded=True))
     else:
@@ -265,7 +265,7 @@ def _curves(facts: Facts) -> tuple[Part, ...]:
 
 
 def _by_epoch(facts: Facts, shown: Sequence[Entry]) -> Grid:
-    """The curves in numbers: the baseline, the best trial, and the middle of all that got there."""
+    """The curves in numbers: the baseline, the best trial, and the median at each epoch."""
     known = {epoch for entry in shown for epoch in entry.curve}
     lines = {"baseline": facts.baseline, "best trial": facts.best}
     special = {name: entry for name, entry in lines.items() if entry is not None and entry.curve}
@@ -280,7 +280,7 @@ def _by_epoch(facts: Facts, shown: Sequence[Entry]) -> Grid:
 
 
 def _space(facts: Facts) -> tuple[Part, ...]:
-    if not facts.own and not facts.searched:
+    if not facts.own_objective and not facts.searched:
         return (Words("The study searches nothing: every parameter has a single value."),)
     if len(facts.complete) < 2:
         return (Words("At least two complete trials are needed to compare configurations."),)

@@ -30,7 +30,7 @@ from tuner.space import Node, format_value
 MOST_AXES, MOST_SLICES = 12, 24
 BEST_SHARE = 0.25
 MOST_PARAMETERS, MOST_VALUES, LETTERS = 40, 3, 40
-"""Of the table of the best regions: rows, values of a choice, and letters of a value."""
+"""The most rows, values of a choice and letters of a value in the table of the best regions."""
 
 
 def ranked(facts: Facts) -> list[Node]:
@@ -44,10 +44,10 @@ def ranked(facts: Facts) -> list[Node]:
 
 def drawn(facts: Facts) -> list[Entry]:
     """The complete trials that are drawn: all, or an even sample with the best among them."""
-    found = spread(facts.complete, DRAWN - 1)
-    if facts.best is not None and facts.best not in found:
-        found.append(facts.best)
-    return found
+    entries = spread(facts.complete, DRAWN - 1)
+    if facts.best is not None and facts.best not in entries:
+        entries.append(facts.best)
+    return entries
 
 
 def parallel(facts: Facts) -> go.Figure:
@@ -74,13 +74,13 @@ def parallel(facts: Facts) -> go.Figure:
 
 
 def _dimension(node: Node, entries: list[Entry]) -> dict[str, Any]:
-    found = axis(node, [entry.config[node.name] for entry in entries])
-    ends = [*found.ticks, *(at for at in found.positions if not math.isnan(at))]
+    line = axis(node, [entry.config[node.name] for entry in entries])
+    ends = [*line.ticks, *(at for at in line.positions if not math.isnan(at))]
     return {
         "label": shortened(node.name, 18),
-        "values": np.array(found.positions, "f4"),
-        "tickvals": found.ticks,
-        "ticktext": found.texts,
+        "values": np.array(line.positions, "f4"),
+        "tickvals": line.ticks,
+        "ticktext": line.texts,
         "range": [min(ends), max(ends)] if min(ends) < max(ends) else None,
     }
 
@@ -95,12 +95,12 @@ def slice_of(facts: Facts, node: Node) -> go.Figure:
         _dots(figure, node, [facts.best], "best", BEST, 1.0, 11)
     ticks = axis(node, [])
     figure.update_xaxes(tickvals=ticks.ticks, ticktext=ticks.texts)
-    figure.update_yaxes(range=_of_complete(facts))  # pruned trials would press the rest
+    figure.update_yaxes(range=_value_range(facts))  # pruned trials would press the rest
     return figure.update_layout(showlegend=False, margin={"l": 56, "r": 8, "t": 8, "b": 44})
 
 
-def _of_complete(facts: Facts) -> tuple[float, float]:
-    """Where the complete trials' values lie, with some air around them."""
+def _value_range(facts: Facts) -> tuple[float, float]:
+    """The range of the complete trials' values, with a margin."""
     values = [e.value for e in facts.complete if e.value is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
     pad = 0.08 * ((high - low) or abs(high) or 1.0)
@@ -116,15 +116,15 @@ def _dots(
     opacity: float,
     size: int,
 ) -> None:
-    mine = [entry for entry in entries if node.name in entry.config]
-    if not mine:
+    having = [entry for entry in entries if node.name in entry.config]
+    if not having:
         return
-    found = axis(node, [entry.config[node.name] for entry in mine])
-    numbers = [entry.number for entry in mine]
-    places = apart(numbers, found.positions) if found.named else found.positions
+    line = axis(node, [entry.config[node.name] for entry in having])
+    numbers = [entry.number for entry in having]
+    places = apart(numbers, line.positions) if line.named else line.positions
     figure.add_scatter(
         x=np.array(places, "f4"),
-        y=np.array([entry.value for entry in mine], "f4"),
+        y=np.array([entry.value for entry in having], "f4"),
         customdata=np.array(numbers, "i4"),
         mode="markers",
         name=name,
@@ -154,10 +154,10 @@ def best_regions(facts: Facts) -> Grid | None:
 
 
 def _names(facts: Facts) -> list[str]:
-    """The searched parameters by importance; of an own objective, or where no trial has one of
-    them, those that the trials have."""
-    found = [n.name for n in ranked(facts) if any(n.name in e.config for e in facts.complete)]
-    return found or list(dict.fromkeys(name for e in facts.complete for name in e.config))
+    """The searched parameters by importance; where the complete trials have none of them, as with
+    a user's own objective, the parameters of the trials."""
+    searched = [n.name for n in ranked(facts) if any(n.name in e.config for e in facts.complete)]
+    return searched or list(dict.fromkeys(name for e in facts.complete for name in e.config))
 
 
 def _values(entries: Sequence[Entry], name: str) -> str:
@@ -172,8 +172,8 @@ def _values(entries: Sequence[Entry], name: str) -> str:
     if len(counts) == 1:
         return counts[0][0]
     more = len(counts) - MOST_VALUES
-    said = ", ".join(f"{value} ({count:,})" for value, count in counts[:MOST_VALUES])
-    return f"{said} and {more} more" if more > 0 else said
+    text = ", ".join(f"{value} ({count:,})" for value, count in counts[:MOST_VALUES])
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def _is_number(value: Any) -> bool:

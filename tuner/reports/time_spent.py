@@ -29,15 +29,15 @@ class ActiveTime:
     spans: tuple[tuple[datetime, datetime], ...]
 
     @cached_property
-    def _by_then(self) -> tuple[float, ...]:
+    def _elapsed(self) -> tuple[float, ...]:
         """Seconds before each span, and after the last."""
         lengths = ((end - begin).total_seconds() for begin, end in self.spans)
         return tuple(accumulate(lengths, initial=0.0))
 
     @property
     def seconds(self) -> float:
-        """In which trials ran."""
-        return self._by_then[-1]
+        """Seconds in which trials ran."""
+        return self._elapsed[-1]
 
     def at(self, moment: datetime) -> float:
         """Seconds in which trials ran before a moment."""
@@ -45,14 +45,14 @@ class ActiveTime:
         if last < 0:
             return 0.0
         begin, end = self.spans[last]
-        return self._by_then[last] + (min(moment, end) - begin).total_seconds()
+        return self._elapsed[last] + (min(moment, end) - begin).total_seconds()
 
 
 def active_time(entries: Iterable[Entry]) -> ActiveTime:
     """The union of the times in which trials ran."""
-    found = sorted(each for entry in entries if (each := entry.interval) is not None)
+    intervals = sorted(each for entry in entries if (each := entry.interval) is not None)
     spans: list[tuple[datetime, datetime]] = []
-    for begin, end in found:
+    for begin, end in intervals:
         if spans and begin <= spans[-1][1]:
             spans[-1] = spans[-1][0], max(end, spans[-1][1])
         else:
@@ -72,7 +72,7 @@ def ended_in_order(facts: Facts) -> list[tuple[float, Entry]]:
 
 
 def time_spent(facts: Facts) -> tuple[Part, ...]:
-    """Seconds and epochs by how trials ended, and how much pruning left out."""
+    """Seconds and epochs by how trials ended, and how many epochs pruning saved."""
     total = sum(entry.seconds for entry in facts.entries)
     if total == 0:
         return (Words("No training time is recorded yet."),)
@@ -92,9 +92,9 @@ def time_spent(facts: Facts) -> tuple[Part, ...]:
 
 
 def _planned(entry: Entry) -> int:
-    """Epochs of its configuration; those it had where it has no such parameter."""
-    said = entry.config.get("epochs")
-    return said if isinstance(said, int) else entry.epochs
+    """Epochs of its configuration; where it has no such parameter, those that it trained."""
+    epochs = entry.config.get("epochs")
+    return epochs if isinstance(epochs, int) else entry.epochs
 
 
 def wall_seconds(facts: Facts) -> float:
@@ -103,13 +103,13 @@ def wall_seconds(facts: Facts) -> float:
 
 
 def _rows(facts: Facts, total: float) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
+    rows: list[tuple[str, ...]] = []
     for state in (*ENDED, "running", INTERRUPTED):
-        mine = [entry for entry in facts.entries if entry.state == state]
-        if mine:
-            seconds = sum(entry.seconds for entry in mine)
-            each = median(entry.seconds for entry in mine)
-            epochs = sum(entry.epochs for entry in mine)
-            numbers = (f"{len(mine):,}", f"{seconds:,.1f}", f"{seconds / total:.0%}")
-            found.append((state, *numbers, f"{each:.2f} s", f"{epochs:,}"))
-    return found
+        entries = [entry for entry in facts.entries if entry.state == state]
+        if entries:
+            seconds = sum(entry.seconds for entry in entries)
+            each = median(entry.seconds for entry in entries)
+            epochs = sum(entry.epochs for entry in entries)
+            numbers = (f"{len(entries):,}", f"{seconds:,.1f}", f"{seconds / total:.0%}")
+            rows.append((state, *numbers, f"{each:.2f} s", f"{epochs:,}"))
+    return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tuner.metrics import limits
-from tuner.reports.facts import Facts, tested
+from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
 from tuner.show.answers import interval, unfinished
@@ -17,62 +17,65 @@ from tuner.study.trials import left_out_words
 
 def verdict(facts: Facts) -> tuple[str, ...]:
     """Sentences: what is best, by how much, how sure that is, and what is missing."""
-    found = facts.answers.confirmation
-    first = _confirmed(facts, found) if found is not None else _searched(facts)
+    confirmation = facts.answers.confirmation
+    first = _confirmed(facts, confirmation) if confirmation is not None else _searched(facts)
     words = left_out_words(facts.left_out)
     left_out = (f"{words[0].upper()}{words[1:]}.",) if words else ()
     return (*first, *_differs(facts), _counts(facts), *left_out)
 
 
-def _confirmed(facts: Facts, found: Confirmation) -> tuple[str, ...]:
-    """By the test split where it was measured, else by validation over seeds."""
-    split, mine, other = tested(found)
+def _confirmed(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
+    """The result on the test split if it was measured there, else on validation, over seeds."""
+    split, winner, baseline = headline_estimates(confirmation)
+    label, other = confirmation.winner.label, confirmation.baseline
     rows = {
         "test": "rows of the test split" + (", which the search never saw" * _identified(facts)),
         "validation": facts.study.measured_on,
     }[split]
     first = (
-        f"Confirmed over {several(len(mine.values), 'seed')}: {found.winner.label} reaches "
-        f"{facts.metric} {interval(mine)} on the {rows}"
+        f"Confirmed over {several(len(winner.values), 'seed')}: {label} reaches "
+        f"{facts.metric} {interval(winner)} on the {rows}"
     )
-    left = _left(facts, found)
-    if other is None:
+    left = _left(facts, confirmation)
+    if baseline is None:
         return (f"{first}. There is no comparison: the baseline has no result.", *left)
-    if found.baseline is not None and found.winner.label == found.baseline.label:
+    if other is not None and label == other.label:
         return (f"{first}. No confirmed configuration is better on the validation rows.", *left)
-    text = f"{first}; the baseline reaches {interval(other)}."
-    return text, _difference(facts, mine, other), *left
+    text = f"{first}; the baseline reaches {interval(baseline)}."
+    return text, _difference(facts, winner, baseline), *left
 
 
-def _left(facts: Facts, found: Confirmation) -> tuple[str, ...]:
-    """What of the confirmation is not trained yet."""
-    left = unfinished(found, facts.option)
-    waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in found.too_few.items())
-    said = [f"The confirmation is {left}."] if left else []
-    return (*said, *([f"Not compared because of too few seeds: {waiting}."] if waiting else []))
+def _left(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
+    """What `confirm` has left to train."""
+    left = unfinished(confirmation, facts.option)
+    too_few = confirmation.too_few
+    waiting = ", ".join(f"{label} ({several(n, 'seed')})" for label, n in too_few.items())
+    sentences = [f"The confirmation is {left}."] if left else []
+    sentences += [f"Not compared because of too few seeds: {waiting}."] if waiting else []
+    return tuple(sentences)
 
 
 def _identified(facts: Facts) -> bool:
-    """Whether the rows of the search are known to be those of the test's reader."""
-    return facts.kept is not None and ADOPTED not in facts.kept
+    """Whether the database has identified the rows since the search began."""
+    return facts.identity is not None and ADOPTED not in facts.identity
 
 
-def _difference(facts: Facts, mine: Estimate, other: Estimate) -> str:
-    gain = facts.gain(mine.mean, other.mean)
-    if len(mine.values) != len(other.values) or len(mine.values) < 2:
+def _difference(facts: Facts, winner: Estimate, baseline: Estimate) -> str:
+    gain = facts.gain(winner.mean, baseline.mean)
+    if len(winner.values) != len(baseline.values) or len(winner.values) < 2:
         return f"The gain over the baseline is {signed(gain)}."
-    pairs = zip(mine.values, other.values, strict=True)
+    pairs = zip(winner.values, baseline.values, strict=True)
     possible = of_differences(limits(facts.metric))
-    found = over_seeds([facts.gain(a, b) for a, b in pairs], possible)
-    low, high = signed(found.low), signed(found.high)
-    text = f"Seed by seed it gains {signed(found.mean)} ({low} to {high})"
-    if found.clear:
-        return f"{text}: {'better' if found.mean > 0 else 'worse'} than the baseline."
+    gains = over_seeds([facts.gain(a, b) for a, b in pairs], possible)
+    low, high = signed(gains.low), signed(gains.high)
+    text = f"Seed by seed it gains {signed(gains.mean)} ({low} to {high})"
+    if gains.clear:
+        return f"{text}: {'better' if gains.mean > 0 else 'worse'} than the baseline."
     return f"{text}: no significant difference from the baseline."
 
 
 def signed(value: float | None) -> str:
-    """A gain."""
+    """A gain with its sign."""
     return "–" if value is None else difference(value, 0.0)
 
 
@@ -86,7 +89,7 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     where += facts.study.measured_on
     if baseline is None or baseline.value is None:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
-        if facts.own:
+        if facts.own_objective:
             return (first,)
         first += " The baseline, trial 0, is not complete, so there is no comparison."
     elif best is baseline:
@@ -133,6 +136,6 @@ def _counts(facts: Facts) -> str:
 
 
 def failures(facts: Facts) -> list[tuple[str, int]]:
-    """The errors of failed trials, the most frequent first, and how many had each."""
-    said = (str(e.facts.get("error", "unknown")) for e in facts.entries if e.state == "failed")
-    return Counter((each.splitlines() or [""])[0][:300] for each in said).most_common(5)
+    """The most frequent errors of failed trials, each with its number of trials."""
+    messages = (str(e.facts.get("error", "unknown")) for e in facts.entries if e.state == "failed")
+    return Counter((each.splitlines() or [""])[0][:300] for each in messages).most_common(5)

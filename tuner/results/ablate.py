@@ -21,10 +21,10 @@ from tuner.results.replicas import (
     comparable,
     diverged,
     enqueued,
-    find,
-    held,
-    results,
+    find_holder,
+    read_results,
     standing,
+    study_id_of,
 )
 from tuner.results.words import sentence
 from tuner.space import Config
@@ -38,27 +38,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Configurations between the baseline and the best: some things of the one, some of the other.
+# Configurations between the baseline and the best: some parameters of one, the rest of the other.
 
 
 REST = "the rest"
-"""All that is no technique: architecture, optimizer, learning rate, batch size."""
+"""All that is not a technique: architecture, optimizer, learning rate, batch size."""
 OFFS = {
     **{leaf.name: leaf.off for each in SECTIONS.values() for leaf in each if leaf.off is not None},
     "lr_scheduler": "constant",
 }
-"""What each technique is when it is off."""
+"""The value of each technique when it is off."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What may be taken from the best configuration, and all else from the baseline.
+    """Configurations with some items of the best configuration and all else of the baseline.
 
     Attributes:
         baseline, best: trials of the search.
         techniques: those in which the two differ, in the order of the study.
         items: the techniques, and the rest if that differs.
-        epochs: after which each configuration was at its best, where `confirm` knows.
+        epochs: by label, after how many epochs a configuration was at its best in `confirm`.
     """
 
     baseline: FrozenTrial
@@ -94,13 +94,14 @@ class Mixture:
         return Replica(label, rest.params, seed, final, stop_after, override)
 
     def _epochs(self, state: frozenset[str], rest: FrozenTrial) -> int | None:
-        """Epochs as the search found them, unless what ends a training early is taken out."""
+        """The best number of epochs; None if the trials differ in techniques that end a training
+        early and the state takes none of them from the best."""
         ending = [name for name in self.techniques if name in ENDING]
-        found = self.best if any(name in state for name in ending) else rest
+        source = self.best if any(name in state for name in ending) else rest
         if ending and not any(name in state for name in ending):
             return None
-        label = BASELINE if found is self.baseline else f"trial {found.number}"
-        known = found.user_attrs.get("best_epoch", found.user_attrs.get("epochs"))
+        label = BASELINE if source is self.baseline else f"trial {source.number}"
+        known = source.user_attrs.get("best_epoch", source.user_attrs.get("epochs"))
         return self.epochs.get(label, known)
 
 
@@ -110,7 +111,7 @@ def mixture(
     best: FrozenTrial,
     epochs: Mapping[str, int] | None = None,
 ) -> Mixture:
-    """All between two trials of a study."""
+    """The mixture of two trials of a study."""
     before, after = (study.config(trial.params) for trial in (baseline, best))
     techniques = tuple(n for n in OFFS if n in after and _part(before, n) != _part(after, n))
     changed = {name for each in techniques for name in (*_part(before, each), *_part(after, each))}
@@ -121,7 +122,7 @@ def mixture(
 
 
 def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A parameter, with those of the option that it names."""
+    """A parameter, and the parameters of the option that it names."""
     value = config[name]
     if not isinstance(value, str):
         return {name: value}
@@ -131,13 +132,12 @@ def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 # What each technique contributes: each changed alone, over seeds (Fawcett and Hoos 2016).
 
 
-WHAT = "ablate"
+COMMAND = "ablate"
 OFF, ON, PATH = VIEWS = ("off", "on", "path")
 """Switched off alone in the confirmed configuration; switched on alone over the baseline; and the
 greedy path from the baseline to it."""
 TAKEN_APART = "tuner:ablated"
-"""The attribute of its study that says what the last request was, which trial it took, on which
-rows, and whether it is confirmed."""
+"""The attribute of the study of its trainings that holds the last request."""
 ReplicaResults = dict[ReplicaKey, Result]
 Contrast = tuple[str, str, frozenset[str], frozenset[str]]
 """A technique, a view, and the items of the best configuration with the technique and without."""
@@ -145,7 +145,7 @@ Contrast = tuple[str, str, frozenset[str], frozenset[str]]
 
 @dataclass(frozen=True)
 class AblateRequest:
-    """What an `ablate` was asked for.
+    """A request of `ablate`.
 
     Attributes:
         number: of the trial whose configuration is taken apart.
@@ -167,7 +167,7 @@ class Effect:
     """The effect of one technique.
 
     Attributes:
-        technique: its name; "the rest" is all that is no technique.
+        technique: its name; "the rest" is all that is not a technique.
         view: "off", "on" or "path".
         difference: of pairs with the same seed; above zero the technique helps.
         words: the same as a sentence.
@@ -184,15 +184,15 @@ class Ablation:
     """The effects of all techniques.
 
     Attributes:
-        study, metric, direction: whose differences these are; above zero is better, whether more
-            or less of the metric is.
+        study, metric, direction: of the search; a difference above zero is better in either
+            direction.
         rows: "test" or "validation": where they were measured.
         number: the trial whose configuration was taken apart.
         confirmed: whether a finished `confirm` chose it.
         seeds: trainings of each configuration; while `ablate` is unfinished, the seeds that the
             effects share.
         effects: by view, as far as they are known; all over the same seeds.
-        pooled: what the trials of the search say beside it, which is no experiment.
+        pooled: effects estimated from the trials of the search, which are no experiment.
         folds, asked, left_out: as in a ``Confirmation``.
     """
 
@@ -232,7 +232,9 @@ class Ablation:
         )
 
 
-def alone(mixture: Mixture, views: Sequence[str], seeds: int, final: bool) -> list[Replica]:
+def single_change_replicas(
+    mixture: Mixture, views: Sequence[str], seeds: int, final: bool
+) -> list[Replica]:
     """The trainings that the first two views need."""
     states = [frozenset[str](), mixture.everything]
     if OFF in views:
@@ -243,17 +245,17 @@ def alone(mixture: Mixture, views: Sequence[str], seeds: int, final: bool) -> li
 
 
 def next_steps(
-    mixture: Mixture, found: ReplicaResults, seeds: int, final: bool, sign: int
+    mixture: Mixture, results: ReplicaResults, seeds: int, final: bool, sign: int
 ) -> list[Replica]:
-    """The trainings that the path's next step needs; none when it has arrived."""
-    *_, state = _states(mixture, found, seeds, final, sign)
+    """The trainings that the path's next step needs; none at its end."""
+    *_, state = _states(mixture, results, seeds, final, sign)
     return _steps(mixture, state, seeds, final)
 
 
 def _states(
-    mixture: Mixture, found: ReplicaResults, seeds: int, final: bool, sign: int
+    mixture: Mixture, results: ReplicaResults, seeds: int, final: bool, sign: int
 ) -> list[frozenset[str]]:
-    return [frozenset[str](), *path(mixture, found, seeds, final, sign)]
+    return [frozenset[str](), *path(mixture, results, seeds, final, sign)]
 
 
 def _steps(mixture: Mixture, state: frozenset[str], seeds: int, final: bool) -> list[Replica]:
@@ -262,24 +264,28 @@ def _steps(mixture: Mixture, state: frozenset[str], seeds: int, final: bool) -> 
 
 
 def _wanted(
-    mixture: Mixture, found: ReplicaResults, asked: AblateRequest, views: Sequence[str], sign: int
+    mixture: Mixture,
+    results: ReplicaResults,
+    request: AblateRequest,
+    views: Sequence[str],
+    sign: int,
 ) -> frozenset[ReplicaKey]:
-    """The trainings that views need; of the path, as far as its steps are known."""
-    replicas = alone(mixture, views, asked.seeds, asked.final)
+    """Keys of the trainings that views need; of the path, as far as its steps are known."""
+    replicas = single_change_replicas(mixture, views, request.seeds, request.final)
     if PATH in views:
-        for state in _states(mixture, found, asked.seeds, asked.final, sign):
-            replicas += _steps(mixture, state, asked.seeds, asked.final)
+        for state in _states(mixture, results, request.seeds, request.final, sign):
+            replicas += _steps(mixture, state, request.seeds, request.final)
     return frozenset(each.key for each in replicas)
 
 
 def path(
-    mixture: Mixture, found: ReplicaResults, seeds: int, final: bool, sign: int
+    mixture: Mixture, results: ReplicaResults, seeds: int, final: bool, sign: int
 ) -> Iterator[frozenset[str]]:
-    """From the baseline on, each time what helps most; as far as it is known."""
+    """The states after the baseline: each step adds the item that helps most, as far as known."""
     state = frozenset[str]()
     while state != mixture.everything:
         steps = [state | {name} for name in mixture.items if name not in state]
-        values = [_values(mixture, found, step, seeds, final) for step in steps]
+        values = [_values(mixture, results, step, seeds, final) for step in steps]
         if any(len(each) < seeds for each in values):
             return
         means = [sign * sum(each) / seeds for each in values]
@@ -288,22 +294,22 @@ def path(
 
 
 def _values(
-    mixture: Mixture, found: ReplicaResults, state: frozenset[str], seeds: int, final: bool
+    mixture: Mixture, results: ReplicaResults, state: frozenset[str], seeds: int, final: bool
 ) -> list[float]:
     keys = [(mixture.label(state), seed, final) for seed in range(seeds)]
-    return [found[key].value for key in keys if key in found]
+    return [results[key].value for key in keys if key in results]
 
 
 def _pairs(
-    mixture: Mixture, found: ReplicaResults, asked: AblateRequest, sign: int
+    mixture: Mixture, results: ReplicaResults, request: AblateRequest, sign: int
 ) -> Iterator[Contrast]:
-    """What is compared in each view; of the path nothing before it has arrived."""
+    """What is compared in each view; nothing on the path until it is complete."""
     everything, nothing = mixture.everything, frozenset[str]()
     for name in mixture.techniques:
         yield name, OFF, everything, everything - {name}
     for name in mixture.techniques:
         yield name, ON, frozenset({name}), nothing
-    states = _states(mixture, found, asked.seeds, asked.final, sign)
+    states = _states(mixture, results, request.seeds, request.final, sign)
     if states[-1] == everything:
         for before, state in pairwise(states):
             (name,) = state - before
@@ -311,41 +317,41 @@ def _pairs(
 
 
 def effects(
-    mixture: Mixture, found: ReplicaResults, asked: AblateRequest, metric: str, direction: str
+    mixture: Mixture, results: ReplicaResults, request: AblateRequest, metric: str, direction: str
 ) -> Iterator[Effect]:
-    """Every effect that the results tell of, over the seeds that all of them have."""
+    """Every effect that the results allow, over the seeds that all of them have."""
     sign = sign_of(direction)
-    pairs = [each for each in _pairs(mixture, found, asked, sign) if each[1] in asked.views]
-    have = {pair: _seeds(mixture, found, pair, asked) for pair in pairs}
+    pairs = [each for each in _pairs(mixture, results, request, sign) if each[1] in request.views]
+    have = {pair: _seeds(mixture, results, pair, request) for pair in pairs}
     compared, seeds = comparable(have)
     for pair in compared:
         name, view, *_ = pair
-        difference = _difference(_results(mixture, found, pair, asked, seeds), sign, metric)
+        difference = _difference(_results(mixture, results, pair, request, seeds), sign, metric)
         yield Effect(name, view, difference, sentence(name, difference, metric, direction))
 
 
 def _seeds(
-    mixture: Mixture, found: ReplicaResults, pair: Contrast, asked: AblateRequest
+    mixture: Mixture, results: ReplicaResults, pair: Contrast, request: AblateRequest
 ) -> frozenset[int]:
     """The seeds that both sides of a comparison have."""
     labels = [mixture.label(state) for state in pair[2:]]
     return frozenset(
         seed
-        for seed in range(asked.seeds)
-        if all((label, seed, asked.final) in found for label in labels)
+        for seed in range(request.seeds)
+        if all((label, seed, request.final) in results for label in labels)
     )
 
 
 def _results(
     mixture: Mixture,
-    found: ReplicaResults,
+    results: ReplicaResults,
     pair: Contrast,
-    asked: AblateRequest,
+    request: AblateRequest,
     seeds: Sequence[int],
 ) -> list[tuple[Result, Result]]:
     """The results with a technique and without it, seed by seed."""
     having, lacking = (mixture.label(state) for state in pair[2:])
-    return [(found[having, s, asked.final], found[lacking, s, asked.final]) for s in seeds]
+    return [(results[having, s, request.final], results[lacking, s, request.final]) for s in seeds]
 
 
 def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Estimate:
@@ -356,68 +362,70 @@ def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) 
     return over_seeds_and_rows(values, parted, of_differences(limits(metric)))
 
 
-def remember(storage: Storage, study_id: int, asked: AblateRequest) -> None:
-    """Keeps a request with the study of its trainings: what everybody reads from then on."""
-    storage.set_study_user_attr(study_id, TAKEN_APART, asdict(asked))
+def remember(storage: Storage, study_id: int, request: AblateRequest) -> None:
+    """Stores a request with the study of its trainings; `read` answers it from then on."""
+    storage.set_study_user_attr(study_id, TAKEN_APART, asdict(request))
 
 
-def read(storage: Storage, study: Study, asked: AblateRequest | None = None) -> Ablation | None:
-    """What has been found so far; none where nothing was begun.
+def read(storage: Storage, study: Study, request: AblateRequest | None = None) -> Ablation | None:
+    """The effects known so far; None if no ablation has begun.
 
     Args:
         asked: the request to answer; by default the last one, and with it the views of earlier
             ones that are trained over as many seeds.
     """
-    study_id, there = find(storage, study.name), held(storage, study.name, WHAT)
-    said = None if there is None else storage.get_study_user_attrs(there[1]).get(TAKEN_APART)
-    if study_id is None or said is None:
+    study_id, holder = study_id_of(storage, study.name), find_holder(storage, study.name, COMMAND)
+    record = None if holder is None else storage.get_study_user_attrs(holder[1]).get(TAKEN_APART)
+    if study_id is None or record is None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     sign = sign_of(direction)
     baseline = baseline_trial(study, trials) or trials[0]
-    mixed = mixture(study, baseline, trials[said["number"] if asked is None else asked.number])
-    found = {k: v for k, v in results(storage, study, WHAT).items() if mixed.has(k[0])}
-    if asked is not None:
-        wanted = _wanted(mixed, found, asked, asked.views, sign)
+    number = record["number"] if request is None else request.number
+    mixed = mixture(study, baseline, trials[number])
+    results = {k: v for k, v in read_results(storage, study, COMMAND).items() if mixed.has(k[0])}
+    if request is not None:
+        wanted = _wanted(mixed, results, request, request.views, sign)
     else:
-        asked, wanted = _last(storage, study, mixed, found, said, sign)
-    done = {*found, *diverged(storage, study, WHAT)}
-    shown = tuple(effects(mixed, found, asked, metric, direction))
-    options = " ".join(f"--view {view}" for view in asked.views if asked.views != VIEWS)
+        request, wanted = _last_request(storage, study, mixed, results, record, sign)
+    done = {*results, *diverged(storage, study, COMMAND)}
+    shown = tuple(effects(mixed, results, request, metric, direction))
+    options = " ".join(f"--view {view}" for view in request.views if request.views != VIEWS)
     return Ablation(
         study=study.name,
         metric=metric,
         direction=direction,
-        rows="test" if asked.final else "validation",
+        rows="test" if request.final else "validation",
         folds=study.folds,
-        number=asked.number,
-        confirmed=asked.confirmed,
+        number=request.number,
+        confirmed=request.confirmed,
         seeds=len(shown[0].difference.values) if shown else 0,
         effects=shown,
         pooled=pooled(storage, study, study_id),
-        asked=standing(study.name, WHAT, options, asked.seeds, wanted, done),
+        asked=standing(study.name, COMMAND, options, request.seeds, wanted, done),
         left_out=Own(study).left_out(trials),
     )
 
 
-def _last(
+def _last_request(
     storage: Storage,
     study: Study,
     mixed: Mixture,
-    found: ReplicaResults,
-    said: Mapping[str, Any],
+    results: ReplicaResults,
+    record: Mapping[str, Any],
     sign: int,
 ) -> tuple[AblateRequest, frozenset[ReplicaKey]]:
     """The last request, and the trainings that it needs.
 
-    Where seeds and views were not kept, it is every training that was ever asked for.
+    If its views were not stored, these are all trainings that were ever requested.
     """
-    if "views" not in said:
-        keys = frozenset(k for k in enqueued(storage, study, WHAT) if mixed.has(k[0]))
-        return AblateRequest(**said, seeds=1 + max((seed for _, seed, _ in keys), default=0)), keys
-    asked = AblateRequest(**{**said, "views": tuple(said["views"])})
-    wanted = _wanted(mixed, found, asked, asked.views, sign)
-    more = (v for v in VIEWS if _wanted(mixed, found, asked, [v], sign) <= found.keys())
-    views = {*asked.views, *more}
-    return replace(asked, views=tuple(view for view in VIEWS if view in views)), wanted
+    if "views" not in record:
+        keys = frozenset(k for k in enqueued(storage, study, COMMAND) if mixed.has(k[0]))
+        seeds = 1 + max((seed for _, seed, _ in keys), default=0)
+        return AblateRequest(**record, seeds=seeds), keys
+    request = AblateRequest(**{**record, "views": tuple(record["views"])})
+    wanted = _wanted(mixed, results, request, request.views, sign)
+    more = (v for v in VIEWS if _wanted(mixed, results, request, [v], sign) <= results.keys())
+    views = {*request.views, *more}
+    return replace(request, views=tuple(view for view in VIEWS if view in views)), wanted

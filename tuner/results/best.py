@@ -43,16 +43,16 @@ STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
-"""What people call Optuna's states."""
+"""Optuna's states as they are shown."""
 INTERRUPTED = "interrupted"
-"""The state of a trial that nobody is at until a worker goes on with it."""
+"""The state of a trial that no worker trains now and that one will continue."""
 
 
 @dataclass(frozen=True)
 class Running:
     """A trial in training: epochs trained so far of those planned, and the metric by then.
 
-    An own objective has steps, and nobody knows how many are planned.
+    A user's objective has steps, and the number of planned ones is unknown.
     """
 
     number: int
@@ -79,10 +79,10 @@ class Ended:
         state: "complete", "pruned" or "failed".
         value: the metric; of a pruned trial its last one.
         epoch: epochs trained.
-        why: why it ended, where the worker said so: a failed one's message, or "diverged".
+        why: why it ended, if the worker recorded it: a failed one's message, or "diverged".
         best: number and value of the best complete trial by then.
-        step: what a report is of.
-        left_out: why it does not count, where another program told what the study does not search.
+        step: the name of the steps at which values are reported.
+        left_out: why it does not count, if another program added it; else empty.
     """
 
     number: int
@@ -96,8 +96,8 @@ class Ended:
 
 
 def best_of(study: Study, trials: Sequence[FrozenTrial], direction: str) -> Best | None:
-    found = best_trial(trials, direction)
-    return None if found is None else _as_best(study, found)
+    trial = best_trial(trials, direction)
+    return None if trial is None else _as_best(study, trial)
 
 
 def baseline_of(study: Study, trials: Sequence[FrozenTrial]) -> Best | None:
@@ -113,7 +113,7 @@ def _as_best(study: Study, trial: FrozenTrial) -> Best:
 def running(
     study: Study, trials: Sequence[FrozenTrial], interrupted: Container[int] = ()
 ) -> Iterator[Running]:
-    """The trials in training; `interrupted` are numbers of those that nobody is at.
+    """The trials in training; `interrupted` are numbers of those that no worker trains.
 
     A trial of another program may have no parameters yet.
     """
@@ -134,7 +134,8 @@ def ended(
     step: str = "epoch",
     left_out: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Ended]:
-    """What ended after the first ``before`` complete or pruned trials, with the best by then.
+    """The trials that ended after the first ``before`` complete or pruned ones, with the best by
+    then.
 
     Args:
         left_out: by number, why a trial does not count.
@@ -162,11 +163,11 @@ def _completed(trial: FrozenTrial) -> tuple[Any, int]:
 # Trials that are left out, of many studies at once, without reading those of their workers.
 
 
-class Others:
-    """Tells which trials of studies are none of theirs; keeps what it found out.
+class LeftOutTrials:
+    """Finds the trials that do not count in their studies; caches the result.
 
-    For what is asked again and again; whoever has a study's trials asks `Own`. Not for use by
-    several threads at once.
+    For repeated looks at many studies; with the trials of one study at hand, use `Own`. Not for
+    use by several threads at once.
     """
 
     def __init__(self) -> None:
@@ -174,14 +175,14 @@ class Others:
         self._known: dict[int, tuple[Own, LeftOut]] = {}
 
     def __call__(self, connection: Connection, ids: Iterable[int]) -> dict[int, dict[int, LeftOut]]:
-        """By study and by the trial's id."""
+        """The trials that do not count, by study and by the id of the trial."""
         from tuner.storage import status
 
         heads = status.told_by_others(connection, ids)
-        found = {i: self._of(connection, i, heads[i]) for i in heads}
-        return {i: each for i, each in found.items() if each}
+        left_out = {i: self._left_out(connection, i, heads[i]) for i in heads}
+        return {i: each for i, each in left_out.items() if each}
 
-    def _of(
+    def _left_out(
         self, connection: Connection, study_id: int, heads: Sequence[Head]
     ) -> dict[int, LeftOut]:
         from tuner.storage import rows
@@ -191,13 +192,13 @@ class Others:
             return {}
         new = [h for h in heads if self._known.get(h.trial_id, (None,))[0] is not own]
         for each in rows.read_trials(connection, new):
-            told = LeftOut(each.trial.number, own.reason(each.trial))
-            self._known[each.trial._trial_id] = own, told
-        looked_at = {h.trial_id: self._known[h.trial_id][1] for h in heads}
-        return {trial_id: each for trial_id, each in looked_at.items() if each.reason}
+            entry = LeftOut(each.trial.number, own.reason(each.trial))
+            self._known[each.trial._trial_id] = own, entry
+        entries = {h.trial_id: self._known[h.trial_id][1] for h in heads}
+        return {trial_id: each for trial_id, each in entries.items() if each.reason}
 
     def _study(self, connection: Connection, study_id: int) -> Own | None:
-        """None where it is no study here: its specification makes no sense, or it is deleted."""
+        """None for a study of another program, or with a broken specification, or a deleted one."""
         from tuner.errors import TunerError
         from tuner.storage import studies
         from tuner.study.parse import parse
@@ -220,16 +221,16 @@ class Recommendation:
     """A configuration and its numbers.
 
     Attributes:
-        study, metric, direction: what was searched for, and whether more or less is better.
+        study, metric, direction: "maximize" or "minimize".
         number, value: of its trial, one training of the search.
-        measured_on: what the value was measured on, in words.
+        measured_on: the rows that the value was measured on, in words.
         configuration: the value of every parameter.
-        baseline: where it is complete.
-        first: the best of the search; another one where `confirm` chose otherwise.
-        confirmed: what `confirm` measured, and whether it is finished; none where it has not run,
+        baseline: None where it is not complete.
+        first: the number of the best trial of the search; `confirm` may have chosen another.
+        confirmed: what `confirm` measured, and whether it is finished; None where it has not run,
             and the trial was then chosen by the very value that is shown.
         facts: the trial's attributes: epochs, seconds, seed, device, …
-        left_out: trials that other programs told, and that are none of the study's.
+        left_out: trials that other programs added and that do not count.
     """
 
     study: str
@@ -263,12 +264,12 @@ class Recommendation:
 
 
 def chosen_number(best: int, confirmation: Confirmation | None) -> int:
-    """The number of the trial to take: of the winner of `confirm`, else of the best trial."""
+    """The number of the trial to use: of the winner of `confirm`, else of the best trial."""
     return best if confirmation is None else confirmation.winner.number
 
 
 def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation:
-    """Reads it.
+    """Reads the configuration to use.
 
     Raises:
         UsageError: no trial is complete yet.

@@ -21,11 +21,11 @@ from tuner.results.replicas import (
     comparable,
     diverged,
     enqueued,
-    find,
-    finished,
-    held,
-    results,
+    find_holder,
+    finished_replicas,
+    read_results,
     standing,
+    study_id_of,
 )
 from tuner.space import Config
 from tuner.storage import Storage, measured
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-WHAT = "confirm"
+COMMAND = "confirm"
 BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
 class ConfirmRequest:
-    """What a `confirm` was asked for.
+    """A request of `confirm`.
 
     Attributes:
         labels: of the configurations.
@@ -107,7 +107,7 @@ class Confirmation:
             trains the rest.
         too_few: configurations that have too few seeds to be compared, and how many; because
             `confirm` is unfinished, or because their trainings diverged.
-        left_out: trials of the search that other programs told, and that are none of the study's.
+        left_out: trials of the search that other programs added and that do not count.
     """
 
     study: str
@@ -139,10 +139,10 @@ class Confirmation:
         rows = []
         for each in self.rows:
             row: dict[str, Any] = {"label": each.label, "trial": each.number}
-            for name, found in (("validation", each.validation), ("test", each.test)):
+            for name, estimate in (("validation", each.validation), ("test", each.test)):
                 for key in ("mean", "sd", "low", "high"):
-                    row[f"{name} {key}"] = None if found is None else asdict(found)[key]
-                row[f"{name} seeds"] = 0 if found is None else len(found.values)
+                    row[f"{name} {key}"] = None if estimate is None else asdict(estimate)[key]
+                row[f"{name} seeds"] = 0 if estimate is None else len(estimate.values)
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -150,7 +150,7 @@ class Confirmation:
 def candidates(
     study: Study, trials: Sequence[FrozenTrial], direction: str, top: int, budget: int | None = None
 ) -> list[FrozenTrial]:
-    """The best complete trials, of equal configurations one, without the baseline.
+    """The best complete trials, one for each configuration, without the baseline.
 
     Args:
         budget: of the search, if it is not the study's own.
@@ -164,15 +164,15 @@ def candidates(
     if not done:
         raise nothing_complete(study, trials, budget)
     first = baseline_trial(study, mine)
-    baseline = study.baseline() if first is None else first.params  # others like it are it too
-    found: list[FrozenTrial] = []
+    baseline = study.baseline() if first is None else first.params
+    distinct: list[FrozenTrial] = []
     for trial in done:
-        if all(trial.params != params for params in (baseline, *(each.params for each in found))):
-            found.append(trial)
-    return found[:top]
+        if trial.params not in (baseline, *(each.params for each in distinct)):
+            distinct.append(trial)
+    return distinct[:top]
 
 
-def wanted(
+def validation_replicas(
     study: Study,
     trials: Sequence[FrozenTrial],
     direction: str,
@@ -180,7 +180,7 @@ def wanted(
     seeds: int,
     budget: int | None = None,
 ) -> list[Replica]:
-    """The trainings to measure on the validation rows; the baseline's too."""
+    """The trainings that are measured on the validation rows, with those of the baseline."""
     chosen = {f"trial {t.number}": t for t in candidates(study, trials, direction, top, budget)}
     first = baseline_trial(study, Own(study)(trials))
     if first is not None:
@@ -192,8 +192,8 @@ def wanted(
     ]
 
 
-def on_test_rows(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
-    """The same trainings on all rows of the search, each with the epochs that were found."""
+def final_replicas(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
+    """The same trainings on all rows of the search, each with its best number of epochs."""
     return [
         replace(
             each,
@@ -210,39 +210,41 @@ def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
 
     The median over its seeds: one alone may have been lucky early.
     """
-    found: dict[str, list[int]] = defaultdict(list)
-    for (label, _, final), (_, trial) in finished(storage, study, WHAT).items():
+    epochs_of: dict[str, list[int]] = defaultdict(list)
+    for (label, _, final), (_, trial) in finished_replicas(storage, study, COMMAND).items():
         if not final and "best_epoch" in trial.user_attrs:
-            found[label].append(int(trial.user_attrs["best_epoch"]))
-    return {label: median_high(epochs) for label, epochs in found.items()}
+            epochs_of[label].append(int(trial.user_attrs["best_epoch"]))
+    return {label: median_high(epochs) for label, epochs in epochs_of.items()}
 
 
-def remember(storage: Storage, study_id: int, asked: ConfirmRequest) -> None:
-    """Keeps a request with the study of its trainings: what everybody reads from then on."""
-    storage.set_study_user_attr(study_id, ASKED, asdict(asked))
+def remember(storage: Storage, study_id: int, request: ConfirmRequest) -> None:
+    """Stores a request with the study of its trainings; `read` answers it from then on."""
+    storage.set_study_user_attr(study_id, ASKED, asdict(request))
 
 
 def read(
-    storage: Storage, study: Study, asked: ConfirmRequest | None = None
+    storage: Storage, study: Study, request: ConfirmRequest | None = None
 ) -> Confirmation | None:
-    """What has been confirmed so far; none where nothing can be compared.
+    """The results so far; None if there is nothing to compare.
 
     Args:
         asked: the request to answer; by default the last one.
     """
-    study_id, there = find(storage, study.name), held(storage, study.name, WHAT)
-    found = results(storage, study, WHAT)
-    if study_id is None or there is None or not found:
+    study_id, holder = study_id_of(storage, study.name), find_holder(storage, study.name, COMMAND)
+    results = read_results(storage, study, COMMAND)
+    if study_id is None or holder is None or not results:
         return None
-    asked, wanted = _asked(storage, study, there[1]) if asked is None else (asked, asked.wanted)
-    done = {*found, *diverged(storage, study, WHAT)}
+    request, wanted = (
+        _last_request(storage, study, holder[1]) if request is None else (request, request.wanted)
+    )
+    done = {*results, *diverged(storage, study, COMMAND)}
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
-    validation = _validated(asked, found, limits(metric))
+    validation = _validated(request, results, limits(metric))
     ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
     if not ordered:
         return None
-    test = _tested(asked, found, ordered, limits(metric))
+    test = _tested(request, results, ordered, limits(metric))
     first = baseline_trial(study, trials)
     zero = 0 if first is None else first.number
     rows = tuple(
@@ -250,7 +252,7 @@ def read(
         for label in ordered
         for n in [zero if label == BASELINE else _number(label)]
     )
-    counts = {label: len(_values(asked, found, label, False)) for label in asked.labels}
+    counts = {label: len(_values(request, results, label, False)) for label in request.labels}
     return Confirmation(
         study=study.name,
         metric=metric,
@@ -260,21 +262,23 @@ def read(
         baseline=next((each for each in rows if each.label == BASELINE), None),
         seeds=len(rows[0].validation.values),
         folds=study.folds,
-        asked=standing(study.name, WHAT, f"--top {asked.top}", asked.seeds, wanted, done),
+        asked=standing(study.name, COMMAND, f"--top {request.top}", request.seeds, wanted, done),
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
     )
 
 
-def _asked(
-    storage: Storage, study: Study, held: int
+def _last_request(
+    storage: Storage, study: Study, holder_id: int
 ) -> tuple[ConfirmRequest, frozenset[ReplicaKey]]:
-    """The last request; where none was kept, every training that was ever asked for."""
-    said = storage.get_study_user_attrs(held).get(ASKED)
-    if said is not None:
-        asked = ConfirmRequest(tuple(said["labels"]), said["seeds"], said["top"], said["tests"])
-        return asked, asked.wanted
-    keys = enqueued(storage, study, WHAT)
+    """The last request; if none was stored, all trainings that were ever requested."""
+    record = storage.get_study_user_attrs(holder_id).get(ASKED)
+    if record is not None:
+        request = ConfirmRequest(
+            tuple(record["labels"]), record["seeds"], record["top"], record["tests"]
+        )
+        return request, request.wanted
+    keys = enqueued(storage, study, COMMAND)
     labels = tuple(dict.fromkeys(label for label, _, _ in keys))
     seeds, top = 1 + max(seed for _, seed, _ in keys), sum(label != BASELINE for label in labels)
     return ConfirmRequest(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
@@ -285,38 +289,38 @@ def _number(label: str) -> int:
 
 
 def _values(
-    asked: ConfirmRequest, found: Mapping[ReplicaKey, Result], label: str, final: bool
+    request: ConfirmRequest, results: Mapping[ReplicaKey, Result], label: str, final: bool
 ) -> dict[int, float]:
-    """The metric of a configuration by seed, of the seeds that were asked for."""
-    keys = {seed: (label, seed, final) for seed in range(asked.seeds)}
-    return {seed: found[key].value for seed, key in keys.items() if key in found}
+    """The metric of a configuration by seed, of the requested seeds."""
+    keys = {seed: (label, seed, final) for seed in range(request.seeds)}
+    return {seed: results[key].value for seed, key in keys.items() if key in results}
 
 
 def _validated(
-    asked: ConfirmRequest, found: Mapping[ReplicaKey, Result], bounds: Limits
+    request: ConfirmRequest, results: Mapping[ReplicaKey, Result], bounds: Limits
 ) -> dict[str, Estimate]:
     """The configurations that can be compared, on the validation rows, over the same seeds.
 
     One alone is compared with nothing, unless it has all of its seeds and is not the baseline.
     """
-    values = {label: _values(asked, found, label, False) for label in asked.labels}
+    values = {label: _values(request, results, label, False) for label in request.labels}
     labels, seeds = comparable({k: set(v) for k, v in values.items()}, min(2, len(values)))
     if not labels:
-        whole = (label for label in asked.labels if len(values[label]) == asked.seeds)
+        whole = (label for label in request.labels if len(values[label]) == request.seeds)
         labels = tuple(label for label in whole if label != BASELINE)
-        seeds = tuple(range(asked.seeds))
+        seeds = tuple(range(request.seeds))
     return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
 
 
 def _tested(
-    asked: ConfirmRequest,
-    found: Mapping[ReplicaKey, Result],
+    request: ConfirmRequest,
+    results: Mapping[ReplicaKey, Result],
     ordered: Sequence[str],
     bounds: Limits,
 ) -> dict[str, Estimate]:
-    """Those of them that are measured on the test rows as well, over the same seeds; none unless
+    """Those of them that are measured on the test rows as well, over the same seeds; empty unless
     the winner and the baseline are."""
-    values = {label: _values(asked, found, label, True) for label in ordered}
+    values = {label: _values(request, results, label, True) for label in ordered}
     must = {label for label in values if label in (ordered[0], BASELINE)}
     labels, seeds = comparable({k: set(v) for k, v in values.items()}, must=must)
     return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}

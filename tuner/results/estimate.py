@@ -31,7 +31,7 @@ class Estimate:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     def __neg__(self) -> Estimate:
@@ -40,7 +40,7 @@ class Estimate:
 
 
 def of_differences(limits: Limits) -> Limits:
-    """What a difference of two values within these limits can be."""
+    """The limits of a difference of two values within limits."""
     width = limits[1] - limits[0]
     return -width, width
 
@@ -48,11 +48,11 @@ def of_differences(limits: Limits) -> Limits:
 def over_seeds(values: Sequence[float], limits: Limits = ANY) -> Estimate:
     """The mean over seeds with Student's interval (Student 1908).
 
-    It says what further seeds would give on the same rows, and nothing about other rows.
+    It estimates what further seeds would give on the same rows, and nothing about other rows.
 
     Args:
-        limits: what the true mean can be; the interval ends there, which takes nothing from its
-            coverage.
+        limits: the least and the largest that the true mean can be; cutting the interval there
+            keeps its coverage.
     """
     return _estimate(values, 0.0, 0, limits)
 
@@ -81,18 +81,18 @@ def over_seeds_and_rows(
 
 
 def _estimate(values: Sequence[float], rows: float, freedom: int, limits: Limits) -> Estimate:
-    found = np.array(values, dtype=float)
-    mean, count = float(found.mean()), len(found)
-    sd = float(found.std(ddof=1)) if count > 1 else math.nan
+    sample = np.array(values, dtype=float)
+    mean, count = float(sample.mean()), len(sample)
+    sd = float(sample.std(ddof=1)) if count > 1 else math.nan
     half = math.nan
     if count > 1:
         half = _half_width(sd**2 / count, count - 1, rows, freedom)
     low, high = within(mean, half, limits)
-    return Estimate(mean, sd, low, high, tuple(map(float, found)))
+    return Estimate(mean, sd, low, high, tuple(map(float, sample)))
 
 
 def within(mean: float, half: float, limits: Limits) -> tuple[float, float]:
-    """The interval around a mean, cut off where nothing can be; NaN stays NaN."""
+    """The interval around a mean, cut off at the limits; NaN stays NaN."""
     low, high = (float(np.clip(mean + side, *limits)) for side in (-half, half))
     return low, high
 

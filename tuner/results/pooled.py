@@ -32,7 +32,7 @@ FEWEST = 10
 
 
 def importances(storage: BaseStorage, name: str) -> dict[str, float]:
-    """Shares in [0, 1] that add up to 1, largest first; empty where there is too little to say.
+    """Shares in [0, 1] that add up to 1, largest first; empty with too few trials.
 
     Parameters that only some trials have are left out. Source: Watanabe, Bansal and Hutter 2023,
     PED-ANOVA.
@@ -47,10 +47,10 @@ def importances(storage: BaseStorage, name: str) -> dict[str, float]:
         warnings.simplefilter("ignore")
         try:
             evaluator = PedAnovaImportanceEvaluator()
-            found = get_param_importances(study, evaluator=evaluator, normalize=True)
+            by_name = get_param_importances(study, evaluator=evaluator, normalize=True)
         except (ValueError, RuntimeError):  # for example: all values are equal
             return {}
-    shares = {name: float(share) for name, share in found.items() if math.isfinite(share)}
+    shares = {name: float(share) for name, share in by_name.items() if math.isfinite(share)}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
@@ -87,12 +87,12 @@ class MainEffect:
 def main_effect(
     name: str, off_value: Any, trained: Sequence[Trained], sign: int, limits: Limits = ANY
 ) -> MainEffect:
-    """Of one technique.
+    """The main effect of one technique.
 
     Args:
         off_value: the value with which it is off.
         sign: 1 where more is better, else -1.
-        limits: what a difference of two values can be.
+        limits: of a difference of two values.
     """
     on: list[float] = []
     off: list[float] = []
@@ -102,7 +102,7 @@ def main_effect(
     effect = MainEffect(name, _mean(on), _mean(off), len(on), len(off))
     if not on or not off:
         return effect
-    gain, half = sign * (fmean(on) - fmean(off)), _half(on, off)
+    gain, half = sign * (fmean(on) - fmean(off)), _half_width(on, off)
     low, high = (None, None) if half is None else within(gain, half, limits)
     return replace(effect, gain=gain, low=low, high=high)
 
@@ -111,7 +111,7 @@ def _mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _half(a: list[float], b: list[float]) -> float | None:
+def _half_width(a: list[float], b: list[float]) -> float | None:
     """Half the width of Welch's 95% interval for the difference of two means."""
     from scipy.stats import t
 
@@ -133,13 +133,13 @@ METHOD = "PED-ANOVA"
 
 @dataclass(frozen=True)
 class Pooled:
-    """Over the complete trials of a search, which the sampler chose.
+    """Effects over the complete trials of a search, which the sampler chose.
 
     Attributes:
-        trials: so many complete ones.
+        trials: the number of complete ones.
         effects: of each technique that the study searches, in its order.
         importances: share in [0, 1] of each parameter by PED-ANOVA, the largest first; empty where
-            there are too few trials to say.
+            there are too few trials.
     """
 
     trials: int = 0
@@ -167,7 +167,7 @@ def techniques(study: Study) -> tuple[Node, ...]:
 
 
 def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
-    """Reads the trials of a search."""
+    """Estimates the effects from the trials of a search."""
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = measured(storage, study_id)
     own = Own(study)

@@ -24,11 +24,11 @@ from tuner.study.trials import complete, value_of
 from tuner.worker.job import REPLICA
 
 ASKED = "tuner:asked"
-"""The attribute of a study of replicas that says what the last request asked for."""
+"""The attribute of a study of replicas that holds the last request."""
 ReplicaKey = tuple[str, int, bool]
 """A configuration's label, a seed, and whether it is measured on the test rows."""
 ROOM = 20
-"""Letters that the name of a study of replicas adds to that of its study."""
+"""The most letters that the name of a study of replicas adds to its study's name."""
 Row = TypeVar("Row")
 
 
@@ -39,11 +39,11 @@ class Replica:
     Attributes:
         label: the configuration's name, the same for all of its seeds.
         params: its parameters in the study.
-        seed: which of the seeds: 0, 1, 2, ...; the same one gives all configurations the same
-            random numbers, so that their differences are of pairs.
+        seed: the index of its seed: 0, 1, 2, ...; all configurations get the same random numbers
+            of one index, so that differences are of pairs.
         final: train on all rows of the search, measure on the test rows.
-        stop_after: epochs; none is as many as the configuration says.
-        override: values that differ from the configuration's.
+        stop_after: a number of epochs; None for the configuration's own.
+        override: values that replace the configuration's.
     """
 
     label: str
@@ -60,11 +60,11 @@ class Replica:
 
 @dataclass(frozen=True)
 class Result:
-    """What a replica gave.
+    """The result of a replica.
 
     Attributes:
         value: the metric.
-        left_out: the same without each of some groups of rows; empty where that is not known.
+        left_out: the metric without each of some groups of rows; empty where it is not known.
     """
 
     value: float
@@ -73,14 +73,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Standing:
-    """How much of what was asked for is trained.
+    """How many trainings of a request are done.
 
     Attributes:
-        seeds: trainings of each configuration that were asked for.
+        seeds: requested trainings of each configuration.
         trained, wanted: trainings that are done, of those that are needed; one that diverged is
             done, and has no result.
         finished: whether none is left.
-        command: the request as a command, which trains what is left.
+        command: the request as a command line, which trains what is left.
     """
 
     seeds: int
@@ -90,7 +90,7 @@ class Standing:
     command: str
 
     def left(self, option: str = "") -> str:
-        """What is left and what to do about it; empty if nothing is left.
+        """How much is done and the command for the rest; empty if nothing is left.
 
         Args:
             option: what the command needs besides.
@@ -103,23 +103,24 @@ class Standing:
 
 def standing(
     study: str,
-    what: str,
+    command: str,
     options: str,
     seeds: int,
     wanted: frozenset[ReplicaKey],
-    found: Iterable[ReplicaKey],
+    done: Iterable[ReplicaKey],
 ) -> Standing:
-    """Of a request.
+    """The standing of a request.
 
     Args:
+        command: "confirm" or "ablate".
         options: of the command, besides the study and the seeds.
         wanted: the trainings that it needs.
-        found: those that are done.
+        done: trainings that are done.
     """
-    trained = len(wanted.intersection(found))
-    words = ("tuner", what, "--study", shlex.quote(study), options, f"--seeds {seeds}")
-    command = " ".join(word for word in words if word)
-    return Standing(seeds, trained, len(wanted), trained == len(wanted), command)
+    trained = len(wanted.intersection(done))
+    words = ("tuner", command, "--study", shlex.quote(study), options, f"--seeds {seeds}")
+    line = " ".join(word for word in words if word)
+    return Standing(seeds, trained, len(wanted), trained == len(wanted), line)
 
 
 def comparable(
@@ -138,51 +139,51 @@ def comparable(
     for mine in dict.fromkeys([common, *map(frozenset, seeds.values())]):
         rows = tuple(row for row, have in seeds.items() if have >= mine)
         if mine and len(rows) >= least and must <= set(rows):
-            found = rows, tuple(sorted(mine))
-            best = max(best, found, key=lambda each: (len(each[0]) * len(each[1]), len(each[0])))
+            table = rows, tuple(sorted(mine))
+            best = max(best, table, key=lambda each: (len(each[0]) * len(each[1]), len(each[0])))
     return best
 
 
-def held(storage: Storage, study: str, what: str) -> tuple[str, int] | None:
-    """Name and id of the study that holds replicas of another's configurations, if there is one.
+def find_holder(storage: Storage, study: str, command: str) -> tuple[str, int] | None:
+    """Name and id of the study that holds a command's replicas of another study, if there is one.
 
-    Its attribute says whose they are; a name alone, such as ``digits:confirm``, says nothing.
+    Its attribute names the other study; a name such as ``digits:confirm`` alone proves nothing.
     """
     for name, (study_id, of) in storage.having(REPLICATES).items():
-        if of == study and what_of(name, study) == what:
+        if of == study and command_of(name, study) == command:
             return name, study_id
     return None
 
 
-def what_of(name: str, study: str) -> str:
-    """For which answer a study holds replicas of another one, by its name."""
+def command_of(name: str, study: str) -> str:
+    """The command, "confirm" or "ablate", whose replicas a study holds, by its name."""
     return name.removeprefix(f"{_stem(study)}:").partition(":")[0]
 
 
 def _stem(study: str) -> str:
-    """What the names of studies of its replicas begin with; a long name leaves no room for more."""
+    """How the names of the studies of its replicas begin; a long name is cut to leave room."""
     return study[: NAME_LETTERS - ROOM]
 
 
-def _replica_name(storage: Storage, study: str, what: str) -> str:
-    """The name of the study that holds replicas, or will: one that is nobody else's."""
-    there = held(storage, study, what)
-    if there is not None:
-        return there[0]
-    names = (f"{_stem(study)}:{what}{end}" for end in chain([""], (f":{i}" for i in count(2))))
-    return next(name for name in names if find(storage, name) is None)
+def _replica_name(storage: Storage, study: str, command: str) -> str:
+    """The name of the study that holds the replicas, or will: one that is not in use."""
+    holder = find_holder(storage, study, command)
+    if holder is not None:
+        return holder[0]
+    names = (f"{_stem(study)}:{command}{end}" for end in chain([""], (f":{i}" for i in count(2))))
+    return next(name for name in names if study_id_of(storage, name) is None)
 
 
 def enqueue(
-    storage: Storage, study: NetworkStudy, metric: Metric, what: str, wanted: Iterable[Replica]
+    storage: Storage, study: NetworkStudy, metric: Metric, command: str, wanted: Iterable[Replica]
 ) -> tuple[NetworkStudy, int]:
-    """Puts replicas that are not there yet into the database; their study and its id.
+    """Puts replicas that are not there yet into the database; returns their study and its id.
 
-    What an earlier request left waiting, and this one does not want, is withdrawn, unless somebody
-    trains it right now.
+    Replicas that still wait for an earlier request, and that this one does not need, are withdrawn,
+    unless the study is being trained right now.
     """
     wanted = list(wanted)
-    made = _study_of(study, _replica_name(storage, study.name, what))
+    made = _study_of(study, _replica_name(storage, study.name, command))
     study_id = storage.join(
         made.name,
         direction=metric.direction,
@@ -195,10 +196,10 @@ def enqueue(
     )
     if not storage.progress(study_id).running:
         _withdraw(storage, _replicas(storage, study_id), {each.key for each in wanted})
-    there = {_key(trial) for trial in _replicas(storage, study_id) if not _withdrawn(trial)}
+    enqueued_keys = {_key(trial) for trial in _replicas(storage, study_id) if not _withdrawn(trial)}
     for replica in wanted:
-        if replica.key not in there:
-            storage.create_new_trial(study_id, template_trial=_waiting(study, replica))
+        if replica.key not in enqueued_keys:
+            storage.create_new_trial(study_id, template_trial=_waiting_trial(study, replica))
     storage.set_budget(study_id, _budget(_replicas(storage, study_id)))
     return made, study_id
 
@@ -212,55 +213,55 @@ def _withdraw(
 
 
 def _withdrawn(trial: FrozenTrial) -> bool:
-    """Whether it was never trained; one that diverged says how it ended."""
+    """Whether it was never trained; one that diverged has the attribute "ended"."""
     return trial.state == TrialState.PRUNED and "ended" not in trial.user_attrs
 
 
-def diverged(storage: Storage, study: Study, what: str) -> frozenset[ReplicaKey]:
+def diverged(storage: Storage, study: Study, command: str) -> frozenset[ReplicaKey]:
     """The trainings that ended without a value, as they would again."""
-    there = held(storage, study.name, what)
-    found = [] if there is None else _replicas(storage, there[1])
-    pruned = (trial for trial in found if trial.state == TrialState.PRUNED)
+    holder = find_holder(storage, study.name, command)
+    trials = [] if holder is None else _replicas(storage, holder[1])
+    pruned = (trial for trial in trials if trial.state == TrialState.PRUNED)
     return frozenset(_key(trial) for trial in pruned if not _withdrawn(trial))
 
 
 def _budget(replicas: Sequence[FrozenTrial]) -> int:
-    """So many that none is left waiting: also what two commands put there at the same moment, and
-    one more try of what failed."""
+    """So many trials that none stays waiting: those that two commands enqueued at the same moment,
+    and another try of each that failed."""
     counts = {_key(trial): 0 for trial in replicas}
     for trial in replicas:
         counts[_key(trial)] += trial.state != TrialState.FAIL
     return sum(max(1, count) for count in counts.values())
 
 
-def results(storage: Storage, study: Study, what: str) -> dict[ReplicaKey, Result]:
-    """What the finished replicas gave, by label, seed and whether on the test rows."""
-    return {key: result for key, (result, _) in finished(storage, study, what).items()}
+def read_results(storage: Storage, study: Study, command: str) -> dict[ReplicaKey, Result]:
+    """The results of the finished replicas."""
+    return {key: result for key, (result, _) in finished_replicas(storage, study, command).items()}
 
 
-def finished(
-    storage: Storage, study: Study, what: str
+def finished_replicas(
+    storage: Storage, study: Study, command: str
 ) -> dict[ReplicaKey, tuple[Result, FrozenTrial]]:
     """The finished replicas that have a value, with their trials."""
-    there = held(storage, study.name, what)
-    if there is None:
+    holder = find_holder(storage, study.name, command)
+    if holder is None:
         return {}
-    found: dict[ReplicaKey, tuple[Result, FrozenTrial]] = {}
-    for trial in _replicas(storage, there[1]):
+    by_key: dict[ReplicaKey, tuple[Result, FrozenTrial]] = {}
+    for trial in _replicas(storage, holder[1]):
         if complete(trial):
             result = Result(value_of(trial), tuple(trial.user_attrs.get("left_out", ())))
-            found.setdefault(_key(trial), (result, trial))
-    return found
+            by_key.setdefault(_key(trial), (result, trial))
+    return by_key
 
 
-def enqueued(storage: Storage, study: Study, what: str) -> dict[ReplicaKey, None]:
-    """Every training that was ever asked for, in the order of the requests."""
-    there = held(storage, study.name, what)
-    return {} if there is None else dict.fromkeys(map(_key, _replicas(storage, there[1])))
+def enqueued(storage: Storage, study: Study, command: str) -> dict[ReplicaKey, None]:
+    """All replicas that were ever requested, in the order of the requests."""
+    holder = find_holder(storage, study.name, command)
+    return {} if holder is None else dict.fromkeys(map(_key, _replicas(storage, holder[1])))
 
 
-def find(storage: Storage, name: str) -> int | None:
-    """The id of a study by its name; none if the database holds none."""
+def study_id_of(storage: Storage, name: str) -> int | None:
+    """The id of a study by its name; None if the database has none of this name."""
     try:
         return int(storage.get_study_id_from_name(name))
     except MissingError:
@@ -271,7 +272,7 @@ def _study_of(study: NetworkStudy, name: str) -> NetworkStudy:
     search = {"pruner": "none", "duplicates": True, "seed": study.search.seed}
     document = {**study.document, "search": search}
     made = parse(name, json.loads(canonical(document)), study.folder)
-    assert isinstance(made, NetworkStudy)  # as the study it is made of
+    assert isinstance(made, NetworkStudy)  # as is the study that it is made of
     return replace(made, data=study.data, row_record=study.row_record)
 
 
@@ -281,12 +282,12 @@ def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:
 
 
 def _key(trial: FrozenTrial) -> ReplicaKey:
-    said = trial.user_attrs[REPLICA]
-    return said["label"], said["seed"], said["final"]
+    record = trial.user_attrs[REPLICA]
+    return record["label"], record["seed"], record["final"]
 
 
-def _waiting(study: Study, replica: Replica) -> FrozenTrial:
-    said = {
+def _waiting_trial(study: Study, replica: Replica) -> FrozenTrial:
+    record = {
         "label": replica.label,
         "seed": replica.seed,
         "final": replica.final,
@@ -302,7 +303,7 @@ def _waiting(study: Study, replica: Replica) -> FrozenTrial:
         datetime_complete=None,
         params={},
         distributions={},
-        user_attrs={"seed": seed, REPLICA: said},
+        user_attrs={"seed": seed, REPLICA: record},
         system_attrs={"fixed_params": dict(replica.params)},
         intermediate_values={},
         trial_id=-1,

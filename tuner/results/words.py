@@ -8,11 +8,11 @@ from tuner.metrics import limits
 from tuner.results.estimate import Estimate
 
 SHARE = (0.0, 1.0)
-"""Limits of metrics whose differences are said in points: hundredths."""
+"""Limits of metrics whose differences are given in points: hundredths."""
 
 
 def rows_of(split: str, folds: int | None) -> str:
-    """Where something was measured.
+    """The rows that something was measured on, in words.
 
     >>> rows_of("validation", 5), rows_of("test", 5)
     ('validation rows of 5 folds', 'test rows')
@@ -21,7 +21,7 @@ def rows_of(split: str, folds: int | None) -> str:
 
 
 def sentence(technique: str, difference: Estimate, metric: str, direction: str = "maximize") -> str:
-    """What a technique does, in words.
+    """The effect of a technique, in words.
 
     Args:
         difference: above zero the technique helps, whatever the direction.
@@ -40,8 +40,8 @@ def sentence(technique: str, difference: Estimate, metric: str, direction: str =
     interval = difference.low, difference.high
     if difference.clear:
         return f"{name}: {amount(difference.mean, interval, metric, direction)}"
-    said = _span(*interval, metric, direction)
-    return f"{name}: no significant effect, {seeds} seeds ({said})"
+    span = _span(*interval, metric, direction)
+    return f"{name}: no significant effect, {seeds} seeds ({span})"
 
 
 def amount(
@@ -55,17 +55,17 @@ def amount(
     scale, unit = _unit(metric)
     places = _places(gain, gain, scale) if interval is None else _places(*interval, scale)
     if direction == "maximize":
-        said = ("+" if gain > 0 else "") + _number(scale * gain, places) + unit
+        text = ("+" if gain > 0 else "") + _number(scale * gain, places) + unit
     else:
-        said = _judged(gain, places, scale, unit)
+        text = _judged(gain, places, scale, unit)
     if interval is None:
-        return said
+        return text
     low, high = interval
     if low <= 0 <= high:
-        return f"{said} ({_span(low, high, metric, direction, '')})"
+        return f"{text} ({_span(low, high, metric, direction, '')})"
     if direction != "maximize":
         low, high = sorted((abs(low), abs(high)))
-    return f"{said} ({_number(scale * low, places)} to {_number(scale * high, places)})"
+    return f"{text} ({_number(scale * low, places)} to {_number(scale * high, places)})"
 
 
 def _span(low: float, high: float, metric: str, direction: str, unit: str | None = None) -> str:
@@ -83,7 +83,7 @@ def _unit(metric: str) -> tuple[float, str]:
 
 
 def _judged(gain: float, places: int, scale: float, unit: str) -> str:
-    """Where less is better, a sign would be read the wrong way round."""
+    """A gain without a sign: where less is better, a sign would be misread."""
     return f"{'worse' if gain < 0 else 'better'} by {_number(scale * abs(gain), places)}{unit}"
 
 
@@ -106,5 +106,5 @@ def _number(value: float, places: int) -> str:
     >>> _number(-0.04, 1)
     '0.0'
     """
-    said = f"{value:,.{places}f}"
-    return said.removeprefix("-") if float(said.replace(",", "")) == 0 else said
+    text = f"{value:,.{places}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text

@@ -11,7 +11,7 @@ from typing import Any
 from tuner.errors import MissingError
 from tuner.logs import tell
 from tuner.results.confirm import read
-from tuner.results.replicas import what_of
+from tuner.results.replicas import command_of
 from tuner.show.answers import unfinished
 from tuner.show.note import note, note_of_replicas
 from tuner.show.snapshot import Snapshot, snapshot
@@ -95,7 +95,7 @@ def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> 
     of = storage.get_study_user_attrs(study_id).get(REPLICATES)
     known = stamp(storage, study_id)
     if of is not None:
-        new, what = {"replicates": of}, what_of(study.name, of)
+        new, what = {"replicates": of}, command_of(study.name, of)
         return known != new and save(storage, study_id, note_of_replicas(study.name, of, what), new)
     now = snapshot(storage, study, study_id, time.monotonic(), 0)
     confirmed = read(storage, study)

@@ -15,7 +15,7 @@ from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
 from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
 from tuner.results.confirm import Confirmation, candidates
-from tuner.results.replicas import Replica, enqueue, results
+from tuner.results.replicas import Replica, enqueue, read_results
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
@@ -52,10 +52,10 @@ def confirm(
         wanted = held.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
         asked = confirming.ConfirmRequest(labels, seeds, top, held.tests)
-        remember = partial(confirming.remember, asked=asked)
-        if held.train(confirming.WHAT, wanted, remember) and held.tests:
+        remember = partial(confirming.remember, request=asked)
+        if held.train(confirming.COMMAND, wanted, remember) and held.tests:
             epochs = confirming.epochs_found(held.storage, held.job.study)
-            held.train(confirming.WHAT, confirming.on_test_rows(wanted, epochs), remember)
+            held.train(confirming.COMMAND, confirming.final_replicas(wanted, epochs), remember)
     found = confirming.read(held.storage, held.job.study, asked)
     if found is None:
         raise _too_early(held.job.study.name)
@@ -92,13 +92,13 @@ def ablate(
         mixed, confirmed = held.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
         asked = taking_apart.AblateRequest(number, held.tests, confirmed, seeds, kinds)
-        remember = partial(taking_apart.remember, asked=asked)
-        wanted = taking_apart.alone(mixed, views, seeds, held.tests)
-        done = held.train(taking_apart.WHAT, wanted, remember)
+        remember = partial(taking_apart.remember, request=asked)
+        wanted = taking_apart.single_change_replicas(mixed, views, seeds, held.tests)
+        done = held.train(taking_apart.COMMAND, wanted, remember)
         while done and PATH in views:
-            found = results(held.storage, held.job.study, taking_apart.WHAT)
+            found = read_results(held.storage, held.job.study, taking_apart.COMMAND)
             steps = taking_apart.next_steps(mixed, found, seeds, held.tests, held.sign)
-            done = bool(steps) and held.train(taking_apart.WHAT, steps, remember)
+            done = bool(steps) and held.train(taking_apart.COMMAND, steps, remember)
     made = taking_apart.read(held.storage, held.job.study, asked)
     if made is None or not made.effects:
         raise _too_early(held.job.study.name)
@@ -156,7 +156,9 @@ class Held:
     def wanted(self, top: int, seeds: int) -> list[Replica]:
         """What `confirm` trains."""
         study, budget = self.job.study, self.storage.progress(self.job.study_id).budget
-        return confirming.wanted(study, self.trials, self.direction, top, seeds, budget)
+        return confirming.validation_replicas(
+            study, self.trials, self.direction, top, seeds, budget
+        )
 
     def mixture(self) -> tuple[Mixture, bool]:
         """Between the baseline and the confirmed configuration, or else the best of the search;

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tuner.errors import MissingError
 from tuner.logs import document, line
-from tuner.results.best import Others
+from tuner.results.best import LeftOutTrials
 from tuner.show.snapshot import shown_url
 from tuner.show.text import duration, several
 from tuner.space import format_value
@@ -272,10 +272,10 @@ def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
         studies: ids by name.
     """
     with storage.database.read() as connection:
-        others = Others()(connection, studies.values())
+        left_out_by_study = LeftOutTrials()(connection, studies.values())
     return {
         "storage": shown_url(storage.url),
-        "studies": list(_studies(storage, studies, others)),
+        "studies": list(_studies(storage, studies, left_out_by_study)),
         "workers": [
             {**asdict(worker), "lost": worker.lost}
             for worker in storage.workers()
@@ -285,10 +285,12 @@ def overview(storage: Storage, studies: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _studies(
-    storage: Storage, studies: Mapping[str, int], others: Mapping[int, Mapping[int, LeftOut]]
+    storage: Storage,
+    studies: Mapping[str, int],
+    left_out_by_study: Mapping[int, Mapping[int, LeftOut]],
 ) -> Iterator[dict[str, Any]]:
     for name, study_id in studies.items():
-        left_out = [asdict(each) for each in others.get(study_id, {}).values()]
+        left_out = [asdict(each) for each in left_out_by_study.get(study_id, {}).values()]
         with suppress(MissingError):  # deleted since they were listed
             yield {**_study(storage, name, study_id), "left_out": left_out}
 

@@ -392,7 +392,7 @@ class Outbox:
             return self._waiting.ended()
 
     def _untold(self, error: StorageError) -> StorageError:
-        what = f"{self._ended()} results were not written: {error.what}"
+        what = f"{self._ended()} results were not written: {error.message}"
         kept = "" if self._spool is None else f"; the next run writes them from {self._spool}"
         return StorageError(what, where=error.where, hint=error.hint + kept)
 

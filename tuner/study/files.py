@@ -63,7 +63,7 @@ def load_study(name: str) -> Study:
         return parse(path.stem, read(path), path.parent)
     except UsageError as error:
         where = f"{path}: {error.where}".removesuffix(": ")
-        raise type(error)(error.what, where=where, hint=error.hint) from None
+        raise type(error)(error.message, where=where, hint=error.hint) from None
 
 
 def read(path: Path) -> dict[str, Any]:

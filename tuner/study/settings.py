@@ -105,7 +105,9 @@ def _read_config(path: str, raw: Mapping[str, Any], nodes: tuple[Node, ...]) -> 
     try:
         config = config_of(nodes, params_of(nodes, wanted, baseline_value))
     except StudyFileError as error:
-        raise StudyFileError(error.what, where=f"{path}.{error.where}", hint=error.hint) from None
+        raise StudyFileError(
+            error.message, where=f"{path}.{error.where}", hint=error.hint
+        ) from None
     for name in wanted:
         if name not in config:
             owner = name.rpartition(".")[0]

@@ -102,7 +102,7 @@ class Own:
         try:
             config_of(self.study.nodes, trial.params, recorded)
         except TunerError as error:
-            return f"{error.where}: {error.what}"
+            return f"{error.where}: {error.message}"
         if recorded.asked == trial.params and recorded.drawn == trial.distributions:
             return trial
         normalized = FrozenTrial.__new__(FrozenTrial)

@@ -39,7 +39,7 @@ EMA = Technique(
         maximum=0.99999,
         search=Range(0.9, 0.999, off=0.0),
         doc="decay a step of the average of the weights that is evaluated",
-        unit="share kept a step",
+        unit="share kept per step",
         source="Polyak and Juditsky 1992; warm-up as in Abadi et al. 2016",
     ),
     start=_start,

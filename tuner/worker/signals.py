@@ -181,7 +181,7 @@ class Patience:
                 result = call()
             except OutageError as error:
                 if wait == NEWS:
-                    self._say(f"waiting for the database: {error.where}: {error.what}")
+                    self._say(f"waiting for the database: {error.where}: {error.message}")
                 self._sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
             else:
