@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tuner.data import DataSet, Split
 from tuner.errors import StudyFileError, TrainingError
-from tuner.metrics import Metric
+from tuner.metrics import Metric, sign_of
 from tuner.models.factory import factory, is_factory
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
@@ -111,7 +111,7 @@ class Course(ABC):
     @property
     def scores(self) -> list[float]:
         """The value of every epoch so far, turned so that higher is better."""
-        sign = 1 if self.metric.direction == "maximize" else -1
+        sign = sign_of(self.metric.direction)
         return [-math.inf if math.isnan(v) else sign * v for v in self.history]
 
     @property
