@@ -28,7 +28,7 @@ from tuner.results.replicas import (
     standing,
 )
 from tuner.space import Config
-from tuner.storage import Storage, measured
+from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
 from tuner.study.trials import LeftOut, Own, baseline_trial, best_first, nothing_complete
 from tuner.techniques import ENDING
@@ -237,7 +237,7 @@ def read(
     asked, wanted = _asked(storage, study, there[1]) if asked is None else (asked, asked.wanted)
     done = {*found, *diverged(storage, study, WHAT)}
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     validation = _validated(asked, found, limits(metric))
     ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
     if not ordered:

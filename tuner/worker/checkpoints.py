@@ -8,7 +8,7 @@ import uuid
 from tuner.errors import TrainingError
 from tuner.logs import note
 from tuner.storage import Artifacts, Lease, Outbox
-from tuner.storage.attached import reference, referred
+from tuner.storage.attached import parse_reference, reference
 
 LARGE = 2**20
 """Bytes of which more go into a file, where artifacts are files."""
@@ -88,7 +88,7 @@ class Saved:
             TrainingError: it is a file, and artifacts are kept in the database here.
             FileNotFoundError, OSError, ArtifactNotFound: the file cannot be read.
         """
-        name = referred(checkpoint)
+        name = parse_reference(checkpoint)
         if name is None:
             return checkpoint
         if self._store is None:
