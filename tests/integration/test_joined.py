@@ -139,8 +139,10 @@ def test_the_baseline_is_not_proposed_twice_where_trials_are_not_read_yet(
     joined(database_url).add_trial(create_trial(value=1.0))
     desk = Desk(database_url, "small")
     baseline = desk.job.study.fixed_params(0)
-    assert desk.propose._first(1) == baseline
-    assert desk.propose._first(2) is None  # trial 1 is another worker's, with the baseline
+    assert desk.propose._prescribed_params(1) == baseline
+    assert (
+        desk.propose._prescribed_params(2) is None
+    )  # trial 1 is another worker's, with the baseline
 
 
 def test_what_cannot_be_searched_fails_with_its_reason(tmp_path: Path, database_url: str) -> None:

@@ -82,7 +82,7 @@ def test_a_worker_whose_trial_hears_nothing_is_replaced(
     (tmp_path / "own.toml").write_text(STUDY)
     study_id = submit(str(tmp_path / "own.toml"), sqlite_url)
     ended = run(Errand(sqlite_url, "own", None, ("hanging",), "cpu"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.messages
     storage = open_storage(sqlite_url)
     states = [trial.state for trial in storage.get_all_trials(study_id)]
     assert states == [TrialState.FAIL, TrialState.COMPLETE]

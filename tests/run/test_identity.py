@@ -16,7 +16,7 @@ from tuner.reports.report import compare, report
 from tuner.run.optimize import optimize as optimize_study
 from tuner.run.options import RunOptions
 from tuner.run.plain import objective
-from tuner.run.prepare import DATA, load_job, remembered, stored_study
+from tuner.run.prepare import DATA, load_job, stored_study, with_known_rows
 from tuner.run.prepare import submit as submit_study
 from tuner.run.replicate import ablate as ablate_study
 from tuner.run.replicate import confirm as confirm_study
@@ -160,7 +160,7 @@ def test_rows_of_an_older_study_are_adopted_and_divided_as_they_were(here: Here)
     assert (study.row_record, study.data.division) == (None, 1)
     old = load_job(study, study_id).data.positions
     assert old[1].tolist() != new[1].tolist()
-    assert remembered(load_study(here.name), here.url).data == study.data
+    assert with_known_rows(load_study(here.name), here.url).data == study.data
     optimize_study(here.name, RunOptions(here.url, trials=3, workers=1, device="cpu"))
     assert (here.kept()["division"], here.kept()["adopted"]) == (1, True)
     (line,) = [line for line in event_line(here.storage.events(study_id)) if " adopted " in line]

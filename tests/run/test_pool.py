@@ -21,7 +21,7 @@ from tuner.run.prepare import load_job, stored_study, submit
 from tuner.run.process import run_worker
 from tuner.storage import open_storage
 from tuner.worker.job import NetworkJob
-from tuner.worker.overdue import Begun
+from tuner.worker.overdue import LimitedTrial
 
 STUDY = """\
 [data]
@@ -109,7 +109,7 @@ def test_a_dead_worker_is_replaced_and_too_many_deaths_end_the_run(
 
 def hang(device: str, said: Connection) -> None:
     """Begins a trial whose time is over already, and never hears a thing."""
-    said.send(Begun("flowers", 1, 1, 0, "me", 1, limit=0.1, left=0.0))
+    said.send(LimitedTrial("flowers", 1, 1, 0, "me", 1, limit=0.1, left=0.0))
     time.sleep(60)
 
 
@@ -117,8 +117,8 @@ def test_a_worker_whose_trial_does_not_end_is_replaced_and_that_is_no_death(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tuner.worker.overdue.GRACE_SECONDS", 0.1)
-    over: list[Begun] = []
-    pool = Pool(hang, ["cpu"], over=over.append)
+    over: list[LimitedTrial] = []
+    pool = Pool(hang, ["cpu"], on_overdue=over.append)
     try:
         until = time.monotonic() + 60
         while len(over) <= DEATHS:

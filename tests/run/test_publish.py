@@ -17,7 +17,7 @@ from tuner.storage.notes import TURN
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.worker.job import ObjectiveJob
-from tuner.worker.objective import Blank
+from tuner.worker.objective import BlankProposer
 
 DOCUMENT = {"objective": "a:b", "direction": "maximize", "metric": "height"}
 
@@ -54,7 +54,7 @@ def storage(sqlite_url: str) -> Storage:
 
 
 def told(storage: Storage, job: ObjectiveJob, value: float) -> None:
-    lease = storage.claims.claim(job.study_id, "me", Blank(job))
+    lease = storage.claims.claim(job.study_id, "me", BlankProposer(job))
     assert lease is not None
     storage.writer.write([Update(lease, state=TrialState.COMPLETE, value=value)])
 

@@ -131,7 +131,7 @@ def test_a_study_that_is_deleted_after_it_was_listed_is_let_go_and_others_are_se
         return type(job)(study, study_id, job.data)
 
     service = Service(worker, [], said.append, read)
-    assert len(service._left()) == 3
+    assert len(service._open_studies()) == 3
     storage.delete_study(ids["unread"])
     service.run(idle_exit=True)
     assert said[0].startswith("cannot serve unread: ")
@@ -150,7 +150,7 @@ def test_another_study_under_a_deleted_ones_number_is_read_anew(
         return type(job)(study, study_id, job.data)
 
     service = Service(worker, [], lambda _: None, reading)
-    assert service._step(service._left()[0])
+    assert service._step(service._open_studies()[0])
     storage.delete_study(first)
     second = submit("second")  # on SQLite its number is that of the first
     service.seen_at = float("-inf")

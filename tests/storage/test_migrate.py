@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 from tuner.errors import StorageError
 from tuner.storage import Propose, Storage, Update, open_storage, schema
 from tuner.storage.database import Database, parse_url
-from tuner.storage.migrate import STEPS, file_lock, look
+from tuner.storage.migrate import STEPS, file_lock, read_state
 from tuner.storage.storage import upgrade
 
 
@@ -111,7 +111,7 @@ def test_an_older_database_is_refused_and_not_touched(old_url: str) -> None:
         open_storage(old_url)
     assert caught.value.exit_code == 2
     assert "tuner db upgrade" in str(caught.value)
-    assert look(Database(parse_url(old_url))).version == 1
+    assert read_state(Database(parse_url(old_url))).version == 1
     assert "tuner_events" not in inspect(Database(parse_url(old_url)).engine).get_table_names()
 
 
@@ -177,7 +177,7 @@ def test_eight_processes_upgrade_at_once(old_url: str) -> None:
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 8
-    assert look(Database(parse_url(old_url))).current
+    assert read_state(Database(parse_url(old_url))).current
 
 
 def test_a_newer_database_is_not_upgraded(database_url: str) -> None:

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.storage import Lease, Propose, Storage, Update, open_storage
 from tuner.storage.mirror import Mirror, read_changed
-from tuner.storage.rows import Head, Read
+from tuner.storage.rows import Head, StoredTrial
 
 RUNNING, DONE, NOW = TrialState.RUNNING, TrialState.COMPLETE, datetime(2026, 1, 2)
 
@@ -26,7 +26,7 @@ def _trial(trial_id: int, state: TrialState = DONE, **reports: float) -> FrozenT
 def _mirror(*trials: FrozenTrial) -> Mirror:
     mirror = Mirror(1)
     mirror.see(Head(t._trial_id, t.number, t.state, NOW, None) for t in trials)
-    mirror.load(Read(trial, 0) for trial in trials)
+    mirror.load(StoredTrial(trial, 0) for trial in trials)
     return mirror
 
 
@@ -56,7 +56,7 @@ def test_what_waits_to_be_told_is_shown_and_no_row_hides_it() -> None:
     mirror = _mirror(running)
     mirror.anticipate(Update(_lease(running), {0: 0.5}, state=DONE, value=0.5))
     assert [t.value for t in mirror.listed((DONE,))] == [0.5]
-    mirror.load([Read(_trial(1, RUNNING), 0)])
+    mirror.load([StoredTrial(_trial(1, RUNNING), 0)])
     assert mirror.trials[1].state == DONE
     assert mirror.counts[RUNNING] == 1  # the database does not know it yet
     mirror.pending.discard(1)
@@ -71,7 +71,7 @@ def test_a_trial_that_was_lost_is_read_anew() -> None:
     mirror.anticipate(Update(_lease(running), state=DONE, value=9.0))
     mirror.forget(1)
     assert (mirror.stale, mirror.pending) == ({1}, set())
-    mirror.load([Read(_trial(1, RUNNING), 0)])
+    mirror.load([StoredTrial(_trial(1, RUNNING), 0)])
     assert mirror.listed((DONE,)) == []
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from tuner.errors import StorageError
 from tuner.storage import Lease, Outbox, Propose, Storage, Update, open_storage
-from tuner.storage.outbox import Queued, Spool, Waiting, key
+from tuner.storage.outbox import MergedUpdate, Spool, UpdateQueue, key
 from tuner.storage.rows import blank
 
 DONE = TrialState.COMPLETE
@@ -264,7 +264,9 @@ LEASE = Lease(1, 7, 6, "me", 2, blank(6, 7))
 
 
 def test_the_later_wins_and_nothing_else_is_lost() -> None:
-    queued = Queued(Update(LEASE, {0: 1.0, 1: 2.0}, {"a": 1, "b": 1}, checkpoint=b"old"), 10.0)
+    queued = MergedUpdate(
+        Update(LEASE, {0: 1.0, 1: 2.0}, {"a": 1, "b": 1}, checkpoint=b"old"), 10.0
+    )
     queued.add(Update(LEASE, {1: 3.0, 2: 4.0}, {"b": 2}, {"s": 0}, checkpoint=b"new"), 11.0)
     queued.add(Update(LEASE, {3: 5.0}), 12.0)
     merged = queued.update(20.0)
@@ -274,7 +276,7 @@ def test_the_later_wins_and_nothing_else_is_lost() -> None:
 
 
 def test_a_result_gets_older_while_it_waits() -> None:
-    queued = Queued(Update(LEASE, {0: 1.0}), 10.0)
+    queued = MergedUpdate(Update(LEASE, {0: 1.0}), 10.0)
     assert not queued.lasting
     queued.add(Update(LEASE, state=TrialState.COMPLETE, value=0.5, age=3.0), 12.0)
     assert queued.lasting
@@ -285,7 +287,7 @@ def test_a_result_gets_older_while_it_waits() -> None:
 
 def test_the_update_that_was_given_is_not_changed() -> None:
     first = Update(LEASE, {0: 1.0})
-    Queued(first, 0.0).add(Update(LEASE, {1: 2.0}), 0.0)
+    MergedUpdate(first, 0.0).add(Update(LEASE, {1: 2.0}), 0.0)
     assert first.reports == {0: 1.0}
 
 
@@ -346,18 +348,18 @@ ONE, TWO = (Lease(1, i, i, "me", 1, blank(i, i)) for i in (1, 2))
 
 
 def test_what_could_not_be_written_comes_before_what_came_later() -> None:
-    waiting = Waiting(unsure=False)
+    waiting = UpdateQueue(unsure=False)
     waiting.put(Update(ONE, {0: 1.0, 1: 1.0}), 0.0)
     assert [u.reports for u in waiting.take(0.0)] == [{0: 1.0, 1: 1.0}]
     waiting.put(Update(ONE, {1: 2.0}), 1.0)
     waiting.put(Update(TWO, {0: 9.0}), 1.0)
     assert len(waiting) == 2
-    waiting.back(2.0)
+    waiting.requeue(2.0)
     assert [u.reports for u in waiting.take(2.0)] == [{0: 1.0, 1: 2.0}, {0: 9.0}]
 
 
 def test_only_what_nothing_follows_is_settled_and_a_lost_trial_is_dropped() -> None:
-    waiting = Waiting(unsure=False)
+    waiting = UpdateQueue(unsure=False)
     waiting.put(Update(ONE, {0: 1.0}), 0.0)
     waiting.put(Update(TWO, {0: 1.0}), 0.0)
     waiting.take(0.0)
@@ -368,7 +370,7 @@ def test_only_what_nothing_follows_is_settled_and_a_lost_trial_is_dropped() -> N
 
 
 def test_what_a_crash_may_take_back_is_written_again_with_what_lasts() -> None:
-    waiting = Waiting(unsure=True)
+    waiting = UpdateQueue(unsure=True)
     for step in range(3):
         waiting.put(Update(ONE, {step: 1.0}), 0.0)
         assert [u.reports for u in waiting.take(0.0)] == [{step: 1.0}]
@@ -377,7 +379,7 @@ def test_what_a_crash_may_take_back_is_written_again_with_what_lasts() -> None:
     waiting.put(Update(ONE, {3: 1.0}, checkpoint=b"state"), 0.0)
     (update,) = waiting.take(0.0)
     assert (sorted(update.reports), update.checkpoint) == ([0, 1, 2, 3], b"state")
-    waiting.back(0.0)  # that failed: all of it waits
+    waiting.requeue(0.0)  # that failed: all of it waits
     waiting.put(Update(ONE, {4: 1.0}, state=DONE, value=1.0), 0.0)
     (update,) = waiting.take(0.0)
     assert (sorted(update.reports), waiting.ended()) == ([0, 1, 2, 3, 4], 0)

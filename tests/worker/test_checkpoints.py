@@ -16,7 +16,7 @@ from tuner.operation.remove import delete, plan_deletion
 from tuner.storage import Lease, Outbox, Storage, Update, artifact_store, open_storage
 from tuner.storage.artifacts import orphans
 from tuner.worker import checkpoints as saved_module
-from tuner.worker.checkpoints import LARGE, Pace, Saved
+from tuner.worker.checkpoints import LARGE, CheckpointStore, Pace
 
 SMALL = b"s" * LARGE
 FIRST, SECOND = b"1" * (LARGE + 1), b"2" * (LARGE + 1)
@@ -39,9 +39,9 @@ class Place:
         assert lease is not None
         return lease
 
-    def worker(self) -> tuple[Outbox, Saved]:
+    def worker(self) -> tuple[Outbox, CheckpointStore]:
         outbox = Outbox(self.storage, flush_seconds=3600)
-        return outbox, Saved(artifact_store(self.storage, str(self.folder)), outbox)
+        return outbox, CheckpointStore(artifact_store(self.storage, str(self.folder)), outbox)
 
     @property
     def files(self) -> set[str]:
@@ -86,7 +86,7 @@ def test_a_small_one_and_one_that_no_file_takes_are_told_as_they_are(place: Plac
     assert place.files == set()
     place.folder.write_text("not a folder")
     assert saved.put(lease, FIRST) == FIRST
-    within = Saved(artifact_store(place.storage), Outbox(place.storage))
+    within = CheckpointStore(artifact_store(place.storage), Outbox(place.storage))
     assert within.put(lease, FIRST) == FIRST
 
 
@@ -125,7 +125,7 @@ def test_a_worker_that_lost_the_trial_removes_nothing_that_another_reads(place: 
 def test_a_worker_without_the_place_says_so(place: Place) -> None:
     lease, (outbox, saved) = place.claim("me"), place.worker()
     told = saved.put(lease, FIRST)
-    elsewhere = Saved(artifact_store(place.storage), outbox)
+    elsewhere = CheckpointStore(artifact_store(place.storage), outbox)
     with pytest.raises(TrainingError, match="no --artifacts"):
         elsewhere.get(lease, told)
 

@@ -188,7 +188,7 @@ def test_ctrl_c_may_be_left_to_the_parent() -> None:
 def test_no_alarm_comes_once_nothing_is_left_to_interrupt(leaving: Leaving) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
-    leaving.gone()
+    leaving.disarm()
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 

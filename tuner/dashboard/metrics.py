@@ -29,9 +29,9 @@ from tuner.results.best import INTERRUPTED, LeftOutTrials
 from tuner.storage import events, rows, schema, sql, status, studies
 from tuner.storage.database import Database
 from tuner.storage.lease import FOREIGN, STOPPED
-from tuner.storage.mirror import Look
+from tuner.storage.mirror import ReadTimer
 from tuner.storage.sql import from_clock
-from tuner.storage.status import standing
+from tuner.storage.status import state_of
 
 # Epochs of each study, without reading all reports on each request.
 
@@ -148,7 +148,7 @@ class Counts:
     """The state of a database at a moment.
 
     Attributes:
-        studies: how many there are, by state, as `standing` names it.
+        studies: how many there are, by state, as `state_of` names it.
         left_out: how many of them ended so long ago that the counts below omit them.
         trials: how many there are, by study and state; those that are INTERRUPTED do not run.
         epochs: reported intermediate values by study.
@@ -215,7 +215,7 @@ def read_counts(connection: Connection, epochs: Epochs, left_out_trials: LeftOut
     trials = {i: Trials(each.over, each.begun) for i, each in shown.items()}
     reports, lost = epochs(connection, trials, running), _lost(connection, shown)
     return Counts(
-        studies=Counter(standing(each.state, each.budget, each.done) for each in by_id.values()),
+        studies=Counter(state_of(each.state, each.budget, each.done) for each in by_id.values()),
         left_out=len(by_id) - len(shown),
         # A state that no trial is in is 0, not absent: an alert can be written for it.
         trials={
@@ -341,15 +341,15 @@ class Metrics(Collector):
         self._database, self._pulse = database, pulse
         self._lock = threading.Lock()
         self._epochs, self._left_out_trials, self._rate = Epochs(), LeftOutTrials(), Rate()
-        self._look = Look()
+        self._timer = ReadTimer()
         self._families: list[Metric] = []
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
-            if self._look.due(INTERVAL):
+            if self._timer.due(INTERVAL):
                 begun = time.monotonic()
                 self._families = self._read(begun)
-                self._look.took(time.monotonic() - begun)
+                self._timer.record(time.monotonic() - begun)
             yield from self._families
 
     def _read(self, now: float) -> list[Metric]:

@@ -302,10 +302,10 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
     Raises:
         UsageError: it has no trial yet.
     """
-    from tuner.storage import measured
+    from tuner.storage import metric_and_direction
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     answers = read_answers(storage, study)
     ablation, own, progress = answers.ablation, Own(study), storage.progress(study_id)
     facts = Facts(

@@ -28,7 +28,7 @@ from tuner.results.replicas import (
 )
 from tuner.results.words import sentence
 from tuner.space import Config
-from tuner.storage import Storage, measured
+from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
 from tuner.study.catalogue import SECTIONS
 from tuner.study.trials import LeftOut, Own, baseline_trial
@@ -379,7 +379,7 @@ def read(storage: Storage, study: Study, request: AblateRequest | None = None) -
     if study_id is None or record is None:
         return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     sign = sign_of(direction)
     baseline = baseline_trial(study, trials) or trials[0]
     number = record["number"] if request is None else request.number

@@ -178,7 +178,7 @@ class LeftOutTrials:
         """The trials that do not count, by study and by the id of the trial."""
         from tuner.storage import status
 
-        heads = status.told_by_others(connection, ids)
+        heads = status.results_of_others(connection, ids)
         left_out = {i: self._left_out(connection, i, heads[i]) for i in heads}
         return {i: each for i, each in left_out.items() if each}
 
@@ -275,10 +275,10 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
         UsageError: no trial is complete yet.
         TrainingError: none is, and there will be none.
     """
-    from tuner.storage import measured
+    from tuner.storage import metric_and_direction
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     own = Own(study)
     mine = own(trials)
     best = best_trial(mine, direction)

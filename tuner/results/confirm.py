@@ -28,7 +28,7 @@ from tuner.results.replicas import (
     study_id_of,
 )
 from tuner.space import Config
-from tuner.storage import Storage, measured
+from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
 from tuner.study.trials import LeftOut, Own, baseline_trial, best_first, nothing_complete
 from tuner.techniques import ENDING
@@ -239,7 +239,7 @@ def read(
     )
     done = {*results, *diverged(storage, study, COMMAND)}
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     validation = _validated(request, results, limits(metric))
     ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
     if not ordered:

@@ -15,7 +15,7 @@ from tuner.metrics import limits, sign_of
 from tuner.results.estimate import ANY, LEVEL, Limits, of_differences, within
 from tuner.search.overlay import Overlay
 from tuner.space import Config, Node, walk
-from tuner.storage import Storage, measured
+from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
 from tuner.study.trials import Own, complete, value_of
 
@@ -169,7 +169,7 @@ def techniques(study: Study) -> tuple[Node, ...]:
 def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
     """Estimates the effects from the trials of a search."""
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     own = Own(study)
     trained = _trained(study, own(trials))
     sign = sign_of(direction)

@@ -24,17 +24,23 @@ from tuner.logs import note
 from tuner.run.options import devices
 from tuner.run.pool import LEAVE_SECONDS
 from tuner.run.prepare import prepared, stored_study
-from tuner.run.process import child_leaving, deadline_of, open_worker, tell_over, telling, work
+from tuner.run.process import (
+    child_leaving,
+    deadline_of,
+    open_worker,
+    record_overdue_in,
+    reporting_errors,
+    work,
+)
 from tuner.storage import opened
 from tuner.worker.job import Job
-from tuner.worker.overdue import Begun, Term
+from tuner.worker.overdue import LimitedTrial, Term
 from tuner.worker.signals import Patience
 
-# A worker that an engine started on some machine, with a short description of its work.
+# An errand, and the process that an engine runs for it.
 #
-# The process that the engine runs starts another one for the worker and hands the errand over a
-# pipe: so signals are the worker's own, and the database's password stands in no list of processes
-# and in no environment.
+# That process starts another one for the worker, and sends it the errand over a pipe. So the worker
+# has its own signals, and the database's password is in no list of processes and no environment.
 
 
 CHILD = "tuner.run.errand"
@@ -43,16 +49,17 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Errand:
-    """What a worker is to do.
+    """The work of one worker.
 
     Args:
         url: the database, which the worker's machine reaches too.
         study: a study in it.
-        seconds: after which to leave; none is never.
-        allow: packages that the study may import; none is what the machine's TUNER_ALLOW names.
+        seconds: the time after which to leave; None is never.
+        allow: packages that the study may import; if empty, those that the machine's TUNER_ALLOW
+            names.
         device: ``cpu``, or ``cuda`` for the first GPU that the engine lets it see.
         artifacts: where the best trials' files go, as in ``RunOptions``.
-        version: of the tuner that wrote it.
+        version: the version of tuner that made the errand.
     """
 
     url: str = field(repr=False)
@@ -64,10 +71,10 @@ class Errand:
     version: str = field(default_factory=partial(version, "tuner"))
 
     def check(self) -> None:
-        """Whether this machine's tuner wrote it too.
+        """Checks that this machine has the version of tuner that made the errand.
 
         Raises:
-            UsageError: it may mean something else here.
+            UsageError: it has another one.
         """
         here = version("tuner")
         if self.version != here:
@@ -80,48 +87,53 @@ class Errand:
 
 @dataclass(frozen=True)
 class ErrandResult:
-    """How it went.
+    """The end of an errand.
 
     Args:
-        host: where.
-        code: the exit code; a signal's number below 0.
-        said: errors, and where the time went.
+        host: the machine's name.
+        code: the exit code; below 0 a signal's number.
+        messages: the worker's errors, and where its time went.
     """
 
     host: str
     code: int
-    said: tuple[Any, ...]
+    messages: tuple[Any, ...]
 
 
 def run(errand: Errand) -> ErrandResult:
-    """Runs a worker in a process of its own, until it ends or Ctrl-C is heard.
+    """Runs a worker in a process of its own, until it ends or Ctrl-C interrupts it.
 
-    One whose trial does not end when its time is over is ended, and another one takes its place.
+    A worker whose trial does not end at its time limit is ended and replaced.
     """
-    said: list[Any] = []
-    with _asked() as asked:
+    messages: list[Any] = []
+    with _interrupts() as asked:
         while True:
-            over, code = _watched(errand, asked, said)
+            over, code = _run_worker(errand, asked, messages)
             if over is None:
-                return ErrandResult(socket.gethostname(), code, tuple(said))
+                return ErrandResult(socket.gethostname(), code, tuple(messages))
             try:
-                tell_over(errand.url, over)
+                record_overdue_in(errand.url, over)
             except TunerError as error:
-                return ErrandResult(socket.gethostname(), 1, (*said, error))
+                return ErrandResult(socket.gethostname(), 1, (*messages, error))
 
 
-def _watched(errand: Errand, asked: Event, said: list[Any]) -> tuple[Begun | None, int]:
-    """The trial for which the worker was ended, if it was; its exit code; what it said is added."""
+def _run_worker(
+    errand: Errand, asked: Event, messages: list[Any]
+) -> tuple[LimitedTrial | None, int]:
+    """The overdue trial for which the worker was ended, or None, and its exit code.
+
+    The worker's messages are added to `messages`.
+    """
     term = Term()
 
-    def hear() -> None:
-        with suppress(EOFError, OSError):  # it said all, or was killed while it said something
+    def receive() -> None:
+        with suppress(EOFError, OSError):  # it closed its pipe, or was killed while it sent
             while ours.poll():
-                told = ours.recv()
-                if told is None or isinstance(told, Begun):
-                    term.hear(told)
+                message = ours.recv()
+                if message is None or isinstance(message, LimitedTrial):
+                    term.hear(message)
                 else:
-                    said.append(told)
+                    messages.append(message)
 
     ours, theirs = Pipe()
     with ours:
@@ -130,21 +142,21 @@ def _watched(errand: Errand, asked: Event, said: list[Any]) -> tuple[Begun | Non
             theirs.close()
             over = None
             try:
-                with suppress(OSError):  # it died before it listened
+                with suppress(OSError):  # it died before it received
                     ours.send(errand)
                 while child.poll() is None and not asked.is_set() and over is None:
                     time.sleep(LOOK_SECONDS)
-                    hear()
+                    receive()
                     over = term.overdue
             finally:
                 child.kill() if over is not None else _end(child)
-        hear()
+        receive()
         return over, child.returncode
 
 
 @contextmanager
-def _asked() -> Iterator[Event]:
-    """Set when Ctrl-C is heard, which interrupts nothing."""
+def _interrupts() -> Iterator[Event]:
+    """An event that Ctrl-C sets, without interrupting anything."""
     asked = Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -165,13 +177,13 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.kill()
 
 
-# The process of a worker that does an errand: ``python -m tuner.run.errand PIPE``.
+# The worker's process.
 
 
-def main(said: Connection) -> None:
-    """Trains the errand's study, which it reads from the database, until nothing is left to do."""
-    with telling(said):
-        errand: Errand = said.recv()  # which another version of tuner may not be able to read
+def main(pipe: Connection) -> None:
+    """Trains the errand's study from the database until nothing is left to do."""
+    with reporting_errors(pipe):
+        errand: Errand = pipe.recv()  # which another version of tuner may not be able to read
         errand.check()
         deadline = deadline_of(errand.seconds)
         leaving = child_leaving()
@@ -180,7 +192,7 @@ def main(said: Connection) -> None:
             job = Patience(leaving, note)(lambda: _job(errand))
             place = errand.artifacts
             opening = partial(open_worker, errand.url, device, leaving, artifacts=place)
-            work(opening, job, deadline, leaving, said)
+            work(opening, job, deadline, leaving, pipe)
 
 
 def _job(errand: Errand) -> Job:

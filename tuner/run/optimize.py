@@ -19,7 +19,7 @@ from tuner.logs import Say
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.pool import Crew, Order, Place
-from tuner.run.prepare import find_study, join, prepared, remembered, with_seed
+from tuner.run.prepare import find_study, join, prepared, with_known_rows, with_seed
 from tuner.run.process import quiet
 from tuner.run.publish import Publisher
 from tuner.show.snapshot import Snapshot, Watch, snapshot
@@ -27,7 +27,7 @@ from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
 from tuner.study.trials import Own, never_reported
 from tuner.worker.job import Job
-from tuner.worker.loop import deleted
+from tuner.worker.loop import explaining_deletion
 
 WATCH_SECONDS = 0.5
 
@@ -41,23 +41,23 @@ def optimize(
     """Runs a study until its budget is complete or its time limit is reached.
 
     Args:
-        study: a study, or a name, a path, or the name of one that the database holds.
-        watch: called about twice a second with how far it is, and at the end.
-        say: called with a line for people, where something is not as they asked.
+        study: a study, its name or path, or the name of one in the database.
+        watch: called about twice a second, and at the end, with a snapshot.
+        say: called with a line for people, if something is not as they asked.
 
     Returns:
-        How far it is at the end.
+        A snapshot at the end.
 
     Raises:
-        TunerError: what kept it from running.
+        TunerError: the study cannot be run.
         KeyboardInterrupt: after the workers gave their trials back.
     """
-    found = study if isinstance(study, Study) else find_study(study, options.storage)
-    found = with_seed(found, options.seed)
-    with allowing(of_person(options.allow, found.folder)), place_of(options, say) as place:
-        for warning in found.warnings():
+    loaded = study if isinstance(study, Study) else find_study(study, options.storage)
+    loaded = with_seed(loaded, options.seed)
+    with allowing(of_person(options.allow, loaded.folder)), place_of(options, say) as place:
+        for warning in loaded.warnings():
             say(f"warning: {warning}")
-        return _optimize(found, options, place, watch, say)
+        return _optimize(loaded, options, place, watch, say)
 
 
 def _optimize(
@@ -69,10 +69,10 @@ def _optimize(
 ) -> Snapshot:
     quiet()
     begun = time.monotonic()
-    job = prepared(remembered(study, options.storage))
+    job = prepared(with_known_rows(study, options.storage))
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
-    artifact_store(storage, options.artifacts)  # a place that cannot be is named first
+    artifact_store(storage, options.artifacts)  # an invalid place raises before the study is stored
     job = join(storage, job, options.trials)
     last = train(job, storage, options, place, watch, spent)
     if words := never_reported(study, storage.get_all_trials(job.study_id, deepcopy=False)):
@@ -92,12 +92,12 @@ def train(
 
     Args:
         place: where they run.
-        spent: seconds of this run so far, by what they went into.
+        spent: seconds that this run took so far, by what they were spent on.
 
     Raises:
-        TrainingError: the study was deleted, or what else keeps it from being trained.
+        TrainingError: the study was deleted, or cannot be trained.
     """
-    with deleted(job.study.name):
+    with explaining_deletion(job.study.name):
         return _train(job, storage, options, place, watch, spent)
 
 
@@ -136,7 +136,7 @@ def _train(
 
 
 def _alive(storage: Storage) -> bool:
-    """Whether there are workers; while the database is away they wait for it."""
+    """Whether any worker is alive, or the database does not answer, for which workers wait."""
     try:
         return any(not worker.lost for worker in storage.workers())
     except OutageError:
@@ -146,7 +146,7 @@ def _alive(storage: Storage) -> bool:
 def _follow(
     crew: Crew, look: Callable[[], Snapshot], watch: Watch, interruption: Interruption
 ) -> None:
-    """Watches the workers until they end; whatever happens, none is left behind."""
+    """Watches the workers until they end, and stops them after an error."""
     ended = 0
     try:
         while crew.wait(WATCH_SECONDS):
@@ -165,11 +165,10 @@ def _follow(
 
 
 class Interruption(AbstractContextManager["Interruption"]):
-    """SIGTERM within raises KeyboardInterrupt, and is remembered.
+    """Turns SIGTERM within into KeyboardInterrupt.
 
-    An exception that a signal's handler raises is lost where Python ignores exceptions, as in a
-    finalizer; ``check`` raises it again. Signals are the main thread's: in another thread this does
-    nothing.
+    If Python ignores exceptions, as in a finalizer, that of a signal's handler is lost; ``check``
+    raises it again. In another thread than the main one, which gets no signals, this does nothing.
     """
 
     def __init__(self) -> None:

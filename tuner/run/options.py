@@ -17,17 +17,17 @@ class RunOptions:
     Args:
         storage: the database's URL.
         trials: a budget in place of the study file's.
-        timeout: seconds after which the workers leave; none is the study file's.
+        timeout: seconds after which the workers leave; None takes the study file's.
         workers: processes; ``auto`` is one for each GPU, or for each core without GPUs.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         seed: a seed in place of the study file's.
-        allow: packages that the study may import besides what lies in the working directory and
-            beside its file; none is what ``TUNER_ALLOW`` names.
-        artifacts: a folder or fsspec URL for the best trials' weights and pictures; none is what
-            ``TUNER_ARTIFACTS`` says, else the database.
+        allow: packages that the study may import, besides modules in the working directory and
+            beside its file; if empty, ``TUNER_ALLOW`` names them.
+        artifacts: a folder or fsspec URL for the best trials' weights and pictures. Without one,
+            ``TUNER_ARTIFACTS`` names it; without that, the database holds them.
         on: where workers run: ``here``, ``ray`` or ``ray:ADDRESS``.
-        gpus_per_worker: GPUs that an engine gives a worker, such as 0.25; a worker here takes a
-            GPU of its own accord.
+        gpus_per_worker: GPUs that an engine gives a worker, such as 0.25; a worker on this machine
+            uses the GPU that ``device`` names.
     """
 
     storage: str
@@ -43,7 +43,7 @@ class RunOptions:
 
 
 def devices(wanted: str) -> list[str]:
-    """The devices that workers take in turn.
+    """The devices that are given to workers in turn.
 
     Raises:
         UsageError: there is no such device here.
@@ -75,9 +75,9 @@ def worker_devices(options: RunOptions) -> list[str]:
     Raises:
         UsageError: this machine has no such device, or the number of workers is wrong.
     """
-    found = devices(options.device)
+    available = devices(options.device)
     if options.workers == "auto":
-        return found if found[0] != "cpu" else ["cpu"] * cores()
+        return available if available[0] != "cpu" else ["cpu"] * cores()
     try:
         count = int(options.workers)
     except ValueError:
@@ -88,4 +88,4 @@ def worker_devices(options: RunOptions) -> list[str]:
             where="--workers",
             hint="give a number of at least 1, or auto",
         )
-    return [found[i % len(found)] for i in range(count)]
+    return [available[i % len(available)] for i in range(count)]

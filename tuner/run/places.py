@@ -15,17 +15,17 @@ PLACES: Mapping[str, Callable[[RunOptions, str, Say], AbstractContextManager[Pla
     "here": here,
     "ray": on_ray,
 }
-"""Each is called with the options, what follows ``NAME:`` in ``on``, and where to say a word."""
+"""Each is called with the options, the address after ``NAME:`` in ``on``, and ``say``."""
 
 
 def place_of(options: RunOptions, say: Say = lambda _: None) -> AbstractContextManager[Place]:
-    """Where the options want workers to run, for as long as the context lasts.
+    """The place where workers run, which lasts as long as the context.
 
     Args:
         say: called with a line for people.
 
     Raises:
-        UsageError: there is no such place, or not so much of it.
+        UsageError: there is no such place, or it has too few resources.
     """
     name, _, address = options.on.partition(":")
     if name not in PLACES:

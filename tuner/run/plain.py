@@ -22,7 +22,7 @@ from tuner.worker.job import DIVISION, NetworkJob, check_rows
 def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     """A plain Optuna objective of a study or its name: suggests, trains, reports, prunes.
 
-    An Optuna study keeps what identifies the rows in its user attributes, like a study of tuner's.
+    The Optuna study gets the record of the rows as a user attribute, like a study of tuner's.
 
     Raises:
         UsageError: when called, if the Optuna study's direction is not the metric's.
@@ -46,7 +46,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
     def run(trial: optuna.Trial) -> float:
         _check_direction(trial, jobs[DIVISIONS[-1]])
         known, rule = _known(trial)
-        if rule not in jobs:  # an Optuna study that began when rows were divided otherwise
+        if rule not in jobs:  # the Optuna study began under an earlier rule
             data = replace(jobs[DIVISIONS[-1]].spec, division=rule)
             jobs[rule] = load_job(replace(study, data=data))
         job = jobs[rule]
@@ -67,7 +67,7 @@ def objective(name: str | Study) -> Callable[[optuna.Trial], float]:
 
 
 def _known(trial: optuna.Trial) -> tuple[dict[str, Any] | None, int]:
-    """What a trial's study keeps of the rows, and the rule by which they are divided."""
+    """The record of the rows in a trial's study, and the rule by which they are divided."""
     study = getattr(trial, "study", None)  # a FixedTrial belongs to none
     if study is None:
         return None, DIVISIONS[-1]
@@ -83,12 +83,12 @@ def _keep(trial: optuna.Trial, record: dict[str, Any]) -> dict[str, Any]:
     if study is None:
         return record
     study.set_user_attr(DATA, record)
-    found: dict[str, Any] = study.user_attrs[DATA]  # or that of somebody at the same moment
-    return found
+    stored: dict[str, Any] = study.user_attrs[DATA]  # another process may have set its own
+    return stored
 
 
 def _check_direction(trial: optuna.Trial, job: NetworkJob) -> None:
-    """Optuna minimizes unless told otherwise; a FixedTrial belongs to no study."""
+    """Raises UsageError if the study, which minimizes by default, has the wrong direction."""
     study, wanted = getattr(trial, "study", None), job.metric.direction
     if study is not None and study.direction.name.lower() != wanted:
         raise UsageError(

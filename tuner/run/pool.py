@@ -23,26 +23,26 @@ from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.imports import allowed
 from tuner.logs import Say
 from tuner.run.options import RunOptions, worker_devices
-from tuner.run.process import deadline_of, run_worker, signals_held_back, tell_over
+from tuner.run.process import deadline_of, record_overdue_in, run_worker, signals_held_back
 from tuner.worker.job import Job
-from tuner.worker.overdue import Begun, Term
+from tuner.worker.overdue import LimitedTrial, Term
 
 # Messages and deaths of the workers of a run.
 
 
 DEATHS = 5
-"""So many deaths per worker, and no trial that ended in between, end the run."""
+"""The run ends after more deaths per worker than this without a trial that ended in between."""
 
 
 class Toll:
     """Counts deaths, adds up times, and keeps the first error.
 
     Args:
-        workers: how many there are.
+        workers: the number of workers.
 
     Attributes:
-        spent: seconds of the workers that ended, by what they went into.
-        error: what a worker could not deal with.
+        spent: seconds of the workers that ended, by what they were spent on.
+        error: the first error that ended a worker.
     """
 
     def __init__(self, workers: int) -> None:
@@ -50,16 +50,16 @@ class Toll:
         self.error: TunerError | None = None
         self._deaths, self._most = 0, DEATHS * workers
 
-    def hear(self, said: TunerError | Mapping[str, float]) -> None:
-        """An error, or where a worker's time went."""
-        if isinstance(said, TunerError):
-            self.error = self.error or said
+    def hear(self, message: TunerError | Mapping[str, float]) -> None:
+        """Takes in a worker's error, or where its time went."""
+        if isinstance(message, TunerError):
+            self.error = self.error or message
             return
-        for name, seconds in said.items():
+        for name, seconds in message.items():
             self.spent[name] += seconds
 
     def died(self, how: str) -> None:
-        """A worker is to be replaced.
+        """Counts a worker that died.
 
         Raises:
             TrainingError: too many died.
@@ -72,7 +72,7 @@ class Toll:
             )
 
     def forgive(self) -> None:
-        """A trial ended: whatever kills workers, the study gets on."""
+        """Starts counting anew when a trial ended, since the study makes progress."""
         self._deaths = 0
 
     def check(self) -> None:
@@ -86,14 +86,14 @@ class Toll:
 
 @dataclass(frozen=True)
 class Order:
-    """What workers are to do.
+    """The work of a run's workers.
 
     Args:
         url: the database.
-        job: the study, in that database.
-        seconds: after which they leave; none is never.
-        most: more of them would have nothing to do.
-        alive: whether a worker is alive, by what the database knows.
+        job: the job of the study, in that database.
+        seconds: the time after which they leave; None is never.
+        most: the number of workers that have something to do.
+        alive: whether any worker is alive, according to the database.
     """
 
     url: str
@@ -108,20 +108,20 @@ class Crew(Protocol):
 
     @property
     def spent(self) -> Mapping[str, float]:
-        """Seconds of the workers that ended, by what they went into."""
+        """Seconds of the workers that ended, by what they were spent on."""
 
     def wait(self, seconds: float) -> bool:
         """Waits until a worker ends or the time is over; whether any is still running.
 
         Raises:
-            TunerError: what a worker could not deal with, or too many died.
+            TunerError: an error ended a worker, or too many died.
         """
 
     def progressed(self) -> None:
-        """A trial ended."""
+        """To be called when a trial ended."""
 
     def met(self) -> None:
-        """The study needs no more trials."""
+        """To be called when the study needs no more trials."""
 
     def leave(self) -> None:
         """Asks all workers to give their trials back and leave, and waits for them."""
@@ -131,10 +131,10 @@ class Place(Protocol):
     """Where workers can be started."""
 
     def start(self, order: Order) -> Crew:
-        """Starts workers; what they are asked for, and no more than have something to do."""
+        """Starts the workers of the options, but no more than have something to do."""
 
 
-# The pool: starts workers, replaces dead ones and stops them.
+# A pool of processes.
 
 
 LEAVE_SECONDS = 10.0
@@ -142,65 +142,64 @@ LEAVE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Child:
-    """A worker's process, what it says, and until when its trial may last.
+    """A worker's process, the pipe for its messages, and the time until which its trial may last.
 
-    Each has a pipe of its own: a process that is killed while it writes harms no other.
+    Each has a pipe of its own, so that one that is killed while it writes harms no other.
     """
 
     process: BaseProcess
     device: str
-    said: Connection
+    pipe: Connection
     term: Term = field(default_factory=Term)
 
 
-def _of_thread(main: Callable[[str, Connection], None], device: str, said: Connection) -> None:
-    """What runs in a process that another thread than the main one started.
+def _run_and_exit(main: Callable[[str, Connection], None], device: str, pipe: Connection) -> None:
+    """Runs `main` in a process that a thread other than the main one forked, and exits at once.
 
-    It leaves at once when it is done: what a program does when it ends, such as to wait for the
-    threads of an executor, is for the process that has those threads.
+    Python's own exit would wait for the threads of executors, which only the parent has.
     """
     code: object = 1
     try:
-        main(device, said)
+        main(device, pipe)
         code = 0
     except SystemExit as error:
         code = error.code
     except BaseException:
         traceback.print_exc()
     finally:
-        said.close()
+        pipe.close()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 class Pool:
-    """Processes that do the same on their devices.
+    """Processes that run the same function, each on its device.
 
     A worker on Linux is forked, so that it shares the imported modules and the data; elsewhere it
     is spawned, and torch shares the data's tensors.
 
     Args:
-        main: what runs in each: called with its device, and where to say how it went.
+        main: the function that each runs, called with its device and a pipe for messages.
         devices: one for each worker.
-        again: what to do before a worker that ended with an exit code is started again, which
-            is then no death.
-        over: told of a trial that did not end when its time limit was over, once its worker,
-            which is replaced, is ended.
+        before_restart: by exit code, a function to call before a worker that ended with this code
+            is started again; this does not count as a death.
+        on_overdue: called with a trial that did not end at its time limit, after its worker was
+            ended and replaced.
     """
 
     def __init__(
         self,
         main: Callable[[str, Connection], None],
         devices: Sequence[str],
-        again: Mapping[int, Callable[[], None]] = MappingProxyType({}),
-        over: Callable[[Begun], None] = lambda _: None,
+        before_restart: Mapping[int, Callable[[], None]] = MappingProxyType({}),
+        on_overdue: Callable[[LimitedTrial], None] = lambda _: None,
     ) -> None:
         linux = sys.platform == "linux"
         self._context: ForkContext | SpawnContext = (
             multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
         )
-        self._main, self._again, self._over = main, again, over
+        self._main, self._before_restart, self._on_overdue = main, before_restart, on_overdue
         self._toll = Toll(len(devices))
         self._running: list[Child] = []
         try:
@@ -212,14 +211,14 @@ class Pool:
 
     @property
     def spent(self) -> dict[str, float]:
-        """Seconds of the workers that ended, by what they went into."""
+        """Seconds of the workers that ended, by what they were spent on."""
         return self._toll.spent
 
     def _start(self, device: str) -> Child:
         ours, theirs = self._context.Pipe(duplex=False)
         main = self._main
         if threading.current_thread() is not threading.main_thread():
-            main = partial(_of_thread, main)
+            main = partial(_run_and_exit, main)
         process = self._context.Process(target=main, args=(device, theirs), daemon=True)
         with signals_held_back():
             process.start()
@@ -230,17 +229,17 @@ class Pool:
         """Waits until a worker ends or the time is over; whether any is still running.
 
         Raises:
-            TunerError: what a worker could not deal with, or too many died.
+            TunerError: an error ended a worker, or too many died.
         """
         wait([child.process.sentinel for child in self._running], timeout=seconds)
         for child in [child for child in self._running if child.process.exitcode is not None]:
             self._running.remove(child)
-            self._listen(child)
+            self._receive_last(child)
             code = child.process.exitcode or 0
             if code == 0 or self._toll.error is not None:
                 continue
-            if code in self._again:
-                self._again[code]()
+            if code in self._before_restart:
+                self._before_restart[code]()
             else:
                 self._toll.died(f"exit code {code}")
             self._running.append(self._start(child.device))
@@ -249,40 +248,40 @@ class Pool:
         return bool(self._running)
 
     def _end_overdue(self) -> None:
-        """Ends the workers whose trials should have ended, and starts others."""
+        """Ends the workers whose trials are overdue, and starts others."""
         for child in list(self._running):
-            self._hear(child)
-            over = child.term.overdue
-            if over is None:
+            self._receive(child)
+            trial = child.term.overdue
+            if trial is None:
                 continue
             child.process.kill()
             child.process.join()
             self._running.remove(child)
-            self._listen(child)
+            self._receive_last(child)
             self._running.append(self._start(child.device))
-            self._over(over)
+            self._on_overdue(trial)
 
     def progressed(self) -> None:
-        """A trial ended: whatever kills workers, the study gets on."""
+        """A trial ended."""
         self._toll.forgive()
 
     def met(self) -> None:
-        """The study needs no more trials: they see that themselves, and leave."""
+        """The study needs no more trials: the workers find that out themselves, and leave."""
 
-    def _listen(self, child: Child) -> None:
-        """Takes in what a worker said before it ended."""
-        self._hear(child)
-        child.said.close()
+    def _receive_last(self, child: Child) -> None:
+        """Takes in the last messages of a worker that ended."""
+        self._receive(child)
+        child.pipe.close()
 
-    def _hear(self, child: Child) -> None:
-        """Takes in what a worker has said by now."""
-        with suppress(EOFError, OSError):  # it said all, or was killed while it said something
-            while child.said.poll():
-                said = child.said.recv()
-                if said is None or isinstance(said, Begun):
-                    child.term.hear(said)
+    def _receive(self, child: Child) -> None:
+        """Takes in the messages of a worker."""
+        with suppress(EOFError, OSError):  # it closed its pipe, or was killed while it sent
+            while child.pipe.poll():
+                message = child.pipe.recv()
+                if message is None or isinstance(message, LimitedTrial):
+                    child.term.hear(message)
                 else:
-                    self._toll.hear(said)
+                    self._toll.hear(message)
 
     def leave(self) -> None:
         """Asks all workers to give their trials back and leave, and waits for them."""
@@ -293,7 +292,7 @@ class Pool:
         try:
             for child in self._running:
                 child.process.join(max(0.0, until - time.monotonic()))
-        finally:  # also when somebody cannot wait
+        finally:  # also after a second Ctrl-C
             for child in self._running:
                 if child.process.is_alive():
                     child.process.kill()
@@ -308,7 +307,7 @@ class Here:
     """This machine.
 
     Args:
-        devices: of each worker.
+        devices: the device of each worker.
         artifacts: where the best trials' files go, as in ``RunOptions``.
     """
 
@@ -320,7 +319,9 @@ class Here:
         main = partial(
             run_worker, order.url, order.job, deadline, allowed(), artifacts=self.artifacts
         )
-        return Pool(main, self.devices[: order.most], over=partial(tell_over, order.url))
+        return Pool(
+            main, self.devices[: order.most], on_overdue=partial(record_overdue_in, order.url)
+        )
 
 
 @contextmanager

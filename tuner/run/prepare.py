@@ -39,7 +39,7 @@ def stored_ids(storage: Storage) -> dict[str, int]:
 
 
 def stored_name(name: str, known: Container[str]) -> str:
-    """The name of a study that is given by its name, or by the path of its file.
+    """The name of a study that is given by its name or by the path of its file.
 
     Args:
         known: the names in the database.
@@ -51,10 +51,10 @@ def stored_id(storage: Storage, name: str) -> tuple[str, int]:
     """Name and id of a study in the database.
 
     Args:
-        name: the study's, or the path of its file.
+        name: the study's name, or the path of its file.
 
     Raises:
-        UsageError: there is none; the known ones are listed.
+        UsageError: there is none; the message lists the known ones.
     """
     known = stored_ids(storage)
     name = stored_name(name, known)
@@ -70,10 +70,11 @@ def stored_study(storage: Storage, study: str | Study) -> tuple[Study, int]:
     """A study as the database holds it, and its id.
 
     Args:
-        study: its name, the path of its file, or itself.
+        study: its name, the path of its file, or the study itself.
 
     Raises:
-        UsageError: it holds none of that name; StudyFileError: one that tuner did not make.
+        UsageError: the database has no study of that name.
+        StudyFileError: it has one that tuner did not make.
     """
     name = study if isinstance(study, str) else study.name
     stored = storage.named(name)
@@ -86,53 +87,56 @@ def stored_study(storage: Storage, study: str | Study) -> tuple[Study, int]:
         hint = nearest(name, stored_studies(storage))
         raise StudyFileError(what, where=storage.url, hint=hint)
     study = parse(name, document_of(name, attrs[SPEC]))
-    return _remembered(study, attrs, storage, study_id), study_id
+    return _with_known_rows(study, attrs, storage, study_id), study_id
 
 
 def document_of(name: str, spec: Any) -> dict[str, Any]:
-    """What a database holds of a study's file.
+    """The study file in a database.
 
     Raises:
-        StudyFileError: it is none; another program wrote it.
+        StudyFileError: it is not one; another program wrote it.
     """
     try:
-        found = json.loads(spec)
+        document = json.loads(spec)
     except (ValueError, TypeError):
-        found = None
-    if not isinstance(found, dict):
+        document = None
+    if not isinstance(document, dict):
         what = f"what the database holds as its study file ({SPEC}) is none"
         raise StudyFileError(what, where=name, hint="tuner delete removes the study")
-    return found
+    return document
 
 
-def remembered(study: Study, url: str) -> Study:
-    """A study with what the database keeps of its rows, where it holds this one."""
+def with_known_rows(study: Study, url: str) -> Study:
+    """A study with the record of its rows in the database, if that has this study."""
     storage = open_existing(url)
     if storage is None:
         return study
     study_id, attrs = storage.named(study.name) or (0, {})
     if attrs.get(FINGERPRINT) != fingerprint(study.document):
-        return study  # it is new, or another one: whoever joins says so
-    return _remembered(study, attrs, storage, study_id)
+        return study  # it is new, or another study of that name, which `join` refuses
+    return _with_known_rows(study, attrs, storage, study_id)
 
 
-def _remembered(study: Study, attrs: Mapping[str, Any], storage: Storage, study_id: int) -> Study:
-    """The rows of a study that began before anything was kept of them are divided as they were."""
+def _with_known_rows(
+    study: Study, attrs: Mapping[str, Any], storage: Storage, study_id: int
+) -> Study:
+    """A study with its record of rows; one that began without any keeps the first rule to divide
+    them."""
     if not isinstance(study, NetworkStudy):
         return study
-    kept, division = attrs.get(DATA), DIVISIONS[-1]
-    if kept is not None:
-        division = kept[DIVISION]
+    record, division = attrs.get(DATA), DIVISIONS[-1]
+    if record is not None:
+        division = record[DIVISION]
     elif has_begun(storage, study_id):
         division = DIVISIONS[0]
-    return replace(study, row_record=kept, data=replace(study.data, division=division))
+    return replace(study, row_record=record, data=replace(study.data, division=division))
 
 
 def find_study(name: str, url: str) -> Study:
     """A study from its file, by name or path, else from the database.
 
     Raises:
-        StudyFileError: there is none; the known ones are listed.
+        StudyFileError: there is none; the message lists the known ones.
     """
     if find(name) is not None:
         return load_study(name)
@@ -153,10 +157,10 @@ def with_seed(study: Study, seed: int | None) -> Study:
 
 
 def with_network(study: Study) -> NetworkStudy:
-    """The study, where it is of tuner's networks.
+    """The study, if it is of tuner's networks.
 
     Raises:
-        UsageError: it has its own objective, which brings data and network.
+        UsageError: it has its own objective, with its own data and network.
     """
     if isinstance(study, NetworkStudy):
         return study
@@ -168,10 +172,10 @@ def with_network(study: Study) -> NetworkStudy:
 
 
 def load_job(study: Study, study_id: int = -1) -> NetworkJob:
-    """Reads the data and checks that it is what the study needs.
+    """Reads the data and checks that it fits the study.
 
     Raises:
-        DataError, StudyFileError: it is not, or its rows are not those that the study began with.
+        DataError, StudyFileError: it does not, or the study began with other rows.
         UsageError: as ``with_network``.
     """
     study = resolved(with_network(study))
@@ -187,7 +191,7 @@ def load_job(study: Study, study_id: int = -1) -> NetworkJob:
 
 
 def prepared(study: Study, study_id: int = -1) -> Job:
-    """The job of any study; of an objective's once the function is there.
+    """The job of any study; the function of an objective is imported first.
 
     Raises:
         TunerError: as ``load_job``, or the function cannot be imported here.
@@ -245,7 +249,7 @@ def join(storage: Storage, job: J, trials: int | None) -> J:
 
 
 def _refuse_foreign(storage: Storage, study: Study) -> None:
-    """A study of that name that something else made has no specification to compare with."""
+    """Raises StudyFileError if another program made the study of that name."""
     if study.name in stored_ids(storage).keys() - stored_studies(storage).keys():
         raise StudyFileError(
             "the database already holds a study of this name, which tuner did not make",
@@ -267,7 +271,7 @@ def _refuse_closed(storage: Storage, study: Study, study_id: int) -> None:
 def submit(
     name: str | Study, url: str, trials: int | None = None, allow: tuple[str, ...] = ()
 ) -> int:
-    """Puts a study into the database for workers to find; its id."""
+    """Puts a study into the database, where workers find it; returns its id."""
     study = name if isinstance(name, Study) else find_study(name, url)
     with allowing(of_person(allow, study.folder)):
-        return join(open_storage(url), prepared(remembered(study, url)), trials).study_id
+        return join(open_storage(url), prepared(with_known_rows(study, url)), trials).study_id

@@ -27,11 +27,11 @@ from tuner.storage import artifact_store, open_storage
 from tuner.storage.lease import LEASE_SECONDS
 from tuner.worker.job import Job
 from tuner.worker.loop import Worker
-from tuner.worker.overdue import Begun, tell_overdue
+from tuner.worker.overdue import LimitedTrial, record_overdue
 from tuner.worker.signals import Leaving, Patience, StopRequested
 
 REFRESH_SECONDS, LOCAL_REFRESH_SECONDS = 0.5, 0.1
-"""How old a worker's picture of the others' trials may be."""
+"""How old, in seconds, a worker's view of other workers' trials may be."""
 LEASE_VARIABLE, SPOOL_VARIABLE = "TUNER_LEASE", "TUNER_SPOOL"
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -42,7 +42,7 @@ def new_holder() -> str:
 
 
 def spool_folder() -> Path:
-    """Where results wait that cannot be written for now: TUNER_SPOOL, or in the user's cache.
+    """The folder for results that cannot be written yet: TUNER_SPOOL, or in the user's cache.
 
     Raises:
         UsageError: it cannot be written.
@@ -60,7 +60,7 @@ def spool_folder() -> Path:
 
 
 def lease_seconds() -> float:
-    """After how many seconds without a word a worker's trial is another's: TUNER_LEASE, or 30.
+    """How long a lease lasts without being renewed: TUNER_LEASE, or 30 seconds.
 
     Raises:
         UsageError: it is not a number above 0.
@@ -78,7 +78,7 @@ def lease_seconds() -> float:
 
 
 def quiet() -> None:
-    """Other libraries' chatter: Optuna's, and what a pool has to say of connections that broke."""
+    """Silences Optuna's log, and that of SQLAlchemy's pool about broken connections."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     gather()
@@ -95,14 +95,16 @@ def open_worker(
     quiet()
     torch.set_num_threads(1)
     if device.startswith("cuda"):
-        torch.cuda.set_device(device)  # or else each worker has a little on the first GPU too
+        torch.cuda.set_device(device)  # or each worker takes some memory of the first GPU too
     storage = open_storage(url, lease_seconds=lease_seconds())
     storage.mirrors.refresh_interval = REFRESH_SECONDS if storage.remote else LOCAL_REFRESH_SECONDS
     holder = new_holder()
     storage.claims.register(holder, socket.gethostname(), os.getpid(), device)
     store = artifact_store(storage, artifacts)
-    told = Publisher(storage, store)
-    return Worker(storage, holder, torch.device(device), leaving, spool_folder(), say, store, told)
+    publisher = Publisher(storage, store)
+    return Worker(
+        storage, holder, torch.device(device), leaving, spool_folder(), say, store, publisher
+    )
 
 
 def run_worker(
@@ -111,43 +113,43 @@ def run_worker(
     deadline: float | None,
     allowed: Allowed,
     device: str,
-    said: Connection,
+    pipe: Connection,
     artifacts: str | None = None,
 ) -> None:
     """The main function of a worker's process that trains one job.
 
     Args:
         deadline: ``time.monotonic()`` after which to leave.
-        allowed: what the parent may import, and so this too.
-        said: where its time went, and what went wrong.
+        allowed: the modules that the parent may import, and so this process too.
+        pipe: for messages to the parent: errors, limited trials, and where the time went.
         artifacts: as for ``RunOptions``.
     """
-    with telling(said), allowing(allowed):
+    with reporting_errors(pipe), allowing(allowed):
         leaving = child_leaving()
         opening = partial(open_worker, url, device, leaving, artifacts=artifacts)
-        work(opening, job, deadline, leaving, said)
+        work(opening, job, deadline, leaving, pipe)
 
 
 def child_leaving() -> Leaving:
-    """When a worker that another process started leaves; from now on it gets its signals."""
+    """The ``Leaving`` of a process that another one started; from now on it receives signals."""
     leaving = Leaving(parent=os.getppid())
-    leaving.install(ctrl_c=False)  # the parent gets it too, and passes it on
+    leaving.install(ctrl_c=False)  # the parent gets it too, and sends SIGTERM
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return leaving
 
 
 @contextmanager
-def telling(said: Connection) -> Iterator[None]:
-    """Reports an error within to the parent."""
+def reporting_errors(pipe: Connection) -> Iterator[None]:
+    """Sends an error within to the parent."""
     try:
         yield
     except StopRequested:
         return
     except TunerError as error:
-        said.send(error)
+        pipe.send(error)
     except Exception as error:
         what = f"a worker failed: {type(error).__name__}: {error}"
-        said.send(TrainingError(what, hint=traceback.format_exc()))
+        pipe.send(TrainingError(what, hint=traceback.format_exc()))
 
 
 def work(
@@ -155,32 +157,32 @@ def work(
     job: Job,
     deadline: float | None,
     leaving: Leaving,
-    said: Connection,
+    pipe: Connection,
 ) -> None:
     """Trains a job until nothing is left to do, or it is time to leave."""
     worker = Patience(leaving, note)(opening)
-    worker.telling = said.send
+    worker.announce = pipe.send
     try:
         worker.work(job, deadline)
     finally:
         worker.close()
-        leaving.gone()
-        said.send(dict(worker.clock.spent))
+        leaving.disarm()
+        pipe.send(dict(worker.clock.spent))
 
 
-def tell_over(url: str, over: Begun) -> None:
-    """Tells the end of a trial that did not end by itself; errors as ``tell_overdue``."""
+def record_overdue_in(url: str, over: LimitedTrial) -> None:
+    """Records the end of an overdue trial in a database; errors as ``record_overdue``."""
     note(f"{over.study}: trial {over.number} did not stop at its time limit; its worker was ended")
     storage = open_storage(url)
     try:
-        tell_overdue(storage, over)
+        record_overdue(storage, over)
     finally:
         storage.close()
 
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """A process that is started within gets its first signal when it is ready for it."""
+    """Blocks signals, so that a process that is started within gets them when it is ready."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

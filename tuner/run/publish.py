@@ -24,13 +24,13 @@ from tuner.worker.job import Job
 from tuner.worker.keep import KEEP, WEIGHTS
 
 SECONDS, LONGEST_SECONDS = 30.0, 240.0
-"""So long after one worker has looked whether a note says what is, another may; each asks the less
-often, the more there are."""
+"""Seconds between two updates of a note, by whichever worker; the more workers there are, the less
+often each one asks whether it is its turn."""
 
 
 @dataclass
-class _Seen:
-    """When to look at a study's note again, and how long to wait after that."""
+class _Schedule:
+    """When a worker asks again for its turn to update a note, and how long it waits after that."""
 
     at: float = float("-inf")
     wait: float = SECONDS
@@ -38,44 +38,44 @@ class _Seen:
 
 @dataclass
 class Publisher:
-    """Keeps studies' notes up to date, and artifacts of theirs that are no longer needed away.
+    """Updates studies' notes, and removes artifacts that are no longer needed.
 
-    Call it with a study as often as you like: mostly it looks at the time and returns. What goes
-    wrong is no trial's business: it is tried again later.
+    It may be called often: mostly it checks the time and returns. An error fails no trial, and the
+    next call tries again.
     """
 
     storage: Storage
     store: Artifacts
-    _seen: dict[int, _Seen] = field(default_factory=dict)
+    _schedules: dict[int, _Schedule] = field(default_factory=dict)
 
     def __call__(self, job: Job) -> None:
-        seen = self._seen.setdefault(job.study_id, _Seen())
+        schedule = self._schedules.setdefault(job.study_id, _Schedule())
         now = time.monotonic()
-        if now < seen.at:
+        if now < schedule.at:
             return
-        with _spared(job.study.name):
+        with _logging_errors(job.study.name):
             mine = turn(self.storage, job.study_id, SECONDS)
-            seen.wait = SECONDS if mine else min(2 * seen.wait, LONGEST_SECONDS)
+            schedule.wait = SECONDS if mine else min(2 * schedule.wait, LONGEST_SECONDS)
             if mine:
                 publish(self.storage, self.store, job.study, job.study_id)
-        seen.at = now + seen.wait
+        schedule.at = now + schedule.wait
 
     def finish(self, job: Job) -> None:
-        """The study ends, or this run of it."""
-        self._seen.pop(job.study_id, None)
-        with _spared(job.study.name):
+        """Updates the note when the study ends, or this run of it."""
+        self._schedules.pop(job.study_id, None)
+        with _logging_errors(job.study.name):
             publish(self.storage, self.store, job.study, job.study_id)
 
 
 def bring_up_to_date(storage: Storage, study: Study, study_id: int) -> None:
-    """After something was changed by hand: the study's note says so at once."""
-    with _spared(study.name):
+    """Updates a study's note at once, after a change by a command."""
+    with _logging_errors(study.name):
         publish(storage, artifact_store(storage), study, study_id)
 
 
 @contextmanager
-def _spared(study: str) -> Iterator[None]:
-    """Logs an error of publishing and continues, unless the caller's next step reports it."""
+def _logging_errors(study: str) -> Iterator[None]:
+    """Logs an error of publishing and goes on; the next step reports a missing study or outage."""
     try:
         yield
     except (MissingError, OutageError):
@@ -86,7 +86,7 @@ def _spared(study: str) -> Iterator[None]:
 
 
 def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> bool:
-    """Write a study's note if it says something new; whether it did.
+    """Write a study's note if its facts have changed; whether it was written.
 
     Raises:
         StorageError: the database cannot be used.
@@ -99,7 +99,7 @@ def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> 
         return known != new and save(storage, study_id, note_of_replicas(study.name, of, what), new)
     now = snapshot(storage, study, study_id, time.monotonic(), 0)
     confirmed = read(storage, study)
-    new = {**_of(now), "confirmed": None if confirmed is None else confirmed.winner.label}
+    new = {**_facts(now), "confirmed": None if confirmed is None else confirmed.winner.label}
     if confirmed is not None:
         new["seeds"] = confirmed.seeds
         new["confirm_left"] = unfinished(confirmed)
@@ -110,8 +110,8 @@ def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> 
     return save(storage, study_id, note(now, study, confirmed), new)
 
 
-def _of(now: Snapshot) -> dict[str, Any]:
+def _facts(now: Snapshot) -> dict[str, Any]:
     progress = now.progress
     counts = {name: getattr(progress, name) for name in ("budget", "state", "complete", "pruned")}
-    told = {"best": now.best and now.best.number, "left_out": len(now.left_out)}
-    return {**counts, "failed": progress.failed, **told}
+    trials = {"best": now.best and now.best.number, "left_out": len(now.left_out)}
+    return {**counts, "failed": progress.failed, **trials}

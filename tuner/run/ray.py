@@ -27,7 +27,7 @@ from tuner.storage.database import parse_url
 
 
 CPUS = 1.0
-"""What each worker takes of a node's CPUs."""
+"""The CPUs of a node that each worker takes."""
 
 
 def check_gpus(gpus: float) -> None:
@@ -41,7 +41,7 @@ def check_gpus(gpus: float) -> None:
 
 
 def workers_of(options: RunOptions, has: Sequence[Mapping[str, float]], say: Say) -> int:
-    """How many workers to start; says a word if not all of them have a place yet.
+    """The number of workers to start; says if not all of them have a place yet.
 
     Args:
         has: the resources of each node.
@@ -74,29 +74,29 @@ def workers_of(options: RunOptions, has: Sequence[Mapping[str, float]], say: Say
 
 
 def places(node: Mapping[str, float], gpus: float) -> int:
-    """How many workers have room on a node with these resources; an idle one's."""
+    """The number of workers that have room on an idle node with these resources."""
     room = node.get("CPU", 0.0) / CPUS
     if gpus >= 1:
         room = min(room, node.get("GPU", 0.0) // gpus)
-    elif gpus > 0:  # each GPU is divided for itself
+    elif gpus > 0:  # a worker's fraction is of one GPU
         room = min(room, node.get("GPU", 0.0) * math.floor(1 / gpus + 1e-9))
     return math.floor(room + 1e-9)
 
 
-# A warning when the engine runs no worker.
+# A warning while the engine runs no worker.
 
 
 SILENT_SECONDS, LOOK_SECONDS = 60.0, 5.0
 
 
 class Silence:
-    """Says once that no worker was heard of for a minute; again if one was in between.
+    """Warns once if no worker has reported for a minute; again after one was alive in between.
 
     Args:
-        alive: whether a worker is alive, by what the database knows.
+        alive: whether any worker is alive, according to the database.
         say: called with a line for people.
         hint: where to look for the reason.
-        now: seconds that pass.
+        now: a clock in seconds.
     """
 
     def __init__(
@@ -108,26 +108,26 @@ class Silence:
     ) -> None:
         self._alive, self._say, self._hint, self._now = alive, say, hint, now
         self._since = self._looked = now()
-        self._said = False
+        self._warned = False
 
     def look(self) -> None:
-        """To be called often: it looks every few seconds."""
+        """To be called often: it checks the workers every few seconds."""
         now = self._now()
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
         if self._alive():
-            self._since, self._said = now, False
-        elif now - self._since >= SILENT_SECONDS and not self._said:
+            self._since, self._warned = now, False
+        elif now - self._since >= SILENT_SECONDS and not self._warned:
             self._say(f"no worker has reported for {now - self._since:.0f} s; {self._hint}")
-            self._said = True
+            self._warned = True
 
 
 # Workers as tasks of Ray, replaced when they or their machines die.
 
 
 MET_SECONDS = 3.0
-"""So long workers have to see that a budget is met; one on a dead machine never does."""
+"""Seconds for workers to see that the budget is complete; on a dead machine they never do."""
 
 
 class RayCrew:
@@ -135,10 +135,10 @@ class RayCrew:
 
     Args:
         ray: the module, connected to a cluster.
-        errand: what they do; it lies in Ray's memory, and none of its words in a log.
-        count: how many.
-        cpus, gpus: what Ray reserves for each.
-        silence: says a word while none runs.
+        errand: their work; it is stored in Ray's memory, so that no log shows it.
+        count: the number of tasks.
+        cpus, gpus: the resources that Ray reserves for each.
+        silence: warns while none runs.
     """
 
     def __init__(
@@ -159,21 +159,21 @@ class RayCrew:
 
     @property
     def spent(self) -> Mapping[str, float]:
-        """Seconds of the workers that ended, by what they went into."""
+        """Seconds of the workers that ended, by what they were spent on."""
         return self._toll.spent
 
     def wait(self, seconds: float) -> bool:
         """Waits until a worker ends or the time is over; whether any is still running.
 
         Raises:
-            TunerError: what a worker could not deal with, or too many died.
+            TunerError: an error ended a worker, or too many died.
         """
         self._ray.wait(self._running, timeout=seconds)
         self._silence.look()
         every = len(self._running)
         ended, self._running = self._ray.wait(self._running, num_returns=every, timeout=0)
         for task in ended:
-            how = self._listen(task)
+            how = self._receive(task)
             if how and self._toll.error is None:
                 self._toll.died(how)
                 self._running.append(self._task.remote(self._errand))
@@ -182,11 +182,12 @@ class RayCrew:
         return bool(self._running) and not late
 
     def progressed(self) -> None:
-        """A trial ended: whatever kills workers, the study gets on."""
+        """A trial ended."""
         self._toll.forgive()
 
     def met(self) -> None:
-        """Those that do not see it in ``MET_SECONDS`` have no place yet, or are dead."""
+        """The study needs no more trials: workers that do not leave in ``MET_SECONDS`` have no
+        place yet, or are dead."""
         self._until = self._until or time.monotonic() + MET_SECONDS
 
     def leave(self) -> None:
@@ -197,13 +198,13 @@ class RayCrew:
             every, limit = len(self._running), LEAVE_SECONDS + MET_SECONDS
             ended, left = self._ray.wait(self._running, num_returns=every, timeout=limit)
             for task in ended:
-                self._listen(task)
+                self._receive(task)
             for task in left:
                 self._ray.cancel(task, force=True)
         self._running = []
 
-    def _listen(self, task: Any) -> str:
-        """Takes in what a worker said; how it died, if it did.
+    def _receive(self, task: Any) -> str:
+        """Takes in the messages of a worker that ended; how it died, or an empty text.
 
         Raises:
             TrainingError: its machine cannot run workers at all.
@@ -221,8 +222,8 @@ class RayCrew:
             ) from None
         except errors.RayError as error:
             return type(error).__name__
-        for said in ended.said:
-            self._toll.hear(said)
+        for message in ended.messages:
+            self._toll.hear(message)
         return f"exit code {ended.code} on {ended.host}" if ended.code else ""
 
 
@@ -250,19 +251,19 @@ class OnRay:
     say: Say
 
     def start(self, order: Order) -> RayCrew:
-        given = self.options
-        gpu = "cuda" if given.gpus_per_worker else "cpu"
-        device = gpu if given.device == "auto" else given.device
+        options = self.options
+        gpu = "cuda" if options.gpus_per_worker else "cpu"
+        device = gpu if options.device == "auto" else options.device
         name, url = order.job.study.name, absolute(order.url)
-        errand = Errand(url, name, order.seconds, given.allow, device, given.artifacts)
+        errand = Errand(url, name, order.seconds, options.allow, device, options.artifacts)
         count = min(self.workers, order.most)
         silence = Silence(order.alive, self.say, HINT)
-        return RayCrew(self.ray, errand, count, CPUS, given.gpus_per_worker, silence)
+        return RayCrew(self.ray, errand, count, CPUS, options.gpus_per_worker, silence)
 
 
 @contextmanager
 def on_ray(options: RunOptions, address: str, say: Say) -> Iterator[OnRay]:
-    """The Ray cluster at an address; without one RAY_ADDRESS, the one that runs here, or a new one.
+    """The Ray cluster at an address, else at RAY_ADDRESS, else one on this machine, else a new one.
 
     Raises:
         UsageError: Ray is not installed, the cluster does not answer, or has no place for a worker.
@@ -270,7 +271,7 @@ def on_ray(options: RunOptions, address: str, say: Say) -> Iterator[OnRay]:
     """
     check_gpus(options.gpus_per_worker)
     ray = module()
-    ours = not ray.is_initialized()  # or else a script has connected
+    ours = not ray.is_initialized()  # otherwise the user's script has connected
     with redirect_stdout(sys.stderr):  # Ray prints that a node died, until it is shut down
         if ours:
             connect(ray, address or os.environ.get("RAY_ADDRESS", ""))
@@ -338,10 +339,10 @@ def _listens(address: str) -> bool:
 
 
 def check_shared(url: str, hosts: Sequence[str]) -> None:
-    """Every machine of the cluster has to reach the database.
+    """Checks that every machine of the cluster can reach the database.
 
     Raises:
-        StorageError: it is a file, and there are others than this machine.
+        StorageError: it is a file, and the cluster has other machines than this one.
     """
     if parse_url(url).get_backend_name() != "sqlite" or set(hosts) <= {socket.gethostname()}:
         return

@@ -35,33 +35,34 @@ def confirm(
     seeds: int = 5,
     watch: Watch = lambda _: None,
 ) -> Confirmation:
-    """Trains the best configurations and the baseline over seeds; finished trainings are kept.
+    """Trains the best configurations and the baseline over seeds; it repeats no finished training.
 
     Args:
         study: one that the database holds, or its name.
-        top: so many configurations.
+        top: the number of configurations.
         seeds: trainings of each on the training rows, and again on all rows of the search.
-        watch: called about twice a second with how far it is.
+        watch: called about twice a second with a snapshot.
 
     Raises:
         UsageError: no trial is complete, or a number is out of range.
     """
     _check_counts(top=top, seeds=seeds)
-    held = Held(study, options, watch)
+    replication = Replication(study, options, watch)
     with allowing(of_person(options.allow)):
-        wanted = held.wanted(top, seeds)
+        wanted = replication.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
-        asked = confirming.ConfirmRequest(labels, seeds, top, held.tests)
+        asked = confirming.ConfirmRequest(labels, seeds, top, replication.tests)
         remember = partial(confirming.remember, request=asked)
-        if held.train(confirming.COMMAND, wanted, remember) and held.tests:
-            epochs = confirming.epochs_found(held.storage, held.job.study)
-            held.train(confirming.COMMAND, confirming.final_replicas(wanted, epochs), remember)
-    found = confirming.read(held.storage, held.job.study, asked)
-    if found is None:
-        raise _too_early(held.job.study.name)
-    store = artifact_store(held.storage, options.artifacts)
-    Publisher(held.storage, store).finish(held.job)
-    return found
+        if replication.train(confirming.COMMAND, wanted, remember) and replication.tests:
+            epochs = confirming.epochs_found(replication.storage, replication.job.study)
+            final = confirming.final_replicas(wanted, epochs)
+            replication.train(confirming.COMMAND, final, remember)
+    confirmation = confirming.read(replication.storage, replication.job.study, asked)
+    if confirmation is None:
+        raise _too_early(replication.job.study.name)
+    store = artifact_store(replication.storage, options.artifacts)
+    Publisher(replication.storage, store).finish(replication.job)
+    return confirmation
 
 
 def ablate(
@@ -78,7 +79,7 @@ def ablate(
         study: one that the database holds, or its name.
         seeds: trainings of each configuration.
         views: of "off", "on" and "path".
-        watch: called about twice a second with how far it is.
+        watch: called about twice a second with a snapshot.
 
     Raises:
         UsageError: no trial is complete, the baseline is not, or the two are the same.
@@ -87,22 +88,24 @@ def ablate(
     for view in views:
         if view not in VIEWS:
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
-    held = Held(study, options, watch)
+    replication = Replication(study, options, watch)
     with allowing(of_person(options.allow)):
-        mixed, confirmed = held.mixture()
+        mixed, confirmed = replication.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
-        asked = taking_apart.AblateRequest(number, held.tests, confirmed, seeds, kinds)
+        asked = taking_apart.AblateRequest(number, replication.tests, confirmed, seeds, kinds)
         remember = partial(taking_apart.remember, request=asked)
-        wanted = taking_apart.single_change_replicas(mixed, views, seeds, held.tests)
-        done = held.train(taking_apart.COMMAND, wanted, remember)
+        wanted = taking_apart.single_change_replicas(mixed, views, seeds, replication.tests)
+        done = replication.train(taking_apart.COMMAND, wanted, remember)
         while done and PATH in views:
-            found = read_results(held.storage, held.job.study, taking_apart.COMMAND)
-            steps = taking_apart.next_steps(mixed, found, seeds, held.tests, held.sign)
-            done = bool(steps) and held.train(taking_apart.COMMAND, steps, remember)
-    made = taking_apart.read(held.storage, held.job.study, asked)
-    if made is None or not made.effects:
-        raise _too_early(held.job.study.name)
-    return made
+            trained = read_results(replication.storage, replication.job.study, taking_apart.COMMAND)
+            steps = taking_apart.next_steps(
+                mixed, trained, seeds, replication.tests, replication.sign
+            )
+            done = bool(steps) and replication.train(taking_apart.COMMAND, steps, remember)
+    ablation = taking_apart.read(replication.storage, replication.job.study, asked)
+    if ablation is None or not ablation.effects:
+        raise _too_early(replication.job.study.name)
+    return ablation
 
 
 def _too_early(name: str) -> TrainingError:
@@ -117,8 +120,8 @@ def _check_counts(**counts: int) -> None:
             raise UsageError(f"found {count}", where=f"--{name}", hint=hint)
 
 
-class Held:
-    """A study that the database holds, and what its answers are made from."""
+class Replication:
+    """Trains configurations of a study in the database again."""
 
     def __init__(self, study: str | Study, options: RunOptions, watch: Watch) -> None:
         self.options, self.watch = options, watch
@@ -134,10 +137,10 @@ class Held:
     def train(
         self, what: str, wanted: Iterable[Replica], remember: Callable[[Storage, int], None]
     ) -> bool:
-        """Trains what is not trained yet; whether all of it came to an end.
+        """Trains the replicas that are not trained yet; whether all of them ended.
 
         Args:
-            remember: keeps the request with the study of its trainings.
+            remember: stores the request with the study of the replicas.
         """
         metric = self.job.metric
         study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
@@ -148,21 +151,21 @@ class Held:
         remember(self.storage, study_id)
         job = replace(self.job, study=study, study_id=study_id)
         if self.tests:
-            _ = job.finals  # before workers are forked, which share it
+            _ = job.finals  # read before workers are forked, so that they share it
         with place_of(self.options) as place:
             last = train(job, self.storage, self.options, place, self.watch, {})
         return last.progress.met
 
     def wanted(self, top: int, seeds: int) -> list[Replica]:
-        """What `confirm` trains."""
+        """The replicas that `confirm` trains."""
         study, budget = self.job.study, self.storage.progress(self.job.study_id).budget
         return confirming.validation_replicas(
             study, self.trials, self.direction, top, seeds, budget
         )
 
     def mixture(self) -> tuple[Mixture, bool]:
-        """Between the baseline and the confirmed configuration, or else the best of the search;
-        and whether a finished `confirm` chose it."""
+        """The mixture of the baseline with the confirmed configuration, or else with the best of
+        the search; and whether a finished `confirm` chose it."""
         study = self.job.study
         confirmed = confirming.read(self.storage, study)
         budget = self.storage.progress(self.job.study_id).budget

@@ -27,11 +27,11 @@ class Alone:
     """The study of a trial that is run by itself."""
 
     def stop(self) -> None:
-        """Nothing would come after it."""
+        """Does nothing, since no trial comes after it."""
 
 
 class Again(FixedTrial):
-    """Suggests what a finished trial had, notes what is reported, and ends where that one did."""
+    """Suggests the parameters of a finished trial, collects reports, and is pruned where it was."""
 
     def __init__(self, trial: FrozenTrial) -> None:
         super().__init__(trial.params, trial.number)
@@ -43,7 +43,7 @@ class Again(FixedTrial):
 
     @property
     def study(self) -> Alone:
-        """What an objective may ask its study for: to stop, which is nothing to one trial."""
+        """The study, which an objective may ask to stop."""
         return Alone()
 
     def report(self, value: float, step: int) -> None:
@@ -53,11 +53,11 @@ class Again(FixedTrial):
 
 
 def call_again(study: ObjectiveStudy, trial: FrozenTrial) -> tuple[float, dict[int, float]]:
-    """What the objective returns and reports now; of a pruned trial, the last report.
+    """The value that the objective returns now, or a pruned trial's last report; and all reports.
 
     Raises:
         TrainingError: it returns no number.
-        Exception: whatever it raises.
+        Exception: any error that it raises.
     """
     again = Again(trial)
     try:
@@ -67,7 +67,7 @@ def call_again(study: ObjectiveStudy, trial: FrozenTrial) -> tuple[float, dict[i
     return value, again.reports
 
 
-# Retraining a trial, from the database alone.
+# Retraining any trial from the database alone.
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Retrained:
     Args:
         recorded: the value in the database.
         value: the value now.
-        epochs: epochs trained, or the steps that an own objective reported.
-        differing: epochs whose recorded value is another than now, each with both values.
+        epochs: epochs trained, or the number of steps that a user's objective reported.
+        differing: epochs whose recorded value differs from the new one, each with both values.
     """
 
     study: str

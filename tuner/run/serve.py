@@ -18,17 +18,17 @@ from tuner.logs import Say
 from tuner.run.options import devices
 from tuner.run.pool import Pool
 from tuner.run.prepare import SPEC, document_of, prepared, stored_study
-from tuner.run.process import child_leaving, open_worker, tell_over, telling
+from tuner.run.process import child_leaving, open_worker, record_overdue_in, reporting_errors
 from tuner.storage import PAUSED, OpenStudy, OutageError, Progress, Storage, open_storage
 from tuner.study import Study
 from tuner.study.parse import parse
 from tuner.study.record import fingerprint
 from tuner.worker.job import Job
-from tuner.worker.loop import Bench, Worker, deleted
-from tuner.worker.overdue import Begun
+from tuner.worker.loop import Bench, Worker, explaining_deletion
+from tuner.worker.overdue import LimitedTrial
 from tuner.worker.signals import Leaving, StopRequested
 
-# The loop of a worker that serves studies: it picks the next study, and ends when none is left.
+# The loop of a worker that serves studies.
 
 
 POLL_SECONDS = 1.0
@@ -37,7 +37,7 @@ StudyKey = tuple[int, str, str | None]
 
 
 def _key(study: OpenStudy) -> StudyKey:
-    """SQLite gives a deleted study's number to the next one, and a name may be taken anew."""
+    """Tells a study from a deleted one, whose id and name a new one may have."""
     return study.study_id, study.name, study.fingerprint
 
 
@@ -58,40 +58,40 @@ class Service:
         self.seen_at = float("-inf")
 
     def run(self, idle_exit: bool) -> None:
-        """Ends when it is time to leave, or with ``idle_exit`` when nothing is left to do.
+        """Serves until it is time to leave, or with ``idle_exit`` until nothing is left to do.
 
         Raises:
             StopRequested: it is time to leave, and the database does not answer.
             StorageError: the database cannot be used.
-            TrainingError: nothing is left that can be done here, but there is more to do.
+            TrainingError: the studies that are left cannot be trained here.
         """
         while not self.worker.leaving():
-            left = self._left()
-            if any(self._step(study) for study in left if study.ready):
+            studies = self._open_studies()
+            if any(self._step(study) for study in studies if study.ready):
                 continue
-            usable = idle_exit and any(map(self._trains, left))
+            usable = idle_exit and any(map(self._may_train, studies))
             if idle_exit and not usable and not self._paused():
                 self._check_refused()
                 return
             self._doze()
 
-    def _left(self) -> list[OpenStudy]:
+    def _open_studies(self) -> list[OpenStudy]:
         """Open studies that need trials, the oldest first; read once a second, in one statement."""
         if time.monotonic() - self.seen_at >= POLL_SECONDS:
-            found = self.worker.patiently(self.worker.storage.served)
-            self.seen = [each for each in found if not self.studies or each.name in self.studies]
+            studies = self.worker.patiently(self.worker.storage.served)
+            self.seen = [each for each in studies if not self.studies or each.name in self.studies]
             self.seen_at = time.monotonic()
             self.idle.clear()
-            self._let_go({_key(each) for each in found})
+            self._drop_closed({_key(each) for each in studies})
         return self.seen
 
-    def _let_go(self, known: Set[StudyKey]) -> None:
-        """Keeps nothing of studies that are done, closed, or deleted."""
-        for gone in self.benches.keys() - known:
-            bench = self.benches.pop(gone)
+    def _drop_closed(self, known: Set[StudyKey]) -> None:
+        """Drops studies that are complete, closed, or deleted."""
+        for key in self.benches.keys() - known:
+            bench = self.benches.pop(key)
             if bench is not None:
                 self.worker.milestones.finish(bench.job)
-            self.worker.storage.mirrors.forget(gone[0])
+            self.worker.storage.mirrors.forget(key[0])
 
     def _step(self, study: OpenStudy) -> bool:
         """Trains one trial; false if there is none, or this worker cannot train it."""
@@ -100,28 +100,28 @@ class Service:
         bench = self.benches[_key(study)]
         assert bench is not None
         try:
-            with deleted(study.name):
+            with explaining_deletion(study.name):
                 done = self.worker.step(bench)
         except StorageError:
             raise
         except TunerError as error:
             return self._refuse(study, error)
-        if not done:  # others took the last ones, until the next look says more
+        if not done:  # other workers hold the last ones; the next reading of studies shows more
             self.idle.add(_key(study))
         return done
 
-    def _trains(self, study: OpenStudy) -> bool:
-        """Whether this worker may still train trials of it: not where all of a grid are tried."""
+    def _may_train(self, study: OpenStudy) -> bool:
+        """Whether this worker may still train trials of it: not if its whole grid was tried."""
         bench = self.benches[_key(study)] if self._usable(study) else None
         return bench is not None and not self.worker.exhausted(bench)
 
     def _usable(self, study: OpenStudy) -> bool:
-        """Whether this worker can train its trials."""
+        """Whether this worker can train its trials; it reads the data the first time."""
         if _key(study) not in self.benches:
             self.benches[_key(study)] = None
             try:
-                with deleted(study.name):
-                    self.benches[_key(study)] = self._bench(study)
+                with explaining_deletion(study.name):
+                    self.benches[_key(study)] = self._make_bench(study)
             except StorageError:
                 raise
             except TunerError as error:
@@ -135,24 +135,24 @@ class Service:
         self.seen_at = float("-inf")  # it may be stopped or deleted
         return False
 
-    def _bench(self, study: OpenStudy) -> Bench:
+    def _make_bench(self, study: OpenStudy) -> Bench:
         storage = self.worker.storage
-        found, study_id = self.worker.patiently(lambda: stored_study(storage, study.name))
-        job = self.read(found, study_id)
+        stored, study_id = self.worker.patiently(lambda: stored_study(storage, study.name))
+        job = self.read(stored, study_id)
         bench = self.worker.bench(self.worker.patiently(lambda: job.keep_rows(storage)))
         self.say(f"serving {study.name}")
         self.refused.discard(study.name)
         return bench
 
     def _paused(self) -> bool:
-        """Whether a study that was named is to be gone on with."""
-        found = [self._progress(name) for name in self.studies]
-        return any(each.state == PAUSED and not each.met for each in found if each is not None)
+        """Whether a study that was named is paused before its budget is complete."""
+        progresses = [self._progress(name) for name in self.studies]
+        return any(each.state == PAUSED and not each.met for each in progresses if each is not None)
 
     def _check_refused(self) -> None:
-        """Whether somebody else finished or deleted what could not be served here."""
-        found = {name: self._progress(name) for name in sorted(self.refused)}
-        short = [name for name, each in found.items() if each is not None and not each.met]
+        """Raises TrainingError if a study that cannot be served here is still unfinished."""
+        progresses = {name: self._progress(name) for name in sorted(self.refused)}
+        short = [name for name, each in progresses.items() if each is not None and not each.met]
         if short:
             raise TrainingError(
                 "is unfinished: this worker cannot train its trials",
@@ -164,7 +164,7 @@ class Service:
         storage = self.worker.storage
 
         def look() -> Progress | None:
-            with suppress(MissingError):  # nobody submitted it yet, or it is deleted
+            with suppress(MissingError):  # it is not submitted yet, or was deleted
                 return storage.progress(storage.get_study_id_from_name(name))
             return None
 
@@ -176,7 +176,7 @@ class Service:
             time.sleep(0.1)
 
 
-# A worker for every open study of a database.
+# Serving in this process.
 
 
 def serve(
@@ -191,13 +191,14 @@ def serve(
 ) -> None:
     """Serves open studies in this process, the oldest first, until it is asked to leave.
 
-    While the database does not answer it waits, once it has reached it.
+    If the database, once reached, does not answer, it waits.
 
     Args:
         studies: serve these alone; empty is all.
         device: ``auto`` is the first GPU, or the CPU.
-        allow: packages that studies may import; none is what ``TUNER_ALLOW`` names.
-        idle_exit: leave when no open study has anything left to do, nor one of `studies` is paused.
+        allow: packages that studies may import; if empty, ``TUNER_ALLOW`` names them.
+        idle_exit: leave when no open study has anything left to do, and none of `studies` is
+            paused.
         say: called with a line for people.
         artifacts: as for ``RunOptions``.
 
@@ -235,24 +236,24 @@ def serve_until(
     say: Say,
     artifacts: str | None = None,
     read: ReadJob = prepared,
-    telling: Callable[[Begun | None], None] | None = None,
+    announce: Callable[[LimitedTrial | None], None] | None = None,
 ) -> None:
     """Serves on one device until it is time to leave; StorageError, TrainingError as ``serve``.
 
-    `telling` is told of trials with a time limit by whom this process may be ended and replaced.
-    What `read` raises, if it is no TunerError, passes once the worker is closed.
+    `announce` gets trials with a time limit, as ``Worker.announce``, for a parent that may end this
+    process. An error of `read` that is no TunerError passes after the worker is closed.
     """
     worker = open_worker(url, device, leaving, say, artifacts)
-    worker.telling = telling or worker.telling
+    worker.announce = announce or worker.announce
     try:
         with suppress(StopRequested):
             Service(worker, studies, say, read).run(idle_exit)
     finally:
         worker.close()
-        leaving.gone()
+        leaving.disarm()
 
 
-# Data that the workers of one command share: their parent reads it before it forks them.
+# The data that the workers of one command share: their parent reads it before it forks them.
 
 
 RENEWED = 75
@@ -265,9 +266,9 @@ class RenewalError(Exception):
 
 
 class Shelf:
-    """The jobs of the open studies, filled by the parent, and inherited by its workers.
+    """The jobs of the open studies, which the parent reads and its workers inherit.
 
-    Where processes are not forked, torch shares the tensors.
+    If processes are not forked, torch shares the tensors.
 
     Args:
         url: the database.
@@ -279,9 +280,9 @@ class Shelf:
         self._jobs: dict[ShelfKey, Job | TunerError] = {}
 
     def fill(self) -> None:
-        """Read the open studies that are not here, and drop those that are open no more.
+        """Read the open studies that are missing, and drop those that are no longer open.
 
-        While the database does not answer all stays as it is: workers wait for it, and ask again.
+        If the database does not answer, nothing changes: workers wait for it, and ask again.
 
         Raises:
             StorageError: the database cannot be used.
@@ -297,8 +298,8 @@ class Shelf:
         wanted = {
             name for name in storage.open_studies() if not self._studies or name in self._studies
         }
-        found = {name: each for name, each in storage.having(SPEC).items() if name in wanted}
-        left = {key: name for name, each in found.items() if (key := _stored_key(name, *each))}
+        specs = {name: each for name, each in storage.having(SPEC).items() if name in wanted}
+        left = {key: name for name, each in specs.items() if (key := _stored_key(name, *each))}
         self._jobs = {key: job for key, job in self._jobs.items() if key in left}
         for key in left.keys() - self._jobs.keys():
             self._jobs[key] = _read(storage, left[key])
@@ -307,24 +308,24 @@ class Shelf:
         """The job of a study, for a worker.
 
         Raises:
-            RenewalError: it was not here when the worker was forked.
-            TunerError: why the parent could not read it.
+            RenewalError: the parent had not read it when it forked the worker.
+            TunerError: the parent could not read it.
         """
-        found = self._jobs.get(_shelf_key(study, study_id))
-        if found is None:
+        job = self._jobs.get(_shelf_key(study, study_id))
+        if job is None:
             raise RenewalError
-        if isinstance(found, TunerError):
-            raise found
-        return found
+        if isinstance(job, TunerError):
+            raise job
+        return job
 
 
 def _shelf_key(study: Study, study_id: int) -> ShelfKey:
-    """SQLite gives a deleted study's number to the next one."""
+    """Tells a study from a deleted one, whose id SQLite gives to the next."""
     return study_id, study.name, fingerprint(study.document)
 
 
 def _stored_key(name: str, study_id: int, spec: str) -> ShelfKey | None:
-    """None where the study makes no sense here, as whoever serves it says."""
+    """The key of a stored study; None if it cannot be parsed, which the worker reports."""
     try:
         return _shelf_key(parse(name, document_of(name, spec)), study_id)
     except TunerError:
@@ -340,16 +341,15 @@ def _read(storage: Storage, name: str) -> Job | TunerError:
         return error
 
 
-# Workers of one machine that serve a database's studies: ``tuner worker``.
+# Serving with several processes: ``tuner worker``.
 #
-# The parent reads each study's data once, and its workers are forked with it. One that meets a
-# study
-# which was handed in since gives back nothing, leaves between two trials, and is forked anew.
+# The parent reads each study's data once, and forks its workers with it. A worker that meets a
+# newer study leaves between two trials, and is forked anew.
 
 
 WAIT_SECONDS = 0.2
 FORGIVEN_SECONDS = 60.0
-"""A worker that dies after so long does not count with those that died before."""
+"""After so many seconds the count of deaths starts anew."""
 
 
 def serve_with(
@@ -365,11 +365,11 @@ def serve_with(
     """Serves open studies with a process for each device; one that dies is replaced.
 
     Args:
-        devices: of each worker; ``tuner.run.options.worker_devices`` gives them.
+        devices: the device of each worker, as ``tuner.run.options.worker_devices`` gives them.
         studies, idle_exit, allow, say, artifacts: as for ``serve``.
 
     Raises:
-        TunerError: what a worker could not deal with, or too many died one after the other.
+        TunerError: an error ended a worker, or too many died one after the other.
         KeyboardInterrupt: Ctrl-C, after the trials were given back.
         TerminatedError: with `idle_exit` the same after SIGTERM.
     """
@@ -385,16 +385,18 @@ def serve_with(
         with suppress(StopRequested):
             fill()
             main = partial(_serve, url, studies, idle_exit, allowed, say, artifacts, shelf)
-            _watch(Pool(main, devices, {RENEWED: fill}, partial(_over, url, say)), leaving)
+            _watch(
+                Pool(main, devices, {RENEWED: fill}, partial(_record_overdue, url, say)), leaving
+            )
     finally:
-        leaving.gone()
+        leaving.disarm()
     check_asked(leaving.asked, idle_exit)
 
 
-def _over(url: str, say: Say, over: Begun) -> None:
-    """Tells the end of a trial that did not end by itself; whatever follows, others are served."""
+def _record_overdue(url: str, say: Say, over: LimitedTrial) -> None:
+    """Records the end of an overdue trial; if that stops its study, others are served."""
     try:
-        tell_over(url, over)
+        record_overdue_in(url, over)
     except TrainingError as error:
         say(f"cannot serve {over.study}: {error}")
 
@@ -420,9 +422,9 @@ def _serve(
     artifacts: str | None,
     shelf: Shelf,
     device: str,
-    said: Connection,
+    pipe: Connection,
 ) -> None:
-    with telling(said), allowing(allowed):
+    with reporting_errors(pipe), allowing(allowed):
         try:
             serve_until(
                 child_leaving(),
@@ -433,7 +435,7 @@ def _serve(
                 say,
                 artifacts,
                 read=shelf.job,
-                telling=said.send,
+                announce=pipe.send,
             )
         except RenewalError:
             sys.exit(RENEWED)

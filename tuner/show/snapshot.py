@@ -75,11 +75,11 @@ def snapshot(
         before: complete and pruned trials at that time.
         own: caches which trials count, from one snapshot to the next.
     """
-    from tuner.storage import measured
+    from tuner.storage import metric_and_direction
     from tuner.study.trials import Own, all_tried, nothing_complete, without_result
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = measured(storage, study_id)
+    metric, direction = metric_and_direction(storage, study_id)
     progress = storage.progress(study_id)
     own = own or Own(study)
     mine, left_out = own(trials), own.left_out(trials)

@@ -5,8 +5,14 @@ from tuner.storage.artifacts import Artifacts, artifact_store
 from tuner.storage.database import OutageError
 from tuner.storage.lease import FINISHED, OPEN, PAUSED, STOPPED, Lease, Propose, Update
 from tuner.storage.outbox import Outbox
-from tuner.storage.status import OpenStudy, Progress, Worker
-from tuner.storage.storage import Storage, measured, open_existing, open_storage, opened
+from tuner.storage.status import OpenStudy, Progress, WorkerRow
+from tuner.storage.storage import (
+    Storage,
+    metric_and_direction,
+    open_existing,
+    open_storage,
+    opened,
+)
 
 __all__ = [
     "FINISHED",
@@ -22,9 +28,9 @@ __all__ = [
     "Propose",
     "Storage",
     "Update",
-    "Worker",
+    "WorkerRow",
     "artifact_store",
-    "measured",
+    "metric_and_direction",
     "open_existing",
     "open_storage",
     "opened",

@@ -20,12 +20,18 @@ from sqlalchemy import func, select
 from tuner.errors import StorageError
 from tuner.hidden import redact, remember_url
 from tuner.storage import rows, schema, sql
-from tuner.storage.attached import PREFIX, attached, best_ids, checkpoint_ids, referenced
+from tuner.storage.attached import (
+    PREFIX,
+    attached_ids,
+    best_ids,
+    checkpoint_ids,
+    trial_artifacts,
+)
 from tuner.storage.database import Database
 from tuner.storage.sql import PART, parts
 from tuner.storage.storage import Storage
 
-# Artifacts as files: in a folder, or wherever fsspec reaches.
+# Artifacts as files: in a folder, or at any URL that fsspec reads.
 
 
 PARTIAL = ".part"
@@ -90,19 +96,19 @@ class FileArtifacts:
     def ages(self) -> dict[str, float]:
         self._files.invalidate_cache()
         try:
-            found = self._files.ls(self._root, detail=False)
+            paths = self._files.ls(self._root, detail=False)
         except FileNotFoundError:
             return {}
-        return {path.rsplit("/", 1)[-1]: self._age(path) for path in found}
+        return {path.rsplit("/", 1)[-1]: self._age(path) for path in paths}
 
     def _age(self, path: str) -> float:
-        """0 where nobody knows."""
+        """Seconds since the file was written; 0 if that is unknown."""
         try:
-            changed = self._files.modified(path)
+            modified = self._files.modified(path)
         except (NotImplementedError, FileNotFoundError):
             return 0.0
-        changed = changed if changed.tzinfo else changed.replace(tzinfo=UTC)
-        return float((datetime.now(UTC) - changed).total_seconds())
+        modified = modified if modified.tzinfo else modified.replace(tzinfo=UTC)
+        return float((datetime.now(UTC) - modified).total_seconds())
 
     def _path(self, artifact_id: str) -> str:
         if not _NAME.fullmatch(artifact_id):
@@ -110,7 +116,7 @@ class FileArtifacts:
         return f"{self._root}/{artifact_id}"
 
 
-# Where artifacts are kept: files of studies and trials, as Optuna and its dashboard know them.
+# The interface of a store, and the store in the database.
 
 
 ARTIFACTS_VARIABLE = "TUNER_ARTIFACTS"
@@ -133,16 +139,16 @@ class Artifacts(Protocol):
         """The artifact's bytes; ArtifactNotFound if there is none."""
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Keep it whole or not at all; what had this identifier is replaced."""
+        """Store it whole or not at all; it replaces an artifact with the same identifier."""
 
     def remove(self, artifact_id: str) -> None:
-        """Forget it; ArtifactNotFound if there is none."""
+        """Remove it; ArtifactNotFound if there is none."""
 
     def stage(self, artifact_id: str, data: bytes) -> Mapping[str, bytes]:
-        """Keep it now; or what an ``Update`` has to bring along, so that a lease fences it."""
+        """Store it now, or return what an ``Update`` has to write, so that the lease fences it."""
 
     def ages(self) -> dict[str, float]:
-        """All identifiers, also of what an interrupted write left, each with its age in seconds."""
+        """All identifiers, leftovers of interrupted writes too, each with its age in seconds."""
 
 
 class DatabaseArtifacts:
@@ -157,14 +163,14 @@ class DatabaseArtifacts:
     def open_reader(self, artifact_id: str) -> BinaryIO:
         table = schema.artifacts
         with self._database.read() as connection:
-            found = select(func.count()).where(table.c.artifact_id == artifact_id)
-            count = int(connection.execute(found).scalar_one())
+            query = select(func.count()).where(table.c.artifact_id == artifact_id)
+            count = int(connection.execute(query).scalar_one())
         if not count:
             raise ArtifactNotFound(f"there is no artifact {artifact_id}")
         return io.BufferedReader(_Parts(self._database, artifact_id, count), PART)
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        rows = parts(artifact_id, content_body)  # before the transaction, which may keep others
+        rows = parts(artifact_id, content_body)  # before the transaction, so that no other waits
         table = schema.artifacts
         with self._database.write() as connection:
             now = connection.execute(select(sql.now(self._database.dialect))).scalar_one()
@@ -174,8 +180,8 @@ class DatabaseArtifacts:
     def remove(self, artifact_id: str) -> None:
         table = schema.artifacts
         with self._database.write() as connection:
-            done = connection.execute(table.delete().where(table.c.artifact_id == artifact_id))
-        if not done.rowcount:
+            result = connection.execute(table.delete().where(table.c.artifact_id == artifact_id))
+        if not result.rowcount:
             raise ArtifactNotFound(f"there is no artifact {artifact_id}")
 
     def stage(self, artifact_id: str, data: bytes) -> Mapping[str, bytes]:
@@ -183,9 +189,9 @@ class DatabaseArtifacts:
 
     def ages(self) -> dict[str, float]:
         table, now = schema.artifacts, sql.now(self._database.dialect)
-        found = select(table.c.artifact_id, now - func.max(table.c.written))
+        query = select(table.c.artifact_id, now - func.max(table.c.written))
         with self._database.read() as connection:
-            rows = connection.execute(found.group_by(table.c.artifact_id)).all()
+            rows = connection.execute(query.group_by(table.c.artifact_id)).all()
         return {row[0]: float(row[1]) for row in rows}
 
 
@@ -194,20 +200,20 @@ class _Parts(io.RawIOBase):
 
     def __init__(self, database: Database, artifact_id: str, count: int) -> None:
         self._pieces = _pieces(database, artifact_id, count)
-        self._left = memoryview(b"")
+        self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # as the base calls it
-        while not self._left:
+        while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
                 return 0
-            self._left = memoryview(piece)
-        size = min(len(buffer), len(self._left))
-        buffer[:size] = self._left[:size]
-        self._left = self._left[size:]
+            self._rest = memoryview(piece)
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
         return size
 
 
@@ -226,8 +232,8 @@ def artifact_store(storage: Storage, artifacts: str | None = None) -> Artifacts:
     """The store of a database's artifacts, for Optuna's functions and its dashboard too.
 
     Args:
-        artifacts: a folder or any URL that fsspec knows, which no other database may use; none
-            is what TUNER_ARTIFACTS says, else the database itself.
+        artifacts: a folder or any URL that fsspec knows, which no other database may use. Without
+            one, TUNER_ARTIFACTS names it; without that, the database holds the artifacts.
 
     Raises:
         StorageError: nothing that is installed knows the URL.
@@ -239,7 +245,7 @@ def artifact_store(storage: Storage, artifacts: str | None = None) -> Artifacts:
     return FileArtifacts(place)
 
 
-# Removing artifacts that nobody needs any more.
+# Removing artifacts that are no longer needed.
 
 
 def tidy(
@@ -247,15 +253,15 @@ def tidy(
 ) -> int:
     """Remove what workers attached under a name to complete trials that are not among the best.
 
-    First what says that it is there, so that nobody is sent to what is not; how many were.
+    The metadata go first, so that none names an artifact that is gone. Returns the number removed.
     """
     with storage.database.write() as connection:
         ours = [
             each
-            for each in attached(connection, study_id)
+            for each in trial_artifacts(connection, study_id)
             if each.ours and each.filename == filename and each.state == TrialState.COMPLETE
         ]
-        # Among these: another program's trial takes nobody's place.
+        # The best of these alone: a trial of another program does not displace one of ours.
         best = best_ids(connection, (each.trial_id for each in ours), maximize, keep)
         gone = [each for each in ours if each.trial_id not in best]
         table = rows.SYSTEM_ATTRS
@@ -274,13 +280,13 @@ def remove(store: Artifacts, artifact_ids: Iterable[str]) -> None:
 
 
 def orphans(storage: Storage, store: Artifacts, older: float = 24 * 3600.0) -> list[str]:
-    """Artifacts of which no study and no trial of this database knows.
+    """Artifacts that belong to no study and no trial of this database.
 
     Args:
         older: seconds since they were written: a worker that cannot reach the database may still
-            have to tell what they belong to.
+            have to write the trial that they belong to.
     """
-    found = [name for name, age in store.ages().items() if age >= older]
+    names = [name for name, age in store.ages().items() if age >= older]
     with storage.database.read() as connection:
-        known = {*referenced(connection), *checkpoint_ids(connection)}
-    return sorted(name for name in found if name not in known)
+        known = {*attached_ids(connection), *checkpoint_ids(connection)}
+    return sorted(name for name in names if name not in known)

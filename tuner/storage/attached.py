@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, func, or_, select
 
 from tuner.storage import rows, schema, sql, studies
 
-# A checkpoint that is too large for the database: a file, whose name the database holds.
+# Checkpoints that are files, because they are too large for the database, which holds their names.
 
 
 _MARK = b"tuner:artifact:"
@@ -22,11 +22,11 @@ _LONGEST = 100
 
 
 def reference(artifact_id: str) -> bytes:
-    """What stands in the database in place of a checkpoint's bytes."""
+    """The bytes that the database holds in place of a checkpoint that is a file."""
     return _MARK + artifact_id.encode()
 
 
-def referred(checkpoint: bytes | None) -> str | None:
+def parse_reference(checkpoint: bytes | None) -> str | None:
     """The artifact that a stored checkpoint names; None if it holds the bytes themselves."""
     if checkpoint is None or len(checkpoint) > _LONGEST or not checkpoint.startswith(_MARK):
         return None
@@ -36,28 +36,28 @@ def referred(checkpoint: bytes | None) -> str | None:
 def checkpoint_ids(connection: Connection, study_id: int | None = None) -> Iterator[str]:
     """The artifacts that hold checkpoints, of one study or of all."""
     saved, trials = schema.checkpoints, rows.TRIALS
-    found = select(saved.c.data).where(func.length(saved.c.data) <= _LONGEST)
+    query = select(saved.c.data).where(func.length(saved.c.data) <= _LONGEST)
     if study_id is not None:
         joined = saved.join(trials, trials.c.trial_id == saved.c.trial_id)
-        found = found.select_from(joined).where(trials.c.study_id == study_id)
-    for data in connection.execute(found).scalars():
-        name = referred(bytes(data))
+        query = query.select_from(joined).where(trials.c.study_id == study_id)
+    for data in connection.execute(query).scalars():
+        name = parse_reference(bytes(data))
         if name is not None:
             yield name
 
 
-# What is attached to studies and trials: metadata of artifacts, as Optuna writes them.
+# Metadata of the artifacts of studies and trials, as Optuna writes them.
 
 
 PREFIX, OLD_PREFIX = "artifacts:", "dashboard:artifacts:"
-"""Of the attributes that hold metadata; optuna-dashboard once used the second in studies."""
+"""Prefixes of attributes that hold metadata; optuna-dashboard once used the second in studies."""
 KEEPER = "kept_by"
-"""What the metadata of an artifact says that a worker attached, and nobody else."""
+"""A key of the metadata that only workers write."""
 
 
 @dataclass(frozen=True)
-class Attached:
-    """An artifact of a trial."""
+class TrialArtifact:
+    """An artifact of a trial; `ours` says whether a worker attached it."""
 
     trial_id: int
     artifact_id: str
@@ -79,34 +79,34 @@ def metadata(artifact_id: str, filename: str) -> dict[str, str]:
     return {PREFIX + artifact_id: json.dumps(meta)}
 
 
-def attached(connection: Connection, study_id: int) -> list[Attached]:
+def trial_artifacts(connection: Connection, study_id: int) -> list[TrialArtifact]:
     """The artifacts of a study's trials."""
     table, trials = rows.SYSTEM_ATTRS, rows.TRIALS
     joined = table.join(trials, trials.c.trial_id == table.c.trial_id)
-    found = select(table.c.trial_id, trials.c.state, table.c.value_json).select_from(joined)
+    query = select(table.c.trial_id, trials.c.state, table.c.value_json).select_from(joined)
     mine = trials.c.study_id == study_id, table.c.key.startswith(PREFIX, autoescape=True)
-    made = []
-    for trial_id, state, value in connection.execute(found.where(*mine)):
+    artifacts = []
+    for trial_id, state, value in connection.execute(query.where(*mine)):
         meta = _read(value)
         if meta:
             name, ours = meta.get("filename", ""), KEEPER in meta
-            made.append(Attached(trial_id, meta["artifact_id"], name, state, ours))
-    return made
+            artifacts.append(TrialArtifact(trial_id, meta["artifact_id"], name, state, ours))
+    return artifacts
 
 
 def _read(value: str) -> Mapping[str, Any] | None:
-    """An attribute's JSON holds the metadata as JSON; null where the dashboard deleted it."""
-    found: Any = json.loads(value)
+    """The metadata in an attribute, as JSON within JSON; null where the dashboard deleted it."""
+    meta: Any = json.loads(value)
     with suppress(TypeError):
-        found = json.loads(found)
-    return found if isinstance(found, dict) and "artifact_id" in found else None
+        meta = json.loads(meta)
+    return meta if isinstance(meta, dict) and "artifact_id" in meta else None
 
 
 def best_ids(connection: Connection, among: Iterable[int], maximize: bool, count: int) -> set[int]:
-    """The ids of the best complete ones of these trials; of equal ones the first."""
+    """The ids of the best of these trials that are complete; of equal ones the first."""
     values, trials = rows.VALUES, rows.TRIALS
     order = values.c.value.desc() if maximize else values.c.value.asc()
-    found = (
+    query = (
         select(trials.c.trial_id)
         .join(values, values.c.trial_id == trials.c.trial_id)
         .where(sql.within(connection.dialect.name, trials.c.trial_id, "ids"))
@@ -115,11 +115,11 @@ def best_ids(connection: Connection, among: Iterable[int], maximize: bool, count
         .limit(count)
     )
     bound = sql.numbers(connection.dialect.name, among)
-    return set(connection.execute(found, {"ids": bound}).scalars())
+    return set(connection.execute(query, {"ids": bound}).scalars())
 
 
-def referenced(connection: Connection) -> Iterator[str]:
-    """The artifacts of which some study or trial knows."""
+def attached_ids(connection: Connection) -> Iterator[str]:
+    """The artifacts that are attached to any study or trial."""
     for table in (rows.SYSTEM_ATTRS, studies.SYSTEM_ATTRS):
         for value in connection.execute(select(table.c.value_json).where(_is_metadata(table))):
             meta = _read(value[0])
@@ -136,7 +136,7 @@ def artifact_ids(connection: Connection, study_id: int) -> list[str]:
     owned, mine = studies.SYSTEM_ATTRS, select(studies.SYSTEM_ATTRS.c.value_json)
     values = connection.execute(mine.where(owned.c.study_id == study_id, _is_metadata(owned)))
     metas = [_read(value) for (value,) in values]
-    ids = [each.artifact_id for each in attached(connection, study_id)]
+    ids = [each.artifact_id for each in trial_artifacts(connection, study_id)]
     ids += [meta["artifact_id"] for meta in metas if meta]
     return ids + list(checkpoint_ids(connection, study_id))
 

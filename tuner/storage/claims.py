@@ -1,8 +1,8 @@
 """Hands out trials to workers, and keeps each with its worker by a lease.
 
-A claim guesses or looks what is next (`_next`), asks for its parameters (`_ask`), and takes it, in
-one transaction, if it still is next: a trial that was begun goes on (`_resume`), another one begins
-(`_start`).
+A claim finds the next trial, in memory (`_guess`) or in the database (`_read_next`), and asks for
+its parameters (`_ask`). In one transaction it takes the trial if that is still next: a trial that
+another worker began goes on (`_resume`), another one begins (`_start`).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from tuner.storage.mirror import Mirror, Mirrors
 from tuner.storage.rows import Head
 from tuner.storage.sql import Put, from_clock, to_local
 
-# A claim: guess or look what is next, propose its parameters, and take it if it still is next.
+# The claim of a trial.
 
 
 RESUME, WAITING, NEW = "resume", "waiting", "new"
 
 
 class Plan(NamedTuple):
-    """What a claim would hand out.
+    """The trial that a claim would hand out next.
 
     Attributes:
         head: the trial's row, or a new row's number.
         now: by the database's clock.
-        token: of the lease that is to be taken over.
-        holder: who has that lease; empty if it was given back.
-        proposal: of the trial, if it was asked for already.
+        token: the token of the lease to take over.
+        holder: the holder of that lease; empty if it was given back.
+        proposal: the proposed trial, if there is one already.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 class Claims:
-    """Hands out trials, and keeps each with its worker or lets it go.
+    """Hands out trials, renews their leases and releases them.
 
     Attributes:
         lease_seconds: how long a lease lasts without being renewed.
@@ -61,13 +61,13 @@ class Claims:
         self._database, self._mirrors = database, mirrors
 
     def claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
-        """Hold the next trial, or None if there is none to hand out now.
+        """Lease the next trial; None if there is none to hand out now.
 
         In this order: a trial whose lease ran out or was given back, an enqueued one, a new one
         if the budget has room. A proposal that is finished already is stored as it is, and the
-        claim goes on to the next. `propose` is called outside the transaction if it learns, which
-        takes its time; otherwise within, or many workers would all propose for one number, and
-        all but one in vain.
+        claim goes on to the next. If `propose` learns, which takes time, it is called outside the
+        transaction. Otherwise it is called within, or many workers would propose for one number,
+        and all but one in vain.
 
         Raises:
             MissingError: there is no such study.
@@ -80,9 +80,9 @@ class Claims:
 
     def _claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
         plan = self._guess(study_id)
-        late = plan is not None and not _learns(propose)  # its number is sure only when taken
+        late = plan is not None and not _learns(propose)  # propose within the transaction
         while True:
-            plan = plan or self._look(study_id)
+            plan = plan or self._read_next(study_id)
             if plan is None:
                 return None
             if plan.kind != RESUME and not late and not _covers(propose):
@@ -93,22 +93,22 @@ class Claims:
             plan, late = None, False
 
     def _guess(self, study_id: int) -> Plan | None:
-        """What memory says is next, at no cost; a proposal that learns may get another number."""
+        """The next trial by the mirror, without a statement; None unless it is a new trial."""
         with self._mirrors.of(study_id) as mirror:
             plan = _unstarted(mirror, mirror.budget, 0.0) if mirror.heads else None
         return plan if plan is not None and plan.kind == NEW else None
 
-    def _look(self, study_id: int) -> Plan | None:
-        """What the database says is next, as long as no other worker takes it."""
+    def _read_next(self, study_id: int) -> Plan | None:
+        """The next trial by the database; another worker may still take it first."""
         with self._mirrors.of(study_id) as mirror, self._database.read() as connection:
             return _next(connection, mirror, lock=False)
 
     def _take(self, study_id: int, holder: str, expected: Plan, propose: Propose) -> Lease | None:
-        """Hold what was expected, in one transaction; None if something else is next by now."""
+        """Lease the expected trial, in one transaction; None if another one is next by now."""
         with self._mirrors.of(study_id) as mirror:
             with self._database.write() as connection:
                 plan = _next(connection, mirror, lock=True)
-                if plan is None or not _still(expected, plan):
+                if plan is None or not _same_trial(expected, plan):
                     return None
                 taken: tuple[Lease, Head] | None
                 if plan.kind == RESUME:
@@ -130,27 +130,27 @@ class Claims:
         expected: Plan,
         propose: Propose,
     ) -> FrozenTrial:
-        """The proposal for the trial that is next, whose number is sure now.
+        """The proposal for the next trial, whose number is certain now that the study is locked.
 
-        It may be another than the expected one: another worker has taken that since.
+        The number differs from the expected one if another worker has taken that meanwhile.
         """
         proposal = expected.proposal
         if proposal is not None:
             if plan.kind == WAITING or plan.head.number == expected.head.number:
                 return proposal
-            if _learns(propose):  # asked now: it may differ by number
+            if _learns(propose):  # the attribute tells whether this proposal may be renumbered
                 renumber = getattr(propose, "renumber", None)
                 return proposal if renumber is None else renumber(proposal, plan.head.number)
-        if _covers(propose):  # what no other trial has, those tell that were added until now
+        if _covers(propose):  # it has to know all trials that were added until now
             self._mirrors.read(connection, mirror)
         with self._mirrors.unread():
             return _ask(plan, propose, mirror.trials.__getitem__)
 
-    # The leases of a worker, and the worker itself.
+    # A worker's leases, and its row.
 
     def renew(self, holder: str) -> None:
-        """Extend all leases of a worker, and tell that it is alive."""
-        with self._heard(holder) as connection:
+        """Extend all leases of a worker, and record that it is alive."""
+        with self._transaction(holder) as connection:
             bound = {"me": holder, "seconds": self.lease_seconds}
             for statement in _renewals(connection.dialect.name):
                 connection.execute(statement, bound)
@@ -165,7 +165,7 @@ class Claims:
                 mirror.own.discard(lease.trial_id)
 
     def held(self, study_id: int) -> int:
-        """How many running trials workers hold, or gave back for others to go on with."""
+        """The number of running trials that workers hold or gave back."""
         with self._database.read() as connection:
             return _held(connection, study_id)
 
@@ -183,14 +183,14 @@ class Claims:
     def unregister(self, holder: str) -> None:
         """Remove a worker's row when it leaves."""
         table = schema.workers
-        with self._heard(holder) as connection:
-            gone = connection.execute(table.delete().where(table.c.holder == holder)).rowcount
-            if gone:
+        with self._transaction(holder) as connection:
+            deleted = connection.execute(table.delete().where(table.c.holder == holder)).rowcount
+            if deleted:
                 events.add(connection, events.row(events.LEFT, worker=holder))
 
     @contextmanager
-    def _heard(self, holder: str) -> Iterator[Connection]:
-        """A transaction of a worker, which tells too for how long the database did not answer."""
+    def _transaction(self, holder: str) -> Iterator[Connection]:
+        """A transaction of a worker that also records the outages since the last one."""
         with self._database.write() as connection:
             outages = self._database.outages
             seconds = (round(each, 3) for each in outages)
@@ -203,17 +203,17 @@ class Claims:
 
 
 def _learns(propose: Propose) -> bool:
-    """Whether what it proposed last may be given another number."""
+    """Whether its last proposal may be given another number."""
     return bool(getattr(propose, "learns", True))
 
 
 def _covers(propose: Propose) -> bool:
-    """Whether it gives each trial what no other one has."""
+    """Whether it gives each trial parameters that no other trial has."""
     return bool(getattr(propose, "covers", False))
 
 
 def _ask(plan: Plan, propose: Propose, read: Callable[[int], FrozenTrial]) -> FrozenTrial:
-    """What is proposed for a trial that nobody began yet; `read` gives an enqueued one."""
+    """The proposal for a trial that has not begun; `read` gives an enqueued trial."""
     if plan.kind == NEW:
         return propose(plan.head.number, None)
     template = read(plan.head.trial_id)
@@ -224,21 +224,21 @@ def _ask(plan: Plan, propose: Propose, read: Callable[[int], FrozenTrial]) -> Fr
 
 
 def fixed(template: FrozenTrial) -> dict[str, Any]:
-    """Parameters that whoever enqueued a trial asked for."""
+    """The parameters that an enqueued trial prescribes."""
     return {**template.system_attrs.get("fixed_params", {}), **template.params}
 
 
-def _still(expected: Plan, plan: Plan) -> bool:
+def _same_trial(expected: Plan, plan: Plan) -> bool:
     if plan.kind != expected.kind:
         return False
     return plan.kind == NEW or plan.head.trial_id == expected.head.trial_id
 
 
-# What is next: a trial with an expired lease, then an enqueued one, then a new one.
+# The next trial: one with an expired lease, then an enqueued one, then a new one.
 
 
 def _next(connection: Connection, mirror: Mirror, lock: bool) -> Plan | None:
-    """What there is to hand out; with `lock` it stays so until the transaction ends."""
+    """The next trial to hand out; with `lock` it stays the next until the transaction ends."""
     terms = read_terms(connection, mirror.study_id, lock)
     mirror.budget = terms.budget if terms.state == OPEN else 0
     if terms.state != OPEN:
@@ -252,14 +252,14 @@ def _next(connection: Connection, mirror: Mirror, lock: bool) -> Plan | None:
         lease = connection.execute(statement, {"trial_id": terms.expired}).one_or_none()
         if lease is not None:
             return plan._replace(token=lease.token, holder=lease.holder)
-    unbegun = _unstarted(mirror, terms.budget, terms.now)
-    if unbegun is None and mirror.counts[TrialState.RUNNING]:
+    unstarted = _unstarted(mirror, terms.budget, terms.now)
+    if unstarted is None and mirror.counts[TrialState.RUNNING]:
         return _unstarted(mirror, terms.budget, terms.now, _foreign(connection, mirror))
-    return unbegun
+    return unstarted
 
 
 class Terms(NamedTuple):
-    """What decides whether a study hands out trials, and the database's clock."""
+    """A study's budget, its state, the database's clock, and a trial whose lease ran out."""
 
     budget: int
     state: str
@@ -279,12 +279,12 @@ def _terms(dialect: str, lock: bool) -> Select[Any]:
         .where(trials.c.state == TrialState.RUNNING)
         .scalar_subquery()
     )
-    found = (
+    query = (
         select(ours.c.budget, ours.c.state, now, expired)
         .select_from(theirs.outerjoin(ours, ours.c.study_id == theirs.c.study_id))
         .where(theirs.c.study_id == bindparam("study_id"))
     )
-    return found.with_for_update(of=theirs) if lock else found
+    return query.with_for_update(of=theirs) if lock else query
 
 
 def read_terms(connection: Connection, study_id: int, lock: bool = False) -> Terms:
@@ -302,14 +302,14 @@ def read_terms(connection: Connection, study_id: int, lock: bool = False) -> Ter
 @cache
 def _expired(dialect: str) -> Select[Any]:
     held = schema.leases
-    found = select(held.c.token, held.c.holder).where(held.c.trial_id == bindparam("trial_id"))
-    # Looked at again now that the study is locked: another worker may just have taken it. And a
-    # lease that somebody is writing with at this moment is not one that ran out.
-    return found.where(held.c.expires <= sql.now(dialect)).with_for_update(skip_locked=True)
+    query = select(held.c.token, held.c.holder).where(held.c.trial_id == bindparam("trial_id"))
+    # Read again now that the study is locked: another worker may just have taken it over. A lease
+    # whose holder is writing at this moment did not run out.
+    return query.where(held.c.expires <= sql.now(dialect)).with_for_update(skip_locked=True)
 
 
 def _unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Plan | None:
-    """An enqueued trial or room for a new one, by what `mirror` has seen.
+    """An enqueued trial, or a new one if the budget has room, by the rows in `mirror`.
 
     Args:
         foreign: running trials that take no room; they count when they finish.
@@ -326,26 +326,26 @@ def _unstarted(mirror: Mirror, budget: int, now: float, foreign: int = 0) -> Pla
 
 
 def _foreign(connection: Connection, mirror: Mirror) -> int:
-    """Running trials that no worker of ours holds; nobody knows whether they will ever end."""
+    """The number of running trials that no worker of ours holds; they may never end."""
     held = _held(connection, mirror.study_id)
-    mirror.read_rows(connection)  # last: a trial that ends in between is not taken for one
+    mirror.read_rows(connection)  # last, so that a trial that ends in between is not counted
     return max(0, mirror.counts[TrialState.RUNNING] - held)
 
 
 def _held(connection: Connection, study_id: int) -> int:
-    """Running trials that a worker of ours holds or gave back."""
-    return int(connection.execute(_leased(), {"study_id": study_id}).scalar_one())
+    """The number of running trials that a worker of ours holds or gave back."""
+    return int(connection.execute(_count_leased(), {"study_id": study_id}).scalar_one())
 
 
 @cache
-def _leased() -> Select[Any]:
+def _count_leased() -> Select[Any]:
     held, trials = schema.leases, rows.TRIALS
     joined = select(func.count()).join_from(held, trials, trials.c.trial_id == held.c.trial_id)
     mine = held.c.study_id == bindparam("study_id")
     return joined.where(mine, trials.c.state == TrialState.RUNNING)
 
 
-# Taking it: a trial goes on, or a new or enqueued one begins, with a lease.
+# Taking a trial: an earlier one goes on, or a new or enqueued one begins, with a lease.
 
 
 def _resume(
@@ -373,7 +373,7 @@ def _start(
     holder: str,
     seconds: float,
 ) -> tuple[Lease, Head] | None:
-    """Make a new trial, or start a waiting one; None if a waiting one was taken just now.
+    """Insert a new trial, or start a waiting one; None if another worker just took that.
 
     The clock of the database gives the times. A trial that is finished already gets no lease.
     """
@@ -396,12 +396,12 @@ def _start(
         sql.put(connection, content(head.trial_id))
     else:
         return None
-    begun = _begun(head, trial, now)
-    return Lease(study_id, head.trial_id, head.number, holder, 1, begun), head
+    stored = _as_stored(head, trial, now)
+    return Lease(study_id, head.trial_id, head.number, holder, 1, stored), head
 
 
-def _begun(head: Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
-    """The proposal as the database has it now."""
+def _as_stored(head: Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
+    """The proposal as it now is in the database."""
     finished = trial.state.is_finished()
     return FrozenTrial(
         number=head.number,
@@ -419,7 +419,7 @@ def _begun(head: Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
     )
 
 
-# A worker's leases: renewed, and given back.
+# Renewing and releasing a worker's leases.
 
 
 @cache
@@ -435,13 +435,13 @@ def _renewals(dialect: str) -> tuple[Any, Any]:
 
 def _release(connection: Connection, leases: Sequence[Lease]) -> None:
     held = schema.leases
-    given = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
-    mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(given)
-    freed = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
-    back = set(connection.execute(freed).scalars())
+    keys = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
+    mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(keys)
+    release = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
+    released_ids = set(connection.execute(release).scalars())
     released = [
         events.row(events.RELEASED, lease.study_id, lease.trial_id, lease.holder)
         for lease in leases
-        if lease.trial_id in back
+        if lease.trial_id in released_ids
     ]
     events.add(connection, *released)

@@ -22,14 +22,14 @@ KINDS = (
     *(SUBMITTED, BUDGET, COPIED, ADOPTED),
     *(CLAIMED, LOST, RELEASED, ENDED, STARTED, LEFT, OUTAGE),
 )
-"""And those of ``OF_STATE``. ADOPTED: what identifies its rows was kept when it had trials already.
-LOST names the earlier holder as its worker and the next in `by`;
-OUTAGE has the `seconds` that the database did not answer a worker, told once it did again."""
+"""Kinds of events, with those of ``OF_STATE``. ADOPTED: the rows of a study that had trials already
+were recorded as its own. LOST names the earlier holder as its worker, and the next one in `by`.
+OUTAGE has the `seconds` that the database did not answer a worker, written when it did again."""
 
 Row = dict[str, Any]
 _ERROR_LETTERS = 300
 KEPT_SECONDS = 30 * 86400.0
-"""Events of a study are kept while it is; those that concern a worker alone for so long."""
+"""How long events of workers alone are kept; those of a study are kept as long as the study."""
 
 
 def row(
@@ -39,20 +39,20 @@ def row(
     worker: str = "",
     **detail: Any,
 ) -> Row:
-    """An event without its time; `detail` has to be JSON."""
-    made = {"study_id": study_id, "trial_id": trial_id, "worker": worker, "kind": kind}
-    return made | {"detail": json.dumps(detail) if detail else ""}
+    """An event without its time; the values of `detail` have to be JSON."""
+    event = {"study_id": study_id, "trial_id": trial_id, "worker": worker, "kind": kind}
+    return event | {"detail": json.dumps(detail) if detail else ""}
 
 
-def put(now: float, *found: Row) -> Put:
-    """Rows to be written with others, at a time of the database's clock."""
-    return Put(schema.events, (), [{"time": now, **each} for each in found], replace=False)
+def put(now: float, *event_rows: Row) -> Put:
+    """Events with a time of the database's clock, to be written together with other rows."""
+    return Put(schema.events, (), [{"time": now, **each} for each in event_rows], replace=False)
 
 
-def add(connection: Connection, *found: Row) -> None:
-    """Write rows with the database's time."""
-    if found:
-        connection.execute(_insert(connection.dialect.name), found)
+def add(connection: Connection, *event_rows: Row) -> None:
+    """Write events with the database's time."""
+    if event_rows:
+        connection.execute(_insert(connection.dialect.name), event_rows)
 
 
 @cache
@@ -63,42 +63,42 @@ def _insert(dialect: str) -> Any:
 
 
 def ended(updates: Mapping[int, Update]) -> list[Row]:
-    """The ends that are among updates, by trial id."""
-    found = ((i, update) for i, update in updates.items() if update.state is not None)
+    """The events of the trials that end with these updates, which are given by trial id."""
+    endings = ((i, update) for i, update in updates.items() if update.state is not None)
     return [
         row(ENDED, u.lease.study_id, i, u.lease.holder, **_outcome(u.state, u.value, u.user_attrs))
-        for i, u in found
+        for i, u in endings
     ]
 
 
 def _outcome(state: Any, value: float | None, attrs: Mapping[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {"state": state.name.lower()}
+    detail: dict[str, Any] = {"state": state.name.lower()}
     if value is not None and math.isfinite(value):
-        told["value"] = value
+        detail["value"] = value
     if "ended" in attrs:
-        told["why"] = attrs["ended"]
+        detail["why"] = attrs["ended"]
     if "error" in attrs:
-        told["error"] = str(attrs["error"])[:_ERROR_LETTERS]
-    return told
+        detail["error"] = str(attrs["error"])[:_ERROR_LETTERS]
+    return detail
 
 
 def begun(study_id: int, trial: Any, holder: str) -> Row:
-    """A trial that was handed out, or was finished as it was proposed; its id comes later."""
+    """The event of a trial that is handed out, or finished as proposed; its id is added later."""
     if not trial.state.is_finished():
         return row(CLAIMED, study_id, worker=holder)
     value = trial.values[0] if trial.values else None
-    told = _outcome(trial.state, value, trial.user_attrs)
-    return row(ENDED, study_id, worker=holder, **told)
+    detail = _outcome(trial.state, value, trial.user_attrs)
+    return row(ENDED, study_id, worker=holder, **detail)
 
 
 def taken_over(study_id: int, trial_id: int, earlier: str, holder: str) -> list[Row]:
-    """A trial goes on; `earlier` is empty if it was given back."""
+    """The events of a trial that goes on; `earlier` is empty if its holder gave it back."""
     claimed = row(CLAIMED, study_id, trial_id, holder, resumed=True)
     return [row(LOST, study_id, trial_id, earlier, by=holder), claimed] if earlier else [claimed]
 
 
 def forget_workers(connection: Connection, now: float) -> None:
-    """Remove what concerns workers alone and is too old."""
-    told = schema.events
-    old = told.c.study_id.is_(None) & (told.c.time < now - KEPT_SECONDS)
-    connection.execute(told.delete().where(old))
+    """Remove old events of workers alone."""
+    table = schema.events
+    old = table.c.study_id.is_(None) & (table.c.time < now - KEPT_SECONDS)
+    connection.execute(table.delete().where(old))

@@ -14,13 +14,13 @@ class Event(NamedTuple):
     """Something that happened.
 
     Attributes:
-        event_id: grows; an event of a transaction that took longer may come late.
+        event_id: grows; an event of a long transaction may appear after later ones.
         time: seconds since 1970 by the database's clock.
-        study: its name; None where it concerns a worker alone.
-        trial: its number; None where it concerns no trial.
+        study: its name; None for an event of a worker alone.
+        trial: its number; None for an event of no trial.
         worker: the holder of a lease, or empty.
         kind: one of ``events.KINDS`` or ``events.OF_STATE``.
-        detail: by kind, as ``events`` says.
+        detail: what ``events`` writes for its kind.
     """
 
     event_id: int
@@ -41,36 +41,36 @@ def read_events(
     """Events in their order.
 
     Args:
-        study_id: of this study, and of its workers themselves.
-        number: of this trial of the study alone.
-        after: the highest `event_id` that is known already.
+        study_id: the events of this study and of its workers; None reads all.
+        number: the events of this trial of the study alone.
+        after: the highest `event_id` that the caller has already.
     """
-    told, trials, named = schema.events, rows.TRIALS, studies.STUDIES
-    joined = told.outerjoin(named, named.c.study_id == told.c.study_id)
-    joined = joined.outerjoin(trials, trials.c.trial_id == told.c.trial_id)
-    columns = (told.c.worker, told.c.kind, told.c.detail)
-    found = (
-        select(told.c.event_id, told.c.time, named.c.study_name, trials.c.number, *columns)
+    table, trials, names = schema.events, rows.TRIALS, studies.STUDIES
+    joined = table.outerjoin(names, names.c.study_id == table.c.study_id)
+    joined = joined.outerjoin(trials, trials.c.trial_id == table.c.trial_id)
+    columns = (table.c.worker, table.c.kind, table.c.detail)
+    query = (
+        select(table.c.event_id, table.c.time, names.c.study_name, trials.c.number, *columns)
         .select_from(joined)
-        .where(told.c.event_id > after)
-        .order_by(told.c.event_id)
+        .where(table.c.event_id > after)
+        .order_by(table.c.event_id)
     )
     if number is not None:
-        found = found.where(told.c.study_id == study_id, trials.c.number == number)
+        query = query.where(table.c.study_id == study_id, trials.c.number == number)
     elif study_id is not None:
-        own = select(told.c.worker).where(told.c.study_id == study_id, told.c.worker != "")
-        of_workers = told.c.study_id.is_(None) & told.c.worker.in_(own.distinct())
-        found = found.where(or_(told.c.study_id == study_id, of_workers))
+        own = select(table.c.worker).where(table.c.study_id == study_id, table.c.worker != "")
+        of_workers = table.c.study_id.is_(None) & table.c.worker.in_(own.distinct())
+        query = query.where(or_(table.c.study_id == study_id, of_workers))
     return [
         Event(*row[:-1], json.loads(row[-1]) if row[-1] else {})
-        for row in connection.execute(found)
+        for row in connection.execute(query)
     ]
 
 
 def event_origin(connection: Connection, study_id: int) -> str | None:
-    """The database, without its password, from which a study was copied last."""
-    told = schema.events
-    copied = told.c.study_id == study_id, told.c.kind == events.COPIED
-    last = select(told.c.detail).where(*copied).order_by(told.c.event_id.desc()).limit(1)
+    """The database, without its password, that a study was last copied from."""
+    table = schema.events
+    copied = table.c.study_id == study_id, table.c.kind == events.COPIED
+    last = select(table.c.detail).where(*copied).order_by(table.c.event_id.desc()).limit(1)
     detail = connection.execute(last).scalar()
     return str(json.loads(detail)["origin"]) if detail else None

@@ -11,11 +11,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 OPEN, PAUSED, STOPPED = "open", "paused", "stopped"
 STATES = (OPEN, PAUSED, STOPPED)
-"""What people set a study to."""
+"""The states that people set."""
 FINISHED, FOREIGN = "finished", "foreign"
-"""What a study is beside that: open with its budget met, or made by other programs."""
+"""Two more states: open with a complete budget, and made by another program."""
 LEASE_SECONDS = 30.0
-"""So long a lease lasts, and a worker that is silent for longer is lost."""
+"""How long a lease lasts; a worker that is silent for longer is lost."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Lease:
 
     Attributes:
         token: grows by one with every holder; a write with an earlier token is refused.
-        trial: the trial with its parameters and, if `resumed`, what was reported so far.
+        trial: the trial with its parameters and, if `resumed`, its reports so far.
         checkpoint: the bytes that the last holder wrote, or None.
         resumed: whether an earlier holder left the trial unfinished.
     """
@@ -41,16 +41,16 @@ class Lease:
 
 @dataclass(frozen=True)
 class Update:
-    """What a worker has to tell about one trial; writing it again changes nothing.
+    """What a worker writes about one trial; writing it again changes nothing.
 
     Attributes:
         reports: intermediate values by step; non-finite ones are stored as Optuna does.
         state: a finished state, or None while the trial goes on.
         value: the objective of a complete or pruned trial.
-        age: seconds since `state` was reached (an update may have to wait for its writing).
+        age: seconds since `state` was reached (an update may wait before it is written).
         params: Optuna's internal number and the distribution by name, of a trial whose parameters
-            are suggested while it runs; one that is there already stays.
-        artifacts: by identifier, to be kept in the database; their metadata are system attributes.
+            are suggested while it runs; one that is stored already stays.
+        artifacts: by identifier, for the database; their metadata are system attributes.
     """
 
     lease: Lease
@@ -70,14 +70,15 @@ class ExhaustedError(Exception):
 
 
 class Propose(Protocol):
-    """Makes the trial with this number; `fixed` are parameters that somebody asked for.
+    """Makes the trial with this number; `fixed` are the parameters of an enqueued trial.
 
     The trial's parameters, attributes and (if it is finished already) state and values are used.
     A function whose attribute `learns` is false gives each number its own configuration: it is
     asked again when another worker took the number in the meantime. Otherwise its method
     `renumber(trial, number)`, if it has one, gives the trial what belongs to the other number.
-    One whose attribute `covers` is true gives what no other trial has: it is asked when the storage
-    knows all of them and none can be added, and raises ExhaustedError where nothing is left.
+    One whose attribute `covers` is true gives each trial parameters that no other has: it is called
+    when the storage has read all trials and none can be added, and raises ExhaustedError if no
+    parameters are left.
     """
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial: ...

@@ -17,7 +17,7 @@ from tuner.errors import StorageError
 from tuner.storage import schema
 from tuner.storage.database import Database, OutageError
 
-# A lock between processes that no crash leaves behind: SQLite's own.
+# A lock between processes that ends with its process: SQLite's own.
 
 
 WAIT_SECONDS = 60.0
@@ -28,8 +28,8 @@ _GONE_SECONDS = 5.0
 def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a file, which is made for it and removed after it.
 
-    Two may hold it at once after a third has left: whoever gets it has to look whether the work
-    is done already.
+    Two processes may hold it at once after a third has left: each has to check whether the work is
+    done already.
 
     Raises:
         sqlite3.OperationalError: the file cannot be made, or is held for more than a minute.
@@ -56,7 +56,7 @@ def _locked_file(path: Path) -> sqlite3.Connection:
             return connection
 
 
-# Optuna's own tables: made, checked and upgraded by Optuna.
+# Optuna's own tables, which Optuna makes, checks and upgrades.
 
 
 UPGRADE = "make a backup, then: tuner db upgrade --storage URL"
@@ -90,7 +90,7 @@ def upgrade_optunas(database: Database) -> None:
         if current == theirs.get_head_version():
             return
         if current not in theirs.get_all_versions():
-            make_optunas(database)  # says what is wrong
+            make_optunas(database)  # raises the error that says what is wrong
         theirs.upgrade()
 
 
@@ -106,8 +106,8 @@ def optunas_revision(database: Database) -> str | None:
 
 
 def no_table(error: Exception) -> bool:
-    """Whether an error says that there is no such table, and not that nobody may read it."""
-    if isinstance(error, OutageError):  # which is what SQLite's is taken for
+    """Whether an error is about a missing table, and not about one that may not be read."""
+    if isinstance(error, OutageError):  # as SQLite's error about it is translated
         return "no such table" in str(error)
     return getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE
 
@@ -117,7 +117,7 @@ def _storage(
 ) -> optuna.storages.RDBStorage:
     url = database.url.render_as_string(hide_password=False)
     options: dict[str, Any] = {"poolclass": NullPool}
-    if database.dialect == "postgresql":  # a pooler's next transaction knows of no statements
+    if database.dialect == "postgresql":  # a pooler's next process lacks the prepared statements
         options["connect_args"] = {"prepare_threshold": None}
     return optuna.storages.RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # Optuna fills a template in the URL
@@ -126,7 +126,7 @@ def _storage(
     )
 
 
-# Making our tables, and bringing older ones up to date, by many processes at once.
+# Making and upgrading tuner's tables, safely from many processes at once.
 
 
 Step = Callable[[Connection, str], None]
@@ -138,23 +138,23 @@ def _artifacts(connection: Connection, dialect: str) -> None:
 
 
 def _events(connection: Connection, dialect: str) -> None:
-    """2 to 3: what happened is kept."""
+    """2 to 3: events of studies, trials and workers."""
     schema.events.create(connection, checkfirst=True)
     schema.place_triggers(connection, dialect)
 
 
 STEPS: tuple[Step, ...] = (_artifacts, _events)
-"""Each brings the tables from one version to the next, the first from 1 to 2; given a connection
-within a transaction and the name of the SQL dialect. One that was released is never changed."""
+"""Each brings the tables from one version to the next, the first from 1 to 2. It is called with a
+connection in a transaction and the name of the SQL dialect. A released step never changes."""
 
 
-class Found(NamedTuple):
-    """What a database holds.
+class TablesState(NamedTuple):
+    """The state of a database's tables.
 
     Attributes:
         version: of our tables; None if there are none.
         known: whether this Optuna found its own tables current.
-        wal: SQLite's way of writing is ours; always true of a server, and of what is only read.
+        wal: whether SQLite writes ahead to a log; true for a server, and for a read-only file.
     """
 
     version: int | None
@@ -192,7 +192,7 @@ def ensure(database: Database) -> None:
     """
     if _checked(database).current:
         return
-    if database.only_read is not None:
+    if database.unwritable_path is not None:
         raise database.unwritable()
     with _locked(database):
         if _checked(database).current:
@@ -207,10 +207,10 @@ def upgrade_tables(database: Database) -> Upgrade:
     Raises:
         StorageError: the database was made by a newer version of Optuna or of ours.
     """
-    if database.only_read is not None:
+    if database.unwritable_path is not None:
         raise database.unwritable()
     with _locked(database):
-        before, revision = look(database).version, optunas_revision(database)
+        before, revision = read_state(database).version, optunas_revision(database)
         if before is not None and before > schema.VERSION:
             raise _newer(database)
         upgrade_optunas(database)
@@ -222,19 +222,19 @@ def upgrade_tables(database: Database) -> Upgrade:
         return Upgrade(before, schema.VERSION, revision, str(optunas_revision(database)))
 
 
-def look(database: Database) -> Found:
-    """What a database holds; nothing is changed."""
+def read_state(database: Database) -> TablesState:
+    """The state of a database's tables; it changes nothing."""
     try:
         with database.read() as connection:
             version = connection.execute(select(func.max(schema.versions.c.version))).scalar()
             known = connection.execute(_KNOWN, {"optuna": optuna.__version__}).scalar() is not None
             wal = True
-            if database.dialect == "sqlite" and database.only_read is None:
+            if database.dialect == "sqlite" and database.unwritable_path is None:
                 wal = connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-            return Found(version, known, wal)
+            return TablesState(version, known, wal)
     except (exc.ProgrammingError, OutageError) as error:
         if no_table(error):
-            return Found(None, False, False)
+            return TablesState(None, False, False)
         raise
 
 
@@ -244,13 +244,14 @@ _KNOWN = text(
 )
 
 
-def _checked(database: Database) -> Found:
-    found = look(database)
-    if found.version is None or found.version == schema.VERSION:
-        return found
-    if found.version > schema.VERSION:
+def _checked(database: Database) -> TablesState:
+    """The state of tables that are not older or newer than this version, or StorageError."""
+    state = read_state(database)
+    if state.version is None or state.version == schema.VERSION:
+        return state
+    if state.version > schema.VERSION:
         raise _newer(database)
-    what = f"was made by an older tuner: its tables have version {found.version}"
+    what = f"was made by an older tuner: its tables have version {state.version}"
     raise StorageError(f"{what}, not {schema.VERSION}", where=database.shown, hint=UPGRADE)
 
 
@@ -262,8 +263,8 @@ def _newer(database: Database) -> StorageError:
 @contextmanager
 def _locked(database: Database) -> Iterator[None]:
     if database.dialect == "postgresql":
-        # Of a transaction, as a pooler may give each to another session. It does nothing else, and
-        # may wait for as long as the tables take.
+        # The lock is the transaction's, since a pooler may give the next one to another session.
+        # The transaction does nothing else, and may be idle for as long as the tables take.
         with database.write() as connection:
             connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": schema.LOCK})
@@ -274,7 +275,7 @@ def _locked(database: Database) -> Iterator[None]:
 
 
 def _make(database: Database) -> None:
-    """Our tables where Optuna's are current, and that they are."""
+    """Make our tables, and record that Optuna's are current."""
     if database.dialect == "sqlite":
         with database.read() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")

@@ -31,32 +31,32 @@ from sqlalchemy import (
 from tuner.storage import rows, sql, studies
 from tuner.storage.database import Database, OutageError
 from tuner.storage.lease import Lease, Update
-from tuner.storage.rows import GROWS, HEAD, REPORTS, TRIALS, Head, Read, clone, updated
+from tuner.storage.rows import GROWS, HEAD, REPORTS, TRIALS, Head, StoredTrial, clone, updated
 from tuner.storage.sql import to_local
 
-# How often to look at the database.
+# When to read the database again.
 
 
-class Look:
-    """When something was read the last time, and how long that took; at first it is due."""
+class ReadTimer:
+    """When something was last read, and how long that took; the first reading is due at once."""
 
     def __init__(self) -> None:
         self._at, self._took = float("-inf"), 0.0
 
-    def took(self, seconds: float) -> None:
-        """It was read just now."""
+    def record(self, seconds: float) -> None:
+        """A reading that took so long is over."""
         self._at, self._took = time.monotonic(), seconds
 
     def due(self, interval: float) -> bool:
-        """Whether to read again: so often, but not for more than a twentieth of the time.
+        """Whether to read again: after each interval, if reading takes less than 1/20 of the time.
 
-        At the latest after ten intervals.
+        A slow reading is due later, at the latest after ten intervals.
         """
         wait = min(max(interval, 20 * self._took), 10 * interval)
         return self._at + wait <= time.monotonic()
 
 
-# Rows of trials that have to be read again.
+# Reading rows of trials that changed.
 
 
 @cache
@@ -74,17 +74,17 @@ _KNOWN = {
     "waiting": TRIALS.c.state != TrialState.WAITING,
     "finished": true(),
 }
-"""By what is known of a trial, when it has to be read again. One that another worker took over may
-be known as finished."""
+"""The rows that changed, by the state in which a trial was last seen. A trial that another worker
+took over may have been seen finished."""
 
 
 def read_changed(
     connection: Connection, study_id: int, last: int, unfinished: Iterable[Head]
 ) -> list[Head]:
-    """The trial `last`, those after it, and of the `unfinished` ones those that another state has.
+    """The trial `last`, those after it, and those of `unfinished` that have another state now.
 
-    With a thousand running trials, of which hardly any changed, sending and comparing them all
-    took most of a claim's time.
+    The database compares the states: with a thousand running trials, of which hardly any changed,
+    sending and comparing all rows took most of a claim's time.
     """
     dialect = connection.dialect.name
     known: dict[str, list[int]] = {name: [] for name in _KNOWN}
@@ -92,12 +92,12 @@ def read_changed(
         known["finished" if head.state.is_finished() else head.state.name.lower()].append(
             head.trial_id
         )
-    ids = {name: sql.numbers(dialect, found) for name, found in known.items()}
-    found = connection.execute(_changed(dialect), {"study_id": study_id, "last": last, **ids})
-    return [Head(*row) for row in found.all()]
+    ids = {name: sql.numbers(dialect, trial_ids) for name, trial_ids in known.items()}
+    result = connection.execute(_changed(dialect), {"study_id": study_id, "last": last, **ids})
+    return [Head(*row) for row in result.all()]
 
 
-# Intermediate values that were added to running trials since they were read.
+# Reading intermediate values that were added to running trials.
 
 
 @cache
@@ -109,7 +109,7 @@ def _new_reports(dialect: str) -> Select[Any]:
         select(REPORTS.c.trial_id, REPORTS.c.step, REPORTS.c.intermediate_value, kind, identity)
         .select_from(table)
         .join(REPORTS, (REPORTS.c.trial_id == trial_id) & (identity > floor))
-        # Says nothing new, but PostgreSQL then expects few rows, and uses the index.
+        # This follows from the join, but makes PostgreSQL expect few rows, and use the index.
         .where(sql.among(dialect, REPORTS.c.trial_id, "ids"))
         .order_by(REPORTS.c.trial_id, REPORTS.c.step)
     )
@@ -120,34 +120,35 @@ def read_reports(
 ) -> dict[int, tuple[dict[int, float], int]]:
     """Intermediate values with a row id above each trial's floor, and the new floors.
 
-    A trial has one writer at a time, so that its row ids are committed in their order.
+    A trial has one writer at a time, so its row ids are committed in order.
     """
     dialect = connection.dialect.name
-    found: dict[int, tuple[dict[int, float], int]] = {}
+    reports: dict[int, tuple[dict[int, float], int]] = {}
     bound = {"floors": sql.mapping(floors), "ids": sql.numbers(dialect, floors)}
     new = connection.execute(_new_reports(dialect), bound).all()
     for trial_id, step, value, kind, identity in new:
-        steps, floor = found.get(trial_id, ({}, 0))
+        steps, floor = reports.get(trial_id, ({}, 0))
         steps[step] = rows.number(value, kind)
-        found[trial_id] = steps, max(floor, identity)
-    return found
+        reports[trial_id] = steps, max(floor, identity)
+    return reports
 
 
-# A study's trials in memory: finished ones never change, others are replaced, not changed.
+# A study's trials in memory. A trial object never changes; a new one replaces it.
 
 
 class Mirror:
-    """Trials of one study, and what is known of their rows in the database.
+    """The trials of one study, and their rows as last seen in the database.
 
     Attributes:
         heads: each trial's own row as last seen in, or written to, the database.
-        trials: by trial id; ahead of `heads` for what waits to be written.
+        trials: by trial id; ahead of the database for updates that wait to be written.
         unfinished: trials whose row may still change.
-        stale: trials whose row changed, and whose rest has to be read.
-        pending: trials of this process with something that waits to be written.
-        own: running trials that this process holds, and need not be read.
-        budget: of an open study as far as the last claim knows, else 0.
-        floors: of running trials, the highest row id of an intermediate value that was read.
+        stale: trials whose row changed, and whose other rows have to be read.
+        pending: trials of this process with updates that wait to be written.
+        own: running trials that this process holds, which need not be read.
+        budget: the budget at the last claim if the study was open, else 0.
+        floors: the highest row id of an intermediate value that was read, of running trials.
+        timer: when to read the study again.
     """
 
     def __init__(self, study_id: int) -> None:
@@ -155,7 +156,7 @@ class Mirror:
         self.clear()
 
     def clear(self) -> None:
-        """Know nothing (any more)."""
+        """Forget everything."""
         self.heads: dict[int, Head] = {}
         self.trials: dict[int, FrozenTrial] = {}
         self.unfinished: set[int] = set()
@@ -166,7 +167,7 @@ class Mirror:
         self.distributions: dict[str, BaseDistribution] = {}
         self.counts: Counter[TrialState] = Counter()
         self.budget = 0
-        self.look = Look()
+        self.timer = ReadTimer()
         self._versions = dict.fromkeys(TrialState, 0)
         self._lists: dict[tuple[TrialState, ...], tuple[int, list[FrozenTrial]]] = {}
 
@@ -185,7 +186,7 @@ class Mirror:
         self.see(heads)
 
     def read_trials(self, connection: Connection, unfinished: bool) -> set[int]:
-        """Read the rest of the trials whose rows changed, and new reports; the ids of the former.
+        """Read whole trials whose rows changed, whose ids it returns, and new reports of others.
 
         Args:
             unfinished: read all unfinished trials: others may overwrite what these have.
@@ -200,7 +201,7 @@ class Mirror:
         return wanted
 
     def fits(self, heads: Sequence[Head]) -> bool:
-        """Whether rows just read continue what is known, and not a study made anew."""
+        """Whether rows just read continue this study, and are not a new study's with its id."""
         if not self.heads:
             return True
         last = self.heads[self.last]
@@ -210,7 +211,7 @@ class Mirror:
         return last.state == TrialState.WAITING or again.start == last.start
 
     def see(self, heads: Iterable[Head]) -> None:
-        """Take in rows, in the order of their trial ids."""
+        """Take in rows, in order of their trial ids."""
         for head in heads:
             known = self.heads.get(head.trial_id)
             if known == head:
@@ -220,7 +221,7 @@ class Mirror:
                 self.stale.add(head.trial_id)
 
     def mark(self, head: Head) -> None:
-        """Take in one row whose rest is known already."""
+        """Take in one row of a trial whose other rows need not be read."""
         known = self.heads.get(head.trial_id)
         if known is not None:
             self.counts[known.state] -= 1
@@ -233,7 +234,7 @@ class Mirror:
         else:
             self.unfinished.add(head.trial_id)
 
-    def load(self, reads: Iterable[Read]) -> None:
+    def load(self, reads: Iterable[StoredTrial]) -> None:
         """Take in whole trials, except those that are ahead of the database."""
         for trial, floor in reads:
             self.stale.discard(trial._trial_id)
@@ -276,19 +277,19 @@ class Mirror:
     def hold(self, trial: FrozenTrial, head: Head) -> None:
         """Take in a trial that this process holds from now on, unless it is finished already."""
         self.mark(head)
-        self.load([Read(trial, 0)])
+        self.load([StoredTrial(trial, 0)])
         if not trial.state.is_finished():
             self.own.add(head.trial_id)
         if not self.stale and not self.growing():
-            self.look.took(0.0)  # the claim has seen all there is
+            self.timer.record(0.0)  # the claim has read everything
 
     def anticipate(self, update: Update) -> None:
-        """Show what this process has to tell about one of its trials before it is written."""
+        """Show an update of this process before it is written."""
         self.pending.add(update.lease.trial_id)
         self._apply(update, datetime.now())
 
     def confirm(self, update: Update, final: tuple[TrialState, datetime] | None) -> None:
-        """Take in what was written; a final one comes with its state and time (UTC)."""
+        """Take in an update that was written; `final` has the state and time (UTC) of an end."""
         trial_id = update.lease.trial_id
         if final is not None and trial_id in self.heads:
             self.mark(self.heads[trial_id]._replace(state=final[0], complete=final[1]))
@@ -303,7 +304,7 @@ class Mirror:
         self.put(updated(old, update, complete))
 
     def forget(self, trial_id: int) -> None:
-        """Read a trial anew: another worker has it, and what was told of it here is void."""
+        """Read a trial anew: another worker has it, and updates of this process are void."""
         self.pending.discard(trial_id)
         self.own.discard(trial_id)
         if trial_id in self.heads:
@@ -322,7 +323,7 @@ class Mirror:
         return known[1]
 
 
-# The mirrors of all studies, and when they are read anew.
+# The mirrors of all studies.
 
 
 class Mirrors:
@@ -332,9 +333,8 @@ class Mirrors:
 
     Attributes:
         refresh_interval: how old, in seconds, trials may be. 0 reads what may have changed at
-            every call, which is what Optuna expects. With more, answers come from memory in
-            between and while the database is away; from a database that is slow to answer they
-            may be up to ten times as old.
+            every call, which is what Optuna expects. With more, memory answers in between, and
+            while the database is away. If the database is slow, trials may be ten times as old.
     """
 
     def __init__(self, database: Database) -> None:
@@ -380,24 +380,23 @@ class Mirrors:
         return read
 
     def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
-        """What some trial in memory drew a parameter from.
+        """The distribution of a parameter in any trial in memory.
 
-        Without the lock: this is asked within a transaction, and whoever has the lock may wait
-        for that.
+        It takes no lock: it is called within a transaction, for which the lock's holder may wait.
         """
         mirror = self._mirrors.get(study_id)
         return None if mirror is None else mirror.distributions.get(name)
 
     def _current(self, study_id: int) -> Mirror:
-        """The study's mirror, read anew if it is too old."""
+        """The study's mirror, refreshed if it is too old."""
         mirror = self._mirrors.get(study_id)
-        if mirror is None or (self._reads and mirror.look.due(self.refresh_interval)):
+        if mirror is None or (self._reads and mirror.timer.due(self.refresh_interval)):
             try:
                 self.refresh(study_id)
             except OutageError:
                 if mirror is None or self.refresh_interval == 0:
                     raise
-                mirror.look.took(0.0)  # not again at every call
+                mirror.timer.record(0.0)  # not again at every call
         return self._mirrors[study_id]
 
     def refresh(self, study_id: int) -> None:
@@ -409,18 +408,19 @@ class Mirrors:
                 if not mirror.heads:
                     studies.require(connection, study_id)
                 self.read(connection, mirror)
-            mirror.look.took(time.monotonic() - started)
+            mirror.timer.record(time.monotonic() - started)
 
     def read(self, connection: Connection, mirror: Mirror) -> None:
-        """Read the rest of the trials whose rows were read."""
+        """Read the other rows of the trials whose own rows changed."""
         read = mirror.read_trials(connection, unfinished=self.refresh_interval == 0)
         self._study_of.update(dict.fromkeys(read, mirror.study_id))
 
     @contextmanager
     def unread(self) -> Iterator[None]:
-        """Memory answers all, whatever its age; whoever is within holds a mirror (`of`).
+        """Memory answers everything, whatever its age; the caller holds a mirror (`of`).
 
-        Within a transaction nothing is read: others wait, and there may be no connection.
+        For use within a transaction, in which nothing is read: others wait for it, and there may be
+        no second connection.
         """
         self._reads = False
         try:
@@ -435,21 +435,21 @@ class Mirrors:
             self._study_of[lease.trial_id] = lease.study_id
 
     def outdate(self, trial_id: int) -> None:
-        """Read a trial anew at the next look, however short ago the last one was."""
+        """Have a trial read again at the next call, however recent the last reading is."""
         with self._lock:
             mirror = self._mirrors.get(self._study_of.get(trial_id, -1))
             if mirror is not None:
                 mirror.stale.add(trial_id)
-                mirror.look = Look()
+                mirror.timer = ReadTimer()
 
     def forget(self, study_id: int) -> None:
-        """Keep nothing of a study in memory; what is asked of it later is read again."""
+        """Drop a study from memory; a later call reads it again."""
         with self._lock:
             self._mirrors.pop(study_id, None)
             self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
 
     def after_fork(self) -> None:
-        """A lock that another thread held at the fork would never be released here."""
+        """Replace the lock: one that another thread held at the fork is never released here."""
         self._lock = RLock()
 
 

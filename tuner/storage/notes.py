@@ -13,12 +13,12 @@ from tuner.storage.storage import Storage
 VERSION, TEXT = "dashboard:note_ver", "dashboard:note_str:"
 STAMP, TURN = "tuner:note", "tuner:note_turn"
 LENGTH = 2045
-"""Characters of an attribute, as the dashboard has it."""
+"""Characters of an attribute, as the dashboard splits a note."""
 YOURS = "*tuner writes what stands above; what you write below this line stays.*"
 
 
 def turn(storage: Storage, study_id: int, seconds: float) -> bool:
-    """Whether to look at a study's note: one of many may, at most so often.
+    """Whether this worker is to update a study's note: one of all may, once in so many seconds.
 
     Raises:
         MissingError: there is no such study.
@@ -42,26 +42,26 @@ def _due(connection: Connection, study_id: int, seconds: float) -> bool:
 
 
 def stamp(storage: Storage, study_id: int) -> dict[str, Any]:
-    """What the note says of itself; nothing where there is none, or people saved it since.
+    """The facts that a note was written from; empty if there is none, or people saved it since.
 
     Raises:
         MissingError: there is no such study.
     """
     with storage.database.read() as connection:
         known = studies.attrs(connection, studies.SYSTEM_ATTRS, study_id)
-    said = dict(known.get(STAMP, {}))
-    return said if said.pop(VERSION, None) == known.get(VERSION) else {}
+    facts = dict(known.get(STAMP, {}))
+    return facts if facts.pop(VERSION, None) == known.get(VERSION) else {}
 
 
-def save(storage: Storage, study_id: int, text: str, said: Mapping[str, Any]) -> bool:
+def save(storage: Storage, study_id: int, text: str, facts: Mapping[str, Any]) -> bool:
     """Replace what tuner wrote into the note; what people wrote below it stays.
 
-    Whoever removes the line that divides the two has the note alone: then it stays as it is. The
-    version, by which the dashboard refuses to save what somebody began to edit before, is raised
-    only where the line is new.
+    If people removed the line that divides the two, the note is theirs and stays as it is. By the
+    version, the dashboard refuses to save an edit that began before; it is raised only if the line
+    is new.
 
     Args:
-        said: what the note says of itself, for `stamp`.
+        facts: what the note is written from, for `stamp`.
 
     Returns:
         Whether it was written.
@@ -80,7 +80,7 @@ def save(storage: Storage, study_id: int, text: str, said: Mapping[str, Any]) ->
             tail = "\n\n" + body
         new = f"{text}\n\n---\n\n{YOURS}{tail.rstrip()}\n"
         version = known.get(VERSION, 0) + (not line)
-        attrs = {VERSION: version, STAMP: {**said, VERSION: version}, **_texts(new, known)}
+        attrs = {VERSION: version, STAMP: {**facts, VERSION: version}, **_texts(new, known)}
         rows = [(study_id, key, value) for key, value in attrs.items()]
         sql.put(connection, [sql.attrs(studies.SYSTEM_ATTRS, rows, "study_id")])
     return True

@@ -22,11 +22,11 @@ from tuner.storage.lease import LEASE_SECONDS, Lease, Update
 from tuner.storage.rows import blank
 from tuner.storage.storage import Storage
 
-# What waits to be written about one trial: many updates merged into one.
+# The updates of one lease, merged into one.
 
 
-class Queued:
-    """Updates of one lease in the order they came; the later one wins where they differ."""
+class MergedUpdate:
+    """Updates of one lease, merged in order; the later one wins where they differ."""
 
     def __init__(self, update: Update, now: float) -> None:
         self.lease = update.lease
@@ -55,7 +55,7 @@ class Queued:
 
     @property
     def lasting(self) -> bool:
-        """Whether somebody relies on it: work goes on from a checkpoint, and ends with a result."""
+        """Whether it has to survive a crash: it has a checkpoint, or the result of a trial."""
         return self.state is not None or self.checkpoint is not None
 
     def update(self, now: float) -> Update:
@@ -74,7 +74,7 @@ class Queued:
         )
 
 
-# What waits to be written, by lease; whoever uses it holds a lock.
+# Updates that wait to be written, by lease; the caller holds a lock.
 
 
 Key = tuple[int, int]
@@ -85,72 +85,75 @@ def key(lease: Lease) -> Key:
     return lease.trial_id, lease.token
 
 
-class Waiting:
-    """Updates on their way: queued, sent, or written so that a crash may take them back.
+class UpdateQueue:
+    """Updates on their way: queued, sent, or written but lost if the server crashes.
 
     Args:
-        unsure: whether what is not durable may be lost after it was written.
+        unsure: whether a crash may lose updates that were not written durably.
     """
 
     def __init__(self, unsure: bool) -> None:
-        self.queue: dict[Key, Queued] = {}
-        self.sent: dict[Key, Queued] = {}
-        self._unsure: dict[Key, Queued] | None = {} if unsure else None
+        self.queue: dict[Key, MergedUpdate] = {}
+        self.sent: dict[Key, MergedUpdate] = {}
+        self._unsure: dict[Key, MergedUpdate] | None = {} if unsure else None
 
-    def put(self, update: Update, now: float) -> Queued:
-        """Merge an update with what waits; `now` is by the monotonic clock."""
+    def put(self, update: Update, now: float) -> MergedUpdate:
+        """Merge an update with those that wait; `now` is by the monotonic clock."""
         queued = self.queue.get(key(update.lease))
         if queued is None:
-            queued = self.queue[key(update.lease)] = Queued(update, now)
+            queued = self.queue[key(update.lease)] = MergedUpdate(update, now)
         else:
             queued.add(update, now)
         return queued
 
-    def of(self, lease: Lease) -> list[Queued]:
-        """What is not written yet of a lease, as it came."""
-        which = key(lease)
-        return [each[which] for each in (self.sent, self.queue) if which in each]
+    def of(self, lease: Lease) -> list[MergedUpdate]:
+        """The updates of a lease that are not written yet, in order."""
+        lease_key = key(lease)
+        return [each[lease_key] for each in (self.sent, self.queue) if lease_key in each]
 
     def take(self, now: float) -> list[Update]:
-        """All that is queued; it counts as sent until `back` or `written`."""
-        self.sent = {each: self._whole(each, queued, now) for each, queued in self.queue.items()}
+        """All queued updates, which count as sent until `requeue` or `written`."""
+        self.sent = {
+            each: self._with_unsure(each, queued, now) for each, queued in self.queue.items()
+        }
         self.queue = {}
         return [queued.update(now) for queued in self.sent.values()]
 
-    def _whole(self, which: Key, queued: Queued, now: float) -> Queued:
+    def _with_unsure(self, lease_key: Key, queued: MergedUpdate, now: float) -> MergedUpdate:
+        """The update and, if it is written durably, those before it that a crash may lose."""
         if not self._unsure or not queued.lasting:
             return queued
-        earlier = self._unsure.pop(which, None)
+        earlier = self._unsure.pop(lease_key, None)
         if earlier is None:
             return queued
         earlier.add(queued.update(now), now)
         return earlier
 
-    def back(self, now: float) -> None:
-        """What was sent could not be written: it waits again, before what came later."""
-        for which, later in self.queue.items():
-            if which in self.sent:
-                self.sent[which].add(later.update(now), now)
+    def requeue(self, now: float) -> None:
+        """Sent updates were not written: they wait again, before those that came later."""
+        for lease_key, later in self.queue.items():
+            if lease_key in self.sent:
+                self.sent[lease_key].add(later.update(now), now)
             else:
-                self.sent[which] = later
+                self.sent[lease_key] = later
         self.queue, self.sent = self.sent, {}
 
     def written(self, lost: Collection[Key], now: float) -> list[Lease]:
-        """Forget what was sent; the leases of which nothing waits any more."""
+        """Sent updates were written: drop them; the leases of which no update waits any more."""
         sent, self.sent = self.sent, {}
-        for which in lost:
-            self.queue.pop(which, None)
-        for which, queued in sent.items():
-            self._keep(which, queued, which in lost, now)
-        return [queued.lease for which, queued in sent.items() if which not in self.queue]
+        for lease_key in lost:
+            self.queue.pop(lease_key, None)
+        for lease_key, queued in sent.items():
+            self._keep_unsure(lease_key, queued, lease_key in lost, now)
+        return [queued.lease for lease_key, queued in sent.items() if lease_key not in self.queue]
 
-    def _keep(self, which: Key, queued: Queued, lost: bool, now: float) -> None:
+    def _keep_unsure(self, lease_key: Key, queued: MergedUpdate, lost: bool, now: float) -> None:
         if self._unsure is None:
             return
         if lost:
-            self._unsure.pop(which, None)
+            self._unsure.pop(lease_key, None)
         elif not queued.lasting:
-            earlier = self._unsure.setdefault(which, queued)
+            earlier = self._unsure.setdefault(lease_key, queued)
             if earlier is not queued:
                 earlier.add(queued.update(now), now)
 
@@ -162,7 +165,7 @@ class Waiting:
         return len(self.queue.keys() | self.sent.keys())
 
 
-# Final results that could not be written, on the worker's disk, for the next process.
+# Results that could not be written, on the worker's disk, for the next process.
 
 
 class Spool:
@@ -211,7 +214,7 @@ class Spool:
             try:
                 yield _from_json(json.loads(path.read_text(encoding="utf-8")))
             except FileNotFoundError:
-                continue  # another worker has told it
+                continue  # another worker has written it
             except (ValueError, KeyError, TypeError):
                 aside = path.with_suffix(".damaged")
                 path.replace(aside)
@@ -243,46 +246,46 @@ def _to_json(update: Update) -> dict[str, Any]:
     }
 
 
-def _from_json(found: dict[str, Any]) -> Update:
-    trial = blank(found["number"], found["trial_id"])
-    params = found.get("params", {})
+def _from_json(document: dict[str, Any]) -> Update:
+    trial = blank(document["number"], document["trial_id"])
+    params = document.get("params", {})
     names = ("study_id", "trial_id", "number", "holder", "token")
     return Update(
-        lease=Lease(**{name: found[name] for name in names}, trial=trial),
-        reports={int(step): value for step, value in found["reports"].items()},
-        user_attrs=found["user_attrs"],
-        system_attrs=found["system_attrs"],
+        lease=Lease(**{name: document[name] for name in names}, trial=trial),
+        reports={int(step): value for step, value in document["reports"].items()},
+        user_attrs=document["user_attrs"],
+        system_attrs=document["system_attrs"],
         params={
             name: (value, json_to_distribution(kind)) for name, (value, kind) in params.items()
         },
-        artifacts={i: b64decode(text) for i, text in found.get("artifacts", {}).items()},
-        state=TrialState[found["state"]],
-        value=found["value"],
-        age=max(0.0, time.time() - found["finished"]),
+        artifacts={i: b64decode(text) for i, text in document.get("artifacts", {}).items()},
+        state=TrialState[document["state"]],
+        value=document["value"],
+        age=max(0.0, time.time() - document["finished"]),
     )
 
 
-# A worker's updates: written in batches by a thread, kept while the database is away.
+# The thread that writes a worker's updates in batches, and keeps them while the database is away.
 
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 
 
 class Outbox:
-    """Writes updates in the background, renews leases, and never gives a result up.
+    """Writes updates in the background, renews leases, and loses no result.
 
-    While the database does not answer, training goes on: writing is tried again after 0.1 s,
-    then later and later, up to every 5 s. Updates of one trial are merged, so that a long outage
-    costs little memory.
+    While the database does not answer, training goes on: the outbox tries again after 0.1 s, then
+    after longer and longer waits, up to 5 s. Updates of one trial are merged, so that a long outage
+    takes little memory.
 
-    Only what ends a trial or holds a checkpoint waits for the server's disk. The rest is written
-    again along with it, so that no crash of the server leaves a gap.
+    Only an update that ends a trial or has a checkpoint waits for the server's disk. The others are
+    written again along with it, so that no crash of the server leaves a gap.
 
     Args:
         storage: where to write.
         spool: a folder where results that could not be written wait for this worker or the next.
-        flush_seconds: how long an update may wait for others to be written with.
-        holder: whose leases are renewed; also learnt from the updates.
+        flush_seconds: how long an update may wait to be written together with others.
+        holder: whose leases are renewed, besides the holders of the updates.
     """
 
     def __init__(
@@ -298,9 +301,9 @@ class Outbox:
         self._holders: set[str] = set() if holder is None else {holder}
         self._renew_seconds = (
             min(storage.claims.lease_seconds, LEASE_SECONDS) / 3
-        )  # it shows life, too
+        )  # renewing also shows that the worker is alive
         self._renew_at = time.monotonic() + self._renew_seconds
-        self._waiting = Waiting(unsure=storage.remote)
+        self._updates = UpdateQueue(unsure=storage.remote)
         self._lost: set[Key] = set()
         self._error: StorageError | None = None
         self._changed = Condition(Lock())
@@ -308,54 +311,54 @@ class Outbox:
         self._closing = False
         if self._spool is not None:
             for update in self._spool.load():
-                self._waiting.put(update, time.monotonic())
+                self._updates.put(update, time.monotonic())
         self._thread = Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
     def begin(self, lease: Lease) -> None:
-        """A lease that was just taken: what is known under its numbers is of a deleted study."""
+        """Start with a new lease; updates under its ids are of a deleted study, and are dropped."""
         with self._changed:
             self._lost.discard(key(lease))
-            self._waiting.queue.pop(key(lease), None)
+            self._updates.queue.pop(key(lease), None)
 
     def put(self, update: Update) -> None:
-        """Queue an update. When it ends its trial, this process' storage shows at once how."""
+        """Queue an update. If it ends its trial, this process' storage shows that at once."""
         now = time.monotonic()
         with self._changed:
             self._holders.add(update.lease.holder)
             if key(update.lease) in self._lost:
                 return
-            queued = self._waiting.put(update, now)
+            queued = self._updates.put(update, now)
             if update.state is not None:
-                for each in self._waiting.of(update.lease):
+                for each in self._updates.of(update.lease):
                     self._storage.writer.anticipate(each.update(now))
             failing = self._error is not None
         if failing and self._spool is not None:
             self._spool.keep([queued.update(now)])
 
     def lost(self, lease: Lease) -> bool:
-        """Whether another worker was found to hold the trial: drop the work on it."""
+        """Whether another worker holds the trial by now: drop the work on it."""
         with self._changed:
             return key(lease) in self._lost
 
     def pending(self) -> int:
-        """How many trials have something that is not written yet."""
+        """The number of trials with updates that are not written yet."""
         with self._changed:
-            return len(self._waiting)
+            return len(self._updates)
 
     def check(self) -> None:
-        """Raise what keeps results from being written, unless it is a mere outage."""
+        """Raise the error that keeps results from being written, unless it is an outage."""
         with self._changed:
             error = self._error
         if error is not None and not isinstance(error, OutageError):
             raise error
 
     def flush(self) -> None:
-        """Write what is queued now; raises, and keeps it, if that fails."""
+        """Write the queued updates; if that fails, it raises the error and keeps them."""
         with self._writing:
             with self._changed:
-                updates = self._waiting.take(time.monotonic())
-                durable = any(queued.lasting for queued in self._waiting.sent.values())
+                updates = self._updates.take(time.monotonic())
+                durable = any(queued.lasting for queued in self._updates.sent.values())
             try:
                 lost = self._storage.writer.write(updates, durable=durable)
             except BaseException as error:
@@ -364,11 +367,11 @@ class Outbox:
             self._written(updates, {key(lease) for lease in lost})
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is left and end the thread.
+        """Write the remaining updates and end the thread.
 
         Raises:
-            StorageError: something could not be written in `timeout` seconds; final results
-                among it wait in the spool, if there is one.
+            StorageError: an update could not be written in `timeout` seconds; results wait in the
+                spool, if there is one.
         """
         until = time.monotonic() + timeout
         with self._changed:
@@ -383,24 +386,24 @@ class Outbox:
                     time.sleep(_FIRST_WAIT)
                     continue
                 if self._ended():
-                    raise self._untold(explained(error)) from error
-                return  # unfinished trials go on when their leases have run out
+                    raise self._not_written(explained(error)) from error
+                return  # other workers go on with unfinished trials when their leases run out
 
     def _ended(self) -> int:
         """The number of results that are not written yet."""
         with self._changed:
-            return self._waiting.ended()
+            return self._updates.ended()
 
-    def _untold(self, error: StorageError) -> StorageError:
-        what = f"{self._ended()} results were not written: {error.message}"
-        kept = "" if self._spool is None else f"; the next run writes them from {self._spool}"
-        return StorageError(what, where=error.where, hint=error.hint + kept)
+    def _not_written(self, error: StorageError) -> StorageError:
+        message = f"{self._ended()} results were not written: {error.message}"
+        spooled = "" if self._spool is None else f"; the next run writes them from {self._spool}"
+        return StorageError(message, where=error.where, hint=error.hint + spooled)
 
     def _failed(self, updates: Sequence[Update], error: BaseException) -> None:
         with self._changed:
             if isinstance(error, StorageError):
                 self._error = error
-            self._waiting.back(time.monotonic())
+            self._updates.requeue(time.monotonic())
         if self._spool is not None:
             self._spool.keep(updates)
 
@@ -408,7 +411,7 @@ class Outbox:
         with self._changed:
             self._error = None
             self._lost |= lost
-            for lease in self._waiting.written(lost, time.monotonic()):
+            for lease in self._updates.written(lost, time.monotonic()):
                 self._storage.writer.settle(lease)
         if self._spool is not None:
             for update in updates:
@@ -418,18 +421,18 @@ class Outbox:
         wait = self._flush_seconds
         while True:
             with self._changed:
-                if self._closing and self._error is None and not self._waiting.queue:
+                if self._closing and self._error is None and not self._updates.queue:
                     return
                 if not self._closing or self._error is not None:
                     self._changed.wait(wait)
                 if self._closing and self._error is not None:
-                    return  # close() tries on as long as it may
+                    return  # close() goes on trying
             try:
-                if self._waiting.queue:
+                if self._updates.queue:
                     self.flush()
                 self._renew()
                 wait = self._flush_seconds
-            except Exception as error:  # what else it is, `check` and `close` have to tell
+            except Exception as error:  # `check` and `close` raise it
                 failed = wait if self._error is not None else _FIRST_WAIT / 2
                 self._error = explained(error)
                 wait = min(2 * failed, _LONGEST_WAIT)

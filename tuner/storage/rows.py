@@ -62,7 +62,7 @@ def clone(trial: FrozenTrial) -> FrozenTrial:
 
 
 def updated(old: FrozenTrial, update: Update, complete: datetime | None) -> FrozenTrial:
-    """The trial with what an update tells; `complete` is when it ended, in local time."""
+    """The trial with an update; `complete` is when it ended, in local time."""
     new = changed(
         old,
         reports=update.reports,
@@ -79,7 +79,7 @@ def updated(old: FrozenTrial, update: Update, complete: datetime | None) -> Froz
 
 @contextmanager
 def uncollected(trials: int) -> Iterator[None]:
-    """No garbage collection while very many objects are made: it takes a third of the time."""
+    """No garbage collection while many trials are made, as it takes a third of the time."""
     if trials < MANY or not gc.isenabled():
         yield
         return
@@ -90,7 +90,7 @@ def uncollected(trials: int) -> Iterator[None]:
         gc.enable()
 
 
-# Optuna's rows read in bulk and made into frozen trials, without its object mapper.
+# Reading Optuna's rows in bulk, without its object mapper.
 
 
 TRIALS: Table = models.TrialModel.__table__
@@ -125,8 +125,8 @@ HEAD = (
 
 @cache
 def _one(lock: bool) -> Select[Any]:
-    found = select(TRIALS.c.study_id, *HEAD).where(TRIALS.c.trial_id == bindparam("trial_id"))
-    return found.with_for_update() if lock else found
+    query = select(TRIALS.c.study_id, *HEAD).where(TRIALS.c.trial_id == bindparam("trial_id"))
+    return query.with_for_update() if lock else query
 
 
 def read_head(connection: Connection, trial_id: int, lock: bool = False) -> tuple[int, Head] | None:
@@ -152,23 +152,23 @@ def _children(dialect: str, table: Table) -> Select[Any]:
 
 def _read(connection: Connection, table: Table, bound: Any) -> dict[int, list[Any]]:
     groups: dict[int, list[Any]] = defaultdict(list)
-    found = connection.execute(_children(connection.dialect.name, table), {"ids": bound})
-    for row in found.all():  # at once: row by row takes twice as long
+    result = connection.execute(_children(connection.dialect.name, table), {"ids": bound})
+    for row in result.all():  # at once: row by row takes twice as long
         groups[row[0]].append(row)
     return groups
 
 
-class Read(NamedTuple):
-    """A trial, and the highest row id among its intermediate values."""
+class StoredTrial(NamedTuple):
+    """A trial that was read, and the highest row id among its intermediate values."""
 
     trial: FrozenTrial
     floor: int
 
 
-def read_trials(connection: Connection, heads: Sequence[Head]) -> list[Read]:
-    """The whole trials of these rows: five statements, however many there are.
+def read_trials(connection: Connection, heads: Sequence[Head]) -> list[StoredTrial]:
+    """The whole trials of these rows, by five statements, however many there are.
 
-    Read the rows first and the rest after: a trial seen finished then has everything.
+    The caller reads the trials' own rows before: a trial that was finished then is complete now.
     """
     if not heads:
         return []
@@ -176,12 +176,12 @@ def read_trials(connection: Connection, heads: Sequence[Head]) -> list[Read]:
         return _read_trials(connection, heads)
 
 
-def _read_trials(connection: Connection, heads: Sequence[Head]) -> list[Read]:
+def _read_trials(connection: Connection, heads: Sequence[Head]) -> list[StoredTrial]:
     bound = sql.numbers(connection.dialect.name, (head.trial_id for head in heads))
     tables = (VALUES, PARAMS, USER_ATTRS, SYSTEM_ATTRS, REPORTS)
     values, params, user, system, reports = (_read(connection, t, bound) for t in tables)
     return [
-        Read(
+        StoredTrial(
             _trial(head, values, params, user, system, reports),
             max((row[4] for row in reports.get(head.trial_id, ())), default=0),
         )
@@ -193,7 +193,7 @@ def _trial(
     head: Head, values: Groups, params: Groups, user: Groups, system: Groups, reports: Groups
 ) -> FrozenTrial:
     trial_id = head.trial_id
-    found = [(row[1], row[2], _distribution(row[3])) for row in params.get(trial_id, ())]
+    drawn = [(row[1], row[2], _distribution(row[3])) for row in params.get(trial_id, ())]
     return FrozenTrial(
         number=head.number,
         state=head.state,
@@ -203,8 +203,8 @@ def _trial(
         else None,
         datetime_start=to_local(head.start),
         datetime_complete=to_local(head.complete),
-        params={name: kind.to_external_repr(value) for name, value, kind in found},
-        distributions={name: kind for name, _, kind in found},
+        params={name: kind.to_external_repr(value) for name, value, kind in drawn},
+        distributions={name: kind for name, _, kind in drawn},
         user_attrs={row[1]: json.loads(row[2]) for row in user.get(trial_id, ())},
         system_attrs={row[1]: json.loads(row[2]) for row in system.get(trial_id, ())},
         intermediate_values={
@@ -216,14 +216,14 @@ def _trial(
 
 
 def read_distribution(connection: Connection, study_id: int, name: str) -> BaseDistribution | None:
-    """What some trial of the study drew a parameter from."""
-    found = (
+    """The distribution of a parameter in any trial of the study."""
+    query = (
         select(PARAMS.c.distribution_json)
         .join(TRIALS, TRIALS.c.trial_id == PARAMS.c.trial_id)
         .where(TRIALS.c.study_id == study_id, PARAMS.c.param_name == name)
         .limit(1)
     )
-    text = connection.execute(found).scalar()
+    text = connection.execute(query).scalar()
     return None if text is None else _distribution(text)
 
 
@@ -233,7 +233,7 @@ def _distribution(text: str) -> BaseDistribution:
 
 
 def number(value: float | None, kind: str) -> float:
-    """A stored number, which may stand for one that is not finite."""
+    """A stored value; `kind` gives those that are not finite."""
     return value if value is not None else INFINITE[kind]
 
 

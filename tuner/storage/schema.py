@@ -43,7 +43,7 @@ def _trial() -> Column[int]:
     )
 
 
-# The Optuna versions that found this database current: the next start need not ask alembic.
+# The Optuna versions that found this database current, so that the next start need not check.
 versions = Table(
     "tuner_versions",
     metadata,
@@ -80,7 +80,8 @@ workers = Table(
     Column("device", String(64), nullable=False),
     Column("renewed", Float(53), nullable=False),
 )
-# Of an artifact, in rows that a reader takes one by one; `written` is of the database's clock.
+# An artifact has one row or more, which a reader reads one by one. `written` is a time of the
+# database's clock.
 artifacts = Table(
     "tuner_artifacts",
     metadata,
@@ -90,8 +91,8 @@ artifacts = Table(
     Column("written", Float(53), nullable=False),
 )
 
-# What happened, for people. No foreign key: a worker that tells a result would wait for whoever
-# holds the study to claim the next trial. `study_id` is null where it concerns a worker alone.
+# What happened, for people. It has no foreign key, or a worker that writes a result would wait for
+# another that locks the study to claim a trial. `study_id` is null for events of a worker alone.
 events = Table(
     "tuner_events",
     metadata,
@@ -112,7 +113,7 @@ _OF_STUDY = (studies, events)
 
 
 def place_triggers(connection: Connection, dialect: str) -> None:
-    """What is ours goes with Optuna's row, whoever deletes that."""
+    """Make triggers that delete our rows with Optuna's, whichever program deletes those."""
     if dialect == "sqlite":
         _place(connection, "tuner_trial_deleted", "trials", "trial_id", _OF_TRIAL)
         _place(connection, "tuner_study_deleted", "studies", "study_id", _OF_STUDY)

@@ -45,7 +45,7 @@ def from_clock(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-# The few places where SQLite and PostgreSQL need different SQL.
+# Expressions that SQLite and PostgreSQL write differently.
 
 
 _CLOCKS = {
@@ -60,7 +60,7 @@ def now(dialect: str) -> ColumnElement[float]:
 
 
 def among(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
-    """`column` is one of the numbers bound to `name` by `numbers`: one parameter for any many."""
+    """`column` is one of the numbers that `numbers` binds to `name`, as a single parameter."""
     if dialect == "sqlite":
         values = func.json_each(bindparam(name)).table_valued("value")
         return column.in_(select(values.c.value))  # type: ignore[no-any-return]  # column is Any
@@ -68,9 +68,9 @@ def among(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
 
 
 def within(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
-    """The same as ``among``, for many numbers that no index is asked for.
+    """The same as ``among``, for many numbers where no index helps.
 
-    PostgreSQL looks a number up in an array one by one where the statement is prepared.
+    With ``among``, a prepared statement of PostgreSQL searches the array one by one for each row.
     """
     if dialect == "sqlite":
         return among(dialect, column, name)
@@ -79,13 +79,13 @@ def within(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
 
 
 def numbers(dialect: str, values: Iterable[int]) -> Any:
-    """What to bind for `among` and `within`."""
+    """The parameter of `among` and `within`."""
     ordered = sorted(values)
     return json.dumps(ordered) if dialect == "sqlite" else ordered
 
 
 def pairs(dialect: str, name: str) -> tuple[Any, ColumnElement[int], ColumnElement[int]]:
-    """A table of (key, value) numbers bound to `name` by `mapping`, and its two columns."""
+    """A table of the (key, value) numbers that `mapping` binds to `name`, and its two columns."""
     if dialect == "sqlite":
         table = func.json_each(bindparam(name)).table_valued("key", "value")
     else:
@@ -95,19 +95,19 @@ def pairs(dialect: str, name: str) -> tuple[Any, ColumnElement[int], ColumnEleme
 
 
 def mapping(values: Mapping[int, int]) -> str:
-    """What to bind for `pairs`."""
+    """The parameter of `pairs`."""
     return json.dumps(values)
 
 
-# An artifact as rows of at most so many bytes.
+# The rows of an artifact.
 
 
 PART = 2**20
-"""Bytes of a row: a reader holds one at a time."""
+"""Bytes of a row at most: a reader holds one row at a time."""
 
 
 def parts(artifact_id: str, body: BinaryIO) -> list[dict[str, Any]]:
-    """An artifact's rows; one of nothing has one too."""
+    """An artifact's rows; an empty one has one row too."""
     pieces = list(iter(lambda: body.read(PART), b"")) or [b""]
     return [{"artifact_id": artifact_id, "part": i, "data": data} for i, data in enumerate(pieces)]
 
@@ -124,8 +124,8 @@ class Put(NamedTuple):
     """Rows to insert, whose values have to be JSON.
 
     Attributes:
-        keys: the columns by which a row may be there already; none if it cannot.
-        replace: whether such a row is replaced; otherwise it stays.
+        keys: the columns that identify an existing row; empty if none can exist.
+        replace: whether an existing row is replaced; otherwise it stays.
     """
 
     table: Table
@@ -134,17 +134,17 @@ class Put(NamedTuple):
     replace: bool = True
 
 
-def attrs(table: Table, found: Iterable[tuple[int, str, Any]], owner: str) -> Put:
-    """Attributes as (id, key, value) of the trials or studies that the column `owner` names."""
+def attrs(table: Table, attributes: Iterable[tuple[int, str, Any]], owner: str) -> Put:
+    """Attributes as (id, key, value), of the trials or studies whose id is the column `owner`."""
     values: list[dict[str, Any]] = [
         {owner: identity, "key": key, "value_json": json.dumps(value)}
-        for identity, key, value in found
+        for identity, key, value in attributes
     ]
     return Put(table, (owner, "key"), values)
 
 
 class Shape(NamedTuple):
-    """What the text of a statement depends on."""
+    """The part of a `Put` on which the text of its statement depends."""
 
     table: Table
     keys: tuple[str, ...]
@@ -154,12 +154,12 @@ class Shape(NamedTuple):
 
 def put(connection: Connection, puts: Iterable[Put]) -> None:
     """Insert or replace all rows."""
-    found = [each for each in puts if each.values]
+    filled = [each for each in puts if each.values]
     if connection.dialect.name == "sqlite":
-        for each, shape in zip(found, shapes(found), strict=True):
-            connection.exec_driver_sql(_one_row(shape), several(each.values))
-    elif found:
-        connection.exec_driver_sql(_together(shapes(found)), documents(found))
+        for each, shape in zip(filled, shapes(filled), strict=True):
+            connection.exec_driver_sql(_one_row(shape), bound_rows(each.values))
+    elif filled:
+        connection.exec_driver_sql(_together(shapes(filled)), documents(filled))
 
 
 @cache
@@ -180,19 +180,19 @@ def _conflict(shape: Shape) -> str:
     return f"ON CONFLICT ({', '.join(shape.keys)}) DO {done}"
 
 
-def several(values: Sequence[dict[str, Any]]) -> Any:
-    """What to bind for some rows; one row alone is cheaper without executemany."""
+def bound_rows(values: Sequence[dict[str, Any]]) -> Any:
+    """The parameters for some rows; one row alone is faster without executemany."""
     return values[0] if len(values) == 1 else values
 
 
 @cache
 def upsert(dialect: str, table: Table, keys: tuple[str, ...], replace: bool = True) -> Insert:
     """INSERT that replaces (or, with `replace=False`, keeps) a row with the same `keys`."""
-    made = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     if not replace:
-        return made.on_conflict_do_nothing(index_elements=list(keys))
-    others = {name: made.excluded[name] for name in _others(table, keys)}
-    return made.on_conflict_do_update(index_elements=list(keys), set_=others)
+        return statement.on_conflict_do_nothing(index_elements=list(keys))
+    others = {name: statement.excluded[name] for name in _others(table, keys)}
+    return statement.on_conflict_do_update(index_elements=list(keys), set_=others)
 
 
 def shapes(puts: Sequence[Put]) -> tuple[Shape, ...]:
@@ -200,50 +200,51 @@ def shapes(puts: Sequence[Put]) -> tuple[Shape, ...]:
 
 
 def documents(puts: Sequence[Put]) -> dict[str, str]:
-    """What to bind for `insertions`."""
+    """The parameters of `insertions`."""
     return {f"rows{i}": json.dumps(each.values) for i, each in enumerate(puts)}
 
 
 def insertions(
-    found: Sequence[Shape], trial_id: str = "r.trial_id", given: str = ""
+    put_shapes: Sequence[Shape], trial_id: str = "r.trial_id", given: str = ""
 ) -> dict[str, str]:
-    """PostgreSQL's statements by name, to be run together by WITH.
+    """PostgreSQL's statements by name, which `together` runs as one.
 
-    Rows travel as JSON: executemany sends a message and waits for each row.
+    Rows travel as JSON, since executemany sends a message for each row.
 
     Args:
         trial_id: an expression for that column.
-        given: what comes after the rows `r`: a join or a condition.
+        given: a join or a condition on the rows `r`.
     """
     return {
-        f"put{i}": _insertion(shape, f"rows{i}", trial_id, given) for i, shape in enumerate(found)
+        f"put{i}": _insertion(shape, f"rows{i}", trial_id, given)
+        for i, shape in enumerate(put_shapes)
     }
 
 
 def _insertion(shape: Shape, bound: str, trial_id: str, given: str) -> str:
     table, keys, names, replace = shape
     chosen = (trial_id if name == "trial_id" else f"r.{name}" for name in names)
-    made = (
+    statement = (
         f"INSERT INTO {_named(shape)} SELECT {', '.join(chosen)} "
         f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(%({bound})s AS json)) AS r "
         f"{given} {_conflict(shape)}"
     )
     if not replace:
-        return made
+        return statement
     others = _others(table, keys)
     old, new = (", ".join(f"{of}.{name}" for name in others) for of in (table.name, "excluded"))
-    return f"{made} WHERE ({old}) IS DISTINCT FROM ({new})"  # no new version of an equal row
+    return f"{statement} WHERE ({old}) IS DISTINCT FROM ({new})"  # no new version of an equal row
 
 
 def together(statements: dict[str, str], answer: str) -> str:
-    """One statement of many; all see the database as it was before them."""
+    """Several statements as one; each sees the database as it was before all of them."""
     parts = ", ".join(f"{name} AS ({statement})" for name, statement in statements.items())
     return f"WITH {parts} {answer}"
 
 
 @cache
-def _together(found: tuple[Shape, ...]) -> str:
-    return together(insertions(found), "SELECT 1")
+def _together(put_shapes: tuple[Shape, ...]) -> str:
+    return together(insertions(put_shapes), "SELECT 1")
 
 
 def _others(table: Table, keys: tuple[str, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How far studies are and who works on them, straight from the database, cheap to poll."""
+"""The progress of studies, and their workers, read from the database and cheap to poll."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuner.storage.lease import FINISHED, LEASE_SECONDS, OPEN, PAUSED, STOPPED
 from tuner.storage.studies import FINGERPRINT, SPEC, STUDIES, USER_ATTRS
 from tuner.study.trials import RESULT, WORKER
 
-# How far a study is.
+# The progress of a study.
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Progress:
     """Counts of a study's trials; failed ones do not count towards the budget.
 
     Attributes:
-        running: a worker is at them, or another program.
-        state: what the study was set to, made into what it is as `standing` says.
+        running: trials that a worker or another program is running.
+        state: the state that was set, turned into the actual one by `state_of`.
         interrupted: numbers of the trials that were given back or whose worker was lost, until
             another worker goes on with them.
     """
@@ -42,7 +42,7 @@ class Progress:
     interrupted: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "state", standing(self.state, self.budget, self.finished))
+        object.__setattr__(self, "state", state_of(self.state, self.budget, self.finished))
 
     @property
     def finished(self) -> int:
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def met(self) -> bool:
-        """Whether as many trials are finished as the study asked for."""
+        """Whether the budget is complete."""
         return self.finished >= self.budget
 
     @property
@@ -59,7 +59,7 @@ class Progress:
         return self.state not in (PAUSED, STOPPED)
 
 
-def standing(state: str, budget: int, finished: int) -> str:
+def state_of(state: str, budget: int, finished: int) -> str:
     """The state of a study: the one that was set, but finished if its budget is complete.
 
     Args:
@@ -68,59 +68,60 @@ def standing(state: str, budget: int, finished: int) -> str:
     return FINISHED if state == OPEN and finished >= budget > 0 else state
 
 
-RECENT = 20  # the pace is that of so many trials that ended last
+RECENT = 20  # the number of last trials by whose ends the pace is measured
 
 
 def progress(connection: Connection, study_id: int) -> Progress:
     """Counts of a study's trials by state; MissingError if there is no such study."""
-    agreed = read_terms(connection, study_id)
-    found = connection.execute(_counts(), {"study_id": study_id})
-    counts: dict[TrialState, int] = {state: int(n) for state, n in found}
-    mine = _interrupted(connection.dialect.name), {"study_id": study_id}
-    left = tuple(int(number) for number in connection.execute(*mine).scalars())
+    terms = read_terms(connection, study_id)
+    states = connection.execute(_counts_query(), {"study_id": study_id})
+    counts: dict[TrialState, int] = {state: int(n) for state, n in states}
+    query = _interrupted_query(connection.dialect.name)
+    numbers = connection.execute(query, {"study_id": study_id}).scalars()
+    interrupted = tuple(int(number) for number in numbers)
     return Progress(
-        budget=agreed.budget,
+        budget=terms.budget,
         complete=counts.get(TrialState.COMPLETE, 0),
         pruned=counts.get(TrialState.PRUNED, 0),
         failed=counts.get(TrialState.FAIL, 0),
-        running=max(0, counts.get(TrialState.RUNNING, 0) - len(left)),
+        running=max(0, counts.get(TrialState.RUNNING, 0) - len(interrupted)),
         waiting=counts.get(TrialState.WAITING, 0),
-        state=agreed.state,
-        interrupted=left,
+        state=terms.state,
+        interrupted=interrupted,
     )
 
 
 @cache
-def _counts() -> Select[Any]:
+def _counts_query() -> Select[Any]:
     state = rows.TRIALS.c.state
     mine = rows.TRIALS.c.study_id == bindparam("study_id")
     return select(state, func.count()).where(mine).group_by(state)
 
 
 def interrupted(connection: Connection) -> Counter[int]:
-    """How many trials are interrupted, by study."""
+    """The number of interrupted trials by study."""
     study_id = schema.leases.c.study_id
-    found = select(study_id, func.count()).select_from(leased()).group_by(study_id)
+    query = select(study_id, func.count()).select_from(leased()).group_by(study_id)
     mine = is_interrupted(connection.dialect.name)
-    return Counter({int(i): int(n) for i, n in connection.execute(found.where(mine))})
+    return Counter({int(i): int(n) for i, n in connection.execute(query.where(mine))})
 
 
 @cache
-def _interrupted(dialect: str) -> Select[Any]:
-    found = select(rows.TRIALS.c.number).select_from(leased())
+def _interrupted_query(dialect: str) -> Select[Any]:
+    query = select(rows.TRIALS.c.number).select_from(leased())
     mine = schema.leases.c.study_id == bindparam("study_id")
-    return found.where(mine, is_interrupted(dialect)).order_by(rows.TRIALS.c.number)
+    return query.where(mine, is_interrupted(dialect)).order_by(rows.TRIALS.c.number)
 
 
 def leased() -> Join:
-    """Leases with their trials; one that ended is told, and its lease gone, at the same moment."""
+    """Leases with their trials; a trial ends and its lease goes in the same transaction."""
     return schema.leases.join(rows.TRIALS, rows.TRIALS.c.trial_id == schema.leases.c.trial_id)
 
 
 def is_interrupted(dialect: str) -> ColumnElement[bool]:
-    """Of a leased trial: nobody is at it, and the next worker goes on with it.
+    """Whether a leased trial is interrupted: no worker runs it, and the next one goes on with it.
 
-    What has no lease was begun by another program, and nobody but that knows more.
+    A running trial without a lease is another program's.
     """
     return (rows.TRIALS.c.state == TrialState.RUNNING) & (
         schema.leases.c.expires <= sql.now(dialect)
@@ -128,22 +129,22 @@ def is_interrupted(dialect: str) -> ColumnElement[bool]:
 
 
 def is_held(dialect: str) -> ColumnElement[bool]:
-    """Of a leased trial: a worker is at it."""
+    """Whether a worker is running a leased trial."""
     return (rows.TRIALS.c.state == TrialState.RUNNING) & (
         schema.leases.c.expires > sql.now(dialect)
     )
 
 
 def seconds_per_trial(connection: Connection, study_id: int) -> float | None:
-    """Between the ends of the last few trials, on average; None before there are two."""
-    found = list(connection.execute(_ends(), {"study_id": study_id}).scalars())
-    if len(found) < 2:
+    """The average time between the ends of the last few trials; None before there are two."""
+    ends = list(connection.execute(_ends_query(), {"study_id": study_id}).scalars())
+    if len(ends) < 2:
         return None
-    return float((found[0] - found[-1]).total_seconds()) / (len(found) - 1)
+    return float((ends[0] - ends[-1]).total_seconds()) / (len(ends) - 1)
 
 
 @cache
-def _ends() -> Select[Any]:
+def _ends_query() -> Select[Any]:
     trials = rows.TRIALS.c
     mine = trials.study_id == bindparam("study_id")
     over = trials.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
@@ -153,27 +154,27 @@ def _ends() -> Select[Any]:
     return ended.order_by(trials.datetime_complete.desc()).limit(RECENT)
 
 
-def told_by_others(connection: Connection, ids: Iterable[int]) -> dict[int, list[rows.Head]]:
-    """Trials of studies with a specification that have a result which no worker of ours told.
+def results_of_others(connection: Connection, ids: Iterable[int]) -> dict[int, list[rows.Head]]:
+    """Finished trials that no worker of ours recorded, of studies with a specification, by study.
 
-    Most of a study's trials are its workers'; whether one of these is the study's own has to be
-    looked at.
+    These are few; each has to be checked for whether it counts as the study's own.
     """
-    dialect, found = connection.dialect.name, defaultdict(list)
-    for study_id, *head in connection.execute(_others(dialect), {"ids": sql.numbers(dialect, ids)}):
-        found[int(study_id)].append(rows.Head(*head))
-    return dict(found)
+    dialect, heads = connection.dialect.name, defaultdict(list)
+    bound = {"ids": sql.numbers(dialect, ids)}
+    for study_id, *head in connection.execute(_others_query(dialect), bound):
+        heads[int(study_id)].append(rows.Head(*head))
+    return dict(heads)
 
 
 @cache
-def _others(dialect: str) -> Select[Any]:
-    trials, told = rows.TRIALS, rows.USER_ATTRS
+def _others_query(dialect: str) -> Select[Any]:
+    trials, attrs = rows.TRIALS, rows.USER_ATTRS
     spec = (USER_ATTRS.c.study_id == trials.c.study_id) & (USER_ATTRS.c.key == SPEC)
-    worker = (told.c.trial_id == trials.c.trial_id) & (told.c.key == WORKER)
-    joined = trials.join(USER_ATTRS, spec).outerjoin(told, worker)
+    worker = (attrs.c.trial_id == trials.c.trial_id) & (attrs.c.key == WORKER)
+    joined = trials.join(USER_ATTRS, spec).outerjoin(attrs, worker)
     mine = sql.within(dialect, trials.c.study_id, "ids"), trials.c.state.in_(RESULT)
-    found = select(trials.c.study_id, *rows.HEAD).select_from(joined)
-    return found.where(*mine, told.c.trial_id.is_(None)).order_by(trials.c.trial_id)
+    query = select(trials.c.study_id, *rows.HEAD).select_from(joined)
+    return query.where(*mine, attrs.c.trial_id.is_(None)).order_by(trials.c.trial_id)
 
 
 # Studies that need workers.
@@ -184,9 +185,9 @@ class OpenStudy:
     """A study that is open and short of its budget.
 
     Attributes:
-        fingerprint: of its study file; None if it has none. A number that was a deleted study's
-            may be another's by now.
-        ready: whether there is a trial to hand out now; otherwise others hold the last ones.
+        fingerprint: of its study file; None if it has none. It tells a study from a deleted one
+            that had the same id.
+        ready: whether there is a trial to hand out now; otherwise workers hold the last ones.
     """
 
     name: str
@@ -197,19 +198,19 @@ class OpenStudy:
 
 def open_studies(connection: Connection) -> list[OpenStudy]:
     """The studies that are open and short of their budget, oldest first, in one statement."""
-    found = connection.execute(_open(connection.dialect.name))
-    return [_as_open(*row) for row in found]
+    result = connection.execute(_open_query(connection.dialect.name))
+    return [_open_study(*row) for row in result]
 
 
-def _as_open(
-    name: str, study_id: int, said: str | None, room: int, held: int, left: int
+def _open_study(
+    name: str, study_id: int, stored: str | None, room: int, held: int, left: int
 ) -> OpenStudy:
-    mark = None if said is None else json.loads(said)
-    return OpenStudy(name, int(study_id), mark, ready=held < room or left > 0)
+    fingerprint = None if stored is None else json.loads(stored)
+    return OpenStudy(name, int(study_id), fingerprint, ready=held < room or left > 0)
 
 
 @cache
-def _open(dialect: str) -> Select[Any]:
+def _open_query(dialect: str) -> Select[Any]:
     study_id, attrs, ours = STUDIES.c.study_id, USER_ATTRS, schema.studies
     over = rows.TRIALS.c.state.in_((TrialState.COMPLETE, TrialState.PRUNED))
     finished = (
@@ -229,7 +230,7 @@ def _open(dialect: str) -> Select[Any]:
         .scalar_subquery()
         for condition in (is_held, is_interrupted)
     )
-    found = select(
+    query = select(
         STUDIES.c.study_name,
         study_id,
         attrs.c.value_json,
@@ -238,18 +239,18 @@ def _open(dialect: str) -> Select[Any]:
         left,
     )
     short = finished < ours.c.budget
-    return found.select_from(joined).where(ours.c.state == OPEN, short).order_by(study_id)
+    return query.select_from(joined).where(ours.c.state == OPEN, short).order_by(study_id)
 
 
 # Workers.
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerRow:
     """A worker's row.
 
     Attributes:
-        trials: those it holds a lease of that has not run out.
+        trials: the number of trials that it holds.
         age: seconds since it last renewed its leases.
     """
 
@@ -262,11 +263,11 @@ class Worker:
 
     @property
     def lost(self) -> bool:
-        """Whether it has been silent for longer than workers are."""
+        """Whether it has been silent for longer than a lease lasts."""
         return self.age > LEASE_SECONDS and not self.trials
 
 
-def workers(connection: Connection) -> list[Worker]:
+def workers(connection: Connection) -> list[WorkerRow]:
     """All registered workers, the most recently renewed first."""
     table, held = schema.workers, schema.leases
     dialect = connection.dialect.name
@@ -278,7 +279,7 @@ def workers(connection: Connection) -> list[Worker]:
         .group_by(held.c.holder)
         .subquery()
     )
-    found = (
+    query = (
         select(
             table.c.holder,
             table.c.host,
@@ -290,4 +291,4 @@ def workers(connection: Connection) -> list[Worker]:
         .select_from(table.outerjoin(counts, counts.c.holder == table.c.holder))
         .order_by(table.c.renewed.desc())
     )
-    return [Worker(*row) for row in connection.execute(found)]
+    return [WorkerRow(*row) for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""The storage of studies: Optuna's interface, what tuner asks of studies, and opening one."""
+"""The storage of studies: Optuna's interface, tuner's own methods, and opening a storage."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from tuner.storage.database import Database, check_file, exists, parse_url
 from tuner.storage.history import Event, read_events
 from tuner.storage.lease import LEASE_SECONDS
 from tuner.storage.migrate import Upgrade, ensure, upgrade_tables
-from tuner.storage.mirror import Look, Mirrors
+from tuner.storage.mirror import Mirrors, ReadTimer
 from tuner.storage.sql import to_utc
-from tuner.storage.status import OpenStudy, Progress, Worker
+from tuner.storage.status import OpenStudy, Progress, WorkerRow
 from tuner.storage.studies import METRIC_NAMES
 from tuner.storage.writes import Writer
 
-# The storage: its parts, Optuna's interface, and what tuner asks of studies.
+# The storage: its parts, Optuna's interface, and tuner's own methods.
 
 
 class Storage(BaseStorage):
     """Trials in an SQL database that Optuna and its dashboard read and write too.
 
-    What Optuna's interface asks of studies goes straight to the database; trials are read from
-    memory, which is brought up to date. May be used by several threads, pickled (it connects
-    anew), and used in forked children.
+    It reads and writes studies directly in the database; it reads trials from mirrors in memory,
+    which it refreshes. May be used by several threads, pickled (it connects anew), and used in
+    forked children.
 
     Attributes:
         database: the connections.
@@ -89,7 +89,7 @@ class Storage(BaseStorage):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         interval = state.pop("refresh_interval")
-        self.__init__(**state)  # type: ignore[misc]  # made anew, as if opened here
+        self.__init__(**state)  # type: ignore[misc]  # as if it were opened here
         self.mirrors.refresh_interval = interval
 
     # Optuna's interface: studies.
@@ -103,12 +103,14 @@ class Storage(BaseStorage):
         self.mirrors.forget(study_id)  # SQLite gives a deleted study's number to the next one
         return study_id
 
-    def delete_study(self, study_id: int, look: Callable[[Connection], None] | None = None) -> None:
-        """Remove a study; `look` sees it while no worker can take a trial, and may raise."""
+    def delete_study(
+        self, study_id: int, check: Callable[[Connection], None] | None = None
+    ) -> None:
+        """Remove a study; `check` is called while no worker can take a trial, and may raise."""
         with self.database.write() as connection:
             studies.require(connection, study_id, lock=True)
-            if look is not None:
-                look(connection)
+            if check is not None:
+                check(connection)
             attached.forget_attached(connection, study_id)
             studies.delete(connection, study_id)
         self.mirrors.forget(study_id)
@@ -173,7 +175,7 @@ class Storage(BaseStorage):
                 head = rows.Head(-1, len(mirror.heads), template.state, *span)
                 content = partial(writes.content, trial=template)
                 head = writes.insert_trial(connection, study_id, head, content)
-            mirror.look = Look()
+            mirror.timer = ReadTimer()
         return head.trial_id
 
     def set_trial_param(
@@ -224,7 +226,7 @@ class Storage(BaseStorage):
     def _updating(
         self, trial_id: int, lock: bool = False
     ) -> Iterator[tuple[Connection, int, rows.Head]]:
-        """A transaction on an unfinished trial, its study and its row; MissingError without one."""
+        """A transaction on an unfinished trial, with its study and row; MissingError if none is."""
         with self.database.write() as connection:
             found = rows.read_head(connection, trial_id, lock)
             if found is None:
@@ -237,7 +239,7 @@ class Storage(BaseStorage):
             yield connection, study_id, head
         self.mirrors.outdate(trial_id)
 
-    # What tuner asks of studies.
+    # tuner's own methods.
 
     def join(
         self,
@@ -253,13 +255,13 @@ class Storage(BaseStorage):
     ) -> int:
         """Create the study, or join an existing one; returns its id.
 
-        Nothing that the study has already is overwritten: compare its fingerprint afterwards.
+        It overwrites nothing of an existing study: compare the fingerprint afterwards.
 
         Args:
             direction: "minimize" or "maximize".
             budget: complete and pruned trials that make the study finished.
-            data: what identifies its rows.
-            replicates: the study of whose configurations this one holds trainings.
+            data: the record that identifies its rows.
+            replicates: the study whose configurations this one trains again.
         """
         attrs: dict[str, Any] = {studies.SPEC: spec, studies.FINGERPRINT: fingerprint}
         attrs |= {studies.DATA: data} if data is not None else {}
@@ -269,7 +271,7 @@ class Storage(BaseStorage):
             return studies.join(connection, name, toward, metric, attrs, budget)
 
     def keep_data(self, study_id: int, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep what identifies a study's rows, whoever comes first; what is kept."""
+        """Store the record that identifies a study's rows, unless it has one; the stored record."""
         with self.database.write() as connection:
             return studies.keep_data(connection, study_id, record)
 
@@ -282,7 +284,7 @@ class Storage(BaseStorage):
         with self.database.write() as connection:
             studies.set_state(connection, study_id, state)
 
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[WorkerRow]:
         with self.database.read() as connection:
             return status.workers(connection)
 
@@ -291,7 +293,7 @@ class Storage(BaseStorage):
             return status.progress(connection, study_id)
 
     def seconds_per_trial(self, study_id: int) -> float | None:
-        """Between the ends of the last few trials, on average; None before there are two."""
+        """The average time between the ends of the last few trials; None before there are two."""
         with self.database.read() as connection:
             return status.seconds_per_trial(connection, study_id)
 
@@ -300,7 +302,7 @@ class Storage(BaseStorage):
         return {each.name: each.study_id for each in self.served()}
 
     def served(self) -> list[OpenStudy]:
-        """The same studies with what a worker that serves them has to know of each."""
+        """The same studies, with the facts that a worker needs to serve them."""
         with self.database.read() as connection:
             return status.open_studies(connection)
 
@@ -317,7 +319,7 @@ class Storage(BaseStorage):
     def events(
         self, study_id: int | None = None, number: int | None = None, after: int = 0
     ) -> list[Event]:
-        """What happened: to everything, to a study, or to a trial of it, as ``history.read``."""
+        """All events, those of a study, or those of one of its trials, as ``read_events``."""
         with self.database.read() as connection:
             return read_events(connection, study_id, number, after)
 
@@ -345,7 +347,7 @@ def open_storage(
 
 
 def open_existing(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -> Storage | None:
-    """The storage at a URL, or None where there is no SQLite file: looking makes none.
+    """The storage at a URL, or None if there is no SQLite file; it makes none.
 
     Raises:
         StorageError: as `open_storage` does.
@@ -357,7 +359,7 @@ def open_existing(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -
 
 
 def opened(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -> Storage:
-    """The storage of a database that has to be there: looking makes none.
+    """The storage of a database that has to exist; it makes none.
 
     Raises:
         StorageError: there is none, or as `open_storage` does.
@@ -369,7 +371,7 @@ def opened(url: str, *, engine_kwargs: Mapping[str, Any] | None = None) -> Stora
 
 
 def upgrade(url: str) -> Upgrade:
-    """Bring the tables of a database that has to be there to this version.
+    """Upgrade the tables of a database that has to exist to this version.
 
     Raises:
         StorageError: there is none, it cannot be reached or written, or is of a newer version.
@@ -394,10 +396,10 @@ def _missing(url: str) -> StorageError:
     )
 
 
-# What a study is about.
+# The objective of a study.
 
 
-def measured(storage: Storage, study_id: int) -> tuple[str, str]:
+def metric_and_direction(storage: Storage, study_id: int) -> tuple[str, str]:
     """A study's metric, "value" by default, and "maximize" or "minimize"."""
     names = storage.get_study_system_attrs(study_id).get(METRIC_NAMES, ["value"])
     return names[0], storage.get_study_directions(study_id)[0].name.lower()

@@ -22,7 +22,7 @@ from tuner.optuna_private import FrozenStudy, models
 from tuner.storage import events, rows, schema, sql
 from tuner.storage.lease import OPEN, STATES
 
-# Studies: Optuna's rows, and that ours come with them.
+# Rows and attributes of studies, Optuna's and ours.
 
 
 STUDIES: Table = models.StudyModel.__table__
@@ -32,19 +32,18 @@ SYSTEM_ATTRS: Table = models.StudySystemAttributeModel.__table__
 HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
 METRIC_NAMES = "study:metric_names"
 SPEC, FINGERPRINT, DATA = "tuner:spec", "tuner:fingerprint", "tuner:data"
-"""User attributes: the study file in full, what tells apart studies of one name, and what tells
-apart the rows that they are trained on."""
+"""User attributes: the study file in full, the fingerprint that tells apart studies of one name,
+and the record that identifies the rows that they are trained on."""
 ADOPTED = "adopted"
-"""What a record of rows says that was made when trials had been trained already, on rows that
-nothing is known of."""
+"""A key in a record of rows that was made when trials had been trained already, on unknown rows."""
 REPLICATES = "tuner:replicates"
-"""User attribute of a study that holds nothing but trainings of another one's configurations, for
-`confirm` and `ablate`: the study whose they are."""
+"""User attribute of a study of `confirm` or `ablate`, which only trains configurations of another
+study again: that study's name."""
 NAME_LETTERS = models.MAX_INDEXED_STRING_LENGTH
 
 
 def missing(what: str = "the study") -> MissingError:
-    """The error for something that is asked of by an id that no row has."""
+    """The error for an id that no row has."""
     return MissingError(f"{what} is not in the database, or no longer: it was deleted")
 
 
@@ -71,7 +70,7 @@ def create(connection: Connection, name: str, directions: Sequence[StudyDirectio
 
 
 def delete(connection: Connection, study_id: int) -> None:
-    """Delete a study and all that belongs to it."""
+    """Delete a study with all its rows."""
     require(connection, study_id, lock=True)
     mine = select(rows.TRIALS.c.trial_id).where(rows.TRIALS.c.study_id == study_id)
     children = (rows.VALUES, rows.PARAMS, rows.REPORTS, rows.USER_ATTRS, rows.SYSTEM_ATTRS)
@@ -84,14 +83,14 @@ def delete(connection: Connection, study_id: int) -> None:
 
 
 def find(connection: Connection, name: str) -> int | None:
-    found = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
-    return connection.execute(found).scalar()
+    query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
+    return connection.execute(query).scalar()
 
 
 def require(connection: Connection, study_id: int, lock: bool = False) -> str:
-    """The study's name; MissingError if there is none. `lock` as Optuna does to create a trial."""
-    found = select(STUDIES.c.study_name).where(STUDIES.c.study_id == study_id)
-    name = connection.execute(found.with_for_update() if lock else found).scalar()
+    """The study's name; MissingError if there is none. `lock` locks it as Optuna does."""
+    query = select(STUDIES.c.study_name).where(STUDIES.c.study_id == study_id)
+    name = connection.execute(query.with_for_update() if lock else query).scalar()
     if name is None:
         raise missing()
     return str(name)
@@ -99,15 +98,15 @@ def require(connection: Connection, study_id: int, lock: bool = False) -> str:
 
 def directions(connection: Connection, study_id: int) -> list[StudyDirection]:
     require(connection, study_id)
-    found = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
-    return list(connection.execute(found.order_by(DIRECTIONS.c.objective)).scalars())
+    query = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
+    return list(connection.execute(query.order_by(DIRECTIONS.c.objective)).scalars())
 
 
 def attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:
     """A study's user or system attributes."""
     require(connection, study_id)
-    found = select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
-    return {key: json.loads(value) for key, value in connection.execute(found)}
+    query = select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
+    return {key: json.loads(value) for key, value in connection.execute(query)}
 
 
 def set_attr(connection: Connection, table: Table, study_id: int, key: str, value: Any) -> None:
@@ -118,46 +117,46 @@ def set_attr(connection: Connection, table: Table, study_id: int, key: str, valu
 def everything(connection: Connection) -> list[FrozenStudy]:
     """All studies with their directions and attributes, by id."""
     named = connection.execute(select(STUDIES.c.study_id, STUDIES.c.study_name)).all()
-    found: dict[int, list[StudyDirection]] = defaultdict(list)
+    toward: dict[int, list[StudyDirection]] = defaultdict(list)
     columns = (DIRECTIONS.c.study_id, DIRECTIONS.c.direction)
     ordered = select(*columns).order_by(DIRECTIONS.c.objective)
     for study_id, direction in connection.execute(ordered):
-        found[study_id].append(direction)
+        toward[study_id].append(direction)
     user, system = _all_attrs(connection, USER_ATTRS), _all_attrs(connection, SYSTEM_ATTRS)
     return [
-        FrozenStudy(name, None, user[i], system[i], i, directions=found[i])
+        FrozenStudy(name, None, user[i], system[i], i, directions=toward[i])
         for i, name in sorted((study_id, name) for study_id, name in named)
     ]
 
 
 def _all_attrs(connection: Connection, table: Table) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    attributes: dict[int, dict[str, Any]] = defaultdict(dict)
     columns = (table.c.study_id, table.c.key, table.c.value_json)
     for study_id, key, value in connection.execute(select(*columns)):
-        found[study_id][key] = json.loads(value)
-    return found
+        attributes[study_id][key] = json.loads(value)
+    return attributes
 
 
 def named(connection: Connection, name: str) -> tuple[int, dict[str, Any]] | None:
-    """The id and all user attributes of the study of a name that has some; in one statement."""
+    """The id and all user attributes of the study of a name, if it has any; in one statement."""
     joined = STUDIES.join(USER_ATTRS, USER_ATTRS.c.study_id == STUDIES.c.study_id)
     columns = STUDIES.c.study_id, USER_ATTRS.c.key, USER_ATTRS.c.value_json
-    found = select(*columns).select_from(joined).where(STUDIES.c.study_name == name)
-    rows = connection.execute(found).all()
+    query = select(*columns).select_from(joined).where(STUDIES.c.study_name == name)
+    rows = connection.execute(query).all()
     return (int(rows[0][0]), {key: json.loads(value) for _, key, value in rows}) if rows else None
 
 
 def having(connection: Connection, key: str, name: str | None = None) -> dict[str, tuple[int, Any]]:
     """The studies that have a user attribute, or the one of a name: id and value by name.
 
-    One statement, so that none of them is deleted in between.
+    It is one statement, so that no study is deleted in between.
     """
     joined = STUDIES.join(USER_ATTRS, USER_ATTRS.c.study_id == STUDIES.c.study_id)
     columns = STUDIES.c.study_name, STUDIES.c.study_id, USER_ATTRS.c.value_json
-    found = select(*columns).select_from(joined).where(USER_ATTRS.c.key == key)
+    query = select(*columns).select_from(joined).where(USER_ATTRS.c.key == key)
     if name is not None:
-        found = found.where(STUDIES.c.study_name == name)
-    ordered = connection.execute(found.order_by(STUDIES.c.study_id))
+        query = query.where(STUDIES.c.study_name == name)
+    ordered = connection.execute(query.order_by(STUDIES.c.study_id))
     return {each: (int(study_id), json.loads(value)) for each, study_id, value in ordered}
 
 
@@ -169,7 +168,7 @@ def join(
     user_attrs: Mapping[str, Any],
     budget: int,
 ) -> int:
-    """Create a study or add what it lacks; nothing that it has is overwritten."""
+    """Create a study, or add the attributes that it lacks; it overwrites nothing."""
     dialect = connection.dialect.name
     schema.lock_names(connection, dialect)
     study_id = find(connection, name)
@@ -186,7 +185,7 @@ def join(
 
 
 def keep_data(connection: Connection, study_id: int, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what identifies a study's rows, if nobody did before; what is kept."""
+    """Store the record that identifies a study's rows, unless it has one; the stored record."""
     require(connection, study_id, lock=True)
     known: dict[str, Any] | None = attrs(connection, USER_ATTRS, study_id).get(DATA)
     if known is not None:
@@ -194,21 +193,21 @@ def keep_data(connection: Connection, study_id: int, record: Mapping[str, Any]) 
     _keep(connection, USER_ATTRS, study_id, [(DATA, record)])
     if record.get(ADOPTED):
         why = "nothing was known of the rows of earlier trials; these are taken to be theirs"
-        told = {"rows": record["rows"], "why": why}
-        events.add(connection, events.row(events.ADOPTED, study_id, **told))
+        detail = {"rows": record["rows"], "why": why}
+        events.add(connection, events.row(events.ADOPTED, study_id, **detail))
     return dict(record)
 
 
 def _keep(
-    connection: Connection, table: Table, study_id: int, found: Iterable[tuple[str, Any]]
+    connection: Connection, table: Table, study_id: int, attributes: Iterable[tuple[str, Any]]
 ) -> None:
     statement = sql.upsert(connection.dialect.name, table, ("study_id", "key"), replace=False)
-    for key, value in found:
+    for key, value in attributes:
         row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
         connection.execute(statement, row)
 
 
-# A study's budget and state, which workers go by.
+# A study's budget and state, which decide whether workers get trials.
 
 
 def set_budget(connection: Connection, study_id: int, budget: int) -> None:

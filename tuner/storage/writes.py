@@ -1,4 +1,4 @@
-"""Writes trials: new ones, and what workers tell of theirs while the lease still holds."""
+"""Writes trials: new ones, and the updates of workers whose leases still hold."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from tuner.storage.lease import Lease, Update
 from tuner.storage.mirror import Mirrors
 from tuner.storage.sql import Put, Shape, all_parts, from_clock
 
-# Idempotent writes of trials into Optuna's tables, to be batched.
+# The contents of trials as rows of Optuna's tables; writing them again changes nothing.
 
 
 _to_value = models.TrialValueModel.value_to_stored_repr
 _to_report = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
-Rows = list[dict[str, Any]]
 
 
-def reports(found: Iterable[tuple[int, int, float]]) -> Put:
+def reports(steps: Iterable[tuple[int, int, float]]) -> Put:
     """Intermediate values as (trial id, step, value)."""
-    values: Rows = []
-    for trial_id, step, report in found:
+    values: list[dict[str, Any]] = []
+    for trial_id, step, report in steps:
         value, kind = _to_report(float(report))
         values.append(
             {
@@ -51,15 +50,15 @@ def reports(found: Iterable[tuple[int, int, float]]) -> Put:
     return Put(rows.REPORTS, ("trial_id", "step"), values)
 
 
-def trial_attrs(table: Table, found: Iterable[tuple[int, Mapping[str, Any]]]) -> Put:
-    flat = [(trial_id, key, value) for trial_id, each in found for key, value in each.items()]
+def trial_attrs(table: Table, attributes: Iterable[tuple[int, Mapping[str, Any]]]) -> Put:
+    flat = [(trial_id, key, value) for trial_id, each in attributes for key, value in each.items()]
     return sql.attrs(table, flat, "trial_id")
 
 
-def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
+def values(trials: Iterable[tuple[int, Sequence[float]]]) -> Put:
     """Objective values of trials."""
-    stored: Rows = []
-    for trial_id, objectives in found:
+    stored: list[dict[str, Any]] = []
+    for trial_id, objectives in trials:
         for objective, each in enumerate(objectives):
             value, kind = _to_value(float(each))
             row = {"trial_id": trial_id, "objective": objective, "value": value}
@@ -67,16 +66,16 @@ def values(found: Iterable[tuple[int, Sequence[float]]]) -> Put:
     return Put(rows.VALUES, ("trial_id", "objective"), stored)
 
 
-def params(found: Iterable[tuple[int, str, float, BaseDistribution]]) -> Put:
-    """Parameters as (trial id, name, internal value, distribution); what is there already stays."""
-    stored: Rows = [
+def params(drawn: Iterable[tuple[int, str, float, BaseDistribution]]) -> Put:
+    """Parameters as (trial id, name, internal value, distribution); a stored one stays."""
+    stored: list[dict[str, Any]] = [
         {
             "trial_id": trial_id,
             "param_name": name,
             "param_value": value,
             "distribution_json": distribution_to_json(kind),
         }
-        for trial_id, name, value, kind in found
+        for trial_id, name, value, kind in drawn
     ]
     return Put(rows.PARAMS, ("trial_id", "param_name"), stored, replace=False)
 
@@ -94,7 +93,7 @@ def content(trial_id: int, trial: FrozenTrial) -> list[Put]:
     ]
 
 
-# A new trial: on PostgreSQL with its content in one statement, and so one round trip.
+# Inserting a trial; on PostgreSQL with its content in one statement, and so one round trip.
 
 
 def insert_trial(
@@ -103,7 +102,7 @@ def insert_trial(
     head: rows.Head,
     content: Callable[[int], Sequence[Put]],
 ) -> rows.Head:
-    """Insert a trial with its content; the answer has its id. Its study has to be locked."""
+    """Insert a trial with its content; the returned row has its id. Its study has to be locked."""
     if connection.dialect.name == "sqlite":
         trial_id = _insert_on_sqlite(connection, study_id, head, content)
     else:
@@ -131,7 +130,7 @@ def _insert_row() -> Any:
     return insert(rows.TRIALS).returning(rows.TRIALS.c.trial_id)
 
 
-_MADE = """
+_NEW_TRIAL = """
     INSERT INTO trials (study_id, number, state, datetime_start, datetime_complete)
     VALUES (%(study_id)s, %(number)s, CAST(%(state)s AS trialstate),
             CAST(%(start)s AS timestamp), CAST(%(complete)s AS timestamp))
@@ -141,7 +140,7 @@ _MADE = """
 def _insert_on_postgres(
     connection: Connection, study_id: int, head: rows.Head, content: Sequence[Put]
 ) -> int:
-    """The content's own trial id does not matter: the statement puts the new one in its place."""
+    """The statement replaces the trial id in `content` by the new one."""
     puts = [each for each in content if each.values]
     bound: dict[str, Any] = {
         "study_id": study_id,
@@ -158,14 +157,14 @@ def _insert_on_postgres(
 @cache
 def _insert_statement(shapes: tuple[Shape, ...]) -> str:
     content = sql.insertions(shapes, "made.trial_id", "CROSS JOIN made")
-    return sql.together({"made": _MADE, **content}, "SELECT trial_id FROM made")
+    return sql.together({"made": _NEW_TRIAL, **content}, "SELECT trial_id FROM made")
 
 
 # A trial's own row.
 
 
 def start_trial(connection: Connection, head: rows.Head) -> bool:
-    """Give a waiting trial this row; False if it is not waiting (any more)."""
+    """Start a waiting trial with this row; False if it does not wait any more."""
     table = rows.TRIALS
     waiting = table.update().where(table.c.trial_id == head.trial_id)
     waiting = waiting.where(table.c.state == TrialState.WAITING)
@@ -176,30 +175,30 @@ def start_trial(connection: Connection, head: rows.Head) -> bool:
 def set_state(
     connection: Connection, trial_id: int, state: TrialState, complete: datetime | None
 ) -> bool:
-    """Any unfinished state to any other."""
+    """Set the state of an unfinished trial; False if there is no such trial."""
     table = rows.TRIALS
     values: dict[str, Any] = {"state": state, "datetime_complete": complete}
-    done = connection.execute(table.update().where(table.c.trial_id == trial_id).values(values))
-    return done.rowcount == 1
+    result = connection.execute(table.update().where(table.c.trial_id == trial_id).values(values))
+    return result.rowcount == 1
 
 
-# Writes by the holder of a lease, and of nobody else.
+# Writes that only the holder of a lease may make.
 
 
 class Writer:
-    """Writes what workers report of their trials, and shows it in memory, even before that."""
+    """Writes updates of workers, and shows them in memory, even before they are written."""
 
     def __init__(self, database: Database, mirrors: Mirrors) -> None:
         self._database, self._mirrors = database, mirrors
 
     def write(self, updates: Sequence[Update], *, durable: bool = True) -> list[Lease]:
-        """Write all updates in one transaction; the leases that were lost, whose updates were not.
+        """Write all updates in one transaction, except those of lost leases, which it returns.
 
-        At most one update of each lease. Writing the same again is accepted. Nothing is written
-        if an error is raised.
+        There may be one update of each lease. An update may be written again. If it raises an
+        error, nothing is written.
 
         Args:
-            durable: wait for a server's disk; otherwise a crash of the server may take it back.
+            durable: wait for a server's disk; otherwise a crash of the server may lose the updates.
         """
         if not updates:
             return []
@@ -207,8 +206,8 @@ class Writer:
         for update in sorted(updates, key=lambda update: update.lease.token):
             latest[update.lease.trial_id] = update
         written = self._write_held(latest, durable)
-        kept = {id(latest[trial_id]) for trial_id in written}
-        lost = self._lost([update for update in updates if id(update) not in kept])
+        written_updates = {id(latest[trial_id]) for trial_id in written}
+        lost = self._lost([update for update in updates if id(update) not in written_updates])
         gone = {(lease.trial_id, lease.token) for lease in lost}
         for update in updates:
             trial_id = update.lease.trial_id
@@ -237,23 +236,23 @@ class Writer:
             return [update.lease for update in refused if not _is_written(connection, update)]
 
     def anticipate(self, update: Update) -> None:
-        """Show an update in memory before it is written; `settle` ends that."""
+        """Show an update in memory before it is written, until `settle`."""
         with self._mirrors.of(update.lease.study_id) as mirror:
             mirror.anticipate(update)
 
     def settle(self, lease: Lease) -> None:
-        """Nothing of this trial waits to be written any more."""
+        """No update of this trial waits to be written any more."""
         with self._mirrors.of(lease.study_id) as mirror:
             mirror.pending.discard(lease.trial_id)
 
 
 def _content(updates: Mapping[int, Update]) -> list[Put]:
-    found = updates.items()
+    items = updates.items()
     return [
-        reports((i, step, value) for i, u in found for step, value in u.reports.items()),
-        trial_attrs(rows.USER_ATTRS, [(i, u.user_attrs) for i, u in found]),
-        trial_attrs(rows.SYSTEM_ATTRS, [(i, u.system_attrs) for i, u in found]),
-        params((i, name, *each) for i, u in found for name, each in u.params.items()),
+        reports((i, step, value) for i, u in items for step, value in u.reports.items()),
+        trial_attrs(rows.USER_ATTRS, [(i, u.user_attrs) for i, u in items]),
+        trial_attrs(rows.SYSTEM_ATTRS, [(i, u.system_attrs) for i, u in items]),
+        params((i, name, *each) for i, u in items for name, each in u.params.items()),
         values(_values(updates)),
     ]
 
@@ -265,7 +264,7 @@ def _values(updates: Mapping[int, Update]) -> list[tuple[int, list[float]]]:
 
 
 def _is_written(connection: Connection, update: Update) -> bool:
-    """Whether a refused update is one that was written before: its trial ended just like that."""
+    """Whether a refused update was written before: its trial ended with the same result."""
     if update.state is None:
         return False
     found = rows.read_head(connection, update.lease.trial_id)
@@ -282,25 +281,25 @@ def _is_written(connection: Connection, update: Update) -> bool:
 def _write_on_sqlite(
     connection: Connection, updates: Mapping[int, Update]
 ) -> dict[int, datetime | None]:
-    found = connection.execute(_fence(), {"ids": sql.numbers("sqlite", updates)}).all()
+    leases = connection.execute(_fence(), {"ids": sql.numbers("sqlite", updates)}).all()
     held = {
         row.trial_id: updates[row.trial_id]
-        for row in found
+        for row in leases
         if (row.holder, row.token) == _holder(updates[row.trial_id])
     }
     if not held:
         return {}
-    told = events.put(found[0].now, *events.ended(held))
-    sql.put(connection, [*_content(held), told])
+    endings = events.put(leases[0].now, *events.ended(held))
+    sql.put(connection, [*_content(held), endings])
     data = {i: u.checkpoint for i, u in held.items() if u.checkpoint and u.state is None}
     _save(connection, data)
-    _attach(connection, held, found[0].now)
+    _attach(connection, held, leases[0].now)
     ended = {
-        i: (u.state, from_clock(found[0].now - u.age))
+        i: (u.state, from_clock(leases[0].now - u.age))
         for i, u in held.items()
         if u.state is not None
     }
-    _end(connection, ended, {row.trial_id for row in found if row.saved})
+    _end(connection, ended, {row.trial_id for row in leases if row.saved})
     return {i: ended[i][1] if i in ended else None for i in held}
 
 
@@ -328,11 +327,11 @@ def _save(connection: Connection, data: Mapping[int, bytes | None]) -> None:
 
 
 def _attach(connection: Connection, held: Mapping[int, Update], now: float) -> None:
-    made = [row for update in held.values() for row in all_parts(update.artifacts)]
-    if made:
+    artifact_rows = [row for update in held.values() for row in all_parts(update.artifacts)]
+    if artifact_rows:
         keys = ("artifact_id", "part")
         statement = sql.upsert("sqlite", schema.artifacts, keys, replace=False)
-        connection.execute(statement, [{**row, "written": now} for row in made])
+        connection.execute(statement, [{**row, "written": now} for row in artifact_rows])
 
 
 def _end(
@@ -341,7 +340,7 @@ def _end(
     if not ended:
         return
     values = [{"id": i, "new_state": state, "end": end} for i, (state, end) in ended.items()]
-    connection.execute(_set_ended(), sql.several(values))
+    connection.execute(_set_ended(), sql.bound_rows(values))
     _remove(connection, schema.leases, ended)
     _remove(connection, schema.checkpoints, ended.keys() & saved)
 
@@ -370,8 +369,8 @@ def _delete(table: Table) -> Any:
 # The fenced write on PostgreSQL: one statement, and so one round trip.
 
 
-# The lock waits for a worker that takes a trial over, and then compares with what that one wrote.
-# In one order everywhere, so that two writers never wait for each other.
+# The lock waits for a worker that takes a trial over, and then compares with the new holder. All
+# writers lock in the same order, so that two never wait for each other.
 _HELD = """
     SELECT l.trial_id FROM tuner_leases l
     JOIN json_to_recordset(CAST(%(mine)s AS json)) AS m (trial_id int, holder text, token int)
@@ -380,17 +379,17 @@ _HELD = """
     AND (SELECT t.state FROM trials t WHERE t.trial_id = l.trial_id) = 'RUNNING'
     ORDER BY l.trial_id FOR UPDATE OF l"""
 _IF_HELD = "trial_id IN (SELECT trial_id FROM held)"
-_SAVED = f"""
+_CHECKPOINTS = f"""
     INSERT INTO tuner_checkpoints (trial_id, data)
     SELECT * FROM unnest(CAST(%(saved)s AS int[]), CAST(%(data)s AS bytea[])) AS r (trial_id, data)
     WHERE r.{_IF_HELD} ON CONFLICT (trial_id) DO UPDATE SET data = excluded.data"""
-_ATTACHED = f"""
+_ARTIFACTS = f"""
     INSERT INTO tuner_artifacts (artifact_id, part, data, written)
     SELECT r.artifact_id, r.part, r.data, extract(epoch FROM clock_timestamp())
     FROM unnest(CAST(%(artifact)s AS text[]), CAST(%(part)s AS int[]), CAST(%(piece)s AS bytea[]),
                 CAST(%(owner)s AS int[])) AS r (artifact_id, part, data, trial_id)
     WHERE r.{_IF_HELD} ON CONFLICT (artifact_id, part) DO NOTHING"""
-# The condition on the ids, which says nothing new, lets the planner expect few rows.
+# The condition on the ids follows from the others, but makes the planner expect few rows.
 _ENDED = f"""
     UPDATE trials t SET state = CAST(e.state AS trialstate), datetime_complete =
         clock_timestamp() AT TIME ZONE 'UTC' - e.age * interval '1 second'
@@ -398,12 +397,12 @@ _ENDED = f"""
     WHERE t.trial_id = e.trial_id AND t.trial_id = ANY(CAST(%(ids)s AS int[]))
     AND t.state = 'RUNNING' AND t.{_IF_HELD}
     RETURNING t.trial_id, t.datetime_complete"""
-_TOLD = """
+_EVENTS = """
     INSERT INTO tuner_events (time, study_id, trial_id, worker, kind, detail)
     SELECT extract(epoch FROM clock_timestamp()), r.study_id, r.trial_id, r.worker, r.kind, r.detail
     FROM json_populate_recordset(CAST(NULL AS tuner_events), CAST(%(told)s AS json)) AS r
     JOIN ended USING (trial_id)"""
-_REMOVED = {
+_REMOVALS = {
     name: f"DELETE FROM {table} WHERE trial_id IN (SELECT trial_id FROM ended)"
     for name, table in (("unleased", "tuner_leases"), ("unsaved", "tuner_checkpoints"))
 }
@@ -437,14 +436,14 @@ def _bound(updates: Mapping[int, Update]) -> dict[str, Any]:
 
 
 def _artifacts(updates: Mapping[int, Update]) -> dict[str, Any]:
-    made = [(row, i) for i, u in updates.items() for row in all_parts(u.artifacts)]
-    if not made:
+    rows_with_owner = [(row, i) for i, u in updates.items() for row in all_parts(u.artifacts)]
+    if not rows_with_owner:
         return {}
     return {
-        "artifact": [row["artifact_id"] for row, _ in made],
-        "part": [row["part"] for row, _ in made],
-        "piece": [row["data"] for row, _ in made],
-        "owner": [owner for _, owner in made],
+        "artifact": [row["artifact_id"] for row, _ in rows_with_owner],
+        "part": [row["part"] for row, _ in rows_with_owner],
+        "piece": [row["data"] for row, _ in rows_with_owner],
+        "owner": [owner for _, owner in rows_with_owner],
     }
 
 
@@ -452,12 +451,12 @@ def _artifacts(updates: Mapping[int, Update]) -> dict[str, Any]:
 def _write_statement(shapes: tuple[Shape, ...], kinds: tuple[str, ...], durable: bool) -> str:
     statements = {"held": _HELD, **sql.insertions(shapes, given=f"WHERE r.{_IF_HELD}")}
     if "artifact" in kinds:
-        statements["attached"] = _ATTACHED
+        statements["attached"] = _ARTIFACTS
     if "saved" in kinds:
-        statements["saved"] = _SAVED
+        statements["saved"] = _CHECKPOINTS
     answer = "SELECT trial_id, NULL"
     if "ended" in kinds:
-        statements |= {"ended": _ENDED, "told": _TOLD, **_REMOVED}
+        statements |= {"ended": _ENDED, "told": _EVENTS, **_REMOVALS}
         answer = "SELECT trial_id, datetime_complete"
     if not durable:
         answer += ", set_config('synchronous_commit', 'off', true)"

@@ -8,20 +8,20 @@ import uuid
 from tuner.errors import TrainingError
 from tuner.logs import note
 from tuner.storage import Artifacts, Lease, Outbox
-from tuner.storage.attached import reference, referred
+from tuner.storage.attached import parse_reference, reference
 
 LARGE = 2**20
-"""Bytes of which more go into a file, where artifacts are files."""
+"""A checkpoint of more bytes becomes a file, if artifacts are files."""
 
 CHECKPOINT_SECONDS = 2.0
-"""At most so often, and several times while a lease lasts."""
+"""The shortest time between two checkpoints; it is less if a lease is short."""
 CHECKPOINTS_PER_LEASE = 5
 CHECKPOINT_SHARE = 0.1
-"""Of a trial's time at most, however large they are."""
+"""The largest share of a trial's time that checkpoints may take."""
 
 
 class Pace:
-    """When a trial's next checkpoint is due; the context in which one is taken.
+    """Decides when a trial's next checkpoint is due; each is taken in its context.
 
     Args:
         lease_seconds: how long a lease lasts.
@@ -44,16 +44,17 @@ class Pace:
         self._taken = time.monotonic()
 
 
-class Saved:
-    """Turns checkpoints into what the database is told, and back.
+class CheckpointStore:
+    """Turns checkpoints into the bytes that the database stores, and back.
 
-    A small one is told as it is. A large one becomes a file of its own beside the artifacts, and
-    its name is told, so that the lease decides as ever which checkpoint counts. A file goes when
-    what came after it is in the database; what a killed worker leaves is for ``tuner gc``.
+    The database stores a small checkpoint itself. A large one becomes a file beside the artifacts,
+    and the database stores its name, so that the lease still decides which checkpoint counts. A
+    file is removed when the update after it is in the database; ``tuner gc`` removes what a killed
+    worker leaves.
 
     Args:
-        store: where artifacts are kept; unless these are files, all is told as it is.
-        outbox: what the worker tells.
+        store: the store of artifacts; unless these are files, the database stores all checkpoints.
+        outbox: of the worker.
     """
 
     def __init__(self, store: Artifacts | None, outbox: Outbox) -> None:
@@ -63,14 +64,14 @@ class Saved:
         self._old: list[tuple[Lease, str]] = []
 
     def put(self, lease: Lease, data: bytes) -> bytes:
-        """What to tell of a checkpoint."""
+        """The bytes that the database is to store for a checkpoint."""
         self.tidy()
-        name = self._written(data) if len(data) > LARGE else None
-        self._follow(lease, name)
+        name = self._write_file(data) if len(data) > LARGE else None
+        self._replace(lease, name)
         return data if name is None else reference(name)
 
-    def _written(self, data: bytes) -> str | None:
-        """The new file's name; None where there can be none: the database has to take it."""
+    def _write_file(self, data: bytes) -> str | None:
+        """The new file's name; None if no file can be written, and the database has to store it."""
         if self._store is None:
             return None
         name = f"checkpoint-{uuid.uuid4()}"
@@ -85,10 +86,10 @@ class Saved:
         """The bytes of the checkpoint from which a lease goes on.
 
         Raises:
-            TrainingError: it is a file, and artifacts are kept in the database here.
+            TrainingError: it is a file, and this worker stores artifacts in the database.
             FileNotFoundError, OSError, ArtifactNotFound: the file cannot be read.
         """
-        name = referred(checkpoint)
+        name = parse_reference(checkpoint)
         if name is None:
             return checkpoint
         if self._store is None:
@@ -100,10 +101,10 @@ class Saved:
 
     def ended(self, lease: Lease) -> None:
         """The trial's result is recorded: remove its checkpoint."""
-        self._follow(lease, None)
+        self._replace(lease, None)
 
     def left(self, lease: Lease) -> None:
-        """Whoever goes on with the trial has its latest checkpoint."""
+        """The trial is another worker's from now on, and so is its latest checkpoint."""
         self._latest.pop(lease.trial_id, None)
 
     def tidy(self) -> None:
@@ -120,7 +121,7 @@ class Saved:
                 note(f"could not remove {name}; `tuner gc` will: {why}")
         self._old.clear()
 
-    def _follow(self, lease: Lease, name: str | None) -> None:
+    def _replace(self, lease: Lease, name: str | None) -> None:
         before = self._latest.pop(lease.trial_id, None)
         if before is not None:
             self._old.append((lease, before))

@@ -26,7 +26,7 @@ from tuner.training.folds import training
 from tuner.training.outcome import left_out, outcome
 from tuner.training.trainer import Course
 
-# The job: a study with its data, its row in the database and its seeds.
+# The job of a worker on any study.
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,24 @@ class Job(ABC):
     @property
     @abstractmethod
     def metric(self) -> Metric | Measure:
-        """What a trial's value is."""
+        """The metric, or the measure of a user's objective, that a trial's value is."""
 
     @property
     @abstractmethod
     def new_record(self) -> dict[str, Any] | None:
-        """What a database keeps of the rows of a study that is new; none where it keeps nothing."""
+        """The record of the rows that is stored with a new study; None if there is none."""
 
     @abstractmethod
     def keep_rows(self, storage: Storage) -> Self:
-        """Has the database keep what identifies the rows, unless it does; the job that knows of it.
+        """Stores the record of the rows with the study, unless it has one; the job with the record.
 
         Raises:
-            DataError: somebody else came first, with other rows.
+            DataError: the study has a record of other rows.
         """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What ``tuner check`` shows of it, beside the study's name and metric."""
+        """What ``tuner check`` shows, besides the study's name and metric."""
 
     def seed(self, number: int) -> int:
         """A trial's seed, 32 bits so that every dashboard shows it exactly."""
@@ -67,7 +67,7 @@ class Job(ABC):
 
 
 def has_begun(storage: Storage, study_id: int) -> bool:
-    """Whether a study has had any trial."""
+    """Whether any trial of a study has begun."""
     progress = storage.progress(study_id)
     begun = progress.finished + progress.failed + progress.running
     return begun + len(progress.interrupted) > 0
@@ -77,14 +77,14 @@ def has_begun(storage: Storage, study_id: int) -> bool:
 
 
 DIVISION = "division"
-"""In a record of rows, the rule by which they are divided."""
+"""The key in a record of rows for the rule by which they are divided."""
 
 
 def check_rows(study: NetworkStudy, data: DataSet, known: Mapping[str, Any] | None) -> None:
-    """Raises DataError where the rows are others than those of a record; without one they are not.
+    """Raises DataError if the rows differ from those of a record.
 
     Args:
-        known: as ``NetworkJob.record`` gives it.
+        known: a record as ``NetworkJob.record`` gives it; without one there is nothing to check.
     """
     if known is None or data.identity is None:
         return
@@ -102,8 +102,8 @@ class NetworkJob(Job):
     """The job of a worker on a study of tuner's networks.
 
     Args:
-        data: the baseline's.
-        variants: the data by ``preprocessing``, where the study searches it.
+        data: the baseline's data.
+        variants: the data by ``preprocessing``, if the study searches it.
     """
 
     study: NetworkStudy
@@ -118,7 +118,7 @@ class NetworkJob(Job):
 
     @property
     def spec(self) -> DataSpec:
-        """What the study says of its data."""
+        """The study's specification of its data."""
         return self.study.data
 
     def data_for(self, config: Config) -> DataSet:
@@ -129,27 +129,27 @@ class NetworkJob(Job):
         """The same job with its data on a device."""
         moved = {name: data.to(device) for name, data in self.variants.items()}
         job = replace(self, data=self.data.to(device), variants=moved)
-        if "finals" in vars(self):  # read already, which is not to be done twice
+        if "finals" in vars(self):  # they were read already, and are not read twice
             vars(job)["finals"] = {name: data.to(device) for name, data in self.finals.items()}
         return job
 
     @cached_property
     def finals(self) -> Mapping[str, DataSet]:
-        """All rows of the search to train on, and the test rows in place of those for validation,
-        by ``preprocessing``.
+        """By ``preprocessing``, data sets that train on all rows of the search and validate on the
+        test rows.
 
         Raises:
-            DataError: there are no test rows, or the rows are others than those of ``data``.
+            DataError: there are no test rows, or the rows differ from those of ``data``.
         """
         variants, folder = self.study.data_variants(), self.study.folder
-        found = {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
-        for data in found.values():
+        data_sets = {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
+        for data in data_sets.values():
             check_rows(self.study, data, self.record)
-        return found
+        return data_sets
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """What identifies the rows, for a database; none where they came from no source."""
+        """The record that identifies the rows; None if they have no source."""
         identity = self.data.identity
         return None if identity is None else {**identity.record(), DIVISION: self.spec.division}
 
@@ -173,7 +173,7 @@ class NetworkJob(Job):
         }
 
 
-# The job of a study of a user's objective, which reads its data itself.
+# The job of a worker on a study of a user's objective, which reads its data itself.
 
 
 @dataclass(frozen=True)
@@ -207,17 +207,17 @@ class ObjectiveJob(Job):
         return describe.objective(self.study)
 
 
-# The course of a trial: of a sampled configuration, or of a known one.
+# The training of a trial, and replicas: trials that train a known configuration again.
 
 
 REPLICA = "replica"
 """The attribute of a trial that trains a known configuration again, for confirm and ablate."""
 OUTCOME = "outcome"
-"""The attribute of a replica on the test rows that says how its predictions fall out."""
+"""The attribute of a replica on the test rows that summarizes its predictions."""
 
 
 def course_of(job: NetworkJob, trial: FrozenTrial, device: torch.device | str) -> Course:
-    """What trains the trial: its configuration with its seed, and what makes it a replica."""
+    """The course that trains a trial: its configuration with its seed, changed for a replica."""
     replica = _replica(trial)
     seed = seed_of(job, trial)
     config = {**job.study.config(trial.params), **replica.get("override", {})}
@@ -227,25 +227,25 @@ def course_of(job: NetworkJob, trial: FrozenTrial, device: torch.device | str) -
 
 
 def seed_of(job: NetworkJob, trial: FrozenTrial) -> int:
-    """The seed that a trial was trained with; of another program's that says none, its own."""
+    """The seed that a trial was trained with; without a valid one, the seed of its number."""
     seed = trial.user_attrs.get("seed")
     return seed if isinstance(seed, int) and seed >= 0 else job.seed(trial.number)
 
 
 def last_epoch(trial: FrozenTrial) -> float:
-    """After which epoch a replica ends; the schedule of its learning rate goes on as it was."""
+    """The last epoch of a replica, whose learning rate keeps its schedule; else infinity."""
     return _replica(trial).get("stop_after") or math.inf
 
 
 def replica_facts(course: Course | None, trial: FrozenTrial) -> dict[str, Any]:
-    """The metric without each of some groups of rows, by which its interval is known; and of the
-    test rows, which nothing else reads, how the predictions fall out."""
+    """Attributes of a replica: its metric without each of some groups of rows, for a confidence
+    interval, and on the test rows the summary of its predictions."""
     replica = _replica(trial)
     if course is None or not course.past or not replica:
         return {}
     facts: dict[str, Any] = {"left_out": left_out(course)}
     if replica.get("final"):
-        [trainer] = course.parts  # the test rows have no folds
+        [trainer] = course.parts  # there are no folds with the test rows
         facts[OUTCOME] = outcome(trainer)
     return facts
 
@@ -255,6 +255,6 @@ def _replica(trial: FrozenTrial) -> Mapping[str, Any]:
 
 
 def repeated(trials: list[FrozenTrial], number: int) -> FrozenTrial | None:
-    """A replica that failed, to be trained again by the trial of this number; none if none did."""
+    """A failed replica for the trial of this number to train again; None if no replica failed."""
     failed = [t for t in trials if t.state.name == "FAIL" and REPLICA in t.user_attrs]
     return failed[number % len(failed)] if failed else None

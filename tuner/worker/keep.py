@@ -20,13 +20,13 @@ from tuner.training.outcome import outcomes
 from tuner.training.trainer import Course
 
 KEEP = 3
-"""So many trials keep their weights."""
+"""The number of trials whose weights are kept."""
 WEIGHTS, CONFUSION, RESIDUALS = "weights.safetensors", "confusion.svg", "residuals.svg"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What the result of a trial brings along, as the keywords of an ``Update``."""
+class Attachments:
+    """Files of a trial, as the keywords of the ``Update`` that attaches them."""
 
     user_attrs: dict[str, Any] = field(default_factory=dict)
     system_attrs: dict[str, Any] = field(default_factory=dict)
@@ -36,10 +36,10 @@ class Kept:
 class Keeper:
     """Attaches the weights and a picture to those trials that are among the best when they end.
 
-    Pictures stay; weights go when better trials have come (``tuner.storage.artifacts``).
+    Pictures stay; ``tuner.storage.artifacts`` removes weights when there are better trials.
 
     Args:
-        store: where artifacts are kept.
+        store: the store of artifacts.
         view: where to read the other trials.
         study_id: the study's.
         maximize: whether a larger value is better.
@@ -49,32 +49,32 @@ class Keeper:
         self._store, self._view = store, view
         self._study_id, self._sign = study_id, 1 if maximize else -1
 
-    def kept(self, course: Course, trial: FrozenTrial, value: float) -> Kept:
-        """What to tell of a complete trial besides its result; nothing of one of many.
+    def attachments(self, course: Course, trial: FrozenTrial, value: float) -> Attachments:
+        """The files to attach to a complete trial; none if it is not among the best.
 
-        What cannot be kept is said in the attribute ``not_kept``, and never fails the trial.
+        A file that cannot be stored does not fail the trial: the attribute ``not_kept`` says why.
         """
         if not self._among_best(value):
-            return Kept()
-        made, limit = Kept(), self._store.limit
+            return Attachments()
+        attachments, limit = Attachments(), self._store.limit
         try:
             for name, data in _files(course, trial, value):
                 if limit is not None and len(data) > limit:
-                    made.user_attrs["not_kept"] = _too_large(name, len(data), limit)
+                    attachments.user_attrs["not_kept"] = _too_large(name, len(data), limit)
                     continue
                 artifact_id = str(uuid.uuid4())
-                made.artifacts.update(self._store.stage(artifact_id, data))
-                made.system_attrs.update(metadata(artifact_id, name))
+                attachments.artifacts.update(self._store.stage(artifact_id, data))
+                attachments.system_attrs.update(metadata(artifact_id, name))
         except Exception as error:  # a bucket that is away, memory, a class without a name
-            made.user_attrs["not_kept"] = f"{type(error).__name__}: {error}"
-        return made
+            attachments.user_attrs["not_kept"] = f"{type(error).__name__}: {error}"
+        return attachments
 
     def _among_best(self, value: float) -> bool:
         try:
             complete = self._view.get_all_trials(
                 self._study_id, deepcopy=False, states=(TrialState.COMPLETE,)
             )
-        except OutageError:  # kept while nobody knows
+        except OutageError:  # it may be
             return True
         except MissingError:  # the study was deleted
             return False
@@ -92,15 +92,15 @@ def _too_large(name: str, size: int, limit: int) -> str:
 def _files(course: Course, trial: FrozenTrial, value: float) -> list[tuple[str, bytes]]:
     """Names and contents."""
     facts = {"trial": trial.number, "seed": course.seed, course.metric.name: value}
-    said = json.dumps({**facts, "configuration": course.config}, sort_keys=True)
+    description = json.dumps({**facts, "configuration": course.config}, sort_keys=True)
     weights = {name: tensor.cpu().contiguous() for name, tensor in course.weights().items()}
-    files = [(WEIGHTS, save(weights, {"tuner": said}))]
-    found = outcomes(course)
+    files = [(WEIGHTS, save(weights, {"tuner": description}))]
+    predictions = outcomes(course)
     title = f"trial {trial.number}, validation rows"
-    if "confusion" in found:
-        drawn = confusion(found["classes"], found["confusion"], title)
+    if "confusion" in predictions:
+        drawn = confusion(predictions["classes"], predictions["confusion"], title)
         files.append((CONFUSION, drawn.encode()))
-    elif "actual" in found:
-        drawn = residuals(found["actual"], found["predicted"], title)
+    elif "actual" in predictions:
+        drawn = residuals(predictions["actual"], predictions["predicted"], title)
         files.append((RESIDUALS, drawn.encode()))
     return files

@@ -20,11 +20,11 @@ from tuner.search.overlay import Overlay
 from tuner.search.prune import PruningStudy
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
 from tuner.study.trials import Own
-from tuner.worker.checkpoints import Saved
+from tuner.worker.checkpoints import CheckpointStore
 from tuner.worker.job import Job, NetworkJob, ObjectiveJob
 from tuner.worker.keep import Keeper
-from tuner.worker.objective import Blank, Caller
-from tuner.worker.overdue import Begun, begun, check_failures
+from tuner.worker.objective import BlankProposer, Caller
+from tuner.worker.overdue import LimitedTrial, check_failures, limited_trial
 from tuner.worker.propose import Proposer
 from tuner.worker.run import Clock, Desk, TrialRun, outcome
 from tuner.worker.signals import Leaving, Patience, StopRequested
@@ -33,16 +33,16 @@ from tuner.worker.signals import Leaving, Patience, StopRequested
 
 
 class Milestones(Protocol):
-    """Brings what people see of a study up to date; what goes wrong is no trial's business."""
+    """Updates what people see of a study; an error in it fails no trial."""
 
     def __call__(self, job: Job) -> None:
-        """Work on the study begins, or a trial of it ended."""
+        """Called when work on the study begins, and when a trial ended."""
 
     def finish(self, job: Job) -> None:
-        """The study ends, or this run of it."""
+        """Called when the study ends, or this run of it."""
 
 
-class Unseen:
+class NoMilestones:
     """Does nothing."""
 
     def __call__(self, job: Job) -> None:
@@ -60,8 +60,8 @@ CLOSE_SECONDS, HURRIED_CLOSE_SECONDS = 3.0, 1.0
 
 
 @contextmanager
-def deleted(study: str) -> Iterator[None]:
-    """What a study's row is missed for within is said as what it is.
+def explaining_deletion(study: str) -> Iterator[None]:
+    """Turns the error of a missing study within into one that says that it was deleted.
 
     Raises:
         TrainingError: the study is not in the database any more.
@@ -82,31 +82,31 @@ class Bench:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last claim found that every configuration was tried."""
+        """Whether every configuration had been tried at the last claim."""
         return bool(getattr(self.propose, "exhausted", False))
 
 
-def _nobody(said: Begun | None) -> None:
-    """Nobody started this process that would end it."""
+def _ignore(trial: LimitedTrial | None) -> None:
+    """Announces a trial to nobody: no other process would end this one."""
 
 
 class Worker:
     """Trains trials, one at a time.
 
-    A database that does not answer costs nothing but time: training goes on, and claims wait.
+    While the database does not answer, training goes on, and claims wait.
 
     Attributes:
-        telling: told when a trial with a time limit begins, and when it ended.
+        announce: called with a trial with a time limit when it begins, with None when it ended.
 
     Args:
         storage: this process' own.
         holder: a name that no other worker has.
         device: where to train.
-        leaving: tells when to stop.
+        leaving: says when to stop.
         spool: a folder for results that cannot be written for now.
         say: called with a line for people.
-        store: where the best trials' weights are kept; None keeps none.
-        milestones: told when work on a study begins and when a trial of it ended.
+        store: the store for the best trials' weights; None keeps none.
+        milestones: called when work on a study begins and when a trial of it ended.
     """
 
     def __init__(
@@ -121,20 +121,20 @@ class Worker:
         milestones: Milestones | None = None,
     ) -> None:
         tell("started", worker=holder, device=str(device))
-        self.store, self.milestones = store, milestones or Unseen()
+        self.store, self.milestones = store, milestones or NoMilestones()
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
         self.patiently = Patience(leaving, say)
-        flush = storage.mirrors.refresh_interval or FLUSH_SECONDS  # told as often as asked
+        flush = storage.mirrors.refresh_interval or FLUSH_SECONDS  # as often as it reads
         self.outbox = Outbox(storage, spool, flush, holder)
-        self.saved = Saved(store, self.outbox)
-        self.telling: Callable[[Begun | None], None] = _nobody
-        if self.outbox.pending():  # before anything is claimed: these may still be ours to tell
+        self.checkpoints = CheckpointStore(store, self.outbox)
+        self.announce: Callable[[LimitedTrial | None], None] = _ignore
+        if self.outbox.pending():  # before any claim, while the leases of these may still hold
             with suppress(StopRequested):
                 self.patiently(self.outbox.flush)
 
     def bench(self, job: Job) -> Bench:
-        """What it takes to work on a study.
+        """Prepares the work on a study.
 
         Raises:
             StopRequested: it is time to leave, and the database did not answer.
@@ -149,28 +149,28 @@ class Worker:
             device=self.device,
             leaving=self.leaving,
             clock=self.clock,
-            saved=self.saved,
+            checkpoints=self.checkpoints,
         )
         self._publish(job)
         if isinstance(job, ObjectiveJob):
-            return Bench(job, Blank(job), Caller(desk, job, view, pruner, self.patiently))
+            return Bench(job, BlankProposer(job), Caller(desk, job, view, pruner, self.patiently))
         assert isinstance(job, NetworkJob)
-        return self._trains(job, own, view, pruner, desk)
+        return self._network_bench(job, own, view, pruner, desk)
 
-    def _trains(
+    def _network_bench(
         self, job: NetworkJob, own: Own, view: Overlay, pruner: BasePruner, desk: Desk
     ) -> Bench:
-        if not isinstance(pruner, NopPruner):  # for that nothing has to be read
+        if not isinstance(pruner, NopPruner):  # which needs to read nothing
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
-        here = job.to(self.device)  # once, not for each trial
-        propose = Proposer(view, own, here, pruner, self.clock, self.holder, self.device)
+        moved = job.to(self.device)  # once, not for each trial
+        propose = Proposer(view, own, moved, pruner, self.clock, self.holder, self.device)
         if self.store is not None and not propose.replicates:
             maximize = job.metric.direction == "maximize"
             desk = replace(desk, keeper=Keeper(self.store, view, job.study_id, maximize))
-        return Bench(here, propose, lambda lease: TrialRun(desk, here, lease).run())
+        return Bench(moved, propose, lambda lease: TrialRun(desk, moved, lease).run())
 
     def work(self, job: Job, deadline: float | None = None) -> None:
-        """Ends when the study's budget is met, it is not open, or it is time to leave.
+        """Trains trials until the study's budget is met, it is not open, or it is time to leave.
 
         Args:
             job: the study.
@@ -181,7 +181,7 @@ class Worker:
             StorageError: the database cannot be used.
         """
         self.leaving.by(deadline)
-        with suppress(StopRequested), deleted(job.study.name):
+        with suppress(StopRequested), explaining_deletion(job.study.name):
             bench = self.bench(job)
             while not self.leaving():
                 if self.step(bench):
@@ -205,33 +205,35 @@ class Worker:
         if lease is None:
             return False
         self.outbox.begin(lease)
-        told = partial(tell, study=bench.job.study.name, trial=lease.number, worker=self.holder)
-        told("claimed", resumed=lease.resumed or None)
-        with self.clock.measure("training"), self._limited(bench.job, lease):
+        log_event = partial(
+            tell, study=bench.job.study.name, trial=lease.number, worker=self.holder
+        )
+        log_event("claimed", resumed=lease.resumed or None)
+        with self.clock.measure("training"), self._time_limit(bench.job, lease):
             bench.run(lease)
-        self._ended(bench.job, lease, told)
+        self._ended(bench.job, lease, log_event)
         return True
 
     @contextmanager
-    def _limited(self, job: Job, lease: Lease) -> Iterator[None]:
-        """A trial whose time limit is heard, and known to who can end this process."""
+    def _time_limit(self, job: Job, lease: Lease) -> Iterator[None]:
+        """Interrupts the trial at its time limit, and announces it to the parent process."""
         limit = job.study.search.trial_timeout
         if limit is None:
             yield
             return
-        told = lease.trial.user_attrs.get("seconds", 0.0)
-        spent = float(told) if job.resumes else 0.0
-        term = begun(job.study.name, lease, limit, spent)
-        self.telling(term)
+        seconds = lease.trial.user_attrs.get("seconds", 0.0)
+        spent = float(seconds) if job.resumes else 0.0
+        trial = limited_trial(job.study.name, lease, limit, spent)
+        self.announce(trial)
         try:
-            with self.leaving.within(term.left):
+            with self.leaving.within(trial.left):
                 yield
         finally:
-            self.telling(None)
+            self.announce(None)
 
-    def _ended(self, job: Job, lease: Lease, told: Callable[[str, str], None]) -> None:
+    def _ended(self, job: Job, lease: Lease, log_event: Callable[[str, str], None]) -> None:
         trial = self.storage.get_trial(lease.trial_id)
-        told(*outcome(trial, self.outbox.lost(lease)))
+        log_event(*outcome(trial, self.outbox.lost(lease)))
         if trial.state == TrialState.FAIL:
             self.patiently(self.outbox.flush)
             error = trial.user_attrs.get("error")
@@ -252,7 +254,7 @@ class Worker:
         return self.patiently(claim)
 
     def close(self) -> None:
-        """Writes what is left, and signs off.
+        """Writes the remaining updates, and removes the worker's row.
 
         Raises:
             StorageError: results were not written; they wait on this machine's disk.
@@ -260,7 +262,7 @@ class Worker:
         try:
             with self.clock.measure("storage"):
                 self.outbox.close(HURRIED_CLOSE_SECONDS if self.leaving() else CLOSE_SECONDS)
-                self.saved.tidy()
+                self.checkpoints.tidy()
             with suppress(OutageError):  # its row says when it was last alive
                 self.storage.claims.unregister(self.holder)
         finally:
@@ -275,7 +277,7 @@ class Worker:
         return progress.met or progress.state != OPEN or self.exhausted(bench)
 
     def exhausted(self, bench: Bench) -> bool:
-        """Whether every configuration was tried, and none is in training that may come back."""
+        """Whether every configuration was tried, and no trial is running that may be given back."""
         if not bench.exhausted:
             return False
         held = self.patiently(lambda: self.storage.claims.held(bench.job.study_id))

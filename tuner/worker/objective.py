@@ -29,15 +29,15 @@ from tuner.storage import STOPPED, Lease, OutageError, Update
 from tuner.storage.rows import GROWS, blank
 from tuner.worker.job import ObjectiveJob
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
-from tuner.worker.run import ATTEMPTS, Desk, amount, ending, explain, traced
+from tuner.worker.run import ATTEMPTS, Desk, amount, current_traceback, ending_facts, explain
 from tuner.worker.signals import Overdue, Patience, StopRequested
 
-# What an objective writes to its trial, as the database will hold it.
+# What an objective writes to its trial, as the database stores it.
 
 
 T = TypeVar("T")
 LONGEST_NAME, LAST_STEP = 512, 2**31 - 1
-"""What the columns of Optuna's tables hold."""
+"""The limits of the columns in Optuna's tables."""
 
 
 def storable(
@@ -47,10 +47,10 @@ def storable(
     system_attrs: Mapping[str, Any] | None = None,
     params: Mapping[str, tuple[float, BaseDistribution]] | None = None,
 ) -> dict[str, Any]:
-    """The same, with attributes as JSON gives them back; the keywords of an ``Update``.
+    """The keywords of an ``Update``, with attributes as JSON gives them back.
 
     Raises:
-        ValueError, TypeError: the database could not hold it.
+        ValueError, TypeError: the database cannot store a value.
     """
     attrs = [dict(user_attrs or {}), dict(system_attrs or {})]
     reports, params = reports or {}, params or {}
@@ -68,22 +68,22 @@ def storable(
     return {"reports": reports, "user_attrs": user, "system_attrs": system, "params": params}
 
 
-# One trial of a user's objective: calls it with an Optuna trial and records why it ended.
+# One trial of a user's objective.
 
 
 class OwnStudy(Study):
-    """The study of an objective's trial, which workers hand out and not Optuna's own loop."""
+    """The study of an objective's trial, whose trials workers run and not Optuna's own loop."""
 
     on_stop: Callable[[], None]
 
     def stop(self) -> None:
-        """No more trials begin after this, wherever workers run; those that run are finished."""
+        """Stops the study: no worker begins another trial; those that run are finished."""
         self.on_stop()
 
 
 @dataclass(frozen=True)
-class Blank:
-    """Proposes a trial without parameters; what a storage's ``claim`` calls."""
+class BlankProposer:
+    """Proposes a trial without parameters; a storage's ``claim`` calls it."""
 
     job: ObjectiveJob
     learns: bool = False
@@ -99,13 +99,13 @@ class Blank:
 
 @dataclass(frozen=True)
 class Caller:
-    """What the calls of one objective share.
+    """Calls one objective, trial by trial.
 
     Args:
         history: the study's trials.
         pruner: the study's.
         patiently: waits for a database that does not answer.
-        past: what the sampler keeps of the study.
+        past: what the sampler remembers of the study.
     """
 
     desk: Desk
@@ -116,10 +116,10 @@ class Caller:
     past: Past = field(default_factory=Past)
 
     def __call__(self, lease: Lease) -> None:
-        """Runs the trial of a lease; it ends recorded, released, or lost to another worker.
+        """Runs the trial of a lease until it is recorded, released, or lost to another worker.
 
         Raises:
-            StorageError: the database cannot be used, which is not the trial's fault.
+            StorageError: the database cannot be used, which does not fail the trial.
         """
         ObjectiveRun(self, lease).run()
 
@@ -129,18 +129,20 @@ class Caller:
         name, options = search.sampler
         number = run.trial.number
         sampler = build_sampler(name, options, seed=search.seed, number=number, past=self.past)
-        overlay = Overlay(self.history, study_name, run=run, read=run.whole, refusal=run.refusal)
+        overlay = Overlay(
+            self.history, study_name, run=run, read=run.uninterrupted, refusal=run.refusal
+        )
         study = OwnStudy(study_name, overlay, sampler=sampler, pruner=self.pruner)
         study.on_stop = run.stop
         return Trial(study, run.lease.trial_id)
 
 
 class ObjectiveRun:
-    """Calls the objective for the trial of a lease, from its start, and tells how it ended.
+    """Calls the objective for the trial of a lease, and records why the trial ended.
 
     Attributes:
-        trial: with all that the objective wrote to it. One that runs again keeps its parameters
-            and attributes, and begins without reports.
+        trial: the trial with everything that the objective wrote to it. One that runs again keeps
+            its parameters and attributes, and begins without reports.
     """
 
     def __init__(self, caller: Caller, lease: Lease) -> None:
@@ -152,28 +154,28 @@ class ObjectiveRun:
         self._attrs: set[str] = set()
 
     def run(self) -> None:
-        """As ``Caller``."""
+        """Runs the trial, as ``Caller``."""
         try:
             if self.lease.token > ATTEMPTS:
                 what = f"{self.lease.token - 1} workers left or died before it ended"
-                return self._tell(TrialState.FAIL, "failed", error=what)
+                return self._finish(TrialState.FAIL, "failed", error=what)
             self._call()
         except StopRequested:
-            self._leave()
+            self._give_back()
         except LeaseLostError:
             return None
         except TrialPruned:
-            why = TIME_LIMIT if self._late() else "pruned"
-            self._tell(TrialState.PRUNED, why, self.last)
+            why = TIME_LIMIT if self._is_late() else "pruned"
+            self._finish(TrialState.PRUNED, why, self.last)
         except Overdue:
-            self._over()
+            self._time_out()
         except StorageError:
             raise
         except TrainingError as error:
-            self._tell(TrialState.FAIL, "failed", error=str(error))
-        except BaseException as error:  # SystemExit too; signals raise what is caught above
-            trace = traced()
-            self._tell(TrialState.FAIL, "failed", error=explain(error), traceback=trace)
+            self._finish(TrialState.FAIL, "failed", error=str(error))
+        except BaseException as error:  # SystemExit too; a signal's error is caught above
+            trace = current_traceback()
+            self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace)
         return None
 
     def _call(self) -> None:
@@ -181,75 +183,75 @@ class ObjectiveRun:
             function = self.caller.job.study.function()
             returned = function(self.caller.trial(self))
         value = one_number(returned, self.caller.job.study.objective)
-        self._tell(TrialState.COMPLETE, "returned", value)
+        self._finish(TrialState.COMPLETE, "returned", value)
 
-    def _over(self) -> None:
-        """The time limit came between two reports, or before there was one."""
+    def _time_out(self) -> None:
+        """Ends the trial at its time limit, with its last report if it has one."""
         if self.last is not None:
-            return self._tell(TrialState.PRUNED, TIME_LIMIT, self.last)
+            return self._finish(TrialState.PRUNED, TIME_LIMIT, self.last)
         assert self.limit is not None
-        return self._tell(TrialState.FAIL, "failed", error=nothing_reported(self.limit))
+        return self._finish(TrialState.FAIL, "failed", error=nothing_reported(self.limit))
 
     @property
     def last(self) -> float | None:
-        """The value at the last step; None if there is none that is a number."""
+        """The value at the last step; None if there is none, or it is not a number."""
         steps = self.trial.intermediate_values
         value = steps[max(steps)] if steps else math.nan
         return None if math.isnan(value) else value
 
     def stop(self) -> None:
-        """The objective ends the study: this trial goes on, and no other is handed out."""
+        """Stops the study for the objective: this trial goes on, and no other is handed out."""
         storage, study_id = self.desk.storage, self.caller.job.study_id
-        self.whole(lambda: storage.set_study_state(study_id, STOPPED))
+        self.uninterrupted(lambda: storage.set_study_state(study_id, STOPPED))
 
-    def whole(self, call: Callable[[], T]) -> T:
-        """A call that is not interrupted; the trial is left after it if it is time."""
+    def uninterrupted(self, call: Callable[[], T]) -> T:
+        """A call that is not interrupted; after it, the worker leaves if it is time to."""
         with self.desk.leaving.uninterrupted(), self.desk.clock.measure("storage"):
-            done = self.caller.patiently(call)
+            result = self.caller.patiently(call)
         if self.desk.outbox.lost(self.lease):
             raise LeaseLostError("another worker holds it", where=f"trial {self.lease.number}")
-        return done
+        return result
 
     def write(self, **change: Any) -> None:
-        """Adds to the trial what the objective writes; in the database, the lease fences it."""
+        """Adds to the trial, here and in the database, what the objective writes."""
         stored = storable(**change)
         update = Update(self.lease, **stored)
         for name, (_, kind) in update.params.items():
-            known = self.whole(partial(self._distribution, name))
+            known = self.uninterrupted(partial(self._distribution, name))
             if known is not None:
                 check_distribution_compatibility(known, kind)
         self.trial = changed(self.trial, **stored)
         self._attrs |= update.user_attrs.keys()
-        self.whole(lambda: self._put(update))
+        self.uninterrupted(lambda: self._put(update))
 
     def _distribution(self, name: str) -> BaseDistribution | None:
-        """What another trial of the objective drew this parameter from; other programs may have
-        told what they like."""
+        """The distribution of a parameter in another trial of the objective; trials of other
+        programs do not count."""
         trials = self.caller.history.get_all_trials(self.caller.job.study_id, deepcopy=False)
         mine = (t for t in trials if GROWS in t.system_attrs)
-        found = (t.distributions[name] for t in mine if name in t.distributions)
-        return next(found, None)
+        distributions = (t.distributions[name] for t in mine if name in t.distributions)
+        return next(distributions, None)
 
     def _put(self, update: Update) -> None:
         self.desk.outbox.put(update)
-        if update.reports and self._late():
+        if update.reports and self._is_late():
             raise TrialPruned
 
     def refusal(self, what: str) -> TrainingError:
-        """The error of what the objective must not write."""
+        """The error for a write that is forbidden to the objective."""
         return TrainingError(
             f"the objective tried to {what}",
             where=f"trial {self.lease.number}",
             hint="it may suggest, report, and set attributes of its own trial",
         )
 
-    def _late(self) -> bool:
+    def _is_late(self) -> bool:
         return self.limit is not None and time.monotonic() - self.started > self.limit
 
-    def _tell(
+    def _finish(
         self, state: TrialState, ended: str, value: float | None = None, **facts: Any
     ) -> None:
-        facts |= ending(ended, self._seconds(), self.lease.holder, self.desk.device)
+        facts |= ending_facts(ended, self._seconds(), self.lease.holder, self.desk.device)
         own = self._attrs - {"error", "traceback"}
         facts = {key: each for key, each in facts.items() if key not in own}
         self.desk.outbox.put(Update(self.lease, state=state, value=value, user_attrs=facts))
@@ -259,7 +261,7 @@ class ObjectiveRun:
         before = amount(self.lease.trial.user_attrs, "seconds")
         return round(before + time.monotonic() - self.started, 3)
 
-    def _leave(self) -> None:
+    def _give_back(self) -> None:
         """Give the trial back: the next worker runs it again, with what was suggested."""
         if "seconds" not in self._attrs:
             seconds = {"seconds": self._seconds()}

@@ -20,7 +20,7 @@ from tuner.storage.lease import STOPPED
 REFUSED = "refused"
 """Why a trial ended untried: it was enqueued with values outside the search space."""
 TOO_MANY_FAILURES = 10
-"""A study stops when so many more trials failed than finished."""
+"""A study is stopped when so many more trials failed than finished."""
 
 
 def check_failures(
@@ -30,10 +30,10 @@ def check_failures(
     name: str,
     error: object,
 ) -> None:
-    """After a trial that failed: stop its study if that is one too many.
+    """Stops a study if too many of its trials failed; to be called after each that fails.
 
     Args:
-        patiently: calls what asks the database, as ``Patience`` does.
+        patiently: makes a call to the database, as ``Patience`` does.
         error: why the trial failed.
 
     Raises:
@@ -45,7 +45,7 @@ def check_failures(
         return
     trials = patiently(lambda: storage.get_all_trials(study_id, deepcopy=False))
     refused = sum(each.user_attrs.get("ended") == REFUSED for each in trials)
-    failed = progress.failed - refused  # nobody tried those
+    failed = progress.failed - refused  # those were not run
     if failed < TOO_MANY_FAILURES + progress.finished:
         return
     patiently(lambda: storage.set_study_state(study_id, STOPPED))
@@ -58,24 +58,24 @@ def check_failures(
 
 # Ending trials at their time limit, and recording their result.
 #
-# Within a worker's own code and most objectives an exception ends them (``Leaving.within``). One
-# that catches everything, or waits within a library, hears none: the process that started the
-# worker knows from it until when its trial may last, ends the worker, and tells how the trial
-# ended.
+# An exception ends a trial of tuner's networks and of most objectives (``Leaving.within``). An
+# objective that catches all exceptions, or waits within a library, goes on. So the worker announces
+# each limited trial to the process that started it. That ends the worker of an overdue trial, and
+# records how the trial ended.
 
 
 GRACE_SECONDS = 10.0
-"""So long after its limit a trial may still end by itself."""
+"""Seconds after its limit in which a trial may still end by itself."""
 TIME_LIMIT = "time limit"
 
 
-class Begun(NamedTuple):
-    """What a worker says when it begins a trial that has a time limit.
+class LimitedTrial(NamedTuple):
+    """A trial with a time limit, as its worker announces it when it begins.
 
     Attributes:
-        study: its name.
-        limit: the study's, in seconds.
-        left: how much of that is left to this worker.
+        study: the study's name.
+        limit: the study's limit in seconds.
+        left: the seconds that are left to this worker.
     """
 
     study: str
@@ -88,9 +88,9 @@ class Begun(NamedTuple):
     left: float
 
 
-def begun(study: str, lease: Lease, limit: float, spent: float) -> Begun:
-    """What to say of a lease; `spent` are seconds of earlier workers that count."""
-    return Begun(
+def limited_trial(study: str, lease: Lease, limit: float, spent: float) -> LimitedTrial:
+    """The limited trial of a lease; `spent` are the seconds of earlier workers."""
+    return LimitedTrial(
         study,
         study_id=lease.study_id,
         trial_id=lease.trial_id,
@@ -103,46 +103,48 @@ def begun(study: str, lease: Lease, limit: float, spent: float) -> Begun:
 
 
 def nothing_reported(limit: float) -> str:
-    """Why a trial failed that was over before it had a value."""
+    """Why a trial failed that reached its time limit before it had a value."""
     return f"its trial_timeout of {limit:g} s was over before it reported anything"
 
 
 class Term:
-    """Until when a worker's trial may last, by what the worker says."""
+    """The time until which a worker's trial may last."""
 
     def __init__(self) -> None:
-        self._begun: Begun | None = None
+        self._begun: LimitedTrial | None = None
         self._until = math.inf
 
-    def hear(self, said: Begun | None) -> None:
-        """A trial began, or (None) ended."""
-        self._begun = said
-        self._until = math.inf if said is None else time.monotonic() + said.left + GRACE_SECONDS
+    def hear(self, trial: LimitedTrial | None) -> None:
+        """Takes in an announcement: a trial began, or (None) ended."""
+        self._begun = trial
+        self._until = math.inf if trial is None else time.monotonic() + trial.left + GRACE_SECONDS
 
     @property
-    def overdue(self) -> Begun | None:
+    def overdue(self) -> LimitedTrial | None:
         """The trial that should have ended by now."""
         return self._begun if time.monotonic() > self._until else None
 
 
-def tell_overdue(storage: Storage, over: Begun) -> None:
-    """Tells how a trial ended whose worker was ended with it.
+def record_overdue(storage: Storage, overdue: LimitedTrial) -> None:
+    """Records the end of an overdue trial, whose worker was ended.
 
-    If the database does not answer, the trial is another worker's once the lease has run out.
+    If the database does not answer, another worker gets the trial when the lease has run out.
 
     Raises:
         TrainingError: too many trials failed; the study is stopped.
     """
     try:
-        trial = storage.get_trial(over.trial_id)
-        lease = Lease(over.study_id, over.trial_id, over.number, over.holder, over.token, trial)
-        update = _end(lease, over.limit)
+        trial = storage.get_trial(overdue.trial_id)
+        lease = Lease(
+            overdue.study_id, overdue.trial_id, overdue.number, overdue.holder, overdue.token, trial
+        )
+        update = _end(lease, overdue.limit)
         if storage.writer.write([update]) or update.state != TrialState.FAIL:
             return
         error = update.user_attrs["error"]
-        check_failures(storage, lambda call: call(), over.study_id, over.study, error)
+        check_failures(storage, lambda call: call(), overdue.study_id, overdue.study, error)
     except OutageError as error:
-        note(f"{over.study}: could not record that trial {over.number} timed out: {error}")
+        note(f"{overdue.study}: could not record that trial {overdue.number} timed out: {error}")
     except MissingError:  # the study was deleted
         return
 
@@ -161,7 +163,7 @@ def _end(lease: Lease, limit: float) -> Update:
 
 
 def _last(trial: FrozenTrial) -> float | None:
-    """What it reported last, if that is a number."""
+    """Its last reported value; None if there is none, or it is not a number."""
     reports = trial.intermediate_values
     value = reports[max(reports)] if reports else math.nan
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Proposes the parameters of the next trial: those the study prescribes, or its sampler's."""
+"""Proposes the parameters of the next trial: prescribed ones, or those of the sampler."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from tuner.storage.studies import REPLICATES
 from tuner.study.trials import Own, prescribed, tried
 from tuner.worker.job import REPLICA, NetworkJob, repeated
 from tuner.worker.overdue import REFUSED
-from tuner.worker.run import Clock, ending, repeated_facts
+from tuner.worker.run import Clock, ending_facts, repeated_facts
 
 DUPLICATE = "duplicate_of"
 
 
 class Proposer:
-    """Makes the trial of a number; what a storage's ``claim`` calls.
+    """Makes the trial of a number; a storage's ``claim`` calls it.
 
-    A configuration that the study has finished already is not trained again: its trial is told at
-    once, with the same reports and the same value. What somebody queued and the study does not
-    search is recorded as failed.
+    A configuration that the study has finished already is not trained again: its trial is finished
+    at once, with the same reports and value. An enqueued trial with values outside the search space
+    is recorded as failed.
 
     Args:
-        view: of the study, with the trials that are its own.
-        own: tells which those are.
+        view: the study's own trials.
+        own: decides which trials those are.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Proposer:
 
     @property
     def covers(self) -> bool:
-        """Whether each trial gets a configuration that no other has."""
+        """Whether each trial gets a configuration that no other trial has."""
         return self.grid is not None
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
@@ -81,18 +81,20 @@ class Proposer:
                 if fixed is None:
                     raise
                 return self._refused(number, fixed, error)
-            return trial if self.job.study.search.duplicates else self._told(trial)
+            return trial if self.job.study.search.duplicates else self._with_known_result(trial)
 
     def renumber(self, trial: FrozenTrial, number: int) -> FrozenTrial:
-        """The same parameters under another number, whose seed is another one."""
+        """The same parameters under another number, with the seed of that number."""
         if DUPLICATE not in trial.user_attrs:
             trial.set_user_attr("seed", self.job.seed(number))
         return trial
 
     def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         study = self.job.study
-        again = self._again(number) if fixed is None else None
-        asked = self._first(number) if fixed is None else with_switches(study.nodes, fixed)
+        again = self._failed_replica(number) if fixed is None else None
+        asked = (
+            self._prescribed_params(number) if fixed is None else with_switches(study.nodes, fixed)
+        )
         attrs = {"seed": self.job.seed(number)}
         if again is not None:
             asked = fixed_of(again)
@@ -123,7 +125,7 @@ class Proposer:
     def _point(
         self, grid: SearchGrid, asked: dict[str, Any] | None, queued: bool
     ) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
-        """What is prescribed, unless it was tried already, and the parameters that it leaves open.
+        """The prescribed parameters, unless they were tried already, and the grid's point.
 
         Raises:
             ExhaustedError: every configuration was tried.
@@ -135,28 +137,29 @@ class Proposer:
         self.exhausted = False
         if asked is not None and not counts[grid.place(asked)]:
             return asked, {}
-        found = grid.next(counts, again=self.job.study.search.duplicates)
-        if found is None:
+        point = grid.next(counts, again=self.job.study.search.duplicates)
+        if point is None:
             self.exhausted = True
             raise ExhaustedError
-        return None, found
+        return None, point
 
-    def _first(self, number: int) -> dict[str, Any] | None:
-        """What the study prescribes for a number, or for one that another program had."""
+    def _prescribed_params(self, number: int) -> dict[str, Any] | None:
+        """The parameters that the study prescribes for a number, or for an earlier number that
+        another program's trial took."""
         asked = self.job.study.fixed_params(number)
         if asked is not None or self.replicates or not self.ahead:
             return asked
         trials = self.view.everything(self.job.study_id)
         there = {trial.number: trial.params for trial in trials}
         if len(there) < number:
-            return None  # what is not read yet may be what is prescribed: the next proposal knows
+            return None  # a trial that is not read yet may have them: the next proposal knows
         known = list(there.values())
         self.ahead = {i: params for i, params in self.ahead.items() if params not in known}
-        # A number that is not there yet is another worker's, who has just taken it.
+        # A number without a trial was just taken by another worker.
         return next((params for i, params in self.ahead.items() if i in there), None)
 
-    def _again(self, number: int) -> FrozenTrial | None:
-        """A study of replicas has no other trials than these."""
+    def _failed_replica(self, number: int) -> FrozenTrial | None:
+        """A failed replica to train again, if this is a study of replicas."""
         return repeated(self._trials(), number) if self.replicates else None
 
     def _trials(self) -> list[FrozenTrial]:
@@ -167,15 +170,15 @@ class Proposer:
         trial = blank(number)
         trial.state = TrialState.FAIL
         trial.system_attrs = {"fixed_params": dict(fixed)}
-        said = f"queued with what the study does not search: {error}"
-        facts = ending(REFUSED, 0.0, self.worker, self.device)
-        trial.user_attrs = {**facts, "seed": self.job.seed(number), "error": said}
+        message = f"queued with what the study does not search: {error}"
+        facts = ending_facts(REFUSED, 0.0, self.worker, self.device)
+        trial.user_attrs = {**facts, "seed": self.job.seed(number), "error": message}
         return trial
 
-    def _told(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial, with the result of the finished one that has its parameters.
+    def _with_known_result(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial, with the result of a finished one with the same parameters, if there is one.
 
-        One that another program told without a seed was not trained as this study trains.
+        A trial of another program without a seed does not count: it was not trained by this study.
         """
         for each in self._trials():
             if each.number not in self.seen and each.state.is_finished():

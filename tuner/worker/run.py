@@ -21,17 +21,17 @@ from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.trainer import ONE_ROW, Course, Epoch
-from tuner.worker.checkpoints import Pace, Saved
+from tuner.worker.checkpoints import CheckpointStore, Pace
 from tuner.worker.job import NetworkJob, course_of, last_epoch, replica_facts
-from tuner.worker.keep import Keeper, Kept
+from tuner.worker.keep import Attachments, Keeper
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
 
-# Time measurement of a worker.
+# Measuring where a worker's time goes.
 
 
 class Clock:
-    """Adds up seconds by name; within a nested measurement the outer one stands still."""
+    """Adds up seconds by name; during a nested measurement the outer one pauses."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
@@ -50,7 +50,7 @@ class Clock:
                 self._outer[-1] += whole
 
 
-# The recorded reason of a trial's failure.
+# Why a trial failed, and how it ended.
 
 
 MEMORY_HINT = "out of memory: a smaller batch_size, width, channels or depth, or fewer workers"
@@ -59,38 +59,38 @@ ONE_ROW_HINT = "batch normalization learns nothing of one row: a batch_size of a
 
 
 def explain(error: BaseException) -> str:
-    """What a trial's error says, without a password; a CPU has no error for want of memory."""
-    said = hide(f"{type(error).__name__}: {error}")
+    """A trial's error message without passwords, and with a hint for known causes."""
+    message = hide(f"{type(error).__name__}: {error}")
     kinds = torch.cuda.OutOfMemoryError, MemoryError
     if isinstance(error, kinds) or "allocate memory" in str(error):
-        return f"{MEMORY_HINT} ({said})"
-    return f"{ONE_ROW_HINT} ({said})" if ONE_ROW in str(error) else said
+        return f"{MEMORY_HINT} ({message})"
+    return f"{ONE_ROW_HINT} ({message})" if ONE_ROW in str(error) else message
 
 
-def traced() -> str:
-    """The traceback of what is being handled, without a password."""
+def current_traceback() -> str:
+    """The traceback of the current exception, without passwords."""
     return hide(traceback.format_exc())
 
 
 def outcome(trial: FrozenTrial, lost: bool) -> tuple[str, str]:
-    """How a worker's time with a trial ended: the kind of event, and words for people."""
+    """How a worker's run of a trial ended: the kind of event, and words for people."""
     if lost:
         return "lost", "another worker has it"
     if not trial.state.is_finished():
         return "released", ""
     value = "" if trial.values is None else f"{trial.values[0]:.6g}"
-    said = trial.user_attrs.get("error", trial.user_attrs.get("ended", ""))
-    return "ended", ", ".join(filter(None, (trial.state.name.lower(), value, str(said))))
+    reason = trial.user_attrs.get("error", trial.user_attrs.get("ended", ""))
+    return "ended", ", ".join(filter(None, (trial.state.name.lower(), value, str(reason))))
 
 
 # User attributes of an ended trial, beside its result.
 
 
 TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
-"""What a training says of itself."""
+"""Attributes that describe a training."""
 
 
-def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[str, Any]:
+def ending_facts(why: str, seconds: float, worker: str, device: torch.device) -> dict[str, Any]:
     """Why the trial ended, the seconds its workers spent on it, the last worker and its device."""
     return {
         "ended": why,
@@ -101,11 +101,11 @@ def ending(why: str, seconds: float, worker: str, device: torch.device) -> dict[
 
 
 def training_facts(course: Course | None, result: Epoch | None) -> dict[str, Any]:
-    """Epochs trained, the number of weights, and the losses of the epoch that counts.
+    """Epochs trained, the number of weights, and the losses of the epoch that gives the value.
 
     Args:
-        course: None where the trial failed before there was one.
-        result: the epoch that counts; None is the last one.
+        course: None if the trial failed before there was one.
+        result: the epoch that gives the value; None is the last one.
     """
     if course is None:
         return {}
@@ -120,13 +120,13 @@ def training_facts(course: Course | None, result: Epoch | None) -> dict[str, Any
 def repeated_facts(
     first: FrozenTrial, number: int, worker: str, device: torch.device
 ) -> dict[str, Any]:
-    """Attributes of a duplicate, which repeats the result of the trial of this number."""
+    """Attributes of a duplicate, which repeats the result of the trial with this number."""
     known = {key: first.user_attrs[key] for key in TRAINED if key in first.user_attrs}
-    return {**ending(f"same as trial {number}", 0.0, worker, device), **known}
+    return {**ending_facts(f"same as trial {number}", 0.0, worker, device), **known}
 
 
 def amount(attrs: Mapping[str, Any], key: str, default: float = 0.0) -> float:
-    """A number among a trial's attributes, to which other programs may have given any value."""
+    """A number from a trial's attributes; `default` if another program wrote anything else."""
     value = attrs.get(key)
     usable = isinstance(value, int | float) and math.isfinite(value)
     return float(value) if usable else default  # type: ignore[arg-type]
@@ -136,12 +136,12 @@ def amount(attrs: Mapping[str, Any], key: str, default: float = 0.0) -> float:
 
 
 ATTEMPTS = 10
-"""So many holders may die on a trial before its first epoch is over."""
+"""The number of holders that may leave or die before a trial's first epoch ends."""
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What a worker works with: where to read, where to tell, and whether to leave."""
+    """The parts of a worker that each of its trials uses."""
 
     storage: Storage
     outbox: Outbox
@@ -149,15 +149,16 @@ class Desk:
     device: torch.device
     leaving: Leaving
     clock: Clock
-    saved: Saved
+    checkpoints: CheckpointStore
     keeper: Keeper | None = None
 
 
 class TrialRun:
-    """Trains the trial of a lease from where it stands, and tells how it ended.
+    """Trains the trial of a lease from its last checkpoint, and records why it ended.
 
     Attributes:
-        trial: with every report so far, those of earlier holders too; a pruner is asked with it.
+        trial: the trial with all its reports, those of earlier holders too; the pruner gets it.
+        reported_epoch: the last epoch that an earlier holder reported.
     """
 
     def __init__(self, desk: Desk, job: NetworkJob, lease: Lease) -> None:
@@ -166,29 +167,29 @@ class TrialRun:
         self.started = time.monotonic()
         self.pace = Pace(desk.storage.claims.lease_seconds)
         self.spent = amount(lease.trial.user_attrs, "seconds")
-        self.told = max(lease.trial.intermediate_values, default=0)
+        self.reported_epoch = max(lease.trial.intermediate_values, default=0)
         self.course: Course | None = None
 
     def run(self) -> None:
-        """Ends with the trial recorded, released, or lost to another worker.
+        """Runs the trial until it is recorded, released, or lost to another worker.
 
         Raises:
-            StorageError: the database cannot be used, which is not the trial's fault.
+            StorageError: the database cannot be used, which does not fail the trial.
         """
         try:
             self._train()
         except StopRequested:
-            self._leave()
+            self._give_back()
         except Overdue:
-            self._over()
+            self._time_out()
         except StorageError:
             raise
-        except BaseException as error:  # a factory's SystemExit too; signals raise what is above
-            self._fail(explain(error), traceback=traced())
-        self.desk.saved.left(self.lease)
+        except BaseException as error:  # a factory's SystemExit too; a signal's is caught above
+            self._fail(explain(error), traceback=current_traceback())
+        self.desk.checkpoints.left(self.lease)
 
     def _train(self) -> None:
-        if self.lease.token > ATTEMPTS and not self.told:
+        if self.lease.token > ATTEMPTS and not self.reported_epoch:
             self._fail(f"{self.lease.token - 1} workers left or died before its first epoch ended")
             return
         with self.desk.leaving.interruptible():
@@ -202,32 +203,32 @@ class TrialRun:
             self.write(checkpoint, reports={epoch.number: value})
             if self.desk.outbox.lost(self.lease):
                 return
-            ended = self._ended(epoch)
+            ended = self._end_reason(epoch)
             if ended:
-                self._tell(TrialState.PRUNED, epoch, ended)
+                self._finish(TrialState.PRUNED, epoch, ended)
                 return
         result = course.result
         stopped = course.epoch < course.plan.epochs
-        self._tell(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
+        self._finish(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
 
-    def _over(self) -> None:
-        """The time limit came in the middle of an epoch, or of the data."""
+    def _time_out(self) -> None:
+        """Ends the trial at its time limit, with its last epoch if it has one."""
         if self.course is not None and self.course.past:
-            self._tell(TrialState.PRUNED, self.course.past[-1], TIME_LIMIT)
+            self._finish(TrialState.PRUNED, self.course.past[-1], TIME_LIMIT)
         else:
             limit = self.job.study.search.trial_timeout
             assert limit is not None
             self._fail(nothing_reported(limit))
 
     def _prepared(self) -> tuple[Course, str]:
-        """A course where the last checkpoint was taken, or at the start and what is damaged."""
+        """A course at the last checkpoint; or, if that is damaged, at its start, with the error."""
         course = self._course()
         stored = self.lease.checkpoint
         if stored is None:
             return course, ""
         try:
-            restore(course, self.desk.saved.get(self.lease, stored))
-        except Exception as error:  # whatever damage does, a trial can start over
+            restore(course, self.desk.checkpoints.get(self.lease, stored))
+        except Exception as error:  # whatever the damage is, a trial can start over
             return self._course(), f"{type(error).__name__}: {error}"
         return course, ""
 
@@ -235,7 +236,7 @@ class TrialRun:
         return course_of(self.job, self.lease.trial, self.desk.device)
 
     def _epochs(self, course: Course) -> Iterator[Epoch]:
-        """Each epoch; StopRequested at once between two, and soon within one."""
+        """The epochs; a stop is immediate between two epochs, and soon within one."""
         epochs = course.epochs()
         last = last_epoch(self.lease.trial)
         while not course.done and course.epoch < last:
@@ -243,8 +244,8 @@ class TrialRun:
                 epoch = next(epochs)
             yield epoch
 
-    def _ended(self, epoch: Epoch) -> str:
-        """Why the trial ends before its time; empty if it goes on, or is at its end."""
+    def _end_reason(self, epoch: Epoch) -> str:
+        """Why the trial ends early; empty if it goes on, or has had all its epochs."""
         if not epoch.finite:
             return "diverged"
         if self.course is None or self.course.done:
@@ -252,7 +253,7 @@ class TrialRun:
         limit = self.job.study.search.trial_timeout
         if limit is not None and self.seconds > limit:
             return TIME_LIMIT
-        if epoch.number < self.told:  # an earlier holder asked here, and went on
+        if epoch.number < self.reported_epoch:  # an earlier holder asked here, and went on
             return ""
         return "pruned" if self._pruned() else ""
 
@@ -268,44 +269,47 @@ class TrialRun:
         return self.spent + time.monotonic() - self.started
 
     def write(self, checkpoint: bytes | None = None, **change: Any) -> None:
-        """Adds to the trial, here and in the database; a pruner, too, notes what it needs."""
+        """Adds to the trial, here and in the database; the pruner calls it too."""
         self.trial = changed(self.trial, **change)
         self._put(checkpoint=checkpoint, **change)
 
-    def _put(self, **what: Any) -> None:
+    def _put(self, **change: Any) -> None:
         with self.desk.clock.measure("storage"):
-            self.desk.outbox.put(Update(self.lease, **what))
-        if "state" in what:
-            self.desk.saved.ended(self.lease)
+            self.desk.outbox.put(Update(self.lease, **change))
+        if "state" in change:
+            self.desk.checkpoints.ended(self.lease)
 
     def _checkpoint(self, *, now: bool = False) -> bytes | None:
         if self.course is None or not (now or self.pace.due):
             return None
         with self.pace:
-            return self.desk.saved.put(self.lease, to_bytes(self.course))
+            return self.desk.checkpoints.put(self.lease, to_bytes(self.course))
 
-    def _tell(self, state: TrialState, result: Epoch, ended: str) -> None:
+    def _finish(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
         facts = self._facts(ended, result) | replica_facts(self.course, self.lease.trial)
-        kept = self._kept(value) if state == TrialState.COMPLETE else Kept()
-        attrs = {"user_attrs": facts | kept.user_attrs, "system_attrs": kept.system_attrs}
-        self._put(state=state, value=value, artifacts=kept.artifacts, **attrs)
+        attachments = self._attachments(value) if state == TrialState.COMPLETE else Attachments()
+        attrs = {
+            "user_attrs": facts | attachments.user_attrs,
+            "system_attrs": attachments.system_attrs,
+        }
+        self._put(state=state, value=value, artifacts=attachments.artifacts, **attrs)
 
-    def _kept(self, value: float | None) -> Kept:
+    def _attachments(self, value: float | None) -> Attachments:
         if self.desk.keeper is None or self.course is None or value is None:
-            return Kept()
+            return Attachments()
         with self.desk.clock.measure("artifacts"):
-            return self.desk.keeper.kept(self.course, self.lease.trial, value)
+            return self.desk.keeper.attachments(self.course, self.lease.trial, value)
 
     def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
-        told = ending(ended, self.seconds, self.lease.holder, self.desk.device)
-        return told | training_facts(self.course, result)
+        facts = ending_facts(ended, self.seconds, self.lease.holder, self.desk.device)
+        return facts | training_facts(self.course, result)
 
     def _fail(self, error: str, **more: str) -> None:
         facts = self._facts("failed") | {"error": error, **more}
         self._put(state=TrialState.FAIL, user_attrs=facts)
 
-    def _leave(self) -> None:
+    def _give_back(self) -> None:
         """Give the trial back with a checkpoint, so that the next worker goes on from here."""
         course = self.course
         clean = course is not None and course.between_epochs and course.epoch > 0

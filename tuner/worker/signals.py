@@ -14,31 +14,31 @@ from typing import TypeVar
 from tuner.logs import Say
 from tuner.storage import OutageError
 
-# When to leave: SIGTERM and Ctrl-C, the end of the time, or a parent that is gone.
+# When to leave: after SIGTERM or Ctrl-C, at the time limit, or when the parent is gone.
 #
-# The first signal asks to leave soon, the second leaves at once.
+# After the first signal the worker leaves soon, after the second at once.
 
 
 PATIENCE = 0.7
-"""Seconds until an epoch that is under way is given up; a lease is back within two."""
+"""Seconds until an epoch that is under way is given up; a lease is released within two."""
 
 
 class StopRequested(BaseException):
-    """It is time to leave; raised where waiting for the end would take too long."""
+    """It is time to leave; raised within work that would take too long to finish."""
 
 
 class Overdue(BaseException):
-    """A trial's time limit is over; raised where the trial is at work."""
+    """A trial's time limit is over; raised within its training."""
 
 
 class Leaving:
-    """Whether it is time to leave; call it to know.
+    """Whether it is time to leave; call it to ask.
 
     Args:
-        parent: the process without which this one has no business.
+        parent: the process that started this one, which leaves when that is gone.
 
     Attributes:
-        asked: the signal that asked, if one did.
+        asked: the signal to leave, if there was one.
     """
 
     def __init__(self, parent: int | None = None) -> None:
@@ -55,10 +55,10 @@ class Leaving:
         return self.asked is not None or late or orphaned
 
     def install(self, *, ctrl_c: bool = True) -> None:
-        """From now on signals ask; in another thread than the main one they are not ours to hear.
+        """From now on signals ask to leave; only the main thread can receive them.
 
         Args:
-            ctrl_c: whether Ctrl-C asks; if not, it is ignored.
+            ctrl_c: whether Ctrl-C asks to leave; if not, it is ignored.
         """
         if threading.current_thread() is not threading.main_thread():
             return
@@ -67,34 +67,34 @@ class Leaving:
         signal.signal(signal.SIGALRM, self._on_alarm)
         self._installed = True
 
-    def gone(self) -> None:
-        """Nothing is left to interrupt: an alarm after this would kill the process that ends."""
+    def disarm(self) -> None:
+        """Cancel the alarm, which would kill the process while it ends."""
         if self._installed:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def by(self, deadline: float | None) -> None:
         """Leave at this time of ``time.monotonic()``."""
         self._deadline = deadline
-        self._wake()
+        self._set_alarm()
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """A trial that may last so long; soon after that it is interrupted where it may be.
+        """A trial that may last so long, and is interrupted soon after.
 
         Raises:
             Overdue: from within, inside of ``interruptible``.
         """
         self._limit = time.monotonic() + seconds + PATIENCE
-        self._wake()
+        self._set_alarm()
         try:
             yield
         finally:
             self._limit = None
-            self._wake()
+            self._set_alarm()
 
-    def _wake(self) -> None:
-        """An alarm when the deadline or the limit is over, and again where it came in vain."""
-        if not self._installed or self.asked is not None:  # whoever asked has an alarm already
+    def _set_alarm(self) -> None:
+        """Set an alarm for the deadline or the limit; after a limit it repeats."""
+        if not self._installed or self.asked is not None:  # a signal has set an alarm already
             return
         late = None if self._deadline is None else self._deadline + PATIENCE
         times = [each for each in (late, self._limit) if each is not None]
@@ -103,7 +103,7 @@ class Leaving:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Where StopRequested may be raised at any place: nothing here needs to be undone.
+        """Code that StopRequested may interrupt anywhere, as it leaves nothing half done.
 
         Raises:
             StopRequested: it is time to leave, and has been for ``PATIENCE``; or it was already.
@@ -118,10 +118,10 @@ class Leaving:
 
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
-        """What has to be done whole, within ``interruptible``.
+        """Code within ``interruptible`` that must not be interrupted.
 
         Raises:
-            StopRequested: after it, if it is time to leave.
+            StopRequested: at its end, if it is time to leave.
         """
         before, self._interruptible = self._interruptible, False
         try:
@@ -155,11 +155,11 @@ class Leaving:
 T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 NEWS = 4 * FIRST_WAIT
-"""An outage is worth a word when this wait comes; a broken connection is not."""
+"""An outage is announced before this wait, so that a broken connection is not."""
 
 
 class Patience:
-    """Calls again what the database did not answer: after 0.1 s, then later and later, up to 5 s.
+    """Repeats a call until the database answers: after 0.1 s, then longer waits, up to 5 s.
 
     Args:
         leaving: whether to give up.
@@ -170,7 +170,7 @@ class Patience:
         self._leaving, self._say = leaving, say
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """What the call gives.
+        """The result of the call.
 
         Raises:
             StopRequested: it is time to leave, and the database did not answer yet.
