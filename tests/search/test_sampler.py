@@ -104,6 +104,8 @@ def test_each_configuration_of_a_small_space_is_tried_before_one_comes_again() -
 ODD: dict[str, dict[str, Any]] = {
     "infinite": {"value": float("inf"), "state": TrialState.COMPLETE},
     "infinitely good": {"value": float("-inf"), "state": TrialState.COMPLETE},
+    "huge": {"value": 1.7e308, "state": TrialState.COMPLETE},
+    "hugely good": {"value": -1.7e308, "state": TrialState.COMPLETE},
     "failed": {"state": TrialState.FAIL},
     "pruned at once": {"state": TrialState.PRUNED},
     "pruned": {"state": TrialState.PRUNED, "intermediate_values": {1: 3.0}},

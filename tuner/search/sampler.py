@@ -28,6 +28,8 @@ START = 5
 """So many trials come from a low-discrepancy design."""
 MOST = 150
 """So many trials the model takes: the better ones, and a random part of the others."""
+LARGEST = 1e100
+"""Values beyond it count as it: their differences are finite then."""
 FRESH, BEST, NEAR = 300, 6, 40
 SCALES = (0.15, 0.05)
 
@@ -211,7 +213,8 @@ def observed(trials: Sequence[FrozenTrial], sign: float) -> tuple[list[FrozenTri
     values = np.array([known[each.number] for each in measured])
     finite = values[np.isfinite(values)]
     worst, best = (finite.max(), finite.min()) if len(finite) else (0.0, 0.0)
-    return measured, np.nan_to_num(values, nan=worst, posinf=worst, neginf=best)
+    finite_values = np.nan_to_num(values, nan=worst, posinf=worst, neginf=best)
+    return measured, np.clip(finite_values, -LARGEST, LARGEST)
 
 
 def _reached(whole: Sequence[FrozenTrial], step: int, sign: float) -> tuple[Array, Array]:
