@@ -63,6 +63,12 @@ def format_of(cells: Sequence[str], comma: bool = False) -> Format:
         (["(5)", "6", "7.5-"], [-5, 6, -7.5]),
         (["１２", "٣٫٥"], [12, 3.5]),
         ([".5", "5.", " 7 "], [0.5, 5, 7]),
+        (["€ 5,-", "€ 1.250,-", "7,50 €"], [5, 1250, 7.5]),
+        (["CHF 5.-", "CHF 12.--", "-CHF 1'000.—"], [5, 12, -1000]),
+        (["5.50-", "6.25"], [-5.5, 6.25]),
+        (["30 m^2", "45 m^2"], [30, 45]),
+        (['="5.25"', '="-7"'], [5.25, -7]),
+        (["'5.25'", '"1,250.00"'], [5.25, 1250]),
     ],
 )
 def test_notations(cells: list[str], numbers: list[float]) -> None:
@@ -88,6 +94,7 @@ def test_notations(cells: list[str], numbers: list[float]) -> None:
         ["10-20", "20-30"],
         ["A12", "B13"],
         ["Room 5", "Room 7"],
+        ['="007"', '="012"'],
         ["1", "2", "3", "A"],
         ["500 g", "1 kg", "2 kg"],
         ["S", "M", "L"],
@@ -184,6 +191,12 @@ def test_a_text_of_no_known_meaning_among_many_numbers() -> None:
     assert np.isnan(values).all()
     assert odd.tolist() == [False, True, True]
     assert Format.from_json(how.to_json()) == how
+
+
+def test_numbers_with_a_unit_are_no_codes() -> None:
+    weights = [f"{1000 + 37 * i} kg" for i in range(40)]
+    assert format_of([*weights, "sold out"]).marks == ("sold out",)
+    assert found([weight.removesuffix(" kg") for weight in weights] + ["sold out"]) is None
 
 
 def test_marks_that_may_be_classes() -> None:

@@ -51,13 +51,17 @@ CELL = re.compile(
     (?P<signs>[-+(\s]*) (?P<before>{_MONEY})? (?P<more>[-+(\s]*)
     (?P<body>(?:[0-9]|[.,](?=[0-9]))(?:[0-9.,' ]*[0-9.,])?) (?P<exponent>[eE][-+]?[0-9]+)?
     \s* (?P<after>(?:[^\W\d_]|[%‰°/"″′{re.escape(CURRENCIES)}])
-        (?:[^\d()+-]{{0,19}}(?:(?<=[^\W\d_])[23])?)?)?
+        (?:[^\d()+-]{{0,19}}(?:(?<=[^\W\d_]|\^)[23])?)?)?
     \s* (?P<closed>\)?) \s* (?P<minus>-?) (?P<note>(?:\*{{1,3}}|[†‡])?)
     """,
     re.VERBOSE,
 )
 """One number, perhaps with a sign, a currency, an exponent, a unit, a limit (<0.5) or a footnote
 (5*); in brackets it is negative, as accountants write it."""
+WHOLE = re.compile(r"(?<=[0-9])[.,]-{1,2}(?!-)")
+"""Dashes in place of decimals, as in prices: 5,- and 5.-- are 5."""
+QUOTED = re.compile(r"""=?(["'])([^"']+)\1""")
+"""A text in quotes that the reader of the file left there, also as a formula: ="5"."""
 GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """Either 1000 or more with a sign between thousands, or a number with three decimals."""
 CODE = re.compile(r"0[0-9]+")
@@ -312,7 +316,8 @@ def _accepted(
     """The format; None where other texts stand beside few numbers, or beside codes."""
     read = _read_by(notation, cells)
     odd = [text for text in column.counts if text not in read and not is_mark(text)]
-    if odd and (len(read) < DISTINCT or _fixed_width([cells[text].body for text in read])):
+    codes = not unit and _fixed_width([cells[text].body for text in read])
+    if odd and (len(read) < DISTINCT or codes):
         return None
     odd.sort(key=lambda text: -column.counts[text])
     marks = tuple(text.strip() for text in odd[:FEW])
@@ -373,7 +378,7 @@ def _parsed(text: str) -> _Cell | None:
     """A number with its unit, in any notation; None for other texts."""
     if len(text) > 60:
         return None
-    match = CELL.fullmatch(_clean(text))
+    match = CELL.fullmatch(WHOLE.sub("", _clean(text)))
     if match is None:
         return None
     signs = "".join((match["signs"] + match["more"]).split()) + match["minus"]
@@ -401,8 +406,9 @@ def _unit(match: re.Match[str]) -> str:
 
 def _clean(text: str) -> str:
     text = text.strip()
-    if text.isascii():
-        return text
-    text = text.translate(SAME)
-    digits = ((str(unicodedata.decimal(c)) if c.isdecimal() else c) for c in text)
-    return "".join(digits).strip()
+    if not text.isascii():
+        text = text.translate(SAME)
+        digits = ((str(unicodedata.decimal(c)) if c.isdecimal() else c) for c in text)
+        text = "".join(digits).strip()
+    quoted = QUOTED.fullmatch(text)
+    return quoted[2].strip() if quoted else text
