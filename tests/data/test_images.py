@@ -181,7 +181,14 @@ def _split(folder: Path, **parts: tuple[str, ...]) -> None:
 BOTH = ("cat", "dog")
 
 
-@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "dev", "EVAL")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "val", "test"),
+        ("Training", "dev", "EVAL"),
+        ("training_set", "validation set", "seg-test"),
+    ],
+)
 def test_folders_that_are_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
     train, validation, test = names
     _split(tmp_path, **dict.fromkeys(names, BOTH))
@@ -239,6 +246,7 @@ def test_a_class_that_only_the_test_has(tmp_path: Path, final: bool) -> None:
             "its folders are train, val, valid: some are named like splits",
         ),
         ({"val": BOTH, "test": BOTH}, "its folders are test, val: some are named like splits"),
+        ({"train": BOTH, "holdout": BOTH}, "its folders are holdout, train: some are named"),
         ({"train": BOTH}, "its folders are train: some are named like splits"),
         (
             {"train": BOTH, "test": ()},
@@ -270,7 +278,10 @@ def test_a_folder_around_the_splits(tmp_path: Path) -> None:
         proposed(tmp_path)
 
 
-@pytest.mark.parametrize("names", [("bus", "train"), ("control", "test"), ("dev", "prod", "qa")])
+@pytest.mark.parametrize(
+    "names",
+    [("bus", "train"), ("control", "test"), ("dev", "prod", "qa"), ("test_car", "train_car")],
+)
 def test_classes_that_are_called_like_a_split(tmp_path: Path, names: tuple[str, ...]) -> None:
     _split(tmp_path, **dict.fromkeys(names, ()))
     assert load(proposed(tmp_path)).target.classes == names

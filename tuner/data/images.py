@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -107,9 +108,9 @@ def splits(folder: Path) -> dict[str, Path]:
         DataError: some folders are splits, and others may be classes.
     """
     places = [place for place in _subfolders(folder) if listed(place)]
-    named = {place.name: SPLITS.get(place.name.lower()) for place in places}
+    named = {place.name: _split_named(place.name, _share_classes(places)) for place in places}
     kinds = {kind for kind in named.values() if kind}
-    if not kinds or (len(kinds) == 1 and len(places) > 1):
+    if not kinds or (len(kinds) == 1 and len(places) > 1 and not _share_classes(places)):
         _check_classes(folder, places)
         return {}
     if len(kinds) < len(places) or "train" not in kinds or len(kinds) == 1:
@@ -126,6 +127,21 @@ def splits(folder: Path) -> dict[str, Path]:
             )
     parts = {kind: place for place in places if (kind := named[place.name])}
     return {kind: parts[kind] for kind in ("train", "validation", "test") if kind in parts}
+
+
+def _share_classes(places: Sequence[Path]) -> bool:
+    """Whether several folders hold images in subfolders of the same names, at least two, as splits
+    do."""
+    inside = [{each.name for each in _subfolders(place) if listed(each)} for place in places]
+    return len(inside) > 1 and len(set.intersection(*inside)) > 1
+
+
+def _split_named(name: str, parted: bool) -> str | None:
+    """The split that a folder is named after; where folders share their classes (`parted`) also
+    by a part of the name, as in test_set."""
+    parts = re.split(r"[\W_]+", name.lower()) if parted else [name.lower()]
+    kinds = {SPLITS[part] for part in parts if part in SPLITS}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _split(folder: Path, spec: DataSpec) -> dict[str, Path]:
