@@ -136,9 +136,9 @@ def test_a_dollar_in_a_name_is_itself_where_there_is_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HERE", "there")
-    for name in ("a$2024.csv", "$HERE.csv", "${HERE}.csv", "there.tsv"):
+    for name in ("a$2024.csv", "$HERE.csv", "${HERE}.csv", "there.tsv", "~draft.csv"):
         (tmp_path / name).touch()
-    for name in ("a$2024.csv", "$HERE.csv", "${HERE}.csv"):
+    for name in ("a$2024.csv", "$HERE.csv", "${HERE}.csv", "~draft.csv"):
         assert find_path(name, "data.path", tmp_path).name == name
     assert find_path("$HERE.tsv", "data.path", tmp_path).name == "there.tsv"
     with pytest.raises(DataError, match=r"no such file 'b\$2024.csv'"):

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -173,7 +174,9 @@ FOLDERS: tuple[Callable[[Path, DataSpec], Table | None], ...] = (
 
 def find_path(path: str, where: str, folder: Path) -> Path:
     """The file or folder of a path in a study file; DataError names the places that were tried."""
-    given = Path(expanded(path, where, folder)).expanduser()
+    given = Path(expanded(path, where, folder))
+    with suppress(RuntimeError):  # no such user: a file whose own name begins with ~
+        given = given.expanduser()
     tried = list(dict.fromkeys((base / given).resolve() for base in _bases(folder)))
     for file in tried:
         if path and file.exists():
