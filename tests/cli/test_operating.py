@@ -220,6 +220,13 @@ def test_an_upgrade_makes_no_database(empty: Path, tuner: Run) -> None:
     assert list(empty.iterdir()) == []
 
 
+def test_a_copy_of_nothing_makes_no_database(empty: Path, tuner: Run) -> None:
+    outcome = tuner("copy", "--from", "sqlite:///none.db", "--to", "sqlite:///team.db")
+    assert outcome.code == 2
+    assert "no such database" in outcome.stderr
+    assert list(empty.iterdir()) == []
+
+
 def test_a_study_is_copied_and_deleted(place: Any, tuner: Run) -> None:
     first = tuner("copy", "--from", "sqlite:///tuner.db", "--to", "sqlite:///team.db")
     assert (first.code, first.stdout) == (0, "small: 4 trials copied\n")

@@ -150,6 +150,9 @@ def test_what_cannot_be_searched_fails_with_its_reason(tmp_path: Path, database_
     study = joined(database_url)
     for params in BAD:
         study.enqueue_trial(params)
+    study.add_trial(
+        create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": "width=8"})
+    )
     study.enqueue_trial({"width": 16})
     study.enqueue_trial({"dropout": 0.25})
     study.enqueue_trial(OWN, user_attrs={"seconds": "long", "seed": "x", "epochs": None})
@@ -159,7 +162,9 @@ def test_what_cannot_be_searched_fails_with_its_reason(tmp_path: Path, database_
         assert lease is not None
         desk.tell(lease)
     trials = desk.trials()
-    refused, trained = trials[: len(BAD)], trials[len(BAD) :]
+    refused, trained = trials[: len(BAD)], trials[len(BAD) + 1 :]
+    assert trials[len(BAD)].state == TrialState.FAIL
+    assert "fixed_params: the study has no such parameter" in trials[len(BAD)].user_attrs["error"]
     assert {trial.state for trial in refused} == {TrialState.FAIL}
     for trial, params in zip(refused, BAD, strict=True):
         assert trial.user_attrs["error"].startswith("queued with what the study does not search: ")

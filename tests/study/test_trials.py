@@ -20,6 +20,7 @@ from tuner.study.trials import (
     left_out_words,
     never_reported,
     nothing_complete,
+    without_result,
 )
 
 RATE = {"low": 1e-3, "high": 1e-1, "log": True}
@@ -32,7 +33,9 @@ def small(**search: Any) -> Any:
 
 def ended(*whys: str) -> list[FrozenTrial]:
     return [
-        create_trial(state=TrialState.PRUNED, user_attrs={"ended": why, "worker": "w"})
+        create_trial(value=float("inf"), user_attrs={"ended": "returned", "worker": "w"})
+        if why == "infinite"
+        else create_trial(state=TrialState.PRUNED, user_attrs={"ended": why, "worker": "w"})
         for why in whys
     ]
 
@@ -85,6 +88,7 @@ def test_the_words_name_the_first_few() -> None:
         (["time limit"] * 3, "all 3 trials reached the time limit", "trial_timeout, which is 5"),
         (["pruned"] * 2, "all 2 trials were pruned", 'pruner = "none"'),
         (["pruned", "diverged", "diverged"], "none of 3 trials is complete: 2 diverged", "lower"),
+        (["infinite"] * 2, "all 2 trials ended without a finite value", "lower"),
         (["diverged"], "no trial of 'small' is complete yet", "tuner optimize --study small"),
     ],
 )
@@ -95,9 +99,16 @@ def test_where_none_is_complete_it_says_what_to_change(
     for trial in trials:
         trial.params = {"learning_rate": 0.01}
     found = nothing_complete(small(trial_timeout=5), trials)
+    assert without_result(trials) == ("pruned" not in whys and "time limit" not in whys)
     assert what in found.message
     assert hint in found.hint
     assert found.exit_code == (2 if len(whys) < 2 else 1)
+
+
+def test_an_objective_without_a_finite_value_is_told_to_return_one() -> None:
+    own = parse("own", {"objective": "a:b", "direction": "minimize", "search": {"trials": 2}})
+    trials = numbered(*ended("infinite", "infinite"))
+    assert "return a finite number" in nothing_complete(own, trials).hint
 
 
 def test_an_objective_that_never_reports_leaves_a_pruner_nothing_to_do() -> None:

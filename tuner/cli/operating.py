@@ -193,8 +193,9 @@ def copy(
     from tuner.operation.copy import copy as transfer
     from tuner.storage import open_storage, opened
 
+    source_storage = opened(source)  # first: where there is none, no target is made
     target_storage = open_storage(target)
-    copied = transfer(opened(source), target_storage, study, artifacts)
+    copied = transfer(source_storage, target_storage, study, artifacts)
     if as_json:
         return show_json([each._asdict() for each in copied])
     for name, trials, outcome, paused in copied:

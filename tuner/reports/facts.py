@@ -21,7 +21,7 @@ from tuner.show.snapshot import shown_url
 from tuner.space import Config, Node, walk
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import NetworkStudy, Study
-from tuner.study.trials import LeftOut, Own, config_or_params, nothing_complete, rank
+from tuner.study.trials import LeftOut, Own, complete, config_or_params, nothing_complete, rank
 from tuner.worker.job import OUTCOME
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
 
 
 def _hopeless(study: Study, own: Own, trials: Sequence[FrozenTrial], progress: Progress) -> str:
-    if any(trial.state.name == "COMPLETE" for trial in own(trials)):
+    if any(map(complete, own(trials))):
         return ""
     error = nothing_complete(study, trials, progress.budget)
     return f"{error.message}: {error.hint}" if isinstance(error, TrainingError) else ""

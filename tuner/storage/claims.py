@@ -7,7 +7,7 @@ another worker began goes on (`_resume`), another one begins (`_start`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from datetime import datetime
@@ -224,8 +224,13 @@ def _ask(plan: Plan, propose: Propose, read: Callable[[int], FrozenTrial]) -> Fr
 
 
 def fixed(template: FrozenTrial) -> dict[str, Any]:
-    """The parameters that an enqueued trial prescribes."""
-    return {**template.system_attrs.get("fixed_params", {}), **template.params}
+    """The parameters that an enqueued trial prescribes.
+
+    If another program wrote something else in their place, it is under a name that no study has.
+    """
+    params = template.system_attrs.get("fixed_params", {})
+    params = params if isinstance(params, Mapping) else {"fixed_params": params}
+    return {**params, **template.params}
 
 
 def _same_trial(expected: Plan, plan: Plan) -> bool:

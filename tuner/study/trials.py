@@ -34,6 +34,7 @@ from tuner.space import (
     label,
     walk,
 )
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import Study
 
 RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -256,7 +257,7 @@ def nothing_complete(
     if foreign := left_out_words(own.left_out(ended)):
         hint = f"tuner optimize --study {study.name} --trials {2 * budget} trains some; {foreign}"
         return TrainingError("no trial of the study's own is complete", where=study.name, hint=hint)
-    ends = Counter(str(trial.user_attrs.get("ended", "pruned")) for trial in ended)
+    ends = Counter(map(_ending, ended))
     if not ends:
         return TrainingError(
             "every trial failed", where=study.name, hint=f"tuner logs --study {study.name} says why"
@@ -270,9 +271,9 @@ def nothing_complete(
 
 
 def without_result(trials: Iterable[FrozenTrial]) -> bool:
-    """Whether every trial diverged or failed, so that the study has no result at all."""
+    """Whether every trial diverged, failed or has no finite value: the study has no result."""
     ended = (trial for trial in trials if trial.state in RESULT)
-    return all(trial.user_attrs.get("ended") == "diverged" for trial in ended)
+    return all(_ending(trial) in ("diverged", NOT_FINITE) for trial in ended)
 
 
 def never_reported(study: Study, trials: Iterable[FrozenTrial]) -> str:
@@ -285,14 +286,28 @@ def never_reported(study: Study, trials: Iterable[FrozenTrial]) -> str:
     return f"search.pruner: {name} never prunes: the objective reports nothing (trial.report)"
 
 
-ENDS = {"diverged": "diverged", "time limit": "reached the time limit"}
+NOT_FINITE = "not finite"
+ENDS = {
+    "diverged": "diverged",
+    "time limit": "reached the time limit",
+    NOT_FINITE: "ended without a finite value",
+}
+
+
+def _ending(trial: FrozenTrial) -> str:
+    """Why an ended trial is not the study's result."""
+    if trial.state == TrialState.COMPLETE and not complete(trial):
+        return NOT_FINITE
+    return str(trial.user_attrs.get("ended", "pruned"))
 
 
 def _remedy(study: Study, ended: str) -> str:
     """What to change where most trials end in this way."""
     if ended == "time limit":
         return f"raise search.trial_timeout, which is {study.search.trial_timeout:g} seconds"
-    if ended != "diverged":
+    if ended == NOT_FINITE and isinstance(study, ObjectiveStudy):
+        return "return a finite number, or raise optuna.TrialPruned where there is none"
+    if ended not in ("diverged", NOT_FINITE):
         return 'prune later or less, or set pruner = "none"'
     rates = [n for n in walk(study.nodes) if n.name.rpartition(".")[2] == "learning_rate"]
     names = [f"{n.name} ({n.value if isinstance(n.value, Range) else _shown(n)})" for n in rates]
