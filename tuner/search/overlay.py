@@ -26,7 +26,7 @@ States = Container[TrialState] | None
 Select = Callable[[list[FrozenTrial]], list[FrozenTrial]]
 
 
-class Running(Protocol):
+class HeldTrial(Protocol):
     """A run: it holds its trial with every report, and takes what is written to the trial.
 
     ``write`` gets the keywords of an ``Update``, and raises an error if they cannot be written.
@@ -80,7 +80,7 @@ class Overlay(BaseStorage):
         study_name: str | None = None,
         *,
         select: Select | None = None,
-        run: Running | None = None,
+        run: HeldTrial | None = None,
         read: Read = _at_once,
         refusal: Callable[[str], TunerError] = _refusal,
         writable: bool = False,
@@ -156,7 +156,7 @@ class Overlay(BaseStorage):
 
     # Writes.
 
-    def _run_of(self, trial_id: int) -> Running | None:
+    def _run_of(self, trial_id: int) -> HeldTrial | None:
         run = self.run
         return run if run is not None and run.trial._trial_id == trial_id else None
 

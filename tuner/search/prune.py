@@ -11,7 +11,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.optuna_private import percentile
-from tuner.search.overlay import Overlay, Running
+from tuner.search.overlay import HeldTrial, Overlay
 
 # Optuna's percentile pruner, but the percentile of an epoch is cached, not computed for each trial.
 #
@@ -70,7 +70,7 @@ class PruningStudy:
         # A pruner never samples; without one, Study would build a TPE sampler.
         self._study = Study(study_name, self._overlay, sampler=RandomSampler(), pruner=pruner)
 
-    def should_prune(self, run: Running) -> bool:
+    def should_prune(self, run: HeldTrial) -> bool:
         """Whether to prune the trial of a run, as ``optuna.Trial.should_prune``.
 
         Args:
