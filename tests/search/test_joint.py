@@ -22,6 +22,7 @@ KINDS = {
     "many integers": IntDistribution(0, 10**9),
     "choices": CategoricalDistribution(("a", "b", "c")),
     "ordered choices": CategoricalDistribution((32, 64, 256)),
+    "lists as choices": CategoricalDistribution(([64], [64, 32], None)),
     "switch": CategoricalDistribution((False, True)),
     "one value": FloatDistribution(2.0, 2.0),
 }
@@ -54,7 +55,7 @@ def test_every_value_of_a_discrete_parameter_is_drawn(dimension: Dimension) -> N
         return
     joint = Joint((dimension,))
     rows = joint.draw(2000, np.random.default_rng(0))
-    assert len({joint.decode(row)["x"] for row in rows}) == dimension.levels
+    assert len({repr(joint.decode(row)["x"]) for row in rows}) == dimension.levels
 
 
 def nested(trial: Any) -> float:

@@ -101,6 +101,20 @@ def test_each_configuration_of_a_small_space_is_tried_before_one_comes_again() -
     assert len(study.trials) == 6 + START
 
 
+def test_choices_may_be_lists_and_none() -> None:
+    def listed(trial: optuna.Trial) -> float:
+        layers = trial.suggest_categorical("layers", ([64], [64, 32], [32]))
+        gate = trial.suggest_categorical("gate", (None, "soft"))
+        rate = trial.suggest_float("rate", 0.0, 1.0) if gate is None else 0.5
+        return len(layers) + rate
+
+    study = optuna.create_study(sampler=Sampler(seed=0))
+    study.optimize(listed, n_trials=15)
+    assert study.best_value < 1.1
+    assert study.best_params["gate"] is None
+    assert len({repr(trial.params) for trial in study.trials}) > 12
+
+
 ODD: dict[str, dict[str, Any]] = {
     "infinite": {"value": float("inf"), "state": TrialState.COMPLETE},
     "infinitely good": {"value": float("-inf"), "state": TrialState.COMPLETE},

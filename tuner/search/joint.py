@@ -249,14 +249,7 @@ def _levels(d: Dimension, trials: Sequence[FrozenTrial]) -> list[int | None]:
     """The level of each trial's value; None where it has none, and -1 where too many have."""
     if not 0 < d.levels <= PARENTS:
         return [-1 if d.name in trial.params else None for trial in trials]
-    known: dict[Any, int] = {}
-    levels: list[int | None] = []
-    for trial in trials:
-        value = trial.params.get(d.name)
-        if value is not None and value not in known:
-            known[value] = d.level_of(d.encode(value))
-        levels.append(None if value is None else known[value])
-    return levels
+    return [d.level_of(d.encode(t.params[d.name])) if d.name in t.params else None for t in trials]
 
 
 def _below(

@@ -7,7 +7,7 @@ of the trial to propose. It has no state, so any worker proposes the same.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -153,13 +153,18 @@ def propose(past: History, number: int, seed: int, start: int = START) -> dict[s
         start: so many trials come first from a low-discrepancy design.
     """
     rng = np.random.default_rng(_stream(seed, number))
-    tried = {frozenset(each.params.items()) for each in past.trials}
+    tried = {_key(each.params) for each in past.trials}
     first = len(past.rows) < start
     for row in _designed(past.joint, number, seed) if first else _promising(past, rng):
         params = past.joint.decode(row)
-        if frozenset(params.items()) not in tried:
+        if _key(params) not in tried:
             return params
     return past.joint.decode(past.joint.draw(1, rng)[0])
+
+
+def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """Equal for equal configurations; a choice may be a list, which is no key itself."""
+    return frozenset((name, repr(value)) for name, value in params.items())
 
 
 def _promising(past: History, rng: np.random.Generator) -> Array:
