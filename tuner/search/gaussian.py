@@ -18,8 +18,11 @@ from tuner.search.joint import OFF, Joint
 Array = NDArray[np.float64]
 
 LENGTH_MEAN, LENGTH_SD, SCALE_SD, NOISE_MEAN, NOISE_SD = np.log(0.5), 1.0, 0.7, -4.0, 2.0
+"""Normal priors of the logarithms of length scales, variance and noise."""
 CHAINS, SWEEPS, DRAWS, STEPS = 8, 2, 4, 25
+"""Markov chains, their sweeps, the draws that are kept; steps to the most probable parameters."""
 TINY = 1e-6
+"""Added to the diagonal, so that equal rows are no problem."""
 
 
 def warped(values: Array) -> Array:

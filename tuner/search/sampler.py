@@ -25,24 +25,26 @@ from tuner.search.joint import Joint, joint_of
 Array = NDArray[np.float64]
 
 START = 5
-"""So many trials come from a low-discrepancy design."""
+"""The number of first trials that come from a low-discrepancy design."""
 MOST = 150
-"""So many trials the model takes: the better ones, and a random part of the others."""
+"""The model takes at most this many trials: the better half, and a random part of the others."""
 LARGEST = 1e100
-"""Values beyond it count as it: their differences are finite then."""
+"""Values are clipped to this size, so that their differences are finite."""
 FRESH, BEST, NEAR = 300, 6, 40
+"""Candidates: random ones, and near each of the best trials so many changed copies."""
 SCALES = (0.15, 0.05)
+"""The step of each round in which the best candidates are changed again."""
 
 
 class Sampler(BaseSampler):
     """Proposes by a Gaussian process over all parameters at once, nested ones included.
 
-    Which parameters are asked for below which choices is found out from the trials. For studies
-    of one objective.
+    It learns from the trials which choices ask for which parameters. A study must have one
+    objective.
 
     Args:
         seed: of the proposals; a random one if None.
-        n_startup_trials: so many first trials come from a low-discrepancy design.
+        n_startup_trials: the number of first trials, which come from a low-discrepancy design.
     """
 
     def __init__(self, seed: int | None = None, n_startup_trials: int = START) -> None:
@@ -123,11 +125,11 @@ class History:
 
 
 def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator) -> History:
-    """Of all trials but the one to propose.
+    """Summarizes all trials but the one to propose.
 
     Args:
         sign: 1 if smaller values are better, -1 if larger are.
-        rng: of many trials, chooses those that count.
+        rng: chooses which trials to take if there are more than MOST.
     """
     measured, values = observed(trials, sign)
     if len(values) > MOST:
@@ -147,10 +149,10 @@ def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator
 
 
 def propose(past: History, number: int, seed: int, start: int = START) -> dict[str, Any]:
-    """The parameters that trial ``number`` tries; the same for whoever asks.
+    """The parameters of trial ``number``; every worker gets the same.
 
     Args:
-        start: so many trials come first from a low-discrepancy design.
+        start: the number of first trials, which come from a low-discrepancy design.
     """
     rng = np.random.default_rng(_stream(seed, number))
     tried = {_key(each.params) for each in past.trials}
