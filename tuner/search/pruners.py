@@ -182,6 +182,12 @@ _ENTRIES = (
         ),
         "asks another pruner once a trial stops improving",
     ),
+    PrunerEntry(
+        "promote",
+        _none,  # a trial that pauses asks no pruner: see tuner.search.promote
+        (_RESOURCE, _REDUCTION),
+        "pauses trials at rungs and goes on with the best (asynchronous; Li et al., MLSys 2020)",
+    ),
     PrunerEntry("none", _none, (), "trains every trial to its end"),
 )
 
@@ -257,6 +263,11 @@ def idle(name: str, options: Mapping[str, Any], *, epochs: int | None, trials: i
         rate = values.get("min_early_stopping_rate", 0)
         rung = values["min_resource"] * values["reduction_factor"] ** rate
         return _too_late(name, "its first rung", rung, epochs)
+    if name == "promote" and values["min_resource"] * values["reduction_factor"] > epochs:
+        return (
+            f"promote never pauses: its last rung is one in {values['reduction_factor']} of "
+            f"{epochs} epochs, and min_resource is {values['min_resource']}"
+        )
     return ""
 
 

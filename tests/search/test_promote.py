@@ -1,0 +1,111 @@
+"""pruner = "promote": where trials pause, and which goes on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tuner.errors import StudyFileError
+from tuner.search.promote import Promotion, promotion
+from tuner.search.pruners import idle
+
+NAN = float("nan")
+
+
+def trials(*curves: list[float], **states: TrialState) -> list[FrozenTrial]:
+    """Trials with these values by epoch; ``t2=FAIL`` for the state of the third."""
+    made = []
+    for number, curve in enumerate(curves):
+        state = states.get(f"t{number}", TrialState.RUNNING)
+        value = curve[-1] if state == TrialState.COMPLETE else None
+        each = create_trial(
+            state=state, value=value, intermediate_values=dict(enumerate(curve, start=1))
+        )
+        each.number = number
+        made.append(each)
+    return made
+
+
+def choice(rule: Promotion, history: list[FrozenTrial], *paused: int, new: bool = True) -> Any:
+    return rule.choice(history, paused, new)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [(27, (1, 3, 9)), (30, (1, 3, 10)), (100, (1, 4, 11, 33)), (2, (1,)), (1, ())],
+)
+def test_rungs_are_fractions_of_a_full_trial(epochs: int, rungs: tuple[int, ...]) -> None:
+    rule = Promotion(1.0, epochs)
+    assert rule.rungs == rungs
+    stops, epoch = [], 0
+    while epoch < epochs:
+        epoch = rule.pause_at(epoch)
+        stops.append(epoch)
+    assert stops == [*rungs, epochs]
+
+
+def test_no_rung_is_before_the_least_epoch() -> None:
+    assert Promotion(1.0, 27, min_resource=2).rungs == (3, 9)
+    assert Promotion(1.0, 16, reduction_factor=4, min_resource=4).rungs == (4,)
+
+
+def test_a_trial_beyond_a_rung_pauses_at_the_next() -> None:
+    rule = Promotion(1.0, 27)
+    assert [rule.pause_at(epoch) for epoch in (0, 1, 2, 3, 8, 9, 26, 27, 40)] == [
+        *(1, 3, 3, 9, 9, 27, 27, 27, 27)
+    ]
+
+
+def test_the_best_of_three_is_promoted_and_no_other() -> None:
+    rule = Promotion(1.0, 27)
+    assert choice(rule, trials([3.0], [1.0]), 0, 1) is None
+    assert choice(rule, trials([3.0], [1.0], [2.0]), 0, 1, 2) == 1
+    assert choice(Promotion(-1.0, 27), trials([3.0], [1.0], [2.0]), 0, 1, 2) == 0
+    assert choice(rule, trials([3.0], [1.0, 1.0], [2.0]), 0, 2) is None
+
+
+def test_the_highest_rung_comes_first() -> None:
+    history = trials([1.0] * 3, [2.0] * 3, [3.0] * 3, [0.5], [9.0], [9.0])
+    assert choice(Promotion(1.0, 27), history, *range(6)) == 0
+
+
+def test_what_has_diverged_is_counted_and_not_promoted() -> None:
+    history = trials([NAN], [NAN], [2.0], t0=TrialState.PRUNED, t1=TrialState.PRUNED)
+    rule = Promotion(1.0, 27)
+    assert choice(rule, history, 2) == 2
+    assert choice(rule, trials([NAN], [NAN], [math.inf]), 0, 1, 2) is None
+
+
+def test_the_least_number_wins_a_tie() -> None:
+    assert choice(Promotion(1.0, 27), trials([1.0], [1.0], [1.0]), 2, 1, 0) == 0
+
+
+def test_a_trial_that_is_continued_does_not_count_twice() -> None:
+    history = trials([1.0], [2.0], [1.0, 0.5], t0=TrialState.PRUNED)
+    history[2].set_user_attr("continues", 0)
+    assert choice(Promotion(1.0, 27), history, 0, 1) is None
+
+
+def test_trials_of_other_programs_do_no_harm() -> None:
+    history = trials([3.0], [1.0], [2.0])
+    history.append(create_trial(value=0.0))
+    history.append(create_trial(state=TrialState.FAIL))
+    history.append(create_trial(value=0.0, intermediate_values={50: 0.0}))
+    assert choice(Promotion(1.0, 27), history, 0, 1, 2) == 1
+
+
+def test_only_this_pruner_has_a_rule() -> None:
+    assert promotion("promote", {"reduction_factor": 4}, 16, -1.0) == Promotion(-1.0, 16, 4, 1)
+    assert promotion("hyperband", {}, 27, 1.0) is None
+    with pytest.raises(StudyFileError, match="no option 'bracket'"):
+        promotion("promote", {"bracket": 1}, 27, 1.0)
+
+
+def test_a_rule_without_a_rung_is_said_to_be_idle() -> None:
+    assert not idle("promote", {}, epochs=27, trials=60)
+    reason = idle("promote", {"min_resource": 10}, epochs=27, trials=60)
+    assert reason.startswith("promote never pauses")
+    assert not Promotion(1.0, 27, min_resource=10).rungs
