@@ -128,7 +128,7 @@ def test_the_document_is_a_copy():
 
 BAD = [
     ("loss = 3", "loss", "unknown key", "known: data, description"),
-    ("epochs = 3", "epochs", "unknown key", "it stands in [training]"),
+    ("epochs = 3", "epochs", "unknown key", "it stands in [training] and [search]"),
     ("dat = 3", "dat", "unknown key", "did you mean 'data'?"),
     ("description = 3", "description", "found 3, which is not a string", ""),
     ("metric = true", "metric", "found true, which is not a string", ""),

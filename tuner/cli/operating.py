@@ -84,8 +84,10 @@ def _set_state(study: str, url: str, state: str, as_json: bool) -> None:
     if as_json:
         return show_json({"study": stored.name, "state": now.state})
     typer.echo(f"{stored.name} {WORDS[now.state]}")
-    done = f"{now.finished} of {now.budget} trials are finished"
+    most = "" if now.limit is None else f" of {now.limit}"
+    done = f"{now.finished}{most} trials are finished"
     running = f"; {now.running} in training will finish" if now.running else ""
+    running += f"; {now.paused} are paused, and keep their checkpoints" if now.paused else ""
     return typer.echo(f"  {done}{running}")
 
 

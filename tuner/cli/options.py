@@ -104,6 +104,15 @@ Trials = Annotated[
         help="The budget: trials that end complete or pruned.  [default: the study's]",
     ),
 ]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs",
+        envvar="TUNER_EPOCHS",
+        min=1,
+        help="The budget in work: epochs that all trials together train.  [default: the study's]",
+    ),
+]
 Timeout = Annotated[
     str | None,
     typer.Option(

@@ -15,6 +15,7 @@ from tuner.cli.options import (
     Allow,
     Artifacts,
     Device,
+    Epochs,
     GpusPerWorker,
     IdleExit,
     Json,
@@ -45,6 +46,7 @@ def optimize(
     study: StudyName,
     storage: StorageUrl = DEFAULT_STORAGE,
     trials: Trials = None,
+    epochs: Epochs = None,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
@@ -60,7 +62,7 @@ def optimize(
 
     def options() -> RunOptions:
         given = run_options(storage, trials, timeout, workers, device, seed, allow, artifacts)
-        return replace(given, on=on, gpus_per_worker=gpus_per_worker)
+        return replace(given, epochs=epochs, on=on, gpus_per_worker=gpus_per_worker)
 
     last = _run(study, storage, options)
     from tuner.show.terminal import as_document, summary, what_next
@@ -167,20 +169,23 @@ def submit(
     study: StudyName,
     storage: StorageUrl = DEFAULT_STORAGE,
     trials: Trials = None,
+    epochs: Epochs = None,
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
     """Submit a study to the database for workers to train."""
     from tuner.run.prepare import find_study
     from tuner.run.prepare import submit as submit_study
+    from tuner.show.text import budget_text
     from tuner.storage import opened
 
     definition = find_study(study, storage)  # first: an unknown name must not make a database
-    study_id = submit_study(definition, storage, trials, tuple(allow or ()))
-    budget = opened(storage).progress(study_id).budget
+    study_id = submit_study(definition, storage, trials, tuple(allow or ()), epochs)
+    progress = opened(storage).progress(study_id)
     if as_json:
-        return show_json({"study": definition.name, "budget": budget})
-    return typer.echo(f"{definition.name} waits for workers: {budget} trials")
+        budget = {"budget": progress.limit, "epochs_budget": progress.epochs}
+        return show_json({"study": definition.name, **budget})
+    return typer.echo(f"{definition.name} waits for workers: {budget_text(progress)}")
 
 
 def run_options(

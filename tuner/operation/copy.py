@@ -156,15 +156,20 @@ def write(connection: Connection, content: Content, origin: str) -> int:
     for table, records in content.children.items():
         for chunk in _chunks([{**row, "trial_id": ids[row["trial_id"]]} for row in records]):
             sql.put(connection, [Put(table, (), chunk, replace=False)])
-    free = {"holder": "", "expires": 0.0, "study_id": study_id}
-    leases = ({**row, **free, "trial_id": ids[row["trial_id"]]} for row in content.leases)
-    _insert(connection, schema.leases, list(leases))
+    _insert(connection, schema.leases, [_released(row, ids, study_id) for row in content.leases])
     checkpoints = [{**row, "trial_id": ids[row["trial_id"]]} for row in content.checkpoints]
     _insert(connection, schema.checkpoints, checkpoints)
     history = [{**row, "trial_id": ids.get(row["trial_id"])} for row in content.events]
     _insert(connection, schema.events, _owned(history, study_id, ()))
     events.add(connection, events.row(events.COPIED, study_id, origin=origin))
     return study_id
+
+
+def _released(lease: Mapping[str, Any], ids: Mapping[int, int], study_id: int) -> dict[str, Any]:
+    """A lease that no worker holds; a paused trial stays paused."""
+    expires = schema.NEVER if lease["expires"] >= schema.NEVER else 0.0
+    free = {"holder": "", "expires": expires, "study_id": study_id}
+    return {**lease, **free, "trial_id": ids[lease["trial_id"]]}
 
 
 def _owned(records: Records, study_id: int, without: Iterable[str]) -> Records:

@@ -13,15 +13,24 @@ from tuner.errors import TrainingError, UsageError
 from tuner.metrics import sign_of
 from tuner.results import ablate, confirm, replicas
 from tuner.results.ablate import Ablation
-from tuner.results.best import INTERRUPTED, STATES, chosen_number
+from tuner.results.best import INTERRUPTED, PAUSED, STATES, chosen_number
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled, techniques
+from tuner.search.promote import is_paused
 from tuner.show.snapshot import shown_url
 from tuner.space import Config, Node, walk
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import NetworkStudy, Study
-from tuner.study.trials import LeftOut, Own, complete, config_or_params, nothing_complete, rank
+from tuner.study.trials import (
+    LeftOut,
+    Own,
+    complete,
+    config_or_params,
+    epochs_trained,
+    nothing_complete,
+    rank,
+)
 from tuner.worker.job import OUTCOME
 
 if TYPE_CHECKING:
@@ -203,6 +212,7 @@ class Facts:
         hopeless: the error where the search has ended and no trial is complete; else empty.
         option: what commands need besides ``--study``: ``--storage URL``, or nothing.
         pooled: effects of parameters, estimated from the complete trials; no experiment.
+        trained: the epochs that all trials together trained.
     """
 
     study: Study
@@ -215,6 +225,7 @@ class Facts:
     answers: Answers = field(default_factory=Answers)
     pooled: Pooled = field(default_factory=Pooled)
     left_out: tuple[LeftOut, ...] = ()
+    trained: int = 0
     hopeless: str = ""
 
     @cached_property
@@ -319,6 +330,7 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
         answers=answers,
         pooled=pooled(storage, study, study_id) if ablation is None else ablation.pooled,
         left_out=own.left_out(trials),
+        trained=epochs_trained(trials),
         hopeless=_hopeless(study, own, trials, progress),
     )
     if not trials:
@@ -338,12 +350,16 @@ def _hopeless(study: Study, own: Own, trials: Sequence[FrozenTrial], progress: P
 
 
 def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Entry:
-    running = trial.state.name == "RUNNING"
+    state = STATES[trial.state.name]
+    if state == "running" and trial.number in interrupted:
+        state = INTERRUPTED
+    elif is_paused(trial):
+        state = PAUSED
     curve = {k: v for k, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)}
     value = trial.values[0] if trial.values else curve.get(max(curve, default=0))
     return Entry(
         number=trial.number,
-        state=INTERRUPTED if running and trial.number in interrupted else STATES[trial.state.name],
+        state=state,
         value=value if value is not None and math.isfinite(value) else None,
         curve=curve,
         config=config_or_params(study, trial),

@@ -16,7 +16,7 @@ from tuner.pictures import NUMBERED
 from tuner.reports.facts import Entry, Facts, Outcome
 from tuner.reports.time_spent import ended_in_order
 from tuner.results.ablate import OFF, ON, PATH
-from tuner.results.best import INTERRUPTED
+from tuner.results.best import INTERRUPTED, PAUSED
 from tuner.results.estimate import Estimate
 from tuner.space import Choice, Node, Range, distinguishable, matches, same
 
@@ -199,6 +199,7 @@ CURVED = {
     "complete": (COMPLETE, 0.55),
     "running": (FAILED, 0.6),
     INTERRUPTED: (FAILED, 0.6),
+    PAUSED: (PRUNED, 0.45),
 }
 """States whose values are marked, and whose curves are drawn: with their colours and opacity."""
 Series = list[tuple[float, float, int]]

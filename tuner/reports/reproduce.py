@@ -32,7 +32,9 @@ def configuration_parts(facts: Facts) -> tuple[Part, ...]:
 def commands(facts: Facts) -> list[str]:
     """Commands for the search, one trial from the database alone, and `confirm` and `ablate`."""
     seed = facts.study.search.seed
-    lines = [facts.command("optimize", f"--trials {facts.progress.budget} --seed {seed}")]
+    epochs = facts.progress.epochs
+    budget = f"--trials {facts.progress.budget}" if epochs is None else f"--epochs {epochs}"
+    lines = [facts.command("optimize", f"{budget} --seed {seed}")]
     chosen = facts.chosen
     if chosen is not None:
         lines.append(facts.command("retrain", f"--trial {chosen.number}"))

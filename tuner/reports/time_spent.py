@@ -12,7 +12,7 @@ from statistics import median
 
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Grid, Part, Words
-from tuner.results.best import INTERRUPTED
+from tuner.results.best import INTERRUPTED, PAUSED
 from tuner.show.text import duration, several
 
 ENDED = ("complete", "pruned", "failed")
@@ -104,7 +104,7 @@ def wall_seconds(facts: Facts) -> float:
 
 def _rows(facts: Facts, total: float) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for state in (*ENDED, "running", INTERRUPTED):
+    for state in (*ENDED, "running", INTERRUPTED, PAUSED):
         entries = [entry for entry in facts.entries if entry.state == state]
         if entries:
             seconds = sum(entry.seconds for entry in entries)

@@ -9,7 +9,7 @@ from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
 from tuner.show.answers import interval, unfinished
-from tuner.show.text import difference, number, several
+from tuner.show.text import difference, number, progress_text, several
 from tuner.space import format_value
 from tuner.storage.studies import ADOPTED
 from tuner.study.trials import left_out_words
@@ -121,8 +121,9 @@ def _differs(facts: Facts) -> tuple[str, ...]:
 
 def _counts(facts: Facts) -> str:
     progress = facts.progress
-    text = f"{progress.finished:,} of {several(progress.budget, 'trial')} finished: "
+    text = f"{progress_text(progress, facts.trained)} finished: "
     text += f"{progress.complete:,} complete, {progress.pruned:,} pruned"
+    text += f", {progress.paused:,} more paused" if progress.paused else ""
     text += f"; {progress.failed:,} more failed" if progress.failed else ""
     if progress.running:
         text += f"; {progress.running:,} still running"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuner.metrics import better
 from tuner.results import confirm
 from tuner.results.confirm import Confirmation
+from tuner.search.promote import is_paused
 from tuner.space import Config
 from tuner.study.trials import (
     LeftOut,
@@ -44,7 +45,7 @@ STATES = {
     "WAITING": "waiting",
 }
 """Optuna's states as they are shown."""
-INTERRUPTED = "interrupted"
+INTERRUPTED, PAUSED = "interrupted", "paused"
 """The state of a trial that no worker trains now and that one will continue."""
 
 
@@ -113,12 +114,15 @@ def _as_best(study: Study, trial: FrozenTrial) -> Best:
 def running(
     study: Study, trials: Sequence[FrozenTrial], interrupted: Container[int] = ()
 ) -> Iterator[Running]:
-    """The trials in training; `interrupted` are numbers of those that no worker trains.
+    """The trials in training but for paused ones; `interrupted` are numbers of those that no
+    worker trains.
 
     A trial of another program may have no parameters yet.
     """
     for trial in trials:
-        if trial.state.name == "RUNNING" and trial.number not in interrupted:
+        if trial.state.name != "RUNNING" or is_paused(trial):
+            continue
+        if trial.number not in interrupted:
             config = config_or_params(study, trial)
             epoch = max(trial.intermediate_values, default=0)
             value = trial.intermediate_values.get(epoch)

@@ -73,7 +73,7 @@ def _optimize(
     spent = {"data": time.monotonic() - begun}
     storage = open_storage(options.storage)
     artifact_store(storage, options.artifacts)  # an invalid place raises before the study is stored
-    job = join(storage, job, options.trials)
+    job = join(storage, job, options.trials, options.epochs)
     last = train(job, storage, options, place, watch, spent)
     if words := never_reported(study, storage.get_all_trials(job.study_id, deepcopy=False)):
         say(f"warning: {words}")

@@ -16,7 +16,7 @@ class RunOptions:
 
     Args:
         storage: the database's URL.
-        trials: a budget in place of the study file's.
+        trials, epochs: a budget in place of the study file's, in trials, epochs or both.
         timeout: seconds after which the workers leave; None takes the study file's.
         workers: processes; ``auto`` is one for each GPU, or for each core without GPUs.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -40,6 +40,7 @@ class RunOptions:
     artifacts: str | None = None
     on: str = "here"
     gpus_per_worker: float = 0.0
+    epochs: int | None = None
 
 
 def devices(wanted: str) -> list[str]:

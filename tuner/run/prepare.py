@@ -19,7 +19,7 @@ from tuner.study.factories import resolved
 from tuner.study.files import find, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
-from tuner.study.record import canonical, changed_keys, fingerprint
+from tuner.study.record import UNLIMITED, canonical, changed_keys, fingerprint
 from tuner.training.trainer import check_batches, check_factories
 from tuner.worker.job import DIVISION, Job, NetworkJob, ObjectiveJob, check_rows, has_begun
 
@@ -204,8 +204,11 @@ def prepared(study: Study, study_id: int = -1) -> Job:
     return job
 
 
-def join(storage: Storage, job: J, trials: int | None) -> J:
+def join(storage: Storage, job: J, trials: int | None, epochs: int | None = None) -> J:
     """Puts the study into the database, or joins it there; the job with its id.
+
+    Args:
+        trials, epochs: a budget in place of the study's; None for both takes the study's.
 
     Raises:
         StudyFileError: the database holds another study of that name.
@@ -214,13 +217,15 @@ def join(storage: Storage, job: J, trials: int | None) -> J:
     """
     study, document = job.study, job.study.document
     _refuse_foreign(storage, study)
+    budget = _budget(study, trials, epochs)
     study_id = storage.join(
         study.name,
         direction=job.metric.direction,
         metric=job.metric.name,
         spec=canonical(document),
         fingerprint=fingerprint(document),
-        budget=trials or study.search.trials,
+        budget=budget[0],
+        epochs=budget[1],
         data=job.new_record,
     )
     _refuse_closed(storage, study, study_id)
@@ -240,12 +245,28 @@ def join(storage: Storage, job: J, trials: int | None) -> J:
             hint="give the changed study another name, or undo the change",
         )
     job = replace(job, study_id=study_id).keep_rows(storage)
-    wanted = trials or study.search.trials
-    if trials or before.get("search", {}).get("trials", 60) != wanted:
-        storage.set_budget(study_id, wanted)
+    if trials or epochs or budget != _budget(parse(study.name, before, study.folder), None, None):
+        storage.set_budget(study_id, *budget)
     if canonical(before) != canonical(document):
         storage.set_study_user_attr(study_id, SPEC, canonical(document))
     return job
+
+
+def _budget(study: Study, trials: int | None, epochs: int | None) -> tuple[int, int | None]:
+    """The trials and epochs of a budget: those that are given, else the study's.
+
+    Raises:
+        UsageError: epochs are given, and the study does not train in epochs.
+    """
+    if epochs is not None and not isinstance(study, NetworkStudy):
+        raise UsageError(
+            "tuner does not know the epochs of an objective of your own",
+            where="--epochs",
+            hint="give --trials or --timeout",
+        )
+    if trials is None and epochs is None:
+        return study.search.trials, study.search.epochs
+    return trials or UNLIMITED, epochs
 
 
 def _refuse_foreign(storage: Storage, study: Study) -> None:
@@ -269,9 +290,14 @@ def _refuse_closed(storage: Storage, study: Study, study_id: int) -> None:
 
 
 def submit(
-    name: str | Study, url: str, trials: int | None = None, allow: tuple[str, ...] = ()
+    name: str | Study,
+    url: str,
+    trials: int | None = None,
+    allow: tuple[str, ...] = (),
+    epochs: int | None = None,
 ) -> int:
     """Puts a study into the database, where workers find it; returns its id."""
     study = name if isinstance(name, Study) else find_study(name, url)
     with allowing(of_person(allow, study.folder)):
-        return join(open_storage(url), prepared(with_known_rows(study, url)), trials).study_id
+        job = prepared(with_known_rows(study, url))
+        return join(open_storage(url), job, trials, epochs).study_id

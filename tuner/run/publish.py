@@ -112,6 +112,7 @@ def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> 
 
 def _facts(now: Snapshot) -> dict[str, Any]:
     progress = now.progress
-    counts = {name: getattr(progress, name) for name in ("budget", "state", "complete", "pruned")}
+    names = ("budget", "epochs", "state", "complete", "pruned", "paused")
+    counts = {name: getattr(progress, name) for name in names}
     trials = {"best": now.best and now.best.number, "left_out": len(now.left_out)}
     return {**counts, "failed": progress.failed, **trials}

@@ -12,6 +12,7 @@ from tuner.errors import UsageError
 from tuner.imports import allowing, of_person
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
+from tuner.search.promote import is_paused
 from tuner.storage import opened
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import RESULT, Own, check_number
@@ -110,7 +111,7 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
         what = f"trial {number} is another program's: {reason}"
         raise UsageError(what, where=study.name)
     if not trial.state.is_finished() or trial.value is None:
-        state = trial.state.name.lower()
+        state = "paused" if is_paused(trial) else trial.state.name.lower()
         raise UsageError(
             f"trial {number} is {state} and has no value to reproduce",
             where=study.name,

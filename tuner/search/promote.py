@@ -13,11 +13,33 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.search.pruners import check_pruner
 
 NAME = "promote"
+
+# Trials that pause, and trials that go on.
+
+
+PAUSED_AT = "paused"
+"""The user attribute of a trial that paused: the epoch. A trial that went on has later reports."""
+CONTINUES = "continues"
+"""The user attribute of a trial that goes on where another one ended: that one's number."""
+
+
+def last_epoch(trial: FrozenTrial) -> int:
+    """The last epoch that a trial reported; 0 before its first."""
+    return max(trial.intermediate_values, default=0)
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Whether a trial is paused, or went on and has not reported an epoch since."""
+    paused_at = trial.user_attrs.get(PAUSED_AT)
+    return trial.state == TrialState.RUNNING and paused_at == last_epoch(trial) > 0
+
+
+# The rule.
 
 
 @dataclass(frozen=True)

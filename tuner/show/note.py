@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tuner.search.promote import PAUSED_AT
 from tuner.show.answers import verdict
 from tuner.show.snapshot import Snapshot
 from tuner.show.terminal import next_commands
-from tuner.show.text import code, difference, fenced, number, plain, several, table
+from tuner.show.text import code, difference, fenced, number, plain, progress_text, table
 from tuner.space import format_value
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import left_out_words
@@ -48,7 +49,9 @@ def note_of_replicas(name: str, study: str, command: str) -> str:
 def _standing(snapshot: Snapshot) -> str:
     progress = snapshot.progress
     counts = f"{progress.pruned} of them pruned, {progress.failed} more failed"
-    done = f"**{progress.finished} of {several(progress.budget, 'trial')}** ({progress.state})"
+    if progress.paused:
+        counts += f", {progress.paused} more paused (their attribute `{PAUSED_AT}` is the epoch)"
+    done = f"**{progress_text(progress, snapshot.epochs)}** ({progress.state})"
     return (
         f"{done}, {counts}; "
         f"{snapshot.direction} {plain(snapshot.metric)} on the {snapshot.measured_on}."

@@ -35,6 +35,7 @@ class Snapshot:
         all_tried: how many configurations a grid search has, once all were tried.
         hopeless: the error to raise if the search has ended and every trial diverged or failed.
         spent: seconds of this run by activity, summed over its workers; known at its end.
+        epochs: that all trials together trained.
     """
 
     study: str
@@ -54,6 +55,7 @@ class Snapshot:
     all_tried: int | None = None
     hopeless: TunerError | None = None
     spent: Mapping[str, float] = field(default_factory=dict)
+    epochs: int = 0
 
 
 Watch = Callable[[Snapshot], None]
@@ -76,7 +78,13 @@ def snapshot(
         own: caches which trials count, from one snapshot to the next.
     """
     from tuner.storage import metric_and_direction
-    from tuner.study.trials import Own, all_tried, nothing_complete, without_result
+    from tuner.study.trials import (
+        Own,
+        all_tried,
+        epochs_trained,
+        nothing_complete,
+        without_result,
+    )
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = metric_and_direction(storage, study_id)
@@ -100,7 +108,7 @@ def snapshot(
         best=best,
         running=tuple(running(study, trials, progress.interrupted)),
         elapsed=elapsed,
-        left=time_left(progress, elapsed, progress.finished - before),
+        left=time_left(progress, elapsed, progress.finished + progress.paused - before),
         searched=study.shown({} if best is None else best.config),
         measured_on=study.measured_on,
         ended=tuple(
@@ -109,6 +117,7 @@ def snapshot(
         left_out=left_out,
         all_tried=tried,
         hopeless=hopeless,
+        epochs=epochs_trained(trials),
     )
 
 
@@ -120,9 +129,10 @@ def shown_url(url: str) -> str:
 
 
 def time_left(progress: Progress, elapsed: float, finished: int) -> float | None:
-    """Seconds to the budget when ``finished`` trials took ``elapsed`` seconds; None if unknown."""
+    """Seconds to a budget in trials when ``finished`` trials, those that paused among them, took
+    ``elapsed`` seconds; None if unknown."""
     if progress.met:
         return 0.0
-    if finished <= 0:
+    if finished <= 0 or progress.limit is None:
         return None
-    return elapsed / finished * (progress.budget - progress.finished)
+    return elapsed / finished * (progress.limit - progress.finished - progress.paused)

@@ -114,7 +114,8 @@ def extent_lines(extent: Record) -> list[str]:
     count = extent["configurations"]
     many = "infinitely many configurations" if count is None else several(count, "configuration")
     size = f"size      {several(extent['dimensions'], 'dimension')}, {many}"
-    trials, each = several(extent["trials"], "trial"), several(extent["epochs_per_trial"], "epoch")
+    trials = "trials" if extent["trials"] is None else several(extent["trials"], "trial")
+    each = several(extent["epochs_per_trial"], "epoch")
     cost = f"cost      at most {several(extent['epochs'], 'epoch')}: {trials} of {each}"
     if extent["folds"]:
         cost += f" on each of {extent['folds']} folds"
@@ -222,7 +223,7 @@ def with_stored(files: Iterable[Record], storage: Storage) -> list[Record]:
             progress = storage.progress(stored._study_id)
         except MissingError:  # deleted since they were listed
             continue
-        counts = {"trials": progress.budget, "finished": progress.finished, "state": progress.state}
+        counts = {"trials": progress.limit, "finished": progress.finished, "state": progress.state}
         known = records.get(stored.study_name)
         where = "database" if known is None else f"{known['where']}, database"
         records[stored.study_name] = {**(known or _stored_record(stored)), **counts, "where": where}
@@ -298,14 +299,17 @@ def _studies(
 def _study(storage: Storage, name: str, study_id: int) -> dict[str, Any]:
     progress = storage.progress(study_id)
     pace = None if progress.met or not progress.running else storage.seconds_per_trial(study_id)
-    left = None if pace is None else pace * (progress.budget - progress.finished)
+    open_trials = None if progress.limit is None else progress.limit - progress.finished
+    left = None if pace is None or open_trials is None else pace * open_trials
     return {
         "name": name,
         "state": progress.state,
-        "budget": progress.budget,
+        "budget": progress.limit,
+        "epochs_budget": progress.epochs,
         "finished": progress.finished,
         "running": progress.running,
         "interrupted": len(progress.interrupted),
+        "paused": progress.paused,
         "waiting": progress.waiting,
         "complete": progress.complete,
         "pruned": progress.pruned,
@@ -327,15 +331,21 @@ def status_table(status: Mapping[str, Any]) -> RenderableType:
 def _table(studies: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not studies:
         return Text("no studies")
-    counts: tuple[str, ...] = ("finished", "running", "pruned", "failed")
-    if any(study["interrupted"] for study in studies):
-        counts = ("finished", "running", "interrupted", "pruned", "failed")
+    rare = [key for key in ("interrupted", "paused") if any(study[key] for study in studies)]
+    counts = ("finished", "running", *rare, "pruned", "failed")
     table = plain_table("study", "state", "budget", *counts, "time left")
     for study in studies:
-        numbers = (str(study[key]) for key in ("budget", *counts))
+        numbers = (_budget(study), *(str(study[key]) for key in counts))
         left = duration(study["seconds_left"])
         table.add_row(Text(study["name"]), study["state"], *numbers, left)
     return table
+
+
+def _budget(study: Mapping[str, Any]) -> str:
+    """Trials as a number, epochs with their unit."""
+    trials, epochs = study["budget"], study["epochs_budget"]
+    parts = [] if trials is None else [str(trials)]
+    return " or ".join(parts + ([] if epochs is None else [several(epochs, "epoch")]))
 
 
 def _workers(workers: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -18,7 +18,16 @@ from tuner.hidden import storage_option
 from tuner.logs import as_json
 from tuner.results.best import Best, Ended, Running
 from tuner.show.snapshot import Snapshot, Watch
-from tuner.show.text import apart, difference, duration, leaves, number, several
+from tuner.show.text import (
+    apart,
+    budget_text,
+    difference,
+    duration,
+    leaves,
+    number,
+    progress_text,
+    several,
+)
 from tuner.study.trials import left_out_words
 
 # Plain lines for logs: one for each trial that ended.
@@ -86,15 +95,28 @@ def _title(snapshot: Snapshot) -> Text:
 
 def _bar(snapshot: Snapshot) -> Table:
     progress = snapshot.progress
-    bar = ProgressBar(total=max(progress.budget, 1), completed=progress.finished, width=24)
-    text = Text(f"{progress.finished}/{progress.budget} trials")
+    bar = ProgressBar(total=1.0, completed=_share(snapshot), width=24)
+    most = "" if progress.limit is None else f"/{progress.limit}"
+    text = Text(f"{progress.finished}{most} trials")
+    if progress.epochs is not None:
+        text.append(f"  {snapshot.epochs:,}/{progress.epochs:,} epochs")
     text.append(f"  {progress.running} running", "cyan")
+    text.append(f"  {progress.paused} paused" if progress.paused else "")
     text.append(f"  {progress.pruned} pruned")
     text.append(f"  {progress.failed} failed", "red" if progress.failed else "")
     text.append(f"  {duration(snapshot.elapsed)}, {duration(snapshot.left)} left", "dim")
     row = Table.grid(padding=(0, 1))
     row.add_row(bar, text)
     return row
+
+
+def _share(snapshot: Snapshot) -> float:
+    """How much of the budget is done, from 0 to 1; a paused trial counts as a trial."""
+    progress = snapshot.progress
+    trials = progress.finished + progress.paused
+    of_trials = 0.0 if progress.limit is None else trials / max(progress.limit, 1)
+    of_epochs = 0.0 if progress.epochs is None else snapshot.epochs / progress.epochs
+    return max(of_trials, of_epochs)
 
 
 def _best_line(snapshot: Snapshot) -> Text:
@@ -197,10 +219,11 @@ def _headlines(snapshot: Snapshot) -> list[str]:
 def _headline(snapshot: Snapshot) -> str:
     progress, name = snapshot.progress, snapshot.study
     counts = f"{progress.pruned} pruned, {progress.failed} failed"
-    done = f"{progress.finished} of {several(progress.budget, 'trial')}, {counts}"
+    done = f"{progress_text(progress, snapshot.epochs)}, {counts}"
     if progress.met and not snapshot.ended:
         trials = several(progress.finished, "trial")
-        return f"{name}: already complete: {trials}, budget {progress.budget}; {counts}"
+        budget = progress.budget if progress.epochs is None else budget_text(progress)
+        return f"{name}: already complete: {trials}, budget {budget}; {counts}"
     state = "" if progress.hands_out else f"; the study is {progress.state}"
     return f"{name}: {done}, in {duration(snapshot.elapsed)}{state}"
 
@@ -261,9 +284,12 @@ def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]
     elif not snapshot.progress.met:
         commands.append((f"tuner optimize{where}", "continue the study"))
     else:
-        more = larger(snapshot.progress.budget)
+        epochs = snapshot.progress.epochs
+        unit, more = ("trials", larger(snapshot.progress.budget))
+        if epochs is not None:
+            unit, more = ("epochs", larger(epochs))
         commands.append(
-            (f"tuner optimize{where} --trials {more}", f"extend the study to {more} trials")
+            (f"tuner optimize{where} --{unit} {more}", f"extend the study to {more} {unit}")
         )
     return commands
 
@@ -286,13 +312,16 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "direction": snapshot.direction,
         "storage": snapshot.storage,
         "state": progress.state,
-        "budget": progress.budget,
+        "budget": progress.limit,
+        "epochs_budget": progress.epochs,
+        "epochs": snapshot.epochs,
         "finished": progress.finished,
         "complete": progress.complete,
         "pruned": progress.pruned,
         "failed": progress.failed,
         "running": progress.running,
         "interrupted": len(progress.interrupted),
+        "paused": progress.paused,
         "ended_in_this_run": len(snapshot.ended),
         "all_tried": snapshot.all_tried,
         "left_out": [asdict(each) for each in snapshot.left_out],

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuner.space import Config, distinguishable
+
+if TYPE_CHECKING:
+    from tuner.storage import Progress
 
 # Numbers, durations and configurations as text.
 
@@ -41,6 +44,27 @@ def duration(seconds: float | None) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def budget_text(progress: Progress) -> str:
+    """A study's budget, such as "60 trials", "1,800 epochs" or "60 trials or 1,800 epochs"."""
+    parts = [] if progress.limit is None else [several(progress.limit, "trial")]
+    parts += [] if progress.epochs is None else [several(progress.epochs, "epoch")]
+    return " or ".join(parts)
+
+
+def progress_text(progress: Progress, epochs: int) -> str:
+    """How much of the budget is done, such as "12 of 60 trials" or "12 trials, 90 of 1,800 epochs".
+
+    Args:
+        epochs: that the study's trials trained.
+    """
+    if progress.epochs is None:
+        return f"{progress.finished:,} of {several(progress.budget, 'trial')}"
+    trials = several(progress.finished, "trial")
+    if progress.limit is not None and not progress.met:
+        trials = f"{progress.finished:,} of {several(progress.limit, 'trial')}"
+    return f"{trials}, {epochs:,} of {several(progress.epochs, 'epoch')}"
 
 
 def difference(value: float, baseline: float) -> str:

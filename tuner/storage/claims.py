@@ -1,8 +1,8 @@
 """Hands out trials to workers, and keeps each with its worker by a lease.
 
 A claim finds the next trial, in memory (`_guess`) or in the database (`_read_next`), and asks for
-its parameters (`_ask`). In one transaction it takes the trial if that is still next: a trial that
-another worker began goes on (`_resume`), another one begins (`_start`).
+its parameters (`_ask`). In one transaction it takes the trial if that is still next (`_take`): a
+trial that another worker began, or that paused, goes on (`_resume`), another one begins (`_start`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Float, Select, bindparam, cast, func, select, tuple_
 
-from tuner.storage import events, rows, schema, sql, studies, writes
+from tuner.search.promote import last_epoch
+from tuner.storage import events, pausing, rows, schema, sql, studies, writes
 from tuner.storage.database import Database
-from tuner.storage.lease import FOREIGN, OPEN, ExhaustedError, Lease, Propose
+from tuner.storage.lease import FOREIGN, OPEN, ExhaustedError, Lease, Propose, Rule
 from tuner.storage.mirror import Mirror, Mirrors
 from tuner.storage.rows import Head
 from tuner.storage.sql import Put, from_clock, to_local
@@ -27,7 +29,7 @@ from tuner.storage.sql import Put, from_clock, to_local
 # The claim of a trial.
 
 
-RESUME, WAITING, NEW = "resume", "waiting", "new"
+RESUME, PROMOTE, WAITING, NEW = "resume", "promote", "waiting", "new"
 
 
 class Plan(NamedTuple):
@@ -39,6 +41,8 @@ class Plan(NamedTuple):
         token: the token of the lease to take over.
         holder: the holder of that lease; empty if it was given back.
         proposal: the proposed trial, if there is one already.
+        continues: the trial that ended paused, where a new one goes on.
+        room: the epochs that the budget has left; None if it is not in epochs.
     """
 
     kind: str
@@ -47,6 +51,8 @@ class Plan(NamedTuple):
     token: int = 0
     holder: str = ""
     proposal: FrozenTrial | None = None
+    continues: Head | None = None
+    room: int | None = None
 
 
 class Claims:
@@ -63,29 +69,33 @@ class Claims:
     def claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
         """Lease the next trial; None if there is none to hand out now.
 
-        In this order: a trial whose lease ran out or was given back, an enqueued one, a new one
-        if the budget has room. A proposal that is finished already is stored as it is, and the
-        claim goes on to the next. If `propose` learns, which takes time, it is called outside the
-        transaction. Otherwise it is called within, or many workers would propose for one number,
-        and all but one in vain.
+        In this order: a trial whose lease ran out or was given back, an enqueued one, a paused one
+        that the rule of `propose` chooses, a new one if the budget has room. A proposal that is
+        finished already is stored as it is, and the claim goes on to the next. If `propose` learns,
+        which takes time, it is called outside the transaction. Otherwise it is called within, or
+        many workers would propose for one number, and all but one in vain.
+
+        When the budget is met and no worker holds a trial, the paused trials end.
 
         Raises:
             MissingError: there is no such study.
             OutageError: the database does not answer.
         """
         try:
-            return self._claim(study_id, holder, propose)
+            return self._claim(study_id, holder, propose, new=True)
         except ExhaustedError:
-            return None
+            return self._claim(study_id, holder, propose, new=False) if _rule(propose) else None
 
-    def _claim(self, study_id: int, holder: str, propose: Propose) -> Lease | None:
-        plan = self._guess(study_id)
+    def _claim(self, study_id: int, holder: str, propose: Propose, new: bool) -> Lease | None:
+        rule = _rule(propose)
+        plan = None if not new or (rule and rule.pauses) else self._guess(study_id)
         late = plan is not None and not _learns(propose)  # propose within the transaction
         while True:
-            plan = plan or self._read_next(study_id)
+            plan = plan or self._read_next(study_id, rule, new)
             if plan is None:
+                self._retire(study_id, rule, new)
                 return None
-            if plan.kind != RESUME and not late and not _covers(propose):
+            if _begins(plan) and not late and not _covers(propose):
                 plan = plan._replace(proposal=_ask(plan, propose, self._mirrors.trial))
             lease = self._take(study_id, holder, plan, propose)
             if lease is not None and not lease.trial.state.is_finished():
@@ -98,29 +108,79 @@ class Claims:
             plan = _unstarted(mirror, mirror.budget, 0.0) if mirror.heads else None
         return plan if plan is not None and plan.kind == NEW else None
 
-    def _read_next(self, study_id: int) -> Plan | None:
+    def _read_next(self, study_id: int, rule: Rule | None, new: bool) -> Plan | None:
         """The next trial by the database; another worker may still take it first."""
         with self._mirrors.of(study_id) as mirror, self._database.read() as connection:
-            return _next(connection, mirror, lock=False)
+            plan, terms = _next(connection, mirror, lock=False, new=new)
+            if rule is None or terms.state != OPEN or (plan is not None and plan.kind == RESUME):
+                return plan
+            self._mirrors.read(connection, mirror)
+            return _by_rule(connection, mirror, terms, rule, plan)
 
     def _take(self, study_id: int, holder: str, expected: Plan, propose: Propose) -> Lease | None:
         """Lease the expected trial, in one transaction; None if another one is next by now."""
         with self._mirrors.of(study_id) as mirror:
             with self._database.write() as connection:
-                plan = _next(connection, mirror, lock=True)
-                if plan is None or not _same_trial(expected, plan):
+                plan = self._confirmed(connection, mirror, expected)
+                if plan is None:
                     return None
                 taken: tuple[Lease, Head] | None
-                if plan.kind == RESUME:
-                    taken = _resume(connection, study_id, plan, holder, self.lease_seconds)
+                rule = _rule(propose)
+                if plan.kind in (RESUME, PROMOTE):
+                    target = _target(plan, rule, mirror.trials.get(plan.head.trial_id))
+                    seconds = self.lease_seconds
+                    taken = _resume(connection, study_id, plan, holder, seconds, target)
                 else:
                     trial = self._proposal(connection, mirror, plan, expected, propose)
-                    taken = _start(connection, study_id, plan, trial, holder, self.lease_seconds)
+                    target = _target(plan, rule, trial)
+                    seconds = self.lease_seconds
+                    taken = _start(connection, study_id, plan, trial, holder, seconds, target)
             if taken is None:
                 return None
             lease, head = taken
             self._mirrors.hold(lease, head)
         return lease
+
+    def _confirmed(self, connection: Connection, mirror: Mirror, expected: Plan) -> Plan | None:
+        """The expected plan as it is now that the study is locked; None if another one is next."""
+        plan, terms = _next(connection, mirror, lock=True, new=True)
+        if plan is not None and plan.kind == RESUME:
+            return plan if _same_trial(expected, plan) else None
+        if terms.epochs is not None:
+            self._mirrors.read(connection, mirror)
+        room = _room(connection, mirror, terms)
+        if room == 0:
+            return None
+        if expected.kind == PROMOTE and terms.state == OPEN:
+            token = pausing.paused_token(connection, expected.head.trial_id)
+            known = token is not None and expected.head.trial_id in mirror.heads
+            return expected._replace(token=token or 0, now=terms.now, room=room) if known else None
+        if plan is None or not _same_trial(expected, plan):
+            return None
+        if expected.continues and expected.continues.number not in pausing.ended(
+            connection, mirror
+        ):
+            return None
+        return plan._replace(continues=expected.continues, room=room)
+
+    def _retire(self, study_id: int, rule: Rule | None, new: bool) -> None:
+        """Ends the paused trials of a study whose budget is met, unless a worker holds a trial."""
+        if rule is None:
+            return
+        with self._database.read() as connection:
+            if _held(connection, study_id) > pausing.count(connection, study_id):
+                return
+        with self._mirrors.of(study_id) as mirror, self._database.write() as connection:
+            plan, terms = _next(connection, mirror, lock=True, new=new)
+            if terms.state != OPEN or (plan is not None and plan.kind == RESUME):
+                return
+            self._mirrors.read(connection, mirror)
+            running = _held(connection, study_id) - pausing.count(connection, study_id)
+            if running or _by_rule(connection, mirror, terms, rule, plan) is not None:
+                return
+            pausing.retire(connection, mirror, terms.now)
+            if _room(connection, mirror, terms) == 0:
+                pausing.close_budget(connection, study_id)
 
     def _proposal(
         self,
@@ -134,6 +194,10 @@ class Claims:
 
         The number differs from the expected one if another worker has taken that meanwhile.
         """
+        rule = _rule(propose)
+        if plan.continues is not None and rule is not None:
+            ended = mirror.trials[plan.continues.trial_id]
+            return rule.continued(ended, plan.head.number)
         proposal = expected.proposal
         if proposal is not None:
             if plan.kind == WAITING or plan.head.number == expected.head.number:
@@ -155,17 +219,21 @@ class Claims:
             for statement in _renewals(connection.dialect.name):
                 connection.execute(statement, bound)
 
-    def release(self, leases: Sequence[Lease]) -> None:
-        """Give leases back, so that another worker can go on with these trials at once."""
+    def release(self, leases: Sequence[Lease], paused: bool = False) -> None:
+        """Give leases back, so that another worker can go on with these trials.
+
+        Args:
+            paused: only when the rule of a claim chooses them; otherwise at once.
+        """
         if leases:
             with self._database.write() as connection:
-                _release(connection, leases)
+                _release(connection, leases, schema.NEVER if paused else 0.0)
         for lease in leases:
             with self._mirrors.of(lease.study_id) as mirror:
                 mirror.own.discard(lease.trial_id)
 
     def held(self, study_id: int) -> int:
-        """The number of running trials that workers hold or gave back."""
+        """The number of running trials that workers hold, gave back or paused."""
         with self._database.read() as connection:
             return _held(connection, study_id)
 
@@ -212,6 +280,16 @@ def _covers(propose: Propose) -> bool:
     return bool(getattr(propose, "covers", False))
 
 
+def _begins(plan: Plan) -> bool:
+    """Whether the trial of a plan begins, and needs a proposal."""
+    return plan.kind in (WAITING, NEW) and plan.continues is None
+
+
+def _rule(propose: Propose) -> Rule | None:
+    """When trials pause and go on, if the study's may."""
+    return getattr(propose, "rule", None)
+
+
 def _ask(plan: Plan, propose: Propose, read: Callable[[int], FrozenTrial]) -> FrozenTrial:
     """The proposal for a trial that has not begun; `read` gives an enqueued trial."""
     if plan.kind == NEW:
@@ -242,34 +320,91 @@ def _same_trial(expected: Plan, plan: Plan) -> bool:
 # The next trial: one with an expired lease, then an enqueued one, then a new one.
 
 
-def _next(connection: Connection, mirror: Mirror, lock: bool) -> Plan | None:
-    """The next trial to hand out; with `lock` it stays the next until the transaction ends."""
+def _next(
+    connection: Connection, mirror: Mirror, lock: bool, new: bool
+) -> tuple[Plan | None, Terms]:
+    """The next trial to hand out but for paused ones, and the terms of the study.
+
+    Args:
+        lock: it stays the next until the transaction ends.
+        new: whether it may be a new trial.
+    """
     terms = read_terms(connection, mirror.study_id, lock)
-    mirror.budget = terms.budget if terms.state == OPEN else 0
+    known = terms.state == OPEN and terms.epochs is None
+    mirror.budget = terms.budget if known else 0
     if terms.state != OPEN:
-        return None
+        return None, terms
     mirror.read_rows(connection)
     if terms.expired is not None:
         plan = Plan(RESUME, mirror.heads[terms.expired], terms.now)
         if not lock:
-            return plan
+            return plan, terms
         statement = _expired(connection.dialect.name)
         lease = connection.execute(statement, {"trial_id": terms.expired}).one_or_none()
         if lease is not None:
-            return plan._replace(token=lease.token, holder=lease.holder)
+            return plan._replace(token=lease.token, holder=lease.holder), terms
     unstarted = _unstarted(mirror, terms.budget, terms.now)
     if unstarted is None and mirror.counts[TrialState.RUNNING]:
-        return _unstarted(mirror, terms.budget, terms.now, _foreign(connection, mirror))
+        foreign = _foreign(connection, mirror)
+        unstarted = _unstarted(mirror, terms.budget, terms.now, foreign)
+    if unstarted is not None and unstarted.kind == NEW and not new:
+        return None, terms
+    return unstarted, terms
+
+
+def _by_rule(
+    connection: Connection, mirror: Mirror, terms: Terms, rule: Rule, unstarted: Plan | None
+) -> Plan | None:
+    """The next trial, which may be a paused one or one that ended paused."""
+    if _room(connection, mirror, terms) == 0:
+        return None
+    if unstarted is not None and unstarted.kind == WAITING:
+        return unstarted
+    paused = pausing.paused(connection, mirror)
+    ended = pausing.ended(connection, mirror) if unstarted is not None else {}
+    if not paused and not ended:
+        return unstarted
+    known = paused.keys() | ended.keys()
+    number = rule.choice(mirror.listed(None), known, new=unstarted is not None)
+    if number in paused:
+        return Plan(PROMOTE, paused[number], terms.now)
+    if number in ended and unstarted is not None:
+        return unstarted._replace(continues=ended[number])
     return unstarted
 
 
+def _room(connection: Connection, mirror: Mirror, terms: Terms) -> int | None:
+    """The epochs that a study's budget has left; None if it is not in epochs."""
+    if terms.epochs is None:
+        return None
+    return max(0, terms.epochs - pausing.spent(connection, mirror))
+
+
+def _target(plan: Plan, rule: Rule | None, trial: FrozenTrial | None) -> int | None:
+    """The epoch after which the holder of a trial pauses it; None is never."""
+    if rule is None or trial is None or not (rule.pauses or plan.room is not None):
+        return None
+    target = rule.target(trial)
+    if plan.room is None or plan.kind == RESUME:
+        return target
+    return min(target, last_epoch(trial) + plan.room)
+
+
 class Terms(NamedTuple):
-    """A study's budget, its state, the database's clock, and a trial whose lease ran out."""
+    """The terms on which a study hands out trials.
+
+    Attributes:
+        budget: complete and pruned trials that make it finished.
+        now: by the database's clock.
+        expired: a trial whose lease ran out or was given back.
+        epochs: the budget in epochs; None is no limit.
+    """
 
     budget: int
     state: str
     now: float
     expired: int | None
+    epochs: int | None
 
 
 @cache
@@ -285,7 +420,7 @@ def _terms(dialect: str, lock: bool) -> Select[Any]:
         .scalar_subquery()
     )
     query = (
-        select(ours.c.budget, ours.c.state, now, expired)
+        select(ours.c.budget, ours.c.state, now, expired, ours.c.epochs)
         .select_from(theirs.outerjoin(ours, ours.c.study_id == theirs.c.study_id))
         .where(theirs.c.study_id == bindparam("study_id"))
     )
@@ -301,7 +436,7 @@ def read_terms(connection: Connection, study_id: int, lock: bool = False) -> Ter
     row = connection.execute(statement, {"study_id": study_id}).one_or_none()
     if row is None:
         raise studies.missing()
-    return Terms(row[0] or 0, row[1] or FOREIGN, row[2], row[3])
+    return Terms(row[0] or 0, row[1] or FOREIGN, *row[2:])
 
 
 @cache
@@ -338,7 +473,7 @@ def _foreign(connection: Connection, mirror: Mirror) -> int:
 
 
 def _held(connection: Connection, study_id: int) -> int:
-    """The number of running trials that a worker of ours holds or gave back."""
+    """The number of running trials that a worker of ours holds, gave back or paused."""
     return int(connection.execute(_count_leased(), {"study_id": study_id}).scalar_one())
 
 
@@ -354,20 +489,39 @@ def _count_leased() -> Select[Any]:
 
 
 def _resume(
-    connection: Connection, study_id: int, plan: Plan, holder: str, seconds: float
+    connection: Connection,
+    study_id: int,
+    plan: Plan,
+    holder: str,
+    seconds: float,
+    target: int | None,
 ) -> tuple[Lease, Head]:
-    """Take over an expired or released lease with its last checkpoint."""
+    """Take over an expired or released lease, or that of a paused trial, with its checkpoint.
+
+    The target of an earlier holder stays: the budget in epochs counts with it.
+    """
     trial_id, token = plan.head.trial_id, plan.token + 1
-    held, saved = schema.leases, schema.checkpoints
+    held = schema.leases
     expires = sql.now(connection.dialect.name) + seconds
     values = {"holder": holder, "token": token, "expires": expires}
-    connection.execute(held.update().where(held.c.trial_id == trial_id).values(values))
+    if plan.kind == PROMOTE:
+        values["target"] = target
+    mine = held.c.trial_id == trial_id
+    update = held.update().where(mine).values(values).returning(held.c.target)
+    target = connection.execute(update).scalar_one()
     events.add(connection, *events.taken_over(study_id, trial_id, plan.holder, holder))
-    data = connection.execute(select(saved.c.data).where(saved.c.trial_id == trial_id)).scalar()
+    data = _checkpoint(connection, trial_id)
     trial = rows.read_trials(connection, [plan.head])[0].trial
     number = plan.head.number
-    lease = Lease(study_id, trial_id, number, holder, token, trial, data, resumed=True)
+    lease = Lease(study_id, trial_id, number, holder, token, trial, data, True, target)
     return lease, plan.head
+
+
+def _checkpoint(connection: Connection, trial_id: int) -> bytes | None:
+    saved = schema.checkpoints
+    query = select(saved.c.data).where(saved.c.trial_id == trial_id)
+    data: bytes | None = connection.execute(query).scalar()
+    return data
 
 
 def _start(
@@ -377,6 +531,7 @@ def _start(
     trial: FrozenTrial,
     holder: str,
     seconds: float,
+    target: int | None,
 ) -> tuple[Lease, Head] | None:
     """Insert a new trial, or start a waiting one; None if another worker just took that.
 
@@ -393,7 +548,8 @@ def _start(
         if trial.state.is_finished():
             return puts
         row = {"trial_id": trial_id, "study_id": study_id, "holder": holder, "token": 1}
-        return [*puts, Put(schema.leases, ("trial_id",), [row | {"expires": plan.now + seconds}])]
+        row |= {"expires": plan.now + seconds, "target": target}
+        return [*puts, Put(schema.leases, ("trial_id",), [row])]
 
     if plan.kind == NEW:
         head = writes.insert_trial(connection, study_id, head, content)
@@ -402,7 +558,18 @@ def _start(
     else:
         return None
     stored = _as_stored(head, trial, now)
-    return Lease(study_id, head.trial_id, head.number, holder, 1, stored), head
+    lease = Lease(study_id, head.trial_id, head.number, holder, 1, stored, target=target)
+    if plan.continues is not None:
+        lease = replace(lease, checkpoint=_moved(connection, plan.continues, head), resumed=True)
+    return lease, head
+
+
+def _moved(connection: Connection, before: Head, head: Head) -> bytes | None:
+    """The checkpoint of a trial that ended paused, which is now that of the trial that goes on."""
+    saved = schema.checkpoints
+    mine = saved.c.trial_id == before.trial_id
+    connection.execute(saved.update().where(mine).values(trial_id=head.trial_id))
+    return _checkpoint(connection, head.trial_id)
 
 
 def _as_stored(head: Head, trial: FrozenTrial, now: datetime) -> FrozenTrial:
@@ -438,14 +605,15 @@ def _renewals(dialect: str) -> tuple[Any, Any]:
     )
 
 
-def _release(connection: Connection, leases: Sequence[Lease]) -> None:
+def _release(connection: Connection, leases: Sequence[Lease], expires: float) -> None:
     held = schema.leases
     keys = [(lease.trial_id, lease.holder, lease.token) for lease in leases]
     mine = tuple_(held.c.trial_id, held.c.holder, held.c.token).in_(keys)
-    release = held.update().where(mine).values(holder="", expires=0.0).returning(held.c.trial_id)
+    free = held.update().where(mine).values(holder="", expires=expires)
+    release = free.returning(held.c.trial_id)
     released_ids = set(connection.execute(release).scalars())
     released = [
-        events.row(events.RELEASED, lease.study_id, lease.trial_id, lease.holder)
+        events.given_back(lease, paused=expires >= schema.NEVER)
         for lease in leases
         if lease.trial_id in released_ids
     ]

@@ -8,19 +8,21 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, insert
 
 from tuner.storage import schema, sql
-from tuner.storage.lease import OPEN, PAUSED, STOPPED, Update
+from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Update
 from tuner.storage.sql import Put
 
 SUBMITTED, BUDGET, COPIED, ADOPTED = "submitted", "budget", "copied", "adopted"
 CLAIMED, LOST, RELEASED, ENDED = "claimed", "lost", "released", "ended"
+TRIAL_PAUSED = "trial paused"
 STARTED, LEFT, OUTAGE = "started", "left", "outage"
 OF_STATE = {OPEN: "resumed", PAUSED: "paused", STOPPED: "stopped"}
 KINDS = (
     *(SUBMITTED, BUDGET, COPIED, ADOPTED),
-    *(CLAIMED, LOST, RELEASED, ENDED, STARTED, LEFT, OUTAGE),
+    *(CLAIMED, LOST, RELEASED, TRIAL_PAUSED, ENDED, STARTED, LEFT, OUTAGE),
 )
 """Kinds of events, with those of ``OF_STATE``. ADOPTED: the rows of a study that had trials already
 were recorded as its own. LOST names the earlier holder as its worker, and the next one in `by`.
@@ -82,6 +84,12 @@ def _outcome(state: Any, value: float | None, attrs: Mapping[str, Any]) -> dict[
     return detail
 
 
+def pruned(study_id: int, trial_id: int, value: float | None) -> Row:
+    """The event of a paused trial that ends with the budget; its last value may be missing."""
+    detail = _outcome(TrialState.PRUNED, value, {"ended": "pruned"})
+    return row(ENDED, study_id, trial_id, **detail)
+
+
 def begun(study_id: int, trial: Any, holder: str) -> Row:
     """The event of a trial that is handed out, or finished as proposed; its id is added later."""
     if not trial.state.is_finished():
@@ -95,6 +103,12 @@ def taken_over(study_id: int, trial_id: int, earlier: str, holder: str) -> list[
     """The events of a trial that goes on; `earlier` is empty if its holder gave it back."""
     claimed = row(CLAIMED, study_id, trial_id, holder, resumed=True)
     return [row(LOST, study_id, trial_id, earlier, by=holder), claimed] if earlier else [claimed]
+
+
+def given_back(lease: Lease, paused: bool) -> Row:
+    """The event of a trial that its holder gave back, or paused."""
+    kind = TRIAL_PAUSED if paused else RELEASED
+    return row(kind, lease.study_id, lease.trial_id, lease.holder)
 
 
 def forget_workers(connection: Connection, now: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ class Lease:
         trial: the trial with its parameters and, if `resumed`, its reports so far.
         checkpoint: the bytes that the last holder wrote, or None.
         resumed: whether an earlier holder left the trial unfinished.
+        target: the epoch after which the holder pauses the trial; None is never.
     """
 
     study_id: int
@@ -37,6 +38,7 @@ class Lease:
     trial: FrozenTrial
     checkpoint: bytes | None = None
     resumed: bool = False
+    target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,31 @@ class ExhaustedError(Exception):
     """There is nothing left to propose."""
 
 
+class Rule(Protocol):
+    """Decides after which epoch a trial pauses, and which paused trial goes on."""
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials pause before a budget in epochs makes them."""
+
+    def target(self, trial: FrozenTrial) -> int:
+        """The epoch to which a worker that gets the trial now trains it."""
+
+    def choice(
+        self, trials: Sequence[FrozenTrial], paused: Container[int], new: bool
+    ) -> int | None:
+        """The number of the paused trial that goes on; None for a new one or, without `new`, none.
+
+        Args:
+            trials: all of the study.
+            paused: the numbers of those that may go on.
+            new: whether the budget has room for a new trial.
+        """
+
+    def continued(self, trial: FrozenTrial, number: int) -> FrozenTrial:
+        """A new trial of this number that goes on where an ended one paused."""
+
+
 class Propose(Protocol):
     """Makes the trial with this number; `fixed` are the parameters of an enqueued trial.
 
@@ -78,7 +105,7 @@ class Propose(Protocol):
     `renumber(trial, number)`, if it has one, gives the trial what belongs to the other number.
     One whose attribute `covers` is true gives each trial parameters that no other has: it is called
     when the storage has read all trials and none can be added, and raises ExhaustedError if no
-    parameters are left.
+    parameters are left. Its attribute `rule`, if it has one, says when trials pause and go on.
     """
 
     def __call__(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial: ...

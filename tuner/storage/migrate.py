@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
-from sqlalchemy import Connection, exc, func, select, text
+from sqlalchemy import Connection, exc, func, inspect, select, text
 from sqlalchemy.pool import NullPool
 
 from tuner.errors import StorageError
@@ -143,7 +143,14 @@ def _events(connection: Connection, dialect: str) -> None:
     schema.place_triggers(connection, dialect)
 
 
-STEPS: tuple[Step, ...] = (_artifacts, _events)
+def _pausing(connection: Connection, dialect: str) -> None:
+    """3 to 4: budgets in epochs, and leases that end at an epoch."""
+    for table, column in (("tuner_studies", "epochs"), ("tuner_leases", "target")):
+        if column not in {each["name"] for each in inspect(connection).get_columns(table)}:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER")
+
+
+STEPS: tuple[Step, ...] = (_artifacts, _events, _pausing)
 """Each brings the tables from one version to the next, the first from 1 to 2. It is called with a
 connection in a transaction and the name of the SQL dialect. A released step never changes."""
 

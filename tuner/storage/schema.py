@@ -19,7 +19,8 @@ from sqlalchemy import (
 
 from tuner.optuna_private import models
 
-VERSION = 3  # of these tables; tuner/storage/migrate.py has the steps from one to the next
+VERSION = 4  # of these tables; tuner/storage/migrate.py has the steps from one to the next
+NEVER = 1e18  # the time at which the lease of a paused trial expires
 LOCK = 0x74756E6572  # "tuner": the advisory lock under which tables and studies are made
 
 metadata = MetaData()
@@ -57,8 +58,11 @@ studies = Table(
     _study(),
     Column("budget", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("epochs", Integer),
 )
-# A released lease has an empty holder and has expired. Times are seconds of the database's clock.
+# A released lease has an empty holder and has expired; that of a paused trial has an empty holder
+# and expires NEVER. Times are seconds of the database's clock. After `target` epochs the holder
+# pauses the trial; null is never.
 leases = Table(
     "tuner_leases",
     metadata,
@@ -67,6 +71,7 @@ leases = Table(
     Column("holder", String(255), nullable=False, index=True),
     Column("token", Integer, nullable=False),
     Column("expires", Float(53), nullable=False),
+    Column("target", Integer),
 )
 checkpoints = Table(
     "tuner_checkpoints", metadata, _trial(), Column("data", LargeBinary, nullable=False)

@@ -12,10 +12,11 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import ColumnElement, Connection, Join, Select, bindparam, func, select
 
-from tuner.storage import rows, schema, sql
+from tuner.storage import pausing, rows, schema, sql
 from tuner.storage.claims import read_terms
 from tuner.storage.lease import FINISHED, LEASE_SECONDS, OPEN, PAUSED, STOPPED
 from tuner.storage.studies import FINGERPRINT, SPEC, STUDIES, USER_ATTRS
+from tuner.study.record import UNLIMITED
 from tuner.study.trials import RESULT, WORKER
 
 # The progress of a study.
@@ -30,6 +31,8 @@ class Progress:
         state: the state that was set, turned into the actual one by `state_of`.
         interrupted: numbers of the trials that were given back or whose worker was lost, until
             another worker goes on with them.
+        paused: trials that wait until they are promising again, or the budget is met.
+        epochs: the budget in epochs; None is no limit.
     """
 
     budget: int
@@ -40,6 +43,8 @@ class Progress:
     waiting: int
     state: str
     interrupted: tuple[int, ...] = ()
+    paused: int = 0
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", state_of(self.state, self.budget, self.finished))
@@ -52,6 +57,12 @@ class Progress:
     def met(self) -> bool:
         """Whether the budget is complete."""
         return self.finished >= self.budget
+
+    @property
+    def limit(self) -> int | None:
+        """The budget in trials; None if it is in epochs alone, or its epochs are spent."""
+        spent = self.epochs is not None and self.met
+        return None if spent or self.budget >= UNLIMITED else self.budget
 
     @property
     def hands_out(self) -> bool:
@@ -79,15 +90,18 @@ def progress(connection: Connection, study_id: int) -> Progress:
     query = _interrupted_query(connection.dialect.name)
     numbers = connection.execute(query, {"study_id": study_id}).scalars()
     interrupted = tuple(int(number) for number in numbers)
+    paused = pausing.count(connection, study_id)
     return Progress(
         budget=terms.budget,
         complete=counts.get(TrialState.COMPLETE, 0),
         pruned=counts.get(TrialState.PRUNED, 0),
         failed=counts.get(TrialState.FAIL, 0),
-        running=max(0, counts.get(TrialState.RUNNING, 0) - len(interrupted)),
+        running=max(0, counts.get(TrialState.RUNNING, 0) - len(interrupted) - paused),
         waiting=counts.get(TrialState.WAITING, 0),
         state=terms.state,
         interrupted=interrupted,
+        paused=paused,
+        epochs=terms.epochs,
     )
 
 
@@ -130,9 +144,8 @@ def is_interrupted(dialect: str) -> ColumnElement[bool]:
 
 def is_held(dialect: str) -> ColumnElement[bool]:
     """Whether a worker is running a leased trial."""
-    return (rows.TRIALS.c.state == TrialState.RUNNING) & (
-        schema.leases.c.expires > sql.now(dialect)
-    )
+    alive = schema.leases.c.expires > sql.now(dialect)
+    return (rows.TRIALS.c.state == TrialState.RUNNING) & alive & ~pausing.is_paused()
 
 
 def seconds_per_trial(connection: Connection, study_id: int) -> float | None:

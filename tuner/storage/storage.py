@@ -250,6 +250,7 @@ class Storage(BaseStorage):
         spec: str,
         fingerprint: str,
         budget: int,
+        epochs: int | None = None,
         data: Mapping[str, Any] | None = None,
         replicates: str | None = None,
     ) -> int:
@@ -260,6 +261,7 @@ class Storage(BaseStorage):
         Args:
             direction: "minimize" or "maximize".
             budget: complete and pruned trials that make the study finished.
+            epochs: the epochs that all trials together may train; None is no limit.
             data: the record that identifies its rows.
             replicates: the study whose configurations this one trains again.
         """
@@ -268,16 +270,17 @@ class Storage(BaseStorage):
         attrs |= {studies.REPLICATES: replicates} if replicates is not None else {}
         toward = StudyDirection[direction.upper()]
         with self.database.write() as connection:
-            return studies.join(connection, name, toward, metric, attrs, budget)
+            return studies.join(connection, name, toward, metric, attrs, budget, epochs)
 
     def keep_data(self, study_id: int, record: Mapping[str, Any]) -> dict[str, Any]:
         """Store the record that identifies a study's rows, unless it has one; the stored record."""
         with self.database.write() as connection:
             return studies.keep_data(connection, study_id, record)
 
-    def set_budget(self, study_id: int, budget: int) -> None:
+    def set_budget(self, study_id: int, budget: int, epochs: int | None = None) -> None:
+        """Set how many trials may end, and how many epochs all may train, as for `join`."""
         with self.database.write() as connection:
-            studies.set_budget(connection, study_id, budget)
+            studies.set_budget(connection, study_id, budget, epochs)
 
     def set_study_state(self, study_id: int, state: str) -> None:
         """`open` hands out trials, `paused` and `stopped` do not."""

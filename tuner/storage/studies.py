@@ -167,6 +167,7 @@ def join(
     metric: str,
     user_attrs: Mapping[str, Any],
     budget: int,
+    epochs: int | None,
 ) -> int:
     """Create a study, or add the attributes that it lacks; it overwrites nothing."""
     dialect = connection.dialect.name
@@ -178,9 +179,9 @@ def join(
     _keep(connection, SYSTEM_ATTRS, study_id, [(METRIC_NAMES, [metric])])
     statement = sql.upsert(dialect, schema.studies, ("study_id",), replace=False)
     returning = statement.returning(schema.studies.c.study_id)
-    new = connection.execute(returning, {"study_id": study_id, "budget": budget, "state": OPEN})
-    if new.scalar() is not None:
-        events.add(connection, events.row(events.SUBMITTED, study_id, budget=budget))
+    row = {"study_id": study_id, "budget": budget, "epochs": epochs, "state": OPEN}
+    if connection.execute(returning, row).scalar() is not None:
+        events.add(connection, events.row(events.SUBMITTED, study_id, **_detail(budget, epochs)))
     return study_id
 
 
@@ -210,13 +211,18 @@ def _keep(
 # A study's budget and state, which decide whether workers get trials.
 
 
-def set_budget(connection: Connection, study_id: int, budget: int) -> None:
+def set_budget(connection: Connection, study_id: int, budget: int, epochs: int | None) -> None:
     require(connection, study_id)
     table = schema.studies
     statement = sql.upsert(connection.dialect.name, table, ("study_id",), replace=False)
-    connection.execute(statement, {"study_id": study_id, "budget": budget, "state": OPEN})
-    connection.execute(table.update().where(table.c.study_id == study_id).values(budget=budget))
-    events.add(connection, events.row(events.BUDGET, study_id, budget=budget))
+    values = {"budget": budget, "epochs": epochs}
+    connection.execute(statement, {"study_id": study_id, **values, "state": OPEN})
+    connection.execute(table.update().where(table.c.study_id == study_id).values(values))
+    events.add(connection, events.row(events.BUDGET, study_id, **_detail(budget, epochs)))
+
+
+def _detail(budget: int, epochs: int | None) -> dict[str, Any]:
+    return {"budget": budget} if epochs is None else {"budget": budget, "epochs": epochs}
 
 
 def set_state(connection: Connection, study_id: int, state: str) -> None:

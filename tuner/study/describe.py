@@ -60,20 +60,23 @@ def extent(study: NetworkStudy) -> Record:
     """How large a search is.
 
     ``configurations`` is None where a range is continuous; ``dimensions`` counts searched leaves;
-    ``trials`` are no more than a grid has configurations; ``epochs`` is the cost of all trials
-    where none is pruned, over all folds.
+    ``trials`` are no more than a grid has configurations, and None where the budget is in epochs
+    alone; ``epochs`` is the cost of all trials where none is pruned, over all folds.
     """
     count = size(study.nodes)
     settings, trials = study.search, study.search.trials
     if settings.sampler[0] == "grid" and not settings.duplicates:
         trials = min(trials, round(count))  # there are no more
+    epochs = trials * study.max_epochs
+    if settings.epochs is not None:
+        epochs = min(epochs, settings.epochs)
     return {
         "dimensions": sum(node.searched for node in walk(study.nodes)),
         "configurations": None if math.isinf(count) else round(count),
-        "trials": trials,
+        "trials": None if settings.limit is None else trials,
         "epochs_per_trial": study.max_epochs,
         "folds": study.folds,
-        "epochs": trials * study.max_epochs * (study.folds or 1),
+        "epochs": epochs * (study.folds or 1),
         "sampler": settings.sampler[0],
         "sampler_learns": SAMPLERS[settings.sampler[0]].learns,
         "pruner": settings.pruner[0],
@@ -192,5 +195,5 @@ def _summary(study: Study | None) -> Mapping[str, Any]:
     return {
         "description": study.description if study else "",
         "metric": study.metric if study else None,
-        "trials": study.search.trials if study else None,
+        "trials": study.search.limit if study else None,
     }

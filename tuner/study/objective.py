@@ -11,6 +11,7 @@ from tuner.errors import StudyFileError
 from tuner.imports import function, parts
 from tuner.metrics import Direction
 from tuner.search.options import split
+from tuner.search.promote import NAME as PROMOTE
 from tuner.space import shown
 from tuner.study.catalogue import SEARCH
 from tuner.study.record import SearchSettings, Study, flat
@@ -132,6 +133,12 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
             where="search.sampler",
             hint="use tpe, random, gp, cmaes or qmc",
         )
+    if settings.epochs is not None:
+        raise StudyFileError(
+            "tuner does not know the epochs of an objective of your own",
+            where="search.epochs",
+            hint="give a budget in trials, or search.timeout",
+        )
     _check_pruner(*settings.pruner, "search.pruner")
     return replace(settings, enqueue=_queue(table.get("enqueue", [])))
 
@@ -142,6 +149,12 @@ def _check_pruner(name: str, options: Mapping[str, Any], where: str) -> None:
             "hyperband needs the number of steps that the objective reports",
             where=where,
             hint='set it: { name = "hyperband", max_resource = 30 }; or use asha or median',
+        )
+    if name == PROMOTE:
+        raise StudyFileError(
+            "an objective of your own has no checkpoints, and cannot pause",
+            where=where,
+            hint="use asha, median or hyperband with max_resource",
         )
     if "pruner" in options:
         inside = f"{where}.pruner"

@@ -162,6 +162,7 @@ def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]
     homes = dict.fromkeys(model_leaves(), "in [model]")
     homes |= {name: f"in {place}" for name, place in _homes().items()}
     homes |= dict.fromkeys(SEARCH, "in [search]") | dict.fromkeys(DATA, "in [data]")
+    homes["epochs"] = "in [training] and [search]"  # those of a trial, and a budget for all
     homes |= dict.fromkeys(
         (name for name, leaf in TOP.items() if leaf.kind is str),
         "at the top, before any [section]",

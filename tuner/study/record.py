@@ -85,7 +85,7 @@ def needs_categories(where: str, data: DataSet) -> None:
 # Whether two study files describe the same search.
 
 
-BUDGET = ("description", "search.trials", "search.timeout")
+BUDGET = ("description", "search.trials", "search.epochs", "search.timeout")
 """The keys that may change while a study runs."""
 
 
@@ -136,6 +136,9 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
 # A study as a frozen object.
 
 
+UNLIMITED = 2**31 - 1
+"""The budget in trials of a study whose budget is in epochs alone."""
+
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
 
 
@@ -149,6 +152,9 @@ class SearchSettings:
     """
 
     trials: int = declare(int, 60, "the budget: trials that end complete or pruned", minimum=1)
+    epochs: int | None = declare(
+        int, None, "the budget in work: epochs that all trials together train", minimum=1
+    )
     sampler: tuple[str, Mapping[str, Any]] = declare(
         object, ("tpe", {}), "what proposes configurations: a name, or a table with its options"
     )
@@ -167,6 +173,11 @@ class SearchSettings:
         object, None, "longest time of a trial, which then ends as pruned"
     )
     duplicates: bool = declare(bool, False, "retrain a configuration that is finished already")
+
+    @property
+    def limit(self) -> int | None:
+        """The budget in trials; None if it is in epochs alone."""
+        return None if self.trials >= UNLIMITED else self.trials
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from tuner.space import (
     walk,
 )
 from tuner.study.catalogue import DATA, SEARCH
-from tuner.study.record import SearchSettings, flat
+from tuner.study.record import UNLIMITED, SearchSettings, flat
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -87,6 +87,8 @@ def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSett
     for key in ("timeout", "trial_timeout"):
         if key in values:
             values[key] = seconds(f"search.{key}", values[key])
+    if values.get("epochs") is not None:
+        values.setdefault("trials", UNLIMITED)
     values["baseline"] = _read_config("search.baseline", values.get("baseline", {}), nodes)
     values["enqueue"] = tuple(
         _read_config(f"search.enqueue[{i}]", each, nodes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.metrics import sign_of
 from tuner.search.by_number import SearchGrid
+from tuner.search.promote import CONTINUES, is_paused, last_epoch
 from tuner.space import (
     Choice,
     Config,
@@ -41,6 +43,8 @@ RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
 """States of trials that others are compared with."""
 WORKER = "worker"
 """The attribute with the worker that wrote a trial's end; other programs do not set it."""
+DUPLICATE = "duplicate_of"
+"""The attribute of a trial that repeats the result of another one: that one's number."""
 NAMED = 3
 """The most left-out trials that a message names."""
 Kinds = dict[tuple[Any, ...], BaseDistribution]
@@ -81,11 +85,12 @@ class Own:
 
     def learned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """The trials that samplers and pruners learn from: those of a configuration, with the
-        study's parameters and distributions, and failed ones as they are."""
+        study's parameters and distributions, and failed ones as they are. A paused trial is shown
+        as pruned, with its last value."""
         examined = (
             trial if trial.state == TrialState.FAIL else self._examined(trial) for trial in trials
         )
-        return [trial for trial in examined if not isinstance(trial, str)]
+        return [_as_pruned(trial) for trial in examined if not isinstance(trial, str)]
 
     def _examined(self, trial: FrozenTrial) -> FrozenTrial | str:
         known = self._read.get(trial.number)
@@ -110,6 +115,16 @@ class Own:
         vars(normalized).update(vars(trial))
         normalized.params, normalized.distributions = recorded.asked, recorded.drawn
         return normalized
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    if not is_paused(trial):
+        return trial
+    pruned = copy(trial)
+    value = trial.intermediate_values[last_epoch(trial)]
+    pruned.state, pruned.values = TrialState.PRUNED, None if math.isnan(value) else [value]
+    pruned.datetime_complete = pruned.datetime_start
+    return pruned
 
 
 def _no_value(trial: FrozenTrial) -> str:
@@ -180,6 +195,31 @@ def complete(trial: FrozenTrial) -> bool:
 def value_of(trial: FrozenTrial) -> float:
     """A trial's value; NaN if it has none."""
     return float((trial.values or [math.nan])[0])
+
+
+def trained(
+    trial: FrozenTrial, trials: Mapping[int, FrozenTrial], target: int | None = None
+) -> int:
+    """The epochs that a trial trained itself, or, up to its target, still may.
+
+    A trial that repeats a known result trained none, nor did one of another program. One that
+    continues another began where that ended.
+
+    Args:
+        trials: all of the study, by number.
+        target: the epoch to which its holder trains it.
+    """
+    if DUPLICATE in trial.user_attrs or not isinstance(trial.user_attrs.get("seed"), int):
+        return 0
+    earlier = trials.get(trial.user_attrs.get(CONTINUES, -1))
+    begun = 0 if earlier is None else last_epoch(earlier)
+    return max(0, max(last_epoch(trial), target or 0) - begun)
+
+
+def epochs_trained(trials: Iterable[FrozenTrial]) -> int:
+    """The epochs that all trials of a study trained together."""
+    by_number = {trial.number: trial for trial in trials}
+    return sum(trained(trial, by_number) for trial in by_number.values())
 
 
 def rank(value: float, number: int, direction: str) -> tuple[float, int]:

@@ -1,8 +1,10 @@
-"""Proposes the parameters of the next trial: prescribed ones, or those of the sampler."""
+"""Proposes the next trial: its parameters, prescribed or those of the sampler, and its epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,22 +12,76 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError
+from tuner.metrics import sign_of
 from tuner.search.by_number import SearchGrid
 from tuner.search.overlay import Overlay
+from tuner.search.promote import CONTINUES, Promotion, last_epoch, promotion
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
 from tuner.search.tpe import Past
 from tuner.space import Prescribed, check_names, with_switches
 from tuner.storage.claims import fixed as fixed_of
-from tuner.storage.lease import ExhaustedError
+from tuner.storage.lease import ExhaustedError, Rule
 from tuner.storage.rows import blank
 from tuner.storage.studies import REPLICATES
-from tuner.study.trials import Own, prescribed, tried
+from tuner.study import NetworkStudy
+from tuner.study.trials import DUPLICATE, Own, prescribed, tried
 from tuner.worker.job import REPLICA, NetworkJob, repeated
 from tuner.worker.overdue import REFUSED
 from tuner.worker.run import Clock, ending_facts, repeated_facts
 
-DUPLICATE = "duplicate_of"
+# When the trials of a study pause, and which go on.
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The rule by which a study's trials train in segments, from one pause to the next.
+
+    The baseline never pauses, unless a budget in epochs is spent.
+
+    Args:
+        promotion: None if trials pause only where the epochs of a budget are spent.
+    """
+
+    study: NetworkStudy
+    promotion: Promotion | None
+
+    @property
+    def pauses(self) -> bool:
+        return self.promotion is not None and bool(self.promotion.rungs)
+
+    def target(self, trial: FrozenTrial) -> int:
+        whole = int(self.study.config(trial.params)["epochs"])
+        if self.promotion is None or trial.params == self.study.baseline():
+            return whole
+        return min(whole, self.promotion.pause_at(last_epoch(trial)))
+
+    def choice(
+        self, trials: Sequence[FrozenTrial], paused: Container[int], new: bool
+    ) -> int | None:
+        """A trial that the end of a budget cut short, else that of the promotion."""
+        cut = (each.number for each in trials if each.number in paused and self._was_cut(each))
+        number = next(cut, None)
+        if number is not None or self.promotion is None:
+            return number
+        return self.promotion.choice(trials, paused, new)
+
+    def _was_cut(self, trial: FrozenTrial) -> bool:
+        """Whether a paused trial has not come to the end of a segment."""
+        before = copy(trial)
+        last = last_epoch(trial)
+        before.intermediate_values = dict.fromkeys(range(1, last), 0.0)
+        return self.target(before) != last
+
+    def continued(self, trial: FrozenTrial, number: int) -> FrozenTrial:
+        new = blank(number)
+        new.params, new.distributions = dict(trial.params), dict(trial.distributions)
+        new.intermediate_values = dict(trial.intermediate_values)
+        new.user_attrs = {"seed": trial.user_attrs["seed"], CONTINUES: trial.number}
+        return new
+
+
+# The next trial.
 
 
 class Proposer:
@@ -60,8 +116,14 @@ class Proposer:
         self.prescribed = self.exhausted = False
         self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
         self.ahead = dict(enumerate(prescribed(job.study)))
+        self.rule = None if self.replicates else self._segments()
         self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
         self.seen: set[int] = set()
+
+    def _segments(self) -> Rule:
+        study, direction = self.job.study, self.job.metric.direction
+        name, options = study.search.pruner
+        return Segments(study, promotion(name, options, study.max_epochs, -sign_of(direction)))
 
     @property
     def learns(self) -> bool:

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import StorageError
 from tuner.hidden import hide
 from tuner.search.overlay import changed
+from tuner.search.promote import PAUSED_AT, is_paused
 from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
@@ -77,7 +78,7 @@ def outcome(trial: FrozenTrial, lost: bool) -> tuple[str, str]:
     if lost:
         return "lost", "another worker has it"
     if not trial.state.is_finished():
-        return "released", ""
+        return ("paused" if is_paused(trial) else "released"), ""
     value = "" if trial.values is None else f"{trial.values[0]:.6g}"
     reason = trial.user_attrs.get("error", trial.user_attrs.get("ended", ""))
     return "ended", ", ".join(filter(None, (trial.state.name.lower(), value, str(reason))))
@@ -190,26 +191,30 @@ class TrialRun:
 
     def _train(self) -> None:
         if self.lease.token > ATTEMPTS and not self.reported_epoch:
-            self._fail(f"{self.lease.token - 1} workers left or died before its first epoch ended")
-            return
+            what = f"{self.lease.token - 1} workers left or died before its first epoch ended"
+            return self._fail(what)
         with self.desk.leaving.interruptible():
             course, damage = self._prepared()
         self.course = course
         if damage:
             self._put(user_attrs={"restarted": damage})
+        if self._is_at_target():  # an earlier holder died while it paused the trial
+            return self._pause()
         for epoch in self._epochs(course):
             value = epoch.value if epoch.finite else math.nan
             checkpoint = self._checkpoint() if epoch.finite else None
             self.write(checkpoint, reports={epoch.number: value})
             if self.desk.outbox.lost(self.lease):
-                return
+                return None
             ended = self._end_reason(epoch)
             if ended:
-                self._finish(TrialState.PRUNED, epoch, ended)
-                return
+                return self._finish(TrialState.PRUNED, epoch, ended)
+            if self._is_at_target():
+                return self._pause()
         result = course.result
         stopped = course.epoch < course.plan.epochs
         self._finish(TrialState.COMPLETE, result, "stopped early" if stopped else "all epochs")
+        return None
 
     def _time_out(self) -> None:
         """Ends the trial at its time limit, with its last epoch if it has one."""
@@ -309,14 +314,32 @@ class TrialRun:
         facts = self._facts("failed") | {"error": error, **more}
         self._put(state=TrialState.FAIL, user_attrs=facts)
 
+    def _is_at_target(self) -> bool:
+        """Whether the trial has come to the epoch at which it pauses."""
+        course, target = self.course, self.lease.target
+        if course is None or target is None or course.done:
+            return False
+        return course.epoch >= target
+
+    def _pause(self) -> None:
+        """Pause the trial with a checkpoint; whoever promotes it goes on from here."""
+        assert self.course is not None
+        facts = self._facts("paused") | {PAUSED_AT: self.course.epoch}
+        self._let_go(facts, self._checkpoint(now=True), paused=True)
+
     def _give_back(self) -> None:
         """Give the trial back with a checkpoint, so that the next worker goes on from here."""
         course = self.course
         clean = course is not None and course.between_epochs and course.epoch > 0
-        seconds = {"seconds": round(self.seconds, 3)}
-        self._put(checkpoint=self._checkpoint(now=True) if clean else None, user_attrs=seconds)
+        facts = {"seconds": round(self.seconds, 3)}
+        self._let_go(facts, self._checkpoint(now=True) if clean else None)
+
+    def _let_go(
+        self, facts: Mapping[str, Any], checkpoint: bytes | None, paused: bool = False
+    ) -> None:
+        self._put(checkpoint=checkpoint, user_attrs=facts)
         try:
             self.desk.outbox.flush()
-            self.desk.storage.claims.release([self.lease])
+            self.desk.storage.claims.release([self.lease], paused)
         except OutageError:
             return  # the lease runs out by itself
