@@ -3,11 +3,15 @@
 A study of short trials; one of the workers is killed with SIGKILL every two seconds and replaced,
 and the server twice (once it stays away for long). Triggers in the database write down each
 report and checkpoint, so that at the end it can be told whether an epoch was ever reported with
-two values, and whether each interrupted trial went on right after its last checkpoint. Prints one
-JSON line; exits with 1 if anything is wrong.
+two values, and whether each interrupted trial went on right after its last checkpoint. With
+`--pruner promote` trials pause, and with `--budget` the study ends after so many epochs of all
+trials together. With `--sampler random`, which does not learn, the study is trained once more by
+one worker that nobody kills: an epoch of a trial that both trained has to have the same value.
+Prints one JSON line; exits with 1 if anything is wrong.
 
     python tests/benchmarks/chaos.py [--trials 200] [--workers 8] [--every 2] [--away 1 60]
-        [--database postgresql|sqlite]
+        [--database postgresql|sqlite] [--pruner hyperband|promote] [--budget EPOCHS]
+        [--sampler tpe|random]
 """
 
 from __future__ import annotations
@@ -31,9 +35,13 @@ from optuna.trial import FrozenTrial, TrialState
 from server import started
 from sqlalchemy import text
 
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
 from tuner.run.prepare import stored_study, submit
 from tuner.run.serve import serve
+from tuner.search.promote import PAUSED_AT, last_epoch
 from tuner.storage import OutageError, Storage, open_storage
+from tuner.study.trials import epochs_trained
 
 assert sklearn.datasets  # forked workers have it then
 STUDY = """\
@@ -52,8 +60,9 @@ batch_size = 16
 learning_rate = {{ low = 1e-3, high = 1e-1, log = true }}
 optimizer = {{ choices = ["adam", "sgd"] }}
 [search]
-trials = {trials}
-pruner = {{ name = "hyperband", min_resource = 20 }}
+{budget}
+sampler = "{sampler}"
+pruner = {{ name = "{pruner}", min_resource = 20 }}
 """
 AUDIT = (
     "CREATE TABLE audit_reports (id {id}, trial_id INTEGER, token INTEGER, step INTEGER, "
@@ -111,9 +120,11 @@ def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str],
     """What is wrong, and how many trials were interrupted."""
     wrong = []
     progress, trials = storage.progress(study_id), storage.get_all_trials(study_id)
-    counts = progress.finished, progress.running, progress.interrupted, progress.failed
-    if counts != (progress.budget, 0, (), 0):
+    counts = progress.running, progress.paused, progress.interrupted, progress.failed
+    if counts != (0, 0, (), 0) or progress.finished != progress.budget:
         wrong.append(f"not exactly its budget: {progress}")
+    if progress.epochs is not None and epochs_trained(trials) != progress.epochs:
+        wrong.append(f"{epochs_trained(trials)} epochs, and the budget is {progress.epochs}")
     if [trial.number for trial in trials] != list(range(len(trials))):
         wrong.append("numbers are missing")
     for trial in trials:
@@ -126,9 +137,10 @@ def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str],
             wrong.append(f"trial {trial.number} has another value than its last epoch: {trial}")
     with storage.database.read() as connection:
         for table in ("tuner_leases", "tuner_checkpoints"):
-            left = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()
+            ids = connection.execute(text(f"SELECT trial_id FROM {table}")).scalars()
+            left = [i for i in ids if table == "tuner_leases" or i not in _ended_paused(trials)]
             if left:
-                wrong.append(f"{table} has {left} rows left")
+                wrong.append(f"{table} has {len(left)} rows left")
         reports = connection.execute(
             text("SELECT trial_id, token, step, value FROM audit_reports ORDER BY id")
         ).all()
@@ -137,6 +149,29 @@ def violations(storage: Storage, study_id: int, epochs: int) -> tuple[list[str],
         ).all()
     found, interrupted = _continuations(reports, checkpoints)
     return wrong + found, interrupted
+
+
+def _ended_paused(trials: list[FrozenTrial]) -> set[int]:
+    """The ids of trials that were paused when the budget was met, and keep their checkpoints."""
+    ended = (t for t in trials if t.state == TrialState.PRUNED and PAUSED_AT in t.user_attrs)
+    return {t._trial_id for t in ended if t.user_attrs[PAUSED_AT] == last_epoch(t)}
+
+
+def differences(url: str, calm: str) -> list[str]:
+    """The epochs of trials that have another value in the database where nobody was killed."""
+    both = [_reports(open_storage(each)) for each in (url, calm)]
+    shared = both[0].keys() & both[1].keys()
+    assert shared
+    return [
+        f"{each}: {both[0][each]}, {both[1][each]}"
+        for each in sorted(shared)
+        if both[0][each] != both[1][each]
+    ]
+
+
+def _reports(storage: Storage) -> dict[tuple[int, int], float]:
+    trials = storage.get_all_trials(stored_study(storage, "chaos")[1])
+    return {(t.number, step): v for t in trials for step, v in t.intermediate_values.items()}
 
 
 def _expected(trial: FrozenTrial, trials: list[FrozenTrial]) -> float | None:
@@ -231,12 +266,20 @@ def storm(
         progress = storage.progress(study_id)
         if progress.met:
             return
-        if shares and progress.finished >= shares[0] * progress.budget:
+        if shares and done(storage, study_id) >= shares[0]:
             shares.pop(0)
             outages.pop(0)()
         if time.monotonic() >= kill_at:
             crew.kill_one()
             kill_at += every
+
+
+def done(storage: Storage, study_id: int) -> float:
+    """The part of the budget that is done; paused trials count."""
+    progress = storage.progress(study_id)
+    if progress.epochs is not None:
+        return epochs_trained(storage.get_all_trials(study_id, deepcopy=False)) / progress.epochs
+    return (progress.finished + progress.paused) / progress.budget
 
 
 def outage(server: Any, storage: Storage, seconds: float) -> Callable[[], None]:
@@ -258,7 +301,11 @@ def outage(server: Any, storage: Storage, seconds: float) -> Callable[[], None]:
 def run(folder: Path, options: argparse.Namespace, server: Any) -> dict[str, Any]:
     """One study through the storm; what came of it."""
     study = folder / "chaos.toml"
-    study.write_text(STUDY.format(epochs=options.epochs, trials=options.trials))
+    budget = f"trials = {options.trials}"
+    if options.budget:
+        budget = f"epochs = {options.budget}"
+    known = {"epochs": options.epochs, "sampler": options.sampler, "pruner": options.pruner}
+    study.write_text(STUDY.format(budget=budget, **known))
     url = server.create() if server else f"sqlite:///{folder}/tuner.db"
     submit(str(study), url)
     storage = open_storage(url)
@@ -274,12 +321,17 @@ def run(folder: Path, options: argparse.Namespace, server: Any) -> dict[str, Any
     finally:
         crew.end(0)
     wrong, interrupted = violations(storage, study_id, options.epochs)
+    if options.sampler == "random":
+        calm = f"sqlite:///{folder}/calm.db"
+        optimize(str(study), RunOptions(calm, workers=1, device="cpu"))
+        wrong += differences(url, calm)
     progress = storage.progress(study_id)
     return {
         "database": storage.database.dialect,
         "seconds": round(seconds, 1),
         "trials": progress.finished,
         "pruned": progress.pruned,
+        "epochs": epochs_trained(storage.get_all_trials(study_id)),
         "workers": options.workers,
         "workers killed": crew.kills,
         "server killed": count,
@@ -294,6 +346,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--every", type=float, default=2.0)
+    parser.add_argument("--budget", type=int)
+    parser.add_argument("--pruner", choices=["hyperband", "promote"], default="hyperband")
+    parser.add_argument("--sampler", choices=["tpe", "random"], default="tpe")
     parser.add_argument("--lease", type=float, default=1.5)
     parser.add_argument("--away", type=float, nargs="*", default=[1.0, 60.0])
     parser.add_argument("--database", choices=list(KINDS), default="postgresql")

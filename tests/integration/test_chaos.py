@@ -14,10 +14,15 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "chaos.py"
 SMALLER = "--trials 12 --workers 3 --epochs 700 --every 0.7 --lease 1 --away 1"
 
 
+PAUSING = "--pruner promote --sampler random --budget 1500"
+
+
+@pytest.mark.parametrize("pausing", ["", PAUSING])
 @pytest.mark.parametrize("database", ["postgresql", "sqlite"])
-def test_nothing_is_lost_whatever_is_killed(database: str) -> None:
+def test_nothing_is_lost_whatever_is_killed(database: str, pausing: str) -> None:
+    options = [*SMALLER.split(), *pausing.split(), "--database", database]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *SMALLER.split(), "--database", database],
+        [sys.executable, str(SCRIPT), *options],
         env={k: v for k, v in os.environ.items() if not k.startswith("TUNER_")},
         capture_output=True,
         text=True,
@@ -26,7 +31,10 @@ def test_nothing_is_lost_whatever_is_killed(database: str) -> None:
     )
     found = json.loads(done.stdout)
     assert found["wrong"] == []
-    assert found["trials"] == 12
+    if pausing:
+        assert found["epochs"] == 1500
+    else:
+        assert found["trials"] == 12
     assert found["workers killed"] > 0
     assert found["trials interrupted"] > 0
     assert found["server killed"] == (database == "postgresql")
