@@ -25,7 +25,7 @@ from tuner.dashboard.pulse import Pulse
 from tuner.dashboard.security import Application, Environ, answer, path_of
 from tuner.errors import StorageError
 from tuner.logs import tell
-from tuner.results.best import INTERRUPTED, LeftOutTrials
+from tuner.results.best import INTERRUPTED, PAUSED, LeftOutTrials
 from tuner.storage import events, rows, schema, sql, status, studies
 from tuner.storage.database import Database
 from tuner.storage.lease import FOREIGN, STOPPED
@@ -150,7 +150,8 @@ class Counts:
     Attributes:
         studies: how many there are, by state, as `state_of` names it.
         left_out: how many of them ended so long ago that the counts below omit them.
-        trials: how many there are, by study and state; those that are INTERRUPTED do not run.
+        trials: how many there are, by study and state; those that are INTERRUPTED or PAUSED do not
+            run.
         epochs: reported intermediate values by study.
         best: the best value of a complete trial by study, of those with one objective; without
             trials that do not count.
@@ -171,14 +172,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class _Study:
-    """A study, its number of trials by state, how many of them are interrupted, and when the first
-    began and the last ended."""
+    """A study, its number of trials by state, how many of them are interrupted or paused, and when
+    the first began and the last ended."""
 
     name: str
     state: str
     budget: int
     trials: Mapping[TrialState, int]
     interrupted: int
+    paused: int
     begun: datetime | None
     ended: datetime | None
 
@@ -200,9 +202,10 @@ class _Study:
     def counts(self) -> Iterator[tuple[str, int]]:
         """Numbers of trials by state, as they are shown."""
         for state in TrialState:
-            less = self.interrupted if state == TrialState.RUNNING else 0
+            less = self.interrupted + self.paused if state == TrialState.RUNNING else 0
             yield state.name.lower(), max(0, self.trials.get(state, 0) - less)
         yield INTERRUPTED, self.interrupted
+        yield PAUSED, self.paused
 
 
 def read_counts(connection: Connection, epochs: Epochs, left_out_trials: LeftOutTrials) -> Counts:
@@ -244,18 +247,26 @@ def _studies(connection: Connection) -> dict[int, _Study]:
     counted: dict[int, list[Any]] = defaultdict(list)
     for i, *each in connection.execute(select(of, state, func.count(), *ends).group_by(of, state)):
         counted[i].append(each)
-    left = status.interrupted(connection)
+    left, paused = status.interrupted(connection), status.paused(connection)
     records = connection.execute(select(_ID, *columns).select_from(joined).order_by(_ID))
-    return {i: _study(name, kind, most, counted[i], left[i]) for i, name, kind, most in records}
+    return {
+        i: _study(name, kind, most, counted[i], left[i], paused[i])
+        for i, name, kind, most in records
+    }
 
 
 def _study(
-    name: str, state: str | None, budget: int | None, trials: Sequence[Any], left: int
+    name: str,
+    state: str | None,
+    budget: int | None,
+    trials: Sequence[Any],
+    left: int,
+    paused: int,
 ) -> _Study:
     counts = {state: int(count) for state, count, _, _ in trials}
     begun = min((first for *_, first, _ in trials if first is not None), default=None)
     ended = max((last for *_, last in trials if last is not None), default=None)
-    return _Study(name, state or FOREIGN, budget or 0, counts, left, begun, ended)
+    return _Study(name, state or FOREIGN, budget or 0, counts, left, paused, begun, ended)
 
 
 def _best(

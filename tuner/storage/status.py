@@ -90,17 +90,17 @@ def progress(connection: Connection, study_id: int) -> Progress:
     query = _interrupted_query(connection.dialect.name)
     numbers = connection.execute(query, {"study_id": study_id}).scalars()
     interrupted = tuple(int(number) for number in numbers)
-    paused = pausing.count(connection, study_id)
+    waiting = pausing.count(connection, study_id)
     return Progress(
         budget=terms.budget,
         complete=counts.get(TrialState.COMPLETE, 0),
         pruned=counts.get(TrialState.PRUNED, 0),
         failed=counts.get(TrialState.FAIL, 0),
-        running=max(0, counts.get(TrialState.RUNNING, 0) - len(interrupted) - paused),
+        running=max(0, counts.get(TrialState.RUNNING, 0) - len(interrupted) - waiting),
         waiting=counts.get(TrialState.WAITING, 0),
         state=terms.state,
         interrupted=interrupted,
-        paused=paused,
+        paused=waiting,
         epochs=terms.epochs,
     )
 
@@ -114,9 +114,18 @@ def _counts_query() -> Select[Any]:
 
 def interrupted(connection: Connection) -> Counter[int]:
     """The number of interrupted trials by study."""
+    return _count_by_study(connection, is_interrupted(connection.dialect.name))
+
+
+def paused(connection: Connection) -> Counter[int]:
+    """The number of paused trials by study."""
+    running = rows.TRIALS.c.state == TrialState.RUNNING
+    return _count_by_study(connection, running & pausing.is_paused())
+
+
+def _count_by_study(connection: Connection, mine: ColumnElement[bool]) -> Counter[int]:
     study_id = schema.leases.c.study_id
     query = select(study_id, func.count()).select_from(leased()).group_by(study_id)
-    mine = is_interrupted(connection.dialect.name)
     return Counter({int(i): int(n) for i, n in connection.execute(query.where(mine))})
 
 
