@@ -11,6 +11,7 @@ from tuner.errors import StudyFileError
 from tuner.imports import function, parts
 from tuner.metrics import Direction
 from tuner.search.options import split
+from tuner.search.pruners import PROMOTE
 from tuner.space import shown
 from tuner.study.catalogue import SEARCH
 from tuner.study.record import SearchSettings, Study, flat
@@ -137,11 +138,11 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
 
 
 def _check_pruner(name: str, options: Mapping[str, Any], where: str) -> None:
-    if name == "hyperband" and "max_resource" not in options:
+    if name in ("hyperband", PROMOTE) and "max_resource" not in options:
         raise StudyFileError(
-            "hyperband needs the number of steps that the objective reports",
+            f"{name} needs the number of steps that the objective reports",
             where=where,
-            hint='set it: { name = "hyperband", max_resource = 30 }; or use asha or median',
+            hint=f'set it: {{ name = "{name}", max_resource = 30 }}; or use asha or median',
         )
     if "pruner" in options:
         inside = f"{where}.pruner"
