@@ -1,8 +1,14 @@
-"""Search quality: tuner.Sampler beside Optuna's samplers on random conditional problems.
+"""Search quality: tuner.Sampler beside Optuna's samplers, and trials that pause beside pruned ones.
 
-One JSON line: of each arm the mean distance to the optimum (of the configuration with the best
-value, noise aside) over the problems, its standard error, and the difference to TPE, paired by
-problem.
+One JSON line. On random conditional problems: of each arm the mean distance to the optimum (of the
+configuration with the best value, noise aside) over the problems, its standard error, and the
+difference to TPE, paired by problem. On recorded tables: the same of the regret, for each table. On
+recorded curves: the regret after epochs worth 4, 8 and 12 full trainings of a simulated pool of
+workers, beside TPE with Hyperband, for each table.
+
+    python tests/benchmarks/search.py [--on problems] [--noise 0.2] [--flight 8]
+    python tests/benchmarks/search.py --on tables [--smooth] [--rows] [--choices] [--flight 8]
+    python tests/benchmarks/search.py --on curves [--workers 8] [--baseline]
 """
 
 from __future__ import annotations
@@ -17,7 +23,10 @@ from typing import Any
 
 import numpy as np
 import optuna
+import recorded
+from recorded import EPOCHS, Budget, Pool, Table
 
+from tuner.search.promote import Promotion
 from tuner.search.sampler import Sampler
 
 warnings.simplefilter("ignore")
@@ -140,14 +149,145 @@ def distance(arm: str, seed: int, trials: int, noise: float, flight: int) -> tup
     return exact[study.best_trial.number], spent / trials
 
 
+# Recorded tables, and their curves trained by a simulated pool of workers.
+
+
+def on_table(arm: str, seed: int, table: Table, given: argparse.Namespace) -> float:
+    """The regret of the configuration with the best value."""
+    study, rng = optuna.create_study(sampler=ARMS[arm](seed)), np.random.default_rng(seed)
+    configs: list[int] = []
+    while len(configs) < given.trials:
+        wave = [study.ask() for _ in range(min(given.flight, given.trials - len(configs)))]
+        configs += [table.ask(trial, given.choices) for trial in wave]
+        for trial in wave:
+            value = table.value(configs[trial.number], rng if given.rows else None)
+            if math.isfinite(value):
+                study.tell(trial, value)
+            else:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    return table.regret(configs[study.best_trial.number])
+
+
+def tpe(seed: int) -> optuna.samplers.BaseSampler:
+    """TPE with the options of a study of ours."""
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+
+
+def by_tpe(pool: Pool) -> dict[str, Any]:
+    """The parameters that TPE proposes when it takes trials that are paused for pruned."""
+    view = optuna.create_study(sampler=tpe(len(pool.configs) + 1000 * pool.seed))
+    for trial in pool.trials():
+        view.add_trial(recorded.as_pruned(trial) if trial.number in pool.paused else trial)
+    trial = view.ask()
+    pool.table.ask(trial)
+    return trial.params
+
+
+def pool_of(arm: str, seed: int, table: Table, workers: int) -> Pool:
+    """A pool for an arm: a sampler, and what ends or pauses trials."""
+    proposer, _, ending = arm.partition("+")
+    sampler = tpe(seed) if proposer == "tpe" else ARMS[proposer](seed)
+    pruner: optuna.pruners.BasePruner = {
+        "hyperband": optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS),
+        "asha": optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    }.get(ending, optuna.pruners.NopPruner())
+    study = optuna.create_study(sampler=sampler, pruner=pruner, study_name=f"seed {seed}")
+    pauses = ending == "promote"
+    rule = Promotion(1.0, EPOCHS) if pauses else None
+    return Pool(study, table, seed, rule, by_tpe if pauses and proposer == "tpe" else None, workers)
+
+
+CURVE_ARMS = (
+    "tpe+hyperband",
+    "tpe+asha",
+    "random+promote",
+    "tpe+promote",
+    "tuner+promote",
+    "sceptic",
+)
+FULL = (4, 8, 12)
+
+
+def on_curves(arm: str, seed: int, table: Table, given: argparse.Namespace) -> list[float]:
+    """The regret after epochs worth each of FULL; or after so many trials, and their epochs."""
+    if arm == "sceptic":
+        return [recorded.sceptic(table, seed, full * EPOCHS, given.best) for full in FULL]
+    pool = pool_of(arm, seed, table, given.workers)
+    if given.baseline:
+        pool.baseline = True
+        pool.study.enqueue_trial(recorded.BASELINE)
+    if given.budget == "trials":
+        return [*pool.run(Budget(trials=given.trials)), pool.spent]
+    return pool.run(Budget(epochs=tuple(full * EPOCHS for full in FULL)))
+
+
+def recorded_regrets(given: argparse.Namespace) -> dict[str, Any]:
+    """For each table and arm the mean regret and its standard error, and beside the rival's: the
+    ratio, and the difference with its standard error, paired by seed; and these over all tables."""
+    curves = given.on == "curves"
+    regrets: dict[str, dict[str, Any]] = {}
+    for name in given.tables:
+        table = Table(name, given.smooth)
+        regrets[name] = {
+            arm: np.array(
+                [
+                    (on_curves if curves else on_table)(arm, seed, table, given)
+                    for seed in range(given.seeds)
+                ]
+            )
+            for arm in given.arms
+        }
+    regrets["all"] = {
+        arm: np.mean([regrets[name][arm] for name in given.tables], axis=0) for arm in given.arms
+    }
+    return {name: beside(each, given.rival) for name, each in regrets.items()}
+
+
+def beside(regrets: dict[str, Any], rival: str) -> dict[str, Any]:
+    def rounded(numbers: Any) -> Any:
+        return np.round(numbers, 4).tolist()
+
+    def se(numbers: Any) -> Any:
+        return numbers.std(0, ddof=1) / math.sqrt(len(numbers))
+
+    return {
+        arm: {"regret": rounded(mine.mean(0)), "se": rounded(se(mine))}
+        | (
+            {}
+            if arm == rival or rival not in regrets
+            else {
+                "ratio": rounded(mine.mean(0) / regrets[rival].mean(0)),
+                "gap": rounded((mine - regrets[rival]).mean(0)),
+                "gap_se": rounded(se(mine - regrets[rival])),
+            }
+        )
+        for arm, mine in regrets.items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--arms", nargs="+", default=list(ARMS))
+    parser.add_argument("--on", choices=("problems", "tables", "curves"), default="problems")
+    parser.add_argument("--arms", nargs="+")
     parser.add_argument("--problems", type=int, default=20)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--flight", type=int, default=1)
+    parser.add_argument("--tables", nargs="+", default=list(recorded.KINDS))
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--smooth", action="store_true", help="average neighbouring levels")
+    parser.add_argument("--rows", action="store_true", help="with the noise of 300 rows")
+    parser.add_argument("--choices", action="store_true", help="every parameter is a choice")
+    parser.add_argument("--workers", type=int, default=1, help="of the pool on curves")
+    parser.add_argument("--baseline", action="store_true", help="trial 0 is it, and never pauses")
+    parser.add_argument("--budget", choices=("epochs", "trials"), default="epochs")
+    parser.add_argument("--best", type=int, default=3, help="how many the sceptic keeps")
     given = parser.parse_args()
+    given.arms = given.arms or list(CURVE_ARMS if given.on == "curves" else ARMS)
+    given.rival = "tpe+hyperband" if given.on == "curves" else "tpe"
+    if given.on != "problems":
+        print(json.dumps({**vars(given), "regrets": recorded_regrets(given)}))
+        return
     found, record = {}, {}
     for arm in given.arms:
         runs = [

@@ -35,9 +35,18 @@ def choice(rule: Promotion, history: list[FrozenTrial], *paused: int, new: bool 
 
 @pytest.mark.parametrize(
     ("epochs", "rungs"),
-    [(27, (1, 3, 9)), (30, (1, 3, 10)), (100, (1, 4, 11, 33)), (2, (1,)), (1, ())],
+    [
+        (27, (1, 3, 9)),
+        (30, (1, 3, 9)),
+        (100, (1, 3, 9, 27)),
+        (41, (1, 3, 9, 27)),
+        (2, (1,)),
+        (1, ()),
+    ],
 )
-def test_rungs_are_fractions_of_a_full_trial(epochs: int, rungs: tuple[int, ...]) -> None:
+def test_each_rung_has_three_times_the_epochs_and_none_is_near_the_end(
+    epochs: int, rungs: tuple[int, ...]
+) -> None:
     rule = Promotion(1.0, epochs)
     assert rule.rungs == rungs
     stops, epoch = [], 0
@@ -47,9 +56,9 @@ def test_rungs_are_fractions_of_a_full_trial(epochs: int, rungs: tuple[int, ...]
     assert stops == [*rungs, epochs]
 
 
-def test_no_rung_is_before_the_least_epoch() -> None:
-    assert Promotion(1.0, 27, min_resource=2).rungs == (3, 9)
-    assert Promotion(1.0, 16, reduction_factor=4, min_resource=4).rungs == (4,)
+def test_the_first_rung_is_the_least_epoch() -> None:
+    assert Promotion(1.0, 27, min_resource=2).rungs == (2, 6, 18)
+    assert Promotion(1.0, 27, min_resource=20).rungs == ()
 
 
 def test_a_trial_beyond_a_rung_pauses_at_the_next() -> None:
@@ -59,46 +68,67 @@ def test_a_trial_beyond_a_rung_pauses_at_the_next() -> None:
     ]
 
 
-def test_the_best_of_three_is_promoted_and_no_other() -> None:
+def test_the_best_of_four_is_promoted_and_no_other() -> None:
     rule = Promotion(1.0, 27)
-    assert choice(rule, trials([3.0], [1.0]), 0, 1) is None
-    assert choice(rule, trials([3.0], [1.0], [2.0]), 0, 1, 2) == 1
-    assert choice(Promotion(-1.0, 27), trials([3.0], [1.0], [2.0]), 0, 1, 2) == 0
-    assert choice(rule, trials([3.0], [1.0, 1.0], [2.0]), 0, 2) is None
+    assert choice(rule, trials([3.0], [1.0], [2.0]), 0, 1, 2) is None
+    assert choice(rule, trials([3.0], [1.0], [2.0], [4.0]), 0, 1, 2, 3) == 1
+    assert choice(Promotion(-1.0, 27), trials([3.0], [1.0], [2.0], [0.0]), 0, 1, 2, 3) == 0
+    assert choice(Promotion(1.0, 27, 3), trials([3.0], [1.0], [2.0]), 0, 1, 2) == 1
+    assert choice(rule, trials([3.0], [1.0, 1.0], [2.0], [4.0]), 0, 2, 3) is None
 
 
-def test_the_highest_rung_comes_first() -> None:
-    history = trials([1.0] * 3, [2.0] * 3, [3.0] * 3, [0.5], [9.0], [9.0])
-    assert choice(Promotion(1.0, 27), history, *range(6)) == 0
+def test_one_of_two_goes_on_from_a_later_rung_which_comes_first() -> None:
+    history = trials([2.0] * 3, [1.0] * 3, [0.5], [9.0], [9.0], [9.0], [9.0], [9.0])
+    assert choice(Promotion(1.0, 27), history, *range(8)) == 1
+    assert choice(Promotion(1.0, 27), history, 0, *range(2, 8)) == 2
+
+
+def test_the_last_third_of_the_epochs_counts() -> None:
+    lucky, steady = [1.0] * 8 + [0.1], [1.0] * 6 + [0.5] * 3
+    assert choice(Promotion(1.0, 27), trials(lucky, steady), 0, 1) == 1
+
+
+def test_each_rung_promotes_one_where_no_new_trial_may_start() -> None:
+    rule = Promotion(1.0, 27)
+    assert choice(rule, trials([3.0], [1.0], [2.0]), 0, 1, 2, new=False) == 1
+    assert choice(rule, trials([3.0], [1.0] * 3, [2.0]), 0, 1, 2, new=False) == 1
+    assert choice(rule, trials([3.0], [1.0] * 10, [2.0]), 0, 2, new=False) is None
+
+
+def test_what_was_interrupted_goes_on_as_if_it_had_paused_before() -> None:
+    rule = Promotion(1.0, 27)
+    assert choice(rule, trials([3.0] * 5, [4.0] * 3, [9.0]), 0, 1, 2) == 0
+    assert choice(Promotion(1.0, 27, min_resource=3), trials([3.0] * 2), 0) == 0
 
 
 def test_what_has_diverged_is_counted_and_not_promoted() -> None:
-    history = trials([NAN], [NAN], [2.0], t0=TrialState.PRUNED, t1=TrialState.PRUNED)
+    ended = {"t0": TrialState.PRUNED, "t1": TrialState.PRUNED}
     rule = Promotion(1.0, 27)
-    assert choice(rule, history, 2) == 2
-    assert choice(rule, trials([NAN], [NAN], [math.inf]), 0, 1, 2) is None
+    assert choice(rule, trials([NAN], [NAN], [2.0], [3.0], **ended), 2, 3) == 2
+    assert choice(rule, trials([NAN], [NAN], [math.inf], [NAN]), 0, 1, 2, 3) is None
 
 
 def test_the_least_number_wins_a_tie() -> None:
-    assert choice(Promotion(1.0, 27), trials([1.0], [1.0], [1.0]), 2, 1, 0) == 0
+    assert choice(Promotion(1.0, 27), trials([1.0], [1.0], [1.0], [1.0]), 3, 2, 1, 0) == 0
 
 
 def test_a_trial_that_is_continued_does_not_count_twice() -> None:
-    history = trials([1.0], [2.0], [1.0, 0.5], t0=TrialState.PRUNED)
-    history[2].set_user_attr("continues", 0)
-    assert choice(Promotion(1.0, 27), history, 0, 1) is None
+    history = trials([1.0], [2.0], [3.0], [4.0], [1.0, 0.5], t0=TrialState.PRUNED)
+    history[4].set_user_attr("continues", 0)
+    assert choice(Promotion(1.0, 27), history, 0, 1, 2, 3) is None
 
 
 def test_trials_of_other_programs_do_no_harm() -> None:
-    history = trials([3.0], [1.0], [2.0])
+    history = trials([3.0], [1.0], [2.0], [4.0])
     history.append(create_trial(value=0.0))
     history.append(create_trial(state=TrialState.FAIL))
     history.append(create_trial(value=0.0, intermediate_values={50: 0.0}))
-    assert choice(Promotion(1.0, 27), history, 0, 1, 2) == 1
+    assert choice(Promotion(1.0, 27), history, 0, 1, 2, 3) == 1
 
 
 def test_only_this_pruner_has_a_rule() -> None:
-    assert promotion("promote", {"reduction_factor": 4}, 16, -1.0) == Promotion(-1.0, 16, 4, 1)
+    assert promotion("promote", {"reduction_factor": 3}, 16, -1.0) == Promotion(-1.0, 16, 3, 1)
+    assert promotion("promote", {"max_resource": 9}, 16, 1.0) == Promotion(1.0, 9)
     assert promotion("hyperband", {}, 27, 1.0) is None
     with pytest.raises(StudyFileError, match="no option 'bracket'"):
         promotion("promote", {"bracket": 1}, 27, 1.0)
@@ -106,6 +136,6 @@ def test_only_this_pruner_has_a_rule() -> None:
 
 def test_a_rule_without_a_rung_is_said_to_be_idle() -> None:
     assert not idle("promote", {}, epochs=27, trials=60)
-    reason = idle("promote", {"min_resource": 10}, epochs=27, trials=60)
-    assert reason.startswith("promote never pauses")
-    assert not Promotion(1.0, 27, min_resource=10).rungs
+    reason = idle("promote", {"min_resource": 19}, epochs=27, trials=60)
+    assert reason == "promote never pauses: its first rung would be epoch 19 of 27"
+    assert not idle("promote", {"min_resource": 18}, epochs=27, trials=60)

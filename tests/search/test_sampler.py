@@ -18,7 +18,7 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState, create_trial
 
-from tuner.search.sampler import START, Sampler, observed
+from tuner.search.sampler import START, Sampler
 
 
 class TestAsOptuna(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
@@ -139,23 +139,6 @@ def test_odd_trials_do_no_harm(odd: str) -> None:
     assert study.trials[-4].params["lr"] == 0.01
     assert all(np.isfinite(t.value) for t in study.trials[-4:])
     assert "other" not in study.trials[-1].params
-
-
-def test_a_pruned_trial_counts_as_what_it_would_have_reached() -> None:
-    def trial(curve: list[float], complete: bool) -> optuna.trial.FrozenTrial:
-        steps = dict(enumerate(curve, 1))
-        state = TrialState.COMPLETE if complete else TrialState.PRUNED
-        value = curve[-1] if complete else None
-        made = create_trial(state=state, value=value, intermediate_values=steps)
-        made.number = len(numbers)
-        numbers.append(made.number)
-        return made
-
-    numbers: list[int] = []
-    whole = [trial([4.0, 2.0, 1.0], True), trial([6.0, 5.0, 3.0], True)]
-    pruned = [trial([5.0], False), trial([4.0, 5.5], False), trial([3.0], False)]
-    _, values = observed([*whole, *pruned], 1.0)
-    assert values.tolist() == [1.0, 3.0, 2.0, 3.5, 1.0]
 
 
 def test_several_objectives_are_refused() -> None:

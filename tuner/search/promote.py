@@ -3,7 +3,8 @@
 Asynchronous successive halving that promotes (Li et al., MLSys 2020). A trial pauses at each rung.
 Whoever is free promotes the best paused trial that is among the best of its rung, on the highest
 rung that has one, or starts a new trial. Nobody waits, and nothing is lost: a paused trial may be
-promoted at any later time, when others make it one of the best.
+promoted at any later time, when others make it one of the best. The first rung is cheap and tells
+little, so that it lets few go on; later ones let every second trial.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.search.pruners import check_pruner
+from tuner.search.pruners import PROMOTE, check_pruner, rungs_of
 
-NAME = "promote"
+LATER = 2
+"""One in this many trials of a rung after the first is promoted."""
 
 # Trials that pause, and trials that go on.
 
@@ -49,27 +51,19 @@ class Promotion:
     Args:
         sign: 1 if smaller values are better, -1 if larger are.
         epochs: of a full trial.
-        reduction_factor: one in this many trials of a rung is promoted.
-        min_resource: the least epoch at which a trial pauses.
+        reduction_factor: one in this many trials of the first rung is promoted.
+        min_resource: the epoch of the first rung.
     """
 
     sign: float
     epochs: int
-    reduction_factor: int = 3
+    reduction_factor: int = 4
     min_resource: int = 1
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs after which trials pause, ascending: full trials have equal steps to the last.
-
-        They are fractions of a full trial, so that the last stretch is no shorter than others.
-        """
-        rungs: list[int] = []
-        epoch = _rounded(self.epochs, self.reduction_factor)
-        while epoch >= self.min_resource and epoch < (rungs[-1] if rungs else self.epochs):
-            rungs.append(epoch)
-            epoch = _rounded(self.epochs, self.reduction_factor ** (len(rungs) + 1))
-        return tuple(reversed(rungs))
+        """The epochs after which trials pause, ascending."""
+        return rungs_of(self.epochs, self.min_resource)
 
     def pause_at(self, epoch: int) -> int:
         """The epoch at which a trial that has trained ``epoch`` epochs pauses next.
@@ -86,7 +80,8 @@ class Promotion:
         Args:
             trials: all of the study; those that run have the values of their epochs so far.
             paused: numbers of those that may be promoted.
-            new: whether the budget has room for another trial.
+            new: whether the budget has room for another trial. If not, no more come to the rungs,
+                and each promotes at least one of its own.
 
         Returns:
             None to start a new trial, or, where there is no room for one, to leave all that are
@@ -98,21 +93,24 @@ class Promotion:
             for each in trials
             if each.intermediate_values and each.number not in continued
         }
+        above = math.inf
         for rung in reversed(self.rungs):
-            values = {n: self._loss(steps[rung]) for n, steps in curves.items() if rung in steps}
-            best = sorted(values, key=lambda number: (values[number], number))
-            for number in best[: len(best) // self.reduction_factor]:
-                waits = number in paused and max(curves[number]) == rung
-                if waits and math.isfinite(values[number]):
+            share = self.reduction_factor if rung == self.min_resource else LATER
+            ranking = sorted((self._loss(c, rung), n) for n, c in curves.items() if rung in c)
+            best = len(ranking) // share if new else -(-len(ranking) // share)
+            for loss, number in ranking[:best]:
+                if number in paused and loss < math.inf and max(curves[number]) < above:
                     return number
-        return None
+            above = rung
+        # A trial before the first rung was interrupted, and goes on before a new one starts.
+        return next((n for n, c in curves.items() if n in paused and max(c) < above), None)
 
-    def _loss(self, value: float) -> float:
-        return math.inf if math.isnan(value) else self.sign * value
-
-
-def _rounded(epochs: int, by: int) -> int:
-    return math.floor(epochs / by + 0.5)
+    def _loss(self, curve: Mapping[int, float], rung: int) -> float:
+        """The mean over the last third of the epochs up to a rung, smaller is better."""
+        last = range(rung - max(1, rung // 3) + 1, rung + 1)
+        values = [curve[epoch] for epoch in last if epoch in curve]
+        mean = self.sign * sum(values) / len(values)
+        return math.inf if math.isnan(mean) else mean
 
 
 def promotion(name: str, options: Mapping[str, Any], epochs: int, sign: float) -> Promotion | None:
@@ -120,11 +118,14 @@ def promotion(name: str, options: Mapping[str, Any], epochs: int, sign: float) -
 
     Args:
         name, options: of the study file.
-        epochs: of a full trial.
+        epochs: of a full trial, unless the options say it.
         sign: 1 if smaller values are better, -1 if larger are.
 
     Raises:
         StudyFileError: an unknown name or option, or a wrong value.
     """
     values = check_pruner(name, options)
-    return Promotion(sign, epochs, **values) if name == NAME else None
+    if name != PROMOTE:
+        return None
+    most = values.pop("max_resource")
+    return Promotion(sign, epochs if most is None else most, **values)

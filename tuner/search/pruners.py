@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 WHERE = "search.pruner"
+PROMOTE = "promote"
+"""The pruner that pauses trials and ends none."""
+STRETCH = 3
+"""Each rung of PROMOTE has so many times the epochs of the one before."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,14 @@ def _none(options: dict[str, Any], steps: StepRange) -> BasePruner:
     return NopPruner()
 
 
+def rungs_of(epochs: int, first: int) -> tuple[int, ...]:
+    """The epochs at which trials of PROMOTE pause, ascending; none in the last third of a trial."""
+    rungs = [first]
+    while 3 * rungs[-1] <= 2 * epochs:
+        rungs.append(STRETCH * rungs[-1])
+    return tuple(rungs[:-1])
+
+
 def _warmup(options: dict[str, Any], epochs: int) -> int:
     """The given warm-up, else a sixth of the epochs: early curves of slow learners cross later."""
     given = options["n_warmup_steps"]
@@ -106,6 +118,7 @@ _REDUCTION = Leaf(
 _RESOURCE = Leaf(
     "min_resource", int, 1, minimum=1, doc="epochs of every trial before the first rung"
 )
+_MOST = Leaf("max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs")
 _BOOTSTRAP = Leaf(
     "bootstrap_count", int, 0, minimum=0, doc="trials a rung needs before it promotes any"
 )
@@ -134,9 +147,7 @@ _ENTRIES = (
         _hyperband,
         (
             _RESOURCE,
-            Leaf(
-                "max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs"
-            ),
+            _MOST,
             _REDUCTION,
             _BOOTSTRAP,
         ),
@@ -183,9 +194,19 @@ _ENTRIES = (
         "asks another pruner once a trial stops improving",
     ),
     PrunerEntry(
-        "promote",
+        PROMOTE,
         _none,  # a trial that pauses asks no pruner: see tuner.search.promote
-        (_RESOURCE, _REDUCTION),
+        (
+            _RESOURCE,
+            _MOST,
+            Leaf(
+                "reduction_factor",
+                int,
+                4,
+                minimum=2,
+                doc="one in this many trials goes on from the first rung; from later ones one in 2",
+            ),
+        ),
         "pauses trials at rungs and goes on with the best (asynchronous; Li et al., MLSys 2020)",
     ),
     PrunerEntry("none", _none, (), "trains every trial to its end"),
@@ -263,11 +284,9 @@ def idle(name: str, options: Mapping[str, Any], *, epochs: int | None, trials: i
         rate = values.get("min_early_stopping_rate", 0)
         rung = values["min_resource"] * values["reduction_factor"] ** rate
         return _too_late(name, "its first rung", rung, epochs)
-    if name == "promote" and values["min_resource"] * values["reduction_factor"] > epochs:
-        return (
-            f"promote never pauses: its last rung is one in {values['reduction_factor']} of "
-            f"{epochs} epochs, and min_resource is {values['min_resource']}"
-        )
+    if name == PROMOTE and not rungs_of(values["max_resource"] or epochs, values["min_resource"]):
+        first = values["min_resource"]
+        return f"promote never pauses: its first rung would be epoch {first} of {epochs}"
     return ""
 
 

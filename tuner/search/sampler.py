@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.search.curves import is_paused, observed
 from tuner.search.gaussian import Features, Process, warped
 from tuner.search.joint import Joint, joint_of
 
@@ -28,8 +29,6 @@ START = 5
 """The number of first trials that come from a low-discrepancy design."""
 MOST = 150
 """The model takes at most this many trials: the better half, and a random part of the others."""
-LARGEST = 1e100
-"""Values are clipped to this size, so that their differences are finite."""
 FRESH, BEST, NEAR = 300, 6, 40
 """Candidates: random ones, and near each of the best trials so many changed copies."""
 SCALES = (0.15, 0.05)
@@ -138,7 +137,11 @@ def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator
         chosen = np.sort(np.concatenate((order[: MOST // 2], rest)))
         measured, values = [measured[place] for place in chosen], values[chosen]
     joint = joint_of(measured)
-    running = [each.params for each in trials if each.state == TrialState.RUNNING and each.params]
+    running = [
+        each.params
+        for each in trials
+        if each.state == TrialState.RUNNING and each.params and not is_paused(each)
+    ]
     return History(
         joint,
         joint.encode(each.params for each in measured),
@@ -194,49 +197,3 @@ def _designed(joint: Joint, number: int, seed: int) -> Array:
     steps = golden ** -np.arange(1.0, len(joint) + 1)
     shift = np.random.default_rng(_stream(seed, -1)).random(len(joint))
     return joint.placed(((shift + number * steps) % 1.0)[None])
-
-
-def observed(trials: Sequence[FrozenTrial], sign: float) -> tuple[list[FrozenTrial], Array]:
-    """Trials that tell something, and what each reached or would have, smaller is better.
-
-    A pruned trial would have reached what complete ones did that were as good when it ended.
-    """
-    known = {
-        each.number: sign * each.values[0]
-        for each in trials
-        if each.state == TrialState.COMPLETE and each.values
-    }
-    whole = [each for each in trials if each.number in known]
-    curves: dict[int, tuple[Array, Array]] = {}
-    for each in trials:
-        if each.state == TrialState.PRUNED and each.intermediate_values:
-            step = max(each.intermediate_values)
-            if step not in curves:
-                curves[step] = _reached(whole, step, sign)
-            known[each.number] = _expected(sign * each.intermediate_values[step], *curves[step])
-        elif each.state == TrialState.PRUNED:
-            known[each.number] = np.inf
-    measured = [each for each in trials if each.number in known]
-    values = np.array([known[each.number] for each in measured])
-    finite = values[np.isfinite(values)]
-    worst, best = (finite.max(), finite.min()) if len(finite) else (0.0, 0.0)
-    finite_values = np.nan_to_num(values, nan=worst, posinf=worst, neginf=best)
-    return measured, np.clip(finite_values, -LARGEST, LARGEST)
-
-
-def _reached(whole: Sequence[FrozenTrial], step: int, sign: float) -> tuple[Array, Array]:
-    """The values of complete trials at a step, and at their end, each from the best on."""
-    pairs = [
-        (sign * each.intermediate_values[step], sign * each.values[0])
-        for each in whole
-        if each.values and step in each.intermediate_values
-    ]
-    then, last = np.array(pairs, dtype=float).reshape(-1, 2).T
-    return np.sort(then), np.sort(last)
-
-
-def _expected(now: float, then: Array, last: Array) -> float:
-    """What a trial that has a value now would reach."""
-    if not len(then) or not np.isfinite(now):
-        return now
-    return float(np.interp(now, then, last) + max(0.0, now - then[-1]))

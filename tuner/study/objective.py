@@ -11,7 +11,7 @@ from tuner.errors import StudyFileError
 from tuner.imports import function, parts
 from tuner.metrics import Direction
 from tuner.search.options import split
-from tuner.search.promote import NAME as PROMOTE
+from tuner.search.pruners import PROMOTE
 from tuner.space import shown
 from tuner.study.catalogue import SEARCH
 from tuner.study.record import SearchSettings, Study, flat
