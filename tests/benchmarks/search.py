@@ -28,6 +28,7 @@ from recorded import EPOCHS, Budget, Pool, Table
 
 from tuner.search.promote import Promotion
 from tuner.search.sampler import Sampler
+from tuner.search.tpe import JointTPESampler, Past
 
 warnings.simplefilter("ignore")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -123,6 +124,7 @@ ARMS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tuner": lambda seed: Sampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "tpe_group": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
+    "tpe_joint": lambda seed: JointTPESampler(Past(), seed=seed, multivariate=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }

@@ -128,7 +128,6 @@ def test_trials_of_other_programs_do_no_harm() -> None:
 
 def test_only_this_pruner_has_a_rule() -> None:
     assert promotion("promote", {"reduction_factor": 3}, 16, -1.0) == Promotion(-1.0, 16, 3, 1)
-    assert promotion("promote", {"max_resource": 9}, 16, 1.0) == Promotion(1.0, 9)
     assert promotion("hyperband", {}, 27, 1.0) is None
     with pytest.raises(StudyFileError, match="no option 'bracket'"):
         promotion("promote", {"bracket": 1}, 27, 1.0)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.search.promote import CONTINUES, is_paused, last_epoch
+
 Array = NDArray[np.float64]
 
 LARGEST = 1e100
@@ -22,16 +24,6 @@ DOUBT = 2.0
 """The line is flat before any trial has gone further; so many trials outweigh that."""
 FITTED = 200
 """At most so many trials are fitted at a step, those with the longest curves."""
-
-
-def is_paused(trial: FrozenTrial) -> bool:
-    """Whether a running trial is paused: nobody trains it at the moment."""
-    reported = trial.intermediate_values
-    return (
-        trial.state == TrialState.RUNNING
-        and bool(reported)
-        and trial.user_attrs.get("paused") == max(reported)
-    )
 
 
 def observed(trials: Sequence[FrozenTrial], sign: float) -> tuple[list[FrozenTrial], Array]:
@@ -66,7 +58,7 @@ def _ends(
     trials: Sequence[FrozenTrial], sign: float
 ) -> tuple[dict[int, float], dict[int, list[FrozenTrial]]]:
     """The values of the trials that need no curve, by number, and all others by their last step."""
-    continued = {each.user_attrs.get("continues") for each in trials}
+    continued = {each.user_attrs.get(CONTINUES) for each in trials}
     known: dict[int, float] = {}
     stopped: dict[int, list[FrozenTrial]] = {}
     for each in trials:
@@ -77,7 +69,7 @@ def _ends(
         elif each.state == TrialState.PRUNED and not each.intermediate_values:
             known[each.number] = np.inf
         elif each.state == TrialState.PRUNED or is_paused(each):
-            stopped.setdefault(max(each.intermediate_values), []).append(each)
+            stopped.setdefault(last_epoch(each), []).append(each)
     return known, stopped
 
 

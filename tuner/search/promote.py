@@ -87,7 +87,7 @@ class Promotion:
             None to start a new trial, or, where there is no room for one, to leave all that are
             paused where they are.
         """
-        continued = {each.user_attrs.get("continues") for each in trials}
+        continued = {each.user_attrs.get(CONTINUES) for each in trials}
         curves = {
             each.number: each.intermediate_values
             for each in trials
@@ -118,14 +118,11 @@ def promotion(name: str, options: Mapping[str, Any], epochs: int, sign: float) -
 
     Args:
         name, options: of the study file.
-        epochs: of a full trial, unless the options say it.
+        epochs: of a full trial.
         sign: 1 if smaller values are better, -1 if larger are.
 
     Raises:
         StudyFileError: an unknown name or option, or a wrong value.
     """
     values = check_pruner(name, options)
-    if name != PROMOTE:
-        return None
-    most = values.pop("max_resource")
-    return Promotion(sign, epochs if most is None else most, **values)
+    return Promotion(sign, epochs, **values) if name == PROMOTE else None

@@ -118,7 +118,6 @@ _REDUCTION = Leaf(
 _RESOURCE = Leaf(
     "min_resource", int, 1, minimum=1, doc="epochs of every trial before the first rung"
 )
-_MOST = Leaf("max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs")
 _BOOTSTRAP = Leaf(
     "bootstrap_count", int, 0, minimum=0, doc="trials a rung needs before it promotes any"
 )
@@ -147,7 +146,9 @@ _ENTRIES = (
         _hyperband,
         (
             _RESOURCE,
-            _MOST,
+            Leaf(
+                "max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs"
+            ),
             _REDUCTION,
             _BOOTSTRAP,
         ),
@@ -198,7 +199,6 @@ _ENTRIES = (
         _none,  # a trial that pauses asks no pruner: see tuner.search.promote
         (
             _RESOURCE,
-            _MOST,
             Leaf(
                 "reduction_factor",
                 int,
@@ -284,7 +284,7 @@ def idle(name: str, options: Mapping[str, Any], *, epochs: int | None, trials: i
         rate = values.get("min_early_stopping_rate", 0)
         rung = values["min_resource"] * values["reduction_factor"] ** rate
         return _too_late(name, "its first rung", rung, epochs)
-    if name == PROMOTE and not rungs_of(values["max_resource"] or epochs, values["min_resource"]):
+    if name == PROMOTE and not rungs_of(epochs, values["min_resource"]):
         first = values["min_resource"]
         return f"promote never pauses: its first rung would be epoch {first} of {epochs}"
     return ""
