@@ -205,6 +205,8 @@ def test_best_and_compare_answer(place: Any, make_trial: Trial, name: str) -> No
         best = record(place.storage, facts.study, 1)
         assert facts.best is not None
         assert best["number"] == facts.best.number
+        assert (best["model"] is None) == (facts.model is None)
+        assert best["model"] is None or best["model"]["low"] <= best["model"]["high"]
         assert tomllib.loads(view(best)) == tomllib.loads(best["toml"])
         assert chosen(place.storage, facts.study, 1, None).trial.number == best["number"]
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection
 
+    from tuner.results.surrogate import Belief
     from tuner.storage import Storage
     from tuner.storage.rows import Head
     from tuner.study import Study
@@ -227,6 +228,8 @@ class Recommendation:
         configuration: the value of every parameter.
         baseline: None where it is not complete.
         first: the number of the best trial of the search; `confirm` may have chosen another.
+        believed: the value without noise, as a model of the trials expects it; None with too few
+            results for a model.
         confirmed: what `confirm` measured, and whether it is finished; None where it has not run,
             and the trial was then chosen by the very value that is shown.
         facts: the trial's attributes: epochs, seconds, seed, device, …
@@ -242,6 +245,7 @@ class Recommendation:
     configuration: Config
     baseline: Best | None
     first: int
+    believed: Belief | None
     confirmed: Confirmation | None = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
@@ -275,6 +279,7 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
         UsageError: no trial is complete yet.
         TrainingError: none is, and there will be none.
     """
+    from tuner.results.surrogate import surrogate
     from tuner.storage import metric_and_direction
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
@@ -287,6 +292,7 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
     confirmed = confirm.read(storage, study)
     trial = trials[chosen_number(best.number, confirmed)]
     assert trial.values is not None
+    model = surrogate(study, trials, metric, direction)
     return Recommendation(
         study=study.name,
         metric=metric,
@@ -297,6 +303,7 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
         configuration=study.config(trial.params),
         baseline=baseline_of(study, mine),
         first=best.number,
+        believed=None if model is None else model([trial.params])[0],
         confirmed=confirmed,
         facts=trial.user_attrs,
         left_out=own.left_out(trials),
