@@ -166,7 +166,7 @@ def test_a_best_value_that_may_be_luck_is_to_be_confirmed(shown, snapshot) -> No
     text = shown(summary(found), width=300)
     sentence = (
         "the best of 56 trials is also the luckiest: on 300 validation rows accuracy has a "
-        "standard error of 0.0081, and 12 other configurations are within it"
+        "standard error of 0.0081, and 12 other configurations are within two"
     )
     assert text.count(sentence) == 1
     assert "luckiest" not in "\n".join(what_next(found))
@@ -179,7 +179,7 @@ def test_a_best_value_that_may_be_luck_is_to_be_confirmed(shown, snapshot) -> No
         "complete": 56,
     }
     one = replace(found, luck=Luck(300, 0.0081, 1, 56))
-    assert "1 other configuration is within it" in shown(summary(one), width=300)
+    assert "1 other configuration is within two" in shown(summary(one), width=300)
 
 
 def test_a_best_value_that_is_clear_needs_no_words(shown, snapshot) -> None:

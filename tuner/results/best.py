@@ -221,6 +221,8 @@ class LeftOutTrials:
 
 NOISY = "accuracy"
 """The metric that is a share of the validation rows, so that its noise is known."""
+CLOSE = 2.0
+"""So many standard errors are no difference."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class Luck:
     Attributes:
         rows: validation rows.
         error: the standard error of the best value over them.
-        rivals: the other complete configurations within one standard error of the best.
+        rivals: the other complete configurations within CLOSE standard errors of the best.
         complete: the number of complete trials.
     """
 
@@ -260,7 +262,7 @@ def luck_of(
     close = {
         frozenset(each.params.items())
         for each in others
-        if abs(value_of(each) - value_of(best)) <= error and each.params != best.params
+        if abs(value_of(each) - value_of(best)) <= CLOSE * error and each.params != best.params
     }
     return Luck(rows, error, len(close), len(mine)) if close else None
 

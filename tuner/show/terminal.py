@@ -213,7 +213,7 @@ def lucky(luck: Luck, metric: str) -> str:
     return (
         f"the best of {several(luck.complete, 'trial')} is also the luckiest: on "
         f"{several(luck.rows, 'validation row')} {metric} has a standard error of "
-        f"{number(luck.error)}, and {others} {'is' if luck.rivals == 1 else 'are'} within it"
+        f"{number(luck.error)}, and {others} {'is' if luck.rivals == 1 else 'are'} within two"
     )
 
 
