@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,13 @@ from optuna.trial import FrozenTrial
 
 from tuner.metrics import limits, sign_of
 from tuner.results.estimate import LEVEL, Limits
-from tuner.search.gaussian import Features, Process, warped
 from tuner.search.joint import OFF, Joint
-from tuner.search.sampler import History, history
 from tuner.study import Study
 from tuner.study.trials import RESULT, Own, complete
 from tuner.worker.job import REPLICA
+
+if TYPE_CHECKING:
+    from tuner.search.sampler import History
 
 Array = NDArray[np.float64]
 
@@ -85,6 +86,8 @@ class Surrogate:
     """
 
     def __init__(self, past: History, sign: float, within: Limits) -> None:
+        from tuner.search.gaussian import Features, Process, warped
+
         self.joint: Joint = past.joint
         self._rows, self._sign, self._within = past.rows, sign, within
         self._z, first = np.unique(warped(past.values), return_index=True)
@@ -199,6 +202,8 @@ def surrogate(
 ) -> Surrogate | None:
     """A model of a study's trials; None with fewer than FEWEST results, fewer than two complete
     trials or no parameter, and for trainings of known configurations."""
+    from tuner.search.sampler import history
+
     usable = results(study, trials)
     if len(usable) < FEWEST or sum(map(complete, usable)) < 2:
         return None
