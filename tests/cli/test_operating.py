@@ -33,6 +33,7 @@ def test_best_is_the_best_complete_trial(tuner, place) -> None:
     assert found["seed"] == trials[found["number"]].user_attrs["seed"]
     assert found["epochs"] == 3
     assert found["configuration"]["family"] == "linear"
+    assert found["model"] is None  # four trials are too few for one
 
 
 def test_best_is_ready_to_paste(tuner, place) -> None:

@@ -64,6 +64,8 @@ def test_the_summary_compares_with_the_baseline_and_says_what_next(original) -> 
     assert "database  sqlite:///tuner.db" in text
     assert "tuner best --study small" in text
     assert "tuner optimize --study small --trials 10 " in text
+    lucky = text.count("is also the luckiest: on 30 validation rows accuracy has a standard error")
+    assert text.count("tuner confirm --study small") == lucky <= 1
 
 
 def test_a_terminal_shows_a_live_view_and_then_the_summary(place, warm_tuner: Path) -> None:

@@ -65,7 +65,9 @@ def test_check_says_how_large_the_search_is(tuner, place) -> None:
     text = tuner("check", "--study", "small").stdout
     assert "size      4 dimensions, infinitely many configurations" in text
     assert "cost      at most 12 epochs: 4 trials of 3 epochs" in text
-    assert "search    random, seed 0" in text
+    assert "sampler   random: at random, whatever the results" in text
+    assert "pruner    none: every trial comes to its end" in text
+    assert "seed      0" in text
     assert "90 rows to train on, 30 to validate; 4 features; classification" in text
     line = next(line for line in text.splitlines() if line.startswith("l2_lambda"))
     assert "0, or 0.0001 to 0.1, log" in line
@@ -95,6 +97,8 @@ def test_check_as_json(tuner, place) -> None:
     found = json.loads(tuner("check", "--study", "small", "--json").stdout)
     assert found["metric"] == "accuracy"
     assert found["extent"]["configurations"] is None
+    assert found["search"]["sampler"].startswith("random: at random")
+    assert found["search"]["pruner"].startswith("none: ")
     leaves = {leaf["name"]: leaf for leaf in found["leaves"]}
     assert leaves["optimizer"]["may_be"] == "one of adam, sgd"
     assert leaves["optimizer"]["baseline"] == "adam"

@@ -7,15 +7,11 @@ import math
 import pytest
 
 from tuner.reports.figures import apart, axis, in_view, spread
-from tuner.space import Choice, Leaf, Node, Range
-
-
-def node(value: Range | Choice, kind: type = float) -> Node:
-    return Node("x", Leaf("x", kind, None), value)
+from tuner.space import Choice, Range
 
 
 def test_a_switch_is_off_below_its_range() -> None:
-    found = axis(node(Range(1e-4, 1e-1, log=True, off=0.0)), [0.0, 1e-4, 1e-2])
+    found = axis(Range(1e-4, 1e-1, log=True, off=0.0), [0.0, 1e-4, 1e-2])
     off, low, middle = found.positions
     assert off < low == -4
     assert middle == -2
@@ -24,7 +20,7 @@ def test_a_switch_is_off_below_its_range() -> None:
 
 
 def test_names_stand_beside_each_other() -> None:
-    found = axis(node(Choice((True, False)), bool), [False, True])
+    found = axis(Choice((True, False)), [False, True])
     assert found.positions == (1.0, 0.0)
     assert found.texts == ("true", "false")
     assert found.named
@@ -34,10 +30,10 @@ def test_names_stand_beside_each_other() -> None:
     "span", [Range(1, 4), Range(1, 1), Range(0.5, 0.5), Range(2e-3, 5e-3, log=True), Range(1, 512)]
 )
 def test_ticks_lie_within_their_range(span: Range) -> None:
-    found = axis(node(span), [span.low])
+    found = axis(span, [span.low])
     assert found.ticks
     assert len(found.ticks) <= 6
-    ends = axis(node(span), [span.low, span.high]).positions
+    ends = axis(span, [span.low, span.high]).positions
     assert all(ends[0] <= tick <= ends[1] for tick in found.ticks)
 
 
@@ -67,26 +63,26 @@ def test_the_view_leaves_out_the_worst_only_where_they_press_the_rest() -> None:
 
 def test_choices_that_read_alike_stand_apart() -> None:
     values = (1.2341e-4, 1.2342e-4, 0.12345671, 0.12345672)
-    found = axis(node(Choice(values)), list(reversed(values)))
+    found = axis(Choice(values), list(reversed(values)))
     assert found.positions == (3.0, 2.0, 1.0, 0.0)
     assert len(set(found.texts)) == 4
 
 
 def test_a_choice_is_known_by_its_type() -> None:
-    found = axis(node(Choice(("1", "1.0", "true", "None"))), ["true", "1", "None", "1.0"])
+    found = axis(Choice(("1", "1.0", "true", "None")), ["true", "1", "None", "1.0"])
     assert found.positions == (2.0, 0.0, 3.0, 1.0)
-    whole = axis(node(Choice((1, 2))), [2.0, True, "1", None])
+    whole = axis(Choice((1, 2)), [2.0, True, "1", None])
     assert whole.positions[0] == 1.0
     assert all(math.isnan(at) for at in whole.positions[1:])
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1.0, "0.1", None, True, math.nan])
 def test_what_has_no_place_on_an_axis_is_not_drawn(value: object) -> None:
-    found = axis(node(Range(1e-4, 1e-1, log=True)), [value, 1e-2])
+    found = axis(Range(1e-4, 1e-1, log=True), [value, 1e-2])
     assert math.isnan(found.positions[0])
     assert found.positions[1] == -2
 
 
 def test_off_is_known_whatever_its_type() -> None:
-    found = axis(node(Range(3, 9, off=0), int), [0, 0.0, 3])
+    found = axis(Range(3, 9, off=0), [0, 0.0, 3])
     assert found.positions[0] == found.positions[1] < found.positions[2]

@@ -100,6 +100,17 @@ STUDIES: dict[str, tuple[Callable[[Trial], list[FrozenTrial]], Any]] = {
     "infinite": (with_value(math.inf, 0.5, -math.inf), None),
     "only infinite": (with_value(math.inf), None),
     "own objective": (lambda make: [own(make, n) for n in range(24)], OWN),
+    "modelled": (few(64), None),
+    "modelled, mostly pruned": (
+        lambda make: [make(n, "PRUNED" if n % 8 else "COMPLETE") for n in range(64)],
+        None,
+    ),
+    "modelled, one parameter": (lambda make: [*with_rate(make), *with_rate(make)] * 3, ONE),
+    "modelled, infinite": (
+        lambda make: [make(n, value=math.inf if n % 9 else n / 64) for n in range(64)],
+        None,
+    ),
+    "modelled, own objective": (lambda make: [own(make, n) for n in range(64)], OWN),
     "own, none complete": (lambda make: [own(make, n, "PRUNED") for n in range(3)], OWN),
     "own, failed": (lambda make: [own(make, n, "FAIL", error=EVIL) for n in range(3)], OWN),
 }
@@ -194,6 +205,8 @@ def test_best_and_compare_answer(place: Any, make_trial: Trial, name: str) -> No
         best = record(place.storage, facts.study, 1)
         assert facts.best is not None
         assert best["number"] == facts.best.number
+        assert (best["model"] is None) == (facts.model is None)
+        assert best["model"] is None or best["model"]["low"] <= best["model"]["high"]
         assert tomllib.loads(view(best)) == tomllib.loads(best["toml"])
         assert chosen(place.storage, facts.study, 1, None).trial.number == best["number"]
 

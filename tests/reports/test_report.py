@@ -20,7 +20,8 @@ from tuner.reports.facts import Facts
 from tuner.reports.report import Report, build, format_of, report, report_of
 
 Trial = Callable[..., Any]
-KEYS = ["verdict", "history", "curves", "techniques", "space", "test", "configuration", "time"]
+KEYS = ["verdict", "history", "curves", "techniques", "model", "space"]
+KEYS += ["test", "configuration", "time"]
 
 
 def test_a_report_of_python_has_figures_and_a_frame(place: Any, make_trial: Trial) -> None:

@@ -25,14 +25,15 @@ def test_its_interval_ends_where_differences_do() -> None:
 def test_the_trials_of_a_real_search(searched: Any) -> None:
     storage = open_storage(searched.url)
     study, study_id = stored_study(storage, "small")
-    found = pooled(storage, study, study_id)
+    trials = storage.get_all_trials(study_id)
+    found = pooled(study, trials, "accuracy", "maximize", None)
     assert found.trials == 8
     assert [each.technique for each in found.effects] == ["dropout", "weight_decay"]
-    assert found.importances == {}  # too few trials
+    assert found.importances == {}  # there is no model
     assert all(each.with_it + each.without == 8 for each in found.effects)
     frame = found.to_frame()
     assert list(frame["technique"]) == ["dropout", "weight_decay"]
-    values = {trial.number: trial.value for trial in storage.get_all_trials(study_id)}
+    values = {trial.number: trial.value for trial in trials}
     without = found.effects[0].off
     assert without is not None
     assert min(values.values()) <= without <= max(values.values())

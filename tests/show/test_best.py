@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from tuner.show.best import snippet, view
+from tuner.show.best import ATTRIBUTES, snippet, view
 from tuner.study import load_study
 from tuner.study.catalogue import SECTIONS
 from tuner.study.files import shipped
@@ -77,6 +77,18 @@ def test_view_is_toml_as_a_whole() -> None:
     assert "# seconds     1 min 5 s" in text
     assert "validation loss" not in text
     assert "baseline" not in view({**best, "baseline": None})
+    assert "# model" not in text
+
+
+def test_view_shows_the_models_mean_beside_the_value() -> None:
+    best = dict.fromkeys(ATTRIBUTES) | {"study": "digits", "metric": "accuracy", "number": 17}
+    best |= {"value": 0.9806, "baseline": None, "toml": ""}
+    best["model"] = {"mean": 0.9721, "sd": 0.0042, "low": 0.964, "high": 0.98}
+    lines = view(best).splitlines()
+    assert lines[2:4] == [
+        "# accuracy  0.9806 on the validation split",
+        "# model     0.9721 (standard deviation 0.0042), expected by a model of the trials",
+    ]
 
 
 def test_the_snippet_says_what_was_done_with_the_data() -> None:

@@ -221,11 +221,13 @@ def test_check(shown) -> None:
         "description": "some [digits]",
         "metric": "accuracy",
         "data": DATA,
+        "search": {"sampler": "tpe: a [sampler]", "pruner": "none: no pruner"},
         "extent": describe.extent(study),
         "leaves": describe.leaves(study),
     }
     text = shown(check(found), width=200)
     assert text.startswith("digits: some [digits]")
+    assert "sampler   tpe: a [sampler]\npruner    none: no pruner\nseed      0\n" in text
     row = next(line for line in text.splitlines() if line.startswith("weight_decay"))
     assert "0, or 1e-06 to 0.1, log" in row
     row = next(line for line in text.splitlines() if line.startswith("sgd.momentum"))
@@ -253,7 +255,6 @@ def test_extent_in_words() -> None:
     assert extent_lines(extent) == [
         "size      11 dimensions, infinitely many configurations",
         "cost      at most 1,800 epochs: 60 trials of 30 epochs, less what hyperband prunes",
-        "search    tpe, seed 0",
     ]
     finite = {**extent, "configurations": 1, "dimensions": 1, "pruner": "none"}
     assert extent_lines(finite)[0] == "size      1 dimension, 1 configuration"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tuner.results.best import Best, Ended, Running
+from tuner.results.best import Best, Ended, Luck, Running
 from tuner.show.terminal import (
     MOST_RUNNING,
     Lines,
@@ -159,6 +159,33 @@ def test_what_next(snapshot) -> None:
         "tuner optimize --study digits --trials 120  # extend the study to 120 trials"
     )
     assert what_next(snapshot())[3].split("#")[0].strip() == "tuner optimize --study digits"
+
+
+def test_a_best_value_that_may_be_luck_is_to_be_confirmed(shown, snapshot) -> None:
+    found = snapshot(complete=56, luck=Luck(300, 0.0081, 12, 56))
+    text = shown(summary(found), width=300)
+    sentence = (
+        "the best of 56 trials is also the luckiest: on 300 validation rows accuracy has a "
+        "standard error of 0.0081, and 12 other configurations are within two"
+    )
+    assert text.count(sentence) == 1
+    assert "luckiest" not in "\n".join(what_next(found))
+    command, purpose = next_commands(found)[0]
+    assert (command, "best five" in purpose) == ("tuner confirm --study digits", True)
+    assert as_document(found)["luck"] == {
+        "rows": 300,
+        "error": 0.0081,
+        "rivals": 12,
+        "complete": 56,
+    }
+    one = replace(found, luck=Luck(300, 0.0081, 1, 56))
+    assert "1 other configuration is within two" in shown(summary(one), width=300)
+
+
+def test_a_best_value_that_is_clear_needs_no_words(shown, snapshot) -> None:
+    assert "luckiest" not in shown(summary(snapshot(complete=56)), width=300)
+    assert "confirm" not in " ".join(command for command, _ in next_commands(snapshot()))
+    assert as_document(snapshot())["luck"] is None
 
 
 def test_commands_are_quoted_and_name_the_storage(snapshot) -> None:

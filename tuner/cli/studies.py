@@ -65,6 +65,7 @@ def check(
 def _checked_record(study: Study) -> dict[str, Any]:
     """The record of a study; TunerError if its data or its trials' parts cannot be made."""
     from tuner.run.prepare import prepared
+    from tuner.show.search import search_words
 
     job = prepared(study)
     study = job.study
@@ -74,6 +75,7 @@ def _checked_record(study: Study) -> dict[str, Any]:
         "description": study.description,
         "metric": job.metric.name,
         "warnings": list(study.warnings()),
+        "search": search_words(study),
         **job.describe(),
     }
 

@@ -17,6 +17,7 @@ from tuner.results.best import INTERRUPTED, PAUSED, STATES, chosen_number
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled, techniques
+from tuner.results.surrogate import Surrogate, results, surrogate
 from tuner.search.promote import is_paused
 from tuner.show.snapshot import shown_url
 from tuner.space import Config, Node, walk
@@ -158,6 +159,7 @@ class Entry:
         config: every parameter by name; of a trial that tuner did not make, those that it has.
         facts: the trial's user attributes: seconds, epochs, seed, device, error, …; of an own
             objective they may be anything.
+        params: the parameters as the database has them.
     """
 
     number: int
@@ -168,6 +170,7 @@ class Entry:
     facts: Mapping[str, Any] = field(repr=False)
     started: datetime | None = field(default=None, repr=False)
     ended: datetime | None = field(default=None, repr=False)
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def seconds(self) -> float:
@@ -211,7 +214,9 @@ class Facts:
             entries.
         hopeless: the error where the search has ended and no trial is complete; else empty.
         option: what commands need besides ``--study``: ``--storage URL``, or nothing.
-        pooled: effects of parameters, estimated from the complete trials; no experiment.
+        pooled: effects of parameters, estimated from the trials of the search; no experiment.
+        results: how many trials a model can learn from.
+        model: of these trials; None where they are too few.
         trained: the epochs that all trials together trained.
     """
 
@@ -224,6 +229,8 @@ class Facts:
     option: str = ""
     answers: Answers = field(default_factory=Answers)
     pooled: Pooled = field(default_factory=Pooled)
+    results: int = 0
+    model: Surrogate | None = field(default=None, repr=False)
     left_out: tuple[LeftOut, ...] = ()
     trained: int = 0
     hopeless: str = ""
@@ -318,7 +325,8 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = metric_and_direction(storage, study_id)
     answers = read_answers(storage, study)
-    ablation, own, progress = answers.ablation, Own(study), storage.progress(study_id)
+    own, progress = Own(study), storage.progress(study_id)
+    model = surrogate(study, trials, metric, direction)
     facts = Facts(
         study=study,
         metric=metric,
@@ -328,7 +336,9 @@ def read_facts(storage: Storage, study: Study, study_id: int, option: str = "") 
         storage=shown_url(storage.url),
         option=option,
         answers=answers,
-        pooled=pooled(storage, study, study_id) if ablation is None else ablation.pooled,
+        pooled=pooled(study, trials, metric, direction, model),
+        results=len(results(study, trials)),
+        model=model,
         left_out=own.left_out(trials),
         trained=epochs_trained(trials),
         hopeless=_hopeless(study, own, trials, progress),
@@ -366,6 +376,7 @@ def _entry(study: Study, trial: FrozenTrial, interrupted: Container[int]) -> Ent
         facts=trial.user_attrs,
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        params=trial.params,
     )
 
 

@@ -18,7 +18,7 @@ from tuner.reports.time_spent import ended_in_order
 from tuner.results.ablate import OFF, ON, PATH
 from tuner.results.best import INTERRUPTED, PAUSED
 from tuner.results.estimate import Estimate
-from tuner.space import Choice, Node, Range, distinguishable, matches, same
+from tuner.space import Choice, Range, distinguishable, matches, same
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,12 +66,11 @@ class Axis:
     named: bool = False
 
 
-def axis(node: Node, values: Sequence[Any]) -> Axis:
+def axis(space: Range | Choice, values: Sequence[Any]) -> Axis:
     """The axis of a searched parameter; a switch's off value is below its range."""
-    if isinstance(node.value, Range):
-        return _numbers(node.value, values)
-    assert isinstance(node.value, Choice)
-    labels = node.value.labels
+    if isinstance(space, Range):
+        return _numbers(space, values)
+    labels = space.labels
     positions = tuple(_choice(labels, value) for value in values)
     texts = tuple(shortened(name) for name in distinguishable(labels))
     return Axis(positions, tuple(map(float, range(len(labels)))), texts, named=True)
@@ -400,7 +399,7 @@ def main_effects(facts: Facts) -> go.Figure:
 
 
 def importances(facts: Facts) -> go.Figure:
-    """Importances by PED-ANOVA, the largest on top."""
+    """Importances by the model, the largest on top."""
     shares = list(facts.pooled.importances.items())[:20]
     figure = blank("share", "", _height(len(shares), 26))
     figure.add_bar(

@@ -14,9 +14,10 @@ from tuner.errors import UsageError
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.parts import Chart, Code, Grid, Part, Section, Words
 from tuner.reports.reproduce import commands, versions
+from tuner.reports.space_figures import sliced
 from tuner.reports.time_spent import wall_seconds
 from tuner.reports.verdict import verdict
-from tuner.results.pooled import METHOD
+from tuner.results.surrogate import ENOUGH, METHOD
 from tuner.show.text import code, fenced, plain, table
 
 if TYPE_CHECKING:
@@ -134,11 +135,25 @@ def document(facts: Facts) -> dict[str, Any]:
         },
         "main_effects": [asdict(effect) for effect in facts.pooled.effects],
         "importances": {"method": METHOD, "shares": dict(facts.pooled.importances)},
+        "predicted": _predicted(facts),
         "commands": commands(facts),
         "versions": versions(),
         "spec": facts.study.document,
         "left_out": [asdict(each) for each in facts.left_out],
         "trials": [_trial(entry) for entry in facts.entries],
+    }
+
+
+def _predicted(facts: Facts) -> dict[str, Any] | None:
+    """What a model of the trials expects to be best, and its slices; None with too few results."""
+    if facts.model is None or facts.results < ENOUGH or not facts.pooled.importances:
+        return None
+    [belief] = facts.model([facts.model.best])
+    slices = [asdict(facts.model.slice(name)) for name in sliced(facts)]
+    return {
+        "results": facts.results,
+        "best": {"parameters": facts.model.best, **asdict(belief)},
+        "slices": [{k: v for k, v in each.items() if k != "distribution"} for each in slices],
     }
 
 

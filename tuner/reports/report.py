@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # The figures of a report by their names.
 
 
-SLICE = "slice-"
+SLICE, BELIEF = "slice-", "belief-"
 FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
     "history": figures.history,
     "seconds": figures.over_seconds,
@@ -52,12 +52,12 @@ FIGURES: dict[str, Callable[[Facts], go.Figure]] = {
 
 
 def draw(facts: Facts, names: Sequence[str]) -> dict[str, go.Figure]:
-    """The figures of these names; a slice's name is ``slice-`` and its parameter's name."""
-    nodes = {SLICE + node.name: node for node in facts.searched}
-    return {
-        name: space_figures.slice_of(facts, nodes[name]) if name in nodes else FIGURES[name](facts)
-        for name in names
-    }
+    """The figures of these names; a slice's name is ``slice-`` and its parameter's name, that of
+    the model's slice ``belief-`` and its parameter's name."""
+    makers = {SLICE + n.name: partial(space_figures.slice_of, node=n) for n in facts.searched}
+    shares = facts.pooled.importances
+    makers |= {BELIEF + name: partial(space_figures.belief_of, name=name) for name in shares}
+    return {name: (makers.get(name) or FIGURES[name])(facts) for name in names}
 
 
 # A report as an object: words, figures and tables, written in one of three formats.

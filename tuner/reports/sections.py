@@ -10,10 +10,18 @@ from tuner.reports.facts import Entry, Facts, Outcome
 from tuner.reports.figures import CURVED, MARKED, VIEW_STYLES, best_so_far, spread
 from tuner.reports.parts import Chart, Grid, Part, Section, Words
 from tuner.reports.reproduce import configuration_parts
-from tuner.reports.space_figures import MOST_SLICES, best_regions, ranked
+from tuner.reports.space_figures import (
+    MOST_PARAMETERS,
+    MOST_SLICES,
+    best_regions,
+    ranked,
+    shown_value,
+    sliced,
+)
 from tuner.reports.time_spent import ended_in_order, time_spent
 from tuner.reports.verdict import failures, signed, verdict
-from tuner.results.pooled import METHOD, MainEffect
+from tuner.results.pooled import MainEffect
+from tuner.results.surrogate import ENOUGH, FEWEST, METHOD, Belief, Surrogate
 from tuner.show.answers import interval, seeds_of, unfinished
 from tuner.show.text import difference, number, several
 
@@ -85,7 +93,7 @@ def _worst(outcome: Outcome) -> str:
 
 
 def contributions(facts: Facts) -> tuple[Part, ...]:
-    """The ablation, then raw main effects and importances; each says where it comes from."""
+    """The ablation, then raw main effects; each says where it comes from."""
     effects = facts.pooled.effects
     parts: list[Part] = list(_ablation(facts))
     if not effects:
@@ -94,8 +102,6 @@ def contributions(facts: Facts) -> tuple[Part, ...]:
         parts.append(Words("No complete trial has a technique on or off yet."))
     else:
         parts += _main_effects(facts, effects)
-    if facts.pooled.importances:
-        parts += _importances(facts)
     return tuple(parts)
 
 
@@ -160,17 +166,97 @@ def _main_effects(facts: Facts, effects: tuple[MainEffect, ...]) -> list[Part]:
     return [Words(text), Chart("mains", "Main effects in the search.", "see the table"), grid]
 
 
+# What a model of the trials believes: which parameters matter, where it expects the best value.
+
+
+def model(facts: Facts) -> tuple[Part, ...]:
+    """Importances from FEWEST results on; from ENOUGH on the predicted best and slices too."""
+    if facts.model is None:
+        return (Words(_no_model(facts)),)
+    shares = facts.pooled.importances
+    if not shares:
+        text = "The model sees no difference between configurations: all values are alike."
+        return (Words(text),)
+    parts: list[Part] = [Words(ABOUT_MODEL.format(results=several(facts.results, "result")))]
+    parts += _importances(facts)
+    if facts.results < ENOUGH:
+        missing = several(ENOUGH - facts.results, "more result")
+        return *parts, Words(f"After {missing} the predicted best and slices stand here too.")
+    return *parts, *_predicted(facts, facts.model)
+
+
+ABOUT_MODEL = (
+    "A Gaussian process over all parameters at once, fitted to the {results} of the search, "
+    "whatever sampler proposed them; a pruned trial counts by what it would have reached. What it "
+    "says of configurations that nobody trained is an expectation, not a measurement."
+)
+
+
+def _no_model(facts: Facts) -> str:
+    if facts.complete and not facts.results:
+        return "The trials train known configurations again: there is nothing to model."
+    if facts.results < FEWEST:
+        missing = several(FEWEST - facts.results, "more result")
+        return f"Too few trials have ended for a model of them: it needs {missing}."
+    if len(facts.complete) < 2:
+        return "A model of the trials needs two complete ones."
+    return "The trials have no parameters: there is nothing to model."
+
+
 def _importances(facts: Facts) -> list[Part]:
     rows = tuple((name, f"{share:.1%}") for name, share in facts.pooled.importances.items())
     text = (
-        f"Importances by {METHOD}, which Optuna computes from the complete trials of the search: "
-        "how much each parameter explains of the difference between good trials and the rest, "
-        "not in which direction. A parameter that only some trials have is judged among those "
-        "(conditional PED-ANOVA); name.on is a switch."
+        "How much each parameter matters: its share in how the model's mean varies over the whole "
+        "search space, not in which direction; what is missing to 100% is interaction. A parameter "
+        "that only some configurations have counts where it is there; name.on is a switch. (First-"
+        "order indices: Sobol' 1993; Oakley and O'Hagan 2004.)"
     )
-    caption = f"Importances ({METHOD})"
-    chart = Chart("importances", f"{caption}, from the search.", "see the table")
+    caption = f"Importances: {METHOD}"
+    chart = Chart("importances", f"{caption}.", "see the table")
     return [Words(text), chart, Grid(caption, ("parameter", "share"), rows, folded=True)]
+
+
+def _predicted(facts: Facts, model: Surrogate) -> tuple[Part, ...]:
+    """The configuration that the model expects to be best, beside the best trial, and slices."""
+    trials = {f"trial {e.number}": e for e in (facts.best, facts.baseline) if e is not None}
+    [first, *others] = model([model.best, *(entry.params for entry in trials.values())])
+    rows = [("predicted best", "–", number(first.mean), _belief_interval(first))]
+    for (name, entry), belief in zip(trials.items(), others, strict=True):
+        label = f"{name}, the baseline" if entry is facts.baseline else name
+        rows.append((label, number(entry.value), number(belief.mean), _belief_interval(belief)))
+    columns = ("configuration", "measured", "model's mean", "95% interval")
+    both = model.best, {} if facts.best is None else facts.best.params
+    values = tuple(
+        (name, *(shown_value(each[name]) if name in each else "–" for each in both))
+        for name in facts.pooled.importances
+        if any(name in each for each in both)
+    )
+    named = ("parameter", "predicted best", next(iter(trials), "best trial"))
+    text = (
+        f"The predicted best is the configuration with the best expected {facts.metric}; an Optuna "
+        "script can add it to the study with `study.enqueue_trial`."
+    )
+    parts: list[Part] = [
+        Words(text),
+        Grid(f"{facts.metric} without noise, as the model expects it", columns, tuple(rows)),
+        Grid("The predicted best", named, values[:MOST_PARAMETERS], len(named), folded=True),
+    ]
+    drawn = sliced(facts)
+    if drawn:
+        about = (
+            "Slices: the model's mean with its 95% interval along the most important parameters, "
+            "the others as in the predicted best; a diamond is the predicted best. A parameter "
+            "that it does not have is drawn in the configuration with it that is predicted best."
+        )
+        parts.append(Words(about))
+    for name in drawn:
+        share = facts.pooled.importances[name]
+        parts.append(Chart(f"belief-{name}", f"{name}: {share:.0%}", "see the words", wide=False))
+    return tuple(parts)
+
+
+def _belief_interval(belief: Belief) -> str:
+    return f"{number(belief.low)} to {number(belief.high)}"
 
 
 # The sections of a report, in the order in which they are read.
@@ -187,6 +273,7 @@ def sections(facts: Facts) -> tuple[Section, ...]:
         Section("history", "How the search went", _history(facts)),
         Section("curves", "Learning curves", _curves(facts)),
         Section("techniques", "What the techniques contribute", contributions(facts)),
+        Section("model", "What a model of the trials believes", model(facts)),
         Section("space", "Best regions of the search space", _space(facts)),
         Section("test", "On the test split", held_out(facts)),
         Section("configuration", "The configuration", configuration_parts(facts)),

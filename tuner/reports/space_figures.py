@@ -1,4 +1,5 @@
-"""Draws the search space: values of the best trials, parallel coordinates and slices."""
+"""Draws the search space: values of the best trials, parallel coordinates, slices of the trials and
+of the model of them."""
 
 from __future__ import annotations
 
@@ -9,6 +10,12 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from tuner.reports.facts import Entry, Facts
 from tuner.reports.figures import (
@@ -17,6 +24,7 @@ from tuner.reports.figures import (
     DRAWN,
     PRUNED,
     SHADES,
+    Axis,
     apart,
     axis,
     blank,
@@ -25,9 +33,12 @@ from tuner.reports.figures import (
     spread,
 )
 from tuner.reports.parts import Grid
-from tuner.space import Node, format_value
+from tuner.space import Choice, Node, Range, format_value
 
 MOST_AXES, MOST_SLICES = 12, 24
+MOST_BELIEFS, LEAST_SHARE = 6, 0.01
+"""The most parameters along which the model is drawn, and the least share of each."""
+BAND = "rgba(47,127,193,.22)"
 BEST_SHARE = 0.25
 MOST_PARAMETERS, MOST_VALUES, LETTERS = 40, 3, 40
 """The most rows, values of a choice and letters of a value in the table of the best regions."""
@@ -74,7 +85,7 @@ def parallel(facts: Facts) -> go.Figure:
 
 
 def _dimension(node: Node, entries: list[Entry]) -> dict[str, Any]:
-    line = axis(node, [entry.config[node.name] for entry in entries])
+    line = _axis(node, [entry.config[node.name] for entry in entries])
     ends = [*line.ticks, *(at for at in line.positions if not math.isnan(at))]
     return {
         "label": shortened(node.name, 18),
@@ -93,10 +104,15 @@ def slice_of(facts: Facts, node: Node) -> go.Figure:
     _dots(figure, node, drawn(facts), "complete", COMPLETE, 0.7, 6)
     if facts.best is not None:
         _dots(figure, node, [facts.best], "best", BEST, 1.0, 11)
-    ticks = axis(node, [])
+    ticks = _axis(node, [])
     figure.update_xaxes(tickvals=ticks.ticks, ticktext=ticks.texts)
     figure.update_yaxes(range=_value_range(facts))  # pruned trials would press the rest
     return figure.update_layout(showlegend=False, margin={"l": 56, "r": 8, "t": 8, "b": 44})
+
+
+def _axis(node: Node, values: Sequence[Any]) -> Axis:
+    assert isinstance(node.value, Range | Choice)
+    return axis(node.value, values)
 
 
 def _value_range(facts: Facts) -> tuple[float, float]:
@@ -119,7 +135,7 @@ def _dots(
     having = [entry for entry in entries if node.name in entry.config]
     if not having:
         return
-    line = axis(node, [entry.config[node.name] for entry in having])
+    line = _axis(node, [entry.config[node.name] for entry in having])
     numbers = [entry.number for entry in having]
     places = apart(numbers, line.positions) if line.named else line.positions
     figure.add_scatter(
@@ -131,6 +147,58 @@ def _dots(
         marker={"color": colour, "opacity": opacity, "size": size},
         hovertemplate="trial %{customdata}: %{y:.4g}<extra></extra>",
     )
+
+
+def sliced(facts: Facts) -> list[str]:
+    """The parameters along which the model is drawn: the most important ones."""
+    shares = facts.pooled.importances.items()
+    return [name for name, share in shares if share >= LEAST_SHARE][:MOST_BELIEFS]
+
+
+def belief_of(facts: Facts, name: str) -> go.Figure:
+    """The model's mean along a parameter with its 95% interval; a diamond where it is best."""
+    assert facts.model is not None
+    found = facts.model.slice(name)
+    space = _space_of(found.distribution)
+    line = axis(space, found.values)
+    mean = [belief.mean for belief in found.beliefs]
+    figure = blank(name, facts.metric, height=260)
+    if line.named:
+        above = [belief.high - belief.mean for belief in found.beliefs]
+        below = [belief.mean - belief.low for belief in found.beliefs]
+        bars = {"type": "data", "array": above, "arrayminus": below}
+        marks = {"color": COMPLETE, "size": 9}
+        figure.add_scatter(x=line.positions, y=mean, error_y=bars, mode="markers", marker=marks)
+    else:
+        for edge in ([b.low for b in found.beliefs], [b.high for b in found.beliefs]):
+            figure.add_scatter(
+                x=line.positions,
+                y=edge,
+                mode="lines",
+                line={"width": 0},
+                fill="tonexty" if figure.data else None,
+                fillcolor=BAND,
+                hoverinfo="skip",
+            )
+        lines = {"color": COMPLETE, "width": 2}
+        figure.add_scatter(x=line.positions, y=mean, mode="lines", line=lines)
+    figure.update_traces(hovertemplate="%{y:.4g}<extra></extra>", selector={"hoverinfo": None})
+    if name in facts.model.best:
+        [at] = axis(space, [facts.model.best[name]]).positions
+        [best] = facts.model([facts.model.best])
+        diamond = {"color": BEST, "size": 11, "symbol": "diamond"}
+        figure.add_scatter(x=[at], y=[best.mean], mode="markers", marker=diamond)
+    ends = [min(line.ticks) - 0.5, max(line.ticks) + 0.5] if line.named else None
+    figure.update_xaxes(tickvals=line.ticks, ticktext=line.texts, range=ends)
+    return figure.update_layout(showlegend=False, margin={"l": 56, "r": 8, "t": 8, "b": 44})
+
+
+def _space_of(given: BaseDistribution) -> Range | Choice:
+    """The values of a parameter of which only Optuna's distribution is known."""
+    if isinstance(given, CategoricalDistribution):
+        return Choice(tuple(given.choices))  # type: ignore[arg-type]
+    assert isinstance(given, FloatDistribution | IntDistribution)
+    return Range(given.low, given.high, given.log)
 
 
 def best_regions(facts: Facts) -> Grid | None:
@@ -167,8 +235,8 @@ def _values(entries: Sequence[Entry], name: str) -> str:
         return "–"
     if all(_is_number(value) for value in values):
         low, high = min(values), max(values)
-        return _shown(low) if low == high else f"{_shown(low)} to {_shown(high)}"
-    counts = Counter(_shown(value) for value in values).most_common()
+        return shown_value(low) if low == high else f"{shown_value(low)} to {shown_value(high)}"
+    counts = Counter(shown_value(value) for value in values).most_common()
     if len(counts) == 1:
         return counts[0][0]
     more = len(counts) - MOST_VALUES
@@ -181,6 +249,7 @@ def _is_number(value: Any) -> bool:
     return known and math.isfinite(value)
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value of a parameter in a table."""
     text = format_value(float(f"{value:.4g}") if isinstance(value, float) else value)
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"

@@ -26,6 +26,7 @@ from tuner.results.replicas import (
     standing,
     study_id_of,
 )
+from tuner.results.surrogate import surrogate
 from tuner.results.words import sentence
 from tuner.space import Config
 from tuner.storage import Storage, metric_and_direction
@@ -391,6 +392,7 @@ def read(storage: Storage, study: Study, request: AblateRequest | None = None) -
         request, wanted = _last_request(storage, study, mixed, results, record, sign)
     done = {*results, *diverged(storage, study, COMMAND)}
     shown = tuple(effects(mixed, results, request, metric, direction))
+    model = surrogate(study, trials, metric, direction)
     options = " ".join(f"--view {view}" for view in request.views if request.views != VIEWS)
     return Ablation(
         study=study.name,
@@ -402,7 +404,7 @@ def read(storage: Storage, study: Study, request: AblateRequest | None = None) -
         confirmed=request.confirmed,
         seeds=len(shown[0].difference.values) if shown else 0,
         effects=shown,
-        pooled=pooled(storage, study, study_id),
+        pooled=pooled(study, trials, metric, direction, model),
         asked=standing(study.name, COMMAND, options, request.seeds, wanted, done),
         left_out=Own(study).left_out(trials),
     )

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from tuner.metrics import better
 from tuner.results import confirm
 from tuner.results.confirm import Confirmation
+from tuner.results.estimate import error_of_share
 from tuner.search.promote import is_paused
 from tuner.space import Config
 from tuner.study.trials import (
     LeftOut,
     Own,
     baseline_trial,
+    best_first,
     best_trial,
     complete,
     config_or_params,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy import Connection
 
+    from tuner.results.surrogate import Belief
     from tuner.storage import Storage
     from tuner.storage.rows import Head
     from tuner.study import Study
@@ -217,6 +220,57 @@ class LeftOutTrials:
         return self._own[study_id, spec]
 
 
+# How many trials are as good as the best one within the noise of its value.
+
+
+NOISY = "accuracy"
+"""The metric that is a share of the validation rows, so that its noise is known."""
+CLOSE = 2.0
+"""So many standard errors are no difference."""
+
+
+@dataclass(frozen=True)
+class Luck:
+    """The best trial is among several that its value cannot tell apart.
+
+    Attributes:
+        rows: validation rows.
+        error: the standard error of the best value over them.
+        rivals: the other complete configurations within CLOSE standard errors of the best.
+        complete: the number of complete trials.
+    """
+
+    rows: int
+    error: float
+    rivals: int
+    complete: int
+
+
+def luck_of(
+    study: Study,
+    trials: Iterable[FrozenTrial],
+    metric: str,
+    direction: str,
+    rows: int,
+    confirmed: Confirmation | None,
+) -> Luck | None:
+    """How much of the best value may be luck; None where no other trial is as good, the noise is
+    unknown, or `confirm` has the best trial."""
+    mine = best_first(Own(study)(trials), direction)
+    if metric != NOISY or rows < 1 or not mine or not study.nodes:
+        return None
+    best, *others = mine
+    if confirmed is not None and best.number in [row.number for row in confirmed.rows]:
+        return None
+    error = error_of_share(value_of(best), rows)
+    close = {
+        frozenset(each.params.items())
+        for each in others
+        if abs(value_of(each) - value_of(best)) <= CLOSE * error and each.params != best.params
+    }
+    return Luck(rows, error, len(close), len(mine)) if close else None
+
+
 # The configuration to use: the confirmed winner, else the best of the search.
 
 
@@ -231,6 +285,8 @@ class Recommendation:
         configuration: the value of every parameter.
         baseline: None where it is not complete.
         first: the number of the best trial of the search; `confirm` may have chosen another.
+        believed: the value without noise, as a model of the trials expects it; None with too few
+            results for a model.
         confirmed: what `confirm` measured, and whether it is finished; None where it has not run,
             and the trial was then chosen by the very value that is shown.
         facts: the trial's attributes: epochs, seconds, seed, device, …
@@ -246,6 +302,7 @@ class Recommendation:
     configuration: Config
     baseline: Best | None
     first: int
+    believed: Belief | None
     confirmed: Confirmation | None = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
@@ -279,6 +336,7 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
         UsageError: no trial is complete yet.
         TrainingError: none is, and there will be none.
     """
+    from tuner.results.surrogate import surrogate
     from tuner.storage import metric_and_direction
 
     trials = storage.get_all_trials(study_id, deepcopy=False)
@@ -291,6 +349,7 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
     confirmed = confirm.read(storage, study)
     trial = trials[chosen_number(best.number, confirmed)]
     assert trial.values is not None
+    model = surrogate(study, trials, metric, direction)
     return Recommendation(
         study=study.name,
         metric=metric,
@@ -301,6 +360,7 @@ def recommended(storage: Storage, study: Study, study_id: int) -> Recommendation
         configuration=study.config(trial.params),
         baseline=baseline_of(study, mine),
         first=best.number,
+        believed=None if model is None else model([trial.params])[0],
         confirmed=confirmed,
         facts=trial.user_attrs,
         left_out=own.left_out(trials),

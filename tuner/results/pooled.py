@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
@@ -13,45 +12,13 @@ from optuna.trial import FrozenTrial
 
 from tuner.metrics import limits, sign_of
 from tuner.results.estimate import ANY, LEVEL, Limits, of_differences, within
-from tuner.search.overlay import Overlay
+from tuner.results.surrogate import Surrogate
 from tuner.space import Config, Node, walk
-from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
 from tuner.study.trials import Own, complete, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from optuna.storages import BaseStorage
-
-
-# Importance of each parameter, by Optuna's PED-ANOVA.
-
-
-FEWEST = 10
-"""Complete trials below which importances would be noise."""
-
-
-def importances(storage: BaseStorage, name: str) -> dict[str, float]:
-    """Shares in [0, 1] that add up to 1, largest first; empty with too few trials.
-
-    Parameters that only some trials have are left out. Source: Watanabe, Bansal and Hutter 2023,
-    PED-ANOVA.
-    """
-    import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    study = optuna.load_study(study_name=name, storage=storage)
-    if len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))) < FEWEST:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            evaluator = PedAnovaImportanceEvaluator()
-            by_name = get_param_importances(study, evaluator=evaluator, normalize=True)
-        except (ValueError, RuntimeError):  # for example: all values are equal
-            return {}
-    shares = {name: float(share) for name, share in by_name.items() if math.isfinite(share)}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 # Raw main effects: complete trials with a technique against those without it.
@@ -128,18 +95,15 @@ def _half_width(a: list[float], b: list[float]) -> float | None:
 # Effects of parameters, estimated from the trials of the search, without an experiment.
 
 
-METHOD = "PED-ANOVA"
-
-
 @dataclass(frozen=True)
 class Pooled:
-    """Effects over the complete trials of a search, which the sampler chose.
+    """Effects over the trials of a search, which the sampler chose.
 
     Attributes:
         trials: the number of complete ones.
         effects: of each technique that the study searches, in its order.
-        importances: share in [0, 1] of each parameter by PED-ANOVA, the largest first; empty where
-            there are too few trials.
+        importances: share in [0, 1] of each parameter by a model of the trials, the largest first;
+            empty where there are too few trials.
     """
 
     trials: int = 0
@@ -166,12 +130,19 @@ def techniques(study: Study) -> tuple[Node, ...]:
     return tuple(n for n in walk(study.nodes) if n.searched and n.leaf.off is not None)
 
 
-def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
-    """Estimates the effects from the trials of a search."""
-    trials = storage.get_all_trials(study_id, deepcopy=False)
-    metric, direction = metric_and_direction(storage, study_id)
-    own = Own(study)
-    trained = _trained(study, own(trials))
+def pooled(
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    metric: str,
+    direction: str,
+    model: Surrogate | None,
+) -> Pooled:
+    """Estimates the effects from the trials of a search.
+
+    Args:
+        model: of the trials; None where there are too few.
+    """
+    trained = _trained(study, Own(study)(trials))
     sign = sign_of(direction)
     possible = of_differences(limits(metric))
     return Pooled(
@@ -180,7 +151,7 @@ def pooled(storage: Storage, study: Study, study_id: int) -> Pooled:
             main_effect(node.name, node.leaf.off, trained, sign, possible)
             for node in techniques(study)
         ),
-        importances=importances(Overlay(storage, study.name, select=own.learned), study.name),
+        importances={} if model is None else model.importances,
     )
 
 

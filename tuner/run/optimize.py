@@ -16,6 +16,8 @@ import torch
 
 from tuner.imports import allowing, of_person
 from tuner.logs import Say
+from tuner.results import confirm
+from tuner.results.best import luck_of
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
 from tuner.run.pool import Crew, Order, Place
@@ -75,9 +77,12 @@ def _optimize(
     artifact_store(storage, options.artifacts)  # an invalid place raises before the study is stored
     job = join(storage, job, options.trials, options.epochs)
     last = train(job, storage, options, place, watch, spent)
-    if words := never_reported(study, storage.get_all_trials(job.study_id, deepcopy=False)):
+    trials = storage.get_all_trials(job.study_id, deepcopy=False)
+    if words := never_reported(study, trials):
         say(f"warning: {words}")
-    return last
+    confirmed = confirm.read(storage, study)
+    luck = luck_of(study, trials, last.metric, last.direction, job.validation_rows, confirmed)
+    return replace(last, luck=luck)
 
 
 def train(

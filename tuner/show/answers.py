@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.results.ablate import OFF, ON, PATH
-from tuner.results.pooled import FEWEST, METHOD
+from tuner.results.surrogate import FEWEST, METHOD
 from tuner.results.words import amount, rows_of
 from tuner.show.tables import plain_table
 from tuner.show.text import number, several
@@ -149,7 +149,7 @@ def _pooled(ablation: Ablation) -> list[RenderableType]:
         )
     parts: list[RenderableType] = [Text(), Text(title, style="bold"), table]
     if not pooled.importances:
-        parts.append(Text(f"  importances need {FEWEST} complete trials that differ"))
+        parts.append(Text(f"  importances need {FEWEST} results that differ"))
     return parts
 
 

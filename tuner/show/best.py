@@ -33,6 +33,7 @@ def record(storage: Storage, study: Study, study_id: int) -> dict[str, Any]:
         "chosen_by": "search" if confirmed is None else "confirm",
         "best_of_search": choice.first,
         "value": choice.value,
+        "model": None if choice.believed is None else asdict(choice.believed),
         "baseline": None if choice.baseline is None else _baseline(choice.baseline),
         "confirmed": confirmed and {**document(confirmed), "verdict": verdict(confirmed)},
         **{name: choice.facts.get(name) for name in ATTRIBUTES},
@@ -70,12 +71,19 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         gain = difference(best["value"], baseline["value"])
         text = f"{number(baseline['value'])} (trial {baseline['number']}), {gain}"
         rows.append(("baseline", text))
+    if best.get("model") is not None:
+        rows.insert(3, ("model", _believed(best["model"])))
     if best.get("confirmed") is not None:
         rows.append(("confirmed", best["confirmed"]["verdict"]))
     if words := left_out_words([LeftOut(**each) for each in best.get("left_out", ())]):
         rows.append(("left out", words))
     known = [(name, best[name]) for name in ATTRIBUTES if best[name] is not None]
     return rows + [(name.replace("_", " "), _attribute(name, value)) for name, value in known]
+
+
+def _believed(belief: Mapping[str, Any]) -> str:
+    mean, sd = number(belief["mean"]), number(belief["sd"])
+    return f"{mean} (standard deviation {sd}), expected by a model of the trials"
 
 
 def _trial(best: Mapping[str, Any]) -> str:

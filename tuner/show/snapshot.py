@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tuner.results.best import Best, Ended, Running, baseline_of, best_of, ended, running
+from tuner.results.best import Best, Ended, Luck, Running, baseline_of, best_of, ended, running
 
 if TYPE_CHECKING:
     from tuner.errors import TunerError
@@ -34,6 +34,7 @@ class Snapshot:
         left_out: trials that other programs added and that do not count.
         all_tried: how many configurations the study has, once all were tried.
         hopeless: the error to raise if the search has ended and every trial diverged or failed.
+        luck: the trials that are as good as the best within its noise; known at a run's end.
         spent: seconds of this run by activity, summed over its workers; known at its end.
         epochs: that all trials together trained.
     """
@@ -54,6 +55,7 @@ class Snapshot:
     left_out: tuple[LeftOut, ...] = ()
     all_tried: int | None = None
     hopeless: TunerError | None = None
+    luck: Luck | None = None
     spent: Mapping[str, float] = field(default_factory=dict)
     epochs: int = 0
 

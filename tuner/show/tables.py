@@ -47,8 +47,8 @@ def check(study: Record) -> RenderableType:
     """What ``tuner check`` prints: parameters, data and the size of the search.
 
     Args:
-        study: ``name``, ``description``, ``metric``, ``leaves``, ``extent`` and ``data``; or
-            the record of a study with a user's objective.
+        study: ``name``, ``description``, ``metric``, ``search``, ``leaves``, ``extent`` and
+            ``data``; or the record of a study with a user's objective.
     """
     if "objective" in study:
         return _objective(study)
@@ -57,11 +57,12 @@ def check(study: Record) -> RenderableType:
         baseline = "–" if leaf["baseline"] is None else format_value(leaf["baseline"])
         row = (leaf["name"], leaf["may_be"], baseline, _description(leaf))
         table.add_row(*map(Text, row), style="bold" if leaf["searched"] else "")
-    lines = [Text(line) for line in (*data_lines(study["data"]), *extent_lines(study["extent"]))]
+    search = _search_lines(study["search"], study["extent"]["seed"])
+    lines = [*data_lines(study["data"]), *extent_lines(study["extent"]), *search]
     title = Text(f"{study['name']}: {study['description']}".removesuffix(": "))
     metric = Text(f"metric    {study['metric']}")
     columns = [Text(), columns_table(study["data"])] if study["data"]["columns"] else []
-    return Group(title, metric, *lines, Text(), table, *columns)
+    return Group(title, metric, *map(Text, lines), Text(), table, *columns)
 
 
 def _objective(study: Record) -> RenderableType:
@@ -71,7 +72,7 @@ def _objective(study: Record) -> RenderableType:
         f"{study['name']}: {study['description']}".removesuffix(": "),
         f"objective {study['objective']}: {study['direction']} {study['metric']}",
         f"cost      {several(study['trials'], 'trial')}{first}",
-        f"search    {study['sampler']}, seed {study['seed']}; pruner {study['pruner']}",
+        *_search_lines(study["search"], study["seed"]),
     ]
     return Group(*map(Text, lines))
 
@@ -121,7 +122,12 @@ def extent_lines(extent: Record) -> list[str]:
         cost += f" on each of {extent['folds']} folds"
     if extent["pruner"] != "none":
         cost += f", less what {extent['pruner']} prunes"
-    return [size, cost, f"search    {extent['sampler']}, seed {extent['seed']}"]
+    return [size, cost]
+
+
+def _search_lines(words: Mapping[str, str], seed: int) -> list[str]:
+    """What the sampler and the pruner do."""
+    return [f"sampler   {words['sampler']}", f"pruner    {words['pruner']}", f"seed      {seed}"]
 
 
 def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:

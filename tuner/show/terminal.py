@@ -16,7 +16,7 @@ from rich.text import Text
 
 from tuner.hidden import storage_option
 from tuner.logs import as_json
-from tuner.results.best import Best, Ended, Running
+from tuner.results.best import Best, Ended, Luck, Running
 from tuner.show.snapshot import Snapshot, Watch
 from tuner.show.text import (
     apart,
@@ -203,6 +203,8 @@ def summary(snapshot: Snapshot) -> RenderableType:
     parts: list[RenderableType] = [Text(line) for line in _headlines(snapshot)]
     if snapshot.best is not None:
         parts += [Text(), _values(snapshot, snapshot.best), Text()]
+        if snapshot.luck is not None:
+            parts += [Text(lucky(snapshot.luck, snapshot.metric)), Text()]
         parts += [_best_table(snapshot, snapshot.best), Text()]
     return Group(*parts)
 
@@ -226,6 +228,16 @@ def _headline(snapshot: Snapshot) -> str:
         return f"{name}: already complete: {trials}, budget {budget}; {counts}"
     state = "" if progress.hands_out else f"; the study is {progress.state}"
     return f"{name}: {done}, in {duration(snapshot.elapsed)}{state}"
+
+
+def lucky(luck: Luck, metric: str) -> str:
+    """Why the best value may be luck, in words."""
+    others = several(luck.rivals, "other configuration")
+    return (
+        f"the best of {several(luck.complete, 'trial')} is also the luckiest: on "
+        f"{several(luck.rows, 'validation row')} {metric} has a standard error of "
+        f"{number(luck.error)}, and {others} {'is' if luck.rivals == 1 else 'are'} within two"
+    )
 
 
 def _values(snapshot: Snapshot, best: Best) -> Table:
@@ -273,6 +285,8 @@ def next_commands(snapshot: Snapshot, storage: str = "") -> list[tuple[str, str]
     """The next commands, each with its purpose."""
     where = f" --study {shlex.quote(snapshot.study)} {storage_option(storage)}".rstrip()
     commands = []
+    if snapshot.luck is not None:
+        commands.append((f"tuner confirm{where}", "train the best five over seeds, and choose"))
     if snapshot.best is not None:
         commands.append((f"tuner best{where}", "print the best configuration"))
         trial = snapshot.best.number
@@ -328,6 +342,7 @@ def as_document(snapshot: Snapshot) -> dict[str, Any]:
         "seconds": round(snapshot.elapsed, 3),
         "baseline": _best_document(snapshot.baseline),
         "best": _best_document(snapshot.best),
+        "luck": None if snapshot.luck is None else asdict(snapshot.luck),
         "spent": dict(snapshot.spent),
     }
 
