@@ -1,61 +1,127 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sklearn.metrics as reference
 import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import Tensor
 
 from tuner import metrics
-from tuner.errors import StudyFileError
-from tuner.metrics import METRICS
+from tuner.errors import StudyFileError, TrainingError
+from tuner.imports import Allowed, allowing
+from tuner.losses import LOSSES, USUAL
+from tuner.metrics import METRICS, OwnMetric, own_metric
+
+
+def _probabilities(logits: Tensor) -> NDArray[np.float64]:
+    return logits.double().softmax(1).numpy()
+
+
+def _by_class(
+    score: Callable[..., float], logits: Tensor, targets: Tensor, defined: Callable[[Any], Any]
+) -> float:
+    """Of the second of two classes; of more the mean over those for which it is defined."""
+    if logits.shape[1] == 2:
+        scores = (logits[:, 1] - logits[:, 0]).double().numpy()
+        return float(score(targets.numpy(), scores))
+    scores = logits.double().log_softmax(1).numpy()
+    each = [(targets == c).numpy() for c in range(logits.shape[1])]
+    values = [score(own, scores[:, c]) for c, own in enumerate(each) if defined(own)]
+    return float(np.mean(values)) if values else math.nan
 
 
 def _auc(logits: Tensor, targets: Tensor) -> float:
-    scores = logits.double().softmax(1).numpy()
-    if logits.shape[1] == 2:
-        return float(reference.roc_auc_score(targets.numpy(), scores[:, 1]))
-    return float(
-        reference.roc_auc_score(targets.numpy(), scores, multi_class="ovr", average="macro")
-    )
+    both = lambda own: own.any() and not own.all()  # noqa: E731
+    return _by_class(reference.roc_auc_score, logits, targets, both)
+
+
+def _average_precision(logits: Tensor, targets: Tensor) -> float:
+    return _by_class(reference.average_precision_score, logits, targets, np.any)
 
 
 def _log_loss(logits: Tensor, targets: Tensor) -> float:
     labels = np.arange(logits.shape[1])
-    scores = logits.double().softmax(1).numpy()
-    return float(reference.log_loss(targets.numpy(), scores, labels=labels))
+    return float(reference.log_loss(targets.numpy(), _probabilities(logits), labels=labels))
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> float:
+    """scikit-learn's without its smallest probability."""
+    logarithms = log_softmax(logits.double().numpy(), axis=1)
+    return float(-logarithms[np.arange(len(targets)), targets.numpy()].mean())
+
+
+def _brier(logits: Tensor, targets: Tensor) -> float:
+    labels = np.arange(logits.shape[1])
+    return float(reference.brier_score_loss(targets.numpy(), _probabilities(logits), labels=labels))
+
+
+def _top_k(logits: Tensor, targets: Tensor) -> float:
+    labels = np.arange(logits.shape[1])
+    scores = logits.numpy()
+    return float(reference.top_k_accuracy_score(targets.numpy(), scores, k=2, labels=labels))
 
 
 def _labelled(function: Callable[..., float], **options: object) -> Callable[..., float]:
     def score(logits: Tensor, targets: Tensor) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about predicted classes that are not in the targets
-            return float(function(targets.numpy(), logits.argmax(1).numpy(), **options))
+        return float(function(targets.numpy(), logits.argmax(1).numpy(), **options))
 
     return score
 
 
-def _valued(function: Callable[..., float]) -> Callable[..., float]:
-    return lambda outputs, targets: float(function(targets.numpy(), outputs.numpy()))
+def _valued(function: Callable[..., float], **options: object) -> Callable[..., float]:
+    return lambda outputs, targets: float(
+        function(targets.double().numpy(), outputs.double().numpy(), **options)
+    )
 
 
 REFERENCE: dict[str, Callable[..., float]] = {
     "accuracy": _labelled(reference.accuracy_score),
     "balanced_accuracy": _labelled(reference.balanced_accuracy_score),
     "f1_macro": _labelled(reference.f1_score, average="macro"),
+    "f1": _labelled(reference.f1_score),
+    "mcc": _labelled(reference.matthews_corrcoef),
+    "top_k_accuracy": _top_k,
     "roc_auc": _auc,
-    "cross_entropy": _log_loss,
+    "average_precision": _average_precision,
+    "cross_entropy": _cross_entropy,
+    "log_loss": _log_loss,
+    "brier": _brier,
     "mse": _valued(reference.mean_squared_error),
     "rmse": _valued(reference.root_mean_squared_error),
     "mae": _valued(reference.mean_absolute_error),
+    "mape": _valued(reference.mean_absolute_percentage_error),
+    "pinball": _valued(reference.mean_pinball_loss, alpha=0.5),
     "r2": _valued(reference.r2_score),
 }
 CLASSIFICATION = [m.name for m in METRICS.values() if m.task == "classification"]
 REGRESSION = [m.name for m in METRICS.values() if m.task == "regression"]
+MEASURED = [
+    (name, classes)
+    for name in CLASSIFICATION
+    for classes in (2, 3, 10)
+    if (classes == 2 or not METRICS[name].binary) and (classes > 2 or not METRICS[name].leaves)
+]
+"""Each metric with the numbers of classes that it can measure."""
+
+
+def _check(name: str, outputs: Tensor, targets: Tensor) -> None:
+    """The metric has the value of its reference, in float64 but for rounding."""
+    value = METRICS[name].bound({}).function(outputs, targets)
+    assert value.shape == ()
+    assert value.dtype == torch.float64
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about values that are not defined
+        expected = REFERENCE[name](outputs, targets)
+    assert value.item() == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
 
 
 def _case(seed: int, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -75,30 +141,35 @@ def test_every_metric_has_a_reference() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("classes", [2, 3, 10])
-@pytest.mark.parametrize("name", CLASSIFICATION)
+@pytest.mark.parametrize(("name", "classes"), MEASURED)
 def test_classification_agrees_with_sklearn(name: str, classes: int, dtype: torch.dtype) -> None:
     for seed in range(8):
-        logits, targets = _case(seed, classes, dtype)
-        value = METRICS[name].function(logits, targets)
-        assert value.shape == ()
-        assert value.item() == pytest.approx(REFERENCE[name](logits, targets), rel=1e-9)
+        _check(name, *_case(seed, classes, dtype))
 
 
-@pytest.mark.parametrize("name", CLASSIFICATION)
-def test_a_class_that_is_never_predicted(name: str) -> None:
-    logits, targets = _case(0, 4, torch.float64)
-    logits[:, 2] = -20.0
-    expected = REFERENCE[name](logits, targets)
-    assert METRICS[name].function(logits, targets).item() == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "f1_macro", "cross_entropy"])
-def test_a_class_that_is_never_a_target(name: str) -> None:
-    logits, targets = _case(1, 4, torch.float64)
-    targets[targets == 2] = 1
-    expected = REFERENCE[name](logits, targets)
-    assert METRICS[name].function(logits, targets).item() == pytest.approx(expected, rel=1e-9)
+@pytest.mark.parametrize(("name", "classes"), MEASURED)
+def test_predictions_and_targets_that_leave_classes_out(name: str, classes: int) -> None:
+    """As scikit-learn has it; where it has nothing, as the mean over the other classes."""
+    logits, targets = _case(1, classes, torch.float64)
+    last = classes - 1
+    cases = {
+        "never predicted": (logits.index_fill(1, torch.tensor([last]), -20.0), targets),
+        "never a target": (logits, targets.where(targets != last, 0)),
+        "neither": (
+            logits.index_fill(1, torch.tensor([last]), -20.0),
+            targets.where(targets != last, 0),
+        ),
+        "only the first": (logits, torch.zeros_like(targets)),
+        "only the last": (logits, torch.full_like(targets, last)),
+        "constant": (torch.zeros_like(logits), targets),
+        "always the first": (torch.eye(classes).double()[torch.zeros_like(targets)], targets),
+        "constant, and one class": (torch.zeros_like(logits), torch.zeros_like(targets)),
+        "one row": (logits[:1], targets[:1]),
+        "all right": (torch.eye(classes).double()[targets] * 9, targets),
+        "beyond doubt": (logits * 1e3, targets),
+    }
+    for outputs, actual in cases.values():
+        _check(name, outputs, actual)
 
 
 def test_roc_auc_counts_a_tie_one_half_and_skips_undefined_classes() -> None:
@@ -125,11 +196,42 @@ def test_regression_agrees_with_sklearn(name: str, dtype: torch.dtype) -> None:
         generator = torch.Generator().manual_seed(seed)
         targets = 100 + 30 * torch.randn(90, generator=generator, dtype=dtype)
         outputs = targets + 20 * torch.randn(90, generator=generator, dtype=dtype)
-        expected = REFERENCE[name](outputs.double(), targets.double())
-        assert METRICS[name].function(outputs, targets).item() == pytest.approx(expected, rel=1e-9)
-        column = METRICS[name].function(outputs.unsqueeze(1), targets)
+        _check(name, outputs, targets)
+        column = METRICS[name].bound({}).function(outputs.unsqueeze(1), targets)
         assert column.shape == ()
-        assert column.item() == pytest.approx(expected, rel=1e-9)
+        assert column.item() == METRICS[name].bound({}).function(outputs, targets).item()
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_numbers_that_do_not_vary(name: str) -> None:
+    same, other = torch.full((5,), 2.0).double(), torch.full((5,), 3.0).double()
+    varying = torch.tensor([-1.0, 0.0, 2.0, 5.0, 1e6]).double()
+    pairs = [(same, same), (same, other), (same, varying), (varying, same), (varying, varying)]
+    for outputs, targets in [*pairs, (same * 0, same * 0), (other, same * 0)]:
+        _check(name, outputs, targets)
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.5, 0.9])
+def test_pinball_of_any_quantile(quantile: float) -> None:
+    targets = torch.randn(50, generator=torch.Generator().manual_seed(0)).double()
+    outputs = targets.flip(0)
+    metric = METRICS["pinball"].bound({"quantile": quantile})
+    expected = reference.mean_pinball_loss(targets.numpy(), outputs.numpy(), alpha=quantile)
+    assert metric.function(outputs, targets).item() == pytest.approx(expected, rel=1e-12)
+    assert metric.name == f"pinball(quantile={quantile})"
+    assert metrics.limits(metric.name) == (0, math.inf)
+
+
+@pytest.mark.parametrize("k", [2, 3, 9])
+def test_any_number_of_most_likely_classes(k: int) -> None:
+    labels = np.arange(10)
+    logits, targets = _case(4, 10, torch.float64)
+    for outputs in (logits, torch.zeros_like(logits), logits.round()):
+        found = METRICS["top_k_accuracy"].bound({"k": k}).function(outputs, targets).item()
+        expected = reference.top_k_accuracy_score(
+            targets.numpy(), outputs.numpy(), k=k, labels=labels
+        )
+        assert found == expected
 
 
 @pytest.mark.parametrize(("outputs", "expected"), [([2.0, 2.0], 1.0), ([2.0, 3.0], 0.0)])
@@ -149,12 +251,12 @@ def test_a_share_is_stored_as_it_is_said() -> None:
 def test_many_trials_at_once(name: str) -> None:
     """Outputs of several trials [K, N, C] against the same targets, through vmap."""
     if METRICS[name].task == "classification":
-        logits, targets = _case(3, 3, torch.float64)
+        logits, targets = _case(3, 2 if METRICS[name].binary else 3, torch.float64)
         outputs = torch.stack([logits, logits.flip(0), -logits])
     else:
         targets = torch.randn(20, dtype=torch.float64)
         outputs = torch.randn(3, 20, dtype=torch.float64)
-    function = METRICS[name].function
+    function = METRICS[name].bound({}).function
     together = torch.func.vmap(function, in_dims=(0, None))(outputs, targets)
     alone = torch.stack([function(row, targets) for row in outputs])
     torch.testing.assert_close(together, alone)
@@ -175,3 +277,159 @@ def test_which_value_is_better(direction: str, best: float) -> None:
     assert max(values, key=lambda value: metrics.sign_of(direction) * value) == best
     assert all(metrics.better(best, value, direction) for value in values if value != best)
     assert not metrics.better(best, best, direction)
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSIFICATION if not METRICS[name].leaves])
+def test_the_limits_are_reached_and_no_value_is_beyond(name: str) -> None:
+    logits, targets = _case(5, 2, torch.float64)
+    certain = torch.eye(2).double()[targets] * 1e3
+    low, high = metrics.limits(name)
+    outputs = (certain, -certain, logits)
+    values = [METRICS[name].function(each, targets).item() for each in outputs]
+    assert all(low <= value <= high for value in values)
+    assert values[0] == pytest.approx(high if METRICS[name].direction == "maximize" else low)
+
+
+def test_every_metric_has_a_loss_of_its_task() -> None:
+    for metric in METRICS.values():
+        loss = LOSSES[metric.loss or USUAL[metric.task]]
+        assert loss.task == metric.task
+        assert {leaf.name for leaf in loss.leaves} <= {leaf.name for leaf in metric.leaves}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "task", "classes", "words"),
+    [
+        ("rmse", {}, "classification", "ab", ("rmse is for regression", "accuracy")),
+        ("f1", {}, "regression", "", ("f1 is for classification", "rmse")),
+        ("f1", {}, "classification", "abc", ("two classes", "3 classes: a, b, c", "f1_macro")),
+        ("top_k_accuracy", {}, "classification", "ab", ("k=2", "2 classes: a, b", "accuracy")),
+        ("top_k_accuracy", {"k": 3}, "classification", "abc", ("k=3", "always 1")),
+    ],
+)
+def test_a_target_that_cannot_be_measured(
+    name: str, options: Any, task: Any, classes: str, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        METRICS[name].bound(options).check(task, tuple(classes))
+    assert all(word in str(caught.value) for word in words)
+    assert ("f1," in caught.value.hint) == (name == "rmse")
+
+
+def test_many_classes_are_named_in_part() -> None:
+    with pytest.raises(StudyFileError, match="12 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …"):
+        METRICS["f1"].check("classification", tuple(map(str, range(12))))
+
+
+# Functions of the user's.
+
+
+MINE = """
+import torch
+from sklearn.metrics import matthews_corrcoef
+
+def mcc(predictions, targets):
+    assert predictions.dtype == torch.float64 and targets.dtype == torch.int64
+    assert torch.allclose(predictions.sum(1), torch.ones(len(targets)).double())
+    return matthews_corrcoef(targets, predictions.argmax(1))
+
+def cost(predictions, targets, under=2.0):
+    assert predictions.shape == targets.shape and predictions.dtype == torch.float64
+    error = targets - predictions
+    return torch.maximum(under * error, -error).mean()
+
+def spoiling(predictions, targets):
+    predictions.zero_(), targets.zero_()
+    return 0
+
+def raising(predictions, targets): return 1 / 0
+def nothing(predictions, targets): pass
+def text(predictions, targets): return "0.5"
+def truth(predictions, targets): return True
+def rows(predictions, targets): return predictions
+def undefined(predictions, targets): return float("nan")
+def unlimited(predictions, targets): return torch.tensor(torch.inf)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., OwnMetric]:
+    """A function of the user's as a metric."""
+    (tmp_path / "my_measures.py").write_text(MINE)
+    monkeypatch.delitem(sys.modules, "my_measures", raising=False)
+
+    def make(name: str, task: Any = "classification", **options: Any) -> OwnMetric:
+        return OwnMetric(f"my_measures:{name}", task, options, tmp_path)
+
+    return make
+
+
+def test_a_function_of_ones_own_gets_probabilities(mine: Callable[..., OwnMetric]) -> None:
+    logits, targets = _case(6, 3, torch.float32)
+    expected = METRICS["mcc"].function(logits, targets).item()
+    assert mine("mcc")(logits, targets).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_function_of_ones_own_gets_numbers_and_options(mine: Callable[..., OwnMetric]) -> None:
+    targets = torch.arange(5.0)
+    for outputs in (targets - 1, (targets - 1).unsqueeze(1)):
+        assert mine("cost", "regression")(outputs, targets).item() == 2.0
+        assert mine("cost", "regression", under=5)(outputs, targets).item() == 5.0
+
+
+def test_a_function_of_ones_own_cannot_change_the_data(mine: Callable[..., OwnMetric]) -> None:
+    outputs, targets = torch.ones(3).double(), torch.ones(3).double()
+    assert mine("spoiling", "regression")(outputs, targets).item() == 0
+    assert targets.tolist() == outputs.tolist() == [1, 1, 1]
+    classes = torch.tensor([0, 1])
+    mine("spoiling")(torch.eye(2), classes)
+    assert classes.tolist() == [0, 1]
+
+
+def test_a_training_that_diverged_is_not_the_functions_fault(
+    mine: Callable[..., OwnMetric],
+) -> None:
+    value = mine("raising")(torch.tensor([[0.0, math.nan]]), torch.tensor([1]))
+    assert math.isnan(value.item())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raising", "the metric raised ZeroDivisionError: division by zero"),
+        ("nothing", "the metric returned None"),
+        ("text", "the metric returned '0.5'"),
+        ("truth", "the metric returned true"),
+        ("rows", "the metric returned tensor"),
+        ("undefined", "the metric returned nan, which is not a finite number"),
+        ("unlimited", "the metric returned tensor(inf)"),
+    ],
+)
+def test_a_function_of_ones_own_that_fails(
+    mine: Callable[..., OwnMetric], name: str, words: str
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        mine(name)(torch.eye(2), torch.tensor([0, 1]))
+    assert caught.value.where == f"my_measures:{name}"
+    assert caught.value.message.startswith(words)
+
+
+def test_what_a_function_that_raises_was_given(mine: Callable[..., OwnMetric]) -> None:
+    with pytest.raises(TrainingError) as caught:
+        mine("raising")(torch.eye(2), torch.tensor([0, 1]))
+    assert "probabilities, float64 [2, 2], and classes, int64 [2]" in caught.value.hint
+    with pytest.raises(TrainingError) as caught:
+        mine("raising", "regression")(torch.ones(4), torch.ones(4))
+    assert "predictions and targets, float64 [4]" in caught.value.hint
+
+
+def test_a_function_that_is_not_allowed_is_not_imported(mine: Callable[..., OwnMetric]) -> None:
+    with allowing(Allowed()), pytest.raises(StudyFileError, match="my_measures"):
+        mine("mcc")(torch.eye(2), torch.tensor([0, 1]))
+    assert "my_measures" not in sys.modules
+
+
+def test_the_name_of_a_function_shows_its_options() -> None:
+    metric = own_metric("a.b:c", "minimize", {"x": 2.5, "y": True}, "regression", Path())
+    assert metric.name == "a.b:c(x=2.5, y=true)"
+    assert metrics.limits(metric.name) == (metric.low, metric.high) == (-math.inf, math.inf)

@@ -14,6 +14,8 @@ import pytest
 import typer
 
 from tuner.cli import app
+from tuner.losses import LOSSES
+from tuner.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,7 +67,7 @@ def shapes(text: str) -> set[str]:
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
     shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
-    assert found == [*shell, "python", "toml", "python", "toml", "python", "bash"]
+    assert found == [*shell, *["python", "toml"] * 3, "python", "bash"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -120,7 +122,7 @@ def test_the_study_file_runs(tmp_path: Path, warm: Warm) -> None:
 
 
 def test_the_python_script_runs(tmp_path: Path) -> None:
-    text = blocks("python")[2]
+    text = blocks("python")[3]
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     said = run(sys.executable, "script.py", folder=tmp_path)
     value, rate = said.splitlines()[0].split()
@@ -139,10 +141,24 @@ def test_the_network_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
     assert "own: 2 of 2 trials" in said
 
 
-def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
-    (tmp_path / "forests.py").write_text(blocks("python")[1], encoding="utf-8")
+def test_the_metric_and_the_loss_of_ones_own_run(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "measures.py").write_text(blocks("python")[1], encoding="utf-8")
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "forest.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    (tmp_path / "studies" / "cheap.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    said = warm("tuner", "optimize", "--study", "cheap", "--trials", "2")
+    assert "cheap: 2 of 2 trials" in said
+    assert "measures:cost(missed=10.0)" in said
+
+
+def test_every_metric_and_loss_is_in_the_readme() -> None:
+    section = re.findall(r"## Metrics and losses\n(.*?)\n## ", README, re.S)[0]
+    assert all(re.search(rf'[`"]{name}[`"]', section) for name in (*METRICS, *LOSSES))
+
+
+def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "forests.py").write_text(blocks("python")[2], encoding="utf-8")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "forest.toml").write_text(blocks("toml")[3], encoding="utf-8")
     said = warm("tuner", "optimize", "--study", "forest")
     assert "forest: 12 of 12 trials" in said
     said = warm("tuner", "retrain", "--study", "forest", "--trial", "0")
@@ -196,7 +212,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 
 def test_every_file_that_the_documents_name_exists() -> None:
     for text in (README, CONTRIBUTING):
-        shown = {f"studies/{name}.toml" for name in ("mine", "own", "forest")}
+        shown = {f"studies/{name}.toml" for name in ("mine", "own", "cheap", "forest")}
         named = set(PATH.findall(text)) - shown - {"table.csv"}
         assert named
         for path in named:

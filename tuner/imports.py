@@ -178,6 +178,11 @@ def function(
         return _attribute(_imported(module_name, reference, kind), name, reference, kind)
 
 
+def is_reference(name: object) -> bool:
+    """Whether a name in a study file stands for a function of the user's."""
+    return isinstance(name, str) and ":" in name
+
+
 def parts(reference: str, where: str, kind: Kind = UsageError) -> tuple[str, str]:
     """Module and function of a reference; imports nothing.
 

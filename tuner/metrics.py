@@ -4,23 +4,31 @@ Every function takes `outputs` and `targets` on one device and returns a 0-d ten
 waiting for the device. Classification: `outputs` are logits [N, C], `targets` int64 [N] in
 [0, C). Regression: both are float [N] or [N, 1], in the target's own unit. Sums are float64
 (float32 on a device without it), so that 0.975 is stored as 0.975.
+
+A function of the user's, `metric = "package.module:function"`, gets probabilities in place of
+logits: see ``OwnMetric``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tuner.errors import StudyFileError, nearest
+from tuner.errors import StudyFileError, TrainingError, nearest
+from tuner.imports import function
+from tuner.space import Leaf, shown
 
 Task = Literal["classification", "regression"]
 Direction = Literal["maximize", "minimize"]
+Judged = Literal["classes", "ranks", "probabilities"]
 
 
 def sign_of(direction: str) -> int:
@@ -44,20 +52,88 @@ class Metric:
         function: (outputs, targets) -> 0-d tensor; see the module for shapes.
         source: its definition, range, and where that comes from.
         low, high: the least and the largest value that it can take.
+        judges: of a classification: the predicted classes alone, the order of the rows by their
+            scores, or the probabilities.
+        loss: the loss of ``tuner.losses`` that training takes unless a study names another.
+        leaves: its options; the function takes them by name.
+        options: their values, once they are known.
+        binary: it is of two classes, and of the second of them.
     """
 
     name: str
     task: Task
     direction: Direction
-    function: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[..., Tensor]
     source: str
     low: float = 0.0
     high: float = math.inf
+    judges: Judged = "classes"
+    loss: str = ""
+    leaves: tuple[Leaf, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    binary: bool = False
+
+    def bound(self, options: Mapping[str, Any]) -> Metric:
+        """The metric with a value for each of its options, which its name then shows."""
+        if not self.leaves:
+            return self
+        values = {leaf.name: options.get(leaf.name, leaf.default) for leaf in self.leaves}
+        name, call = label(self.name, values), partial(self.function, **values)
+        return replace(self, name=name, function=call, options=values)
+
+    def check(self, task: Task, classes: Sequence[str]) -> None:
+        """Raises StudyFileError where the metric cannot measure such a target."""
+        if self.task != task:
+            what = f"{self.name} is for {self.task}, but the data is for {task}"
+            known = _names(task, binary=len(classes) == 2)
+            raise StudyFileError(what, where="metric", hint=f"for {task}: {known}")
+        if self.binary and len(classes) != 2:
+            raise StudyFileError(
+                f"{self.name} is for two classes, but the data has {_listed(classes)}",
+                where="metric",
+                hint=f"for more classes: {_names(task, binary=False)}",
+            )
+        if self.options.get("k", 0) >= len(classes) > 0:
+            raise StudyFileError(
+                f"{self.name} is always 1, for the data has {_listed(classes)}",
+                where="metric",
+                hint="give a k below the number of classes; for k = 1: accuracy",
+            )
+
+
+def label(name: str, options: Mapping[str, Any]) -> str:
+    """The name of a metric with its options, for the database and for people.
+
+    >>> label("pinball", {"quantile": 0.9})
+    'pinball(quantile=0.9)'
+    """
+    texts = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in options.items()]
+    return f"{name}({', '.join(texts)})" if texts else name
+
+
+def _names(task: str, *, binary: bool) -> str:
+    return ", ".join(m.name for m in METRICS.values() if m.task == task and binary >= m.binary)
+
+
+def _listed(classes: Sequence[str]) -> str:
+    """
+    >>> _listed(["a", "b", "c"])
+    '3 classes: a, b, c'
+    """
+    more = ", …" if len(classes) > NAMED else ""
+    return f"{len(classes)} classes: {', '.join(map(str, classes[:NAMED]))}{more}"
+
+
+NAMED = 10
+"""Classes that a message names."""
+
+
+# Of predicted classes.
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Share of rows whose largest logit is the target's."""
-    return (outputs.argmax(1) == targets).mean(dtype=_precision(outputs))
+    return (outputs.argmax(1) == targets).mean(dtype=precision(outputs))
 
 
 def balanced_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -72,35 +148,89 @@ def f1_macro(outputs: Tensor, targets: Tensor) -> Tensor:
     return _mean_where(2 * _correct(outputs, targets) / total, total > 0)
 
 
+def f1(outputs: Tensor, targets: Tensor) -> Tensor:
+    """F1 of the second of two classes; 0 where that is neither predicted nor a target."""
+    named = outputs.argmax(1)
+    total = (named + targets).sum(dtype=precision(outputs))
+    both = (named * targets).sum(dtype=precision(outputs))
+    return 2 * both / total.where(total > 0, 1)
+
+
+def mcc(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Matthews' correlation of predicted and true classes, of two classes or more.
+
+    0 where all predictions, or all targets, are of one class.
+    """
+    true, named = _counts(targets, outputs), _counts(outputs.argmax(1), outputs)
+    rows = true.sum()
+    together = _correct(outputs, targets).sum() * rows - (true * named).sum()
+    spread = (rows**2 - (true * true).sum()) * (rows**2 - (named * named).sum())
+    return together.where(spread > 0, 0) / spread.where(spread > 0, 1).sqrt()
+
+
+def top_k_accuracy(outputs: Tensor, targets: Tensor, k: int) -> Tensor:
+    """Share of rows whose target is among the k largest logits; of equal ones the last first."""
+    own = outputs.gather(1, targets.unsqueeze(1))
+    later = torch.arange(outputs.shape[1], device=outputs.device) > targets.unsqueeze(1)
+    before = (outputs > own) | ((outputs == own) & later)
+    return (before.sum(1) < k).mean(dtype=precision(outputs))
+
+
+# Of the order of the rows by their scores.
+
+
 def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
     """Area under the ROC curve, from average ranks, so that a tie counts one half.
 
     Two classes: of class 1. More: of each class against the rest, averaged over the classes for
     which it is defined. NaN where none is.
     """
-    logits = outputs.to(_precision(outputs))
-    if logits.shape[1] == 2:
-        scores = (logits[:, 1] - logits[:, 0]).unsqueeze(0)
-        return _mean_where(*_areas(scores, targets, 1))
-    scores = functional.log_softmax(logits, 1).T
-    size = max(1, RANKED // max(1, len(targets)))
-    parts = [
-        _areas(scores[first : first + size].contiguous(), targets, first)
-        for first in range(0, len(scores), size)
-    ]
-    areas, known = (torch.cat(each) for each in zip(*parts, strict=True))
-    return _mean_where(areas, known)
+    return _mean_where(*_by_class(_areas, outputs, targets))
+
+
+def average_precision(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Precision at the score of each row of a class, averaged over these rows.
+
+    Two classes: of the second. More: of each class against the rest, averaged over the classes
+    that occur. 0 where no row is of the second of two classes.
+    """
+    values, known = _by_class(_precisions, outputs, targets)
+    return values.where(known, 0).sum() / known.sum().clamp(min=1)
 
 
 RANKED = 2**20
 """Scores that are ranked in one operation."""
 
 
-def _areas(scores: Tensor, targets: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """The area under the curve of each class from the first on, by its scores ``[C, N]``; and
-    whether there is one."""
-    classes = torch.arange(first, first + len(scores), device=targets.device)
-    positive = (targets == classes.unsqueeze(1)).to(scores.dtype)
+def _by_class(
+    measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], outputs: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each class against the rest, of two classes only the second: the values, and where there
+    is one.
+
+    Args:
+        measure: of scores ``[C, N]`` and of 1 at the rows of each class, else 0, ``[C, N]``.
+    """
+    logits = outputs.to(precision(outputs))
+    if logits.shape[1] == 2:
+        scores = (logits[:, 1] - logits[:, 0]).unsqueeze(0)
+        return measure(scores, targets.unsqueeze(0).to(scores.dtype))
+    scores = functional.log_softmax(logits, 1).T
+    size = max(1, RANKED // max(1, len(targets)))
+    classes = torch.arange(len(scores), device=targets.device).unsqueeze(1)
+    parts = [
+        measure(
+            scores[first : first + size].contiguous(),
+            (targets == classes[first : first + size]).to(scores.dtype),
+        )
+        for first in range(0, len(scores), size)
+    ]
+    values, known = (torch.cat(each) for each in zip(*parts, strict=True))
+    return values, known
+
+
+def _areas(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The area under the ROC curve of each class, and whether there is one."""
     ordered = scores.sort(1).values
     below = torch.searchsorted(ordered, scores)
     upto = torch.searchsorted(ordered, scores, right=True)
@@ -110,9 +240,43 @@ def _areas(scores: Tensor, targets: Tensor, first: int) -> tuple[Tensor, Tensor]
     return ((ranks * positive).sum(1) - ones * (ones + 1) / 2) / pairs, pairs > 0
 
 
+def _precisions(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The average precision of each class, and whether a row is of it."""
+    ones = positive.sum(1, keepdim=True)
+    ordered = scores.sort(1).values
+    right = scores.where(positive > 0, math.inf).sort(1).values
+    reached = scores.shape[1] - torch.searchsorted(ordered, scores)
+    hits = ones - torch.searchsorted(right, scores)
+    mean = (hits / reached * positive).sum(1) / ones.squeeze(1).clamp(min=1)
+    return mean, ones.squeeze(1) > 0
+
+
+# Of probabilities.
+
+
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean negative log-likelihood of the targets under the softmax of the logits, in nats."""
-    return functional.cross_entropy(outputs.to(_precision(outputs)), targets)
+    return functional.cross_entropy(outputs.to(precision(outputs)), targets)
+
+
+def log_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean negative logarithm of the probability of the target, of which none counts as less than
+    the smallest step of a number in [1, 2): a row that is wrong beyond doubt costs 36 nats."""
+    least = torch.finfo(precision(outputs)).eps
+    own = _probabilities(outputs).gather(1, targets.unsqueeze(1))
+    return -own.clamp(least, 1 - least).log().mean()
+
+
+def brier(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared distance of the probabilities from the targets, where the target's class has 1
+    and the others 0; of two classes half of it, which is that of the second class alone."""
+    classes = torch.arange(outputs.shape[1], device=targets.device)
+    hot = (targets.unsqueeze(1) == classes).to(precision(outputs))
+    distance = (_probabilities(outputs) - hot).square().sum(1).mean()
+    return distance / 2 if outputs.shape[1] == 2 else distance
+
+
+# Of the numbers of a regression.
 
 
 def mse(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -130,6 +294,20 @@ def mae(outputs: Tensor, targets: Tensor) -> Tensor:
     return _residuals(outputs, targets).abs().mean()
 
 
+def mape(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the absolute error as a share of the target, 0.1 for a tenth; enormous where a target
+    is zero."""
+    actual = targets.reshape(-1).to(precision(outputs)).abs()
+    least = torch.finfo(actual.dtype).eps
+    return (_residuals(outputs, targets).abs() / actual.clamp(min=least)).mean()
+
+
+def pinball(outputs: Tensor, targets: Tensor, quantile: float) -> Tensor:
+    """Mean pinball loss, in the target's unit: least where the outputs are that quantile."""
+    above = -_residuals(outputs, targets)
+    return torch.maximum(quantile * above, (quantile - 1) * above).mean()
+
+
 def r2(outputs: Tensor, targets: Tensor) -> Tensor:
     """Share of the targets' variance that is explained, in (-inf, 1].
 
@@ -142,6 +320,9 @@ def r2(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.where(total > 0, 1 - unexplained / total, constant)
 
 
+# By name, and functions of the user's.
+
+
 def lookup(name: str) -> Metric:
     """The metric of that name; StudyFileError, with the nearest known name, where there is none."""
     if name not in METRICS:
@@ -152,19 +333,91 @@ def lookup(name: str) -> Metric:
 
 
 def limits(name: str) -> tuple[float, float]:
-    """The least and the largest value of a metric; of one that is not in the catalogue, any."""
-    metric = METRICS.get(name)
+    """The least and the largest value of a metric; of one that is not in the catalogue, any.
+
+    Args:
+        name: in the database, with its options.
+    """
+    metric = METRICS.get(name.partition("(")[0])
     return (-math.inf, math.inf) if metric is None else (metric.low, metric.high)
 
 
-def _precision(tensor: Tensor) -> torch.dtype:
+@dataclass(frozen=True)
+class OwnMetric:
+    """A function of the user's, called as ``function(predictions, targets, **options)``.
+
+    It gets tensors on the CPU: the probabilities of the classes, float64 ``[N, C]``, and the class
+    of each row, int64 ``[N]``; or the predictions and the targets of a regression in the target's
+    own unit, both float64 ``[N]``. It returns one finite number.
+
+    Raises (when called):
+        TrainingError: the function raises, or returns something else.
+        StudyFileError: there is no such function, or it is not allowed here.
+    """
+
+    reference: str
+    task: Task
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        call = function(self.reference, "metric", StudyFileError, folder=self.folder)
+        predictions, targets = outputs.cpu().double(), targets.cpu()
+        if self.task == "classification":
+            predictions, targets = predictions.softmax(1), targets.clone()
+        else:
+            predictions, targets = predictions.reshape(-1), targets.reshape(-1).to(torch.float64)
+        if not predictions.isfinite().all():  # the training diverged
+            return torch.tensor(math.nan, dtype=torch.float64)
+        try:
+            result = call(predictions.clone(), targets.clone(), **self.options)
+        except Exception as error:
+            what = f"the metric raised {type(error).__name__}: {error}"
+            raise TrainingError(what, where=self.reference, hint=self._given(outputs)) from error
+        return torch.tensor(self._number(result), dtype=torch.float64)
+
+    def _given(self, outputs: Tensor) -> str:
+        rows = len(outputs)
+        if self.task == "regression":
+            return f"it was given predictions and targets, float64 [{rows}]"
+        shape = f"[{rows}, {outputs.shape[1]}]"
+        return f"it was given probabilities, float64 {shape}, and classes, int64 [{rows}]"
+
+    def _number(self, result: Any) -> float:
+        try:
+            number = math.nan if isinstance(result, str | bool) else float(result)
+        except (TypeError, ValueError, RuntimeError):
+            number = math.nan
+        if not math.isfinite(number):
+            what = f"the metric returned {shown(result)}, which is not a finite number"
+            raise TrainingError(what, where=self.reference, hint="return one number")
+        return number
+
+
+def own_metric(
+    reference: str, direction: Direction, options: Mapping[str, Any], task: Task, folder: Path
+) -> Metric:
+    """The metric of a user's function, which is imported only where it is called."""
+    return Metric(
+        name=label(reference, options),
+        task=task,
+        direction=direction,
+        function=OwnMetric(reference, task, options, folder),
+        source="a function of the user's",
+        low=-math.inf,
+        options=options,
+    )
+
+
+def precision(tensor: Tensor) -> torch.dtype:
+    """The most precise floats of a tensor's device."""
     return torch.float32 if tensor.device.type == "mps" else torch.float64
 
 
 def _counts(index: Tensor, outputs: Tensor, weight: Tensor | None = None) -> Tensor:
     """[C]: how many rows each class has, or the sum of their weights; works under vmap, since no
     shape depends on the values."""
-    dtype = _precision(outputs)
+    dtype = precision(outputs)
     ones = torch.ones_like(index, dtype=dtype) if weight is None else weight.to(dtype)
     none = torch.zeros(outputs.shape[1], dtype=dtype, device=outputs.device)
     return none.scatter_add(0, index, ones)
@@ -179,13 +432,41 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
     return values.where(mask, 0).sum() / mask.sum()
 
 
+def _probabilities(outputs: Tensor) -> Tensor:
+    return outputs.to(precision(outputs)).softmax(1)
+
+
 def _residuals(outputs: Tensor, targets: Tensor) -> Tensor:
-    dtype = _precision(outputs)
+    dtype = precision(outputs)
     return outputs.reshape(-1).to(dtype) - targets.reshape(-1).to(dtype)
 
 
+QUANTILE = Leaf(
+    name="quantile",
+    kind=float,
+    default=0.5,
+    above=0.0,
+    below=1.0,
+    doc="share of the targets that should be at most the prediction; 0.5 is the median",
+    unit="share",
+    source="Koenker and Bassett 1978",
+)
+MOST_LIKELY = Leaf(
+    name="k",
+    kind=int,
+    default=2,
+    minimum=2,
+    doc="so many predictions a row, of which one has to be right; less than there are classes",
+    unit="classes",
+    source="Russakovsky et al. 2015",
+)
+
 _RECALLS = "mean recall in [0, 1]; Brodersen et al. 2010, The balanced accuracy"
 _RANKS = "Mann-Whitney U over pairs, in [0, 1]; Hanley and McNeil 1982; Fawcett 2006"
+_F1 = "F1 of the second of two classes, in [0, 1]; van Rijsbergen 1979, Information Retrieval"
+_MCC = "correlation of classes, in [-1, 1]; Matthews 1975; Gorodkin 2004 for more than two"
+_CUT = "nats, in [0, 36.1), of probabilities of at least 2.2e-16; Good 1952, Rational Decisions"
+_MAPE = "share of the target, in [0, inf), where no target may be near zero; Makridakis 1993"
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -210,17 +491,59 @@ METRICS: Mapping[str, Metric] = {
             "mean of the classes' F1, in [0, 1]; van Rijsbergen 1979, Information Retrieval",
             high=1.0,
         ),
-        Metric("roc_auc", "classification", "maximize", roc_auc, _RANKS, 0.0, 1.0),
+        Metric("f1", "classification", "maximize", f1, _F1, high=1.0, binary=True),
+        Metric("mcc", "classification", "maximize", mcc, _MCC, low=-1.0, high=1.0),
+        Metric(
+            "top_k_accuracy",
+            "classification",
+            "maximize",
+            top_k_accuracy,
+            "share of rows with the target among the k most likely classes, in [0, 1]",
+            high=1.0,
+            leaves=(MOST_LIKELY,),
+        ),
+        Metric("roc_auc", "classification", "maximize", roc_auc, _RANKS, 0.0, 1.0, judges="ranks"),
+        Metric(
+            "average_precision",
+            "classification",
+            "maximize",
+            average_precision,
+            "area under the steps of precision over recall, in [0, 1]; Salton and McGill 1983",
+            high=1.0,
+            judges="ranks",
+        ),
         Metric(
             "cross_entropy",
             "classification",
             "minimize",
             cross_entropy,
             "nats, in [0, inf); Good 1952, Rational Decisions",
+            judges="probabilities",
+        ),
+        Metric("log_loss", "classification", "minimize", log_loss, _CUT, judges="probabilities"),
+        Metric(
+            "brier",
+            "classification",
+            "minimize",
+            brier,
+            "squared error, in [0, 1] for two classes, else in [0, 2]; Brier 1950",
+            high=2.0,
+            judges="probabilities",
+            loss="brier",
         ),
         Metric("mse", "regression", "minimize", mse, "target's unit squared, in [0, inf)"),
         Metric("rmse", "regression", "minimize", rmse, "target's unit, in [0, inf)"),
         Metric("mae", "regression", "minimize", mae, "target's unit, in [0, inf)"),
+        Metric("mape", "regression", "minimize", mape, _MAPE, loss="mape"),
+        Metric(
+            "pinball",
+            "regression",
+            "minimize",
+            pinball,
+            "target's unit, in [0, inf); Koenker and Bassett 1978, Regression Quantiles",
+            loss="pinball",
+            leaves=(QUANTILE,),
+        ),
         Metric(
             "r2",
             "regression",

@@ -1,4 +1,4 @@
-"""Own networks that cannot be trained, through the command."""
+"""Own networks, metrics and losses that cannot be used, through the command."""
 
 from __future__ import annotations
 
@@ -41,6 +41,59 @@ def test_a_factory_that_makes_something_else(
     if folds:
         edit('"kind"', '"kind"\nvalidation = { folds = 2 }')
     refused(*OPTIMIZE, words=(f"{module}:net", *words))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("raising", "1 / 0", ("the metric raised ZeroDivisionError", "it was given probabilities")),
+        ("rows", "return predictions", ("the metric returned tensor", "return one number")),
+        ("absent", "return float('nan')", ("the metric returned nan", "return one number")),
+        ("options", "return 0.5\n\ndef score():\n    pass", ("raised TypeError: score()",)),
+    ],
+)
+def test_a_metric_of_ones_own_that_measures_nothing(
+    folder: Path, edit: Callable[..., None], refused: Run, name: str, body: str, words: tuple[str]
+) -> None:
+    module = f"own_metric_{name}"
+    text = f"def score(predictions, targets):\n    {body}\n"
+    (folder / f"{module}.py").write_text(text)
+    edit('metric = "accuracy"', f'metric = "{module}:score"\ndirection = "maximize"')
+    refused(*OPTIMIZE, words=(f"{module}:score: ", *words))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "words"),
+    [
+        ("raising", "1 / 0", ("the loss raised ZeroDivisionError", "shape [8, 2]")),
+        ("number", "return 0.5", ("the loss returned 0.5 of type float", "return a tensor")),
+        ("wide", "return outputs", ("returned a tensor of shape [8, 2]", "each of 8 rows")),
+        ("fixed", "return targets.sum()", ("the loss has no gradient", "from the outputs")),
+        ("cut", "return outputs.detach().sum()", ("the loss has no gradient",)),
+        ("endless", "return (outputs / 0).sum()", ("the loss of random outputs is", "not finite")),
+    ],
+)
+def test_a_loss_of_ones_own_that_cannot_be_minimized(
+    folder: Path, edit: Callable[..., None], refused: Run, name: str, body: str, words: tuple[str]
+) -> None:
+    module = f"own_loss_{name}"
+    (folder / f"{module}.py").write_text(f"def loss(outputs, targets):\n    {body}\n")
+    edit("epochs = 2", f'loss = {{ choices = ["auto", "{module}:loss"] }}')
+    refused(*OPTIMIZE, words=(f"{module}:loss: ", *words))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"accuracy"', '"nowhere_at_all:score"\ndirection = "minimize"'),
+        ("epochs = 2", 'loss = "nowhere_at_all:loss"'),
+    ],
+)
+def test_a_metric_or_loss_whose_module_is_missing(
+    edit: Callable[..., None], refused: Run, old: str, new: str
+) -> None:
+    edit(old, new)
+    refused(*OPTIMIZE, words=("no module 'nowhere_at_all'", "pip install nowhere-at-all"))
 
 
 def test_a_module_that_is_missing_is_named_with_what_to_install(

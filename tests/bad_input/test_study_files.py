@@ -53,7 +53,10 @@ RATE = "learning_rate = { low = 1e-3, high = 1e-1, log = true }"
         ("trials = 3", "trials = 0", ("search.trials: found 0", "at least 1")),
         ("trials = 3", "trials = 3.0", ("search.trials: found 3.0", "not a whole number")),
         ("trials = 3", 'timeout = "soon"', ("search.timeout: found 'soon'", "10m")),
-        ('"accuracy"', "3", ("metric: found 3", "not a string")),
+        ('"accuracy"', "3", ("metric: found 3", "not a name or a table with a name")),
+        ('"accuracy"', '{ name = "f1", k = 2 }', ("metric.k: f1 has no option 'k'",)),
+        ('"accuracy"', '"mine:score"', ("direction: the study has no direction", "maximize")),
+        ("epochs = 2", 'loss = "brierr"', ("training.loss: unknown loss", "'brier'?")),
         ("high = 1e-1, log", "high = 1e-1, step = true, log", ("training.learning_rate.step",)),
         ("log = true", "log = 1", ("training.learning_rate.log: found 1", "true or false")),
         # bounds that cannot be
@@ -113,3 +116,31 @@ def test_what_the_console_script_says(
     assert lines[0] == "error: studies/mine.toml: training.epoch: unknown key"
     assert lines[1].startswith("  did you mean 'epochs'? known: ")
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"accuracy"', '"pinball"', ("metric: pinball(quantile=0.5) is for regress", "log_loss")),
+        ('"accuracy"', '"top_k_accuracy"', ("metric: top_k_accuracy(k=2)", "2 classes: one, two")),
+        ("epochs = 2", 'loss = "mae"', ("training.loss: mae is for regression", "brier")),
+    ],
+)
+def test_a_metric_or_loss_that_does_not_fit_the_data(
+    edit: Callable[..., None], refused: Run, old: str, new: str, words: tuple[str, ...]
+) -> None:
+    edit(old, new)
+    refused("optimize", "--study", "mine", words=("mine: ", *words))
+
+
+def test_a_metric_of_two_classes_names_those_that_there_are(
+    folder: Path, edit: Callable[..., None], refused: Run
+) -> None:
+    text = (folder / "table.csv").read_text()
+    rows = [line.split(",") for line in text.splitlines()]
+    kinds = [["three"] if i % 3 == 0 and i else row[2:] for i, row in enumerate(rows)]
+    lines = [",".join(row[:2] + kind) for row, kind in zip(rows, kinds, strict=True)]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    edit('"accuracy"', '"f1"')
+    words = ("mine: metric: f1 is for two classes", "3 classes: one, three, two", "f1_macro")
+    refused("optimize", "--study", "mine", words=words)

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tuner.losses import LOSSES
+from tuner.metrics import METRICS
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.study.files import shipped
@@ -181,6 +183,7 @@ def test_techniques_lists_everything(tuner, empty: Path) -> None:
     found = json.loads(tuner("techniques", "--json").stdout)
     assert [each["name"] for each in found["optimizers"]] == list(OPTIMIZERS)
     assert [each["name"] for each in found["schedules"]] == list(SCHEDULES)
+    assert all(name in text for name in (*METRICS, *LOSSES))
     dropout = next(each for each in found["techniques"] if each["name"] == "dropout")
     assert dropout["off"] == 0.0
     assert dropout["suggested"] == "0, or 0.05 to 0.6"

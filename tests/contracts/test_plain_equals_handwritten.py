@@ -19,6 +19,7 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
 from tuner.data.dataset import DataSet
+from tuner.losses import LOSSES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import Config, Leaf
@@ -203,6 +204,25 @@ NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
 }
 
 
+def _brier(outputs: Tensor, y: Tensor) -> Tensor:
+    hot = functional.one_hot(y, outputs.shape[1])
+    return ((functional.softmax(outputs, 1) - hot) ** 2).sum() / len(y)
+
+
+def _pinball(outputs: Tensor, y: Tensor) -> Tensor:
+    below = y - outputs
+    return torch.where(below > 0, 0.9 * below, -0.1 * below).mean()
+
+
+ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "auto": nn.MSELoss(),
+    "mse": nn.MSELoss(),
+    "mae": nn.L1Loss(),
+    "mape": lambda outputs, y: ((outputs - y).abs() / y.abs().clamp(0.01)).mean(),
+    "pinball": _pinball,
+}
+
+
 @dataclass
 class HandWritten:
     """The loop, step by step as a tutorial would have it.
@@ -275,8 +295,8 @@ class HandWritten:
             with torch.no_grad():
                 outputs, y = evaluated(self.data.validation.x), self.data.validation.y
                 classes = self.data.target.task == "classification"
-                loss = nn.CrossEntropyLoss() if classes else nn.MSELoss()
-                values.append(float(loss(outputs if classes else outputs.squeeze(1), y)))
+                criterion = nn.CrossEntropyLoss() if classes else nn.MSELoss()
+                values.append(float(criterion(outputs if classes else outputs.squeeze(1), y)))
         return values
 
     def _batches(self, epoch: int) -> Iterable[Batch]:
@@ -312,6 +332,8 @@ class HandWritten:
 
     def _criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
         """torch's, summed and divided by the rows: its own mean divides by the rows' weights."""
+        if self.config["loss"] == "brier":
+            return _brier
         smoothing, y = self.config["label_smoothing"], self.data.train.y.numpy()
         if self.config["class_weights"] == "none":
             return nn.CrossEntropyLoss(label_smoothing=smoothing)
@@ -321,7 +343,8 @@ class HandWritten:
 
     def _loss(self, x: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
         if self.data.target.task == "regression":
-            return functional.mse_loss(self.network(x).squeeze(1), y)
+            criterion = ERRORS[self.config["loss"]]
+            return criterion(self.network(x).squeeze(1), y)
         criterion = self._criterion()
         if share is None:
             return criterion(self.network(x), y)
@@ -461,6 +484,12 @@ def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) 
 def test_regression(optimizer: str, family: str, check: Any, numbers: DataSet) -> None:
     check(numbers, family=family, optimizer=optimizer, learning_rate=_rate(optimizer))
     check(numbers, family=family, optimizer=optimizer, **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(loss: str, check: Any, rows: DataSet, numbers: DataSet) -> None:
+    data = rows if LOSSES[loss].task == "classification" else numbers
+    check(data, loss=loss, pinball__quantile=0.9, lr_scheduler="cosine", **PENALTIES["all"])
 
 
 @pytest.mark.parametrize("size", [1, 8])

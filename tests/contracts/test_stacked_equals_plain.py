@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from tuner.data.dataset import DataSet
+from tuner.losses import LOSSES
 from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
@@ -123,6 +125,30 @@ def test_rare_classes(class_weights: str, sampling: str, check: Any, rows: DataS
 def test_regression(family: str, check: Any, numbers: DataSet, values: Any) -> None:
     fitting = [t for t in STEPPED if not (t.images or t.classes)]
     check(numbers, {t.name: values(t.leaf) for t in fitting}, family=family)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(loss: str, check: Any, rows: DataSet, numbers: DataSet, values: Any) -> None:
+    classes = LOSSES[loss].task == "classification"
+    fitting = [t for t in STEPPED if not (t.images or (t.classes and not classes))]
+    many = {t.name: [t.leaf.off, *values(t.leaf)] for t in fitting}
+    check(rows if classes else numbers, many, loss=loss, pinball__quantile=0.8)
+
+
+def test_a_loss_of_ones_own(
+    check: Any, rows: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "focused.py").write_text(
+        "def rows(outputs, targets, gamma=2.0):\n"
+        "    logarithms = outputs.log_softmax(1)\n"
+        "    return -(targets * (1 - logarithms.exp()) ** gamma * logarithms).sum(1)\n\n"
+        "def mean(outputs, targets, gamma=2.0):\n"
+        "    return rows(outputs, targets, gamma).mean()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    many = {"mixup": [0.0, 0.4], "label_smoothing": [0.1, 0.0], "l1_lambda": [0.0, 1e-3]}
+    for name in ("rows", "mean"):  # of each row, and their mean
+        check(rows, many, loss=f"focused:{name}", **{f"focused:{name}__gamma": 1.5})
 
 
 def _static_values(name: str) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def test_a_final_number_is_that_of_a_training_by_hand(searched: Any) -> None:
     trials = storage.get_all_trials(held_id)
     trial = next(t for t in trials if t.user_attrs[REPLICA]["final"])
     data = load(study.data, final=True)
-    metric = study.metric_for("classification")
+    metric = study.metric_for(data.target)
     trainer = Trainer(held.config(trial.params), data, metric, trial.user_attrs["seed"])
     torch.set_num_threads(1)
     epochs = [epoch.value for epoch in trainer.epochs()]

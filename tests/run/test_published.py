@@ -118,7 +118,8 @@ def test_weights_and_picture_are_of_the_value(sqlite_url: str, tmp_path: Path) -
     job, trial = load_job(found, study_id), storage.get_trial(best["trial_id"])
     [trainer] = course_of(job, trial, "cpu").parts
     trainer.network.load_state_dict(load(files[keep.WEIGHTS]))
-    value, loss = evaluate(trainer.network, job.data.validation, job.data, job.metric)
+    rows, loss_function = job.data.validation, trainer.recipe.loss
+    value, loss = evaluate(trainer.network, rows, job.data, job.metric, loss_function)
     assert value == trial.value
     assert loss == pytest.approx(trial.user_attrs["validation_loss"])
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tuner.losses import LOSSES
+from tuner.metrics import METRICS
 from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
@@ -89,6 +91,10 @@ def test_catalogue_holds_everything_with_its_source() -> None:
     assert [s["name"] for s in found["schedules"]] == list(SCHEDULES)
     assert [f["name"] for f in found["families"]] == list(FAMILIES)
     assert [c["name"] for c in found["categories"]] == ["one-hot", "embedding"]
+    assert [x["name"] for x in found["losses"]] == list(LOSSES)
+    assert [m["name"] for m in found["metrics"]] == list(METRICS)
+    f1 = next(m for m in found["metrics"] if m["name"] == "f1")
+    assert f1["doc"] == "maximize; for classification into two classes"
     for entries in found.values():
         assert all(entry["source"] for entry in entries)
     for technique in found["techniques"]:

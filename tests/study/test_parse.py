@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from tuner.errors import DataError, StudyFileError, TunerError
-from tuner.space import Choice, Leaf, Node, Option, Range, walk
+from tuner.space import Choice, Leaf, Node, Option, Range, baseline_value, walk
 from tuner.study import load_study
 from tuner.study.catalogue import DATA_LEAVES, SECTIONS
 from tuner.study.files import shipped
@@ -118,6 +118,21 @@ def test_an_optimizer_may_have_its_own_learning_rate(read):
     assert "adam.learning_rate" not in nodes
 
 
+def test_a_loss_may_be_a_choice_and_have_options(read):
+    text = """
+    [training]
+    loss = { choices = ["auto", { name = "pinball", quantile = 0.4 }, "mine:rest",
+      { name = "mine:focal", gamma = { low = 0.5, high = 5.0 }, mode = "soft" }] }
+    """
+    nodes = nodes_of(read(text))
+    assert nodes["loss"].value.labels == ("auto", "pinball", "mine:rest", "mine:focal")
+    assert nodes["pinball.quantile"].value == 0.4
+    assert nodes["mine:focal.gamma"].value == Range(0.5, 5.0)
+    assert nodes["mine:focal.mode"].value == "soft"
+    assert baseline_value(nodes["loss"]) == "auto"
+    assert nodes_of(read('[training]\nloss = "mine:focal"'))["loss"].value == Option("mine:focal")
+
+
 def test_the_document_is_a_copy():
     document = {"data": dict(DATA), "model": {"width": {"choices": [8, 16]}}}
     study = parse("x", document)
@@ -127,11 +142,80 @@ def test_the_document_is_a_copy():
 
 
 BAD = [
-    ("loss = 3", "loss", "unknown key", "known: data, description"),
+    ("lose = 3", "lose", "unknown key", "known: data, description"),
+    ("loss = 3", "loss", "unknown key", "it stands in [training]"),
     ("epochs = 3", "epochs", "unknown key", "it stands in [training] and [search]"),
     ("dat = 3", "dat", "unknown key", "did you mean 'data'?"),
     ("description = 3", "description", "found 3, which is not a string", ""),
-    ("metric = true", "metric", "found true, which is not a string", ""),
+    (
+        'metric = { name = "pinball", quantil = 0.9 }',
+        "metric.quantil",
+        "pinball has no option 'quantil'",
+        "did you mean 'quantile'?",
+    ),
+    (
+        'metric = { name = "pinball", quantile = 1.0 }',
+        "metric.quantile",
+        "found 1.0, which is not a number between 0 and 1 (bounds excluded)",
+        "share of the targets",
+    ),
+    (
+        'metric = { name = "top_k_accuracy", k = 1 }',
+        "metric.k",
+        "found 1, which is not a whole number of at least 2",
+        "so many predictions",
+    ),
+    (
+        'metric = { name = "mae", k = 3 }',
+        "metric.k",
+        "mae has no option 'k'",
+        "mae has no options",
+    ),
+    (
+        "metric = { quantile = 0.5 }",
+        "metric",
+        "found {'quantile': 0.5}, which is not a name or a table with a name",
+        "for example metric",
+    ),
+    (
+        'metric = "mine:score"',
+        "direction",
+        "the study has no direction",
+        'give the direction of the metric\'s value: direction = "maximize" or direction = "min',
+    ),
+    ('metric = "mine:"\ndirection = "maximize"', "metric", "'mine:' is not module:function", ""),
+    (
+        'metric = { name = "mine:score", weights = [1, 2] }\ndirection = "maximize"',
+        "metric.weights",
+        "found [1, 2], which is not an option",
+        "",
+    ),
+    (
+        'metric = "f1"\ndirection = "maximize"',
+        "direction",
+        "the metric has a fixed direction",
+        "remove it; it belongs to metric or objective",
+    ),
+    (
+        '[training]\nloss = "pinbal"',
+        "training.loss",
+        "unknown loss 'pinbal'",
+        "did you mean 'pinball'?",
+    ),
+    (
+        '[training]\nloss = { name = "pinball", quantile = 2.0 }',
+        "training.loss.pinball.quantile",
+        "found 2.0, which is not a number between 0 and 1",
+        "share of the targets",
+    ),
+    ('[training]\nloss = "mine:"', "training.loss", "'mine:' is not module:function", ""),
+    (
+        '[training]\nloss = { name = "mine:loss", gamma = [1] }',
+        "training.loss.mine:loss.gamma",
+        "found [1]",
+        "allowed: numbers, strings",
+    ),
+    ("metric = true", "metric", "found true, which is not a name", ""),
     ('metric = "acuracy"', "metric", "unknown metric 'acuracy'", "did you mean 'accuracy'?"),
     ('metric = ""', "metric", "unknown metric ''", "known: accuracy"),
     ("model = 3", "model", "found 3, which is not a table", ""),

@@ -172,16 +172,62 @@ def test_max_epochs(read, epochs, most):
 
 
 def test_metric_by_task_unless_said(read):
-    assert read("").metric_for("classification").name == "accuracy"
-    assert read("").metric_for("regression").name == "rmse"
+    classes, numbers = Target("classification", ("a", "b")), Target("regression")
+    assert read("").metric_for(classes).name == "accuracy"
+    assert read("").metric_for(numbers).name == "rmse"
     said = dataclasses.replace(read(""), metric="roc_auc")
-    assert said.metric_for("classification").name == "roc_auc"
+    assert said.metric_for(classes).name == "roc_auc"
     with pytest.raises(StudyFileError) as caught:
-        said.metric_for("regression")
+        said.metric_for(numbers)
     assert str(caught.value) == (
         "x: metric: roc_auc is for classification, but the data is for regression\n"
-        "  for regression: mse, rmse, mae, r2"
+        "  for regression: mse, rmse, mae, mape, pinball, r2"
     )
+
+
+def test_a_metric_with_options_and_one_of_ones_own():
+    data = {"source": "a:b"}
+    numbers = Target("regression")
+    study = parse("x", {"data": data, "metric": {"name": "pinball", "quantile": 0.9}})
+    assert (study.metric, study.metric_options) == ("pinball", {"quantile": 0.9})
+    assert study.metric_for(numbers).name == "pinball(quantile=0.9)"
+    assert parse("x", {"data": data, "metric": "pinball"}).metric_options == {"quantile": 0.5}
+    entry = {"name": "mine:cost", "under": 3}
+    own = parse("x", {"data": data, "metric": entry, "direction": "minimize"})
+    metric = own.metric_for(numbers)
+    assert (metric.name, metric.direction) == ("mine:cost(under=3)", "minimize")
+    assert own.metric_for(Target("classification", ("a", "b"))).task == "classification"
+    with pytest.raises(StudyFileError, match="x: metric: f1 is for two classes"):
+        parse("x", {"data": data, "metric": "f1"}).metric_for(
+            Target("classification", tuple("abc"))
+        )
+
+
+@pytest.mark.parametrize("loss", ["pinball", {"choices": ["auto", "mae"]}])
+def test_a_loss_has_to_fit_the_data(loss):
+    study = parse("x", {"data": {"source": "a:b"}, "training": {"loss": loss}})
+    with pytest.raises(StudyFileError, match=r"training\.loss: .* is for regression") as caught:
+        study.check_fit(ROWS)
+    assert caught.value.hint == "for classification: cross_entropy, brier"
+
+
+@pytest.mark.parametrize(
+    ("metric", "smoothing", "warned"),
+    [
+        ("accuracy", {"off": 0.0, "low": 0.1, "high": 0.2}, False),
+        ("log_loss", {"off": 0.0, "low": 0.1, "high": 0.2}, True),
+        ("roc_auc", 0.1, True),
+        ("roc_auc", 0.0, False),
+        (None, 0.1, False),
+        ("mine:cost", 0.1, False),
+    ],
+)
+def test_smoothed_labels_do_not_go_with_every_metric(metric, smoothing, warned):
+    document = {"data": {"source": "a:b"}, "regularization": {"label_smoothing": smoothing}}
+    document |= {"metric": metric} if metric else {}
+    document |= {"direction": "minimize"} if metric == "mine:cost" else {}
+    said = parse("x", document).warnings()
+    assert any("regularization.label_smoothing: pulls" in each for each in said) == warned
 
 
 @pytest.mark.parametrize(

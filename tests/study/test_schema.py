@@ -240,6 +240,7 @@ def test_an_objective_fits_both(more: dict[str, Any]) -> None:
     [
         {"direction": "down"},
         {"objective": "mine"},
+        {"metric": {"name": "height"}},
         {"data": {"source": "a:b"}},
         {"training": {}},
         {"search": {"sampler": "grid"}},
@@ -260,6 +261,51 @@ def test_an_objective_needs_a_direction_and_nothing_else_has_one() -> None:
         assert not VALIDATOR.is_valid(bad)
         with pytest.raises(TunerError):
             parse("bad", bad)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metric": {"name": "accuracy"}},
+        {"metric": "pinball"},
+        {"metric": {"name": "pinball", "quantile": 0.9}},
+        {"metric": {"name": "top_k_accuracy", "k": 3}},
+        {"metric": "mine:score", "direction": "maximize"},
+        {"metric": {"name": "my.own:score", "under": 2.5}, "direction": "minimize"},
+        {"training": {"loss": "mae"}},
+        {"training": {"loss": {"choices": ["auto", {"name": "pinball", "quantile": 0.9}]}}},
+        {"training": {"loss": "mine:loss"}},
+        {"training": {"loss": {"name": "mine:loss", "gamma": {"low": 0.5, "high": 5.0}}}},
+    ],
+)
+def test_metrics_and_losses_fit_both(more: dict[str, Any]) -> None:
+    found = {"data": {"source": "a:b"}, **more}
+    VALIDATOR.validate(found)
+    parse("own", found)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metric": {"name": "acuracy"}},
+        {"metric": {"quantile": 0.5}},
+        {"metric": {"name": "pinball", "quantile": 1}},
+        {"metric": {"name": "pinball", "quantile": {"low": 0.1, "high": 0.5}}},
+        {"metric": {"name": "accuracy", "k": 2}},
+        {"metric": "mine:score"},
+        {"metric": "mine:", "direction": "maximize"},
+        {"metric": "mine:score", "direction": "up"},
+        {"metric": "accuracy", "direction": "maximize"},
+        {"training": {"loss": "huge"}},
+        {"training": {"loss": {"name": "mae", "quantile": 0.5}}},
+        {"training": {"loss": {"name": "mine:loss", "gamma": [1]}}},
+    ],
+)
+def test_metrics_and_losses_that_cannot_be_fit_neither(more: dict[str, Any]) -> None:
+    found = {"data": {"source": "a:b"}, **more}
+    assert not VALIDATOR.is_valid(found)
+    with pytest.raises(TunerError):
+        parse("own", found)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_a_nested_leaf_may_be_written_without_quotes(read):
         ("seed = -1", "seed", "found -1, which is not a whole number of at least 0", ""),
         ("duplicates = 1", "duplicates", "found 1, which is not true or false", ""),
         ('sampler = "tpee"', "sampler", "no sampler is called 'tpee'", "did you mean 'tpe'?"),
-        ("sampler = 3", "sampler", "3 is not a name or a table with a name", ""),
-        ("sampler = {}", "sampler", "{} is not a name or a table with a name", ""),
+        ("sampler = 3", "sampler", "found 3, which is not a name or a table with a name", ""),
+        ("sampler = {}", "sampler", "found {}, which is not a name or a table with a name", ""),
         (
             "sampler = { name = 'tpe', group = 3 }",
             "sampler.group",

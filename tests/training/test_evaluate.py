@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from tuner.data.dataset import DataSet, Split, Target
-from tuner.metrics import METRICS
+from tuner.errors import StudyFileError
+from tuner.losses import brier, cross_entropy, mse
+from tuner.metrics import METRICS, own_metric
 from tuner.techniques.norm_dropout import Dropout
 from tuner.training import evaluate as module
-from tuner.training.evaluate import evaluate, in_units, predict
+from tuner.training.evaluate import check_metric, evaluate, in_units, predict
 from tuner.training.trainer import in_precision
 
 
@@ -44,7 +49,7 @@ def test_regression_is_measured_in_the_targets_unit() -> None:
     target = Target("regression", (), mean=100.0, scale=10.0)
     split = Split(torch.tensor([[1.0], [2.0]]), torch.tensor([1.5, 2.0]))
     data = DataSet(split, split, (1,), target)
-    value, loss = evaluate(nn.Identity(), split, data, METRICS["mae"])
+    value, loss = evaluate(nn.Identity(), split, data, METRICS["mae"], mse)
     assert value == pytest.approx(2.5)
     assert loss == pytest.approx(0.125)
     assert in_units(torch.tensor([0.0, 1.0]), target).tolist() == [100.0, 110.0]
@@ -54,6 +59,42 @@ def test_classification() -> None:
     target = Target("classification", ("a", "b"))
     split = Split(torch.tensor([[2.0, 0], [0, 1], [3, 1]]), torch.tensor([0, 1, 1]))
     data = DataSet(split, split, (2,), target)
-    value, loss = evaluate(nn.Identity(), split, data, METRICS["accuracy"])
+    value, loss = evaluate(nn.Identity(), split, data, METRICS["accuracy"], cross_entropy)
     assert value == pytest.approx(2 / 3)
     assert loss == pytest.approx(float(nn.functional.cross_entropy(split.x, split.y)))
+    value, loss = evaluate(nn.Identity(), split, data, METRICS["brier"], brier)
+    assert loss == pytest.approx(2 * value)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_metric_of_ones_own_is_called_before_any_trial(task: str, tmp_path: Path) -> None:
+    """With the validation targets, and with predictions that may be."""
+    (tmp_path / f"measure_{task}.py").write_text(
+        "seen = []\n\n"
+        "def right(predictions, targets):\n"
+        "    seen.append((predictions, targets))\n"
+        "    return 0.5\n\n"
+        "def wrong(predictions, targets):\n"
+        "    return targets[99]\n"
+    )
+    classes = ("a", "b") if task == "classification" else ()
+    target = Target(task, classes, 0.0 if classes else 9.0)  # type: ignore[arg-type]
+    y = torch.tensor([0, 1, 1]) if classes else torch.tensor([1.0, 2.0, 4.0])
+    data = DataSet(Split(torch.zeros(3, 2), y), Split(torch.zeros(3, 2), y), (2,), target)
+
+    def check(name: str) -> None:
+        reference = f"measure_{task}:{name}"
+        check_metric(own_metric(reference, "maximize", {}, target.task, tmp_path), data)
+
+    check("right")
+    [(predictions, targets)] = sys.modules[f"measure_{task}"].seen
+    assert targets.tolist() == ([0, 1, 1] if classes else [10, 11, 13])
+    if classes:
+        torch.testing.assert_close(predictions.sum(1), torch.ones(3).double())
+    else:
+        assert predictions.tolist() == [13, 10, 11]
+    with pytest.raises(StudyFileError, match="the metric raised IndexError"):
+        check("wrong")
+    with pytest.raises(StudyFileError, match="no function 'absent'"):
+        check("absent")
+    check_metric(METRICS["accuracy"], data)  # not one of ones own

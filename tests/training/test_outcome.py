@@ -20,7 +20,7 @@ def trained(source: str) -> Trainer:
     study = define_study("made", data={"source": source}, training={"epochs": 2})
     data = load(study.data)
     config: dict[str, Any] = study.config(study.baseline())
-    trainer = Trainer(config, data, study.metric_for(data.target.task), 0)
+    trainer = Trainer(config, data, study.metric_for(data.target), 0)
     list(trainer.epochs())
     return trainer
 

@@ -1,23 +1,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from tuner.data import Target
+from tuner.losses import brier, cross_entropy, mae, mse
+from tuner.metrics import METRICS, Metric
 from tuner.optimizers import OPTIMIZERS
 from tuner.space import Leaf
 from tuner.techniques import Technique
-from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
+from tuner.training.step import (
+    Hyperparameters,
+    StepRecipe,
+    batch_loss,
+    start,
+    training_loss,
+    update,
+)
 
 SGD = OPTIMIZERS["sgd"]
 PLAIN = {"momentum": 0.0, "nesterov": False}
 
 
 def recipe(*techniques: Technique) -> StepRecipe:
-    return StepRecipe(techniques, SGD, torch.ones(2), LOSSES["regression"])
+    return StepRecipe(techniques, SGD, torch.ones(2), mse)
 
 
 def hp(*techniques: Technique) -> Hyperparameters:
@@ -94,10 +105,41 @@ def test_the_gradient_is_not_changed() -> None:
     assert gradient.tolist() == [1.0, 2.0]
 
 
-def test_losses_are_torchs() -> None:
-    outputs = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    classes = torch.tensor([0, 1, 2, 3, 1, 1])
-    ours = LOSSES["classification"](outputs, functional.one_hot(classes, 4).double())
-    torch.testing.assert_close(ours, functional.cross_entropy(outputs, classes))
-    numbers = outputs[:, :1] + 2
-    assert float(LOSSES["regression"](outputs[:, :1], numbers)) == 4.0
+CLASSES, NUMBERS = Target("classification", ("a", "b")), Target("regression", (), 6.0, 2.0)
+
+
+def loss_of(metric: Metric, target: Target = NUMBERS, **config: Any) -> Any:
+    named = {key.replace("__", "."): value for key, value in config.items()}
+    return training_loss({"loss": "auto", **named}, metric, target)
+
+
+def test_the_loss_fits_the_metric_unless_a_configuration_names_another() -> None:
+    assert loss_of(METRICS["mcc"], CLASSES) is cross_entropy
+    assert loss_of(METRICS["brier"], CLASSES) is brier
+    assert loss_of(METRICS["mae"]) is mse
+    assert loss_of(METRICS["mae"], loss="mae") is mae
+    outputs, targets = torch.zeros(1, 1), torch.ones(1, 1)
+    high = METRICS["pinball"].bound({"quantile": 0.9})
+    assert loss_of(high)(outputs, targets).item() == pytest.approx(0.9)
+    assert loss_of(high, loss="pinball")(outputs, targets).item() == pytest.approx(0.5)
+    named = {"loss": "pinball", "pinball__quantile": 0.2}
+    assert loss_of(high, **named)(outputs, targets).item() == pytest.approx(0.2)
+
+
+def test_a_share_of_the_target_is_of_the_target_in_its_own_unit() -> None:
+    """Standardized, 6 and 8 are 0 and 1."""
+    loss = loss_of(METRICS["mape"])
+    assert loss(torch.tensor([[1.0]]), torch.tensor([[0.0]])).item() == pytest.approx(2 / 6)
+    assert loss(torch.tensor([[0.0]]), torch.tensor([[1.0]])).item() == pytest.approx(2 / 8)
+
+
+def test_a_loss_of_ones_own_gets_its_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "def power(outputs, targets, p=2.0):\n    return (outputs - targets).abs() ** p\n"
+    (tmp_path / "powers.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    outputs, targets = torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)
+    assert loss_of(METRICS["rmse"], loss="powers:power")(outputs, targets).item() == 5
+    config = {"loss": "powers:power", "powers:power.p": 1.0, "pinball.quantile": 0.1}
+    assert training_loss(config, METRICS["rmse"], NUMBERS)(outputs, targets).item() == 2

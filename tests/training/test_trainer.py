@@ -170,8 +170,8 @@ def test_with_early_stopping_the_best_epoch_counts(
     assert trainer.epoch < 60
     best = (max if metric == "accuracy" else min)(trainer.history)
     assert trainer.result.value == best
-    assert trainer.result.number == trainer.history.index(best) + 1
-    assert trainer.epoch == trainer.result.number + 3
+    assert trainer.result.number == max(i for i, v in enumerate(trainer.history, 1) if v == best)
+    assert trainer.epoch == trainer.history.index(best) + 1 + 3
     trainer.network.load_state_dict(trainer.weights(), strict=True)
     assert _measured(trainer) == (trainer.result.value, trainer.result.validation_loss)
 
@@ -191,7 +191,14 @@ def _measured(trainer: Trainer) -> tuple[float, float]:
     """With the network as it is, no average of any technique."""
     from tuner.training.evaluate import evaluate
 
-    return evaluate(trainer.network, trainer.data.validation, trainer.data, trainer.metric)
+    rows, loss = trainer.data.validation, trainer.recipe.loss
+    return evaluate(trainer.network, rows, trainer.data, trainer.metric, loss)
+
+
+def test_of_equal_best_epochs_the_last_counts(config: Any, blobs: DataSet) -> None:
+    trainer = Trainer(config(early_stopping=9, epochs=9), blobs, METRICS["accuracy"], 0)
+    trainer.past = [Epoch(i + 1, v, 1.0, 1.0) for i, v in enumerate([0.5, 0.7, 0.6, 0.7, 0.1])]
+    assert trainer.result.number == 4
 
 
 def test_a_value_that_is_no_number_is_never_the_best(config: Any, blobs: DataSet) -> None:

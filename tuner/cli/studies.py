@@ -92,7 +92,7 @@ def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> Non
 
 
 def techniques(as_json: Json = False) -> None:
-    """List techniques, optimizers, schedules and families, with ranges and sources."""
+    """List techniques, optimizers, schedules, families, losses and metrics, with their sources."""
     from tuner.show import tables
     from tuner.study import describe
 

@@ -115,9 +115,10 @@ def study_file(trained: Trained) -> str:
     """The study with one configuration in place of its ranges."""
     study, trial = trained.job.study, trained.chosen.trial.number
     leaves = [leaf.name for leaf in DATA_LEAVES]
+    named = {key: study.document[key] for key in ("metric", "direction") if key in study.document}
     lines = [
         f"# Trial {trial} of {study.name!r}, trained with the seed {trained.seed}.",
-        *toml_rows({"description": study.description, "metric": trained.job.metric.name}),
+        *toml_rows({"description": study.description, "metric": trained.job.metric.name, **named}),
         "",
         toml_table("data", _fixed_data(trained)),
         "",

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.errors import StudyFileError
-from tuner.imports import function
+from tuner.imports import function, is_reference
 from tuner.models.base import Family, Inside
 from tuner.space import Config, shown
 from tuner.techniques import Shape
@@ -30,7 +30,7 @@ KINDS: tuple[type, ...] = (bool, int, float, str)
 
 def is_factory(name: object) -> bool:
     """Whether a family is a reference to a user's factory."""
-    return isinstance(name, str) and ":" in name
+    return is_reference(name)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from tuner.study.files import find, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.study.record import UNLIMITED, canonical, changed_keys, fingerprint
-from tuner.training.trainer import check_batches, check_factories
+from tuner.training.evaluate import check_metric
+from tuner.training.trainer import check_batches, check_factories, check_losses
 from tuner.worker.job import DIVISION, Job, NetworkJob, ObjectiveJob, check_rows, has_begun
 
 J = TypeVar("J", bound=Job)
@@ -185,8 +186,10 @@ def load_job(study: Study, study_id: int = -1) -> NetworkJob:
     data = variants[study.data.preprocessing]
     check_rows(study, data, study.row_record)
     study.check_fit(data)
-    metric = study.metric_for(data.target.task)
+    metric = study.metric_for(data.target)
     check_factories(study, data, metric)
+    check_metric(metric, data)
+    check_losses(study, data, metric)
     return NetworkJob(study, study_id, data, variants)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.errors import StudyFileError, nearest
-from tuner.space import Leaf
+from tuner.space import Leaf, shown
 
 
 def split(entry: object, where: str) -> tuple[str, dict[str, Any]]:
@@ -16,7 +16,7 @@ def split(entry: object, where: str) -> tuple[str, dict[str, Any]]:
     if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
         return entry["name"], {key: value for key, value in entry.items() if key != "name"}
     raise StudyFileError(
-        f"{entry!r} is not a name or a table with a name",
+        f"found {shown(entry)}, which is not a name or a table with a name",
         where=where,
         hint=f'for example {where} = {{ name = "...", ... }}',
     )

@@ -131,7 +131,7 @@ def _search_lines(words: Mapping[str, str], seed: int) -> list[str]:
 
 
 def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:
-    """Techniques, optimizers, schedules and families."""
+    """Techniques, optimizers, schedules, families, losses and metrics."""
     techniques = plain_table("technique", "off", "suggested range", "what it does", "source")
     for each in entries["techniques"]:
         needs = ("; needs images" if each["images"] else "") + (
@@ -149,6 +149,10 @@ def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:
         _named("family", entries["families"]),
         Text(),
         _named("categories", entries["categories"]),
+        Text(),
+        _named("loss", entries["losses"]),
+        Text(),
+        _named("metric", entries["metrics"]),
     )
 
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 from tuner.data import DataSpec
 from tuner.data.prepare import STATISTICS
+from tuner.losses import LOSS
 from tuner.metrics import Direction
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES
@@ -91,7 +92,7 @@ SECTIONS: dict[str, tuple[Leaf, ...]] = {
     "model": (FAMILY, CATEGORIES),
     "regularization": _techniques("regularization"),
     "training": (
-        *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP),
+        *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP, LOSS),
         *_techniques("training"),
     ),
 }
@@ -119,7 +120,11 @@ TOP: dict[str, Leaf] = {
     for leaf in (
         Leaf("description", str, "", doc="one-line description"),
         Leaf(
-            "metric", str, None, doc="metric to optimize; default: accuracy, or rmse for regression"
+            "metric",
+            object,
+            None,
+            doc="metric to optimize: a name, a table with its options, or a function of your own; "
+            "default: accuracy, or rmse for regression",
         ),
         Leaf("objective", str, None, doc="a function of your own, called with a trial"),
         Leaf(
@@ -127,7 +132,7 @@ TOP: dict[str, Leaf] = {
             str,
             None,
             options=dict.fromkeys(get_args(Direction), ()),
-            doc="of what the objective returns",
+            doc="of what your own metric or objective returns",
         ),
         *(Leaf(name, dict, {}) for name in ("data", *SECTIONS, "search")),
     )

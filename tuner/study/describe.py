@@ -11,6 +11,9 @@ import torch
 
 from tuner.data import DataSet
 from tuner.errors import TunerError
+from tuner.losses import LOSSES
+from tuner.metrics import METRICS
+from tuner.metrics import label as metric_label
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES, SOURCES
 from tuner.optimizers import OPTIMIZERS
@@ -126,7 +129,8 @@ def balance(data: DataSet) -> dict[str, int]:
 
 
 def catalogue() -> dict[str, list[Record]]:
-    """Techniques, optimizers, schedules and families with their leaves, in their own order."""
+    """Techniques, optimizers, schedules, families, losses and metrics with their leaves, in their
+    own order."""
     techniques = [{**leaf(t.leaf), "images": t.images, "classes": t.classes} for t in TECHNIQUES]
     families = [
         {**_entry(f.name, f.source, f.leaves), "doc": f.doc, "images": f.images}
@@ -137,6 +141,15 @@ def catalogue() -> dict[str, list[Record]]:
         for o in OPTIMIZERS.values()
     ]
     schedules = [_entry(s.name, s.source, s.leaves) for s in SCHEDULES.values()]
+    losses = [
+        {**_entry(x.name, x.source, x.leaves), "doc": f"{x.doc}; for {x.task}"}
+        for x in LOSSES.values()
+    ]
+    metrics = [
+        {**_entry(m.name, m.source, m.leaves), "task": m.task, "direction": m.direction}
+        | {"doc": f"{m.direction}; for {m.task}{' into two classes' if m.binary else ''}"}
+        for m in METRICS.values()
+    ]
     options = CATEGORIES.options or {}
     categories = [_entry(name, SOURCES[name], own) for name, own in options.items()]
     return {
@@ -145,6 +158,8 @@ def catalogue() -> dict[str, list[Record]]:
         "schedules": schedules,
         "families": families,
         "categories": categories,
+        "losses": losses,
+        "metrics": metrics,
     }
 
 
@@ -192,8 +207,11 @@ def _file(name: str, where: str, path: Path) -> Record:
 
 
 def _summary(study: Study | None) -> Mapping[str, Any]:
+    metric = study.metric if study else None
+    if metric is not None and isinstance(study, NetworkStudy):
+        metric = metric_label(metric, study.metric_options)
     return {
         "description": study.description if study else "",
-        "metric": study.metric if study else None,
+        "metric": metric,
         "trials": study.search.limit if study else None,
     }

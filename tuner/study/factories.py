@@ -1,4 +1,5 @@
-"""Parameters of a user's family of networks: read from the study file, completed by the factory.
+"""Parameters of a user's functions: of a family of networks, read from the study file and completed
+by the factory; of a loss, as the study file has them.
 
 Reading a file imports nothing, so that a study can be read anywhere; ``resolved`` imports.
 """
@@ -10,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tuner.errors import StudyFileError, nearest
-from tuner.imports import parts
+from tuner.imports import is_reference, parts
 from tuner.models import FAMILIES
 from tuner.models.factory import GIVEN, KINDS, Factory, factory, is_factory
 from tuner.space import Choice, Leaf, Node, Option, Range, format_value, shown
@@ -27,7 +28,7 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
     Raises:
         StudyFileError: a wrong reference or parameter.
     """
-    families = list(_named_families(table.get(leaf.name)))
+    families = list(_named(table.get(leaf.name)))
     known = [FAMILIES[name] for name, _ in families if isinstance(name, str) and name in FAMILIES]
     taken = {each.name for family in known for each in family.leaves}
     taken |= {name for name, home in others.items() if home == "[model]"}
@@ -45,11 +46,29 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
     return replace(leaf, options=options)
 
 
-def _named_families(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Each family that ``family`` names, with the parameters in its table."""
+def with_losses(leaf: Leaf, table: Mapping[str, Any]) -> Leaf:
+    """The leaf ``loss`` with the user's functions that a file names as further options.
+
+    Args:
+        table: ``[training]``.
+
+    Raises:
+        StudyFileError: a wrong reference or parameter.
+    """
+    options = dict(leaf.options or {})
+    for name, own in _named(table.get(leaf.name)):
+        if is_reference(name):
+            parts(name, f"training.{leaf.name}", StudyFileError)
+            place = f"training.{leaf.name}.{name}"
+            options[name] = tuple(_leaf(f"{place}.{k}", name, k, raw) for k, raw in own.items())
+    return replace(leaf, options=options)
+
+
+def _named(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Each name that ``family`` or ``loss`` has, with the parameters in its table."""
     if isinstance(raw, Mapping) and isinstance(raw.get("choices"), list):
         for each in raw["choices"]:
-            yield from _named_families(each)
+            yield from _named(each)
     elif isinstance(raw, Mapping):
         yield raw.get("name"), {k: v for k, v in raw.items() if k not in ("name", "choices")}
     elif isinstance(raw, str):

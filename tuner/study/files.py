@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import StudyFileError, UsageError, nearest
+from tuner.metrics import Direction
 from tuner.space import shown
 from tuner.study.parse import parse
 from tuner.study.record import NetworkStudy, Study
@@ -93,7 +94,8 @@ def define_study(
     regularization: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
-    metric: str | None = None,
+    metric: str | Mapping[str, Any] | None = None,
+    direction: Direction | None = None,
     description: str = "",
     folder: Path | None = None,
 ) -> NetworkStudy:
@@ -103,6 +105,7 @@ def define_study(
 
     Args:
         name: the study's name in the database.
+        direction: of a metric that is a function of your own.
         folder: where relative paths of the data are looked for first; by default the working
             directory.
 
@@ -128,6 +131,7 @@ def define_study(
     document = {
         "description": description or None,
         "metric": metric,
+        "direction": direction,
         "data": data,
         "model": model,
         "regularization": regularization,

@@ -96,11 +96,11 @@ def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> Obje
                 hint=f"remove [{key}], or objective",
             )
     parts(document["objective"], "objective", StudyFileError)
-    if "direction" not in document:
-        each = " or ".join(f'direction = "{name}"' for name in get_args(Direction))
-        hint = f"give the direction of the objective's value: {each}"
-        raise StudyFileError("the study has no direction", where="direction", hint=hint)
+    check_direction(document, "objective")
     metric = document.get("metric", VALUE)
+    if not isinstance(metric, str):
+        what = f"found {shown(metric)}; with an objective it is what people call the value"
+        raise StudyFileError(what, where="metric", hint='such as metric = "accuracy"')
     if not metric.strip():
         raise StudyFileError("found an empty string, which is not a name", where="metric")
     return ObjectiveStudy(
@@ -114,6 +114,14 @@ def read_objective(name: str, document: Mapping[str, Any], folder: Path) -> Obje
         objective=document["objective"],
         direction=document["direction"],
     )
+
+
+def check_direction(document: Mapping[str, Any], key: str) -> None:
+    """Raises StudyFileError where there is no direction of the function that the key names."""
+    if "direction" not in document:
+        each = " or ".join(f'direction = "{name}"' for name in get_args(Direction))
+        hint = f"give the direction of the {key}'s value: {each}"
+        raise StudyFileError("the study has no direction", where="direction", hint=hint)
 
 
 def _search(table: Mapping[str, Any]) -> SearchSettings:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import StudyFileError
+from tuner.imports import is_reference, parts
+from tuner.losses import LOSS
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
+from tuner.search.options import resolve, split
 from tuner.search.samplers import build_sampler
 from tuner.space import (
     Choice,
@@ -41,8 +44,8 @@ from tuner.study.catalogue import (
     TOP,
     model_leaves,
 )
-from tuner.study.factories import with_factories
-from tuner.study.objective import read_objective
+from tuner.study.factories import with_factories, with_losses
+from tuner.study.objective import check_direction, read_objective
 from tuner.study.record import NetworkStudy, Study
 from tuner.study.settings import read_data, read_search
 
@@ -79,16 +82,13 @@ def _objective_study(name: str, document: Mapping[str, Any], folder: Path) -> St
 
 def _network_study(name: str, document: Mapping[str, Any], folder: Path) -> NetworkStudy:
     """A study of tuner's networks."""
-    _check_direction(document)
+    metric, options = read_metric(document)
     if "data" not in document:
         raise StudyFileError(
             "the study has no data section",
             where="data",
             hint='[data] source = "sklearn.datasets:load_digits", or path and target',
         )
-    metric = document.get("metric")
-    if metric is not None:
-        lookup_metric(metric)
     _check_places("data", document["data"], DATA)
     _check_places("search", document.get("search", {}), SEARCH)
     nodes = read_nodes(document)
@@ -96,6 +96,8 @@ def _network_study(name: str, document: Mapping[str, Any], folder: Path) -> Netw
         name=name,
         description=document.get("description", ""),
         metric=metric,
+        metric_options=options,
+        direction=document.get("direction"),
         data=read_data(_fixed(document["data"], nodes)),
         nodes=nodes,
         search=read_search(document.get("search", {}), nodes),
@@ -104,10 +106,25 @@ def _network_study(name: str, document: Mapping[str, Any], folder: Path) -> Netw
     )
 
 
-def _check_direction(document: Mapping[str, Any]) -> None:
+def read_metric(document: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The metric's name and options; a function of the user's comes with a direction."""
+    entry = document.get("metric")
+    name, options = (None, {}) if entry is None else split(entry, "metric")
+    if is_reference(name):
+        assert name is not None
+        parts(name, "metric", StudyFileError)
+        check_direction(document, "metric")
+        for key, value in options.items():
+            if isinstance(value, list | dict):
+                what = f"found {shown(value)}, which is not an option: a number, text, true, false"
+                raise StudyFileError(what, where=f"metric.{key}")
+        return name, options
     if "direction" in document:
-        hint = 'remove it; it belongs to objective = "package.module:function"'
+        hint = 'remove it; it belongs to metric or objective = "package.module:function"'
         raise StudyFileError("the metric has a fixed direction", where="direction", hint=hint)
+    if name is not None:
+        options = resolve(name, lookup_metric(name).leaves, options, "metric")
+    return name, options
 
 
 def _check_search(study: Study) -> None:
@@ -136,6 +153,9 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
             own = [name for name in (family.options or {}) if is_factory(name)]
             known += [*model_leaves(), *(beside if own else ())]
             leaves = tuple(family if leaf is FAMILY else leaf for leaf in leaves)
+        if section == "training":
+            loss = with_losses(LOSS, table)
+            leaves = tuple(loss if leaf is LOSS else leaf for leaf in leaves)
         _check_places(section, table, known)
         for leaf in leaves:
             raw = table.get(leaf.name, usual.get(leaf.name, leaf.default))
@@ -164,7 +184,7 @@ def _check_places(section: str, table: Mapping[str, Any], known: Collection[str]
     homes |= dict.fromkeys(SEARCH, "in [search]") | dict.fromkeys(DATA, "in [data]")
     homes["epochs"] = "in [training] and [search]"  # those of a trial, and a budget for all
     homes |= dict.fromkeys(
-        (name for name, leaf in TOP.items() if leaf.kind is str),
+        (name for name, leaf in TOP.items() if leaf.kind is not dict),
         "at the top, before any [section]",
     )
     if unknown[0] in homes:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tuner.data import DataSet, DataSpec
+from tuner.data import DataSet, DataSpec, Target
 from tuner.errors import StudyFileError
-from tuner.metrics import METRICS, Metric
+from tuner.imports import is_reference
+from tuner.losses import FITTING, LOSS, LOSSES
+from tuner.metrics import METRICS, Direction, Metric, own_metric
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES, FEWEST
@@ -34,6 +36,7 @@ from tuner.space import (
     walk,
 )
 from tuner.techniques import TECHNIQUES
+from tuner.techniques.batches import LABEL_SMOOTHING
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -267,11 +270,16 @@ class NetworkStudy(Study):
     """A search over tuner's networks: the data, and the value or range of each parameter.
 
     Args:
-        metric: a name of ``tuner.metrics.METRICS``; none is accuracy, or rmse for regression.
+        metric: a name of ``tuner.metrics.METRICS``, or "package.module:function"; none is accuracy,
+            or rmse for regression.
+        metric_options: the values of its options.
+        direction: of a metric that is a function of the user's; others know theirs.
         row_record: the identity of the rows as the database has it; None where it has none.
     """
 
     data: DataSpec
+    metric_options: Mapping[str, Any] = field(default_factory=dict)
+    direction: Direction | None = None
     row_record: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     step: ClassVar[str] = "epoch"
@@ -325,25 +333,36 @@ class NetworkStudy(Study):
         names = [str(label(option)) for option in options]  # type: ignore[arg-type]
         return {name: replace(self.data, preprocessing=name) for name in names}
 
-    def metric_for(self, task: str) -> Metric:
-        """The metric that the search optimizes.
+    def warnings(self) -> tuple[str, ...]:
+        """Of smoothed labels too, where the metric depends on the probabilities that they bend."""
+        smoothed = next(node for node in self.nodes if node.name == LABEL_SMOOTHING.name)
+        metric = METRICS.get(self.metric or "")
+        if metric is None or metric.judges == "classes" or smoothed.value == smoothed.leaf.off:
+            return super().warnings()
+        reason = f"pulls probabilities together, and {metric.name} judges {metric.judges}"
+        return (*super().warnings(), f"{smoothed.path}: {reason}: better leave it out")
+
+    def metric_for(self, target: Target) -> Metric:
+        """The metric that the search optimizes; imports nothing.
 
         Raises:
-            StudyFileError: it is unknown or does not fit the task.
+            StudyFileError: it does not fit the target.
         """
-        metric = lookup_metric(self.metric or DEFAULT_METRIC[task])
-        if metric.task != task:
-            fitting = ", ".join(m.name for m in METRICS.values() if m.task == task)
-            raise StudyFileError(
-                f"{metric.name} is for {metric.task}, but the data is for {task}",
-                where=f"{self.name}: metric",
-                hint=f"for {task}: {fitting}",
-            )
+        name, options = self.metric or DEFAULT_METRIC[target.task], self.metric_options
+        if is_reference(name):
+            assert self.direction is not None
+            return own_metric(name, self.direction, options, target.task, self.folder)
+        metric = lookup_metric(name).bound(options)
+        try:
+            metric.check(target.task, target.classes)
+        except StudyFileError as error:
+            where = f"{self.name}: {error.where}"
+            raise StudyFileError(error.message, where=where, hint=error.hint) from None
         return metric
 
     def check_fit(self, data: DataSet) -> None:
         """Raises StudyFileError where the data lacks what a family or technique needs."""
-        self.metric_for(data.target.task)
+        self.metric_for(data.target)
         wanted = {node.name: node for node in walk(self.nodes)}
         for technique in TECHNIQUES:
             node = wanted[technique.name]
@@ -351,6 +370,8 @@ class NetworkStudy(Study):
                 where = f"{self.name}: {technique.section}.{technique.name}"
                 needs_text(where, False, technique.numbers, data)
                 needs_shape(where, technique.images, technique.classes, data)
+        for name in _names(wanted[LOSS.name]):
+            self._check_loss(name, data.target.task)
         if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:
             needs_categories(f"{self.name}: model.{CATEGORIES.name}", data)
         for name in _names(wanted["family"]):
@@ -359,6 +380,14 @@ class NetworkStudy(Study):
             where = f"{self.name}: model.family {name}"
             needs_text(where, family.text, not family.text, data)
             needs_shape(where, family.images, False, data)
+
+    def _check_loss(self, name: str, task: str) -> None:
+        if name != FITTING and not is_reference(name) and LOSSES[name].task != task:
+            raise StudyFileError(
+                f"{name} is for {LOSSES[name].task}, but the data is for {task}",
+                where=f"{self.name}: training.{LOSS.name}",
+                hint=f"for {task}: {', '.join(x.name for x in LOSSES.values() if x.task == task)}",
+            )
 
 
 def _names(node: Node) -> list[str]:

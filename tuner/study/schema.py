@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.data.spec import APART, FOLDS, OF_TEXT, TABLES
+from tuner.losses import LOSS
 from tuner.metrics import METRICS
 from tuner.search.pruners import PRUNERS
 from tuner.search.samplers import SAMPLERS
@@ -34,6 +35,8 @@ KEYWORDS = {
     "below": "exclusiveMaximum",
 }
 """The keyword of a schema for each bound of a leaf."""
+OWN = (FAMILY.name, LOSS.name)
+"""Leaves that may name a function of the user's."""
 REFERENCE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$"
 """Of "package.module:function"."""
 
@@ -47,7 +50,7 @@ def table(properties: Mapping[str, Schema], required: list[str] | None = None) -
 
 def scalar(leaf: Leaf) -> Schema:
     """One value of a leaf."""
-    if leaf.name == FAMILY.name:
+    if leaf.name in OWN:
         return {"anyOf": [{"enum": list(leaf.options or {})}, NAMED]}
     if leaf.options is not None:
         return {"enum": list(leaf.options)}
@@ -86,14 +89,14 @@ OWN_FAMILY: Schema = {
 
 
 def own_leaf() -> Schema:
-    """A parameter of a user's factory, about which a schema knows nothing else."""
+    """A parameter of a user's function, about which a schema knows nothing else."""
     number: Schema = {"type": "number"}
     plain: Schema = {"type": ["number", "string", "boolean"]}
     listed: Schema = {"type": "array", "items": plain, "minItems": 1, "uniqueItems": True}
     bounds = {"low": number, "high": number, "step": number, "off": number}
     bounds["log"] = {"type": "boolean"}
     return {
-        "description": "a parameter of the factory",
+        "description": "a parameter of the function",
         "anyOf": [plain, table(bounds, ["low", "high"]), table({"choices": listed}, ["choices"])],
     }
 
@@ -138,17 +141,31 @@ def objective_rules(sections: list[str]) -> Schema:
     queue: Schema = {"type": "array", "items": {"type": ["object"]}}
     wanted = {"properties": {"baseline": False, "duplicates": False, "enqueue": queue}}
     wanted["properties"]["sampler"] = sampler
-    return {"required": ["direction"], "not": without, "properties": {"search": wanted}}
+    keys = {"search": wanted, "metric": {"type": "string"}}
+    return {"required": ["direction"], "not": without, "properties": keys}
 
 
 def network_rules() -> Schema:
     """The rules with tuner's networks: known metrics, and known leaves without a user's factory."""
     known = _configuration()
     wanted = {"properties": {"baseline": known, "enqueue": {"type": "array", "items": known}}}
+    own = {"required": ["metric"], "properties": {"metric": {"anyOf": _ALONE}}}
+    metrics = {name: metric.leaves for name, metric in METRICS.items()}
     return {
-        "properties": {"metric": {"enum": list(METRICS)}},
-        "if": {"required": ["model"], "properties": {"model": OWN_FAMILY}},
-        "else": {"properties": {"search": wanted}},
+        "allOf": [
+            {
+                "if": own,
+                "then": {"required": ["direction"]},
+                "else": {
+                    "properties": {"metric": _chosen(metrics)},
+                    "not": {"required": ["direction"]},
+                },
+            },
+            {
+                "if": {"required": ["model"], "properties": {"model": OWN_FAMILY}},
+                "else": {"properties": {"search": wanted}},
+            },
+        ]
     }
 
 
@@ -200,10 +217,12 @@ def schema() -> Schema:
     """
     sections = {name: _section(name, leaves) for name, leaves in SECTIONS.items()}
     forms = {
-        "metric": {"type": "string", "examples": list(METRICS)},
+        "metric": {"type": ["string", "object"], "examples": list(METRICS)},
         "objective": NAMED,
     }
-    properties = {n: setting(leaf, forms.get(n)) for n, leaf in TOP.items() if leaf.kind is str}
+    properties = {
+        n: setting(leaf, forms.get(n)) for n, leaf in TOP.items() if leaf.kind is not dict
+    }
     return {
         "$schema": DRAFT,
         "title": "tuner study",
@@ -211,7 +230,7 @@ def schema() -> Schema:
         **table({**properties, "data": data(), **sections, "search": search()}),
         "if": {"required": ["objective"]},
         "then": objective_rules([*sections, "data"]),
-        "else": {"required": ["data"], "not": {"required": ["direction"]}, **network_rules()},
+        "else": {"required": ["data"], **network_rules()},
         "$defs": {leaf.name: {"anyOf": _options(leaf)} for leaf in _with_options()},
     }
 
@@ -265,7 +284,7 @@ def _options(leaf: Leaf) -> list[Schema]:
         table({"name": {"const": name}, **{x.name: leaf_schema(x) for x in own}}, ["name"])
         for name, own in (leaf.options or {}).items()
     ]
-    if leaf.name == FAMILY.name:
+    if leaf.name in OWN:
         own = {"type": ["object"], "properties": {"name": NAMED}, "required": ["name"]}
         tables.append({**own, "additionalProperties": own_leaf()})
     return tables

@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tuner.data import DataSet, Split, Target
 from tuner.data.dataset import Inputs
-from tuner.metrics import METRICS, Metric
+from tuner.errors import StudyFileError, TrainingError
+from tuner.losses import LossFunction, cross_entropy
+from tuner.metrics import Metric, OwnMetric, precision
 
 CHUNK = 2**20
 """How many input numbers are evaluated at a time; of text 256 rows, for each word is a vector."""
@@ -37,18 +40,34 @@ def in_units(values: Tensor, target: Target) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module, split: Split, data: DataSet, metric: Metric
+    network: nn.Module, split: Split, data: DataSet, metric: Metric, loss: LossFunction
 ) -> tuple[float, float]:
-    """The metric's value and the loss (cross entropy, or mse of standardized targets)."""
+    """The values of the metric and of the training's loss, without what techniques change."""
     outputs, y = predict(network, split.x), split.y
+    precise = outputs.to(precision(outputs))
     if data.target.task == "classification":
-        return float(metric.function(outputs, y)), float(_LOSS["classification"](outputs, y))
-    outputs = outputs.squeeze(1)
-    loss = float(_LOSS["regression"](outputs, y))
-    return float(metric.function(in_units(outputs, data.target), in_units(y, data.target))), loss
+        # cross entropy takes classes as well, which are smaller than rows of probabilities
+        hot = y if loss is cross_entropy else functional.one_hot(y, outputs.shape[1]).to(precise)
+        return float(metric.function(outputs, y)), float(loss(precise, hot))
+    value = metric.function(in_units(outputs.squeeze(1), data.target), in_units(y, data.target))
+    return float(value), float(loss(precise, y.unsqueeze(1).to(precise)))
 
 
-_LOSS = {
-    "classification": METRICS["cross_entropy"].function,
-    "regression": METRICS["mse"].function,
-}
+def check_metric(metric: Metric, data: DataSet) -> None:
+    """Calls a metric that is a function of the user's once, before any trial: with the validation
+    targets, and as predictions random probabilities, or the targets of other rows.
+
+    Raises:
+        StudyFileError: it cannot be imported here, raises, or returns no finite number.
+    """
+    if not isinstance(metric.function, OwnMetric):
+        return
+    y = data.validation.y
+    outputs, targets = in_units(y.roll(1), data.target), in_units(y, data.target)
+    if data.target.task == "classification":
+        drawn = torch.Generator().manual_seed(0)
+        outputs, targets = torch.randn(len(y), data.outputs, generator=drawn), y
+    try:
+        metric.function(outputs, targets)
+    except TrainingError as error:
+        raise StudyFileError(error.message, where=error.where, hint=error.hint) from error

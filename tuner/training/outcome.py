@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from tuner.errors import TrainingError
 from tuner.training.evaluate import in_chunks, in_units
 from tuner.training.trainer import Course, Trainer
 
@@ -23,8 +24,8 @@ def left_out(course: Course) -> list[float]:
     """The metric on the validation rows without each of 20 groups of them in turn.
 
     For the delete-a-group jackknife (Kott 2001). Row i is in group i modulo 20; empty where there
-    are fewer rows than two a group, or a metric cannot be computed. Of folds the mean over them,
-    each without that group of its own rows.
+    are fewer rows than two a group, or a metric cannot be computed of some of them. Of folds the
+    mean over them, each without that group of its own rows.
     """
     each = [_left_out(part) for part in course.parts]
     return [sum(values) / len(each) for values in zip(*each, strict=True)] if all(each) else []
@@ -53,7 +54,10 @@ def _left_out(trainer: Trainer) -> list[float]:
     outputs, y = outputs_of(trainer)
     groups = torch.arange(len(y), device=y.device) % GROUPS
     remaining = [groups != group for group in range(GROUPS)]
-    values = [float(trainer.metric.function(outputs[rows], y[rows])) for rows in remaining]
+    try:
+        values = [float(trainer.metric.function(outputs[rows], y[rows])) for rows in remaining]
+    except TrainingError:  # a function of the user's may need every row
+        return []
     return values if all(map(math.isfinite, values)) else []
 
 

@@ -13,10 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from tuner.data import Target
+from tuner.imports import is_reference
+from tuner.losses import FITTING, LOSS, LOSSES, LossFunction, bound, fitting, own_loss
+from tuner.metrics import Metric
 from tuner.optimizers import Optimizer
+from tuner.space import Config
 from tuner.techniques import Noise, State, Technique
+from tuner.training.evaluate import in_units
+from tuner.training.network import nested_values
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class StepRecipe:
     techniques: tuple[Technique, ...]
     optimizer: Optimizer
     mask: Tensor
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: LossFunction
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,33 @@ def start(recipe: StepRecipe, params: Tensor) -> StepState:
     return StepState(params, recipe.optimizer.init(params), states)
 
 
-def classification_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy of logits and rows of probabilities, both ``[B, C]``."""
-    return functional.cross_entropy(outputs, targets)
+def training_loss(config: Config, metric: Metric, target: Target) -> LossFunction:
+    """The loss of a configuration: the one that it names, or the one that fits the metric.
+
+    Raises:
+        StudyFileError: it is a function of the user's that cannot be imported here.
+    """
+    name = config[LOSS.name]
+    if is_reference(name):
+        own = f"{name}."
+        options = {k.removeprefix(own): v for k, v in config.items() if k.startswith(own)}
+        return own_loss(name, options)
+    if name == FITTING:
+        loss, options = fitting(metric)
+    else:
+        loss = LOSSES[name]
+        options = nested_values(loss.leaves, config, name)
+    made = bound(loss, options)
+    return _in_units(made, target) if loss.in_units else made
 
 
-def regression_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of ``[B, 1]`` and ``[B, 1]``."""
-    return functional.mse_loss(outputs, targets)
+def _in_units(loss: LossFunction, target: Target) -> LossFunction:
+    """The loss of numbers in the target's own unit, divided by its deviation."""
 
+    def call(outputs: Tensor, targets: Tensor) -> Tensor:
+        return loss(*(in_units(each, target) / target.scale for each in (outputs, targets)))
 
-LOSSES = {"classification": classification_loss, "regression": regression_loss}
+    return call
 
 
 def batch_loss(

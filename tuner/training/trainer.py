@@ -14,6 +14,8 @@ from torch import Tensor
 
 from tuner.data import DataSet, Split
 from tuner.errors import StudyFileError, TrainingError
+from tuner.imports import is_reference
+from tuner.losses import LOSS
 from tuner.metrics import Metric, sign_of
 from tuner.models.factory import factory, is_factory
 from tuner.schedules import learning_rates
@@ -24,7 +26,14 @@ from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
 from tuner.training.network import build_network, flatten, give_gradients, plan, untrained
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
-from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
+from tuner.training.step import (
+    Hyperparameters,
+    StepRecipe,
+    batch_loss,
+    start,
+    training_loss,
+    update,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Epoch:
         number: epochs trained so far, from 1.
         value: the metric on the validation split, in its own unit and direction.
         train_loss: mean over the epoch's steps, penalties not included.
-        validation_loss: cross entropy, or mse of standardized targets.
+        validation_loss: the same on the validation split, without what techniques change.
     """
 
     number: int
@@ -128,7 +137,8 @@ class Course(ABC):
 
     @property
     def result(self) -> Epoch:
-        """The epoch that counts: the last, or with early stopping the best (Prechelt 1998).
+        """The epoch that counts: the last, or with early stopping the last of the best (Prechelt
+        1998).
 
         Raises:
             TrainingError: no epoch is trained.
@@ -138,7 +148,7 @@ class Course(ABC):
         if not self.keeps_best:
             return self.past[-1]
         scores = self.scores
-        return self.past[scores.index(max(scores))]
+        return self.past[max(range(self.epoch), key=lambda i: (scores[i], i))]
 
 
 # A data set as a trainer needs it.
@@ -232,7 +242,7 @@ class Trainer(Course):
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
         give_gradients(self.network, self.layout.views(self.gradient))
-        mask, loss = self.layout.mask(self.params), LOSSES[data.target.task]
+        mask, loss = self.layout.mask(self.params), training_loss(config, metric, data.target)
         self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, mask, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
@@ -312,18 +322,22 @@ class Trainer(Course):
         """Metric and loss on the validation split."""
         trained = self.params.clone()
         self.params.copy_(self._evaluated())
-        result = evaluate(self.network, self.data.validation, self.data, self.metric)
+        rows, loss = self.data.validation, self.recipe.loss
+        result = evaluate(self.network, rows, self.data, self.metric, loss)
         self.params.copy_(trained)
         return result
 
 
-# Checks of networks before any trial: those of a user's factory, and those that may get one row.
+# Checks before any trial: of a user's factories and losses, and of networks that may get one row.
 
 
 def families(study: NetworkStudy) -> list[str]:
     """The factories that a study names."""
-    value = next(node.value for node in study.nodes if node.name == "family")
-    return [name for name in _names(value) if is_factory(name)]
+    return [name for name in _labels(study, "family") if is_factory(name)]
+
+
+def _labels(study: NetworkStudy, leaf: str) -> list[str]:
+    return _names(next(node.value for node in study.nodes if node.name == leaf))
 
 
 def _names(value: Any) -> list[str]:
@@ -346,6 +360,31 @@ def check_factories(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
         trainer = Trainer(config, data, metric, 0)
         made = factory(name)
         made.try_out(trainer.network.train(), trainer.data.train.x[:2], data.outputs)
+
+
+def check_losses(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
+    """Tries each loss that is a function of the user's on a few rows, before any trial.
+
+    Raises:
+        StudyFileError: it cannot be imported here, raises, or its value or gradient is not finite.
+    """
+    for name in filter(is_reference, _labels(study, LOSS.name)):
+        wanted = {**study.search.baseline, LOSS.name: name}
+        config = study.config(params_of(study.nodes, wanted, baseline_value))
+        y = training_targets(data, torch.arange(min(8, len(data.train))), torch.float32)
+        drawn = torch.Generator().manual_seed(0)
+        outputs = torch.randn(y.shape, generator=drawn).to(y.device).requires_grad_()
+        try:
+            loss = training_loss(config, metric, data.target)(outputs, y)
+        except TrainingError as error:
+            raise StudyFileError(error.message, where=error.where, hint=error.hint) from error
+        if not loss.requires_grad:
+            what, hint = "the loss has no gradient", "compute it from the outputs with torch alone"
+            raise StudyFileError(what, where=name, hint=hint)
+        (gradient,) = torch.autograd.grad(loss, outputs)
+        if not (loss.isfinite() and gradient.isfinite().all()):
+            what = f"the loss of random outputs is {loss.item():g}, or its gradient is not finite"
+            raise StudyFileError(what, where=name)
 
 
 def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:

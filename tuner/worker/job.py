@@ -119,7 +119,7 @@ class NetworkJob(Job):
 
     @property
     def metric(self) -> Metric:
-        return self.study.metric_for(self.data.target.task)
+        return self.study.metric_for(self.data.target)
 
     @property
     def validation_rows(self) -> int:

@@ -1,0 +1,195 @@
+"""Losses: what training minimises, as pure functions of tensors.
+
+Every function takes ``outputs`` and ``targets`` of a batch, whole rows of ``[B, O]``, and returns a
+0-d tensor, the mean over the rows. Classification: logits, and rows of probabilities, which
+techniques may have mixed, smoothed, or multiplied by the weight of a class. Regression: both are
+``[B, 1]`` and standardized, as the network gives them; those of a loss ``in_units`` are in the
+target's own unit, divided by its deviation. It works under ``torch.func.vmap``: no branch and no
+shape depends on values.
+
+A function of the user's, `loss = "package.module:function"`, has the same arguments; see
+``OwnLoss``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
+
+from tuner.errors import StudyFileError, TrainingError
+from tuner.imports import function
+from tuner.metrics import QUANTILE, Metric, Task
+from tuner.space import Leaf, shown
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss and what is known about it.
+
+    Attributes:
+        name: as in a study file.
+        task: the kind of target that it is for.
+        function: (outputs, targets) -> 0-d tensor; see the module for shapes.
+        doc, source: a short description, and where that comes from.
+        leaves: its options; the function takes them by name.
+        in_units: outputs and targets are not standardized.
+    """
+
+    name: str
+    task: Task
+    function: Callable[..., Tensor]
+    doc: str
+    source: str
+    leaves: tuple[Leaf, ...] = ()
+    in_units: bool = False
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy of logits ``[B, C]``; the targets may also be classes, int64 ``[B]``."""
+    return functional.cross_entropy(outputs, targets)
+
+
+def brier(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared distance of the probabilities from the targets, times the weight of a row: what its
+    targets add up to."""
+    weights = targets.sum(1, keepdim=True)
+    errors = outputs.softmax(1) - targets / weights
+    return (weights * errors.square()).sum(1).mean()
+
+
+def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Squared error."""
+    return functional.mse_loss(outputs, targets)
+
+
+def mae(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Absolute error."""
+    return functional.l1_loss(outputs, targets)
+
+
+def mape(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Absolute error as a share of the target, which counts as at least 0.01 deviations: a target
+    of zero would outweigh all others."""
+    return ((outputs - targets).abs() / targets.abs().clamp(min=0.01)).mean()
+
+
+def pinball(outputs: Tensor, targets: Tensor, quantile: float) -> Tensor:
+    """Pinball loss: an error below the target counts as much as the quantile, one above as much as
+    the rest."""
+    above = targets - outputs
+    return (above.clamp(min=0) * quantile + (-above).clamp(min=0) * (1 - quantile)).mean()
+
+
+LOSSES: Mapping[str, Loss] = {
+    loss.name: loss
+    for loss in (
+        Loss(
+            "cross_entropy",
+            "classification",
+            cross_entropy,
+            "negative logarithm of the target's probability",
+            "Good 1952",
+        ),
+        Loss(
+            "brier",
+            "classification",
+            brier,
+            "squared error of the probabilities, which bounds what one row can cost",
+            "Brier 1950",
+        ),
+        Loss("mse", "regression", mse, "squared error; predicts the mean", "Gauss 1809"),
+        Loss("mae", "regression", mae, "absolute error; predicts the median", "Laplace 1774"),
+        Loss(
+            "mape",
+            "regression",
+            mape,
+            "absolute error as a share of the target",
+            "Makridakis 1993",
+            in_units=True,
+        ),
+        Loss(
+            "pinball",
+            "regression",
+            pinball,
+            "absolute error, weighed by its sign; predicts a quantile",
+            "Koenker and Bassett 1978",
+            leaves=(QUANTILE,),
+        ),
+    )
+}
+FITTING = "auto"
+"""The loss that fits the metric."""
+USUAL: Mapping[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
+"""The loss of each task, unless the metric has one of its own."""
+
+LOSS = Leaf(
+    name="loss",
+    kind=str,
+    default=FITTING,
+    off=FITTING,
+    options={FITTING: (), **{loss.name: loss.leaves for loss in LOSSES.values()}},
+    static=True,
+    doc="what training minimizes; auto fits the metric, which is cross_entropy or mse for most",
+    unit="name",
+)
+
+
+def fitting(metric: Metric) -> tuple[Loss, dict[str, Any]]:
+    """The loss that fits a metric, and its options, which are the metric's."""
+    loss = LOSSES[metric.loss or USUAL[metric.task]]
+    return loss, {leaf.name: metric.options[leaf.name] for leaf in loss.leaves}
+
+
+@dataclass(frozen=True)
+class OwnLoss:
+    """A function of the user's, called as ``function(outputs, targets, **options)``.
+
+    It returns the mean over the rows, or the loss of each row, ``[B]`` or ``[B, 1]``.
+
+    Raises (when called):
+        TrainingError: the function raises, or returns something else.
+    """
+
+    reference: str
+    call: Callable[..., Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        try:
+            result = self.call(outputs, targets, **self.options)
+        except Exception as error:
+            what = f"the loss raised {type(error).__name__}: {error}"
+            raise TrainingError(what, where=self.reference, hint=_given(outputs)) from error
+        if not isinstance(result, Tensor):
+            what = f"the loss returned {shown(result)} of type {type(result).__name__}"
+            raise TrainingError(what, where=self.reference, hint="return a tensor")
+        if tuple(result.shape) not in ((), (len(outputs),), (len(outputs), 1)):
+            what = f"the loss returned a tensor of shape {list(result.shape)}"
+            hint = f"return the mean over the rows, or one number for each of {len(outputs)} rows"
+            raise TrainingError(what, where=self.reference, hint=hint)
+        return result.mean()
+
+
+def _given(outputs: Tensor) -> str:
+    return f"it was given outputs and targets of shape {list(outputs.shape)}"
+
+
+def own_loss(reference: str, options: Mapping[str, Any]) -> OwnLoss:
+    """The loss of a user's function, whose module is imported if that is allowed here.
+
+    Raises:
+        StudyFileError: there is none, or it is not allowed.
+    """
+    return OwnLoss(reference, function(reference, "training.loss", StudyFileError), options)
+
+
+def bound(loss: Loss, options: Mapping[str, Any]) -> LossFunction:
+    """The loss with a value for each of its options."""
+    return partial(loss.function, **options) if options else loss.function
