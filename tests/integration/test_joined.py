@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from tuner.search.overlay import Overlay
 from tuner.show.snapshot import snapshot
 from tuner.storage import Lease, Storage, Update, open_storage
 from tuner.study import load_study
-from tuner.study.trials import Own
+from tuner.study.trials import Own, all_tried
 from tuner.worker.propose import Proposer
 from tuner.worker.run import Clock
 
@@ -335,8 +337,46 @@ def test_a_grid_of_real_workers_ends_with_a_word(
     again = CliRunner().invoke(app, ["optimize", "--study", str(shared.path), "--workers", "1"])
     assert again.exit_code == 0, again.output
     assert f"small: {SIZE} of 100 trials" in again.stdout
-    assert f"the grid is complete: all {SIZE} configurations tried" in again.stdout
+    assert f"the space is exhausted: all {SIZE} configurations tried" in again.stdout
     assert "continue the study" not in again.stdout
+
+
+def test_a_sampler_that_repeats_nothing_ends_when_nothing_is_left(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    text = GRID.replace('sampler = "grid"', 'sampler = "auto"')
+    submitted(tmp_path, sqlite_url, text, trials=100)
+    desks = [Desk(sqlite_url, "small") for _ in range(2)]
+    for turn in range(SIZE):
+        lease = desks[turn % 2].claim()
+        assert lease is not None
+        desks[turn % 2].tell(lease)
+    assert [desk.claim() for desk in desks] == [None] * 2
+    assert all(desk.propose.exhausted for desk in desks)
+    assert len({repr(sorted(trial.params.items())) for trial in desks[0].trials()}) == SIZE
+    assert all_tried(Own(desks[0].job.study), desks[0].trials()) == SIZE
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe"])
+def test_workers_that_ask_at_once_get_different_configurations(
+    tmp_path: Path, database_url: str, sampler: str
+) -> None:
+    submitted(tmp_path, database_url, STUDY, trials=100, sampler=sampler)
+    desks = [Desk(database_url, "small") for _ in range(8)]
+    for _ in range(12):
+        lease = desks[0].claim()
+        assert lease is not None
+        desks[0].tell(lease)
+    together = threading.Barrier(len(desks))
+
+    def claim(desk: Desk) -> Lease | None:
+        desk.storage.get_all_trials(desk.job.study_id)
+        together.wait(30)
+        return desk.claim()
+
+    with ThreadPoolExecutor(len(desks)) as pool:
+        leases = list(pool.map(claim, desks))
+    assert len({repr(lease.trial.params) for lease in leases if lease is not None}) == len(desks)
 
 
 def test_a_grid_begins_again_where_duplicates_are_wanted(tmp_path: Path, sqlite_url: str) -> None:

@@ -10,7 +10,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tuner.search.joint import OFF, Dimension, Joint, joint_of
+from tuner.search.joint import OFF, Dimension, Joint, joint_of, joint_of_nodes
+from tuner.space import Choice, Leaf, Node, Option, Range, sample
+from tuner.study import load_study
 
 KINDS = {
     "float": FloatDistribution(-2.0, 3.0),
@@ -121,6 +123,79 @@ def test_what_is_missing_takes_the_middle_and_what_is_not_asked_for_is_off(
     numbers = dict(zip([d.name for d in joint.dimensions], row.tolist(), strict=True))
     assert (numbers["lr"], numbers["momentum"], numbers["beta"]) == (0.5, 0.5, OFF)
     assert joint.decode(row)["depth"] == 3
+
+
+def test_given_parameters_stay_as_they_are(trials: list[optuna.trial.FrozenTrial]) -> None:
+    joint, rng = joint_of(trials), np.random.default_rng(0)
+    rows = joint.fixed(joint.draw(50, rng), {"lr": 0.01, "optimizer": "sgd", "depth": "many"})
+    drawn = [joint.decode(row) for row in rows]
+    assert {each["optimizer"] for each in drawn} == {"sgd"}
+    assert {round(each["lr"], 9) for each in drawn} == {0.01}
+    assert {each["depth"] for each in drawn} == {1, 2, 3}
+    assert all("nesterov" in each and "beta" not in each for each in drawn)
+
+
+def test_a_finite_space_is_listed(trials: list[optuna.trial.FrozenTrial]) -> None:
+    joint = joint_of(trials)
+    assert joint.listed(10**6) is None  # lr is continuous
+    finite = Joint(
+        (
+            Dimension("kind", KINDS["choices"]),
+            Dimension("size", KINDS["ordered choices"], parent=0, when=frozenset({0, 2})),
+            Dimension("n", IntDistribution(1, 4, log=True), parent=1, when=frozenset({1})),
+        )
+    )
+    assert finite.listed(12) is None
+    rows = finite.listed(13)
+    assert rows is not None
+    configurations = {repr(finite.decode(row)) for row in rows}
+    assert len(rows) == len(configurations) == 2 * (2 + 4) + 1
+    assert configurations >= {
+        repr(finite.decode(row)) for row in finite.draw(500, np.random.default_rng(0))
+    }
+
+
+def test_a_declared_space_is_what_sampling_asks_for() -> None:
+    nodes = load_study("sentiment").nodes
+    joint = joint_of_nodes(nodes)
+    for row in joint.draw(200, np.random.default_rng(0)):
+        asked = optuna.trial.FixedTrial(joint.decode(row))
+        sample(nodes, asked)
+        assert asked.params == joint.decode(row)
+        known = {d.name: d.distribution for d in joint.dimensions}
+        assert asked.distributions.items() <= known.items()
+
+
+def test_a_declared_tree_is_the_one_that_trials_show() -> None:
+    nodes = load_study("sentiment").nodes
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: len(sample(nodes, trial)), n_trials=150)
+
+    def tree(joint: Joint) -> dict[str, Any]:
+        names = [d.name for d in joint.dimensions]
+        return {
+            d.name: (d.distribution, d.parent >= 0 and names[d.parent], d.when)
+            for d in joint.dimensions
+        }
+
+    assert tree(joint_of_nodes(nodes)) == tree(joint_of(study.trials))
+
+
+def test_leaves_of_one_name_are_one_parameter_only_if_their_values_are_the_same() -> None:
+    leaf = Leaf("rate", float, 0.1)
+
+    def option(name: str, high: float) -> Option:
+        return Option(name, (Node("rate", leaf, Range(0.0, high)),))
+
+    kinds = Choice((option("a", 1.0), option("b", 1.0), option("c", 2.0)))
+    joint = joint_of_nodes((Node("kind", Leaf("kind", str, "a"), kinds),))
+    assert [(d.name, sorted(d.when)) for d in joint.dimensions] == [
+        ("kind", []),
+        ("rate", [0, 1]),
+        ("rate", [2]),
+    ]
+    (row,) = joint.encode([{"kind": "c", "rate": 1.5}])
+    assert joint.decode(row) == {"kind": "c", "rate": 1.5}
 
 
 def test_a_value_that_the_distribution_lacks_is_not_there() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
@@ -18,7 +18,19 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState, create_trial
 
-from tuner.search.sampler import START, Sampler, observed
+from tuner.search.sampler import (
+    DESIGN,
+    ERROR,
+    MODEL,
+    ORIGIN,
+    START,
+    Sampler,
+    history,
+    observed,
+)
+from tuner.search.samplers import build_sampler
+from tuner.space import sample
+from tuner.study import load_study
 
 
 class TestAsOptuna(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
@@ -97,8 +109,78 @@ def test_each_configuration_of_a_small_space_is_tried_before_one_comes_again() -
     study.optimize(small, n_trials=4 + START)
     seen = {tuple(t.params.items()) for t in study.trials}
     assert len(seen) == 4
-    study.optimize(small, n_trials=2)  # there is no other: it goes on
+    with pytest.warns(UserWarning, match="every configuration was tried"):
+        study.optimize(small, n_trials=2)
     assert len(study.trials) == 6 + START
+
+
+def test_the_last_of_many_configurations_is_found() -> None:
+    study = optuna.create_study(sampler=Sampler(seed=0))
+    names = {"a": 40, "b": 40}
+
+    def count(trial: Any) -> float:
+        return float(sum(trial.suggest_int(name, 1, most) for name, most in names.items()))
+
+    kinds = {name: IntDistribution(1, most) for name, most in names.items()}
+    for place in range(40 * 40 - 1):
+        params = {"a": place // 40 + 1, "b": place % 40 + 1}
+        value = float(sum(params.values()))
+        study.add_trial(create_trial(params=params, distributions=kinds, value=value))
+    study.optimize(count, n_trials=1)
+    assert study.trials[-1].params == names
+
+
+def test_a_trial_says_what_proposed_it() -> None:
+    study = run(Sampler(seed=0), START + 4)
+    origins = [trial.system_attrs.get(ORIGIN) for trial in study.trials]
+    assert origins == [None, *[DESIGN] * (START - 1), *[MODEL] * 4]
+
+
+def test_the_rest_of_a_queued_trial_goes_with_what_is_queued() -> None:
+    study = run(Sampler(seed=0), 25)
+    best = study.best_params["lr"]
+    study.enqueue_trial({"optimizer": "sgd", "dropout.on": True})
+    study.optimize(objective, n_trials=1)
+    params = study.trials[-1].params
+    assert (params["optimizer"], params["dropout.on"]) == ("sgd", True)
+    assert abs(math.log10(params["lr"] / best)) < 1
+    assert abs(params["momentum"] - 0.9) < 0.4
+
+
+def test_a_declared_space_is_searched_from_the_first_trial_on() -> None:
+    nodes = load_study("digits").nodes
+    study = optuna.create_study()
+    design = []
+    for number in range(START):
+        study.sampler = build_sampler("auto", {}, seed=0, number=number, nodes=nodes)
+        trial = study.ask()
+        sample(nodes, trial)
+        design.append(trial.params)
+        study.tell(trial, float(number))
+    assert {trial.system_attrs[ORIGIN] for trial in study.trials} == {DESIGN}
+    rates = sorted(math.log10(params["learning_rate"]) for params in design)
+    assert np.diff(rates).max() < 1.5
+
+
+def test_the_error_of_a_value_is_stated_or_like_the_others_or_seen_over_seeds() -> None:
+    x = {"x": FloatDistribution(0, 1)}
+
+    def trial(number: int, at: float, value: float, error: Any = None) -> Any:
+        attrs = {} if error is None else {ERROR: error}
+        made = create_trial(params={"x": at}, distributions=x, value=value, user_attrs=attrs)
+        made.number = number
+        return made
+
+    def errors(*trials: Any) -> list[float]:
+        return history(trials, 1.0, np.random.default_rng(0)).errors.tolist()
+
+    stated = [trial(0, 0.1, 1.0, 0.2), trial(1, 0.2, 1.0, 0.4)]
+    assert errors(trial(0, 0.1, 1.0)) == [0.0]
+    assert errors(*stated, trial(2, 0.3, 1.0)) == pytest.approx([0.2, 0.4, 0.3])
+    assert errors(*stated, trial(2, 0.3, 1.0, "odd"))[2] == pytest.approx(0.3)
+    assert errors(*stated, trial(2, 0.3, 1.0, float("nan")))[2] == pytest.approx(0.3)
+    again = [trial(2, 0.3, 1.0, 0.3), trial(3, 0.3, 2.0, 0.9)]
+    assert errors(*stated, *again) == pytest.approx([0.5**0.5] * 3 + [0.9])
 
 
 def test_choices_may_be_lists_and_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 
 from tuner.data import load
 from tuner.study import define_study
-from tuner.training.outcome import PAIRS, outcome, outputs_of
+from tuner.training.outcome import PAIRS, outcome, outputs_of, standard_error
 from tuner.training.trainer import Trainer
 
 
@@ -31,6 +32,33 @@ def test_the_confusion_of_classes_is_scikit_learns() -> None:
     assert found["confusion"] == confusion_matrix(y, outputs.argmax(1), labels=range(3)).tolist()
     assert len(found["classes"]) == 3
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_standard_error_of_an_accuracy_is_binomial_and_never_zero() -> None:
+    trainer = trained("sklearn.datasets:load_wine")
+    rows = len(trainer.data.validation)
+    half = standard_error(trainer, 0.5)["standard_error"]
+    assert half == pytest.approx((0.25 / rows) ** 0.5)
+    assert 0 < standard_error(trainer, 1.0)["standard_error"] < half
+
+
+def test_the_standard_error_of_other_metrics_is_that_of_the_jackknife() -> None:
+    trainer = trained("sklearn.datasets:load_diabetes")
+    outputs, y = outputs_of(trainer)
+    squared = (outputs - y).double() ** 2
+    of_mean_square = float(squared.std()) / len(y) ** 0.5
+    by_the_delta_method = of_mean_square / (2 * float(squared.mean()) ** 0.5)
+    error = standard_error(trainer, 0.0)["standard_error"]
+    assert error == pytest.approx(by_the_delta_method, rel=0.5)
+
+
+def test_few_rows_have_no_standard_error() -> None:
+    study = define_study("made", data={"source": "sklearn.datasets:load_wine"}, metric="f1_macro")
+    data = load(replace(study.data, validation=0.1))
+    config: dict[str, Any] = study.config(study.baseline())
+    trainer = Trainer(config, data, study.metric_for(data.target.task), 0)
+    assert len(data.validation) < 40
+    assert standard_error(trainer, 0.5) == {}
 
 
 def test_calibration_is_of_all_rows() -> None:

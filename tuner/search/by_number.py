@@ -38,6 +38,8 @@ from tuner.space import (
     size,
 )
 
+COUNTABLE = 10_000
+"""Of so many configurations one knows which were not tried."""
 DIMENSIONS = 64
 """Coordinates of a point; the scramble depends on their number, so it is fixed."""
 
@@ -167,6 +169,11 @@ class SearchGrid:
         while len(self._order) < self.size:
             self._order.append(shuffled(len(self._order), self.size, self._seed))
             yield self._order[-1]
+
+
+def countable(nodes: Sequence[Node]) -> bool:
+    """Whether a space has so few configurations that one knows which were not tried."""
+    return size(nodes) <= COUNTABLE
 
 
 def params_at(nodes: Sequence[Node], place: int) -> dict[str, Any]:

@@ -8,9 +8,11 @@ for it.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import FrozenTrial
+
+from tuner.space import SWITCH, Choice, Node, Range, inner_nodes
 
 Array = NDArray[np.float64]
 
@@ -48,14 +52,14 @@ class Dimension:
     parent: int = -1
     when: frozenset[int] = frozenset()
 
-    @property
+    @cached_property
     def choices(self) -> int:
         """How many choices without an order there are; 0 for numbers."""
         if isinstance(self.distribution, CategoricalDistribution) and not self._ordered:
             return len(self.distribution.choices)
         return 0
 
-    @property
+    @cached_property
     def levels(self) -> int:
         """How many values there are; 0 where it is continuous."""
         given = self.distribution
@@ -68,7 +72,7 @@ class Dimension:
         count = 0 if step is None else round((high - low) / step) + 1
         return count if count <= LEVELS else 0
 
-    @property
+    @cached_property
     def _ordered(self) -> bool:
         """Whether the choices are numbers that rise or fall."""
         choices = self.distribution.choices  # type: ignore[attr-defined]
@@ -155,6 +159,30 @@ class Joint:
                     row[j] = d.encode(each[d.name])
         return self.settled(rows)
 
+    def fixed(self, rows: Array, params: Mapping[str, Any]) -> Array:
+        """Rows with the values of some parameters where these are asked for, in place."""
+        for j, d in enumerate(self.dimensions):
+            number = d.encode(params[d.name]) if d.name in params else OFF
+            if number != OFF:
+                rows[:, j] = number
+        return self.settled(rows)
+
+    def listed(self, most: int) -> Array | None:
+        """Every row once; None where there are more than that."""
+        rows = np.full((1, len(self)), OFF)
+        for j, d in enumerate(self.dimensions):
+            asked = self._asked(rows, j)
+            if d.levels == 0:
+                return None
+            levels = d.rounded(np.linspace(0, 1, d.levels))
+            numbers = np.arange(d.levels, dtype=float) if d.choices else levels
+            each = np.repeat(rows[asked], len(numbers), axis=0)
+            each[:, j] = np.tile(numbers, int(asked.sum()))
+            rows = np.concatenate((rows[~asked], each))
+            if len(rows) > most:
+                return None
+        return rows
+
     def decode(self, row: Array) -> dict[str, Any]:
         """The parameters of a row that are asked for."""
         return {
@@ -166,17 +194,21 @@ class Joint:
     def settled(self, rows: Array) -> Array:
         """Rows in which exactly the parameters that are asked for have a number, in place."""
         for j, d in enumerate(self.dimensions):
-            column = rows[:, j]
-            asked = np.ones(len(rows), dtype=bool)
-            if d.parent >= 0:
-                numbers, place = np.unique(rows[:, d.parent], return_inverse=True)
-                level_of = self.dimensions[d.parent].level_of
-                known = [level_of(number) in d.when for number in numbers.tolist()]
-                asked = np.array(known, dtype=bool)[place]
+            column, asked = rows[:, j], self._asked(rows, j)
             column[~asked] = OFF
             middle = 0.0 if d.choices else float(d.rounded(np.array([0.5]))[0])
             column[asked & (column == OFF)] = middle
         return rows
+
+    def _asked(self, rows: Array, j: int) -> NDArray[np.bool_]:
+        """Which rows ask for a parameter."""
+        d = self.dimensions[j]
+        if d.parent < 0:
+            return np.ones(len(rows), dtype=bool)
+        numbers, place = np.unique(rows[:, d.parent], return_inverse=True)
+        level_of = self.dimensions[d.parent].level_of
+        known = [level_of(number) in d.when for number in numbers.tolist()]
+        return np.array(known, dtype=bool)[place]
 
     def placed(self, points: Array) -> Array:
         """Rows of points [n, d] in [0, 1): choices take equal shares."""
@@ -221,6 +253,76 @@ class Joint:
 
 def _is_log(d: Dimension) -> bool:
     return bool(getattr(d.distribution, "log", False))
+
+
+def joint_of_nodes(nodes: Sequence[Node]) -> Joint:
+    """The joint space that a study declares.
+
+    Leaves of one name below several options are one parameter if their values are the same, and
+    several of that name if not: a configuration has one of them at most.
+    """
+    declared = _Declared()
+    declared.add(nodes)
+    return Joint(declared.dimensions)
+
+
+class _Declared:
+    """Collects the parameters of a study's leaves."""
+
+    def __init__(self) -> None:
+        self._dimensions: list[Dimension] = []
+        self._values: list[Choice | Range] = []
+
+    def add(self, nodes: Sequence[Node], parent: int = -1, level: int = -1) -> None:
+        """Adds leaves that a level of a parent brings."""
+        for node in nodes:
+            name, value = node.name, node.value
+            if isinstance(value, Choice):
+                kind = CategoricalDistribution(value.labels)
+                j = self._column(name, value, kind, parent, level)
+                for i, option in enumerate(value.options):
+                    self.add(inner_nodes(option), j, i)
+            elif not isinstance(value, Range):
+                self.add(inner_nodes(value), parent, level)
+            elif value.off is None:
+                self._column(name, value, _distribution(value), parent, level)
+            else:
+                switch = CategoricalDistribution((False, True))
+                j = self._column(name + SWITCH, value, switch, parent, level)
+                self._column(name, value, _distribution(value), j, 1)
+
+    def _column(
+        self, name: str, value: Choice | Range, kind: BaseDistribution, parent: int, level: int
+    ) -> int:
+        for j, d in enumerate(self._dimensions):
+            if (d.name, d.parent) == (name, parent) and self._values[j] == value:
+                self._dimensions[j] = replace(d, when=d.when | {level})
+                return j
+        when = frozenset() if parent < 0 else frozenset((level,))
+        self._dimensions.append(Dimension(name, kind, parent, when))
+        self._values.append(value)
+        return len(self._values) - 1
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Each below the parameter that decides about it."""
+        final: list[Dimension] = []
+        for d in self._dimensions:
+            if d.parent >= 0 and len(d.when) == final[d.parent].levels:  # whatever that one is
+                above = final[d.parent]
+                d = replace(d, parent=above.parent, when=above.when)
+            final.append(d)
+        return tuple(final)
+
+
+def _distribution(value: Range) -> BaseDistribution:
+    """As Optuna makes it of what ``sample`` asks for."""
+    if value.integer:
+        step = int(value.step or 1)
+        return IntDistribution(int(value.low), int(value.high), value.log, step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the end is not a whole number of steps away
+        return FloatDistribution(value.low, value.high, value.log, value.step)
 
 
 def joint_of(trials: Sequence[FrozenTrial]) -> Joint:

@@ -7,6 +7,7 @@ of the trial to propose. It has no state, so any worker proposes the same.
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,8 +20,10 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.search.by_number import COUNTABLE
 from tuner.search.gaussian import Features, Process, warped
 from tuner.search.joint import Joint, joint_of
+from tuner.space import same
 
 Array = NDArray[np.float64]
 
@@ -30,8 +33,16 @@ MOST = 150
 """The model takes at most this many trials: the better half, and a random part of the others."""
 LARGEST = 1e100
 """Values are clipped to this size, so that their differences are finite."""
+ERROR = "standard_error"
+"""The user attribute of a trial with the standard error of its value."""
+OWN = 0.5
+"""The part of a standard error that is a trial's own: trials are measured on the same rows."""
+ORIGIN, DESIGN, MODEL = "sampler", "design", "model"
+"""The system attribute of a trial that says what proposed it, and its values."""
 FRESH, BEST, NEAR = 300, 6, 40
 """Candidates: random ones, and near each of the best trials so many changed copies."""
+FEW = 1000
+"""Of no more configurations than that the model looks at each."""
 SCALES = (0.15, 0.05)
 """The step of each round in which the best candidates are changed again."""
 
@@ -40,43 +51,54 @@ class Sampler(BaseSampler):
     """Proposes by a Gaussian process over all parameters at once, nested ones included.
 
     It learns from the trials which choices ask for which parameters. A study must have one
-    objective.
+    objective. A trial's user attribute ``standard_error`` says how much its value is due to
+    chance. A configuration is not proposed twice as long as there is another.
 
     Args:
         seed: of the proposals; a random one if None.
         n_startup_trials: the number of first trials, which come from a low-discrepancy design.
+        space: the parameters and their tree, if they are known before any trial.
     """
 
-    def __init__(self, seed: int | None = None, n_startup_trials: int = START) -> None:
+    def __init__(
+        self, seed: int | None = None, n_startup_trials: int = START, space: Joint | None = None
+    ) -> None:
         self._seed = secrets.randbits(32) if seed is None else seed
-        self._start = n_startup_trials
+        self._start, self._space = n_startup_trials, space
+        self._histories: dict[int, History] = {}
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The joint space of the trials so far.
+        """The joint space, known or that of the trials so far.
 
         Raises:
             ValueError: the study has several objectives.
         """
         _check_objectives(study)
-        dimensions = self._history(study, trial).joint.dimensions
+        past = self._histories[trial._trial_id] = self._history(study, trial)
+        dimensions = past.joint.dimensions
         return {d.name: d.distribution for d in dimensions if not d.distribution.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of a proposal; those that it does not ask for are left out."""
+        past = self._histories.pop(trial._trial_id, None)  # of the call before, of this trial
         if not search_space:
             return {}
-        params = propose(self._history(study, trial), trial.number, self._seed, self._start)
+        past = past or self._history(study, trial)
+        fixed = trial.system_attrs.get("fixed_params", {})
+        params, origin = propose(past, trial.number, self._seed, self._start, fixed)
+        study._storage.set_trial_system_attr(trial._trial_id, ORIGIN, origin)
         return {name: value for name, value in params.items() if name in search_space}
 
     def _history(self, study: Study, trial: FrozenTrial) -> History:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         trials = study.get_trials(deepcopy=False)
         rng = np.random.default_rng(_stream(self._seed, trial.number, "history"))
-        return history([each for each in trials if each.number != trial.number], sign, rng)
+        others = [each for each in trials if each.number != trial.number]
+        return history(others, sign, rng, self._space)
 
     def sample_independent(
         self,
@@ -110,77 +132,138 @@ class History:
     """What the trials of a study tell.
 
     Attributes:
-        joint: the space of those measured.
+        joint: the space, known or that of those measured.
         rows: [n, d], configurations measured, MOST at most.
         values: [n], what each reached or would have, smaller is better.
+        errors: [n], their standard errors, as far as known.
         running: [m, d], configurations that are being measured.
-        trials: all of them.
+        tried: all configurations that any trial has.
     """
 
     joint: Joint
     rows: Array
     values: Array
+    errors: Array
     running: Array
-    trials: Sequence[FrozenTrial]
+    tried: Sequence[Mapping[str, Any]]
 
 
-def history(trials: Sequence[FrozenTrial], sign: float, rng: np.random.Generator) -> History:
+def history(
+    trials: Sequence[FrozenTrial],
+    sign: float,
+    rng: np.random.Generator,
+    joint: Joint | None = None,
+) -> History:
     """Summarizes all trials but the one to propose.
 
     Args:
         sign: 1 if smaller values are better, -1 if larger are.
         rng: chooses which trials to take if there are more than MOST.
+        joint: the space; inferred from the trials if None.
     """
     measured, values = observed(trials, sign)
+    numbers = {each.number for each in measured}
+    running = [
+        each.params
+        for each in trials
+        if each.state == TrialState.RUNNING and each.params and each.number not in numbers
+    ]
     if len(values) > MOST:
         order = np.argsort(values, kind="stable")
         rest = rng.choice(order[MOST // 2 :], MOST - MOST // 2, replace=False)
         chosen = np.sort(np.concatenate((order[: MOST // 2], rest)))
         measured, values = [measured[place] for place in chosen], values[chosen]
-    joint = joint_of(measured)
-    running = [each.params for each in trials if each.state == TrialState.RUNNING and each.params]
-    return History(
-        joint,
-        joint.encode(each.params for each in measured),
-        values,
-        joint.encode(running),
-        trials,
+    joint = joint or joint_of(measured)
+    rows = joint.encode(each.params for each in measured)
+    tried = [each.params for each in trials if each.params]
+    errors = _errors(measured, rows, values)
+    return History(joint, rows, values, errors, joint.encode(running), tried)
+
+
+def _errors(measured: Sequence[FrozenTrial], rows: Array, values: Array) -> Array:
+    """The standard error [n] of each value: that of the trial, where it has one, or else the
+    median of the others, and no less than the values of one configuration differ."""
+    stated = [each.user_attrs.get(ERROR) for each in measured]
+    numbers = np.array(
+        [float(e) if isinstance(e, int | float) and 0 <= e < LARGEST else np.nan for e in stated]
     )
+    known = numbers[~np.isnan(numbers)]
+    errors = np.where(np.isnan(numbers), np.median(known) if len(known) else 0.0, numbers)
+    return np.asarray(np.maximum(errors, _spread(rows, values)))
 
 
-def propose(past: History, number: int, seed: int, start: int = START) -> dict[str, Any]:
-    """The parameters of trial ``number``; every worker gets the same.
+def _spread(rows: Array, values: Array) -> float:
+    """The deviation of values that belong to the same row; 0 where no row is there twice."""
+    _, place, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    place = place.reshape(-1)
+    freedom = len(rows) - len(counts)
+    if freedom <= 0:
+        return 0.0
+    means = np.bincount(place, values) / counts
+    return float(np.sqrt(((values - means[place]) ** 2).sum() / freedom))
+
+
+def propose(
+    past: History,
+    number: int,
+    seed: int,
+    start: int = START,
+    fixed: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], str]:
+    """The parameters of trial ``number`` and where they come from; every worker gets the same.
 
     Args:
         start: the number of first trials, which come from a low-discrepancy design.
+        fixed: parameters that are not to be chosen.
     """
     rng = np.random.default_rng(_stream(seed, number))
-    tried = {_key(each.params) for each in past.trials}
-    first = len(past.rows) < start
-    for row in _designed(past.joint, number, seed) if first else _promising(past, rng):
+    fixed = fixed or {}
+    if len(past.rows) < start:
+        rows, origin = _designed(past.joint, number, seed), DESIGN
+    else:
+        rows, origin = _promising(past, fixed, rng), MODEL
+    rows = past.joint.fixed(rows, fixed)
+    params = _untried(past, rows)
+    if params is None:
+        listed = past.joint.listed(COUNTABLE)
+        others = past.joint.draw(FRESH, rng) if listed is None else rng.permutation(listed)
+        params = _untried(past, past.joint.fixed(others, fixed))
+    if params is None:
+        if not fixed:
+            warnings.warn("every configuration was tried, and one is tried again", stacklevel=2)
+        params = past.joint.decode(rows[0])
+    return params, origin
+
+
+def _untried(past: History, rows: Array) -> dict[str, Any] | None:
+    """The configuration of the first row that no trial has; None if there is none."""
+    for row in rows:
         params = past.joint.decode(row)
-        if _key(params) not in tried:
+        if not any(_same(params, each) for each in past.tried):
             return params
-    return past.joint.decode(past.joint.draw(1, rng)[0])
+    return None
 
 
-def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
-    """Equal for equal configurations; a choice may be a list, which is no key itself."""
-    return frozenset((name, repr(value)) for name, value in params.items())
+def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    return a == b and all(same(value, b[name]) for name, value in a.items())
 
 
-def _promising(past: History, rng: np.random.Generator) -> Array:
+def _promising(past: History, fixed: Mapping[str, Any], rng: np.random.Generator) -> Array:
     """Rows by what a model expects to gain from each, the best first."""
     joint, order = past.joint, np.argsort(past.values, kind="stable")
-    known = np.zeros(len(past.rows))
-    process = Process(Features.of(joint), past.rows, warped(past.values), known, rng)
+    z, unit = warped(past.values)
+    noise = (past.errors * unit * OWN) ** 2
+    process = Process(Features.of(joint), past.rows, z, noise, rng)
     if len(past.running):
         process.pretend(past.running, rng)
+    listed = joint.listed(FEW)
+    if listed is not None:
+        return np.asarray(listed[np.argsort(-process.gain(listed), kind="stable")])
     near = joint.moved(past.rows[order[:BEST]], NEAR, 0.2, rng)
-    rows = np.concatenate((joint.draw(FRESH, rng), near))
+    rows = joint.fixed(np.concatenate((joint.draw(FRESH, rng), near)), fixed)
     gains = process.gain(rows)
     for scale in SCALES:
-        near = joint.moved(rows[np.argsort(-gains)[:8]], 20, scale, rng)
+        near = joint.fixed(joint.moved(rows[np.argsort(-gains)[:8]], 20, scale, rng), fixed)
         rows = np.concatenate((rows, near))
         gains = np.concatenate((gains, process.gain(near)))
     return np.asarray(rows[np.argsort(-gains, kind="stable")])

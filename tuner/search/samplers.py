@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.errors import StudyFileError, nearest
 from tuner.search.options import resolve
-from tuner.space import Leaf
+from tuner.space import Leaf, Node
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Request:
     """The arguments of a builder: every option's value, the derived seed, the trial's number, for
-    the grid the trial's parameters, and for tpe the past."""
+    the grid the trial's parameters, for tpe the past, and the study's space as far as declared."""
 
     options: dict[str, Any]
     seed: int
     number: int
     point: Mapping[str, Any]
     past: Past | None
+    nodes: Sequence[Node]
 
 
 def build_tpe(request: Request) -> BaseSampler:
@@ -45,9 +46,11 @@ def build_tpe(request: Request) -> BaseSampler:
 
 
 def build_auto(request: Request) -> BaseSampler:
+    from tuner.search.joint import joint_of_nodes
     from tuner.search.sampler import Sampler
 
-    return Sampler(seed=request.seed, **request.options)
+    space = joint_of_nodes(request.nodes) if request.nodes else None
+    return Sampler(seed=request.seed, space=space, **request.options)
 
 
 def build_random(request: Request) -> BaseSampler:
@@ -101,6 +104,7 @@ class SamplerEntry:
         build: makes the sampler of one trial.
         options: of the study file.
         learns: whether it proposes by the results of other trials.
+        once: whether it tries no configuration twice as long as another one is left.
         per_number_seed: whether ``seed`` differs for each trial; otherwise the sampler walks one
             sequence for the whole study and takes its place from the number.
         doc: one line for people.
@@ -112,6 +116,7 @@ class SamplerEntry:
     learns: bool
     per_number_seed: bool
     doc: str
+    once: bool = False
 
 
 _STARTUP = "finished trials before it stops sampling at random"
@@ -146,6 +151,7 @@ _ENTRIES = (
         learns=True,
         per_number_seed=False,
         doc="a Gaussian process over all parameters at once, switches and nested ones included",
+        once=True,
     ),
     SamplerEntry("random", build_random, (), False, True, "uniform, or log-uniform"),
     SamplerEntry(
@@ -200,7 +206,13 @@ _ENTRIES = (
         doc="a low-discrepancy sequence: more even than random",
     ),
     SamplerEntry(
-        "grid", build_grid, (), False, False, "every configuration once, in a shuffled order"
+        "grid",
+        build_grid,
+        (),
+        learns=False,
+        per_number_seed=False,
+        doc="every configuration once, in a shuffled order",
+        once=True,
     ),
 )
 
@@ -224,6 +236,7 @@ def build_sampler(
     number: int,
     point: Mapping[str, Any] = MappingProxyType({}),
     past: Past | None = None,
+    nodes: Sequence[Node] = (),
 ) -> BaseSampler:
     """The sampler that proposes trial ``number`` of a study with this seed.
 
@@ -234,6 +247,7 @@ def build_sampler(
         number: the trial's, 0 or more.
         point: for ``grid``, the parameters that ``SearchGrid`` chose.
         past: for ``tpe``, the study's trials that one process caches: the same proposals, sooner.
+        nodes: of a study that declares its parameters.
 
     Raises:
         StudyFileError: an unknown name or option, a wrong value, or options that exclude
@@ -246,7 +260,7 @@ def build_sampler(
         # Optuna marks some options as experimental, which is for the study's author to know.
         warnings.simplefilter("ignore")
         try:
-            return entry.build(Request(values, stream, number, point, past))
+            return entry.build(Request(values, stream, number, point, past, nodes))
         except ValueError as error:
             raise StudyFileError(str(error), where=WHERE) from error
 

@@ -32,7 +32,7 @@ class Snapshot:
         measured_on: what the values were measured on, in words.
         ended: the trials that ended in this run, in order.
         left_out: trials that other programs added and that do not count.
-        all_tried: how many configurations a grid search has, once all were tried.
+        all_tried: how many configurations the study has, once all were tried.
         hopeless: the error to raise if the search has ended and every trial diverged or failed.
         luck: the trials that are as good as the best within its noise; known at a run's end.
         spent: seconds of this run by activity, summed over its workers; known at its end.

@@ -191,7 +191,7 @@ def _headlines(snapshot: Snapshot) -> list[str]:
     lines = [_headline(snapshot)]
     if snapshot.all_tried is not None and not snapshot.progress.met:
         tried = several(snapshot.all_tried, "configuration")
-        lines.append(f"the grid is complete: all {tried} tried")
+        lines.append(f"the space is exhausted: all {tried} tried")
     words = left_out_words(snapshot.left_out)
     return [*lines, words] if words else lines
 

@@ -140,7 +140,12 @@ class Claims:
                 return proposal
             if _learns(propose):  # the attribute tells whether this proposal may be renumbered
                 renumber = getattr(propose, "renumber", None)
-                return proposal if renumber is None else renumber(proposal, plan.head.number)
+                if renumber is None:
+                    return proposal
+                self._mirrors.read(connection, mirror)  # among them the trial of that number
+                with self._mirrors.unread():
+                    renumbered: FrozenTrial = renumber(proposal, plan.head.number)
+                return renumbered
         if _covers(propose):  # it has to know all trials that were added until now
             self._mirrors.read(connection, mirror)
         with self._mirrors.unread():

@@ -22,7 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.metrics import sign_of
-from tuner.search.by_number import SearchGrid
+from tuner.search.by_number import SearchGrid, countable
+from tuner.search.samplers import SAMPLERS
 from tuner.space import (
     Choice,
     Config,
@@ -333,9 +334,11 @@ def tried(own: Own, grid: SearchGrid, trials: Iterable[FrozenTrial]) -> Counter[
 
 
 def all_tried(own: Own, trials: Sequence[FrozenTrial]) -> int | None:
-    """How many configurations a grid search has, if none of them is left to try."""
-    search = own.study.search
-    if search.sampler[0] != "grid" or search.duplicates:
+    """How many configurations a study has, if none is left to a sampler that repeats none."""
+    study, (name, _) = own.study, own.study.search.sampler
+    if not study.nodes or not SAMPLERS[name].once or study.search.duplicates:
         return None
-    grid = SearchGrid(own.study.nodes, 0)
+    if name != "grid" and not countable(study.nodes):
+        return None
+    grid = SearchGrid(study.nodes, 0)
     return grid.size if len(tried(own, grid, trials)) == grid.size else None

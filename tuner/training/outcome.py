@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any
 
 import torch
@@ -27,6 +28,22 @@ def left_out(course: Course) -> list[float]:
     """
     each = [_left_out(part) for part in course.parts]
     return [sum(values) / len(each) for values in zip(*each, strict=True)] if all(each) else []
+
+
+def standard_error(course: Course, value: float) -> dict[str, float]:
+    """``standard_error`` of a value over the validation rows; empty where it is not known.
+
+    Of an accuracy binomial, at its value with two rows more, one of them right (Laplace's rule), so
+    that it is never 0; of other metrics by the jackknife.
+    """
+    if course.parts[-1].metric.name == "accuracy":
+        rows = sum(len(part.data.validation) for part in course.parts)
+        share = (value * rows + 1) / (rows + 2)
+        return {"standard_error": math.sqrt(share * (1 - share) / rows)}
+    without = left_out(course)
+    if not without:
+        return {}
+    return {"standard_error": math.sqrt((GROUPS - 1) * statistics.pvariance(without))}
 
 
 @torch.inference_mode()

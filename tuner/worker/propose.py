@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import TrainingError
-from tuner.search.by_number import SearchGrid
+from tuner.search.by_number import SearchGrid, countable
 from tuner.search.overlay import Overlay
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
@@ -54,9 +54,11 @@ class Proposer:
         self.view, self.own, self.job, self.pruner, self.clock = view, own, job, pruner, clock
         self.name, self.options = job.study.search.sampler
         self.past = Past()
-        self.grid: SearchGrid | None = None
+        self.grid = self.finite = None
         if self.name == "grid":
             self.grid = SearchGrid(job.study.nodes, derived_seed(job.study.search.seed, None))
+        elif SAMPLERS[self.name].once and countable(job.study.nodes):
+            self.finite = SearchGrid(job.study.nodes, 0)
         self.prescribed = self.exhausted = False
         self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
         self.ahead = dict(enumerate(prescribed(job.study)))
@@ -84,10 +86,21 @@ class Proposer:
             return trial if self.job.study.search.duplicates else self._with_known_result(trial)
 
     def renumber(self, trial: FrozenTrial, number: int) -> FrozenTrial:
-        """The same parameters under another number, with the seed of that number."""
-        if DUPLICATE not in trial.user_attrs:
-            trial.set_user_attr("seed", self.job.seed(number))
+        """The same parameters under another number, with the seed of that number; others where a
+        trial has them meanwhile: whoever asks at one time for one number gets the same."""
+        if DUPLICATE in trial.user_attrs:
+            return trial
+        if any(each.params == trial.params for each in self._trials()):
+            return self(number, None)
+        trial.set_user_attr("seed", self.job.seed(number))
         return trial
+
+    def _check_left(self) -> None:
+        """Raises ExhaustedError where the sampler can only repeat a configuration."""
+        if self.finite is not None and not self.job.study.search.duplicates:
+            self.exhausted = len(tried(self.own, self.finite, self._trials())) >= self.finite.size
+            if self.exhausted:
+                raise ExhaustedError
 
     def _propose(self, number: int, fixed: Mapping[str, Any] | None) -> FrozenTrial:
         study = self.job.study
@@ -102,6 +115,8 @@ class Proposer:
         point: Mapping[str, Any] = {}
         if self.grid is not None:
             asked, point = self._point(self.grid, asked, queued=fixed is not None)
+        elif asked is None:
+            self._check_left()
         self.prescribed = fixed is None and asked is not None
         sampler = build_sampler(
             self.name,
@@ -110,6 +125,7 @@ class Proposer:
             number=number,
             point=point,
             past=self.past,
+            nodes=study.nodes,
         )
         return propose(
             self.view,

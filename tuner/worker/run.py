@@ -20,6 +20,7 @@ from tuner.search.overlay import changed
 from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
 from tuner.training.checkpoint import restore, to_bytes
+from tuner.training.outcome import standard_error
 from tuner.training.trainer import ONE_ROW, Course, Epoch
 from tuner.worker.checkpoints import CheckpointStore, Pace
 from tuner.worker.job import NetworkJob, course_of, last_epoch, replica_facts
@@ -86,7 +87,10 @@ def outcome(trial: FrozenTrial, lost: bool) -> tuple[str, str]:
 # User attributes of an ended trial, beside its result.
 
 
-TRAINED = ("epochs", "parameters", "train_loss", "validation_loss", "best_epoch")
+TRAINED = (
+    *("epochs", "parameters", "train_loss", "validation_loss", "best_epoch"),
+    "standard_error",
+)
 """Attributes that describe a training."""
 
 
@@ -288,6 +292,8 @@ class TrialRun:
     def _finish(self, state: TrialState, result: Epoch, ended: str) -> None:
         value = result.value if math.isfinite(result.value) and ended != "diverged" else None
         facts = self._facts(ended, result) | replica_facts(self.course, self.lease.trial)
+        if state == TrialState.COMPLETE and value is not None and self.course is not None:
+            facts |= standard_error(self.course, value)
         attachments = self._attachments(value) if state == TrialState.COMPLETE else Attachments()
         attrs = {
             "user_attrs": facts | attachments.user_attrs,
