@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial, create_trial
 from tuner.optuna_private import (
     DEFAULT_STUDY_NAME_PREFIX,
     FrozenStudy,
+    ParzenEstimator,
     models,
     percentile,
     truncnorm,
@@ -55,6 +56,12 @@ CALLS: dict[Callable[..., Any], str] = {
     Study._get_trials: "self deepcopy states use_cache",
     Trial: "study trial_id",
     TPESampler._compute_acquisition_func: "self samples mpe_below mpe_above",
+    ParzenEstimator: "observations search_space parameters predetermined_weights",
+    ParzenEstimator._calculate_distributions: (
+        "self observations param_name search_space parameters"
+    ),
+    ParzenEstimator.sample: "self rng size",
+    TPESampler._sample_relative: "self study trial search_space",
     TPESampler._get_internal_repr: "self trials search_space study",
     TPESampler._get_params: "self trial study",
     TPESampler._is_multivariate: "self study",
@@ -130,7 +137,10 @@ def test_attributes_of_objects() -> None:
         "_interval_steps": 3,
         "_n_min_trials": 4,
     }
-    assert TPESampler()._group is False
+    sampler = TPESampler()
+    assert (sampler._group, sampler._multivariate, sampler._n_ei_candidates) == (False, None, 24)
+    assert sampler._parzen_estimator_cls is ParzenEstimator
+    assert hasattr(sampler._rng, "rng")
     assert isinstance(CmaEsSampler._attr_key_optimizer, property)
     trial: FrozenTrial = create_trial(value=1.0)
     assert (trial._trial_id, trial._number) == (-1, -1)

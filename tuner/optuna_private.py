@@ -6,6 +6,8 @@
 - DEFAULT_STUDY_NAME_PREFIX: begins the name of a study that was given none.
 - percentile: the rule of Optuna's percentile pruner, asked here with the percentile of an epoch
   kept and not computed for each trial.
+- ParzenEstimator: what TPE compares candidates with; over the joint space its kernels are uniform
+  in a parameter that a trial does not have.
 - truncnorm: TPE spends half of a proposal in its logarithm of the normal distribution; scipy's
   takes its place during the proposal.
 
@@ -17,8 +19,16 @@ from __future__ import annotations
 
 from optuna.pruners import _percentile as percentile
 from optuna.samplers._tpe import _truncnorm as truncnorm
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator as ParzenEstimator
 from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.storages._rdb import models
 from optuna.study._frozen import FrozenStudy
 
-__all__ = ["DEFAULT_STUDY_NAME_PREFIX", "FrozenStudy", "models", "percentile", "truncnorm"]
+__all__ = [
+    "DEFAULT_STUDY_NAME_PREFIX",
+    "FrozenStudy",
+    "ParzenEstimator",
+    "models",
+    "percentile",
+    "truncnorm",
+]

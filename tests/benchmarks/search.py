@@ -19,6 +19,7 @@ import numpy as np
 import optuna
 
 from tuner.search.sampler import Sampler
+from tuner.search.tpe import JointTPESampler, Past
 
 warnings.simplefilter("ignore")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -114,6 +115,7 @@ ARMS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tuner": lambda seed: Sampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "tpe_group": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
+    "tpe_joint": lambda seed: JointTPESampler(Past(), seed=seed, multivariate=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }

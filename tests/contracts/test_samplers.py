@@ -61,10 +61,15 @@ SPACES = LISTABLE | {
         node("size", Choice((16, 32, 64))),
     ),
 }
-CASES = [(name, space) for name in SAMPLERS for space in (LISTABLE if name == "grid" else SPACES)]
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in SAMPLERS},
+    "tpe, jointly": ("tpe", {"joint": True}),
+}
+"""Samplers by name, and those that an option makes another one."""
+CASES = [(name, space) for name in VARIANTS for space in (LISTABLE if name == "grid" else SPACES)]
 
 
-OTHERS = sorted(SAMPLERS.keys() - {"grid"})
+OTHERS = sorted(VARIANTS.keys() - {"grid"})
 """Those that need no space that can be listed."""
 
 
@@ -92,8 +97,7 @@ class Search:
             tried = {self.grid.place(each.params): 1 for each in trials if each.params}
             point = self.grid.next(tried, again=True) or {}
         sampler = build_sampler(
-            self.name,
-            {},
+            *VARIANTS[self.name],
             seed=3,
             number=len(trials),
             point=point,
@@ -145,8 +149,8 @@ def test_the_same_history_gives_the_same_proposal(name: str, space: str) -> None
 
 PROGRAM = """\
 import json
-from tests.contracts.test_samplers import SAMPLERS, Search
-print(json.dumps({name: Search(name, "nested").run(12) for name in SAMPLERS}))
+from tests.contracts.test_samplers import VARIANTS, Search
+print(json.dumps({name: Search(name, "nested").run(12) for name in VARIANTS}))
 """
 
 
@@ -161,7 +165,7 @@ def test_any_process_proposes_the_same() -> None:
         text=True,
         check=True,
     )
-    here = {name: Search(name, "nested").run(12) for name in SAMPLERS}
+    here = {name: Search(name, "nested").run(12) for name in VARIANTS}
     assert json.loads(shown.stdout) == here
 
 
@@ -230,8 +234,9 @@ def test_a_script_may_have_lists_and_none_as_choices(name: str) -> None:
     study = optuna.create_study()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a database could not keep lists
+        past = Past()
         for number in range(13):
-            study.sampler = build_sampler(name, {}, seed=0, number=number)
+            study.sampler = build_sampler(*VARIANTS[name], seed=0, number=number, past=past)
             trial = study.ask()
             layers = trial.suggest_categorical("layers", ([64], [64, 32], [32]))
             gate = trial.suggest_categorical("gate", (None, "soft"))

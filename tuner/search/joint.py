@@ -82,6 +82,11 @@ class Dimension:
         steps = np.diff(np.array(choices, dtype=float))
         return bool((steps > 0).all() or (steps < 0).all())
 
+    @cached_property
+    def middle(self) -> float:
+        """The number of the value that stands for a missing one."""
+        return 0.0 if self.choices else float(self.rounded(np.array([0.5]))[0])
+
     def encode(self, value: Any) -> float:
         """The number of a value; OFF for one that the distribution does not have."""
         given = self.distribution
@@ -196,8 +201,7 @@ class Joint:
         for j, d in enumerate(self.dimensions):
             column, asked = rows[:, j], self._asked(rows, j)
             column[~asked] = OFF
-            middle = 0.0 if d.choices else float(d.rounded(np.array([0.5]))[0])
-            column[asked & (column == OFF)] = middle
+            column[asked & (column == OFF)] = d.middle
         return rows
 
     def _asked(self, rows: Array, j: int) -> NDArray[np.bool_]:

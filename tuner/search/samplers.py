@@ -16,6 +16,7 @@ from tuner.space import Leaf, Node
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from tuner.search.joint import Joint
     from tuner.search.tpe import Past
 
 
@@ -34,23 +35,34 @@ class Request:
     past: Past | None
     nodes: Sequence[Node]
 
+    @property
+    def space(self) -> Joint | None:
+        """The joint space that the study declares; None if it declares none."""
+        from tuner.search.joint import joint_of_nodes
+
+        return joint_of_nodes(self.nodes) if self.nodes else None
+
 
 def build_tpe(request: Request) -> BaseSampler:
+    options = dict(request.options)
+    if options.pop("joint"):
+        from tuner.search.tpe import JointTPESampler, Past
+
+        past = request.past or Past()
+        return JointTPESampler(past, request.space, seed=request.seed, **options)
     if request.past is None:
         from optuna.samplers import TPESampler
 
-        return TPESampler(seed=request.seed, **request.options)
+        return TPESampler(seed=request.seed, **options)
     from tuner.search.tpe import CachedTPESampler
 
-    return CachedTPESampler(request.past, seed=request.seed, **request.options)
+    return CachedTPESampler(request.past, seed=request.seed, **options)
 
 
 def build_auto(request: Request) -> BaseSampler:
-    from tuner.search.joint import joint_of_nodes
     from tuner.search.sampler import Sampler
 
-    space = joint_of_nodes(request.nodes) if request.nodes else None
-    return Sampler(seed=request.seed, space=space, **request.options)
+    return Sampler(seed=request.seed, space=request.space, **request.options)
 
 
 def build_random(request: Request) -> BaseSampler:
@@ -119,6 +131,7 @@ class SamplerEntry:
     once: bool = False
 
 
+_JOINT = "model the parameters that only some trials have together with the others"
 _STARTUP = "finished trials before it stops sampling at random"
 
 _ENTRIES = (
@@ -131,6 +144,7 @@ _ENTRIES = (
             Leaf("multivariate", bool, True, doc="model parameters jointly, not one by one"),
             Leaf("group", bool, False, doc="model each branch of a conditional space jointly"),
             Leaf("constant_liar", bool, True, doc="avoid the configurations of running trials"),
+            Leaf("joint", bool, False, doc=_JOINT),
         ),
         learns=True,
         per_number_seed=True,
