@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, create_trial
 
 from tuner.results.best import Luck, luck_of
 from tuner.results.confirm import Confirmation, Measured
-from tuner.results.estimate import Estimate, error_of_share
+from tuner.results.estimate import Estimate
+from tuner.search.sampler import ERROR
 from tuner.study.parse import parse
 
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
@@ -43,34 +44,29 @@ def confirmed(*numbers: int) -> Confirmation:
     return Confirmation("small", "accuracy", "maximize", rows, rows[0], None, 2)
 
 
-def luck(*values: float, rows: int = 300, metric: str = "accuracy", **more: Any) -> Luck | None:
+def luck(*values: float, error: Any = 0.01, **more: Any) -> Luck | None:
     confirmation, study = more.pop("confirmation", None), more.pop("study", SMALL)
-    direction = "maximize" if metric == "accuracy" else "minimize"
-    return luck_of(study, trials(*values, **more), metric, direction, rows, confirmation)
+    direction = more.pop("direction", "maximize")
+    stated = {} if error is None else {"user_attrs": {ERROR: error}}
+    return luck_of(study, trials(*values, **stated, **more), direction, confirmation)
 
 
 def test_trials_within_two_standard_errors_are_as_good() -> None:
-    error = error_of_share(0.9, 300)
-    found = luck(0.9, 0.9 - 1.9 * error, 0.9 - 2.1 * error, 0.5)
-    assert found == Luck(rows=300, error=error, rivals=1, complete=4)
+    assert luck(0.9, 0.881, 0.879, 0.5) == Luck(error=0.01, rivals=1, complete=4)
+    assert luck(0.9, 0.919, 0.921, 1.5, direction="minimize") == Luck(0.01, 1, 4)
 
 
-def test_more_rows_tell_more_apart() -> None:
+def test_a_smaller_error_tells_more_apart() -> None:
     assert luck(0.9, 0.89) is not None
-    assert luck(0.9, 0.89, rows=30_000) is None
-
-
-def test_a_perfect_score_has_an_error_too() -> None:
-    assert luck(1.0, 1.0, 0.98, rows=30) is not None
-    assert error_of_share(1.0, 30) == pytest.approx(error_of_share(0.0, 30))
-    assert error_of_share(1.0, 30) > 0.01
+    assert luck(0.9, 0.89, error=0.001) is None
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        {"rows": 0},
-        {"metric": "cross_entropy"},
+        {"error": None},
+        {"error": "large"},
+        {"error": float("nan")},
         {"study": OWN},
         {"same": True},
         {"confirmation": confirmed(3, 0)},

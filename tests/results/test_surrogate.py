@@ -13,6 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.results.surrogate import FEWEST, Surrogate, explained, results, surrogate
+from tuner.search.joint import Dimension, Joint
+from tuner.search.sampler import History
 from tuner.study.parse import parse
 from tuner.worker.job import REPLICA
 
@@ -211,3 +213,18 @@ def test_it_takes_the_trials_of_any_sampler() -> None:
     study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=30)
     found = model_of(study.trials, towards="minimize")
     assert abs(found.best["x"]) < 0.2
+
+
+def test_a_name_below_two_choices_is_one_parameter() -> None:
+    small, large = FloatDistribution(0.0, 1.0), FloatDistribution(0.0, 10.0)
+    kind = Dimension("kind", CategoricalDistribution(["a", "b"]))
+    below = [Dimension("width", d, 0, frozenset((i,))) for i, d in enumerate((small, large))]
+    joint = Joint((kind, *below))
+    rows = joint.draw(60, np.random.default_rng(0))
+    values = np.where(rows[:, 0] == 0, rows[:, 1], 0.1 + 2 * rows[:, 2] ** 2)
+    past = History(joint, rows, values, np.zeros(60), rows[:0], [])
+    found = Surrogate(past, 1.0, (-math.inf, math.inf))
+    assert set(found.importances) == {"kind", "width"}
+    assert found.importances["width"] > 0.5
+    assert found.best["kind"] == "a"
+    assert found.slice("width").distribution == small

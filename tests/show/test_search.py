@@ -40,6 +40,10 @@ def words(document: dict[str, Any] = SPACE, **search: Any) -> dict[str, str]:
             "tpe: 10 trials at random, then a tree-structured Parzen estimator over the 3 "
             "parameters that every trial has, the other 2 each alone: ",
         ),
+        (
+            {"name": "tpe", "joint": True},
+            "estimator over all 5 parameters, switches and nested ones included: ",
+        ),
         ({"name": "tpe", "group": True}, "estimator over each branch of the space jointly: "),
         ({"name": "tpe", "multivariate": False}, "estimator over each parameter alone: "),
         ("gp", "over the 3 parameters that every trial has, the other 2 at random: "),

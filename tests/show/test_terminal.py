@@ -162,23 +162,18 @@ def test_what_next(snapshot) -> None:
 
 
 def test_a_best_value_that_may_be_luck_is_to_be_confirmed(shown, snapshot) -> None:
-    found = snapshot(complete=56, luck=Luck(300, 0.0081, 12, 56))
+    found = snapshot(complete=56, luck=Luck(0.0081, 12, 56))
     text = shown(summary(found), width=300)
     sentence = (
-        "the best of 56 trials is also the luckiest: on 300 validation rows accuracy has a "
-        "standard error of 0.0081, and 12 other configurations are within two"
+        "the best of 56 trials is also the luckiest: its accuracy has a standard error of 0.0081 "
+        "over the validation rows, and 12 other configurations are within two"
     )
     assert text.count(sentence) == 1
     assert "luckiest" not in "\n".join(what_next(found))
     command, purpose = next_commands(found)[0]
     assert (command, "best five" in purpose) == ("tuner confirm --study digits", True)
-    assert as_document(found)["luck"] == {
-        "rows": 300,
-        "error": 0.0081,
-        "rivals": 12,
-        "complete": 56,
-    }
-    one = replace(found, luck=Luck(300, 0.0081, 1, 56))
+    assert as_document(found)["luck"] == {"error": 0.0081, "rivals": 12, "complete": 56}
+    one = replace(found, luck=Luck(0.0081, 1, 56))
     assert "1 other configuration is within two" in shown(summary(one), width=300)
 
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tuner.metrics import better
 from tuner.results import confirm
 from tuner.results.confirm import Confirmation
-from tuner.results.estimate import error_of_share
 from tuner.search.promote import is_paused
-from tuner.space import Config
+from tuner.space import Config, matches
 from tuner.study.trials import (
     LeftOut,
     Own,
@@ -223,8 +222,6 @@ class LeftOutTrials:
 # How many trials are as good as the best one within the noise of its value.
 
 
-NOISY = "accuracy"
-"""The metric that is a share of the validation rows, so that its noise is known."""
 CLOSE = 2.0
 """So many standard errors are no difference."""
 
@@ -234,13 +231,11 @@ class Luck:
     """The best trial is among several that its value cannot tell apart.
 
     Attributes:
-        rows: validation rows.
-        error: the standard error of the best value over them.
+        error: the standard error of the best value over the validation rows.
         rivals: the other complete configurations within CLOSE standard errors of the best.
         complete: the number of complete trials.
     """
 
-    rows: int
     error: float
     rivals: int
     complete: int
@@ -249,26 +244,27 @@ class Luck:
 def luck_of(
     study: Study,
     trials: Iterable[FrozenTrial],
-    metric: str,
     direction: str,
-    rows: int,
     confirmed: Confirmation | None,
 ) -> Luck | None:
     """How much of the best value may be luck; None where no other trial is as good, the noise is
-    unknown, or `confirm` has the best trial."""
+    unknown, or `confirm` has the best trial, or cannot have it."""
+    from tuner.search.sampler import ERROR
+
     mine = best_first(Own(study)(trials), direction)
-    if metric != NOISY or rows < 1 or not mine or not study.nodes:
+    if not mine or not study.nodes:
         return None
     best, *others = mine
-    if confirmed is not None and best.number in [row.number for row in confirmed.rows]:
+    error: Any = best.user_attrs.get(ERROR)
+    settled = confirmed is not None and best.number in [row.number for row in confirmed.rows]
+    if settled or not matches(float, error):
         return None
-    error = error_of_share(value_of(best), rows)
     close = {
         frozenset(each.params.items())
         for each in others
         if abs(value_of(each) - value_of(best)) <= CLOSE * error and each.params != best.params
     }
-    return Luck(rows, error, len(close), len(mine)) if close else None
+    return Luck(error, len(close), len(mine)) if close else None
 
 
 # The configuration to use: the confirmed winner, else the best of the search.

@@ -80,18 +80,6 @@ def over_seeds_and_rows(
     return _estimate(values, variance, groups - 1, limits)
 
 
-def error_of_share(share: float, rows: int) -> float:
-    """The standard error of a share of rows, which is not 0 for none or all of them (Agresti and
-    Coull 1998).
-
-    >>> round(error_of_share(0.9, 300), 4), round(error_of_share(1.0, 300), 4)
-    (0.0175, 0.0047)
-    """
-    count = rows + 4
-    middle = (share * rows + 2) / count
-    return math.sqrt(middle * (1 - middle) / count)
-
-
 def _estimate(values: Sequence[float], rows: float, freedom: int, limits: Limits) -> Estimate:
     sample = np.array(values, dtype=float)
     mean, count = float(sample.mean()), len(sample)

@@ -7,6 +7,7 @@ it expects to be best.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from optuna.trial import FrozenTrial
 
 from tuner.metrics import limits, sign_of
 from tuner.results.estimate import LEVEL, Limits
-from tuner.search.joint import OFF, Joint
+from tuner.search.joint import OFF, Joint, joint_of_nodes
 from tuner.study import Study
 from tuner.study.trials import RESULT, Own, complete
 from tuner.worker.job import REPLICA
@@ -35,8 +36,8 @@ ENOUGH = 60
 """Results from which the predicted best and slices are worth a look."""
 METHOD = "share of the model's variance"
 """The importance of a parameter; see `Surrogate.importances`."""
-DRAWN, BINS, CHUNK = 4096, 16, 1024
-"""Random configurations for the importances, bins of a number, rows predicted at once."""
+DRAWN, BINS = 4096, 16
+"""Random configurations for the importances, and bins of a number."""
 SPREAD = 64
 """Equally probable points that stand for a predicted distribution."""
 STEPS, NEAR, COPIES = (0.2, 0.1, 0.05, 0.02), 10, 40
@@ -87,15 +88,16 @@ class Surrogate:
 
     def __init__(self, past: History, sign: float, within: Limits) -> None:
         from tuner.search.gaussian import Features, Process, warped
+        from tuner.search.sampler import OWN
 
         self.joint: Joint = past.joint
         self._rows, self._sign, self._within = past.rows, sign, within
-        self._z, first = np.unique(warped(past.values), return_index=True)
+        z, unit = warped(past.values)
+        self._z, first = np.unique(z, return_index=True)
         self._known = past.values[first]
-        noise = np.zeros(len(past.rows))
+        noise = (past.errors * unit * OWN) ** 2
         rng = np.random.default_rng(0)
-        features = Features.of(self.joint)
-        self._process = Process(features, past.rows, warped(past.values), noise, rng)
+        self._process = Process(Features.of(self.joint), past.rows, z, noise, rng)
 
     def __call__(self, params: Iterable[Mapping[str, Any]]) -> list[Belief]:
         """What it believes of configurations; one that lacks a parameter takes its middle."""
@@ -126,8 +128,7 @@ class Surrogate:
 
     def _mean(self, rows: Array) -> Array:
         """The warped mean [n] of rows."""
-        parts = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
-        return np.concatenate([self._process.predict(part)[0].mean(0) for part in parts])
+        return np.asarray(self._process.predict(rows)[0].mean(0))
 
     @cached_property
     def importances(self) -> dict[str, float]:
@@ -144,11 +145,11 @@ class Surrogate:
         total = float(mean.var())
         if total <= 1e-12:
             return {}
-        shares = {}
+        shares = defaultdict[str, float](float)  # several dimensions may have one name
         for column, d in zip(rows.T, self.joint.dimensions, strict=True):
             asked = column != OFF
             place = column if d.choices else np.floor(column * BINS * (1 - 1e-9))
-            shares[d.name] = explained(place[asked], mean[asked]) / (total * DRAWN)
+            shares[d.name] += explained(place[asked], mean[asked]) / (total * DRAWN)
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
     @cached_property
@@ -169,10 +170,11 @@ class Surrogate:
 
     def slice(self, name: str) -> Slice:
         """What it believes along a parameter, the others as in the predicted best that has it."""
-        j = next(i for i, d in enumerate(self.joint.dimensions) if d.name == name)
-        d = self.joint.dimensions[j]
-        asked = self._promising[self._promising[:, j] != OFF]
+        columns = [i for i, d in enumerate(self.joint.dimensions) if d.name == name]
+        asked = self._promising[(self._promising[:, columns] != OFF).any(1)]
         start = asked[0] if len(asked) else self._promising[0]
+        j = next((i for i in columns if start[i] != OFF), columns[0])
+        d = self.joint.dimensions[j]
         if d.choices:
             places = np.arange(float(d.choices))
         else:
@@ -208,7 +210,8 @@ def surrogate(
     if len(usable) < FEWEST or sum(map(complete, usable)) < 2:
         return None
     sign = -float(sign_of(direction))
-    past = history(usable, sign, np.random.default_rng(0))
+    space = joint_of_nodes(study.nodes) if study.nodes else None
+    past = history(usable, sign, np.random.default_rng(0), space)
     return Surrogate(past, sign, limits(metric)) if len(past.joint) else None
 
 

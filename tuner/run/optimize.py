@@ -81,7 +81,7 @@ def _optimize(
     if words := never_reported(study, trials):
         say(f"warning: {words}")
     confirmed = confirm.read(storage, study)
-    luck = luck_of(study, trials, last.metric, last.direction, job.validation_rows, confirmed)
+    luck = luck_of(study, trials, last.direction, confirmed)
     return replace(last, luck=luck)
 
 

@@ -96,7 +96,9 @@ def _auto(options: Options, parameters: Parameters) -> str:
 
 def _tpe(options: Options, parameters: Parameters) -> str:
     over = "each parameter alone"
-    if options["group"]:
+    if options.get("joint"):
+        over = parameters.all
+    elif options["group"]:
         over = "each branch of the space jointly"
     elif options["multivariate"]:
         over = parameters.split(parameters.every, "parameter", "each alone")
@@ -108,6 +110,8 @@ def _tpe(options: Options, parameters: Parameters) -> str:
 
 def _gp(options: Options, parameters: Parameters) -> str:
     over = parameters.split(parameters.every, "parameter", "at random")
+    if options.get("joint"):
+        over = parameters.all
     start = several(options["n_startup_trials"], "trial")
     process = f"Optuna's Gaussian process over {over}"
     return f"{start} at random, then {process}: for up to some hundreds of trials"

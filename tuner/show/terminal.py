@@ -234,9 +234,9 @@ def lucky(luck: Luck, metric: str) -> str:
     """Why the best value may be luck, in words."""
     others = several(luck.rivals, "other configuration")
     return (
-        f"the best of {several(luck.complete, 'trial')} is also the luckiest: on "
-        f"{several(luck.rows, 'validation row')} {metric} has a standard error of "
-        f"{number(luck.error)}, and {others} {'is' if luck.rivals == 1 else 'are'} within two"
+        f"the best of {several(luck.complete, 'trial')} is also the luckiest: its {metric} has a "
+        f"standard error of {number(luck.error)} over the validation rows, and {others} "
+        f"{'is' if luck.rivals == 1 else 'are'} within two"
     )
 
 

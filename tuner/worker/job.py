@@ -46,11 +46,6 @@ class Job(ABC):
 
     @property
     @abstractmethod
-    def validation_rows(self) -> int:
-        """How many rows a trial's value is measured on, over all folds; 0 where unknown."""
-
-    @property
-    @abstractmethod
     def new_record(self) -> dict[str, Any] | None:
         """The record of the rows that is stored with a new study; None if there is none."""
 
@@ -120,10 +115,6 @@ class NetworkJob(Job):
     @property
     def metric(self) -> Metric:
         return self.study.metric_for(self.data.target)
-
-    @property
-    def validation_rows(self) -> int:
-        return sum(len(fold.validation) for fold in self.data.folds)
 
     @property
     def spec(self) -> DataSpec:
@@ -204,10 +195,6 @@ class ObjectiveJob(Job):
     @property
     def metric(self) -> Measure:
         return Measure(self.study.metric, self.study.direction)
-
-    @property
-    def validation_rows(self) -> int:
-        return 0
 
     @property
     def new_record(self) -> None:
