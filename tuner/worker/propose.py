@@ -258,7 +258,8 @@ class Proposer:
 
         A trial of another program without a seed does not count: it was not trained by this study.
         """
-        for each in self._trials():
+        # Not as the sampler sees them: to it a paused trial has ended.
+        for each in self.own(self.view.everything(self.job.study_id)):
             if each.number not in self.seen and each.state.is_finished():
                 self.seen.add(each.number)
                 if each.state != TrialState.FAIL and isinstance(each.user_attrs.get("seed"), int):
