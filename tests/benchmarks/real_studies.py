@@ -1,11 +1,12 @@
 """Real studies through the command line: tuner's sampler and pausing beside TPE with Hyperband.
 
-Each study that ships runs with both arms for each seed, 60 trials on one worker. One JSON line: of
-each study and arm the mean of the best values and of the epochs that all trials trained, with
-standard errors, and of tuner beside the rival the difference of the values and the share of the
-epochs, paired by seed.
+For each seed the rival searches a study that ships by 60 trials, on one worker; tuner gets a share
+of the epochs that these took, as its budget. One JSON line: of each study and arm the mean of the
+best values and of the epochs that all trials trained, with standard errors, and of tuner beside the
+rival the difference of the values, paired by seed, and the shares of its epochs and seconds.
 
     python tests/benchmarks/real_studies.py [--studies digits wine diabetes] [--seeds 12]
+        [--share 0.5]
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ ARMS = {
 }
 
 
-def run(name: str, arm: str, seed: int, trials: int) -> dict[str, Any]:
+def run(name: str, arm: str, seed: int, budget: list[str]) -> dict[str, Any]:
     """The best value, the epochs and the seconds of one run of a study."""
     document = dict(load_study(name).document)
-    document["search"] = {**document.get("search", {}), **ARMS[arm], "seed": seed, "trials": trials}
+    document["search"] = {**document.get("search", {}), **ARMS[arm], "seed": seed}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.toml"
         path.write_text(toml_document(document))
         begun = time.monotonic()
         done = subprocess.run(
-            [TUNER, "optimize", "--study", path, "--workers", "1", "--json"],
+            [TUNER, "optimize", "--study", path, *budget, "--workers", "1", "--json"],
             cwd=folder,
             env={**os.environ, "TUNER_STORAGE": f"sqlite:///{folder}/tuner.db"},
             capture_output=True,
@@ -49,7 +50,7 @@ def run(name: str, arm: str, seed: int, trials: int) -> dict[str, Any]:
             check=True,
         )
         last = json.loads(done.stdout)
-        assert last["finished"] == trials
+        assert last["state"] == "finished"
         seconds = round(time.monotonic() - begun, 2)
         sign = 1 if last["direction"] == "minimize" else -1
         return {"loss": sign * last["best"]["value"], "epochs": last["epochs"], "seconds": seconds}
@@ -81,14 +82,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", nargs="+", default=["digits", "wine", "diabetes"])
     parser.add_argument("--seeds", type=int, default=12)
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=60, help="of the rival")
+    parser.add_argument("--share", type=float, default=0.5, help="of its epochs, for tuner")
     given = parser.parse_args()
-    found: dict[str, Any] = {"seeds": given.seeds, "trials": given.trials}
+    found: dict[str, Any] = {"seeds": given.seeds, "trials": given.trials, "share": given.share}
     for name in given.studies:
         runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
         for seed in range(given.seeds):
-            for arm in ARMS:
-                runs[arm].append(run(name, arm, seed, given.trials))
+            rival = run(name, "rival", seed, ["--trials", str(given.trials)])
+            epochs = str(round(given.share * rival["epochs"]))
+            runs["rival"].append(rival)
+            runs["tuner"].append(run(name, "tuner", seed, ["--epochs", epochs]))
         found[name] = summary(runs)
     print(json.dumps(found))
 
