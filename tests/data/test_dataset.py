@@ -91,11 +91,12 @@ def test_a_table_is_held_once(tmp_path: Path, frame: pd.DataFrame) -> None:
         assert torch.equal(hot.sum(1), torch.ones(len(hot)))
 
 
-@pytest.mark.parametrize("why", ["ranks", "gaps", "categories"])
+@pytest.mark.parametrize("why", ["ranks", "medians", "gaps", "categories"])
 def test_what_differs_by_more_is_held_by_each(
     tmp_path: Path, frame: pd.DataFrame, why: str
 ) -> None:
-    of = {"preprocessing": "quantile"} if why == "ranks" else {}
+    kinds = {"ranks": "quantile", "medians": "robust"}
+    of = {"preprocessing": kinds[why]} if why in kinds else {}
     if why == "gaps":
         frame.loc[::7, "far"] = None
     if why == "categories":
@@ -361,7 +362,7 @@ def test_every_kind_of_column(table: Callable[[str], Path]) -> None:
     assert x[:, 2:6].sum(1).unique().tolist() == [1.0]
 
 
-@pytest.mark.parametrize("kind", ["standard", "quantile", "uniform", "none"])
+@pytest.mark.parametrize("kind", ["standard", "robust", "quantile", "uniform", "none"])
 def test_nothing_of_a_table_leaks_from_the_test_rows(
     table: Callable[[str], Path], tmp_path: Path, kind: Any
 ) -> None:

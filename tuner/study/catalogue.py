@@ -104,9 +104,10 @@ PREPROCESSING = Leaf(
     options=dict.fromkeys(STATISTICS, ()),
     search=("standard", "quantile"),
     static=True,
-    doc="what is done with numbers: mean 0 and deviation 1, normal scores of ranks, ranks, nothing",
+    doc="what is done with numbers: mean 0 and deviation 1; median, quartiles and a smooth clip; "
+    "normal scores of ranks, ranks, nothing",
     unit="name",
-    source="Conover 1999",
+    source="Conover 1999; robust: Holzmüller et al. 2024, arXiv:2407.04491",
 )
 
 DATA_LEAVES = (PREPROCESSING,)
