@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
 from tuner.data.dataset import DataSet
+from tuner.models.base import ACTIVATIONS
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import Config, Leaf
@@ -90,13 +91,36 @@ def _dropout(config: Config) -> list[nn.Module]:
     return [GivenDropout(config["dropout"])] if config["dropout"] else []
 
 
+class Curve(nn.Module):
+    """An activation by its formula."""
+
+    FORMULAS: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {
+        "relu": lambda x: x.clamp(min=0),
+        "gelu": lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
+        "silu": lambda x: x / (1 + torch.exp(-x)),
+        "mish": lambda x: x * torch.tanh(torch.log(1 + torch.exp(x))),
+        "selu": lambda x: (
+            1.0507009873554805 * torch.where(x > 0, x, 1.6732632423543772 * x.expm1())
+        ),
+        "leaky_relu": lambda x: torch.where(x > 0, x, x / 100),
+        "tanh": lambda x: 1 - 2 / (1 + torch.exp(2 * x)),
+    }
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.formula = self.FORMULAS[name]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.formula(x)
+
+
 def mlp(config: Config, data: DataSet) -> nn.Sequential:
     layers: list[nn.Module] = []
     entering = data.shape[0]
     for _ in range(config["depth"]):
         layers.append(nn.Linear(entering, config["width"], bias=not config["batch_norm"]))
         layers += [nn.BatchNorm1d(config["width"])] if config["batch_norm"] else []
-        layers += [nn.ReLU(), *_dropout(config)]
+        layers += [Curve(config.get("activation", "relu")), *_dropout(config)]
         entering = config["width"]
     return nn.Sequential(*layers, nn.Linear(entering, data.outputs))
 
@@ -454,6 +478,11 @@ def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) 
     without = {"linear": ("batch_norm", "dropout"), "rnn": ("mixup",), "text-cnn": ("mixup",)}
     on = {name: value for name, value in on.items() if name not in without.get(family, ())}
     check(data_for(family), family=family, **on)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation(activation: str, check: Any, rows: DataSet) -> None:
+    check(rows, activation=activation, dropout=0.3, **PENALTIES["all"])
 
 
 @pytest.mark.parametrize("family", ["mlp", "linear"])

@@ -127,7 +127,7 @@ def test_mlp_order_of_layers() -> None:
     assert [m.bias is not None for m in linear] == [False, False, True]
 
 
-@pytest.mark.parametrize("name", ["gelu", "silu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("name", ["gelu", "silu", "mish", "selu", "leaky_relu", "tanh"])
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
 def test_activation(family: str, name: str) -> None:
     leaves = defaults(family, activation=name)

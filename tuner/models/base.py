@@ -15,6 +15,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "selu": nn.SELU,
     "leaky_relu": nn.LeakyReLU,
     "tanh": nn.Tanh,
 }
@@ -76,7 +78,8 @@ ACTIVATION = Leaf(
     static=True,
     doc="the function after each block's weights",
     unit="name",
-    source="Nair and Hinton 2010; Hendrycks and Gimpel 2016; Elfwing et al. 2018",
+    source="Nair and Hinton 2010; Hendrycks and Gimpel 2016; Elfwing et al. 2018; Misra 2019; "
+    "Klambauer et al. 2017",
 )
 RESIDUAL = Leaf(
     name="residual",
