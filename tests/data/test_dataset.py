@@ -18,6 +18,7 @@ from tuner.data.dataset import Gathered, SharedRows
 from tuner.data.labels import Labels
 from tuner.data.splits import split
 from tuner.errors import DataError
+from tuner.training.evaluate import in_units
 
 
 @pytest.mark.parametrize(
@@ -268,6 +269,40 @@ def test_statistics_are_those_of_the_training_rows(module: Module, tmp_path: Pat
     assert data.target.scale == pytest.approx(labels.std())
     raw = DataSpec(source=spec.source, preprocessing="none")
     np.testing.assert_allclose(load(raw, folder=tmp_path).train.x.numpy(), train, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["log", "log1p"])
+def test_a_target_on_another_scale(module: Module, tmp_path: Path, scale: Any) -> None:
+    x, y = _arrays(regression=True)
+    y = np.exp(y) - (scale == "log1p") / 2
+    name = _saved(module, tmp_path, x, y)
+    data = load(DataSpec(source=name, target_scale=scale, target_clip=True), folder=tmp_path)
+    train, validation = (y[places] for places in data.positions)
+    moved = {"log": np.log, "log1p": np.log1p}[scale](train)
+    assert (data.target.mean, data.target.scale) == pytest.approx((moved.mean(), moved.std()))
+    assert data.target.limits == (train.min(), train.max())
+    own = in_units(data.validation.y.double(), data.target).numpy()
+    np.testing.assert_allclose(own, validation, rtol=1e-5)
+    plain = load(DataSpec(source=name), folder=tmp_path).target
+    assert (plain.form, plain.limits) == ("linear", None)
+
+
+def test_a_target_that_has_no_place_on_its_scale(module: Module, tmp_path: Path) -> None:
+    x, y = _arrays(regression=True)
+    y = np.abs(y) + 1
+    y[[3, 5]] = 0.0
+    spec = DataSpec(source=_saved(module, tmp_path, x, y), target_scale="log")
+    message = f"data.target_scale: log needs targets above 0, and 2 of {len(y)} are not, the first "
+    with pytest.raises(DataError, match=message + "in row 3 counted from 0: 0\n.*log1p"):
+        load(spec, folder=tmp_path)
+    assert load(replace(spec, target_scale="log1p"), folder=tmp_path).target.form == "log1p"
+
+
+@pytest.mark.parametrize("key", [{"target_scale": "log"}, {"target_clip": True}])
+def test_classes_have_no_scale(key: dict[str, Any]) -> None:
+    spec = DataSpec(source="sklearn.datasets:load_wine", **key)
+    with pytest.raises(DataError, match=f"data.{next(iter(key))}: is for quantities"):
+        load(spec)
 
 
 def test_a_table(table: Callable[[str], Path]) -> None:

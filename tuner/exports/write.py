@@ -130,6 +130,8 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         "classes": list(data.target.classes),
         "mean": data.target.mean,
         "scale": data.target.scale,
+        "form": data.target.form,
+        "limits": data.target.limits,
     }
     return {
         "input": data.recipe.to_json(),

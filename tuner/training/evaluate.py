@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tuner.data import DataSet, Split, Target
 from tuner.data.dataset import Inputs
+from tuner.data.labels import SCALES
 from tuner.metrics import METRICS, Metric
 
 CHUNK = 2**20
@@ -31,8 +32,14 @@ def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
 
 
 def in_units(values: Tensor, target: Target) -> Tensor:
-    """Regression outputs or targets ``[N]`` or ``[N, 1]`` in the target's own unit."""
-    return values * target.scale + target.mean
+    """Targets of a regression ``[N]`` or ``[N, 1]`` in their own unit."""
+    return SCALES[target.form].back(values * target.scale + target.mean)
+
+
+def predicted(outputs: Tensor, target: Target) -> Tensor:
+    """Outputs of a regression in the target's own unit, within its limits."""
+    values = in_units(outputs, target)
+    return values if target.limits is None else values.clamp(*target.limits)
 
 
 @torch.inference_mode()
@@ -45,7 +52,8 @@ def evaluate(
         return float(metric.function(outputs, y)), float(_LOSS["classification"](outputs, y))
     outputs = outputs.squeeze(1)
     loss = float(_LOSS["regression"](outputs, y))
-    return float(metric.function(in_units(outputs, data.target), in_units(y, data.target))), loss
+    value = metric.function(predicted(outputs, data.target), in_units(y, data.target))
+    return float(value), loss
 
 
 _LOSS = {
