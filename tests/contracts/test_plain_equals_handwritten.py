@@ -194,28 +194,88 @@ class Recurrent(Reading):
         return self.norm(torch.stack(found))  # type: ignore[no-any-return]
 
 
-class LookedUp(nn.Module):
-    """Each category's vector is looked up by its number, and stands between the other numbers."""
+class Bins(nn.Module):
+    """How far two numbers are through bins between quantiles, one number and one bin at a time."""
 
-    def __init__(self, first: int, second: int, config: Config, data: DataSet) -> None:
+    def __init__(self, config: Config, data: DataSet) -> None:
         super().__init__()
-        self.few = nn.Parameter(torch.empty(first, 4))
-        self.last = nn.Parameter(torch.empty(second, 3))
-        self.rest = NETWORKS[config["family"]](
-            config, replace(data, shape=(2 + first + second,), recipe=None)
-        )
+        self.bins, self.size = config["piecewise-linear.bins"], config["piecewise-linear.size"]
+        levels = np.linspace(0, 1, self.bins + 1)
+        self.ends = [np.quantile(data.train.x[:, place], levels).tolist() for place in (0, 5)]
+        self.weight = nn.Parameter(torch.empty(2, self.bins, self.size))
+        self.bias = nn.Parameter(torch.empty(2 * self.size))
+
+    def forward(self, x: Tensor, j: int) -> Tensor:
+        ends, through = self.ends[j], []
+        for t in range(self.bins):
+            entry = (x - ends[t]) / (ends[t + 1] - ends[t])
+            entry = entry.clamp(min=0) if t > 0 else entry
+            through.append(entry.clamp(max=1) if t < self.bins - 1 else entry)
+        bias = self.bias[j * self.size : (j + 1) * self.size]
+        return functional.relu(torch.stack(through, 1) @ self.weight[j] + bias)
+
+
+class Waves(nn.Module):
+    """Waves of two numbers, one at a time."""
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        self.count, self.size = config["periodic.frequencies"], config["periodic.size"]
+        self.dense = config["periodic.form"] == "pbld"
+        leaving = self.size - 1 if self.dense else self.size
+        self.frequencies = nn.Parameter(torch.empty(2 * self.count))
+        if self.dense:
+            self.phases = nn.Parameter(torch.empty(2 * self.count))
+        self.weight = nn.Parameter(torch.empty(2, self.count * (1 if self.dense else 2), leaving))
+        self.bias = nn.Parameter(torch.empty(2 * leaving))
+
+    def forward(self, x: Tensor, j: int) -> Tensor:
+        mine = slice(j * self.count, (j + 1) * self.count)
+        angles = 2 * np.pi * x[:, None] * self.frequencies[mine]
+        weight, bias = self.weight[j], self.bias.chunk(2)[j]
+        if self.dense:
+            return torch.cat((x[:, None], (angles + self.phases[mine]).cos() @ weight + bias), 1)
+        return functional.relu(torch.cat((angles.sin(), angles.cos()), 1) @ weight + bias)
+
+
+class Entrance(nn.Module):
+    """What becomes of a row of the table before the family's network.
+
+    Vectors of categories are looked up by number; embeddings of the numbers stand before them.
+    """
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        kinds = {"piecewise-linear": Bins, "periodic": Waves}
+        name = config["numbers"]
+        self.numbers = kinds[name](config, data) if name in kinds else None
+        few, last, own = 4, 3, self.numbers.size if self.numbers else 1
+        self.lookup = config["categories"] == "embedding"
+        if self.lookup:
+            few = last = min(config["embedding.size"], 2)  # of 4 and of 3 numbers at most 2
+            self.vectors = nn.ParameterList([torch.empty(few, 4), torch.empty(last, 3)])
+        width = 2 * own + few + last
+        self.scale = nn.ParameterList([torch.empty(width)] if config["input_scale"] else [])
+        of_rest = replace(data, shape=(width,), recipe=None)
+        self.rest = NETWORKS[config["family"]](config, of_rest)
 
     def forward(self, x: Tensor) -> Tensor:
-        few = functional.embedding(x[:, 1:5].argmax(1), self.few.T)
-        last = functional.embedding(x[:, 6:9].argmax(1), self.last.T)
-        return self.rest(torch.cat((x[:, :1], few, x[:, 5:6], last), 1))  # type: ignore[no-any-return]
+        first, few, second, last = x[:, :1], x[:, 1:5], x[:, 5:6], x[:, 6:9]
+        if self.lookup:
+            few = functional.embedding(few.argmax(1), self.vectors[0].T)
+            last = functional.embedding(last.argmax(1), self.vectors[1].T)
+        parts = (first, few, second, last)
+        if self.numbers:
+            parts = (self.numbers(x[:, 0], 0), self.numbers(x[:, 5], 1), few, last)
+        x = torch.cat(parts, 1)
+        return self.rest(x * self.scale[0] if len(self.scale) else x)  # type: ignore[no-any-return]
 
 
 def network(config: Config, data: DataSet) -> nn.Module:
-    if config["categories"] == "one-hot":
-        return NETWORKS[config["family"]](config, data)
-    size = config["embedding.size"]
-    return LookedUp(min(size, 2), min(size, 2), config, data)  # of 4 and of 3 numbers at most 2
+    changes = config["categories"] != "one-hot" or config["numbers"] != "plain"
+    if changes or config["input_scale"]:
+        return Entrance(config, data)
+    return NETWORKS[config["family"]](config, data)
 
 
 NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
@@ -384,7 +444,8 @@ def check(config: Any, trainer: Any) -> Callable[..., None]:
         flat = torch.cat([p.detach().reshape(-1) for p in hand.network.parameters()])
         torch.testing.assert_close(tuned.params, flat, rtol=1e-9, atol=1e-9)
         theirs = {n: b for n, b in hand.network.named_buffers() if "running" in n}
-        for a, b in zip(tuned.buffers().values(), theirs.values(), strict=True):
+        ours = {n: b for n, b in tuned.buffers().items() if "running" in n}
+        for a, b in zip(ours.values(), theirs.values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
     return run
@@ -497,4 +558,14 @@ def test_regression(optimizer: str, family: str, check: Any, numbers: DataSet) -
 def test_vectors_of_categories(family: str, size: int, check: Any, table: DataSet) -> None:
     within = {"batch_norm": True, "dropout": 0.3} if family == "mlp" else {}
     chosen = {"categories": "embedding", "embedding.size": size}
+    check(table, family=family, ema=0.5, **within, **chosen, **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("categories", ["one-hot", "embedding"])
+@pytest.mark.parametrize("family", ["mlp", "linear"])
+def test_embeddings_of_numbers_and_a_scale(
+    family: str, embedded: dict[str, Any], categories: str, check: Any, table: DataSet
+) -> None:
+    within = {"batch_norm": True, "dropout": 0.3} if family == "mlp" else {}
+    chosen = {"categories": categories, "embedding.size": 2, **embedded}
     check(table, family=family, ema=0.5, **within, **chosen, **PENALTIES["all"])

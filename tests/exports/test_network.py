@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tuner.exports.network import network_of, onnx_file, program, traced
 from tuner.models.base import ACTIVATIONS
+from tuner.models.inputs import learn
 from tuner.study.catalogue import SECTIONS
 from tuner.training.network import build_network, plan
 
@@ -44,4 +45,19 @@ def test_every_activation(activation: str) -> None:
     network = network_of(of, SHAPE, OUTPUTS)
     network.load_state_dict(ours.state_dict())
     rows = torch.randn(7, *SHAPE, generator=torch.Generator().manual_seed(1))
+    check(network, rows, ours(rows))
+
+
+@pytest.mark.parametrize("form", ["plr", "pbld", ""])
+def test_embeddings_of_numbers_and_a_scale(form: str) -> None:
+    name = (
+        {"numbers": "periodic", "periodic.form": form} if form else {"numbers": "piecewise-linear"}
+    )
+    of = config(input_scale=True, categories="embedding", **name)
+    inputs = None, (range(1, 4),), (0, 4)
+    rows = torch.randn(7, *SHAPE, generator=torch.Generator().manual_seed(1))
+    ours = build_network(plan(of), SHAPE, OUTPUTS, 4, *inputs).eval()
+    learn(ours, rows)
+    network = network_of(of, SHAPE, OUTPUTS, *inputs)
+    network.load_state_dict(ours.state_dict())
     check(network, rows, ours(rows))

@@ -261,6 +261,11 @@ class DataSet:
         return () if self.recipe is None else self.recipe.categories
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities of a table stand in a row; empty where it has none."""
+        return () if self.recipe is None else self.recipe.numbers
+
+    @property
     def outputs(self) -> int:
         """How many numbers a network gives for a row: one per class, or one."""
         return len(self.target.classes) or 1

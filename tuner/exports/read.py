@@ -71,7 +71,8 @@ def network(model: Model, allowed: Allowed) -> nn.Module:
     with allowing(allowed):
         config = study.config({})
         learned = model.recipe
-        module = network_of(config, learned.shape, outputs, model.words, learned.categories)
+        inputs = model.words, learned.categories, learned.numbers
+        module = network_of(config, learned.shape, outputs, *inputs)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
         module.load_state_dict(weights)

@@ -142,6 +142,8 @@ def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:
         _named("family", entries["families"]),
         Text(),
         _named("categories", entries["categories"]),
+        Text(),
+        _named("numbers", entries["numbers"]),
     )
 
 

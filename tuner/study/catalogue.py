@@ -10,6 +10,7 @@ from tuner.data.prepare import STATISTICS
 from tuner.metrics import Direction
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES
+from tuner.models.inputs import INPUT_SCALE, NUMBERS
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.space import Leaf, Range, declared
@@ -88,7 +89,7 @@ def _techniques(section: str) -> tuple[Leaf, ...]:
 
 
 SECTIONS: dict[str, tuple[Leaf, ...]] = {
-    "model": (FAMILY, CATEGORIES),
+    "model": (FAMILY, CATEGORIES, NUMBERS, INPUT_SCALE),
     "regularization": _techniques("regularization"),
     "training": (
         *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP),

@@ -11,8 +11,7 @@ import torch
 
 from tuner.data import DataSet
 from tuner.errors import TunerError
-from tuner.models import FAMILIES
-from tuner.models.categories import CATEGORIES, SOURCES
+from tuner.models import FAMILIES, categories, inputs
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
@@ -134,15 +133,21 @@ def catalogue() -> dict[str, list[Record]]:
         for o in OPTIMIZERS.values()
     ]
     schedules = [_entry(s.name, s.source, s.leaves) for s in SCHEDULES.values()]
-    options = CATEGORIES.options or {}
-    categories = [_entry(name, SOURCES[name], own) for name, own in options.items()]
+    beside = [
+        {**leaf(each), "images": False, "classes": False} for each in (WARMUP, inputs.INPUT_SCALE)
+    ]
     return {
-        "techniques": [*techniques, {**leaf(WARMUP), "images": False, "classes": False}],
+        "techniques": [*techniques, *beside],
         "optimizers": optimizers,
         "schedules": schedules,
         "families": families,
-        "categories": categories,
+        "categories": _options(categories.CATEGORIES, categories.SOURCES),
+        "numbers": _options(inputs.NUMBERS, inputs.SOURCES),
     }
+
+
+def _options(of: Leaf, sources: Mapping[str, str]) -> list[Record]:
+    return [_entry(name, sources[name], own) for name, own in (of.options or {}).items()]
 
 
 def _entry(name: str, source: str, leaves: Sequence[Leaf]) -> Record:

@@ -17,6 +17,7 @@ from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES, FEWEST
 from tuner.models.factory import factory, is_factory
+from tuner.models.inputs import INPUT_SCALE, NUMBERS
 from tuner.search.pruners import build_pruner, idle
 from tuner.space import (
     Choice,
@@ -78,8 +79,20 @@ def needs_categories(where: str, data: DataSet) -> None:
         raise StudyFileError(
             "needs a column of more than two categories, and the data has none",
             where=where,
-            hint="leave it out; `tuner check` shows how each column is used",
+            hint=ABSENT,
         )
+
+
+def needs_table(where: str, quantities: bool, data: DataSet) -> None:
+    """Checks that a row is numbers without an order, and that some are `quantities` if wanted."""
+    if len(data.shape) != 1 or data.vocabulary is not None:
+        kind = "text" if data.vocabulary is not None else f"of shape {list(data.shape)}"
+        raise StudyFileError(f"needs a table, but a row is {kind}", where=where, hint=ABSENT)
+    if quantities and not any(fold.numbers for fold in data.folds):
+        raise StudyFileError("needs a column of numbers", where=where, hint=ABSENT)
+
+
+ABSENT = "leave it out; `tuner check` shows how each column is used"
 
 
 # Whether two study files describe the same search.
@@ -342,6 +355,10 @@ class NetworkStudy(Study):
                 needs_shape(where, technique.images, technique.classes, data)
         if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:
             needs_categories(f"{self.name}: model.{CATEGORIES.name}", data)
+        if _names(wanted[NUMBERS.name]) != [NUMBERS.default]:
+            needs_table(f"{self.name}: model.{NUMBERS.name}", True, data)
+        if wanted[INPUT_SCALE.name].value is not INPUT_SCALE.off:
+            needs_table(f"{self.name}: model.{INPUT_SCALE.name}", False, data)
         for name in _names(wanted["family"]):
             own = is_factory(name)
             family = factory(name, self.folder).family if own else FAMILIES[name]

@@ -16,6 +16,7 @@ from tuner.data import DataSet, Split
 from tuner.errors import StudyFileError, TrainingError
 from tuner.metrics import Metric, sign_of
 from tuner.models.factory import factory, is_factory
+from tuner.models.inputs import learn
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
@@ -226,9 +227,11 @@ class Trainer(Course):
         self.data = in_precision(data.to(self.device), dtype)
         seeded = derive(seed, "network")
         network = build_network(
-            self.plan, data.shape, data.outputs, seeded, data.vocabulary, data.categories
+            *(self.plan, data.shape, data.outputs, seeded),
+            *(data.vocabulary, data.categories, data.numbers),
         )
         self.network = network.to(self.device, dtype)
+        learn(self.network, self.data.train.x)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
         give_gradients(self.network, self.layout.views(self.gradient))
