@@ -51,6 +51,10 @@ def test_vectors_of_categories(check: Any, config: Any, table: DataSet) -> None:
     check(config(categories="embedding", embedding__size=2, ema=0.5), table)
 
 
+def test_members(check: Any, config: Any, table: DataSet) -> None:
+    check(config(members=3, batch_norm=True, dropout=0.2, ema=0.5), table)
+
+
 def test_embeddings_of_numbers(
     embedded: dict[str, Any], check: Any, config: Any, table: DataSet
 ) -> None:

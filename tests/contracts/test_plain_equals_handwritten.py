@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -123,6 +124,43 @@ def mlp(config: Config, data: DataSet) -> nn.Sequential:
         layers += [Curve(config.get("activation", "relu")), *_dropout(config)]
         entering = config["width"]
     return nn.Sequential(*layers, nn.Linear(entering, data.outputs))
+
+
+class Ensemble(nn.Module):
+    """Members of one network, one after the other, in loops over what each has of its own."""
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        self.config, self.members = config, config["members"]
+        sizes = [data.shape[0], *[config["width"]] * config["depth"], data.outputs]
+        self.layers = nn.ModuleList()
+        for entering, leaving in pairwise(sizes):
+            layer = nn.Module()
+            layer.weight = nn.Parameter(torch.empty(leaving, entering))
+            layer.r = nn.Parameter(torch.empty(self.members * entering))
+            layer.s = nn.Parameter(torch.empty(self.members * leaving))
+            if len(self.layers) == config["depth"] or not config["batch_norm"]:
+                layer.bias = nn.Parameter(torch.empty(self.members * leaving))
+            self.layers.append(layer)
+            if len(self.layers) <= config["depth"]:
+                between = [nn.BatchNorm1d(self.members * leaving)] if config["batch_norm"] else []
+                layer.then = nn.Sequential(*between, nn.ReLU(), *_dropout(config))
+
+    def forward(self, x: Tensor) -> Tensor:
+        each = [x] * self.members
+        for layer in self.layers:
+            r, s = layer.r.chunk(self.members), layer.s.chunk(self.members)
+            each = [(m * r[k]) @ layer.weight.T * s[k] for k, m in enumerate(each)]
+            if hasattr(layer, "bias"):
+                bias = layer.bias.chunk(self.members)
+                each = [m + bias[k] for k, m in enumerate(each)]
+            if hasattr(layer, "then"):
+                each = [*layer.then(torch.cat(each, 1)).chunk(self.members, 1)]
+        if self.training:
+            return torch.stack(each)
+        if each[0].shape[1] == 1:
+            return torch.stack(each).mean(0)
+        return torch.stack([m.softmax(1) for m in each]).mean(0).log()
 
 
 def cnn(config: Config, data: DataSet) -> nn.Sequential:
@@ -279,7 +317,7 @@ def network(config: Config, data: DataSet) -> nn.Module:
 
 
 NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
-    "mlp": mlp,
+    "mlp": lambda config, data: (Ensemble if config.get("members", 1) > 1 else mlp)(config, data),
     "cnn": cnn,
     "linear": lambda config, data: nn.Sequential(nn.Linear(data.shape[0], data.outputs)),
     "rnn": Recurrent,
@@ -404,6 +442,11 @@ class HandWritten:
         return lambda outputs, targets: summed(outputs, targets) / len(targets)
 
     def _loss(self, x: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
+        if self.config.get("members", 1) > 1:
+            classes = self.data.target.task == "classification"
+            loss = self._criterion() if classes else functional.mse_loss
+            losses = [loss(outputs if classes else outputs[:, 0], y) for outputs in self.network(x)]
+            return torch.stack(losses).mean()
         if self.data.target.task == "regression":
             return functional.mse_loss(self.network(x).squeeze(1), y)
         criterion = self._criterion()
@@ -569,3 +612,13 @@ def test_embeddings_of_numbers_and_a_scale(
     within = {"batch_norm": True, "dropout": 0.3} if family == "mlp" else {}
     chosen = {"categories": categories, "embedding.size": 2, **embedded}
     check(table, family=family, ema=0.5, **within, **chosen, **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("within", [{}, {"batch_norm": True, "dropout": 0.3}], ids=str)
+@pytest.mark.parametrize("kind", ["classes", "quantity", "table"])
+def test_members(
+    kind: str, within: dict[str, Any], check: Any, rows: DataSet, numbers: DataSet, table: DataSet
+) -> None:
+    data = {"classes": rows, "quantity": numbers, "table": table}[kind]
+    smooth = {} if kind == "quantity" else {"label_smoothing": 0.1, "class_weights": "balanced"}
+    check(data, members=3, ema=0.5, **within, **smooth, **PENALTIES["all"])

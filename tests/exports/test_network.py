@@ -61,3 +61,13 @@ def test_embeddings_of_numbers_and_a_scale(form: str) -> None:
     network = network_of(of, SHAPE, OUTPUTS, *inputs)
     network.load_state_dict(ours.state_dict())
     check(network, rows, ours(rows))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_members(outputs: int) -> None:
+    of = config(members=4, dropout=0.2, batch_norm=True, residual=True)
+    ours = build_network(plan(of), SHAPE, outputs, seed=4).eval()
+    network = network_of(of, SHAPE, outputs)
+    network.load_state_dict(ours.state_dict())
+    rows = torch.randn(7, *SHAPE, generator=torch.Generator().manual_seed(1))
+    check(network, rows, ours(rows))

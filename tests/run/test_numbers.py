@@ -1,4 +1,4 @@
-"""Embeddings of numbers through a whole search, and what becomes of it."""
+"""Embeddings of numbers, a scale and members through a whole search, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,13 @@ def tides(tmp_path: Path) -> pd.DataFrame:
 
 def _study(folder: Path, **changes: object) -> tuner.Study:
     data = {"path": str(folder / "tides.csv"), "target": "height", "target_scale": "log"}
-    model = {"family": "mlp", "numbers": CHOICE, "input_scale": {"choices": [True, False]}}
-    waves = {"numbers": "periodic", "periodic.size": 3, "input_scale": True}
+    model: dict[str, object] = {
+        "family": "mlp",
+        "numbers": CHOICE,
+        "input_scale": {"choices": [True, False]},
+    }
+    model["members"] = tuner.Range(2, 4, off=1)
+    waves = {"numbers": "periodic", "periodic.size": 3, "input_scale": True, "members": 3}
     return tuner.define_study(
         "tides",
         data={**data, "target_clip": True, "preprocessing": "robust", "validation": {"folds": 2}},
@@ -61,7 +66,7 @@ def test_folds_retrain_confirm_ablate_export_and_predict(
     measured = tuner.confirm("tides", options, top=4, seeds=2)
     assert all(each.test is not None for each in measured.rows)
     effects = {each.technique for each in ablate("tides", options, seeds=2, views=("off",)).effects}
-    assert effects & {"numbers", "input_scale"}
+    assert effects & {"numbers", "input_scale", "members"}
     for number, inner in ((1, "periodic"), (2, "piecewise-linear")):
         model = tmp_path / inner
         tuner.export("tides", model, options, trial=number, final=True)

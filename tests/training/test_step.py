@@ -101,3 +101,12 @@ def test_losses_are_torchs() -> None:
     torch.testing.assert_close(ours, functional.cross_entropy(outputs, classes))
     numbers = outputs[:, :1] + 2
     assert float(LOSSES["regression"](outputs[:, :1], numbers)) == 4.0
+
+
+def test_the_loss_of_members_is_the_mean_of_theirs() -> None:
+    each = torch.randn(6, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = each[:, 0].softmax(1)
+    for name, wanted in (("classification", targets), ("regression", targets[:, :1])):
+        of = each[..., : wanted.shape[1]]
+        alone = [LOSSES[name](of[:, k], wanted) for k in range(3)]
+        torch.testing.assert_close(LOSSES[name](of, wanted), torch.stack(alone).mean())

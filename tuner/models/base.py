@@ -53,7 +53,8 @@ class Family:
 
     Args:
         build: ``(shape, outputs, leaves, inside) → Module``; shape is of one row, leaves the value
-            of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``.
+            of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``;
+            in training to ``[B, K, outputs]`` where it is K members, whose losses are averaged.
         images: it needs rows of shape ``[C, H, W]``.
         text: it needs rows of word ids ``[L]``, and ``build`` takes the vocabulary as ``words``.
         own: it is a user's, not one of tuner's.

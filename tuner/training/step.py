@@ -26,7 +26,7 @@ class StepRecipe:
     Args:
         techniques: the active ones, in order.
         mask: ``[P]``, 1 at weights and 0 at biases and norm parameters.
-        loss: ``(outputs [B, O], targets [B, O]) → 0-d``.
+        loss: ``(outputs [B, O] or [B, K, O], targets [B, O]) → 0-d``.
     """
 
     techniques: tuple[Technique, ...]
@@ -66,13 +66,21 @@ def start(recipe: StepRecipe, params: Tensor) -> StepState:
 
 
 def classification_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy of logits and rows of probabilities, both ``[B, C]``."""
-    return functional.cross_entropy(outputs, targets)
+    """Mean cross entropy of logits ``[B, C]``, or of K members ``[B, K, C]``, and rows of
+    probabilities ``[B, C]``."""
+    return functional.cross_entropy(*_by_member(outputs, targets))
 
 
 def regression_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of ``[B, 1]`` and ``[B, 1]``."""
-    return functional.mse_loss(outputs, targets)
+    """Mean squared error of ``[B, 1]``, or of K members ``[B, K, 1]``, and ``[B, 1]``."""
+    return functional.mse_loss(*_by_member(outputs, targets))
+
+
+def _by_member(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Each member's outputs as rows of their own, with the targets of the row."""
+    if outputs.dim() == targets.dim():
+        return outputs, targets
+    return outputs.flatten(0, 1), targets.unsqueeze(1).expand_as(outputs).flatten(0, 1)
 
 
 LOSSES = {"classification": classification_loss, "regression": regression_loss}
