@@ -74,6 +74,9 @@ SCHEDULERS: dict[str, Callable[..., Any]] = {
         final_div_factor=initial / final,
         cycle_momentum=False,
     ),
+    "flat-cosine": lambda o, n, lr, flat, final: lr_scheduler.LambdaLR(
+        o, lambda step: np.cos(np.pi / 2 * max(0, step / n - flat) / (1 - flat)) ** 2
+    ),
 }
 EVEN = {"cosine_restarts.cycles": 4, "step.parts": 4}
 """torch's schedulers count whole steps, so their parts must divide 20, or 16 after a warm-up."""
@@ -346,7 +349,6 @@ class HandWritten:
         for mine, theirs in zip(self.network.parameters(), ours, strict=True):
             mine.data.copy_(theirs.detach())
         self.weights = [p for p in self.network.parameters() if p.dim() > 1]
-        self.others = [p for p in self.network.parameters() if p.dim() <= 1]
         self.optimizer = self._optimizer()
         self.scheduler = self._scheduler()
         self.dropouts = [m for m in self.network.modules() if isinstance(m, GivenDropout)]
@@ -365,12 +367,25 @@ class HandWritten:
         if name in ("adam", "nadam"):
             hp["betas"] = (hp.pop("beta1"), hp.pop("beta2"))
         l2 = self.config["l2_lambda"] if self.penalty == "optimizer" else 0.0
-        groups = [{"params": self.weights, "weight_decay": l2}, {"params": self.others}]
-        kind = CLASSES[name]
+        kind, decay = CLASSES[name], l2
         if self.config["weight_decay"] and name == "adam":
-            groups[0]["weight_decay"] = self.config["weight_decay"]
-            groups[1]["weight_decay"], kind = 0.0, torch.optim.AdamW
-        return kind(groups, lr=self.config["learning_rate"], **hp)  # type: ignore[no-any-return]
+            kind, decay = torch.optim.AdamW, self.config["weight_decay"]
+        groups: dict[tuple[bool, float], list[Tensor]] = {}
+        for place, p in self.network.named_parameters():
+            groups.setdefault((p.dim() > 1, self._factor(place)), []).append(p)
+        rate = self.config["learning_rate"]
+        listed = [
+            {"params": some, "weight_decay": decay if weights else 0.0, "lr": rate * factor}
+            for (weights, factor), some in groups.items()
+        ]
+        return kind(listed, lr=rate, **hp)  # type: ignore[no-any-return]
+
+    def _factor(self, name: str) -> float:
+        """Of a parameter's learning rate."""
+        factor: float = self.config["bias_rate"] if "bias" in name else 1.0
+        if name.startswith(("0.", "layers.0.", "rest.0.", "rest.layers.0.", "words.")):
+            factor *= self.config["first_layer_rate"]
+        return factor * (self.config["scale_rate"] if name.startswith("scale.") else 1.0)
 
     def _scheduler(self) -> Any:
         name, rate = self.config["lr_scheduler"], self.config["learning_rate"]
@@ -379,6 +394,10 @@ class HandWritten:
         leaves = {
             x.name: self.config.get(f"{name}.{x.name}", x.default) for x in SCHEDULES[name].leaves
         }
+        if name == "coslog4":  # it begins at 0, and so there is nothing to rise to
+            places = [max(0, step - rising) / (total - rising) for step in range(total + 1)]
+            waves = np.sin(np.pi * np.log2(1 + 15 * np.array(places))) ** 2
+            return lr_scheduler.LambdaLR(self.optimizer, lambda step: float(waves[step]))
         main = SCHEDULERS[name](self.optimizer, total - rising, rate, **leaves)
         if not rising:
             return main
@@ -426,8 +445,10 @@ class HandWritten:
             clip_grad_norm_(self.network.parameters(), config["gradient_clipping"])
         if config["weight_decay"] and config["optimizer"] != "adam":
             with torch.no_grad():
-                for w in self.weights:
-                    w.mul_(1 - self.optimizer.param_groups[0]["lr"] * config["weight_decay"])
+                for group in self.optimizer.param_groups:
+                    for w in group["params"]:
+                        if w.dim() > 1:
+                            w.mul_(1 - group["lr"] * config["weight_decay"])
         self.optimizer.step()
         self.scheduler.step()
         self.average.update_parameters(self.network)
@@ -622,3 +643,24 @@ def test_members(
     data = {"classes": rows, "quantity": numbers, "table": table}[kind]
     smooth = {} if kind == "quantity" else {"label_smoothing": 0.1, "class_weights": "balanced"}
     check(data, members=3, ema=0.5, **within, **smooth, **PENALTIES["all"])
+
+
+RATES = {"scale_rate": 6.0, "bias_rate": 0.1, "first_layer_rate": 0.7}
+
+
+@pytest.mark.parametrize("penalty", ["none", "weight_decay", "all"])
+@pytest.mark.parametrize("schedule", ["exponential", "coslog4", "flat-cosine"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_rates_of_kinds_of_parameters(
+    optimizer: str, schedule: str, penalty: str, check: Any, table: DataSet, embedded: Any
+) -> None:
+    chosen = {**embedded, **RATES, **PENALTIES[penalty], "lr_scheduler": schedule}
+    check(table, optimizer=optimizer, categories="embedding", **{"embedding.size": 2}, **chosen)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"family": "linear"}, {"members": 3}, {"family": "cnn"}], ids=str
+)
+def test_rates_of_other_networks(changes: dict[str, Any], check: Any, data_for: Any) -> None:
+    data = data_for(changes.get("family", "mlp"))
+    check(data, optimizer="lion", learning_rate=1e-3, **RATES, **PENALTIES["all"], **changes)

@@ -32,12 +32,8 @@ def tides(tmp_path: Path) -> pd.DataFrame:
 
 def _study(folder: Path, **changes: object) -> tuner.Study:
     data = {"path": str(folder / "tides.csv"), "target": "height", "target_scale": "log"}
-    model: dict[str, object] = {
-        "family": "mlp",
-        "numbers": CHOICE,
-        "input_scale": {"choices": [True, False]},
-    }
-    model["members"] = tuner.Range(2, 4, off=1)
+    switches = {"input_scale": {"choices": [True, False]}, "members": tuner.Range(2, 4, off=1)}
+    model = {"family": "mlp", "numbers": CHOICE, **switches}
     waves = {"numbers": "periodic", "periodic.size": 3, "input_scale": True, "members": 3}
     return tuner.define_study(
         "tides",

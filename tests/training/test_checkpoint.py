@@ -82,7 +82,7 @@ def test_not_in_the_middle_of_an_epoch(config: Any, blobs: DataSet) -> None:
         raise KeyboardInterrupt
 
     trainer.recipe = type(trainer.recipe)(
-        (), trainer.recipe.optimizer, trainer.recipe.mask, interrupted
+        (), trainer.recipe.optimizer, trainer.recipe.masks, interrupted
     )
     with pytest.raises(KeyboardInterrupt):
         next(trainer.epochs())

@@ -11,7 +11,7 @@ from torch import nn
 from tuner.models.categories import Categories
 from tuner.models.inputs import Numbers, Scale
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
-from tuner.training.network import build_network, flatten, layout, plan
+from tuner.training.network import KINDS, build_network, flatten, layout, plan
 
 
 def network() -> nn.Module:
@@ -45,8 +45,9 @@ def test_order_is_the_modules() -> None:
 
 
 def test_mask_is_1_at_weights_only() -> None:
-    plan, vector = flatten(network())
-    mask = plan.mask(vector)
+    module = network()
+    plan, vector = flatten(module)
+    mask = plan.mask(KINDS["weights"](module), vector)
     assert {name: int(view.sum()) for name, view in plan.views(mask).items()} == {
         "0.weight": 12,
         "0.bias": 0,
@@ -56,6 +57,20 @@ def test_mask_is_1_at_weights_only() -> None:
         "2.bias": 0,
     }
     assert mask.dtype == vector.dtype
+
+
+def test_kinds_of_parameters(config: Any) -> None:
+    own = {"categories": "embedding", "numbers": "periodic", "input_scale": True, "members": 2}
+    of = plan(config(depth=1, **own))
+    module = build_network(of, (17,), 2, seed=1, categories=COLUMNS, numbers=(5,))
+    assert KINDS["scales"](module) == {"2.scale"}
+    assert KINDS["first"](module) == {f"3.1.{name}" for name in ("weight", "r", "s", "bias")}
+    inputs = {"0.embedding.linear.weight", "1.layers.1.weight", "1.layers.3.weight"}
+    assert KINDS["weights"](module) == inputs | {"3.1.weight", "3.3.weight"}
+    assert KINDS["biases"](module) == {"0.embedding.linear.bias", "3.1.bias", "3.3.bias"}
+    assert KINDS["first"](nn.Sequential(nn.ReLU(), nn.Linear(2, 2, bias=False))) == {"1.weight"}
+    assert KINDS["biases"](nn.GRU(2, 2)) == {"bias_ih_l0", "bias_hh_l0"}
+    assert KINDS["scales"](network()) == set()
 
 
 def test_views_have_the_shapes_and_share_the_memory() -> None:

@@ -17,7 +17,7 @@ PLAIN = {"momentum": 0.0, "nesterov": False}
 
 
 def recipe(*techniques: Technique) -> StepRecipe:
-    return StepRecipe(techniques, SGD, torch.ones(2), LOSSES["regression"])
+    return StepRecipe(techniques, SGD, {"weights": torch.ones(2)}, LOSSES["regression"])
 
 
 def hp(*techniques: Technique) -> Hyperparameters:

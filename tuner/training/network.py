@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,11 +40,11 @@ class Layout:
             name: vector[at : at + math.prod(shape)].view(shape) for name, at, shape in self.entries
         }
 
-    def mask(self, like: Tensor) -> Tensor:
-        """``[P]``: 1 at weights (two dimensions or more), 0 at biases and norm parameters."""
+    def mask(self, names: Collection[str], like: Tensor) -> Tensor:
+        """``[P]``: 1 at the parameters of these names, 0 at others."""
         mask = torch.zeros(self.length, dtype=like.dtype, device=like.device)
-        for view in self.views(mask).values():
-            view.fill_(float(view.dim() > 1))
+        for name, view in self.views(mask).items():
+            view.fill_(float(name in names))
         return mask
 
 
@@ -64,6 +64,43 @@ def untrained(module: nn.Module) -> dict[str, Tensor]:
     names = module.state_dict().keys()
     frozen = [(n, p.detach()) for n, p in module.named_parameters() if not p.requires_grad]
     return {n: tensor for n, tensor in [*frozen, *module.named_buffers()] if n in names}
+
+
+def weights(module: nn.Module) -> set[str]:
+    """The names of weights: parameters of two dimensions or more, so no biases and no norms."""
+    return {name for name, p in trained(module) if p.dim() > 1}
+
+
+def biases(module: nn.Module) -> set[str]:
+    """The names of biases."""
+    return {name for name, _ in trained(module) if "bias" in name.rpartition(".")[2]}
+
+
+def scales(module: nn.Module) -> set[str]:
+    """The names of the trained scales of inputs."""
+    return _within(module, Scale)
+
+
+def first_layer(module: nn.Module) -> set[str]:
+    """The names of the parameters of the first layer with weights, after those of inputs."""
+    before = _within(module, Numbers | Categories | Scale)
+    after = [(name, p) for name, p in trained(module) if name not in before]
+    places = [name.rpartition(".")[0] for name, p in after if p.dim() > 1]
+    return {name for name, _ in after if name.rpartition(".")[0] in places[:1]}
+
+
+def _within(module: nn.Module, kind: Any) -> set[str]:
+    inner = [(name, each) for name, each in module.named_modules() if isinstance(each, kind)]
+    return {f"{name}.{own}" for name, each in inner for own, _ in each.named_parameters()}
+
+
+KINDS: Mapping[str, Callable[[nn.Module], set[str]]] = {
+    "weights": weights,
+    "biases": biases,
+    "scales": scales,
+    "first": first_layer,
+}
+"""The kinds of parameters that techniques mark."""
 
 
 def layout(module: nn.Module) -> Layout:

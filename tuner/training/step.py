@@ -25,13 +25,14 @@ class StepRecipe:
 
     Args:
         techniques: the active ones, in order.
-        mask: ``[P]``, 1 at weights and 0 at biases and norm parameters.
+        masks: by kind of parameters ``[P]``, 1 at those of the kind and 0 at others; of the kinds
+            that techniques mark.
         loss: ``(outputs [B, O] or [B, K, O], targets [B, O]) → 0-d``.
     """
 
     techniques: tuple[Technique, ...]
     optimizer: Optimizer
-    mask: Tensor
+    masks: Mapping[str, Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
 
 
@@ -112,17 +113,17 @@ def update(
         gradient: ``[..., P]``.
         rate: the learning rate, 0-d or ``[K, 1]``.
     """
-    params, mask, values = state.params, recipe.mask, hp.techniques
+    params, masks, values = state.params, recipe.masks, hp.techniques
     state.count = state.count + 1
     for t in recipe.techniques:
         if t.gradient:
-            gradient = t.gradient(gradient, params, mask, values[t.name])
+            gradient = t.gradient(gradient, params, masks[t.marks], values[t.name])
     change, state.optimizer = recipe.optimizer.direction(
         gradient, state.optimizer, state.count, **hp.optimizer
     )
     for t in recipe.techniques:
         if t.update:
-            change = t.update(change, params, mask, values[t.name])
+            change = t.update(change, params, masks[t.marks], values[t.name])
     params.addcmul_(change, rate, value=-1)
     for t in recipe.techniques:
         if t.after:

@@ -23,7 +23,14 @@ from tuner.space import Choice, Config, Option, baseline_value, label, params_of
 from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
-from tuner.training.network import build_network, flatten, give_gradients, plan, untrained
+from tuner.training.network import (
+    KINDS,
+    build_network,
+    flatten,
+    give_gradients,
+    plan,
+    untrained,
+)
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
 from tuner.training.step import LOSSES, Hyperparameters, StepRecipe, batch_loss, start, update
 
@@ -235,8 +242,10 @@ class Trainer(Course):
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
         give_gradients(self.network, self.layout.views(self.gradient))
-        mask, loss = self.layout.mask(self.params), LOSSES[data.target.task]
-        self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, mask, loss)
+        marked = {t.marks: KINDS[t.marks](self.network) for t in self.plan.techniques}
+        masks = {kind: self.layout.mask(names, self.params) for kind, names in marked.items()}
+        loss = LOSSES[data.target.task]
+        self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, masks, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
