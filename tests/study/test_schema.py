@@ -27,6 +27,7 @@ source = "a:b"
 [model]
 family = "mlp"
 depth = { low = 1, high = 4 }
+numbers = { choices = ["plain", { name = "periodic", form = { choices = ["plr", "pbld"] } }] }
 [regularization]
 dropout = { off = 0.0, low = 0.1, high = 0.5 }
 [training]
@@ -78,6 +79,7 @@ BAD: dict[str, tuple[str, Any]] = {
     "unknown leaf of an option": ("training.optimizer", {"name": "sgd", "beta1": 0.9}),
     "option without a name": ("training.optimizer", {"momentum": 0.9}),
     "wrong leaf of an option": ("training.optimizer", {"name": "sgd", "momentum": 2.0}),
+    "unknown name within an option": ("model.numbers", {"name": "periodic", "form": "square"}),
     "no trials": ("search.trials", 0),
     "negative seed": ("search.seed", -1),
     "no duration": ("search.timeout", "soon"),

@@ -251,12 +251,18 @@ def leaf_schema(leaf: Leaf) -> Schema:
 
 def _with_options() -> list[Leaf]:
     """The leaves whose values are names that bring leaves; one name is one leaf."""
-    leaves = [
+    waiting = [
         *model_leaves().values(),
         *(x for own in SECTIONS.values() for x in own),
         *DATA_LEAVES,
     ]
-    return [leaf for leaf in leaves if leaf.options is not None]
+    named: dict[str, Leaf] = {}
+    while waiting:
+        leaf = waiting.pop(0)
+        if leaf.options is not None:
+            named[leaf.name] = leaf
+            waiting += [inner for own in leaf.options.values() for inner in own]
+    return list(named.values())
 
 
 def _options(leaf: Leaf) -> list[Schema]:
