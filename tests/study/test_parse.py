@@ -118,6 +118,31 @@ def test_an_optimizer_may_have_its_own_learning_rate(read):
     assert "adam.learning_rate" not in nodes
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        '"adamw"',
+        '{ name = "adamw", beta2 = { low = 0.9, high = 0.999 } }',
+        '{ choices = ["sgd", "adamw"] }',
+        '{ choices = ["sgd", { name = "adamw", beta2 = 0.95 }] }',
+    ],
+)
+def test_adamw_is_adam_and_the_study_says_so(read, optimizer):
+    search = '\n[search]\nenqueue = [{ optimizer = "adamw", learning_rate = 0.001 }]'
+    study = read(f"[training]\noptimizer = {optimizer}{search}")
+    assert study.config(study.fixed_params(1))["optimizer"] == "adam"
+    assert study.document["training"]["optimizer"] != "adam"
+    (warning,) = study.warnings()
+    assert warning.startswith("training.optimizer: adamw stands for adam; its decay is regulari")
+    usual = read(f"[training]\noptimizer = {optimizer.replace('adamw', 'adam')}")
+    assert (usual.nodes, usual.warnings()) == (study.nodes, ())
+
+
+def test_adamw_beside_adam_is_the_same_twice(read):
+    with pytest.raises(StudyFileError, match="found 'adam' twice"):
+        read('[training]\noptimizer = { choices = ["adam", "adamw"] }')
+
+
 def test_the_document_is_a_copy():
     document = {"data": dict(DATA), "model": {"width": {"choices": [8, 16]}}}
     study = parse("x", document)

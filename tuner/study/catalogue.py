@@ -46,6 +46,7 @@ OPTIMIZER = Leaf(
         name: (*optimizer.leaves, replace(LEARNING_RATE, default=optimizer.learning_rate))
         for name, optimizer in OPTIMIZERS.items()
     },
+    aliases={"adamw": ("adam", "adam; its decay is regularization.weight_decay, off by default")},
     search=("adam", "sgd", "rmsprop"),
     static=True,
     doc="how gradients become steps",

@@ -320,6 +320,17 @@ class NetworkStudy(Study):
             return max(int(str(name)) for name in value.labels)
         return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
 
+    def warnings(self) -> tuple[str, ...]:
+        """The settings that have no effect, and the names that stand for others."""
+        values = flat(self.document)
+        aliases = [
+            f"{node.path}: {alias} stands for {words}"
+            for node in self.nodes
+            for alias, (_, words) in node.leaf.aliases.items()
+            if any(_names_it(alias, values.get(f"{node.path}{end}")) for end in PLACES)
+        ]
+        return (*super().warnings(), *aliases)
+
     def data_variants(self) -> dict[str, DataSpec]:
         """The data of every ``preprocessing`` that a trial may have, by its name."""
         value = next(node.value for node in self.nodes if node.name == "preprocessing")
@@ -365,6 +376,17 @@ class NetworkStudy(Study):
             where = f"{self.name}: model.family {name}"
             needs_text(where, family.text, not family.text, data)
             needs_shape(where, family.images, False, data)
+
+
+PLACES = ("", ".name", ".choices")
+"""Where the name of an option may stand, after the path of its key."""
+
+
+def _names_it(name: str, value: Any) -> bool:
+    """Whether a value, or one of a list, is an option of this name."""
+    if isinstance(value, list):
+        return any(_names_it(name, each) for each in value)
+    return bool((value.get("name") if isinstance(value, Mapping) else value) == name)
 
 
 def _names(node: Node) -> list[str]:

@@ -50,7 +50,7 @@ def scalar(leaf: Leaf) -> Schema:
     if leaf.name == FAMILY.name:
         return {"anyOf": [{"enum": list(leaf.options or {})}, NAMED]}
     if leaf.options is not None:
-        return {"enum": list(leaf.options)}
+        return {"enum": [*leaf.options, *leaf.aliases]}
     if leaf.items is not None:
         return {"type": "array", "items": scalar(leaf.item)}
     return {"type": TYPES[leaf.kind], **{KEYWORDS[k]: bound for k, bound in leaf.bounds.items()}}
@@ -267,9 +267,11 @@ def _with_options() -> list[Leaf]:
 
 def _options(leaf: Leaf) -> list[Schema]:
     """The tables of an option: its name and leaves of its own."""
+    options = dict(leaf.options or {})
+    options |= {alias: options[name] for alias, (name, _) in leaf.aliases.items()}
     tables = [
         table({"name": {"const": name}, **{x.name: leaf_schema(x) for x in own}}, ["name"])
-        for name, own in (leaf.options or {}).items()
+        for name, own in options.items()
     ]
     if leaf.name == FAMILY.name:
         own = {"type": ["object"], "properties": {"name": NAMED}, "required": ["name"]}
