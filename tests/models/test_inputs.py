@@ -81,7 +81,7 @@ def test_waves(form: str) -> None:
     assert torch.equal(out[:, :, 0], X)
     torch.testing.assert_close(moved[:, :, 1:], out[:, :, 1:], atol=1e-4, rtol=1e-4)
     assert layer.phases is not None
-    assert math.pi * 0.9 < float(layer.phases.abs().max()) < math.pi
+    assert math.pi * 0.9 < float(layer.phases.detach().abs().max()) < math.pi
 
 
 def test_each_name_has_its_embedding() -> None:
