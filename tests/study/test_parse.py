@@ -138,6 +138,16 @@ def test_adamw_is_adam_and_the_study_says_so(read, optimizer):
     assert (usual.nodes, usual.warnings()) == (study.nodes, ())
 
 
+@pytest.mark.parametrize("rate", ["6.0", "{ off = 1.0, low = 2.0, high = 10.0 }"])
+def test_a_rate_of_scales_that_no_network_has(read, rate):
+    training = f"[training]\nscale_rate = {rate}\n"
+    (warning,) = read(training).warnings()
+    assert warning == "training.scale_rate: has no effect without model.input_scale = true"
+    for scale in ("true", "{ choices = [true, false] }"):
+        assert read(f"{training}[model]\ninput_scale = {scale}").warnings() == ()
+    assert read("[training]\nscale_rate = 1.0").warnings() == ()
+
+
 def test_adamw_beside_adam_is_the_same_twice(read):
     with pytest.raises(StudyFileError, match="found 'adam' twice"):
         read('[training]\noptimizer = { choices = ["adam", "adamw"] }')

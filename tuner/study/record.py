@@ -35,6 +35,7 @@ from tuner.space import (
     walk,
 )
 from tuner.techniques import TECHNIQUES
+from tuner.techniques.rates import SCALE_RATE
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -329,7 +330,15 @@ class NetworkStudy(Study):
             for alias, (_, words) in node.leaf.aliases.items()
             if any(_names_it(alias, values.get(f"{node.path}{end}")) for end in PLACES)
         ]
-        return (*super().warnings(), *aliases)
+        return (*super().warnings(), *aliases, *self._rates_of_nothing())
+
+    def _rates_of_nothing(self) -> list[str]:
+        """A factor of the learning rate of scales that no network of the study has."""
+        nodes = {node.name: node for node in self.nodes}
+        rate, scale = nodes[SCALE_RATE.name], nodes[INPUT_SCALE.name]
+        if scale.value is not False or (not rate.searched and rate.value == SCALE_RATE.leaf.off):
+            return []
+        return [f"{rate.path}: has no effect without {scale.path} = true"]
 
     def data_variants(self) -> dict[str, DataSpec]:
         """The data of every ``preprocessing`` that a trial may have, by its name."""
