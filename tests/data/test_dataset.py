@@ -18,6 +18,7 @@ from tuner.data.dataset import Gathered, SharedRows
 from tuner.data.labels import Labels
 from tuner.data.splits import split
 from tuner.errors import DataError
+from tuner.training.evaluate import in_units
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,12 @@ def test_a_table_is_held_once(tmp_path: Path, frame: pd.DataFrame) -> None:
         assert torch.equal(hot.sum(1), torch.ones(len(hot)))
 
 
-@pytest.mark.parametrize("why", ["ranks", "gaps", "categories"])
+@pytest.mark.parametrize("why", ["ranks", "medians", "gaps", "categories"])
 def test_what_differs_by_more_is_held_by_each(
     tmp_path: Path, frame: pd.DataFrame, why: str
 ) -> None:
-    of = {"preprocessing": "quantile"} if why == "ranks" else {}
+    kinds = {"ranks": "quantile", "medians": "robust"}
+    of = {"preprocessing": kinds[why]} if why in kinds else {}
     if why == "gaps":
         frame.loc[::7, "far"] = None
     if why == "categories":
@@ -269,6 +271,40 @@ def test_statistics_are_those_of_the_training_rows(module: Module, tmp_path: Pat
     np.testing.assert_allclose(load(raw, folder=tmp_path).train.x.numpy(), train, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", ["log", "log1p"])
+def test_a_target_on_another_scale(module: Module, tmp_path: Path, scale: Any) -> None:
+    x, y = _arrays(regression=True)
+    y = np.exp(y) - (scale == "log1p") / 2
+    name = _saved(module, tmp_path, x, y)
+    data = load(DataSpec(source=name, target_scale=scale, target_clip=True), folder=tmp_path)
+    train, validation = (y[places] for places in data.positions)
+    moved = {"log": np.log, "log1p": np.log1p}[scale](train)
+    assert (data.target.mean, data.target.scale) == pytest.approx((moved.mean(), moved.std()))
+    assert data.target.limits == (train.min(), train.max())
+    own = in_units(data.validation.y.double(), data.target).numpy()
+    np.testing.assert_allclose(own, validation, rtol=1e-5)
+    plain = load(DataSpec(source=name), folder=tmp_path).target
+    assert (plain.form, plain.limits) == ("linear", None)
+
+
+def test_a_target_that_has_no_place_on_its_scale(module: Module, tmp_path: Path) -> None:
+    x, y = _arrays(regression=True)
+    y = np.abs(y) + 1
+    y[[3, 5]] = 0.0
+    spec = DataSpec(source=_saved(module, tmp_path, x, y), target_scale="log")
+    message = f"data.target_scale: log needs targets above 0, and 2 of {len(y)} are not, the first "
+    with pytest.raises(DataError, match=message + "in row 3 counted from 0: 0\n.*log1p"):
+        load(spec, folder=tmp_path)
+    assert load(replace(spec, target_scale="log1p"), folder=tmp_path).target.form == "log1p"
+
+
+@pytest.mark.parametrize("key", [{"target_scale": "log"}, {"target_clip": True}])
+def test_classes_have_no_scale(key: dict[str, Any]) -> None:
+    spec = DataSpec(source="sklearn.datasets:load_wine", **key)
+    with pytest.raises(DataError, match=f"data.{next(iter(key))}: is for quantities"):
+        load(spec)
+
+
 def test_a_table(table: Callable[[str], Path]) -> None:
     lines = [f"{i},{i % 7},{i % 2 == 0},{'yes' if i % 3 else 'no'}" for i in range(60)]
     file = table("\n".join(["age,day,member,bought", *lines]))
@@ -361,7 +397,7 @@ def test_every_kind_of_column(table: Callable[[str], Path]) -> None:
     assert x[:, 2:6].sum(1).unique().tolist() == [1.0]
 
 
-@pytest.mark.parametrize("kind", ["standard", "quantile", "uniform", "none"])
+@pytest.mark.parametrize("kind", ["standard", "robust", "quantile", "uniform", "none"])
 def test_nothing_of_a_table_leaks_from_the_test_rows(
     table: Callable[[str], Path], tmp_path: Path, kind: Any
 ) -> None:

@@ -198,7 +198,7 @@ def test_unknown() -> None:
 def test_chunks_change_nothing(
     monkeypatch: pytest.MonkeyPatch, kind: str, shape: tuple[int, ...]
 ) -> None:
-    if kind in ("quantile", "uniform") and len(shape) > 2:
+    if kind in ("robust", "quantile", "uniform") and len(shape) > 2:
         return
     x = np.random.default_rng(0).gamma(2, 3, size=shape).astype(np.float32)
     whole = _applied(kind, x)
@@ -210,6 +210,23 @@ def test_only_the_given_rows_count() -> None:
     x = np.array([[0.0], [2.0], [1e9]])
     learned = STATISTICS["standard"](x, np.array([0, 1]))
     assert prepare.apply(learned, x, np.array([1, 0])).tolist() == [[1.0], [-1.0]]
+
+
+def test_robust_is_median_quartiles_and_a_smooth_clip() -> None:
+    train = np.random.default_rng(0).lognormal(sigma=3, size=(501, 2))
+    low, median, high = np.quantile(train, (0.25, 0.5, 0.75), axis=0)
+    z = (train - median) / (high - low)
+    out = _applied("robust", train)
+    np.testing.assert_allclose(out, z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-6, atol=1e-6)
+    assert np.abs(out).max() < 3
+
+
+def test_robust_of_equal_quartiles_and_of_a_constant() -> None:
+    train = np.array([[0.0, 7.0]] * 9 + [[10.0, 7.0]])
+    other = np.array([[10.0, 7.0], [-10.0, 7.0], [1e30, 8.0]])
+    ends = 2 / np.sqrt(1 + 4 / 9)  # its whole range is 2 before the clip
+    np.testing.assert_allclose(_applied("robust", train, other)[:, 0], [ends, -ends, 3], rtol=1e-6)
+    assert _applied("robust", train, other)[:2, 1].tolist() == [0.0, 0.0]
 
 
 def test_quantile_gives_normal_scores() -> None:
@@ -234,9 +251,10 @@ def test_ranks_of_many_values_are_found_by_landmarks() -> None:
     assert _applied("uniform", train).std() == pytest.approx(1, abs=1e-3)
 
 
-def test_ranks_are_for_tables() -> None:
-    with pytest.raises(DataError, match=r"a row has shape \[1, 8, 8\]"):
-        _applied("quantile", np.zeros((5, 1, 8, 8)))
+@pytest.mark.parametrize(("kind", "what"), [("quantile", "ranks"), ("robust", "medians")])
+def test_ranks_and_medians_are_for_tables(kind: str, what: str) -> None:
+    with pytest.raises(DataError, match=rf"{what} need a table, but a row has shape \[1, 8, 8\]"):
+        _applied(kind, np.zeros((5, 1, 8, 8)))
 
 
 def test_by_the_first_rule_fewer_names_are_those_of_identifiers() -> None:

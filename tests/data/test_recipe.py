@@ -80,6 +80,15 @@ def test_where_categories_stand_in_a_row(spec: DataSpec) -> None:
     assert load(DataSpec(source="sklearn.datasets:load_wine")).categories == ()
 
 
+def test_where_quantities_stand_in_a_row(spec: DataSpec) -> None:
+    data = load(spec)
+    assert [data.features[place] for place in data.numbers] == ["size", "count"]
+    assert _again(data.recipe).numbers == data.numbers
+    assert load(DataSpec(source="sklearn.datasets:load_wine")).numbers == tuple(range(13))
+    image = load(DataSpec(source="sklearn.datasets:load_digits", shape=(1, 8, 8)))
+    assert image.numbers == ()
+
+
 def test_a_column_that_is_not_there_or_holds_text(mixed: pd.DataFrame, spec: DataSpec) -> None:
     known = _again(load(spec).recipe)
     with pytest.raises(DataError, match=r"no column 'count'\n.*known: kind, label, on, size"):

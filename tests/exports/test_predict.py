@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 from typer.testing import CliRunner
@@ -19,8 +22,8 @@ from typer.testing import CliRunner
 import tuner
 from tuner.cli import app
 from tuner.data.prepare import STATISTICS
-from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
+from tuner.training.evaluate import predicted as values_of
 
 SMALL = {"epochs": 2, "batch_size": 32}
 Export = Callable[..., Path]
@@ -53,12 +56,38 @@ def test_rows_of_the_study_get_the_studys_values(
     tuner.export(name, tmp_path / "model", options)
     trainer = again(options, name)
     rows = trainer.data.validation
-    expected = in_units(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
     shuffled = frame.iloc[trainer.data.positions[1], ::-1].drop(columns="price")
     shuffled.to_csv(tmp_path / "rows.csv", index=False)
     found = predicted(tmp_path / "model", tmp_path / "rows.csv")
     assert list(found) == ["value"]
     np.testing.assert_allclose(found["value"], expected.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "log1p"])
+def test_a_target_on_another_scale_and_within_its_range(
+    scale: str, frame: pd.DataFrame, data: Any, trained: Any, again: Any, tmp_path: Path
+) -> None:
+    about = {**data("mlp"), "target": "price", "drop": ["label", "text"]}
+    about |= {"target_scale": scale, "target_clip": True, "preprocessing": "robust"}
+    options = trained(f"on-{scale}", data=about, training={"epochs": 5, "learning_rate": 0.03})
+    tuner.export(f"on-{scale}", tmp_path / "model", options)
+    trainer = again(options, f"on-{scale}")
+    rows = trainer.data.validation
+    values = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    shown = tuner.predict(tmp_path / "model", frame.iloc[trainer.data.positions[1]])
+    np.testing.assert_allclose(shown["value"], values.numpy(), rtol=1e-6)
+    errors = shown["value"] - frame["price"].iloc[trainer.data.positions[1]]
+    assert trainer.result.value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-4)
+    far = tuner.predict(tmp_path / "model", frame.assign(size=1e9, count=90_000))
+    known = frame["price"].iloc[trainer.data.positions[0]]
+    assert known.min() <= far["value"].min() <= far["value"].max() <= known.max()
+    card = (tmp_path / "model" / "README.md").read_text()
+    line = next(line for line in card.splitlines() if "is the value in the target's unit" in line)
+    x = torch.tensor([[-0.5], [0.0], [99.0]])
+    computed = eval(line.split("`")[1], {"outputs": x})
+    torch.testing.assert_close(computed, values_of(x, trainer.data.target))
+    assert "No prediction is outside of" in card
 
 
 def test_classes_and_their_probabilities(
@@ -75,6 +104,18 @@ def test_classes_and_their_probabilities(
         assert list(found) == ["class", *(f"probability {each}" for each in classes)]
         np.testing.assert_allclose(found.iloc[:, 1:], expected, atol=1e-6)
         assert found["class"].tolist() == [classes[i] for i in expected.argmax(1)]
+
+
+def test_an_export_that_knows_no_scale_of_its_target(
+    label: tuple[Path, Any], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """As those of an earlier tuner."""
+    model = shutil.copytree(label[0], tmp_path / "model")
+    about = json.loads((model / "preprocessing.json").read_text())
+    assert (about["target"].pop("form"), about["target"].pop("limits")) == ("linear", None)
+    (model / "preprocessing.json").write_text(json.dumps(about))
+    expected = tuner.predict(label[0], frame)
+    pd.testing.assert_frame_equal(tuner.predict(model, frame), expected)
 
 
 def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuner.data import prepare, sources
 from tuner.data.identity import Identity, file_digest, identify
-from tuner.data.labels import Labels, encode, encode_like
+from tuner.data.labels import Labels, encode, encode_like, scaled
 from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
@@ -198,14 +198,19 @@ class Target:
     Attributes:
         task: classification or regression.
         classes: the classes' names by index; empty for regression.
-        mean, scale: of the training rows, in the target's own unit: a prediction is
-            output * scale + mean. 0 and 1 for classification.
+        mean, scale: of the training rows: an output * scale + mean is a quantity on the scale
+            `form`. 0 and 1 for classification.
+        form: a name of SCALES.
+        limits: the least and the largest target of the training rows, in the target's own unit, to
+            which predictions are clipped; None where they are not.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    form: str = "linear"
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -254,6 +259,11 @@ class DataSet:
     def categories(self) -> tuple[range, ...]:
         """Where the numbers of each categorical column stand in a row; empty where none is one."""
         return () if self.recipe is None else self.recipe.categories
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities of a table stand in a row; empty where it has none."""
+        return () if self.recipe is None else self.recipe.numbers
 
     @property
     def outputs(self) -> int:
@@ -396,7 +406,7 @@ def _rows(
 
 def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
-    target, y = _target(source.labels, rows)
+    target, y = _target(source.labels, rows, source.spec)
     train, validation = of
     return DataSet(
         train=Split(train, torch.from_numpy(y[rows.train])),
@@ -474,13 +484,27 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
     return (target, *division, *dropped)
 
 
-def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
+def _target(labels: Labels, rows: Rows, spec: DataSpec) -> tuple[Target, NDArray[Any]]:
     if labels.task == "classification":
+        _check_of_classes(spec)
         return Target("classification", labels.classes), labels.values
-    train = labels.values[rows.train]
+    values, own = scaled(labels, spec.target_scale), labels.values[rows.train]
+    train = values[rows.train]
     mean, scale = float(train.mean()), float(train.std()) or 1.0
-    y = ((labels.values - mean) / scale).astype(np.float32)
-    return Target("regression", (), mean, scale), y
+    y = ((values - mean) / scale).astype(np.float32)
+    limits = (float(own.min()), float(own.max())) if spec.target_clip else None
+    return Target("regression", (), mean, scale, spec.target_scale, limits), y
+
+
+def _check_of_classes(spec: DataSpec) -> None:
+    """DataError for a key that is for quantities."""
+    for key, off in (("target_scale", "linear"), ("target_clip", False)):
+        if getattr(spec, key) != off:
+            raise DataError(
+                "is for quantities, and the target is classes",
+                where=f"data.{key}",
+                hint='remove it; for a quantity, set task = "regression"',
+            )
 
 
 # Test rows that are in files of their own, beside the rows of a search.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
 from tuner.data.spec import DIVISIONS
@@ -33,6 +36,49 @@ class Labels:
     values: NDArray[Any]
     classes: tuple[str, ...]
     format: Format | None = None
+
+
+# The scale on which a quantity is learned.
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A function of a quantity in the target's unit, and its inverse.
+
+    Attributes:
+        above: what every target has to be above.
+        hint: for whom a target is not.
+    """
+
+    forward: Callable[[NDArray[Any]], NDArray[Any]]
+    back: Callable[[Tensor], Tensor]
+    above: float = -np.inf
+    hint: str = ""
+
+
+SCALES: Mapping[str, Scale] = {
+    "linear": Scale(lambda values: values, lambda values: values),
+    "log": Scale(np.log, torch.exp, 0.0, 'for counts with zeros: target_scale = "log1p"'),
+    "log1p": Scale(np.log1p, torch.expm1, -1.0, "remove target_scale"),
+}
+
+
+def scaled(labels: Labels, name: str) -> NDArray[Any]:
+    """Quantities on a scale; DataError for those that have no place on it."""
+    scale, values = SCALES[name], labels.values
+    bad = values <= scale.above
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{name} needs targets above {scale.above:g}, and {int(bad.sum())} of {len(values)} "
+            f"are not, the first in row {row} counted from 0: {values[row]:g}",
+            where="data.target_scale",
+            hint=scale.hint,
+        )
+    return scale.forward(values)
+
+
+# Labels as indices of classes, or as quantities.
 
 
 def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:

@@ -29,6 +29,8 @@ CHUNK = 2**19
 """Numbers that are processed at a time."""
 LANDMARKS = 1000
 """The most values of a feature between which ranks are interpolated."""
+CLIP = 3.0
+"""What robust preprocessing lets no number reach."""
 
 
 class Transform(Protocol):
@@ -57,6 +59,22 @@ class Shifted:
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "standard", "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped:
+    """z / sqrt(1 + (z / 3)²) with z = (value - centre) / scale, float64 [1, n]: within (-3, 3)."""
+
+    centre: Array
+    scale: Array
+
+    def __call__(self, values: Array) -> Array:
+        z = (values - self.centre) / self.scale
+        clipped: Array = z / np.sqrt(1 + np.square(z / CLIP))
+        return clipped
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "robust", "centre": self.centre.tolist(), "scale": self.scale.tolist()}
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,8 @@ def transform_from_json(record: Mapping[str, Any]) -> Transform:
         return Unchanged()
     if record["kind"] == "standard":
         return Shifted(np.asarray(record["mean"], float), np.asarray(record["scale"], float))
+    if record["kind"] == "robust":
+        return Clipped(np.asarray(record["centre"], float), np.asarray(record["scale"], float))
     SCORES[record["kind"]]
     known = [
         (np.asarray(k["values"], float), np.asarray(k["ranks"], float)) for k in record["features"]
@@ -148,6 +168,23 @@ def none(x: Array, rows: Index) -> Transform:
     return Unchanged()
 
 
+def robust(x: Array, rows: Index) -> Transform:
+    """Median 0 and quartiles 1 apart, then a smooth clip to (-3, 3) (Holzmüller et al. 2024).
+
+    Where the quartiles of a feature are equal, its whole range becomes 2; one that does not vary
+    becomes 0.
+    """
+    _check_table(x, "medians")
+    each = np.array([_centre_and_scale(x[rows, j]) for j in range(x.shape[1])])
+    return Clipped(*each.T[:, None])
+
+
+def _centre_and_scale(column: Array) -> tuple[float, float]:
+    numbers = column.astype(np.float64)
+    low, quartile, median, upper, high = np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    return median, (upper - quartile) or (high - low) / 2 or 1.0
+
+
 def uniform(x: Array, rows: Index) -> Transform:
     """Ranks among the training rows, scaled to mean 0 and deviation 1: in (-1.74, 1.74)."""
     return _ranked(x, rows, "uniform")
@@ -173,13 +210,17 @@ SCORES: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
-def _ranked(x: Array, rows: Index, score: str) -> Transform:
+def _check_table(x: Array, what: str) -> None:
     if x.ndim != 2:
         raise DataError(
-            f"ranks need a table, but a row has shape {list(x.shape[1:])}",
+            f"{what} need a table, but a row has shape {list(x.shape[1:])}",
             where="data.preprocessing",
             hint='set preprocessing = "standard" or "none"',
         )
+
+
+def _ranked(x: Array, rows: Index, score: str) -> Transform:
+    _check_table(x, "ranks")
     return Ranked(score, tuple(_ranks(x[rows, j]) for j in range(x.shape[1])))
 
 
@@ -195,6 +236,7 @@ def _ranks(column: Array) -> tuple[Array, Array]:
 
 STATISTICS: Mapping[str, Callable[[Array, Index], Transform]] = {
     "standard": standard,
+    "robust": robust,
     "quantile": quantile,
     "uniform": uniform,
     "none": none,

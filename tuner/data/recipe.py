@@ -111,6 +111,16 @@ class OfColumns:
             if isinstance(feature.encoder, OneHot)
         )
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities stand in a row; empty where it is an image."""
+        starts = accumulate((len(feature.names) for feature in self.features), initial=0)
+        return tuple(
+            start
+            for feature, start in zip(self.features, starts, strict=False)
+            if isinstance(feature.encoder, Number) and len(self.shape) == 1
+        )
+
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError where a column is missing or holds text."""
         known = {raw.name: raw for raw in table.columns}
@@ -150,6 +160,11 @@ class OfArray:
     transform: Transform
     turns: bool = True
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities stand in a row; empty where it is an image."""
+        return tuple(range(self.shape[0])) if len(self.shape) == 1 else ()
+
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError for rows of another size."""
         x = table.x
@@ -180,6 +195,7 @@ class OfText:
 
     kind: ClassVar[str] = "text"
     categories: ClassVar[tuple[range, ...]] = ()
+    numbers: ClassVar[tuple[int, ...]] = ()
     name: str
     vocabulary: Vocabulary
 

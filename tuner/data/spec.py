@@ -10,6 +10,8 @@ from tuner.errors import DataError
 from tuner.space import Leaf, declare
 
 TASKS = ("auto", "classification", "regression")
+TARGET_SCALES = ("linear", "log", "log1p")
+"""Scales on which a quantity is learned; see ``tuner.data.labels.SCALES``."""
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Files, gzipped or not, in which the target is a column and has to be named."""
 
@@ -67,6 +69,16 @@ class DataSpec:
     features: str | None = declare(str, None, "the array of features in an NPZ file")
     task: Literal["auto", "classification", "regression"] = declare(
         str, "auto", "kind of target; auto: the labels decide", options=dict.fromkeys(TASKS, ())
+    )
+    target_scale: Literal["linear", "log", "log1p"] = declare(
+        str,
+        "linear",
+        "scale on which a quantity is learned: linear, log (for targets above 0), or log1p, the "
+        "log of 1 more (above -1); predictions and metrics stay in the target's unit",
+        options=dict.fromkeys(TARGET_SCALES, ()),
+    )
+    target_clip: bool = declare(
+        bool, False, "clip predictions of a quantity to its range in the training rows"
     )
     validation: float = declare(
         float,

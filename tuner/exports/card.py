@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tuner.data import Target
+from tuner.data.labels import SCALES
 from tuner.data.recipe import OfColumns, OfText, Recipe
 from tuner.exports.choose import Trained
 from tuner.exports.folder import ONNX, PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
@@ -89,7 +91,7 @@ def _use(trained: Trained, onnx: bool) -> str:
     outputs = (
         "`outputs.softmax(1)` are the probabilities of the classes in their order."
         if target.classes
-        else f"`outputs * {target.scale!r} + {target.mean!r}` is the value in the target's unit."
+        else f"`{_value(target)}` is the value in the target's unit."
     )
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
@@ -102,6 +104,16 @@ def _use(trained: Trained, onnx: bool) -> str:
         study=STUDY,
         versions=VERSIONS,
     )
+
+
+def _value(target: Target) -> str:
+    """The expression for a value in the target's unit."""
+    value = f"outputs * {target.scale!r} + {target.mean!r}"
+    if target.form != "linear":
+        value = f"({value}).{SCALES[target.form].back.__name__}()"
+    elif target.limits is not None:
+        value = f"({value})"
+    return value if target.limits is None else f"{value}.clamp{target.limits!r}"
 
 
 def _parameters(trained: Trained) -> int:
@@ -174,7 +186,15 @@ def _limits(trained: Trained) -> list[str]:
     return [
         "- Its performance on rows from other sources, and on groups of people, was not measured.",
         *(f"- {each}" for each in _row_limits(trained.data.recipe)),
+        *(f"- {each}" for each in _value_limits(trained.data.target)),
     ]
+
+
+def _value_limits(target: Target) -> list[str]:
+    if target.limits is None:
+        return []
+    low, high = map(number, target.limits)
+    return [f"No prediction is outside of {low} to {high}, the range of its training rows."]
 
 
 def _row_limits(recipe: Recipe | None) -> list[str]:

@@ -45,17 +45,19 @@ def network_of(
     outputs: int,
     words: WordTable | None = None,
     categories: Sequence[range] = (),
+    numbers: Sequence[int] = (),
 ) -> nn.Module:
     """The network of a configuration in evaluation mode, with torch's own dropout and batch norm.
 
     Args:
         words: the table of words, for text.
         categories: the positions of each categorical column in a row.
+        numbers: the positions of the quantities.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
     """
-    network = build_network(plan(config), shape, outputs, 0, words, categories).eval()
+    network = build_network(plan(config), shape, outputs, 0, words, categories, numbers).eval()
     dims = _dimensions(network, example(shape, words is not None))
     return _replaced(network, dims).eval()
 

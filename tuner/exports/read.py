@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tuner.data import Target, recipe
+from tuner.data.labels import SCALES
 from tuner.data.recipe import Recipe
 from tuner.data.text import Vocabulary
 from tuner.errors import UsageError
@@ -70,7 +71,8 @@ def network(model: Model, allowed: Allowed) -> nn.Module:
     with allowing(allowed):
         config = study.config({})
         learned = model.recipe
-        module = network_of(config, learned.shape, outputs, model.words, learned.categories)
+        inputs = model.words, learned.categories, learned.numbers
+        module = network_of(config, learned.shape, outputs, *inputs)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
         module.load_state_dict(weights)
@@ -99,14 +101,21 @@ def read(folder: Path) -> Model:
     file = folder / files.PREPROCESSING
     document = _json(file)
     try:
-        learned, about = recipe.from_json(document["input"]), document["target"]
-        target = Target(about["task"], tuple(about["classes"]), about["mean"], about["scale"])
+        learned, target = recipe.from_json(document["input"]), _target(document["target"])
         words = _words(learned, document["word_vectors"])
         features = document["features"]
     except (KeyError, TypeError, ValueError) as error:
         message = f"is damaged: {type(error).__name__}: {error}"
         raise UsageError(message, where=str(file), hint=AGAIN) from error
     return Model(folder, learned, target, words, features)
+
+
+def _target(about: dict[str, Any]) -> Target:
+    classes, form = tuple(about["classes"]), about.get("form", "linear")
+    SCALES[form]
+    limits = about.get("limits")  # older exports have neither these nor a form
+    between = None if limits is None else (float(limits[0]), float(limits[1]))
+    return Target(about["task"], classes, about["mean"], about["scale"], form, between)
 
 
 def _words(learned: Recipe, size: int | None) -> Vocabulary | None:

@@ -92,7 +92,8 @@ def train(job: NetworkJob, choice: Chosen, device: str, final: bool) -> Trained:
         if epoch.number >= last:
             break
     value = trainer.result.value if trainer.done else trainer.history[-1]
-    network = network_of(config, data.shape, data.outputs, data.vocabulary, data.categories)
+    inputs = data.vocabulary, data.categories, data.numbers
+    network = network_of(config, data.shape, data.outputs, *inputs)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
     return Trained(job, choice, config, data, network, seed, trainer.epoch, value, final)
@@ -130,6 +131,8 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         "classes": list(data.target.classes),
         "mean": data.target.mean,
         "scale": data.target.scale,
+        "form": data.target.form,
+        "limits": data.target.limits,
     }
     return {
         "input": data.recipe.to_json(),

@@ -150,6 +150,8 @@ def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:
         Text(),
         _named("categories", entries["categories"]),
         Text(),
+        _named("numbers", entries["numbers"]),
+        Text(),
         _named("loss", entries["losses"]),
         Text(),
         _named("metric", entries["metrics"]),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from tuner.errors import TrainingError
-from tuner.training.evaluate import in_chunks, in_units
+from tuner.training.evaluate import in_chunks, in_units, predicted
 from tuner.training.trainer import Course, Trainer
 
 # How much a metric depends on the rows in the split.
@@ -74,7 +74,7 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     rows, target = trainer.data.validation, trainer.data.target
     outputs, y = in_chunks(forward, rows.x), rows.y
     if target.task == "regression":
-        return in_units(outputs.squeeze(1), target), in_units(y, target)
+        return predicted(outputs.squeeze(1), target), in_units(y, target)
     return outputs, y
 
 
