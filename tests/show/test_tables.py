@@ -253,7 +253,7 @@ def test_extent_in_words() -> None:
     assert extent_lines(extent) == [
         "size      11 dimensions, infinitely many configurations",
         "cost      at most 1,800 epochs: 60 trials of 30 epochs, less what hyperband prunes",
-        "search    tpe, seed 0",
+        "search    auto, seed 0",
     ]
     finite = {**extent, "configurations": 1, "dimensions": 1, "pruner": "none"}
     assert extent_lines(finite)[0] == "size      1 dimension, 1 configuration"

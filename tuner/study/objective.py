@@ -130,7 +130,7 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
         raise StudyFileError(
             "a grid needs to know every parameter before a trial runs",
             where="search.sampler",
-            hint="use tpe, random, gp, cmaes or qmc",
+            hint="use auto, tpe, random, gp, cmaes or qmc",
         )
     _check_pruner(*settings.pruner, "search.pruner")
     return replace(settings, enqueue=_queue(table.get("enqueue", [])))

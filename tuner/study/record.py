@@ -150,7 +150,7 @@ class SearchSettings:
 
     trials: int = declare(int, 60, "the budget: trials that end complete or pruned", minimum=1)
     sampler: tuple[str, Mapping[str, Any]] = declare(
-        object, ("tpe", {}), "what proposes configurations: a name, or a table with its options"
+        object, ("auto", {}), "what proposes configurations: a name, or a table with its options"
     )
     pruner: tuple[str, Mapping[str, Any]] = declare(
         object, ("hyperband", {}), "what ends bad trials early: a name, or a table with its options"
