@@ -173,7 +173,7 @@ class SearchSettings:
         int, None, "the budget in work: epochs that all trials together train", minimum=1
     )
     sampler: tuple[str, Mapping[str, Any]] = declare(
-        object, ("tpe", {}), "what proposes configurations: a name, or a table with its options"
+        object, ("auto", {}), "what proposes configurations: a name, or a table with its options"
     )
     pruner: tuple[str, Mapping[str, Any]] = declare(
         object, ("hyperband", {}), "what ends bad trials early: a name, or a table with its options"
