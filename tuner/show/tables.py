@@ -16,6 +16,7 @@ from rich.text import Text
 from tuner.errors import MissingError
 from tuner.logs import document, line
 from tuner.results.best import LeftOutTrials
+from tuner.search.pruners import PROMOTE
 from tuner.show.snapshot import shown_url
 from tuner.show.text import duration, several
 from tuner.space import format_value
@@ -120,7 +121,9 @@ def extent_lines(extent: Record) -> list[str]:
     cost = f"cost      at most {several(extent['epochs'], 'epoch')}: {trials} of {each}"
     if extent["folds"]:
         cost += f" on each of {extent['folds']} folds"
-    if extent["pruner"] != "none":
+    if extent["pruner"] == PROMOTE:
+        cost += ", less what trials miss that stay paused"
+    elif extent["pruner"] != "none":
         cost += f", less what {extent['pruner']} prunes"
     return [size, cost]
 

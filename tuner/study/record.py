@@ -176,7 +176,7 @@ class SearchSettings:
         object, ("auto", {}), "what proposes configurations: a name, or a table with its options"
     )
     pruner: tuple[str, Mapping[str, Any]] = declare(
-        object, ("hyperband", {}), "what ends bad trials early: a name, or a table with its options"
+        object, ("promote", {}), "what ends bad trials early: a name, or a table with its options"
     )
     seed: int = declare(int, 0, "everything random in the study derives from it", minimum=0)
     timeout: float | None = declare(
