@@ -72,7 +72,7 @@ def test_a_budget_that_ends_before_the_model_begins() -> None:
 def test_defaults_are_named() -> None:
     found = words()
     assert found["sampler"].startswith("auto (the default): ")
-    assert found["pruner"].startswith("hyperband (the default): ")
+    assert found["pruner"].startswith("promote (the default): ")
     assert words(pruner="none") == {**found, "pruner": "none: every trial comes to its end"}
 
 
