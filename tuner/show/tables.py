@@ -122,7 +122,7 @@ def extent_lines(extent: Record) -> list[str]:
     if extent["folds"]:
         cost += f" on each of {extent['folds']} folds"
     if extent["pruner"] == PROMOTE:
-        cost += ", less what trials miss that stay paused"
+        cost += ", less those of paused trials"
     elif extent["pruner"] != "none":
         cost += f", less what {extent['pruner']} prunes"
     return [size, cost]
