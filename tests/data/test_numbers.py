@@ -12,7 +12,7 @@ import pytest
 
 from tuner.data import DataSpec, load
 from tuner.data.numbers import Format, Recognized, is_gap, is_mark, recognize
-from tuner.data.prepare import Number, encode_column, encoder_from_json
+from tuner.data.prepare import Number, Wishes, encode_column, encoder_from_json
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
@@ -229,22 +229,16 @@ def test_digits_that_a_program_gives_as_text_are_categories() -> None:
     assert encode_column(raw, np.arange(27), "here").column.decision == "one-hot"
 
 
-def test_dates_are_no_categories() -> None:
-    days = pd.date_range("2021-01-01", periods=60)
-    for how in ("%b %d, %Y", "%d.%m.%Y", "%d %B %Y", "%m/%d/%y %H:%M", "%Y-%m-%dT%H:%M:%SZ"):
-        made = encode_column(column(days.strftime(how).tolist()), np.arange(60), "here")
-        assert (made.column.decision, "dates" in made.column.reason) == ("dropped", True)
-
-
 def test_by_the_first_rule_text_is_categories_whatever_it_says() -> None:
     for cells in (
         ["10%", "20%", "35%"] * 20,
         pd.date_range("2021", periods=30).astype(str)[[*range(30)] * 2],
     ):
         raw, rows = column(list(cells)), np.arange(60)
-        first = encode_column(raw, rows, "here", rule=1)
+        first = encode_column(raw, rows, "here", Wishes(rule=1))
         assert (first.column.decision, len(first.names)) == ("one-hot", len(set(cells)))
-        assert encode_column(raw, rows, "here").column.decision in ("kept", "dropped")
+        second = encode_column(raw, rows, "here", Wishes(rule=2))
+        assert second.column.decision in ("kept", "dropped")
 
 
 def written(folder: Path, lines: Sequence[str], name: str = "t.csv") -> str:

@@ -10,7 +10,15 @@ import pytest
 import scipy.stats
 
 from tuner.data import prepare
-from tuner.data.prepare import CATEGORIES, STATISTICS, Encoded, encode_column, lookup, plain_column
+from tuner.data.prepare import (
+    CATEGORIES,
+    STATISTICS,
+    Encoded,
+    Wishes,
+    encode_column,
+    lookup,
+    plain_column,
+)
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
@@ -241,8 +249,12 @@ def test_ranks_are_for_tables() -> None:
 
 def test_by_the_first_rule_fewer_names_are_those_of_identifiers() -> None:
     raw = RawColumn("rowid", np.arange(0, 30000, 1000))
-    decided = [encode_column(raw, np.arange(30), "here", rule=rule).column for rule in (1, 2)]
+    decided = [
+        encode_column(raw, np.arange(30), "here", Wishes(rule=rule)).column for rule in (1, 2)
+    ]
     assert [each.decision for each in decided] == ["kept", "dropped"]
     index = RawColumn("Unnamed: 0", np.arange(5))
-    decided = [encode_column(index, np.arange(5), "here", rule=rule).column for rule in (1, 2)]
+    decided = [
+        encode_column(index, np.arange(5), "here", Wishes(rule=rule)).column for rule in (1, 2)
+    ]
     assert [each.decision for each in decided] == ["kept", "dropped"]

@@ -20,7 +20,7 @@ from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
-from tuner.data.spec import DataSpec
+from tuner.data.spec import WISHES, DataSpec
 from tuner.data.splits import Places, Rows, among, divisions, final_rows
 from tuner.data.tables import Table, Text
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
@@ -427,7 +427,8 @@ def _check_named(table: Table, spec: DataSpec) -> None:
             what = f"no column {name!r}: only a table has columns"
             raise DataError(what, where=f"data.{key}", hint=f"remove {key}")
     known = [raw.name for raw in table.columns]
-    for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
+    listed = [(key, getattr(spec, key)) for key in ("keep", *WISHES)]
+    for key, names in (*listed, ("drop", () if known or table.text else spec.drop)):
         for name in names:
             if name not in known:
                 hint = nearest(name, known) if known else "only a table has named columns"

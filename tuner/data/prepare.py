@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import dates
+from tuner.data.dates import Times, are_dates
 from tuner.data.memory import let_go
 from tuner.data.numbers import Format, Recognized, are_digits, is_mark, recognize
 from tuner.data.raw import RawColumn, coded, first_odd, numbers
-from tuner.data.spec import DIVISIONS
+from tuner.data.spec import DIVISIONS, DataSpec
 from tuner.errors import DataError, nearest
 
 # Preprocessing: statistics of the training rows, applied to all.
@@ -299,9 +301,55 @@ class OneHot:
         return {"kind": "one-hot", "categories": list(self.categories), "missing": self.missing}
 
 
+@dataclass(frozen=True)
+class Date:
+    """A date or a time of day, as parts of the calendar; a missing one has the age and the year of
+    the median date, and no place in the year, the week and the day.
+
+    Attributes:
+        parts: as ``tuner.data.dates.varying`` gives them.
+        day_first: whether 1/2/2024 is in February.
+        newest, fill: the newest and the median date, in days since 1970; 0 for times of day.
+        span: the unit of years, as in ``tuner.data.dates.features``.
+        flag: whether a last feature marks missing dates.
+    """
+
+    parts: tuple[str, ...]
+    day_first: bool
+    newest: float = 0.0
+    fill: float = 0.0
+    span: float = 1.0
+    flag: bool = False
+
+    def bind(self, raw: RawColumn, where: str) -> Bound:
+        """Binds one column; a text that is no date is missing."""
+        codes, moments = self._times(raw)
+        rows = dates.features(moments, self.parts, self.newest, self.fill, self.span)
+        if self.flag:
+            rows = np.concatenate((rows, ~moments.known[:, None]), axis=1)
+        return codes, lambda some: rows[some]
+
+    def unknown(self, raw: RawColumn) -> tuple[Array, list[str]]:
+        """Where [N] a column has a text that is no date, and these texts."""
+        codes, moments = self._times(raw)
+        texts = coded(raw)[1]
+        odd = [not known for known in moments.known[:-1]]
+        return np.array([*odd, False])[codes], [t for t, bad in zip(texts, odd, strict=True) if bad]
+
+    def _times(self, raw: RawColumn) -> tuple[Array, Times]:
+        """The code of each row, and the time of each code; the last, that of -1, is missing."""
+        codes, texts = coded(raw)
+        written = raw.dates if raw.categories is not None else dates.written(texts)
+        found = dates.times(written, self.day_first)
+        return codes, Times(np.append(found.days, np.nan), np.append(found.hours, np.nan))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "date", **vars(self), "parts": list(self.parts)}
+
+
 _BOOLEAN = {"false": 0, "true": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
-Encoder = Number | OneHot
+Encoder = Number | OneHot | Date
 
 
 def encoder_from_json(record: Mapping[str, Any]) -> Encoder:
@@ -309,6 +357,9 @@ def encoder_from_json(record: Mapping[str, Any]) -> Encoder:
     if record["kind"] == "number":
         form = Format.from_json(record["format"]) if record.get("format") else None
         return Number(record["median"], record["flag"], form)
+    if record["kind"] == "date":
+        known = {key: value for key, value in record.items() if key != "kind"}
+        return Date(**{**known, "parts": tuple(record["parts"])})
     return OneHot(tuple(record["categories"]), record["missing"])
 
 
@@ -324,32 +375,10 @@ EARLIER = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|index|key|row|nr|no|number))$|
 """Names of identifiers by the first of DIVISIONS."""
 INDEX = re.compile(r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|__index_level_\d+__|level_\d+|)")
 """A column without a name, as `to_csv` saves the index of a frame."""
-_MONTH = (
-    "(?:january?|jan|february?|februar|feb|march|märz|mar|mär|mrz|april|apr|may|mai|june|juni|jun|"
-    "july|juli|jul|august|aug|september|sept|sep|october|oktober|oct|okt|november|nov|december|"
-    r"dezember|dec|dez)\.?"
-)
-_YEAR = r"(?:\d{4}|\d\d)"
-_CLOCK = r"\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?(?: ?(?:Z|UTC|GMT|[-+]\d\d:?\d\d))?"
-_DAYS = (
-    r"\d{4}[-/.]\d\d?[-/.]\d\d?",
-    rf"\d\d?[./-]\d\d?[./-]{_YEAR}",
-    rf"{_MONTH} \d\d?(?:st|nd|rd|th)?,? \d{{4}}",
-    rf"\d\d?(?:st|nd|rd|th|\.)?[ -]{_MONTH},?[ -]{_YEAR}",
-    rf"{_MONTH},? \d{{4}}",
-    rf"\d{{4}}[- ]{_MONTH}[- ]\d\d?",
-    r"\d{4}年\d\d?月\d\d?日",
-)
-DATE = re.compile(
-    rf"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?(?:{'|'.join(_DAYS)})(?:(?:T|,? +){_CLOCK})?"
-    rf"|{_CLOCK}",
-    re.IGNORECASE,
-)
-"""A date, with or without the time of day, or a time of day alone."""
-DATES = 0.95
-"""The share of texts that are dates, where a column is; marks of missing values are not counted."""
 CATEGORIES = 1000
 """A column with more is refused: each would be an input of the network."""
+SOME = 100
+"""Texts that are looked at first: where less than half are dates, the column is not of dates."""
 ROWS = 20
 """With fewer rows, distinct values do not show an identifier."""
 
@@ -360,9 +389,9 @@ class Column:
 
     Attributes:
         name: in the source.
-        kind: numeric, boolean, categorical, text; target; or group, time, split for one that
+        kind: numeric, boolean, categorical, date, text; target; or group, time, split for one that
             divides rows.
-        decision: kept, filled, one-hot, words, dropped, target or division.
+        decision: kept, filled, one-hot, calendar, words, dropped, target or division.
         reason: for people, with numbers.
     """
 
@@ -389,23 +418,49 @@ class Encoded:
     encoder: Encoder = field(default_factory=Number)
 
 
-def encode_column(
-    raw: RawColumn, rows: Index, where: str, keep: bool = False, rule: int = DIVISIONS[-1]
-) -> Encoded:
-    """Decides about a column by its training rows; DataError for one with too many categories.
+@dataclass(frozen=True)
+class Wishes:
+    """What a study file says of a column, over what its values look like.
 
-    Args:
-        keep: whether it may look like an identifier.
+    Attributes:
+        keep: it is no identifier.
+        category: each of its values is a category.
+        day_first: 1/2/2024 is in February, or in January; None: the column decides.
         rule: of DIVISIONS; by the first a column of text is one of categories.
     """
-    train = raw.values[rows]
-    if raw.categories is not None and rule > 1:
-        return _encode_text(raw, raw.categories, rows, where, keep)
+
+    keep: bool = False
+    category: bool = False
+    day_first: bool | None = None
+    rule: int = DIVISIONS[-1]
+
+    @classmethod
+    def of(cls, name: str, spec: DataSpec) -> Wishes:
+        """What a specification says of that column."""
+        first = True if name in spec.day_first else False if name in spec.month_first else None
+        return cls(name in spec.keep, name in spec.categories, first, spec.division)
+
+
+def encode_column(raw: RawColumn, rows: Index, where: str, wishes: Wishes | None = None) -> Encoded:
+    """Decides about a column by its training rows; DataError for one with too many categories."""
+    train, wishes = raw.values[rows], wishes or Wishes()
+    if wishes.category:
+        return _encode_chosen(raw, rows, where)
+    if raw.categories is not None and wishes.rule > 1:
+        return _encode_text(raw, raw.categories, rows, where, wishes)
     if raw.categories is not None:
-        return _encode_categories(raw, raw.categories, train, where, keep)
+        return _encode_categories(raw, raw.categories, train, where, wishes.keep)
     if raw.kind == "boolean":
         return _encode_categories(raw, np.array(["False", "True"], dtype=object), train + 0, where)
-    return _encode_numbers(raw, train, keep, rule)
+    return _encode_numbers(raw, train, wishes.keep, wishes.rule)
+
+
+def _encode_chosen(raw: RawColumn, rows: Index, where: str) -> Encoded:
+    """Categories because the study file says so, also of numbers."""
+    codes, texts = coded(raw)
+    encoded = _encode_categories(raw, np.array(texts, dtype=object), codes[rows], where, keep=True)
+    reason = f"{encoded.column.reason}; listed in data.categories"
+    return replace(encoded, column=replace(encoded.column, reason=reason))
 
 
 def _encode_numbers(
@@ -424,16 +479,19 @@ def _encode_numbers(
 
 
 def _encode_text(
-    raw: RawColumn, categories: NDArray[np.object_], rows: Index, where: str, keep: bool
+    raw: RawColumn, categories: NDArray[np.object_], rows: Index, where: str, wishes: Wishes
 ) -> Encoded:
     """A column of text: numbers, dates, or categories."""
     train = raw.values[rows]
     seen, counts = np.unique(train[train >= 0], return_counts=True)
     texts = categories[seen]
-    typed = raw.kind == "boolean" or are_digits(categories)
+    keep, dated = wishes.keep, wishes.day_first is not None
+    typed = raw.kind == "boolean" or dated or are_digits(categories)
     recognized = None if typed else recognize(texts, counts, raw.comma)
     if recognized is not None and recognized.format is not None:
         return _encode_written(raw, categories, recognized, rows, keep)
+    if dated or (wishes.rule > 2 and _holds_dates(raw, [str(text) for text in texts], seen)):
+        return _encode_dates(raw, train, wishes.day_first)
     if keep or raw.kind == "boolean":
         return _encode_categories(raw, categories, train, where, keep)
     if recognized is not None:
@@ -443,11 +501,74 @@ def _encode_text(
     return _encode_categories(raw, categories, train, where, keep)
 
 
-def are_dates(texts: Iterable[Any]) -> bool:
-    """Whether texts are dates or times of day, but for some that are marked as missing."""
-    present = [text for text in map(str, texts) if not is_mark(text)]
-    dates = sum(DATE.fullmatch(text.strip()) is not None for text in present)
-    return dates > 0 and dates >= DATES * len(present)
+def _holds_dates(raw: RawColumn, texts: list[str], seen: NDArray[Any]) -> bool:
+    """Whether the texts of these codes are dates; a few of them only with years of four digits."""
+    present = [text for text in texts if not is_mark(text)]
+    some = present[:SOME]
+    if len(present) < 2 or 2 * dates.count(some) < len(some):
+        return False
+    if len(present) < ROWS and not all(re.search(r"\d{4}", text) for text in present):
+        return False
+    known = dates.times(raw.dates, dates.order_of(raw.dates).day_first).known[seen]
+    return int(known.sum()) >= dates.DATES * len(present)
+
+
+def _encode_dates(raw: RawColumn, train: NDArray[Any], wished: bool | None) -> Encoded:
+    """A column of dates, as the parts of the calendar that differ between the training rows."""
+    order = dates.order_of(raw.dates) if wished is None else dates.Order(wished)
+    every = dates.times(raw.dates, order.day_first)
+    rows = Times(np.append(every.days, np.nan)[train], np.append(every.hours, np.nan)[train])
+    dropped = Column(raw.name, "date", "dropped", "no training row has a date")
+    if not rows.known.any():
+        return Encoded(dropped)
+    example = _texts_of(raw, train[rows.known][:1])[0]
+    parts = dates.varying(rows)
+    if not parts:
+        return Encoded(replace(dropped, reason=f"constant: {example!r} is the only date"))
+    days, flag = rows.days[~np.isnan(rows.days)], not rows.known.all()
+    newest, oldest = (float(days.max()), float(days.min())) if len(days) else (0.0, 0.0)
+    fill = float(np.floor(_median(days))) if len(days) else 0.0
+    span = float(max(1, dates.year_of(newest) - dates.year_of(oldest)))
+    names = (*dates.names_of(parts, raw.name), *[f"{raw.name} is missing"] * flag)
+    reason = "; ".join(_about_dates(raw, train, rows, parts, order, example))
+    column = Column(raw.name, "date", "calendar", reason)
+    encoder = Date(parts, order.day_first, newest, fill, span, flag)
+    return Encoded(column, names, "age" in parts, encoder)
+
+
+def _about_dates(
+    raw: RawColumn,
+    train: NDArray[Any],
+    rows: Times,
+    parts: tuple[str, ...],
+    order: dates.Order,
+    example: str,
+) -> Iterator[str]:
+    """What is read of a column of dates, in words."""
+    yield f"dates such as {example!r}: {', '.join(map(dates.named, parts))}"
+    asked = np.flatnonzero(~np.isnan(raw.dates.one))
+    if len(asked):
+        first, second = ("day", "month") if order.day_first else ("month", "day")
+        text = f"the {first} comes before the {second}, as in {str(raw.categories[asked[0]])!r}"  # type: ignore[index]
+        guess = f", a guess: nothing in the column tells, and data.{second}_first changes it"
+        yield text + guess * order.open
+    gaps = ~rows.known
+    if gaps.any():
+        yield f"missing in {gaps.sum()} of {len(gaps)} training rows, which a column marks"
+    odd = Counter(text for text in _texts_of(raw, train[gaps & (train >= 0)]))
+    if odd:
+        yield f"no dates, so missing: {_counted(odd)}"
+
+
+def _texts_of(raw: RawColumn, codes: NDArray[Any]) -> list[str]:
+    assert raw.categories is not None
+    return [str(text) for text in raw.categories[codes]]
+
+
+def _counted(texts: Counter[str]) -> str:
+    """The most frequent texts and how often each stands there."""
+    named = ", ".join(f"{text!r} ({count})" for text, count in texts.most_common(3))
+    return named + (", …" if len(texts) > 3 else "")
 
 
 def _encode_written(
@@ -464,8 +585,7 @@ def _encode_written(
     remarks = [recognized.remark] if recognized.remark else []
     marks = Counter(str(categories[code]) for code in codes[np.isnan(values)] if code >= 0)
     if marks:
-        named = ", ".join(f"{text!r} ({count})" for text, count in marks.most_common(3))
-        remarks.append(f"not numbers, so missing: {named}" + (", …" if len(marks) > 3 else ""))
+        remarks.append(f"not numbers, so missing: {_counted(marks)}")
     reason = "; ".join((encoded.column.reason, *remarks))
     column = replace(encoded.column, reason=reason)
     return replace(encoded, column=column, encoder=replace(encoded.encoder, format=number_format))

@@ -19,6 +19,7 @@ from tuner.data.prepare import (
     Number,
     OneHot,
     Transform,
+    Wishes,
     encode_column,
     encoder_from_json,
     plain_column,
@@ -45,7 +46,7 @@ class Feature:
 
     Attributes:
         name: in the source.
-        kind: numeric, boolean or categorical.
+        kind: numeric, boolean, categorical or date.
         names: of its numbers in a row.
         encoder: from its values to these numbers.
         transform: applied to the first of them; None for one-hot columns.
@@ -59,9 +60,9 @@ class Feature:
 
     @property
     def of_text(self) -> bool:
-        """Whether the column was text in the training, numbers or categories."""
+        """Whether the column was text in the training: numbers, dates or categories."""
         written = isinstance(self.encoder, Number) and self.encoder.format is not None
-        return written or self.kind == "categorical"
+        return written or self.kind in ("categorical", "date")
 
     def write(self, out: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
         """Those rows of a column into [len(rows), len(names)]."""
@@ -282,7 +283,7 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
         return _learn_array(table, table.x, spec, train, together)
     if spec.shape is None:
         encoded = [
-            encode_column(raw, train, table.where, raw.name in spec.keep, spec.division)
+            encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
             for raw in table.columns
         ]
     else:

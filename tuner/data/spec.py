@@ -24,10 +24,13 @@ APART = (
     ("text", "shape"),
 )
 """Keys of a study file that contradict each other."""
-DIVISIONS = (1, 2)
+DIVISIONS = (1, 2, 3)
 """Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
 and takes all text for categories. By the second the rows that were there stay in their split, text
-may be numbers or dates, and the channels of an array may come last."""
+may be numbers or dates, which are dropped, and the channels of an array may come last. By the third
+dates are features."""
+WISHES = ("categories", "day_first", "month_first")
+"""Keys that list columns to be read in one way, whatever they look like."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
 """Keys that mean nothing without a column of text."""
 
@@ -120,6 +123,15 @@ class DataSpec:
     keep: tuple[str, ...] = declare(
         list, (), "columns to keep although they look like identifiers", items=str
     )
+    categories: tuple[str, ...] = declare(
+        list, (), "columns whose values are categories, whatever they look like", items=str
+    )
+    day_first: tuple[str, ...] = declare(
+        list, (), "columns of dates in which 1/2/2024 is in February", items=str
+    )
+    month_first: tuple[str, ...] = declare(
+        list, (), "columns of dates in which 1/2/2024 is in January", items=str
+    )
     division: int = DIVISIONS[-1]
 
     def __post_init__(self) -> None:
@@ -174,6 +186,7 @@ class DataSpec:
                 where="data.drop",
                 hint="name it only once",
             )
+        self._check_wishes()
         if len(self.dividing) > 1:
             raise DataError(
                 f"rows can be split by one column, not by {' and '.join(self.dividing)}",
@@ -195,6 +208,19 @@ class DataSpec:
                     where="data.test_path",
                     hint=f"give either test_path or {key}",
                 )
+
+    def _check_wishes(self) -> None:
+        """DataError where a column is to be two things."""
+        named: dict[str, str] = dict.fromkeys(self.drop, "drop")
+        for key in WISHES:
+            for name in getattr(self, key):
+                if name in named:
+                    raise DataError(
+                        f"column {name!r} is in {named[name]} too",
+                        where=f"data.{key}",
+                        hint="name it only once",
+                    )
+                named[name] = key
 
     def _check_shares(self) -> None:
         if self.folds is None and math.fsum((self.validation, self.test)) >= 1:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import dates
 from tuner.data.labels import Labels
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table
@@ -214,10 +215,15 @@ def times_of(column: pd.Series[Any], where: str) -> NDArray[Any]:
     times = column if column.dtype.kind == "M" else _parsed(column)
     bad = times.isna()
     if bad.any():
+        seconds = _local(column)
+        if not np.isnan(seconds).any():
+            return seconds
+    if bad.any():
         raise DataError(
             f"{str(column[bad].iloc[0])!r} is not a time ({int(bad.sum())} such rows)",
             where=where,
-            hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
+            hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00; of 1/2/2026 "
+            "only other rows can tell which is the day",
         )
     return np.asarray(pd.DatetimeIndex(times).asi8)
 
@@ -226,6 +232,17 @@ def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     return pd.to_datetime(column.astype(str), errors="coerce", utc=True, format="ISO8601")
+
+
+def _local(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """Seconds since 1970 of dates in local forms such as 31.12.2024; NaN for what is no date, and
+    where nothing tells the order of day and month."""
+    texts, codes = np.unique(column.astype(str).to_numpy(dtype=str), return_inverse=True)
+    written = dates.written(texts.tolist())
+    order = dates.order_of(written)
+    moments = dates.times(written, order.day_first)
+    seconds = 86400 * moments.days + 3600 * moments.hours
+    return np.where(order.open, np.nan, seconds)[codes]
 
 
 def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from tuner.data import images, tables
 from tuner.data.arrays import open_member, read_idx
 from tuner.data.memory import CELLS
 from tuner.data.numbers import is_limit
-from tuner.data.prepare import Number
+from tuner.data.prepare import Date, Number
 from tuner.data.raw import NO_NUMBER, RawColumn, first_odd, numbers, raw_columns
 from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
 from tuner.data.sources import FRAMES
@@ -102,7 +102,8 @@ class UnknownCells:
         encoder = feature.encoder
         if not isinstance(encoder, Number):
             mask, texts = encoder.unknown(raw)
-            self._note(raw.name, UNSEEN, int(mask.sum()), texts)
+            kind = UNDATED if isinstance(encoder, Date) else UNSEEN
+            self._note(raw.name, kind, int(mask.sum()), texts)
         elif raw.categories is not None:
             values, odd = raw.read(encoder.format)
             if odd.any():
@@ -121,6 +122,7 @@ class UnknownCells:
 
 
 UNSEEN = "a category that the training rows do not have; it counts as unknown"
+UNDATED = "a text that is no date; it counts as missing"
 MARKED = "a value that is not a number; it counts as missing"
 LIMITS = "a limit or a footnote beside the number; the number counts as it is"
 
