@@ -13,7 +13,8 @@ import pytest
 
 from tuner.data import DataSpec, load
 from tuner.data.dates import Calendar, order_of, times, written
-from tuner.data.prepare import Encoded, Wishes, encode_column, encoder_from_json
+from tuner.data.encoders import encoder_from_json
+from tuner.data.prepare import Encoded, Wishes, encode_column
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from tuner.data import DataSpec, load
+from tuner.data.encoders import Number, encoder_from_json
 from tuner.data.numbers import Format, Recognized, is_gap, is_mark, recognize
-from tuner.data.prepare import Number, Wishes, encode_column, encoder_from_json
+from tuner.data.prepare import Wishes, encode_column
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 

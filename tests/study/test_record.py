@@ -11,7 +11,7 @@ import torch
 
 from tuner.data import DataSet
 from tuner.data.dataset import Split, Target
-from tuner.data.prepare import OneHot
+from tuner.data.encoders import OneHot
 from tuner.data.recipe import Feature, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.errors import StudyFileError

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data import prepare, sources
+from tuner.data.encoders import Number
 from tuner.data.identity import Identity, file_digest, identify
 from tuner.data.labels import Labels, encode, encode_like
 from tuner.data.memory import fresh, give_back, uncollected
-from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
+from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
 from tuner.data.spec import WISHES, DataSpec

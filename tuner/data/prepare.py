@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from tuner.data import dates
 from tuner.data.dates import Times, are_dates
+from tuner.data.encoders import Date, Encoder, Flag, Number, OneHot
 from tuner.data.memory import let_go
-from tuner.data.numbers import Format, Recognized, are_digits, is_mark, recognize
-from tuner.data.raw import RawColumn, coded, first_odd, numbers
+from tuner.data.numbers import Recognized, are_digits, is_mark, recognize
+from tuner.data.raw import RawColumn, coded, first_odd
 from tuner.data.spec import DIVISIONS, DataSpec
 from tuner.errors import DataError, nearest
 
@@ -223,146 +224,6 @@ def apply(transform: Transform, x: Array, rows: Index) -> NDArray[np.float32]:
     return prepared
 
 
-# How a column becomes features: records of plain numbers, learned from the training rows.
-
-
-Bound = tuple[Array, Callable[[Array], Array]]
-"""A column's values [N], and a function from some of them [n] to features [n, k]."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A quantity.
-
-    Attributes:
-        fill: in place of a missing number; None where missing ones stay.
-        flag: whether a second feature marks the missing ones.
-        format: of the numbers in the training rows, where they were text.
-    """
-
-    fill: float | None = None
-    flag: bool = False
-    format: Format | None = None
-
-    def bind(self, raw: RawColumn, where: str) -> Bound:
-        """Binds one column; DataError where it holds text and the training rows did not."""
-        return numbers(raw, where, self.format), self._write
-
-    def _write(self, values: Array) -> Array:
-        values = values.astype(np.float64)  # columns may be stored in fewer bytes
-        missing = np.isnan(values)
-        fill = self.fill
-        filled = values if fill is None or not missing.any() else np.where(missing, fill, values)
-        if not self.flag:
-            return filled[:, None]
-        return np.concatenate((filled[:, None], missing[:, None]), axis=1)
-
-    def to_json(self) -> dict[str, Any]:
-        known = {"kind": "number", "median": self.fill, "flag": self.flag}
-        return known if self.format is None else {**known, "format": self.format.to_json()}
-
-
-@dataclass(frozen=True)
-class OneHot:
-    """A feature for each category; an unknown one is 0 in all features.
-
-    Attributes:
-        categories: in the order of the features.
-        missing: whether a last feature marks missing values.
-    """
-
-    categories: tuple[str, ...]
-    missing: bool = False
-
-    def bind(self, raw: RawColumn, where: str) -> Bound:
-        """Binds one column; numbers are categories by their text."""
-        codes, texts = coded(raw)
-        last = len(self.categories) if self.missing else -1
-        place = np.append(self._places(texts), last)
-        hot = np.arange(len(self.categories) + self.missing)
-        return codes, lambda some: place[some][:, None] == hot
-
-    def unknown(self, raw: RawColumn) -> tuple[Array, list[str]]:
-        """Where [N] a column has an unknown category, and the names of these."""
-        codes, texts = coded(raw)
-        strange = np.append(self._places(texts) < 0, False)
-        return strange[codes], [text for text, odd in zip(texts, strange, strict=False) if odd]
-
-    def _places(self, texts: list[str]) -> Array:
-        """The feature [n] of each category, -1 for an unknown one. 1 and 0 are other names for true
-        and false."""
-        known = {text: i for i, text in enumerate(self.categories)}
-        if self.categories == ("False", "True"):
-            known = _BOOLEAN
-            texts = [text.strip().lower() for text in texts]
-        return np.array([known.get(text, -1) for text in texts], dtype=np.int64)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": "one-hot", "categories": list(self.categories), "missing": self.missing}
-
-
-@dataclass(frozen=True)
-class Date:
-    """A date or a time of day, as parts of the calendar; a missing one has the age and the year of
-    the median date, and no place in the year, the week and the day.
-
-    Attributes:
-        parts: as ``tuner.data.dates.varying`` gives them.
-        day_first: whether 1/2/2024 is in February.
-        newest, fill: the newest and the median date, in days since 1970; 0 for times of day.
-        span: the unit of years, as in ``tuner.data.dates.features``.
-        flag: whether a last feature marks missing dates.
-    """
-
-    parts: tuple[str, ...]
-    day_first: bool
-    newest: float = 0.0
-    fill: float = 0.0
-    span: float = 1.0
-    flag: bool = False
-
-    def bind(self, raw: RawColumn, where: str) -> Bound:
-        """Binds one column; a text that is no date is missing."""
-        codes, moments = self._times(raw)
-        rows = dates.features(moments, self.parts, self.newest, self.fill, self.span)
-        if self.flag:
-            rows = np.concatenate((rows, ~moments.known[:, None]), axis=1)
-        return codes, lambda some: rows[some]
-
-    def unknown(self, raw: RawColumn) -> tuple[Array, list[str]]:
-        """Where [N] a column has a text that is no date, and these texts."""
-        codes, moments = self._times(raw)
-        texts = coded(raw)[1]
-        odd = [not known for known in moments.known[:-1]]
-        return np.array([*odd, False])[codes], [t for t, bad in zip(texts, odd, strict=True) if bad]
-
-    def _times(self, raw: RawColumn) -> tuple[Array, Times]:
-        """The code of each row, and the time of each code; the last, that of -1, is missing."""
-        codes, texts = coded(raw)
-        written = raw.dates if raw.categories is not None else dates.written(texts)
-        found = dates.times(written, self.day_first)
-        return codes, Times(np.append(found.days, np.nan), np.append(found.hours, np.nan))
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": "date", **vars(self), "parts": list(self.parts)}
-
-
-_BOOLEAN = {"false": 0, "true": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
-
-Encoder = Number | OneHot | Date
-
-
-def encoder_from_json(record: Mapping[str, Any]) -> Encoder:
-    """The encoder of a record by `to_json`; KeyError for anything else."""
-    if record["kind"] == "number":
-        form = Format.from_json(record["format"]) if record.get("format") else None
-        return Number(record["median"], record["flag"], form)
-    if record["kind"] == "date":
-        known = {key: value for key, value in record.items() if key != "kind"}
-        return Date(**{**known, "parts": tuple(record["parts"])})
-    return OneHot(tuple(record["categories"]), record["missing"])
-
-
 # The decision about each column of a table: kept, filled, one-hot or dropped, and why.
 #
 # Everything is learned from the training rows.
@@ -451,7 +312,11 @@ def encode_column(raw: RawColumn, rows: Index, where: str, wishes: Wishes | None
     if raw.categories is not None:
         return _encode_categories(raw, raw.categories, train, where, wishes.keep)
     if raw.kind == "boolean":
-        return _encode_categories(raw, np.array(["False", "True"], dtype=object), train + 0, where)
+        booleans = np.array(["False", "True"], dtype=object)
+        words = _pair_of(booleans) if wishes.rule > 2 else None
+        if words is not None:
+            return _encode_flag(raw, booleans, train + 0, words)
+        return _encode_categories(raw, booleans, train + 0, where)
     return _encode_numbers(raw, train, wishes.keep, wishes.rule)
 
 
@@ -492,6 +357,9 @@ def _encode_text(
         return _encode_written(raw, categories, recognized, rows, keep)
     if dated or (wishes.rule > 2 and _holds_dates(raw, [str(text) for text in texts], seen)):
         return _encode_dates(raw, train, wishes.day_first)
+    words = _pair_of(texts) if wishes.rule > 2 else None
+    if words is not None:
+        return _encode_flag(raw, categories, train, words)
     if keep or raw.kind == "boolean":
         return _encode_categories(raw, categories, train, where, keep)
     if recognized is not None:
@@ -499,6 +367,59 @@ def _encode_text(
     if len(seen) >= ROWS and are_dates(texts):
         return _dropped(raw, f"{len(seen)} dates or times, such as {texts[0]!r}: not a quantity")
     return _encode_categories(raw, categories, train, where, keep)
+
+
+PAIRS = (
+    ("true t wahr vrai", "false f falsch faux"),
+    ("yes y", "no n"),
+    ("ja j", "nein nee n"),
+    ("oui o", "non n"),
+    ("sí si s", "no n"),
+    ("sim s", "não nao n"),
+    ("on", "off"),
+)
+"""Words for yes and for no."""
+DIGITS = (("1", "1.0"), ("0", "0.0"))
+"""Other names for yes and for no."""
+
+
+def _pair_of(texts: NDArray[np.object_]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The words for yes and for no, where all texts but marks of missing values are some, of both
+    kinds."""
+    if len(texts) > SOME:
+        return None
+    words = {str(text).strip().lower() for text in texts if not is_mark(str(text))}
+    for pair in PAIRS:
+        yes, no = (tuple(each.split()) for each in pair)
+        if words <= {*yes, *no} and words & {*yes} and words & {*no}:
+            return (*yes, *DIGITS[0]), (*no, *DIGITS[1])
+    return None
+
+
+def _encode_flag(
+    raw: RawColumn,
+    categories: NDArray[np.object_],
+    train: NDArray[Any],
+    words: tuple[tuple[str, ...], tuple[str, ...]],
+) -> Encoded:
+    """A column of two words, such as yes and no."""
+    encoder = Flag(*words)
+    values = np.array([*(encoder.value(str(text)) for text in categories), np.nan])
+    missing = np.isnan(values)[train]
+    present = values[train][~missing]
+    if not missing.any() and (present == present[0]).all():
+        return _dropped(raw, f"constant: {str(categories[train[0]])!r} in every training row")
+    first = reversed([*zip(categories, values, strict=False)])
+    shown = {value: str(text) for text, value in first}
+    reasons = [f"{shown[1]!r} is 1, {shown[0]!r} is 0"]
+    if missing.any():
+        reasons.append(
+            f"missing in {missing.sum()} of {len(train)} training rows, "
+            "which are 0.5 and marked by a column"
+        )
+    names = (raw.name, *[f"{raw.name} is missing"] * bool(missing.any()))
+    column = Column(raw.name, "boolean", "kept", "; ".join(reasons))
+    return Encoded(column, names, False, replace(encoder, missing=bool(missing.any())))
 
 
 def _holds_dates(raw: RawColumn, texts: list[str], seen: NDArray[Any]) -> bool:

@@ -12,18 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data import prepare
-from tuner.data.prepare import (
-    Column,
-    Encoded,
-    Encoder,
-    Number,
-    OneHot,
-    Transform,
-    Wishes,
-    encode_column,
-    encoder_from_json,
-    plain_column,
-)
+from tuner.data.encoders import Encoder, Number, OneHot, encoder_from_json
+from tuner.data.prepare import Column, Encoded, Transform, Wishes, encode_column, plain_column
 from tuner.data.raw import RawColumn
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, Text

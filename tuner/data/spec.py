@@ -28,7 +28,7 @@ DIVISIONS = (1, 2, 3)
 """Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
 and takes all text for categories. By the second the rows that were there stay in their split, text
 may be numbers or dates, which are dropped, and the channels of an array may come last. By the third
-dates are features."""
+dates are features, and yes and no one number."""
 WISHES = ("categories", "day_first", "month_first")
 """Keys that list columns to be read in one way, whatever they look like."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
