@@ -16,7 +16,7 @@ from torch import Tensor
 from tuner.data import prepare, sources
 from tuner.data.encoders import Number
 from tuner.data.identity import Identity, file_digest, identify
-from tuner.data.labels import Labels, encode, encode_like
+from tuner.data.labels import Labels, LeftOut, encode_like, usable, usable_test
 from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
@@ -303,9 +303,11 @@ def load(
     prepare.lookup(spec.preprocessing)
     table = _read(spec, folder, frame)
     _check_named(table, spec)
-    labels = encode(table, spec.task, spec.division)
+    table, labels, left_out = usable(table, spec)
     folds = divisions(table, labels, spec)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
+    if test is not None:
+        test, left_out = usable_test(test, spec, left_out)
     identity = _identity(table, labels, folds, test, spec, folder)
     if final:
         rows = folds[-1]
@@ -319,7 +321,8 @@ def load(
         places = folds[-1].searched
         without_test(columns, places)
     table = replace(table, columns=tuple(columns))
-    source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
+    elsewhere = table.held and not final
+    source = _Source(_set_aside(table, spec), labels, spec, folder, elsewhere, left_out)
     learned = [learn(table, spec, each.train, each.validation) for each in _in_table(folds, places)]
     give_back()  # before there are the tensors as well
     rows_of = _rows(table, learned, folds, places)
@@ -356,6 +359,7 @@ class _Source:
     Attributes:
         aside: the columns that are no features.
         elsewhere: the test rows are in a file of their own.
+        left_out: the rows of the source that are not used.
     """
 
     aside: tuple[Column, ...]
@@ -363,6 +367,7 @@ class _Source:
     spec: DataSpec
     folder: Path
     elsewhere: bool
+    left_out: LeftOut
 
 
 Pair = tuple[Inputs, Inputs]
@@ -407,10 +412,10 @@ def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
         features=features.names,
         columns=(*features.columns, *source.aside),
         vocabulary=_with_vectors(features.vocabulary, source.spec, source.folder),
-        positions=(rows.train, rows.validation),
+        positions=tuple(source.left_out.places(each) for each in (rows.train, rows.validation)),
         test=None if source.elsewhere else len(rows.test),
         recipe=features.recipe,
-        note=features.note,
+        note="; ".join(note for note in (*source.left_out.notes, features.note) if note),
     )
 
 

@@ -10,6 +10,7 @@ from tuner.errors import DataError
 from tuner.space import Leaf, declare
 
 TASKS = ("auto", "classification", "regression")
+LEFT_OUT = ("drop", "refuse")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Files, gzipped or not, in which the target is a column and has to be named."""
 
@@ -28,7 +29,8 @@ DIVISIONS = (1, 2, 3)
 """Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
 and takes all text for categories. By the second the rows that were there stay in their split, text
 may be numbers or dates, which are dropped, and the channels of an array may come last. By the third
-dates are features, and yes and no one number."""
+dates are features, yes and no one number, and rows without a label and of rare classes are left
+out."""
 WISHES = ("categories", "day_first", "month_first")
 """Keys that list columns to be read in one way, whatever they look like."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
@@ -131,6 +133,15 @@ class DataSpec:
     )
     month_first: tuple[str, ...] = declare(
         list, (), "columns of dates in which 1/2/2024 is in January", items=str
+    )
+    unlabelled: Literal["drop", "refuse"] = declare(
+        str, "drop", "what becomes of rows without a label", options=dict.fromkeys(LEFT_OUT, ())
+    )
+    rare: Literal["drop", "refuse"] = declare(
+        str,
+        "drop",
+        "what becomes of classes with fewer rows than there are splits",
+        options=dict.fromkeys(LEFT_OUT, ()),
     )
     division: int = DIVISIONS[-1]
 

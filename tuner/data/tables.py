@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -75,6 +75,18 @@ class Table:
     held: bool = False
     text: Text | None = None
     comma: bool = False
+
+
+def only(table: Table, rows: NDArray[Any]) -> Table:
+    """Some rows of a table, by their places."""
+    return replace(
+        table,
+        x=None if table.x is None else table.x[rows],
+        y=table.y[rows],
+        columns=tuple(replace(raw, values=raw.values[rows]) for raw in table.columns),
+        aside={name: column.iloc[rows] for name, column in table.aside.items()},
+        text=None if table.text is None else replace(table.text, values=table.text.values[rows]),
+    )
 
 
 def from_arrays(
