@@ -455,3 +455,53 @@ def test_a_table_that_was_read_already_is_not_read_again(table: Callable[[str], 
     assert torch.equal(once.train.x, load(spec).train.x)
     path.write_text("nothing that is a table")
     assert torch.equal(load(spec, frame=frame).train.x, once.train.x)
+
+
+# Rows that are equal.
+
+
+def _with_copies(folder: Path, count: int = 60) -> DataSpec:
+    """Whole numbers that are all different, and every fifth row twice more at the end."""
+    rows = [f"{i * i},{'no' if i % 3 else 'yes'}" for i in range(100)]
+    (folder / "t.csv").write_text("\n".join(["a,y", *rows, *(rows[::5] * 3)[:count]]) + "\n")
+    return DataSpec(path=str(folder / "t.csv"), target="y", preprocessing="none", keep=("a",))
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_equal_rows_are_in_one_split(folds: int | None, tmp_path: Path) -> None:
+    spec = replace(_with_copies(tmp_path), folds=folds)
+    data, final = load(spec), load(spec, final=True)
+    for fold in data.folds:
+        parts = [set(part.x[:].flatten().tolist()) for part in (fold.train, fold.validation)]
+        parts.append(set(final.validation.x.flatten().tolist()))
+        assert sum(map(len, parts)) == len(set().union(*parts)) == 100
+    searched = len(data.train) + len(data.validation)
+    assert (searched + (data.test or 0), len(final.train)) == (160, searched)
+    copies = "60 of 160 rows are copies of others and in the same split"
+    assert data.note == f'{copies}; copies = "apart" divides them anew'
+    for other in (replace(spec, copies="apart"), replace(spec, division=2)):
+        apart = load(other)
+        assert apart.note == ""
+        both = [{*part.x[:].flatten().tolist()} for part in (apart.train, apart.validation)]
+        assert both[0] & both[1]
+
+
+def test_rows_that_can_hardly_differ_are_divided_like_others(tmp_path: Path) -> None:
+    rows = [f"{i % 5},{'no' if i % 3 else 'yes'}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]) + "\n")
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y")
+    data = load(spec)
+    assert data.note == (
+        "50 of 60 rows are copies of others, so many that they are alike by chance: "
+        "they are divided like others"
+    )
+    same = load(replace(spec, copies="apart"))
+    assert [rows.tolist() for rows in data.positions] == [rows.tolist() for rows in same.positions]
+
+
+def test_a_class_of_copies_is_divided(tmp_path: Path) -> None:
+    rows = [f"{i * i},no" for i in range(50)] + ["7,yes"] * 4
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]) + "\n")
+    data = load(DataSpec(path=str(tmp_path / "t.csv"), target="y"))
+    assert data.note.startswith("3 of 54 rows are copies of others, too many for their class")
+    assert sorted(data.validation.y.unique().tolist()) == [0, 1]

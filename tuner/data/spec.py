@@ -11,6 +11,7 @@ from tuner.space import Leaf, declare
 
 TASKS = ("auto", "classification", "regression")
 LEFT_OUT = ("drop", "refuse")
+COPIES = ("together", "apart")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Files, gzipped or not, in which the target is a column and has to be named."""
 
@@ -29,8 +30,8 @@ DIVISIONS = (1, 2, 3)
 """Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
 and takes all text for categories. By the second the rows that were there stay in their split, text
 may be numbers or dates, which are dropped, and the channels of an array may come last. By the third
-dates are features, yes and no one number, and rows without a label and of rare classes are left
-out."""
+dates are features, yes and no one number, rows without a label and of rare classes are left
+out, and equal rows stay in one split."""
 WISHES = ("categories", "day_first", "month_first")
 """Keys that list columns to be read in one way, whatever they look like."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
@@ -142,6 +143,12 @@ class DataSpec:
         "drop",
         "what becomes of classes with fewer rows than there are splits",
         options=dict.fromkeys(LEFT_OUT, ()),
+    )
+    copies: Literal["together", "apart"] = declare(
+        str,
+        "together",
+        "whether rows that are equal stay in one split",
+        options=dict.fromkeys(COPIES, ()),
     )
     division: int = DIVISIONS[-1]
 

@@ -106,6 +106,37 @@ def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
     return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
 
 
+COPIES, SAME = 0.5, 0.05
+"""Larger shares of rows that are copies of others, or all the same, are no accident of a file."""
+FEW_SAME = 5
+"""So many rows may be the same in any file."""
+
+
+def are_alike_by_chance(first: Places) -> bool:
+    """Whether rows are equal because a row can hardly differ, as in a table of a few categories.
+
+    Args:
+        first: the first row [N] that is equal to each.
+    """
+    counts = np.bincount(first)
+    copies = len(first) - int((counts > 0).sum())
+    return bool(copies > COPIES * len(first) or counts.max() > max(FEW_SAME, SAME * len(first)))
+
+
+def divisions_of_copies(
+    table: Table, labels: Labels, spec: DataSpec, first: Places
+) -> tuple[Rows, ...]:
+    """As ``divisions`` at random, with each row where the first is that is equal to it."""
+    originals, place = np.unique(first, return_inverse=True)
+    of_originals = replace(labels, values=labels.values[originals])
+    made = []
+    for rows in divisions(table, of_originals, spec):
+        part = np.full(len(originals), TRAIN)
+        part[rows.validation], part[rows.test] = VALIDATION, TEST
+        made.append(Rows.of(part[place]).small())
+    return tuple(made)
+
+
 def _rows_of_folds(
     fold: Index, labels: Labels, key: str, spec: DataSpec, where: str
 ) -> tuple[Rows, ...]:
