@@ -505,3 +505,26 @@ def test_a_class_of_copies_is_divided(tmp_path: Path) -> None:
     data = load(DataSpec(path=str(tmp_path / "t.csv"), target="y"))
     assert data.note.startswith("3 of 54 rows are copies of others, too many for their class")
     assert sorted(data.validation.y.unique().tolist()) == [0, 1]
+
+
+def test_columns_that_say_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kind, day = rng.choice(["m", "f"], 80), pd.to_datetime("2024-01-01")
+    frame = pd.DataFrame({"a": rng.integers(0, 50, 80), "kind": kind})
+    frame["day"] = day + pd.to_timedelta(rng.integers(0, 60, 80), unit="D")
+    frame["price"] = [f"{each}.00 €" for each in frame["a"]]
+    frame["same"] = frame["a"].astype(float)
+    frame["other"] = frame["a"].where(frame.index != 7, 1)
+    frame["sex"] = np.where(kind == "m", "male", "female")
+    frame["date"] = frame["day"].dt.strftime("%d.%m.%Y")
+    frame["y"] = np.resize(["u", "v"], 80)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y", test=0.0, validation=0.1)
+    data = load(replace(spec, keep=("price",)))
+    dropped = {each.name: each.reason for each in data.columns if each.decision == "dropped"}
+    said = "says the same as {!r} in every training row"
+    alike = {"same": "a", "sex": "kind", "date": "day"}
+    assert dropped == {name: said.format(first) for name, first in alike.items()}
+    assert {"a", "price", "other"} < {*data.features}
+    assert {"same", "date age"} < {*load(replace(spec, keep=("same", "date"))).features}
+    assert "same" in load(replace(spec, division=2)).features

@@ -256,10 +256,10 @@ def test_a_target_that_is_text(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"1 of 30 labels are not numbers \('\?'\), the first in row 7"
     ):
-        load(DataSpec(path=path, target="y"))
+        load(DataSpec(path=path, target="y", unlabelled="refuse"))
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else 'ab'[i % 2]}" for i in range(30))])
     with pytest.raises(DataError, match=r"1 of 30 labels are missing \('\?'\), the first in row 7"):
-        load(DataSpec(path=path, target="y"))
+        load(DataSpec(path=path, target="y", unlabelled="refuse"))
     path = written(tmp_path, ["a,y", *(f"{i},{'+-'[i % 2]}" for i in range(30))])
     assert load(DataSpec(path=path, target="y")).target.classes == ("+", "-")
     path = written(tmp_path, ["a,y", *(f"{i},{i} {'kg' if i % 2 else 'g'}" for i in range(50))])

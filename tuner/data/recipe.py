@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 from typing import Any, ClassVar
 
@@ -276,10 +277,36 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
             encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
             for raw in table.columns
         ]
+        if spec.division > 2:
+            _drop_copies(table, encoded, train, spec.keep)
     else:
         encoded = [plain_column(raw, table.where) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)
     return _learn_columns(table, encoded, spec, train)
+
+
+def _drop_copies(table: Table, encoded: list[Encoded], train: Index, keep: tuple[str, ...]) -> None:
+    """Drops each column that says in every training row the same as one before it.
+
+    Numbers are compared; of texts, which rows have the same one, so that m and f say the same as
+    male and female.
+    """
+    alike: dict[Any, list[int]] = {}
+    for at, each in enumerate(encoded):
+        if each.names:
+            encoder = each.encoder
+            # Of numbers the median is known already, and tells most columns apart.
+            key = encoder.fill if isinstance(encoder, Number) else (type(encoder), len(each.names))
+            alike.setdefault(key, []).append(at)
+    for places in alike.values():
+        known: dict[bytes, str] = {}
+        for at in places if len(places) > 1 else ():
+            raw, column = table.columns[at], encoded[at].column
+            values = encoded[at].encoder.bind(raw, table.where)[0][train].astype(np.float64)
+            first = known.setdefault(hashlib.blake2b((values + 0.0).tobytes()).digest(), raw.name)
+            if first != raw.name and raw.name not in keep:
+                reason = f"says the same as {first!r} in every training row"
+                encoded[at] = Encoded(replace(column, decision="dropped", reason=reason))
 
 
 def _learn_text(text: Text, spec: DataSpec, train: Index, where: str) -> Learned:

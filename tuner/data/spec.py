@@ -31,7 +31,7 @@ DIVISIONS = (1, 2, 3)
 and takes all text for categories. By the second the rows that were there stay in their split, text
 may be numbers or dates, which are dropped, and the channels of an array may come last. By the third
 dates are features, yes and no one number, rows without a label and of rare classes are left
-out, and equal rows stay in one split."""
+out, equal rows stay in one split, and columns that say the same as another are dropped."""
 WISHES = ("categories", "day_first", "month_first")
 """Keys that list columns to be read in one way, whatever they look like."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
@@ -124,7 +124,7 @@ class DataSpec:
     max_length: int = declare(int, 256, "longest text, in words; longer ones are cut", minimum=1)
     drop: tuple[str, ...] = declare(list, (), "columns to drop from the features", items=str)
     keep: tuple[str, ...] = declare(
-        list, (), "columns to keep although they look like identifiers", items=str
+        list, (), "columns to keep although they look like identifiers or copies", items=str
     )
     categories: tuple[str, ...] = declare(
         list, (), "columns whose values are categories, whatever they look like", items=str
