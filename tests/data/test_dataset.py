@@ -528,3 +528,22 @@ def test_columns_that_say_the_same(tmp_path: Path) -> None:
     assert {"a", "price", "other"} < {*data.features}
     assert {"same", "date age"} < {*load(replace(spec, keep=("same", "date"))).features}
     assert "same" in load(replace(spec, division=2)).features
+
+
+def test_an_error_names_the_row_of_the_file(tmp_path: Path) -> None:
+    rows = [f'"{i % 7}",{i % 5},{"no" if i % 3 else "yes"}' for i in range(60)]
+    rows[2] = "1,2,"
+    rows[50] = "x,2,no"
+    text = '\ufeff"a ""1""", b ,y\n' + "\n".join(rows)
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y", shape=(2,))
+    with pytest.raises(DataError, match=r"column 'a \"1\"' is not numeric") as error:
+        load(spec)
+    assert "column 'a \"1\"' has 'x' in row 52 (the header is row 1)" in str(error.value)
+    with pytest.raises(DataError, match=r"1 of 60 labels are missing .*in row 4 \(the header is"):
+        load(replace(spec, unlabelled="refuse"))
+    (tmp_path / "t.csv").write_text(text.replace("x,2,no", "3,,no"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"column ' b ': 1 of 59 rows .* row 52 \(the header"):
+        load(replace(spec, shape=None, group=" b "))
+    with pytest.raises(DataError, match=r"no column 'b'\n.*did you mean ' b '"):
+        load(replace(spec, group="b"))

@@ -254,11 +254,13 @@ def test_a_target_that_is_text(tmp_path: Path) -> None:
     assert 999 < data.target.mean < 1030
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else i * 1.5}" for i in range(30))])
     with pytest.raises(
-        DataError, match=r"1 of 30 labels are not numbers \('\?'\), the first in row 7"
+        DataError, match=r"1 of 30 labels are not numbers \('\?'\), the first in row 9"
     ):
         load(DataSpec(path=path, target="y", unlabelled="refuse"))
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else 'ab'[i % 2]}" for i in range(30))])
-    with pytest.raises(DataError, match=r"1 of 30 labels are missing \('\?'\), the first in row 7"):
+    with pytest.raises(
+        DataError, match=r"1 of 30 labels are missing \('\?'\), the first in row 9 \(the header is"
+    ):
         load(DataSpec(path=path, target="y", unlabelled="refuse"))
     path = written(tmp_path, ["a,y", *(f"{i},{'+-'[i % 2]}" for i in range(30))])
     assert load(DataSpec(path=path, target="y")).target.classes == ("+", "-")

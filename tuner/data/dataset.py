@@ -333,7 +333,7 @@ def load(
     if columns and spec.path is not None:
         places = folds[-1].searched
         without_test(columns, places)
-    table = replace(table, columns=tuple(columns))
+    table = replace(table, columns=tuple(columns), rows=left_out.places(places))
     elsewhere = table.held and not final
     left_out = replace(left_out, notes=(*left_out.notes, together))
     source = _Source(_set_aside(table, spec), labels, spec, folder, elsewhere, left_out)

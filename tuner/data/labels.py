@@ -59,16 +59,16 @@ def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
     if task != "classification":
         return _numbers(y, table, number_format)
     if rule > 1:
-        _refuse_gaps(y, table.where)
+        _refuse_gaps(y, table)
     return _classes(y, table)
 
 
-def _refuse_gaps(y: NDArray[Any], where: str) -> None:
+def _refuse_gaps(y: NDArray[Any], table: Table) -> None:
     """DataError for classes that can only be marks of missing labels, such as "?"."""
     if y.dtype.kind == "U":
         texts, index = np.unique(y, return_inverse=True)
         gaps = np.array([is_gap(text) for text in texts.tolist()], dtype=bool)
-        _refuse_rows(gaps[index], y, "are missing", where)
+        _refuse_rows(gaps[index], y, "are missing", table)
 
 
 def _from_text(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Format | None]:
@@ -88,20 +88,20 @@ def _from_text(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], 
             hint='use one unit and one notation, or set task = "classification"',
         )
     values, _ = recognized.format.values(texts)
-    _refuse_rows(np.isnan(values)[index], y, "are not numbers", table.where)
+    _refuse_rows(np.isnan(values)[index], y, "are not numbers", table)
     quantity = task == "regression" or _guess(values[index]) == "regression"
     return (values[index], recognized.format) if quantity else (y, None)
 
 
-def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, where: str) -> None:
+def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, table: Table) -> None:
     """DataError for labels that count as missing; names the first."""
     if bad.any():
         texts = sorted(set(y[bad].tolist()))
         named = ", ".join(map(repr, texts[:3])) + (", …" if len(texts) > 3 else "")
         raise DataError(
-            f"{int(bad.sum())} of {len(y)} labels {what} ({named}), the first in row "
-            f"{int(bad.argmax())} counted from 0",
-            where=where,
+            f"{int(bad.sum())} of {len(y)} labels {what} ({named}), the first in "
+            f"{table.row(int(bad.argmax()))}",
+            where=table.where,
             hint="remove these rows, or repair them",
         )
 
@@ -137,7 +137,7 @@ def _check_present(table: Table) -> None:
     if count:
         raise DataError(
             f"{count} of {len(missing)} labels are missing (NaN), "
-            f"the first in row {int(missing.argmax())} counted from 0",
+            f"the first in {table.row(int(missing.argmax()))}",
             where=table.where,
             hint="remove these rows; in a file, empty cells, NA, None and null are missing",
         )
@@ -232,7 +232,7 @@ def _quantities(
         bad = np.isnan(values)
         if bad.any():
             raise DataError(
-                f"label {str(y[bad][0])!r} in row {int(bad.argmax())} counted from 0 is text "
+                f"label {str(y[bad][0])!r} in {table.row(int(bad.argmax()))} is text "
                 f"({int(bad.sum())} such rows), but the task is regression",
                 where=table.where,
                 hint='use numbers, or set task = "classification"',

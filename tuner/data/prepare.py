@@ -16,7 +16,7 @@ from tuner.data.dates import Times, are_dates
 from tuner.data.encoders import Date, Encoder, Flag, Number, OneHot
 from tuner.data.memory import let_go
 from tuner.data.numbers import Recognized, are_digits, is_mark, recognize
-from tuner.data.raw import RawColumn, coded, first_odd
+from tuner.data.raw import RawColumn, coded, counted, first_odd
 from tuner.data.spec import DIVISIONS, DataSpec
 from tuner.errors import DataError, nearest
 
@@ -512,11 +512,15 @@ def _encode_written(
     return replace(encoded, column=column, encoder=replace(encoded.encoder, format=number_format))
 
 
-def plain_column(raw: RawColumn, where: str) -> Encoded:
-    """A column of numbers without encoding: a place in a row of a given shape, such as a pixel."""
+def plain_column(raw: RawColumn, where: str, row: Callable[[int], str] = counted) -> Encoded:
+    """A column of numbers without encoding: a place in a row of a given shape, such as a pixel.
+
+    Args:
+        row: names a row in words.
+    """
     if raw.categories is not None:
         odd = raw.read(None)[1]
-        example = f"{first_odd(raw, odd)}; " if odd.any() else ""
+        example = f"{first_odd(raw, odd, row)}; " if odd.any() else ""
         raise DataError(
             f"column {raw.name!r} is not numeric, but data.shape takes numbers",
             where=where,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -161,7 +161,8 @@ def numbers(
     values, odd = raw.read(number_format)
     if number_format is None and odd.any():
         raise DataError(
-            f"{first_odd(raw, odd, before)}, but the training rows have numbers there",
+            f"{first_odd(raw, odd, lambda at: counted(before + at))}, "
+            "but the training rows have numbers there",
             where=where,
             hint=NO_NUMBER,
         )
@@ -171,18 +172,23 @@ def numbers(
 NO_NUMBER = "write numbers, or leave cells without one empty"
 
 
-def first_odd(raw: RawColumn, odd: NDArray[np.bool_], before: int = 0) -> str:
+def counted(row: int) -> str:
+    """A row in words."""
+    return f"row {row} counted from 0"
+
+
+def first_odd(raw: RawColumn, odd: NDArray[np.bool_], row: Callable[[int], str] = counted) -> str:
     """The first cell that is no number, in words.
 
     Args:
         odd: where [N] they are.
-        before: rows that came before these.
+        row: names a row in words.
     """
     at = int(odd.argmax())
     assert raw.categories is not None
     text, count = str(raw.categories[raw.values[at]]), int(odd.sum())
     more = f" ({count} such rows)" if count > 1 else ""
-    return f"column {raw.name!r} has {text[:80]!r} in row {before + at} counted from 0{more}"
+    return f"column {raw.name!r} has {text[:80]!r} in {row(at)}{more}"
 
 
 def coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:

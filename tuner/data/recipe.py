@@ -280,7 +280,7 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
         if spec.division > 2:
             _drop_copies(table, encoded, train, spec.keep)
     else:
-        encoded = [plain_column(raw, table.where) for raw in table.columns]
+        encoded = [plain_column(raw, table.where, table.row) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)
     return _learn_columns(table, encoded, spec, train)
 

@@ -100,7 +100,7 @@ def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
         name = getattr(spec, key)
         if name is not None:
             where = f"{table.where}: column {name!r}"
-            check_present(table.aside[name], where)
+            check_present(table, name)
             fold = rule(table.aside[name], spec, where)
             return _rows_of_folds(fold, labels, key, spec, where)
     return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
@@ -168,7 +168,7 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
         if name is not None:
             where = f"{table.where}: column {name!r}"
             column = table.aside[name]
-            check_present(column, where)
+            check_present(table, name)
             part = rule(column, spec, where)
             rows = Rows.of(part)
             check(rows, labels, key, spec, where)
@@ -302,14 +302,14 @@ HINTS = {
 }
 
 
-def check_present(column: pd.Series[Any], where: str) -> None:
-    """DataError where a row has no value."""
-    missing = column.isna().to_numpy()
+def check_present(table: Table, name: str) -> None:
+    """DataError where a row has no value in a column that divides rows."""
+    missing = table.aside[name].isna().to_numpy()
     if missing.any():
         raise DataError(
-            f"{int(missing.sum())} of {len(missing)} rows have no value, the first is row "
-            f"{int(missing.argmax())} counted from 0",
-            where=where,
+            f"{int(missing.sum())} of {len(missing)} rows have no value, the first is "
+            f"{table.row(int(missing.argmax()))}",
+            where=f"{table.where}: column {name!r}",
             hint="fill them, or remove these rows",
         )
 

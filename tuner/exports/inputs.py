@@ -17,7 +17,7 @@ from tuner.data.arrays import open_member, read_idx
 from tuner.data.encoders import Date, Flag, Number, OneHot
 from tuner.data.memory import CELLS
 from tuner.data.numbers import is_limit
-from tuner.data.raw import NO_NUMBER, RawColumn, first_odd, numbers, raw_columns
+from tuner.data.raw import NO_NUMBER, RawColumn, counted, first_odd, numbers, raw_columns
 from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
 from tuner.data.sources import FRAMES
 from tuner.data.tables import Table, Text, check_unique, is_frame, read_text, strings
@@ -107,7 +107,9 @@ class UnknownCells:
             values, odd = raw.read(encoder.format)
             if odd.any():
                 unit = encoder.format.unit if encoder.format is not None else ""
-                yield first_odd(raw, odd, before) + f" instead of a number in {unit!r}" * bool(unit)
+                yield first_odd(
+                    raw, odd, lambda at: counted(before + at)
+                ) + f" instead of a number in {unit!r}" * bool(unit)
             marked = np.isnan(values) & (raw.values >= 0) & ~odd
             limits = np.array([*(is_limit(str(each)) for each in raw.categories), False])
             for kind, mask in ((MARKED, marked), (LIMITS, limits[raw.values] & ~marked & ~odd)):
