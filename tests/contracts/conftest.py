@@ -12,7 +12,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional
 
 from tuner.data.dataset import DataSet, Split, Target
-from tuner.data.prepare import Number, OneHot
+from tuner.data.encoders import Number, OneHot
 from tuner.data.recipe import Feature, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.metrics import METRICS

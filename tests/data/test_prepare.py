@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,16 @@ import pytest
 import scipy.stats
 
 from tuner.data import prepare
-from tuner.data.prepare import CATEGORIES, STATISTICS, Encoded, encode_column, lookup, plain_column
+from tuner.data.encoders import encoder_from_json
+from tuner.data.prepare import (
+    CATEGORIES,
+    STATISTICS,
+    Encoded,
+    Wishes,
+    encode_column,
+    lookup,
+    plain_column,
+)
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
@@ -63,11 +73,40 @@ def test_missing_text_is_a_category() -> None:
 
 def test_booleans() -> None:
     found, rows = _encoded([True, False, True])
-    assert (found.column.kind, found.names) == ("boolean", ("c = False", "c = True"))
-    assert rows == [[0, 1], [1, 0], [0, 1]]
-    found, _ = _encoded([True, None, False])
-    assert found.column.kind == "boolean"
-    assert found.names == ("c = False", "c = True", "c is missing")
+    assert (found.column.kind, found.column.decision, found.names) == ("boolean", "kept", ("c",))
+    assert (found.scaled, rows) == (False, [[1], [0], [1]])
+    found, rows = _encoded([True, None, False])
+    assert (found.column.kind, found.names) == ("boolean", ("c", "c is missing"))
+    assert rows == [[1, 0], [0.5, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"), [("yes", "No"), ("Y", "N"), ("t", "f"), ("ja", "nein"), ("TRUE", "false")]
+)
+def test_booleans_in_words(yes: str, no: str) -> None:
+    found, rows = _encoded([no, yes, f" {yes.upper()} ", "?", None, "perhaps", "1"], train=5)
+    assert (found.column.kind, found.names) == ("boolean", ("c", "c is missing"))
+    missing = "missing in 2 of 5 training rows, which are 0.5 and marked by a column"
+    assert found.column.reason == f"{yes!r} is 1, {no!r} is 0; {missing}"
+    assert rows == [[0, 0], [1, 0], [1, 0], [0.5, 1], [0.5, 1], [0.5, 1], [1, 0]]
+    assert encoder_from_json(json.loads(json.dumps(found.encoder.to_json()))) == found.encoder
+    (raw,) = raw_columns(pd.DataFrame({"c": [yes, "perhaps", None]}), "here")
+    mask, texts = found.encoder.unknown(raw)  # type: ignore[union-attr]
+    assert (mask.tolist(), texts) == ([False, True, False], ["perhaps"])
+
+
+@pytest.mark.parametrize("words", [("yes", "maybe"), ("m", "f"), ("on", "no"), ("yes", "no", "a")])
+def test_words_that_are_no_booleans(words: tuple[str, ...]) -> None:
+    found, _ = _encoded([*words] * 3)
+    assert (found.column.kind, found.column.decision) == ("categorical", "one-hot")
+
+
+def test_booleans_were_categories_before_the_third_rule() -> None:
+    for cells in ([True, False] * 3, ["yes", "no"] * 3):
+        (raw,) = raw_columns(pd.DataFrame({"c": cells}), "here")
+        for wishes in (Wishes(rule=2), Wishes(category=True)):
+            found = encode_column(raw, np.arange(6), "here", wishes)
+            assert (found.column.decision, len(found.names)) == ("one-hot", 2)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +298,12 @@ def test_ranks_and_medians_are_for_tables(kind: str, what: str) -> None:
 
 def test_by_the_first_rule_fewer_names_are_those_of_identifiers() -> None:
     raw = RawColumn("rowid", np.arange(0, 30000, 1000))
-    decided = [encode_column(raw, np.arange(30), "here", rule=rule).column for rule in (1, 2)]
+    decided = [
+        encode_column(raw, np.arange(30), "here", Wishes(rule=rule)).column for rule in (1, 2)
+    ]
     assert [each.decision for each in decided] == ["kept", "dropped"]
     index = RawColumn("Unnamed: 0", np.arange(5))
-    decided = [encode_column(index, np.arange(5), "here", rule=rule).column for rule in (1, 2)]
+    decided = [
+        encode_column(index, np.arange(5), "here", Wishes(rule=rule)).column for rule in (1, 2)
+    ]
     assert [each.decision for each in decided] == ["kept", "dropped"]

@@ -128,7 +128,7 @@ def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -
     assert found.index.tolist() == ["a", "b"]
     names = [name for feature in trainer.data.recipe.features for name in feature.names]
     row = dict.fromkeys(names, 0.0)
-    row |= {"size is missing": 1.0, "on = True": 1.0}
+    row |= {"size is missing": 1.0, "on": 1.0}
     numbers = {each.name: each for each in trainer.data.recipe.features if each.transform}
     for name, value in (("size", size.encoder.fill), ("count", 3)):
         row[name] = numbers[name].transform(np.array([[value]], dtype=float)).item()
@@ -136,6 +136,38 @@ def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -
     x[0, names.index("kind = x")] = 1.0
     expected = outputs_of(trainer.network, x).softmax(1).numpy()
     np.testing.assert_allclose(found.iloc[:, 1:].to_numpy(float), expected, atol=1e-6)
+
+
+def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path: Path) -> None:
+    days = pd.Series(pd.date_range("2023-01-01", periods=90, freq="37h"))
+    flag = np.where(np.arange(90) % 3 == 0, "ja", "Nein")
+    frame = pd.DataFrame({"when": days.dt.strftime("%d.%m.%Y %H:%M"), "flag": flag})
+    frame["price"] = np.arange(90) % 7 + (flag == "ja") + 0.25
+    frame.to_csv(tmp_path / "dates.csv", index=False)
+    about = {"path": str(tmp_path / "dates.csv"), "target": "price"}
+    options = trained("dates", data=about, training=SMALL)
+    tuner.export("dates", tmp_path / "model", options)
+    trainer = again(options, "dates")
+    assert {"when age", "when hour cos", "flag"} < set(trainer.data.features)
+    rows = trainer.data.validation
+    expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    known = frame.iloc[trainer.data.positions[1]]
+    known.to_csv(tmp_path / "rows.csv", index=False)
+    found = predicted(tmp_path / "model", tmp_path / "rows.csv")
+    np.testing.assert_allclose(found["value"], expected.numpy(), rtol=1e-6)
+    # As dates and booleans of a frame, in another form, and in the future.
+    typed = known.assign(
+        when=pd.to_datetime(known["when"], format="%d.%m.%Y %H:%M"), flag=known["flag"] == "ja"
+    )
+    with pytest.warns(UserWarning, match="column 'flag': .* a word that is neither yes nor no"):
+        assert len(tuner.predict(tmp_path / "model", typed)) == len(known)
+    typed["flag"] = typed["flag"].astype(int)
+    again_found = tuner.predict(tmp_path / "model", typed)
+    np.testing.assert_allclose(again_found["value"], found["value"], rtol=1e-6)
+    later = pd.DataFrame({"when": ["24.12.2030 18:00", "morgen"], "flag": ["nein", "?"]})
+    with pytest.warns(UserWarning, match="column 'when': 1 of 2 rows have a text that is no date"):
+        values = tuner.predict(tmp_path / "model", later)["value"]
+    assert np.isfinite(values).all()
 
 
 def test_a_file_is_written_at_once(
@@ -356,7 +388,7 @@ def test_what_the_training_did_not_know_is_counted(shop: Path) -> None:
         in said[0]
     )
     assert "('?', 'broken')" in said[0]
-    assert "column 'member': 1 of 3 rows have a category" in said[1]
+    assert "column 'member': 1 of 3 rows have a word that is neither" in said[1]
     assert "column 'town': 2 of 3 rows have a category that the training rows do not" in said[2]
     assert "('Rom', 'Köln')" in said[2]
     with pytest.warns(UserWarning, match="column 'town': 1 of 1 rows have a category"):

@@ -11,7 +11,8 @@ import torch
 
 from tuner.data import DataSet
 from tuner.data.dataset import Split, Target
-from tuner.data.prepare import OneHot, Unchanged
+from tuner.data.encoders import OneHot
+from tuner.data.prepare import Unchanged
 from tuner.data.recipe import Feature, OfArray, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.errors import StudyFileError

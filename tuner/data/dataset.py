@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data import prepare, sources
-from tuner.data.identity import Identity, file_digest, identify
-from tuner.data.labels import Labels, encode, encode_like, scaled
+from tuner.data.encoders import Number
+from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
+from tuner.data.labels import Labels, LeftOut, encode_like, scaled, usable, usable_test
 from tuner.data.memory import fresh, give_back, uncollected
-from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
+from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
-from tuner.data.spec import DataSpec
-from tuner.data.splits import Places, Rows, among, divisions, final_rows
+from tuner.data.spec import WISHES, DataSpec
+from tuner.data.splits import (
+    Places,
+    Rows,
+    among,
+    are_alike_by_chance,
+    divisions,
+    divisions_of_copies,
+    final_rows,
+)
 from tuner.data.tables import Table, Text
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
@@ -312,10 +322,16 @@ def load(
     prepare.lookup(spec.preprocessing)
     table = _read(spec, folder, frame)
     _check_named(table, spec)
-    labels = encode(table, spec.task, spec.division)
-    folds = divisions(table, labels, spec)
+    table, labels, left_out = usable(table, spec)
+    hashed = RowHashes.of(table, labels)
+    folds, together = _divisions(table, labels, spec, hashed)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
-    identity = _identity(table, labels, folds, test, spec, folder)
+    if test is not None:
+        test, left_out = usable_test(test, spec, left_out)
+    tested = None if test is None else RowHashes.of(test, check_fits(table, labels, test))
+    identity = identify(table, hashed, folds, tested)
+    if (vectors := _vectors_of(spec, folder)) is not None:
+        identity = replace(identity, vectors=file_digest(vectors))
     if final:
         rows = folds[-1]
         if test is not None:
@@ -327,8 +343,10 @@ def load(
     if columns and spec.path is not None:
         places = folds[-1].searched
         without_test(columns, places)
-    table = replace(table, columns=tuple(columns))
-    source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
+    table = replace(table, columns=tuple(columns), rows=left_out.places(places))
+    elsewhere = table.held and not final
+    left_out = replace(left_out, notes=(*left_out.notes, together))
+    source = _Source(_set_aside(table, spec), labels, spec, folder, elsewhere, left_out)
     learned = [learn(table, spec, each.train, each.validation) for each in _in_table(folds, places)]
     give_back()  # before there are the tensors as well
     rows_of = _rows(table, learned, folds, places)
@@ -337,18 +355,26 @@ def load(
     return replace(last, rest=tuple(rest), identity=identity)
 
 
-def _identity(
-    table: Table,
-    labels: Labels,
-    folds: tuple[Rows, ...],
-    test: Table | None,
-    spec: DataSpec,
-    folder: Path,
-) -> Identity:
-    """The identity of the rows as they were read, and of the word vectors."""
-    held = None if test is None else (test, check_fits(table, labels, test))
-    identity, vectors = identify(table, labels, folds, held), _vectors_of(spec, folder)
-    return identity if vectors is None else replace(identity, vectors=file_digest(vectors))
+def _divisions(
+    table: Table, labels: Labels, spec: DataSpec, hashed: RowHashes
+) -> tuple[tuple[Rows, ...], str]:
+    """The rows of each kind, and a note on rows that are equal, which stay in one split."""
+    wanted = spec.division > 2 and spec.copies == "together" and not spec.dividing
+    first = first_alike(hashed.rows) if wanted else None
+    if first is None:
+        return divisions(table, labels, spec), ""
+    count = len(first) - len(np.unique(first))
+    copies = f"{count:,} of {len(first):,} rows are copies of others"
+    by_chance = are_alike_by_chance(first)
+    if not by_chance:
+        with suppress(DataError):  # too few rows are left of a class
+            folds = divisions_of_copies(table, labels, spec, first)
+            return (
+                folds,
+                f'{copies} and in the same split; copies = "apart" divides them anew',
+            )
+    why = "so many that they are alike by chance" if by_chance else "too many for their class"
+    return divisions(table, labels, spec), f"{copies}, {why}: they are divided like others"
 
 
 def _vectors_of(spec: DataSpec, folder: Path) -> Path | None:
@@ -365,6 +391,7 @@ class _Source:
     Attributes:
         aside: the columns that are no features.
         elsewhere: the test rows are in a file of their own.
+        left_out: the rows of the source that are not used.
     """
 
     aside: tuple[Column, ...]
@@ -372,6 +399,7 @@ class _Source:
     spec: DataSpec
     folder: Path
     elsewhere: bool
+    left_out: LeftOut
 
 
 Pair = tuple[Inputs, Inputs]
@@ -416,10 +444,10 @@ def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
         features=features.names,
         columns=(*features.columns, *source.aside),
         vocabulary=_with_vectors(features.vocabulary, source.spec, source.folder),
-        positions=(rows.train, rows.validation),
+        positions=tuple(source.left_out.places(each) for each in (rows.train, rows.validation)),
         test=None if source.elsewhere else len(rows.test),
         recipe=features.recipe,
-        note=features.note,
+        note="; ".join(note for note in (*source.left_out.notes, features.note) if note),
     )
 
 
@@ -437,7 +465,8 @@ def _check_named(table: Table, spec: DataSpec) -> None:
             what = f"no column {name!r}: only a table has columns"
             raise DataError(what, where=f"data.{key}", hint=f"remove {key}")
     known = [raw.name for raw in table.columns]
-    for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
+    listed = [(key, getattr(spec, key)) for key in ("keep", *WISHES)]
+    for key, names in (*listed, ("drop", () if known or table.text else spec.drop)):
         for name in names:
             if name not in known:
                 hint = nearest(name, known) if known else "only a table has named columns"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuner.data import DataSet, DataSpec, load
+from tuner.data.dates import are_dates
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
 from tuner.data.numbers import Recognized, are_digits, recognize
-from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
+from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS
 from tuner.data.raw import writes_comma
 from tuner.data.sources import read_frame
 from tuner.data.splits import times_of
@@ -148,7 +149,7 @@ class _Columns:
         if series.dtype.kind == "O":
             self._look_at_text(name, series)
         elif series.dtype.kind == "M":
-            self._drop_dates(name, series)
+            self._propose_time(name, series)
         elif series.dtype.kind not in "biuf":
             self.dropped[name] = f"{series.dtype} is neither number nor text"
         elif _repeats(name, series):
@@ -166,7 +167,7 @@ class _Columns:
         elif recognized is not None:
             self.dropped[name] = recognized.remark
         elif are_dates(texts[:SAMPLE]):
-            self._drop_dates(name, series)
+            self._propose_time(name, series)
         elif _is_text(texts[:SAMPLE], len(series)):
             self.texts.append(name)
         elif _repeats(name, series):
@@ -177,15 +178,15 @@ class _Columns:
     def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Recognized | None:
         return None if are_digits(texts) else recognize(texts, counts.to_numpy(), self._comma)
 
-    def _drop_dates(self, name: str, series: pd.Series[Any]) -> None:
-        present = series.dropna()
-        example = f", such as {str(present.iloc[0])!r}," if len(present) else ""
-        self.dropped[name] = f"dates{example} are no quantity"
+    def _propose_time(self, name: str, series: pd.Series[Any]) -> None:
+        if series.isna().any():
+            return
         try:
-            times_of(present.head(SAMPLE), name)
+            times_of(series.head(SAMPLE), name)
         except DataError:
             return
-        self.hints.append(("time", name, "if the future is to be predicted from the past"))
+        why = "if the future is to be predicted from the past: no feature then"
+        self.hints.append(("time", name, why))
 
     def _drop_group(self, name: str) -> None:
         self.dropped[name] = "an identifier by its name, and its values repeat"
@@ -422,7 +423,7 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         value = toml([name])
         lines.append(Line("data", "keep", value, one_line(f"dropped: {reason}"), active=False))
     for key, column, why in survey.hints[:NAMED]:
-        why += "; take it out of drop then"
+        why += "; take it out of drop then" * (column in survey.dropped)
         lines.append(Line("data", key, toml(column), why, active=False))
     return [*lines, *_preprocessing(survey)]
 
