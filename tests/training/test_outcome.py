@@ -56,7 +56,7 @@ def test_few_rows_have_no_standard_error() -> None:
     study = define_study("made", data={"source": "sklearn.datasets:load_wine"}, metric="f1_macro")
     data = load(replace(study.data, validation=0.1))
     config: dict[str, Any] = study.config(study.baseline())
-    trainer = Trainer(config, data, study.metric_for(data.target.task), 0)
+    trainer = Trainer(config, data, study.metric_for(data.target), 0)
     assert len(data.validation) < 40
     assert standard_error(trainer, 0.5) == {}
 
