@@ -259,6 +259,7 @@ def test_a_metric_that_raises_is_said(read: Any) -> None:
 def test_large_data_is_sampled_and_says_so(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data = read(frame())
     monkeypatch.setattr(yardsticks, "BOOSTING_CELLS", 3 * 150)
+    monkeypatch.setattr(yardsticks, "FEWEST_ROWS", 100)
     monkeypatch.setattr(yardsticks, "LINEAR_CELLS", 8 * 2 * 100)
     measured = by_name(measure(data, METRICS["accuracy"]))
     rows = len(data.train)
@@ -266,6 +267,9 @@ def test_large_data_is_sampled_and_says_so(read: Any, monkeypatch: pytest.Monkey
     assert measured["logistic regression"].note == f"trained on 100 of {rows} rows"
     assert measured[BOOSTING].note == f"trained on 150 of {rows} rows"
     assert measured[BOOSTING].value > measured["majority class"].value
+    monkeypatch.setattr(yardsticks, "FEWEST_ROWS", 101)
+    linear = by_name(measure(data, METRICS["accuracy"]))["logistic regression"]
+    assert linear.note == "too slow with 8 columns and 2 classes"
 
 
 def test_wide_data_has_fewer_bins_then_fewer_rounds_then_none(

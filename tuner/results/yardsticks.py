@@ -23,6 +23,7 @@ from tuner.results.replicas import Result
 from tuner.storage import Storage
 from tuner.training.evaluate import in_units
 from tuner.training.outcome import without_groups
+from tuner.training.trainer import one_thread
 from tuner.worker.job import NetworkJob, check_rows
 
 # The models: scikit-learn's, with its defaults but for what the metric asks for.
@@ -35,6 +36,8 @@ MOST_INPUTS = 2000
 """With more inputs than that, only the majority class or the mean is measured."""
 LINEAR_CELLS = 20_000_000
 """The most training rows times inputs times outputs of a linear model."""
+FEWEST_ROWS = 500
+"""A linear model is not trained on a sample of fewer rows."""
 BOOSTING_CELLS = 3_000_000
 """The same of boosting: these bound its time by the rows."""
 SPLITS = 20_000
@@ -118,6 +121,8 @@ def _linear(metric: Metric, data: DataSet) -> Plan:
 
     name = LINEAR[metric.task]
     rows = LINEAR_CELLS // (math.prod(data.shape) * data.outputs)
+    if rows < min(FEWEST_ROWS, len(data.train)):
+        return Plan(name, None, note=_too_slow(math.prod(data.shape), data))
     if metric.task == "classification":
         weight = _class_weight(metric)
         return Plan(name, LogisticRegression(max_iter=ITERATIONS, class_weight=weight), rows)
@@ -135,8 +140,7 @@ def _boosting(metric: Metric, data: DataSet) -> Plan:
     bins, splits = (FEW_BINS, 4 * SPLITS) if width * ROUNDS > SPLITS else (BINS, SPLITS)
     rounds = min(ROUNDS, splits // width)
     if rounds < FEWEST_ROUNDS:
-        why = f"too slow with {len(categorical):,} columns and {data.outputs:,} classes"
-        return Plan(BOOSTING, None, note=why)
+        return Plan(BOOSTING, None, note=_too_slow(len(categorical), data))
     known: dict[str, Any] = {
         "max_iter": rounds,
         "max_bins": bins,
@@ -152,6 +156,11 @@ def _boosting(metric: Metric, data: DataSet) -> Plan:
         model = HistGradientBoostingRegressor(loss=loss_name, quantile=quantile, **known)
     note = "" if rounds == ROUNDS else f"{rounds} rounds in place of {ROUNDS}"
     return Plan(BOOSTING, model, BOOSTING_CELLS // width, bins, note)
+
+
+def _too_slow(columns: int, data: DataSet) -> str:
+    classes = f" and {data.outputs:,} classes" if data.target.classes else ""
+    return f"too slow with {columns:,} columns{classes}"
 
 
 def _kind(metric: Metric) -> str:
@@ -281,7 +290,7 @@ def measure(data: DataSet, metric: Metric) -> tuple[Yardstick, ...]:
     from threadpoolctl import threadpool_limits
 
     # one thread: workers may be forked later, and another pool of threads would hang in them
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         by_fold = [
             [_measured(plan, fold, metric) for plan in _plans(metric, fold)] for fold in data.folds
