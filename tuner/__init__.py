@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tuner.results.best import Recommendation
     from tuner.results.confirm import Confirmation, Measured
     from tuner.results.estimate import Estimate
+    from tuner.results.yardsticks import Rival
     from tuner.run.optimize import optimize
     from tuner.run.options import RunOptions
     from tuner.run.plain import objective
@@ -49,6 +50,7 @@ _HOME = {
     "Recommendation": "tuner.results.best",
     "Report": "tuner.reports.report",
     "Retrained": "tuner.run.retrain",
+    "Rival": "tuner.results.yardsticks",
     "RunOptions": "tuner.run.options",
     "Sampler": "tuner.search.sampler",
     "Study": "tuner.study",
@@ -85,6 +87,7 @@ __all__ = [
     "Recommendation",
     "Report",
     "Retrained",
+    "Rival",
     "RunOptions",
     "Sampler",
     "Study",

@@ -95,7 +95,13 @@ def export(
     from tuner.study.trials import left_out_words
 
     options = RunOptions(storage, device=device, allow=tuple(allow or ()))
-    made = export_trial(study, out, options, trial=trial, final=final, force=force, onnx=onnx)
+
+    def say(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
+    made = export_trial(
+        study, out, options, trial=trial, final=final, force=force, onnx=onnx, say=say
+    )
     if as_json:
         return show_json({**asdict(made), "folder": str(made.folder)})
     rows = "test" if made.final else "validation"

@@ -38,6 +38,15 @@ Seeds = Annotated[
         "--seeds", envvar="TUNER_SEEDS", min=1, help="Number of seeds for each configuration."
     ),
 ]
+Yardsticks = Annotated[
+    bool,
+    typer.Option(
+        "--yardsticks/--no-yardsticks",
+        envvar="TUNER_YARDSTICKS",
+        help="Measure the majority class or the mean, a linear model and gradient boosting beside "
+        "them.",
+    ),
+]
 View = Annotated[
     list[str] | None,
     typer.Option(
@@ -55,6 +64,7 @@ def confirm(
     storage: StorageUrl = DEFAULT_STORAGE,
     top: Top = 5,
     seeds: Seeds = 5,
+    yardsticks: Yardsticks = True,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
@@ -67,7 +77,9 @@ def confirm(
 
     options = run_options(storage, None, timeout, workers, device, None, allow)
     progress = _Progress()
-    answer = confirm_study(study, options, top=top, seeds=seeds, watch=progress)
+    answer = confirm_study(
+        study, options, top=top, seeds=seeds, yardsticks=yardsticks, watch=progress
+    )
     progress.report_unfinished()
     return show_json(document(answer)) if as_json else show(confirmed(answer))
 

@@ -147,6 +147,9 @@ def _numbers(trained: Trained) -> list[str]:
     recorded = trained.chosen.trial.values[0]
     better = "higher" if metric.direction == "maximize" else "lower"
     lines = [f"{metric.name}, of which {better} is better:", ""]
+    if trained.chosen.beaten:
+        text = plain(trained.chosen.beaten)
+        lines = [f"**{text[0].upper()}{text[1:]}.**", "", *lines]
     count = len(trained.data.validation)
     if trained.final:
         lines.append(f"- {number(trained.value)} on {count:,} test rows, this training")

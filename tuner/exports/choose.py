@@ -14,7 +14,7 @@ from tuner.output import toml_rows, toml_table
 from tuner.results import confirm
 from tuner.results.best import recommended
 from tuner.results.confirm import Confirmation, Measured
-from tuner.show.answers import unfinished
+from tuner.show.answers import beaten, unfinished
 from tuner.show.best import snippet, with_leaves
 from tuner.space import Config
 from tuner.storage import Storage
@@ -34,6 +34,7 @@ class Chosen:
         why: the reason for this choice.
         confirmed: its numbers over seeds, where it was confirmed.
         unfinished: what `confirm` has left to train, and how; empty if nothing is left.
+        beaten: what beats the winner of `confirm`, in words; else empty.
         left_out: trials that other programs added and that do not count.
     """
 
@@ -41,6 +42,7 @@ class Chosen:
     why: str
     confirmed: Measured | None = None
     unfinished: str = ""
+    beaten: str = ""
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -60,9 +62,10 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         why = _why(confirmation)
     trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
     left = "" if confirmation is None else unfinished(confirmation)
+    better = "" if confirmation is None else beaten(confirmation)
     rows = () if confirmation is None else confirmation.rows
     confirmed = {each.number: each for each in rows}.get(number)
-    return Chosen(trials[number], why, confirmed, left, Own(study).left_out(trials))
+    return Chosen(trials[number], why, confirmed, left, better, Own(study).left_out(trials))
 
 
 def _why(confirmation: Confirmation | None) -> str:

@@ -41,6 +41,7 @@ class Exported:
         final: whether the validation rows were trained on too.
         files: their names.
         left_out: trials that other programs added and that do not count.
+        beaten: what beats the winner of `confirm`, in words; else empty.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Exported:
     final: bool
     files: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    beaten: str = ""
 
 
 def is_export(folder: Path) -> bool:

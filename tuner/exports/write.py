@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def export(
     final: bool = False,
     force: bool = False,
     onnx: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Retrains a configuration of a study and writes it as a folder, whole or not at all.
 
@@ -43,6 +45,7 @@ def export(
         final: train on the validation rows too, for as many epochs as the trial found best.
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
+        say: called before anything is trained or written with what beats the winner of `confirm`.
 
     Raises:
         UsageError: no such study or trial, the trial is not complete, there is such a folder.
@@ -55,6 +58,8 @@ def export(
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
     choice = chosen(storage, stored, study_id, trial)
+    if choice.beaten:
+        say(choice.beaten)
     with allowing(of_person(options.allow)), one_thread():
         trained = train(load_job(stored, study_id), choice, devices(options.device)[0], final)
         files = contents(trained, onnx)
@@ -69,6 +74,7 @@ def export(
         final,
         tuple(files),
         choice.left_out,
+        choice.beaten,
     )
 
 

@@ -27,6 +27,7 @@ from tuner.results.replicas import (
     standing,
     study_id_of,
 )
+from tuner.results.yardsticks import Rival, rivals, stored
 from tuner.space import Config
 from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
@@ -50,12 +51,14 @@ class ConfirmRequest:
         seeds: trainings of each.
         top: so many configurations of the search, if it has them.
         tests: whether the study has test rows, on which each is measured as well.
+        yardsticks: whether models without a search are measured beside them.
     """
 
     labels: tuple[str, ...]
     seeds: int
     top: int
     tests: bool
+    yardsticks: bool = True
 
     @property
     def wanted(self) -> frozenset[ReplicaKey]:
@@ -66,6 +69,11 @@ class ConfirmRequest:
             for seed in range(self.seeds)
             for final in splits
         )
+
+    @property
+    def split(self) -> str:
+        """The rows that judge: "test", or "validation" where there are no test rows."""
+        return "test" if self.tests else "validation"
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,9 @@ class Confirmation:
         too_few: configurations that have too few seeds to be compared, and how many; because
             `confirm` is unfinished, or because their trainings diverged.
         left_out: trials of the search that other programs added and that do not count.
+        rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
+            test rows, or on the validation rows where there are no test rows; empty until all is
+            trained.
     """
 
     study: str
@@ -121,6 +132,7 @@ class Confirmation:
     asked: Standing | None = None
     too_few: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    rivals: tuple[Rival, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -253,6 +265,8 @@ def read(
         for n in [zero if label == BASELINE else _number(label)]
     )
     counts = {label: len(_values(request, results, label, False)) for label in request.labels}
+    options = f"--top {request.top}" + (" --no-yardsticks" * (not request.yardsticks))
+    asked = standing(study.name, COMMAND, options, request.seeds, wanted, done)
     return Confirmation(
         study=study.name,
         metric=metric,
@@ -262,10 +276,27 @@ def read(
         baseline=next((each for each in rows if each.label == BASELINE), None),
         seeds=len(rows[0].validation.values),
         folds=study.folds,
-        asked=standing(study.name, COMMAND, f"--top {request.top}", request.seeds, wanted, done),
+        asked=asked,
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
+        rivals=_rivals(storage, holder[1], request, results, rows[0].label)
+        if asked.finished
+        else (),
     )
+
+
+def _rivals(
+    storage: Storage,
+    holder_id: int,
+    request: ConfirmRequest,
+    results: Mapping[ReplicaKey, Result],
+    winner: str,
+) -> tuple[Rival, ...]:
+    """The baseline and the yardsticks against the winner."""
+    measured = stored(storage, holder_id, request.split) if request.yardsticks else ()
+    own = _results(request, results, winner, request.tests)
+    others = {} if winner == BASELINE else _results(request, results, BASELINE, request.tests)
+    return rivals(measured, others, own, *metric_and_direction(storage, holder_id))
 
 
 def _last_request(
@@ -275,7 +306,11 @@ def _last_request(
     record = storage.get_study_user_attrs(holder_id).get(ASKED)
     if record is not None:
         request = ConfirmRequest(
-            tuple(record["labels"]), record["seeds"], record["top"], record["tests"]
+            tuple(record["labels"]),
+            record["seeds"],
+            record["top"],
+            record["tests"],
+            record.get("yardsticks", True),
         )
         return request, request.wanted
     keys = enqueued(storage, study, COMMAND)
@@ -292,8 +327,15 @@ def _values(
     request: ConfirmRequest, results: Mapping[ReplicaKey, Result], label: str, final: bool
 ) -> dict[int, float]:
     """The metric of a configuration by seed, of the requested seeds."""
+    return {seed: r.value for seed, r in _results(request, results, label, final).items()}
+
+
+def _results(
+    request: ConfirmRequest, results: Mapping[ReplicaKey, Result], label: str, final: bool
+) -> dict[int, Result]:
+    """The results of a configuration by seed, of the requested seeds."""
     keys = {seed: (label, seed, final) for seed in range(request.seeds)}
-    return {seed: results[key].value for seed, key in keys.items() if key in results}
+    return {seed: results[key] for seed, key in keys.items() if key in results}
 
 
 def _validated(
