@@ -258,7 +258,7 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     assert said["metric"] == "balanced_accuracy"
     assert said["training"]["class_weights"]["choices"] == ["none", "sqrt", "balanced"]
     assert said["data"]["drop"] == ["shop_id", "note"]
-    assert said["data"]["preprocessing"] == "quantile"
+    assert said["data"]["preprocessing"]["choices"] == ["standard", "robust", "quantile"]
     suggested = {each["key"]: each["value"] for each in found["decided"] if each["suggested"]}
     assert suggested == {
         "data.validation": "{ folds = 5 }",
@@ -266,9 +266,12 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
         "data.group": '"shop_id"',
         "data.time": '"since"',
         "data.text": '"note"',
+        "model.members": "{ off = 1, low = 8, high = 32 }",
+        "search.epochs": str(60 * said["training"]["epochs"] // 3),
     }
     why = {each["key"]: each["why"] for each in found["decided"]}
     assert "yes is " in why["metric"]
+    assert "always no would have an accuracy of " in why["metric"]
     assert "60 rows decide little" in why["data.validation"]
     assert "spend" in why["data.preprocessing"]
 

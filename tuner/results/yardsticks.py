@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data import DataSet, load
-from tuner.data.prepare import Number, OneHot
+from tuner.data.encoders import Number, OneHot
 from tuner.data.recipe import Feature, OfColumns, Recipe
 from tuner.metrics import Metric, limits, sign_of
 from tuner.results.estimate import of_differences, over_seeds_and_rows

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tuner.errors import MissingError
 from tuner.logs import document, line
+from tuner.output import one_line
 from tuner.results.best import LeftOutTrials
 from tuner.search.pruners import PROMOTE
 from tuner.show.snapshot import shown_url
@@ -203,7 +204,7 @@ def init_lines(survey: Record) -> RenderableType:
     table = plain_table("decided", "value", "why")
     for each in survey["decided"]:
         key = f"({each['key']})" if each["suggested"] else each["key"]
-        table.add_row(Text(key), Text(_short(each["value"])), Text(each["why"]))
+        table.add_row(Text(key), Text(_short(one_line(each["value"]))), Text(each["why"]))
     columns = [Text(), columns_table(data)] if kinds else []
     study = f"--study {survey['name']}"
     if not survey["file"].endswith(f"studies/{survey['name']}.toml"):
