@@ -38,13 +38,12 @@ Seeds = Annotated[
         "--seeds", envvar="TUNER_SEEDS", min=1, help="Number of seeds for each configuration."
     ),
 ]
-Yardsticks = Annotated[
+NoYardsticks = Annotated[
     bool,
     typer.Option(
-        "--yardsticks/--no-yardsticks",
-        envvar="TUNER_YARDSTICKS",
-        help="Measure the majority class or the mean, a linear model and gradient boosting beside "
-        "them.",
+        "--no-yardsticks",
+        envvar="TUNER_NO_YARDSTICKS",
+        help="Leave out the majority class or the mean, a linear model and gradient boosting.",
     ),
 ]
 View = Annotated[
@@ -64,7 +63,7 @@ def confirm(
     storage: StorageUrl = DEFAULT_STORAGE,
     top: Top = 5,
     seeds: Seeds = 5,
-    yardsticks: Yardsticks = True,
+    no_yardsticks: NoYardsticks = False,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
@@ -78,7 +77,7 @@ def confirm(
     options = run_options(storage, None, timeout, workers, device, None, allow)
     progress = _Progress()
     answer = confirm_study(
-        study, options, top=top, seeds=seeds, yardsticks=yardsticks, watch=progress
+        study, options, top=top, seeds=seeds, yardsticks=not no_yardsticks, watch=progress
     )
     progress.report_unfinished()
     return show_json(document(answer)) if as_json else show(confirmed(answer))
