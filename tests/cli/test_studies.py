@@ -267,7 +267,7 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
         "data.time": '"since"',
         "data.text": '"note"',
         "model.members": "{ off = 1, low = 8, high = 32 }",
-        "search.epochs": str(60 * said["training"]["epochs"] // 3),
+        "search.epochs": str(60 * said["training"]["epochs"]["high"] // 3),
     }
     why = {each["key"]: each["why"] for each in found["decided"]}
     assert "yes is " in why["metric"]

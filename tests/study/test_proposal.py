@@ -106,9 +106,11 @@ def test_few_rows_get_many_epochs(
     assert study.max_epochs == epochs
     assert document["training"]["batch_size"] == batch
     assert max(document["model"]["width"]["choices"]) == widest
-    patience = document["regularization"].get("early_stopping")
-    assert patience == (epochs // 5 if epochs >= 64 else None)
     assert document["search"]["trials"] == (60 if rows < 20_000 else 30)
+    known = (document["search"].get("baseline", {}), *document["search"]["enqueue"])
+    searched = isinstance(document["training"]["epochs"], dict)
+    assert searched == (epochs >= 64)
+    assert {each.get("epochs") for each in known} == ({epochs // 4} if searched else {None})
 
 
 def test_images_get_enough_steps(tmp_path: Path) -> None:
@@ -117,8 +119,8 @@ def test_images_get_enough_steps(tmp_path: Path) -> None:
         x = RNG.integers(0, 255, (rows, 1, 4, 4)).astype("uint8")
         np.savez(tmp_path / f"{name}.npz", x=x, y=np.arange(rows) % 3)
     few, many = (size_of(survey(tmp_path / f"{name}.npz", None).data) for name in ("few", "many"))
-    assert (few.epochs, few.batch) == (100, 32)
-    assert (many.epochs, many.batch) == (8, 128)
+    assert (few.epochs, few.batch, few.begin) == (100, 32, None)
+    assert (many.epochs, many.batch, many.begin) == (8, 128, None)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])

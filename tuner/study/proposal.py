@@ -52,8 +52,9 @@ STEPS, LONGEST = 3_000, 256
 """Steps of a trial, and how many epochs it may take for them where rows are few."""
 SLOW_STEPS, SLOW_LONGEST, SLOW_BATCH = 600, 100, 128
 """The same of networks for images and texts, and their largest batch."""
-PATIENT = 64
-"""From so many epochs on, a trial ends once a fifth of them has brought nothing better."""
+MANY_EPOCHS = 64
+"""From so many epochs on, those of a network for tables are searched: few rows are soon learned by
+heart. Early stopping instead would take the luckiest epoch, and few rows to validate make luck."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,26 @@ class Size:
 
     Attributes:
         rows: to train on.
-        epochs, batch: of a trial.
+        epochs, batch: of a trial; the most epochs, where their number is searched.
         widths: of a network for tables.
+        begin: epochs to begin with, where their number is searched.
     """
 
     rows: int
     epochs: int
     batch: int
     widths: tuple[int, ...]
+    begin: int | None
 
-    @property
-    def why(self) -> str:
+    def lines(self) -> list[tuple[str, str, str]]:
         steps = self.epochs * -(-self.rows // self.batch)
-        return f"{steps:,} steps, for {self.rows:,} rows to train on"
+        why = f"{steps:,} steps, for {self.rows:,} rows to train on"
+        least = max(SHORTEST, self.epochs // 16)
+        value = f"{{ low = {least}, high = {self.epochs}, log = true }}"
+        epochs = (
+            ("epochs", value, f"up to {why}") if self.begin else ("epochs", str(self.epochs), why)
+        )
+        return [epochs, ("batch_size", str(self.batch), "")]
 
 
 def size_of(data: DataSet) -> Size:
@@ -87,8 +95,9 @@ def size_of(data: DataSet) -> Size:
     slow = is_slow(data)
     batch = min(batch, SLOW_BATCH) if slow else batch
     wanted, longest = (SLOW_STEPS, SLOW_LONGEST) if slow else (STEPS, LONGEST)
-    epochs = wanted // -(-rows // batch)
-    return Size(rows, min(max(epochs, SHORTEST), longest), batch, widths)
+    epochs = min(max(wanted // -(-rows // batch), SHORTEST), longest)
+    begin = epochs // 4 if epochs >= MANY_EPOCHS and not slow else None
+    return Size(rows, epochs, batch, widths, begin)
 
 
 def is_slow(data: DataSet) -> bool:
@@ -213,16 +222,12 @@ class Space:
             lines.append(("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
         if self.smooths:
             lines.append(("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
-        if self.for_table and self.size.epochs >= PATIENT:
-            why = "epochs without a better value that end a trial; the best epoch counts"
-            lines.append(("early_stopping", str(self.size.epochs // 5), why))
         return lines
 
     def _training(self) -> list[tuple[Any, ...]]:
         schedules: tuple[str, ...] = ("constant", "cosine")
         lines: list[tuple[Any, ...]] = [
-            ("epochs", str(self.size.epochs), self.size.why),
-            ("batch_size", str(self.size.batch)),
+            *self.size.lines(),
             ("learning_rate", "{ low = 3e-4, high = 3e-2, log = true }"),
         ]
         if self.for_table:
@@ -249,6 +254,7 @@ class Space:
             "categories": "embedding" if vector else None,
             "embedding.size": vector or None,
             "class_weights": "balanced" if self.rare else None,
+            "epochs": self.size.begin,
         }
         realmlp = {
             "depth": 3,
@@ -289,6 +295,9 @@ def search(space: Space) -> list[Line]:
         Line("search", "trials", str(trials)),
         Line("search", "epochs", str(work), "in work instead, if most trials end early", False),
     ]
+    if space.size.begin:
+        value = toml({"epochs": space.size.begin})
+        lines.append(Line("search", "baseline", value, "of trial 0, whose techniques are off"))
     known = space.known_good()
     if known:
         value = "\n".join(("[", *(f"    {toml(each)}," for each in known.values()), "]"))
