@@ -38,6 +38,17 @@ Seeds = Annotated[
         "--seeds", envvar="TUNER_SEEDS", min=1, help="Number of seeds for each configuration."
     ),
 ]
+Ensemble = Annotated[
+    int,
+    typer.Option(
+        "--ensemble",
+        envvar="TUNER_ENSEMBLE",
+        metavar="N",
+        min=0,
+        help="Average at most N of these trainings, where that helps on the rows of the search; "
+        "0 for none.",
+    ),
+]
 View = Annotated[
     list[str] | None,
     typer.Option(
@@ -55,6 +66,7 @@ def confirm(
     storage: StorageUrl = DEFAULT_STORAGE,
     top: Top = 5,
     seeds: Seeds = 5,
+    ensemble: Ensemble = 16,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
@@ -67,7 +79,7 @@ def confirm(
 
     options = run_options(storage, None, timeout, workers, device, None, allow)
     progress = _Progress()
-    answer = confirm_study(study, options, top=top, seeds=seeds, watch=progress)
+    answer = confirm_study(study, options, top=top, seeds=seeds, ensemble=ensemble, watch=progress)
     progress.report_unfinished()
     return show_json(document(answer)) if as_json else show(confirmed(answer))
 

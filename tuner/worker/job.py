@@ -212,6 +212,8 @@ class ObjectiveJob(Job):
 
 REPLICA = "replica"
 """The attribute of a trial that trains a known configuration again, for confirm and ablate."""
+PREDICTED = "predictions"
+"""The key of that attribute that says whether the predictions are kept."""
 OUTCOME = "outcome"
 """The attribute of a replica on the test rows that summarizes its predictions."""
 
@@ -248,6 +250,11 @@ def replica_facts(course: Course | None, trial: FrozenTrial) -> dict[str, Any]:
         [trainer] = course.parts  # there are no folds with the test rows
         facts[OUTCOME] = outcome(trainer)
     return facts
+
+
+def keeps_predictions(trial: FrozenTrial) -> bool:
+    """Whether the trial is a replica whose predictions are kept."""
+    return bool(_replica(trial).get(PREDICTED))
 
 
 def _replica(trial: FrozenTrial) -> Mapping[str, Any]:
