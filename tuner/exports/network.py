@@ -8,6 +8,7 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -92,6 +93,57 @@ def _dimensions(network: nn.Module, x: Tensor) -> dict[nn.Module, int]:
     for hook in hooks:
         hook.remove()
     return dimensions
+
+
+# Several networks as one.
+
+
+def parts(shapes: Sequence[Shape]) -> list[tuple[int, int]]:
+    """Where each of several inputs begins and ends along the first axis of a row that holds all.
+
+    >>> parts([(3, 8, 8), (1, 8, 8)])
+    [(0, 3), (3, 4)]
+    """
+    ends = list(accumulate(shape[0] for shape in shapes))
+    return list(zip([0, *ends], ends, strict=False))
+
+
+class Average(nn.Module):
+    """The average of networks: of classes the logarithm of their mean probabilities, whose softmax
+    these are; else their mean value.
+
+    Args:
+        networks: of one kind of rows and outputs.
+        weights: of each; they add up to 1.
+        parts: where the numbers of each network's input begin and end along the first axis of a
+            row, which holds the inputs of all preprocessings.
+        classes: whether the outputs are logits.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        weights: Sequence[float],
+        parts: Sequence[tuple[int, int]],
+        classes: bool,
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(networks)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        self.parts, self.classes = tuple(parts), classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = zip(self.members, self.parts, strict=True)
+        outputs = [member(x[:, first:end]) for member, (first, end) in pairs]
+        weights: Tensor = self.get_buffer("weights")
+        weights = weights.view(-1, 1, 1)
+        together = torch.stack(outputs)
+        if not self.classes:
+            return (weights * together).sum(0)
+        return (together.log_softmax(2) + weights.log()).logsumexp(0)
 
 
 # A network as a program that runs with torch alone.

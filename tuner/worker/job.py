@@ -220,12 +220,20 @@ OUTCOME = "outcome"
 
 def course_of(job: NetworkJob, trial: FrozenTrial, device: torch.device | str) -> Course:
     """The course that trains a trial: its configuration with its seed, changed for a replica."""
-    replica = _replica(trial)
-    seed = seed_of(job, trial)
-    config = {**job.study.config(trial.params), **replica.get("override", {})}
-    final = replica.get("final")
-    data = job.finals[config["preprocessing"]] if final else job.data_for(config)
-    return training(config, data, job.metric, seed, device)
+    config = _config_of(job, trial)
+    return training(config, data_of(job, trial), job.metric, seed_of(job, trial), device)
+
+
+def _config_of(job: NetworkJob, trial: FrozenTrial) -> Config:
+    return {**job.study.config(trial.params), **_replica(trial).get("override", {})}
+
+
+def data_of(job: NetworkJob, trial: FrozenTrial) -> DataSet:
+    """The data that a trial is trained on."""
+    config = _config_of(job, trial)
+    if _replica(trial).get("final"):
+        return job.finals[config["preprocessing"]]
+    return job.data_for(config)
 
 
 def seed_of(job: NetworkJob, trial: FrozenTrial) -> int:
