@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tuner.results.ablate import Ablation, Effect
     from tuner.results.best import Recommendation
     from tuner.results.confirm import Confirmation, Measured
+    from tuner.results.ensemble import Ensemble
     from tuner.results.estimate import Estimate
     from tuner.run.optimize import optimize
     from tuner.run.options import RunOptions
@@ -40,6 +41,7 @@ _HOME = {
     "Comparison": "tuner.reports.compare",
     "Confirmation": "tuner.results.confirm",
     "Effect": "tuner.results.ablate",
+    "Ensemble": "tuner.results.ensemble",
     "Epoch": "tuner.training.trainer",
     "Estimate": "tuner.results.estimate",
     "Exported": "tuner.exports.folder",
@@ -76,6 +78,7 @@ __all__ = [
     "Comparison",
     "Confirmation",
     "Effect",
+    "Ensemble",
     "Epoch",
     "Estimate",
     "Exported",

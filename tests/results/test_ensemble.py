@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, replace
 from typing import Any
@@ -19,6 +20,7 @@ from tuner.results import confirm as confirming
 from tuner.results.ensemble import (
     Ensemble,
     Judge,
+    Member,
     Predictions,
     Table,
     choose,
@@ -29,11 +31,15 @@ from tuner.results.ensemble import (
     read_predictions,
     stacked,
 )
+from tuner.results.estimate import OfRows
 from tuner.results.replicas import finished_replicas
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.replicate import confirm
 from tuner.show.answers import ensemble_line
+from tuner.show.best import record, view
+from tuner.show.text import plain
 from tuner.storage import artifact_store, open_storage
+from tuner.storage.notes import TEXT
 from tuner.training.outcome import outputs_of
 from tuner.worker.job import course_of
 
@@ -230,9 +236,44 @@ def test_without_an_ensemble(searched: Any) -> None:
         confirm(searched.name, searched.options, ensemble=-1)
 
 
-def test_the_command_says_what_it_is_worth(searched: Any) -> None:
-    line = ["confirm", "--study", "small", "--storage", searched.url, "--workers", "1"]
-    shown = CliRunner().invoke(app, [*line, "--top", "1", "--seeds", "2", "--ensemble", "4"])
+def test_every_answer_says_what_it_is_worth(searched: Any) -> None:
+    line = ["--study", "small", "--storage", searched.url]
+    options = ["--workers", "1", "--top", "1", "--seeds", "2", "--ensemble", "4"]
+    shown = CliRunner().invoke(app, ["confirm", *line, *options])
     assert shown.exit_code == 0, shown.output
-    assert "an ensemble of " in shown.stdout
-    assert "on rows of the search that its choice has not seen" in " ".join(shown.stdout.split())
+    storage = open_storage(searched.url)
+    study, study_id = stored_study(storage, "small")
+    confirmation = confirming.read(storage, study)
+    assert confirmation is not None
+    words = ensemble_line(confirmation)
+    assert words.startswith("an ensemble of ")
+    assert words in " ".join(shown.stdout.split())
+    assert f"# ensemble         {words}" in view(record(storage, study, study_id))
+    sentence = f"{words[0].upper()}{words[1:]}."
+    assert sentence in tuner.report("small", searched.options).verdict
+    attrs = storage.get_study_system_attrs(study_id)
+    note = "".join(attrs[key] for key in sorted(attrs) if key.startswith(TEXT))
+    assert plain(sentence) in note
+    stored = json.loads(CliRunner().invoke(app, ["best", *line, "--json"]).stdout)["confirmed"]
+    assert stored["ensemble"]["line"] == words
+    assert stored["ensemble"]["helps"] == (confirmation.answer is not None)
+
+
+@pytest.mark.parametrize(
+    ("gain", "tests", "words"),
+    [
+        (
+            0.02,
+            True,
+            "has accuracy 0.9000 (0.8000 to 0.9500) on the test rows, +0.0300 (-0.0100 to",
+        ),
+        (0.02, False, "gains +0.0200 (standard error 0.0100) in accuracy over one network"),
+        (0.001, True, "of 2 networks is not used: on rows of the search that its choice has not"),
+    ],
+)
+def test_the_line(searched: Any, gain: float, tests: bool, words: str) -> None:
+    found = confirm(searched.name, searched.options, top=1, seeds=1, ensemble=0)
+    members = Member("baseline", 0, 0, 0.75), Member(found.rows[-1].label, 1, 0, 0.25)
+    spreads = (OfRows(0.9, 0.8, 0.95), OfRows(0.03, -0.01, 0.07)) if tests else (None, None)
+    together = Ensemble(4, members, 2, gain, 0.01, 60, *spreads)
+    assert words in ensemble_line(replace(found, ensemble=together))

@@ -188,4 +188,9 @@ def _main_effect(effect: MainEffect, ablation: Ablation) -> str:
 
 def document(answer: Confirmation | Ablation) -> dict[str, Any]:
     """The whole answer, for JSON."""
-    return asdict(answer)
+    from tuner.results.confirm import Confirmation
+
+    record = asdict(answer)
+    if isinstance(answer, Confirmation) and answer.ensemble is not None:
+        record["ensemble"] |= {"helps": answer.ensemble.helps, "line": ensemble_line(answer)}
+    return record
