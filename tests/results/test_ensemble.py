@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from typer.testing import CliRunner
 import tuner
 from tuner.cli import app
 from tuner.errors import UsageError
-from tuner.metrics import METRICS
+from tuner.imports import allowing, of_person
+from tuner.metrics import METRICS, own_metric
 from tuner.results import confirm as confirming
 from tuner.results.ensemble import (
     Ensemble,
@@ -103,6 +105,22 @@ def test_the_metric_is_the_mean_over_folds() -> None:
     value = Judge(AUC, replace(known, folds=folds), known.index).value(outputs)
     each = [float(AUC.function(outputs[r].log(), y[r])) for r in (slice(60), slice(60, None))]
     assert value == pytest.approx(sum(each) / 2)
+
+
+def test_a_metric_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "measures_of_ensembles"
+    code = "def right(shares, y): return (shares.argmax(1) == y).double().mean()"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    known = drawn(100, [0.5, 0.6], 1.0, 2)
+    table = Table(*names(2, 2), known, known)
+    with allowing(of_person(())):
+        own = own_metric(f"{name}:right", "maximize", {}, "classification", tmp_path)
+        found = ensemble(own, table, 4)
+    expected = ensemble(replace(ACCURACY, name="unknown"), table, 4)
+    assert found.members == expected.members
+    assert found.gain == pytest.approx(expected.gain)
+    assert found.error == pytest.approx(expected.error)
 
 
 def test_the_guard_expects_what_rows_that_nobody_saw_say() -> None:
@@ -257,6 +275,18 @@ def test_every_answer_says_what_it_is_worth(searched: Any) -> None:
     stored = json.loads(CliRunner().invoke(app, ["best", *line, "--json"]).stdout)["confirmed"]
     assert stored["ensemble"]["line"] == words
     assert stored["ensemble"]["helps"] == (confirmation.answer is not None)
+
+
+def test_the_command_says_that_there_is_none(searched: Any) -> None:
+    confirm(searched.name, searched.options, top=1, seeds=2, ensemble=0)
+    store = artifact_store(open_storage(searched.url))
+    for artifact_id in store.ages():  # as after a version that kept no predictions
+        store.remove(artifact_id)
+    line = ["confirm", "--study", "small", "--storage", searched.url, "--top", "1", "--seeds", "2"]
+    shown = CliRunner().invoke(app, [*line, "--workers", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert "no ensemble: there is one training alone, or their predictions" in shown.stderr
+    assert "ensemble" not in shown.stdout
 
 
 @pytest.mark.parametrize(

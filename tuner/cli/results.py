@@ -81,6 +81,9 @@ def confirm(
     progress = _Progress()
     answer = confirm_study(study, options, top=top, seeds=seeds, ensemble=ensemble, watch=progress)
     progress.report_unfinished()
+    if ensemble and answer.finished and answer.ensemble is None:
+        message = "no ensemble: there is one training alone, or their predictions are not kept"
+        typer.echo(message, err=True)
     return show_json(document(answer)) if as_json else show(confirmed(answer))
 
 

@@ -164,7 +164,8 @@ class Judge:
         if not isinstance(function, OwnMetric):
             return torch.vmap(function, in_dims=(0, None))(outputs, y).double()
         try:
-            return torch.tensor([float(function(each, y)) for each in outputs]).double()
+            values = [float(function(each, y)) for each in outputs]
+            return torch.tensor(values, dtype=torch.float64)
         except TrainingError:  # it may need every row
             return torch.full((len(outputs),), math.nan, dtype=torch.float64)
 

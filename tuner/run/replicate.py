@@ -170,7 +170,7 @@ class Replication:
         confirmation = confirming.read(storage, study, asked)
         if confirmation is None:
             raise _too_early(study.name)
-        if not asked.ensemble or not confirmation.finished:
+        if not asked.ensemble or not confirmation.finished or confirmation.ensemble is not None:
             return confirmation
         with one_thread():
             chosen = confirming.keep_ensemble(

@@ -143,22 +143,22 @@ def _rounded(values: Tensor) -> list[float]:
 # The predictions on the measured rows themselves, for averages over several networks.
 
 
-NUMBERS = 2**19
-"""The most numbers that are kept of the predictions of a training."""
+ROWS, NUMBERS = 20_000, 2**19
+"""The most rows, and the most numbers, that are kept of the predictions of a training."""
 
 
 @torch.inference_mode()
 def predictions(course: Course) -> dict[str, Tensor]:
     """The predictions on the validation rows; of folds, on the rows of each in their order.
 
-    Of more than NUMBERS, those of as many rows as that allows, evenly over all.
+    Of more than ROWS, or NUMBERS, those of as many rows as that allows, evenly over all.
 
     Returns:
         ``outputs``: float32 probabilities [N, C], or values [N] in the target's unit; ``targets``
         [N]; ``sizes``: the rows of each fold.
     """
-    rows = max(1, NUMBERS // (course.parts[-1].data.outputs * len(course.parts)))
-    parts = [_predictions(part, rows) for part in course.parts]
+    rows = min(ROWS, NUMBERS // course.parts[-1].data.outputs) // len(course.parts)
+    parts = [_predictions(part, max(1, rows)) for part in course.parts]
     return {
         "outputs": torch.cat([outputs for outputs, _ in parts]).float().cpu(),
         "targets": torch.cat([y for _, y in parts]).cpu(),
