@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import tuner
 from tuner.cli import app
-from tuner.errors import UsageError
+from tuner.errors import DataError, UsageError
 from tuner.exports.folder import CARD, ENSEMBLE, ONNX, PROGRAM, STUDY
 from tuner.exports.network import Average
 from tuner.exports.read import read
@@ -54,14 +54,14 @@ class Together(NamedTuple):
         return total.numpy(), data_of(load_job(study, study_id), trial)
 
 
-def confirmed(trained: Any, place: Path, target: str) -> Together:
+def confirmed(trained: Any, place: Path, name: str, target: str, **data: Any) -> Together:
     """A study whose best are of two families and two preprocessings, with an ensemble of all the
     trainings of `confirm`, whatever they are worth."""
-    name, other = f"together-{target}", {"label": "price", "price": "label"}[target]
+    other = {"label": "price", "price": "label"}[target]
     columns = {"path": str(place / "table.csv"), "target": target, "drop": [other, "text"]}
     options = trained(
         name,
-        data={**columns, "preprocessing": tuner.Choice(["standard", "quantile"])},
+        data={**columns, "preprocessing": tuner.Choice(["standard", "quantile"]), **data},
         model={"family": tuner.Choice(["mlp", "linear"]), "depth": 1, "width": 4},
         training={"epochs": 3, "learning_rate": 0.01},
         search={
@@ -70,14 +70,18 @@ def confirmed(trained: Any, place: Path, target: str) -> Together:
             "enqueue": [{"family": "linear", "preprocessing": "quantile"}, {"family": "linear"}],
         },
     )
-    found = tuner.confirm(name, options, top=2, seeds=2)
-    assert found.answer is None  # of 18 rows nobody can tell
+    return stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
+
+
+def stored(name: str, options: Any, found: tuner.Confirmation) -> Together:
+    """The study with an ensemble of all its trainings in place of the one that was chosen."""
     storage = tuner.open_storage(options.storage)
     study = stored_study(storage, name)[0]
     held = storage.get_study_id_from_name(f"{name}:confirm")
     keys = [(row.label, row.number, seed) for row in found.rows for seed in (0, 1)]
     members = tuple(Member(*key, weight) for key, weight in zip(keys, WEIGHTS, strict=True))
-    spreads = OfRows(0.5, 0.4, 0.6), OfRows(0.1, 0.0, 0.2)
+    tests = found.winner.test is not None
+    spreads = (OfRows(0.5, 0.4, 0.6), OfRows(0.1, 0.0, 0.2)) if tests else (None, None)
     made = Ensemble(16, members, 6, 0.5, 0.1, 72, *spreads)
     asked = storage.get_study_user_attrs(held)["tuner:asked"]
     assert ConfirmRequest(**asked).record == asked
@@ -90,12 +94,12 @@ def confirmed(trained: Any, place: Path, target: str) -> Together:
 
 @pytest.fixture(scope="session")
 def label(trained: Any, place: Path) -> Together:
-    return confirmed(trained, place, "label")
+    return confirmed(trained, place, "together-label", "label")
 
 
 @pytest.fixture(scope="session")
 def price(trained: Any, place: Path) -> Together:
-    return confirmed(trained, place, "price")
+    return confirmed(trained, place, "together-price", "price")
 
 
 @pytest.fixture(scope="session")
@@ -193,3 +197,23 @@ def test_a_damaged_ensemble_is_named(exported: tuple[Path, Any], tmp_path: Path)
         (tmp_path / ENSEMBLE).write_text(damage)
         with pytest.raises(UsageError, match=r"ensemble\.json"):
             tuner.load(tmp_path)
+
+
+def test_of_folds_the_networks_of_all_rows(
+    trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    folds = confirmed(trained, place, "folded", "label", validation={"folds": 3})
+    with pytest.raises(UsageError, match="a trial of 3 folds has as many networks"):
+        tuner.export("folded", tmp_path / "model", folds.options)
+    tuner.export("folded", tmp_path / "model", folds.options, final=True)
+    expected, data = folds.expected(final=True)
+    found = tuner.predict(tmp_path / "model", frame.iloc[data.positions[1]])
+    np.testing.assert_allclose(found.drop(columns="class"), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_without_test_rows(trained: Any, place: Path, tmp_path: Path) -> None:
+    none = confirmed(trained, place, "untested", "label", test=0)
+    assert tuner.export("untested", tmp_path / "model", none.options).members == 6
+    assert "over one network" in (tmp_path / "model" / CARD).read_text()
+    with pytest.raises(DataError, match="there are no test rows"):
+        tuner.export("untested", tmp_path / "final", none.options, final=True)
