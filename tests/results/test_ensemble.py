@@ -145,6 +145,20 @@ def names(configurations: int, seeds: int) -> tuple[Any, Any, Any]:
     return labels, tuple(range(1, configurations + 1)), tuple(range(seeds))
 
 
+@pytest.mark.parametrize("folds", [1, 3])
+def test_networks_of_one_order_gain_nothing_in_ranks(folds: int) -> None:
+    """However much their probabilities differ: those of several networks are not ranked at once."""
+    rng = np.random.default_rng(0)
+    y = torch.tensor(rng.integers(0, 2, 120))
+    logit = torch.tensor(rng.normal(size=120)) + y
+    first = torch.stack([torch.sigmoid(logit * k - k) for k in (0.2, 1.0, 5.0)]).unsqueeze(1)
+    outputs = torch.stack([1 - first, first], -1)
+    known = Predictions(outputs, y, torch.arange(120) * folds // 120)
+    added, error = gain(AUC, known, 4)
+    assert added == pytest.approx(0, abs=1e-12)
+    assert error == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("metric", [ACCURACY, AUC])
 def test_the_interval_on_the_test_rows_covers(metric: Any) -> None:
     many = drawn(40_000, [0.5], 0.5, 1, 1000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -153,11 +153,12 @@ class Judge:
         return float(self.values(outputs.unsqueeze(0)))
 
     def values(self, outputs: Tensor) -> Tensor:
-        """The metric of each of ``[M, N, C]`` or ``[M, N]``: ``[M]``."""
+        """The metric of each of ``[M, N, C]`` or ``[M, N]``: ``[M]``; the mean over the folds in
+        which it can be computed."""
         if self.metric.task == "classification":  # the metric takes logits
             outputs = logarithm(outputs)
         folds = [self._of_rows(outputs[:, rows], y) for rows, y in self._folds]
-        return torch.stack(folds).mean(0)
+        return torch.stack(folds).nanmean(0)
 
     def _of_rows(self, outputs: Tensor, y: Tensor) -> Tensor:
         function = self.metric.function
@@ -221,16 +222,19 @@ def mixed(outputs: Tensor, weights: Tensor) -> Tensor:
 def gain(metric: Metric, known: Predictions, picks: int) -> tuple[float, float]:
     """What an ensemble adds to one network of the best configuration, and its standard error.
 
-    Both are chosen without the rows on which they are measured: without one part of the rows after
-    the other. The error over rows is the jackknife's; NaN with too few of them.
+    Both are chosen without the rows on which they are measured: without one fold after the other,
+    or one part of the rows. The metric is the mean over these, for probabilities of networks that
+    differ from part to part have no common order. The error over rows is the jackknife's; NaN with
+    too few of them.
 
     Args:
         known: with outputs ``[K, S, N, …]`` of K configurations with S seeds each.
     """
     flat = Predictions(known.outputs.flatten(0, 1), known.targets, known.folds)
     together, single = torch.empty_like(flat.outputs[0]), torch.empty_like(known.outputs[0])
-    for part in range(PARTS):
-        held = known.index % PARTS == part
+    parts = known.folds if len(set(known.folds.tolist())) > 1 else known.index % PARTS
+    for part in sorted(set(parts.tolist())):
+        held = parts == part
         others = (~held).nonzero().squeeze(1)
         weights = choose(metric, flat, others, picks)
         together[held] = mixed(flat.outputs[:, held], weights)
@@ -238,7 +242,7 @@ def gain(metric: Metric, known: Predictions, picks: int) -> tuple[float, float]:
         means = [judge.sign * _mean(judge, seeds[:, others]) for seeds in known.outputs]
         best = max(range(len(means)), key=means.__getitem__)
         single[:, held] = known.outputs[best][:, held]
-    return _difference(metric, known, together, single)
+    return _difference(metric, replace(known, folds=parts), together, single)
 
 
 def _mean(judge: Judge, outputs: Tensor) -> float:
