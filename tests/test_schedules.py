@@ -43,6 +43,21 @@ def _step(optimizer: SGD, total: int, gamma: float, parts: int) -> Any:
     return lr_scheduler.StepLR(optimizer, total // parts, gamma)
 
 
+def _coslog4(optimizer: SGD, total: int) -> Any:
+    """From the definition in the paper."""
+    return lr_scheduler.LambdaLR(
+        optimizer, lambda step: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * step / total)))
+    )
+
+
+def _flat_cosine(optimizer: SGD, total: int, flat: float, final: float) -> Any:
+    def falls(step: int) -> float:
+        fallen = max(0.0, step / total - flat) / (1 - flat)
+        return final + (1 - final) * math.cos(math.pi / 2 * fallen) ** 2
+
+    return lr_scheduler.LambdaLR(optimizer, falls)
+
+
 REFERENCES: dict[str, Callable[..., Any]] = {
     "constant": lambda o, t: lr_scheduler.ConstantLR(o, factor=1.0),
     "exponential": lambda o, t, final: lr_scheduler.ExponentialLR(o, gamma=final ** (1 / t)),
@@ -51,6 +66,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "cosine_restarts": _restarts,
     "step": _step,
     "one_cycle": _one_cycle,
+    "coslog4": _coslog4,
+    "flat-cosine": _flat_cosine,
 }
 OTHER: dict[str, list[dict[str, Any]]] = {
     "constant": [],
@@ -63,6 +80,8 @@ OTHER: dict[str, list[dict[str, Any]]] = {
         {"peak_at": 0.5, "initial": 0.1, "final": 0.01},
         {"peak_at": 0.123, "initial": 0.9, "final": 1e-6},
     ],
+    "coslog4": [],
+    "flat-cosine": [{"flat": 0.8, "final": 0.1}, {"flat": 0.0, "final": 0.0}],
 }
 
 
@@ -118,6 +137,10 @@ def test_warmup_equals_torch(name: str, leaves: dict[str, Any], warmup: float) -
         up = lr_scheduler.LinearLR(optimizer, 1 / rising, 1.0, total_iters=rising - 1)
         return lr_scheduler.SequentialLR(optimizer, [up, main], milestones=[rising])
 
+    if SCHEDULES[name].multiplier(0.0, **leaves) == 0:  # there is nothing to rise to
+        main = rates(lambda o, t: REFERENCES[name](o, t, **leaves), remaining)
+        assert ours(name, total, warmup, leaves) == close([0.0] * rising + main)
+        return
     theirs = rates(sequential, total)
     assert ours(name, total, warmup, leaves) == close(theirs)
 
@@ -203,7 +226,7 @@ def test_multipliers_are_from_0_to_1(name: str, leaves: dict[str, Any], warmup: 
 
 def test_catalogue() -> None:
     expected = "constant exponential polynomial cosine cosine_restarts step one_cycle"
-    assert list(SCHEDULES) == expected.split()
+    assert list(SCHEDULES) == [*expected.split(), "coslog4", "flat-cosine"]
     for name, schedule in SCHEDULES.items():
         assert lookup(name) is schedule
         assert schedule.name == name

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tuner.results.confirm import Confirmation, Measured
     from tuner.results.ensemble import Ensemble
     from tuner.results.estimate import Estimate
+    from tuner.results.yardsticks import Rival
     from tuner.run.optimize import optimize
     from tuner.run.options import RunOptions
     from tuner.run.plain import objective
@@ -51,6 +52,7 @@ _HOME = {
     "Recommendation": "tuner.results.best",
     "Report": "tuner.reports.report",
     "Retrained": "tuner.run.retrain",
+    "Rival": "tuner.results.yardsticks",
     "RunOptions": "tuner.run.options",
     "Sampler": "tuner.search.sampler",
     "Study": "tuner.study",
@@ -88,6 +90,7 @@ __all__ = [
     "Recommendation",
     "Report",
     "Retrained",
+    "Rival",
     "RunOptions",
     "Sampler",
     "Study",

@@ -153,6 +153,25 @@ def one_cycle(progress: float, peak_at: float, initial: float, final: float) -> 
     return _anneal(1.0, final, (progress - peak_at) / (1 - peak_at))
 
 
+def coslog4(progress: float) -> float:
+    """``(1 - cos(2π·log2(1 + 15·progress)))/2``: four waves from 0 to 0, each twice as long as the
+    one before. A warm-up before it would be all 0. Source: Holzmüller et al. 2024.
+
+    >>> [round(coslog4(p), 3) for p in (0.0, (2**0.5 - 1) / 15, 1 / 15, 1.0)]
+    [0.0, 1.0, 0.0, 0.0]
+    """
+    return (1 - math.cos(2 * math.pi * math.log2(1 + 15 * progress))) / 2
+
+
+def flat_cosine(progress: float, flat: float, final: float) -> float:
+    """``1`` up to ``flat``, then half a cosine to ``final``. Source: Wright 2019.
+
+    >>> [round(flat_cosine(p, flat=0.5, final=0.0), 3) for p in (0.0, 0.5, 0.75)]
+    [1.0, 1.0, 0.5]
+    """
+    return 1.0 if progress < flat else _anneal(1.0, final, (progress - flat) / (1 - flat))
+
+
 # fmt: off
 WARMUP = Leaf(
     "warmup", float, 0.0, 0.0, 0.5, off=0.0, search=Range(0.01, 0.2, off=0.0),
@@ -173,6 +192,8 @@ _GAMMA = Leaf("gamma", float, 0.1, 0.0, 1.0, search=Range(0.05, 0.5), doc="facto
 _PARTS = Leaf("parts", int, 3, 1, 1000, search=Range(2, 5),
               doc="how many parts of equal length; between them are the drops")
 _PEAK = Leaf("peak_at", float, 0.3, 0.0, 0.99, search=Range(0.1, 0.5), doc="progress at the peak")
+_FLAT = Leaf("flat", float, 0.5, 0.0, 0.99, search=Range(0.3, 0.8),
+             doc="progress up to which it is 1")
 _INITIAL = Leaf("initial", float, 1 / 25, 0.0, 1.0, search=Range(0.01, 0.5, log=True),
                 doc="multiplier at the beginning")
 
@@ -193,6 +214,9 @@ _LISTED = (
     _make("step", step, "Ge et al. 2019, arXiv:1904.12838", _GAMMA, _PARTS),
     _make("one_cycle", one_cycle, "Smith and Topin 2018, arXiv:1708.07120",
           _PEAK, _INITIAL, _final(1 / 250_000, 0.0, Range(1e-6, 1e-2, log=True))),
+    _make("coslog4", coslog4, "Holzmüller et al. 2024, arXiv:2407.04491"),
+    _make("flat-cosine", flat_cosine, "Wright 2019, the optimizer Ranger; Holzmüller et al. 2024, "
+          "arXiv:2407.04491", _FLAT, _final(0.0, 0.0, Range(0.0, 0.1))),
 )
 # fmt: on
 SCHEDULES: dict[str, Schedule] = {schedule.name: schedule for schedule in _LISTED}

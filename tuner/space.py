@@ -195,6 +195,7 @@ class Leaf:
         off: the value at which a technique does nothing.
         search: a range or a choice to search that a practitioner would begin with.
         options: for names: the known ones, with the leaves that each brings.
+        aliases: other names of some of them, each with what it stands for: the name, and words.
         items: for a list: the type of its values, each within the bounds.
         static: it decides shapes or code, so trials that differ in it cannot share one step.
         doc: a short description, for errors, tables and the JSON schema.
@@ -210,6 +211,7 @@ class Leaf:
     off: Value | None = None
     search: Range | tuple[Value, ...] | None = None
     options: Mapping[str, tuple[Leaf, ...]] | None = None
+    aliases: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     items: type | None = None
     static: bool = False
     doc: str = ""
@@ -227,6 +229,7 @@ class Leaf:
         """
         if self.items is not None and matches(list, value):
             return tuple(self.item.read(each, f"{where}[{i}]") for i, each in enumerate(value))
+        value = self.meant(value)
         if self.allows(value):
             return float(value) if self.kind is float else value
         if self.options is not None and isinstance(value, str):
@@ -234,6 +237,10 @@ class Leaf:
             raise StudyFileError(f"unknown {self.name} {shown(value)}", where=where, hint=hint)
         what = f"found {shown(value)}, which is not {self.allowed()}"
         raise StudyFileError(what, where=where, hint=self.doc)
+
+    def meant(self, value: Any) -> Any:
+        """The name that an alias stands for; any other value as it is."""
+        return self.aliases[value][0] if isinstance(value, str) and value in self.aliases else value
 
     @property
     def item(self) -> Leaf:

@@ -1,6 +1,7 @@
-"""How long TPE takes to propose, with what it knows kept, beside Optuna's own. One JSON line.
+"""How long a proposal takes: of tuner's sampler, of TPE with what it knows kept, and of Optuna's
+TPE. One JSON line.
 
-Both propose from the same trials, ten parameters each, and propose the same (a test shows it).
+All propose from the same trials, ten parameters each; both TPE propose the same (a test shows it).
 
     python tests/benchmarks/sampler_cost.py [--rounds 30]
 """
@@ -57,13 +58,13 @@ def filled(url: str, count: int) -> optuna.Study:
 
 def measure(study: optuna.Study, count: int, rounds: int) -> dict[str, dict[str, float]]:
     """Median milliseconds of a proposal, in turns, after one of each."""
-    walls: dict[str, list[float]] = {"tuner": [], "optuna": []}
+    walls: dict[str, list[float]] = {"auto": [], "tpe": [], "tpe of optuna": []}
     pruner, past = optuna.pruners.NopPruner(), Past()
     view = Overlay(study._storage, study.study_name)
     for number in range(rounds + 1):
-        for name, kept in (("tuner", past), ("optuna", None)):
+        for name, kept in (("auto", None), ("tpe", past), ("tpe of optuna", None)):
             begun = time.perf_counter()
-            sampler = build_sampler("tpe", {}, seed=0, number=count + number, past=kept)
+            sampler = build_sampler(name.split()[0], {}, seed=0, number=count + number, past=kept)
             propose(view, study.study_name, sampler, pruner, count + number, define)
             walls[name].append(1000 * (time.perf_counter() - begun))
     return {
@@ -79,7 +80,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="sampler") as folder:
         url = f"sqlite:///{folder}/tuner.db"
-        found = {f"{n} trials": measure(filled(url, n), n, rounds) for n in (100, 1000)}
+        found = {f"{n} trials": measure(filled(url, n), n, rounds) for n in (100, 1000, 5000)}
     load = [round(each, 1) for each in os.getloadavg()]
     print(json.dumps({"unit": "ms a proposal", "load of the machine": load} | found))
 

@@ -15,6 +15,10 @@ def test_confirm_and_ablate_say_what_is_true(tuner, place) -> None:
     assert "on the test rows over 2 seeds" in confirmed.stdout
     assert "baseline" in confirmed.stdout
     assert "small:confirm: 8 of 8 trainings" in confirmed.stderr
+    for name in ("majority class", "logistic regression", "HistGradientBoosting"):
+        assert name in confirmed.stdout
+    words = ("confirm", "--study", "small", "--top", "1", "--seeds", "2", "--no-yardsticks")
+    assert "HistGradientBoosting" not in tuner(*words).stdout
     told = tuner("confirm", "--study", "small", "--top", "1", "--seeds", "2", "--json")
     document = json.loads(told.stdout)
     assert document["seeds"] == 2

@@ -195,6 +195,22 @@ def test_retrain_fails_where_the_number_differs(tuner, place) -> None:
     assert "not the same" in outcome.stdout
 
 
+def test_a_budget_in_epochs_is_in_words_and_json(tuner, place) -> None:
+    path = Path("studies/work.toml")
+    path.write_text(Path("studies/small.toml").read_text())
+    submitted = tuner("submit", "--study", "work", "--epochs", "5", "--trials", "9")
+    assert submitted.stdout == "work waits for workers: 9 trials or 5 epochs\n"
+    again = json.loads(tuner("submit", "--study", "work", "--epochs", "5", "--json").stdout)
+    assert again == {"study": "work", "budget": None, "epochs_budget": 5}
+    outcome = tuner("optimize", "--study", "work", "--epochs", "5", "--workers", "1")
+    assert "5 of 5 epochs" in outcome.stdout
+    assert "tuner optimize --study work --epochs 10  # extend the study to 10" in outcome.stdout
+    found = json.loads(tuner("optimize", "--study", "work", "--epochs", "5", "--json").stdout)
+    assert (found["epochs"], found["epochs_budget"], found["budget"]) == (5, 5, None)
+    [study] = json.loads(tuner("status", "--study", "work", "--json").stdout)["studies"]
+    assert (study["state"], study["paused"], study["epochs_budget"]) == ("finished", 0, 5)
+
+
 def test_a_worker_trains_what_was_submitted(tuner, place, warm_tuner: Path) -> None:
     path = Path("studies/other.toml")
     path.write_text(Path("studies/small.toml").read_text())

@@ -70,7 +70,7 @@ def test_check_says_how_large_the_search_is(tuner, place) -> None:
     assert "sampler   random: at random, whatever the results" in text
     assert "pruner    none: every trial comes to its end" in text
     assert "seed      0" in text
-    assert "90 rows to train on, 30 to validate; 4 features; classification" in text
+    assert "89 rows to train on, 30 to validate; 4 features; classification" in text
     line = next(line for line in text.splitlines() if line.startswith("l2_lambda"))
     assert "0, or 0.0001 to 0.1, log" in line
 
@@ -257,8 +257,8 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     said = tomllib.loads((customers / "studies" / "churn.toml").read_text())
     assert said["metric"] == "balanced_accuracy"
     assert said["training"]["class_weights"]["choices"] == ["none", "sqrt", "balanced"]
-    assert said["data"]["drop"] == ["shop_id", "since", "note"]
-    assert said["data"]["preprocessing"] == "quantile"
+    assert said["data"]["drop"] == ["shop_id", "note"]
+    assert said["data"]["preprocessing"]["choices"] == ["standard", "robust", "quantile"]
     suggested = {each["key"]: each["value"] for each in found["decided"] if each["suggested"]}
     assert suggested == {
         "data.validation": "{ folds = 5 }",
@@ -266,9 +266,12 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
         "data.group": '"shop_id"',
         "data.time": '"since"',
         "data.text": '"note"',
+        "model.members": "{ off = 1, low = 8, high = 32 }",
+        "search.epochs": str(60 * said["training"]["epochs"] // 3),
     }
     why = {each["key"]: each["why"] for each in found["decided"]}
     assert "yes is " in why["metric"]
+    assert "always no would have an accuracy of " in why["metric"]
     assert "60 rows decide little" in why["data.validation"]
     assert "spend" in why["data.preprocessing"]
 
@@ -339,7 +342,8 @@ def test_a_quantity_in_parquet(tuner, empty: Path) -> None:
     frame.to_parquet(empty / "p.parquet")
     assert tuner("init", "p", "--data", "p.parquet", "--target", "price").code == 0
     said = tomllib.loads((empty / "studies" / "p.toml").read_text())
-    assert (said["metric"], said["data"]["drop"]) == ("rmse", ["when"])
+    assert (said["metric"], "drop" in said["data"]) == ("rmse", False)
+    assert '# time = "when"' in (empty / "studies" / "p.toml").read_text()
     assert tuner("optimize", "--study", "p", "--trials", "1").code == 0
 
 
@@ -431,17 +435,20 @@ def test_numbers_that_are_text_stay_and_what_init_drops_has_its_own_reason(
     assert [columns[name]["kind"] for name in ("charge", "sensor")] == ["numeric", "numeric"]
     assert found["missing"] == {"sensor": 15}
     assert "'err'" in columns["sensor"]["reason"]
+    assert (columns["sold"]["decision"], "age, year" in columns["sold"]["reason"]) == (
+        "calendar",
+        True,
+    )
     for name, why in (
         ("weight", "numbers in several units ('"),
-        ("sold", "dates, such as '"),
         ("code", "1400 categories are too many"),
         ("Unnamed: 0", "an identifier: row numbers"),
     ):
         assert columns[name]["decision"] == "dropped"
         assert why in columns[name]["reason"]
     said = tomllib.loads((empty / "studies" / "s.toml").read_text())["data"]
-    assert (said["path"], said["drop"]) == ("sales$2026.csv", ["weight", "sold", "code"])
-    assert "time" not in {each["key"].split(".")[-1] for each in found["decided"]}
+    assert (said["path"], said["drop"]) == ("sales$2026.csv", ["weight", "code"])
+    assert '"sold"' in [each["value"] for each in found["decided"] if each["key"] == "data.time"]
     assert tuner("check", "--study", "s").code == 0
 
 

@@ -12,7 +12,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional
 
 from tuner.data.dataset import DataSet, Split, Target
-from tuner.data.prepare import Number, OneHot
+from tuner.data.encoders import Number, OneHot
 from tuner.data.recipe import Feature, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.metrics import METRICS
@@ -78,8 +78,30 @@ def _table() -> DataSet:
     return DataSet(*parts, (9,), Target("classification", tuple("xyz")), recipe=made)
 
 
+EMBEDDINGS: list[dict[str, Any]] = [
+    {"numbers": "plain"},
+    {"numbers": "piecewise-linear", "piecewise-linear.bins": 4, "piecewise-linear.size": 3},
+    *(
+        {
+            "numbers": "periodic",
+            "periodic.frequencies": 3,
+            "periodic.scale": 0.3,
+            "periodic.size": 4,
+            "periodic.form": form,
+        }
+        for form in ("plr", "pbld")
+    ),
+]
+"""Each way in which a network may take a quantity."""
+
 ROWS, IMAGES, NUMBERS = _data((5,), 3), _data((2, 6, 5), 3), _data((5,), 0)
 TEXT, TABLE = _text(), _table()
+
+
+@pytest.fixture(params=EMBEDDINGS, ids=lambda each: each.get("periodic.form", each["numbers"]))
+def embedded(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A way in which a network takes a quantity, with a scale of each input."""
+    return {**request.param, "input_scale": True}
 
 
 @pytest.fixture

@@ -51,6 +51,16 @@ def test_vectors_of_categories(check: Any, config: Any, table: DataSet) -> None:
     check(config(categories="embedding", embedding__size=2, ema=0.5), table)
 
 
+def test_members(check: Any, config: Any, table: DataSet) -> None:
+    check(config(members=3, batch_norm=True, dropout=0.2, ema=0.5), table)
+
+
+def test_embeddings_of_numbers(
+    embedded: dict[str, Any], check: Any, config: Any, table: DataSet
+) -> None:
+    check(config(ema=0.5, **embedded), table)
+
+
 @pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda t: t.name)
 def test_every_technique(
     technique: Any, check: Any, config: Any, images: DataSet, values: Any

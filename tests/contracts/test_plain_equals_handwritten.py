@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tuner.data.dataset import DataSet
 from tuner.losses import LOSSES
+from tuner.models.base import ACTIVATIONS
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import Config, Leaf
@@ -73,6 +75,9 @@ SCHEDULERS: dict[str, Callable[..., Any]] = {
         final_div_factor=initial / final,
         cycle_momentum=False,
     ),
+    "flat-cosine": lambda o, n, lr, flat, final: lr_scheduler.LambdaLR(
+        o, lambda step: np.cos(np.pi / 2 * max(0, step / n - flat) / (1 - flat)) ** 2
+    ),
 }
 EVEN = {"cosine_restarts.cycles": 4, "step.parts": 4}
 """torch's schedulers count whole steps, so their parts must divide 20, or 16 after a warm-up."""
@@ -91,15 +96,75 @@ def _dropout(config: Config) -> list[nn.Module]:
     return [GivenDropout(config["dropout"])] if config["dropout"] else []
 
 
+class Curve(nn.Module):
+    """An activation by its formula."""
+
+    FORMULAS: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {
+        "relu": lambda x: x.clamp(min=0),
+        "gelu": lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
+        "silu": lambda x: x / (1 + torch.exp(-x)),
+        "mish": lambda x: x * torch.tanh(torch.log(1 + torch.exp(x))),
+        "selu": lambda x: (
+            1.0507009873554805 * torch.where(x > 0, x, 1.6732632423543772 * x.expm1())
+        ),
+        "leaky_relu": lambda x: torch.where(x > 0, x, x / 100),
+        "tanh": lambda x: 1 - 2 / (1 + torch.exp(2 * x)),
+    }
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.formula = self.FORMULAS[name]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.formula(x)
+
+
 def mlp(config: Config, data: DataSet) -> nn.Sequential:
     layers: list[nn.Module] = []
     entering = data.shape[0]
     for _ in range(config["depth"]):
         layers.append(nn.Linear(entering, config["width"], bias=not config["batch_norm"]))
         layers += [nn.BatchNorm1d(config["width"])] if config["batch_norm"] else []
-        layers += [nn.ReLU(), *_dropout(config)]
+        layers += [Curve(config.get("activation", "relu")), *_dropout(config)]
         entering = config["width"]
     return nn.Sequential(*layers, nn.Linear(entering, data.outputs))
+
+
+class Ensemble(nn.Module):
+    """Members of one network, one after the other, in loops over what each has of its own."""
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        self.config, self.members = config, config["members"]
+        sizes = [data.shape[0], *[config["width"]] * config["depth"], data.outputs]
+        self.layers = nn.ModuleList()
+        for entering, leaving in pairwise(sizes):
+            layer = nn.Module()
+            layer.weight = nn.Parameter(torch.empty(leaving, entering))
+            layer.r = nn.Parameter(torch.empty(self.members * entering))
+            layer.s = nn.Parameter(torch.empty(self.members * leaving))
+            if len(self.layers) == config["depth"] or not config["batch_norm"]:
+                layer.bias = nn.Parameter(torch.empty(self.members * leaving))
+            self.layers.append(layer)
+            if len(self.layers) <= config["depth"]:
+                between = [nn.BatchNorm1d(self.members * leaving)] if config["batch_norm"] else []
+                layer.then = nn.Sequential(*between, nn.ReLU(), *_dropout(config))
+
+    def forward(self, x: Tensor) -> Tensor:
+        each = [x] * self.members
+        for layer in self.layers:
+            r, s = layer.r.chunk(self.members), layer.s.chunk(self.members)
+            each = [(m * r[k]) @ layer.weight.T * s[k] for k, m in enumerate(each)]
+            if hasattr(layer, "bias"):
+                bias = layer.bias.chunk(self.members)
+                each = [m + bias[k] for k, m in enumerate(each)]
+            if hasattr(layer, "then"):
+                each = [*layer.then(torch.cat(each, 1)).chunk(self.members, 1)]
+        if self.training:
+            return torch.stack(each)
+        if each[0].shape[1] == 1:
+            return torch.stack(each).mean(0)
+        return torch.stack([m.softmax(1) for m in each]).mean(0).log()
 
 
 def cnn(config: Config, data: DataSet) -> nn.Sequential:
@@ -171,32 +236,92 @@ class Recurrent(Reading):
         return self.norm(torch.stack(found))  # type: ignore[no-any-return]
 
 
-class LookedUp(nn.Module):
-    """Each category's vector is looked up by its number, and stands between the other numbers."""
+class Bins(nn.Module):
+    """How far two numbers are through bins between quantiles, one number and one bin at a time."""
 
-    def __init__(self, first: int, second: int, config: Config, data: DataSet) -> None:
+    def __init__(self, config: Config, data: DataSet) -> None:
         super().__init__()
-        self.few = nn.Parameter(torch.empty(first, 4))
-        self.last = nn.Parameter(torch.empty(second, 3))
-        self.rest = NETWORKS[config["family"]](
-            config, replace(data, shape=(2 + first + second,), recipe=None)
-        )
+        self.bins, self.size = config["piecewise-linear.bins"], config["piecewise-linear.size"]
+        levels = np.linspace(0, 1, self.bins + 1)
+        self.ends = [np.quantile(data.train.x[:, place], levels).tolist() for place in (0, 5)]
+        self.weight = nn.Parameter(torch.empty(2, self.bins, self.size))
+        self.bias = nn.Parameter(torch.empty(2 * self.size))
+
+    def forward(self, x: Tensor, j: int) -> Tensor:
+        ends, through = self.ends[j], []
+        for t in range(self.bins):
+            entry = (x - ends[t]) / (ends[t + 1] - ends[t])
+            entry = entry.clamp(min=0) if t > 0 else entry
+            through.append(entry.clamp(max=1) if t < self.bins - 1 else entry)
+        bias = self.bias[j * self.size : (j + 1) * self.size]
+        return functional.relu(torch.stack(through, 1) @ self.weight[j] + bias)
+
+
+class Waves(nn.Module):
+    """Waves of two numbers, one at a time."""
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        self.count, self.size = config["periodic.frequencies"], config["periodic.size"]
+        self.dense = config["periodic.form"] == "pbld"
+        leaving = self.size - 1 if self.dense else self.size
+        self.frequencies = nn.Parameter(torch.empty(2 * self.count))
+        if self.dense:
+            self.phases = nn.Parameter(torch.empty(2 * self.count))
+        self.weight = nn.Parameter(torch.empty(2, self.count * (1 if self.dense else 2), leaving))
+        self.bias = nn.Parameter(torch.empty(2 * leaving))
+
+    def forward(self, x: Tensor, j: int) -> Tensor:
+        mine = slice(j * self.count, (j + 1) * self.count)
+        angles = 2 * np.pi * x[:, None] * self.frequencies[mine]
+        weight, bias = self.weight[j], self.bias.chunk(2)[j]
+        if self.dense:
+            return torch.cat((x[:, None], (angles + self.phases[mine]).cos() @ weight + bias), 1)
+        return functional.relu(torch.cat((angles.sin(), angles.cos()), 1) @ weight + bias)
+
+
+class Entrance(nn.Module):
+    """What becomes of a row of the table before the family's network.
+
+    Vectors of categories are looked up by number; embeddings of the numbers stand before them.
+    """
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__()
+        kinds = {"piecewise-linear": Bins, "periodic": Waves}
+        name = config["numbers"]
+        self.numbers = kinds[name](config, data) if name in kinds else None
+        few, last, own = 4, 3, self.numbers.size if self.numbers else 1
+        self.lookup = config["categories"] == "embedding"
+        if self.lookup:
+            few = last = min(config["embedding.size"], 2)  # of 4 and of 3 numbers at most 2
+            self.vectors = nn.ParameterList([torch.empty(few, 4), torch.empty(last, 3)])
+        width = 2 * own + few + last
+        self.scale = nn.ParameterList([torch.empty(width)] if config["input_scale"] else [])
+        of_rest = replace(data, shape=(width,), recipe=None)
+        self.rest = NETWORKS[config["family"]](config, of_rest)
 
     def forward(self, x: Tensor) -> Tensor:
-        few = functional.embedding(x[:, 1:5].argmax(1), self.few.T)
-        last = functional.embedding(x[:, 6:9].argmax(1), self.last.T)
-        return self.rest(torch.cat((x[:, :1], few, x[:, 5:6], last), 1))  # type: ignore[no-any-return]
+        first, few, second, last = x[:, :1], x[:, 1:5], x[:, 5:6], x[:, 6:9]
+        if self.lookup:
+            few = functional.embedding(few.argmax(1), self.vectors[0].T)
+            last = functional.embedding(last.argmax(1), self.vectors[1].T)
+        parts = (first, few, second, last)
+        if self.numbers:
+            parts = (self.numbers(x[:, 0], 0), self.numbers(x[:, 5], 1), few, last)
+        x = torch.cat(parts, 1)
+        return self.rest(x * self.scale[0] if len(self.scale) else x)  # type: ignore[no-any-return]
 
 
 def network(config: Config, data: DataSet) -> nn.Module:
-    if config["categories"] == "one-hot":
-        return NETWORKS[config["family"]](config, data)
-    size = config["embedding.size"]
-    return LookedUp(min(size, 2), min(size, 2), config, data)  # of 4 and of 3 numbers at most 2
+    changes = config["categories"] != "one-hot" or config["numbers"] != "plain"
+    if changes or config["input_scale"]:
+        return Entrance(config, data)
+    return NETWORKS[config["family"]](config, data)
 
 
 NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
-    "mlp": mlp,
+    "mlp": lambda config, data: (Ensemble if config.get("members", 1) > 1 else mlp)(config, data),
     "cnn": cnn,
     "linear": lambda config, data: nn.Sequential(nn.Linear(data.shape[0], data.outputs)),
     "rnn": Recurrent,
@@ -244,7 +369,6 @@ class HandWritten:
         for mine, theirs in zip(self.network.parameters(), ours, strict=True):
             mine.data.copy_(theirs.detach())
         self.weights = [p for p in self.network.parameters() if p.dim() > 1]
-        self.others = [p for p in self.network.parameters() if p.dim() <= 1]
         self.optimizer = self._optimizer()
         self.scheduler = self._scheduler()
         self.dropouts = [m for m in self.network.modules() if isinstance(m, GivenDropout)]
@@ -263,12 +387,25 @@ class HandWritten:
         if name in ("adam", "nadam"):
             hp["betas"] = (hp.pop("beta1"), hp.pop("beta2"))
         l2 = self.config["l2_lambda"] if self.penalty == "optimizer" else 0.0
-        groups = [{"params": self.weights, "weight_decay": l2}, {"params": self.others}]
-        kind = CLASSES[name]
+        kind, decay = CLASSES[name], l2
         if self.config["weight_decay"] and name == "adam":
-            groups[0]["weight_decay"] = self.config["weight_decay"]
-            groups[1]["weight_decay"], kind = 0.0, torch.optim.AdamW
-        return kind(groups, lr=self.config["learning_rate"], **hp)  # type: ignore[no-any-return]
+            kind, decay = torch.optim.AdamW, self.config["weight_decay"]
+        groups: dict[tuple[bool, float], list[Tensor]] = {}
+        for place, p in self.network.named_parameters():
+            groups.setdefault((p.dim() > 1, self._factor(place)), []).append(p)
+        rate = self.config["learning_rate"]
+        listed = [
+            {"params": some, "weight_decay": decay if weights else 0.0, "lr": rate * factor}
+            for (weights, factor), some in groups.items()
+        ]
+        return kind(listed, lr=rate, **hp)  # type: ignore[no-any-return]
+
+    def _factor(self, name: str) -> float:
+        """Of a parameter's learning rate."""
+        factor: float = self.config["bias_rate"] if "bias" in name else 1.0
+        if name.startswith(("0.", "layers.0.", "rest.0.", "rest.layers.0.", "words.")):
+            factor *= self.config["first_layer_rate"]
+        return factor * (self.config["scale_rate"] if name.startswith("scale.") else 1.0)
 
     def _scheduler(self) -> Any:
         name, rate = self.config["lr_scheduler"], self.config["learning_rate"]
@@ -277,6 +414,10 @@ class HandWritten:
         leaves = {
             x.name: self.config.get(f"{name}.{x.name}", x.default) for x in SCHEDULES[name].leaves
         }
+        if name == "coslog4":  # it begins at 0, and so there is nothing to rise to
+            places = [max(0, step - rising) / (total - rising) for step in range(total + 1)]
+            waves = np.sin(np.pi * np.log2(1 + 15 * np.array(places))) ** 2
+            return lr_scheduler.LambdaLR(self.optimizer, lambda step: float(waves[step]))
         main = SCHEDULERS[name](self.optimizer, total - rising, rate, **leaves)
         if not rising:
             return main
@@ -324,8 +465,10 @@ class HandWritten:
             clip_grad_norm_(self.network.parameters(), config["gradient_clipping"])
         if config["weight_decay"] and config["optimizer"] != "adam":
             with torch.no_grad():
-                for w in self.weights:
-                    w.mul_(1 - self.optimizer.param_groups[0]["lr"] * config["weight_decay"])
+                for group in self.optimizer.param_groups:
+                    for w in group["params"]:
+                        if w.dim() > 1:
+                            w.mul_(1 - group["lr"] * config["weight_decay"])
         self.optimizer.step()
         self.scheduler.step()
         self.average.update_parameters(self.network)
@@ -342,6 +485,11 @@ class HandWritten:
         return lambda outputs, targets: summed(outputs, targets) / len(targets)
 
     def _loss(self, x: Tensor, y: Tensor, share: Tensor | None = None) -> Tensor:
+        if self.config.get("members", 1) > 1:
+            classes = self.data.target.task == "classification"
+            loss = self._criterion() if classes else functional.mse_loss
+            losses = [loss(outputs if classes else outputs[:, 0], y) for outputs in self.network(x)]
+            return torch.stack(losses).mean()
         if self.data.target.task == "regression":
             criterion = ERRORS[self.config["loss"]]
             return criterion(self.network(x).squeeze(1), y)
@@ -383,7 +531,8 @@ def check(config: Any, trainer: Any) -> Callable[..., None]:
         flat = torch.cat([p.detach().reshape(-1) for p in hand.network.parameters()])
         torch.testing.assert_close(tuned.params, flat, rtol=1e-9, atol=1e-9)
         theirs = {n: b for n, b in hand.network.named_buffers() if "running" in n}
-        for a, b in zip(tuned.buffers().values(), theirs.values(), strict=True):
+        ours = {n: b for n, b in tuned.buffers().items() if "running" in n}
+        for a, b in zip(ours.values(), theirs.values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
     return run
@@ -479,6 +628,11 @@ def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) 
     check(data_for(family), family=family, **on)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation(activation: str, check: Any, rows: DataSet) -> None:
+    check(rows, activation=activation, dropout=0.3, **PENALTIES["all"])
+
+
 @pytest.mark.parametrize("family", ["mlp", "linear"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_regression(optimizer: str, family: str, check: Any, numbers: DataSet) -> None:
@@ -498,3 +652,44 @@ def test_vectors_of_categories(family: str, size: int, check: Any, table: DataSe
     within = {"batch_norm": True, "dropout": 0.3} if family == "mlp" else {}
     chosen = {"categories": "embedding", "embedding.size": size}
     check(table, family=family, ema=0.5, **within, **chosen, **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("categories", ["one-hot", "embedding"])
+@pytest.mark.parametrize("family", ["mlp", "linear"])
+def test_embeddings_of_numbers_and_a_scale(
+    family: str, embedded: dict[str, Any], categories: str, check: Any, table: DataSet
+) -> None:
+    within = {"batch_norm": True, "dropout": 0.3} if family == "mlp" else {}
+    chosen = {"categories": categories, "embedding.size": 2, **embedded}
+    check(table, family=family, ema=0.5, **within, **chosen, **PENALTIES["all"])
+
+
+@pytest.mark.parametrize("within", [{}, {"batch_norm": True, "dropout": 0.3}], ids=str)
+@pytest.mark.parametrize("kind", ["classes", "quantity", "table"])
+def test_members(
+    kind: str, within: dict[str, Any], check: Any, rows: DataSet, numbers: DataSet, table: DataSet
+) -> None:
+    data = {"classes": rows, "quantity": numbers, "table": table}[kind]
+    smooth = {} if kind == "quantity" else {"label_smoothing": 0.1, "class_weights": "balanced"}
+    check(data, members=3, ema=0.5, **within, **smooth, **PENALTIES["all"])
+
+
+RATES = {"scale_rate": 6.0, "bias_rate": 0.1, "first_layer_rate": 0.7}
+
+
+@pytest.mark.parametrize("penalty", ["none", "weight_decay", "all"])
+@pytest.mark.parametrize("schedule", ["exponential", "coslog4", "flat-cosine"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_rates_of_kinds_of_parameters(
+    optimizer: str, schedule: str, penalty: str, check: Any, table: DataSet, embedded: Any
+) -> None:
+    chosen = {**embedded, **RATES, **PENALTIES[penalty], "lr_scheduler": schedule}
+    check(table, optimizer=optimizer, categories="embedding", **{"embedding.size": 2}, **chosen)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"family": "linear"}, {"members": 3}, {"family": "cnn"}], ids=str
+)
+def test_rates_of_other_networks(changes: dict[str, Any], check: Any, data_for: Any) -> None:
+    data = data_for(changes.get("family", "mlp"))
+    check(data, optimizer="lion", learning_rate=1e-3, **RATES, **PENALTIES["all"], **changes)

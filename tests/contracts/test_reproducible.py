@@ -57,6 +57,12 @@ def test_twice_with_every_optimizer(optimizer: str, busy: Any, train: Any) -> No
     assert same(train(of, data), train(of, data))
 
 
+def test_twice_with_embeddings_of_numbers(
+    embedded: dict[str, Any], config: Any, train: Any, table: DataSet
+) -> None:
+    assert same(train(config(**embedded), table), train(config(**embedded), table))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_global_generators_neither_matter_nor_move(
     family: str, busy: Any, train: Any, trainer: Any

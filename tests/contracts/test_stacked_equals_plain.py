@@ -113,6 +113,26 @@ def test_vectors_of_categories(
     check(table, many, family=family, batch_norm=batch_norm, **size)
 
 
+@pytest.mark.parametrize(("family", "batch_norm"), TABLES)
+def test_embeddings_of_numbers_and_a_scale(
+    family: str, batch_norm: bool, embedded: Config, check: Any, table: DataSet, values: Any
+) -> None:
+    many = {t.name: [*values(t.leaf), t.leaf.off] for t in STEPPED if not t.images}
+    own = {"categories": "embedding", "embedding.size": 2, **embedded}
+    check(table, many, family=family, batch_norm=batch_norm, **own)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_members(
+    batch_norm: bool, check: Any, table: DataSet, numbers: DataSet, values: Any
+) -> None:
+    fitting = [t for t in STEPPED if not t.images]
+    many = {t.name: [*values(t.leaf), t.leaf.off] for t in fitting}
+    check(table, many, members=3, batch_norm=batch_norm, residual=True)
+    many = {t.name: [*values(t.leaf), t.leaf.off] for t in fitting if not t.classes}
+    check(numbers, many, members=3, batch_norm=batch_norm)
+
+
 @pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
 @pytest.mark.parametrize("class_weights", ["none", "sqrt", "balanced"])
 def test_rare_classes(class_weights: str, sampling: str, check: Any, rows: DataSet) -> None:

@@ -85,7 +85,16 @@ def test_what_is_finished_interrupted_or_lost_is_counted_so(
     assert ("tuner_studies", "open") not in found
     assert found["tuner_trials", "running", ours] == 0
     assert found["tuner_trials", "interrupted", ours] == 1
+    assert found["tuner_trials", "paused", ours] == 0
     assert found[("tuner_workers",)] == 0
+
+
+def test_a_paused_trial_is_not_running(worked: Storage, guard: Callable[..., Any]) -> None:
+    with worked.database.write() as connection:
+        connection.execute(schema.leases.update().values(holder="", expires=schema.NEVER))
+    found = read(guard().ask("/metrics"))
+    states = "running", "interrupted", "paused"
+    assert [found["tuner_trials", each, 'our "own"'] for each in states] == [0, 0, 1]
 
 
 def test_the_best_of_each_direction_and_none_of_two_objectives(

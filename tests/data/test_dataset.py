@@ -18,6 +18,7 @@ from tuner.data.dataset import Gathered, SharedRows
 from tuner.data.labels import Labels
 from tuner.data.splits import split
 from tuner.errors import DataError
+from tuner.training.evaluate import in_units
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,12 @@ def test_a_table_is_held_once(tmp_path: Path, frame: pd.DataFrame) -> None:
         assert torch.equal(hot.sum(1), torch.ones(len(hot)))
 
 
-@pytest.mark.parametrize("why", ["ranks", "gaps", "categories"])
+@pytest.mark.parametrize("why", ["ranks", "medians", "gaps", "categories"])
 def test_what_differs_by_more_is_held_by_each(
     tmp_path: Path, frame: pd.DataFrame, why: str
 ) -> None:
-    of = {"preprocessing": "quantile"} if why == "ranks" else {}
+    kinds = {"ranks": "quantile", "medians": "robust"}
+    of = {"preprocessing": kinds[why]} if why in kinds else {}
     if why == "gaps":
         frame.loc[::7, "far"] = None
     if why == "categories":
@@ -269,11 +271,45 @@ def test_statistics_are_those_of_the_training_rows(module: Module, tmp_path: Pat
     np.testing.assert_allclose(load(raw, folder=tmp_path).train.x.numpy(), train, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", ["log", "log1p"])
+def test_a_target_on_another_scale(module: Module, tmp_path: Path, scale: Any) -> None:
+    x, y = _arrays(regression=True)
+    y = np.exp(y) - (scale == "log1p") / 2
+    name = _saved(module, tmp_path, x, y)
+    data = load(DataSpec(source=name, target_scale=scale, target_clip=True), folder=tmp_path)
+    train, validation = (y[places] for places in data.positions)
+    moved = {"log": np.log, "log1p": np.log1p}[scale](train)
+    assert (data.target.mean, data.target.scale) == pytest.approx((moved.mean(), moved.std()))
+    assert data.target.limits == (train.min(), train.max())
+    own = in_units(data.validation.y.double(), data.target).numpy()
+    np.testing.assert_allclose(own, validation, rtol=1e-5)
+    plain = load(DataSpec(source=name), folder=tmp_path).target
+    assert (plain.form, plain.limits) == ("linear", None)
+
+
+def test_a_target_that_has_no_place_on_its_scale(module: Module, tmp_path: Path) -> None:
+    x, y = _arrays(regression=True)
+    y = np.abs(y) + 1
+    y[[3, 5]] = 0.0
+    spec = DataSpec(source=_saved(module, tmp_path, x, y), target_scale="log")
+    message = f"data.target_scale: log needs targets above 0, and 2 of {len(y)} are not, the first "
+    with pytest.raises(DataError, match=message + "in row 3 counted from 0: 0\n.*log1p"):
+        load(spec, folder=tmp_path)
+    assert load(replace(spec, target_scale="log1p"), folder=tmp_path).target.form == "log1p"
+
+
+@pytest.mark.parametrize("key", [{"target_scale": "log"}, {"target_clip": True}])
+def test_classes_have_no_scale(key: dict[str, Any]) -> None:
+    spec = DataSpec(source="sklearn.datasets:load_wine", **key)
+    with pytest.raises(DataError, match=f"data.{next(iter(key))}: is for quantities"):
+        load(spec)
+
+
 def test_a_table(table: Callable[[str], Path]) -> None:
     lines = [f"{i},{i % 7},{i % 2 == 0},{'yes' if i % 3 else 'no'}" for i in range(60)]
     file = table("\n".join(["age,day,member,bought", *lines]))
     data = load(DataSpec(path=file.name, target="bought"), folder=file.parent)
-    assert data.shape == (4,)
+    assert data.shape == (3,)
     assert data.target.classes == ("no", "yes")
     assert data.validation.y.tolist().count(0) == 4
     assert not {t.is_contiguous() for t in _tensors(data)} - {True}
@@ -342,15 +378,15 @@ def test_every_kind_of_column(table: Callable[[str], Path]) -> None:
     cities = ("city = Bern", "city = Oslo", "city = Rome", "city is missing")
     assert data.features == (
         *("age", "age is missing", *cities),
-        *("member = False", "member = True"),
+        "member",
     )
-    assert data.shape == (8,)
+    assert data.shape == (7,)
     decided = {column.name: (column.kind, column.decision) for column in data.columns}
     assert decided == {
         "id": ("numeric", "dropped"),
         "age": ("numeric", "filled"),
         "city": ("categorical", "one-hot"),
-        "member": ("boolean", "one-hot"),
+        "member": ("boolean", "kept"),
         "note": ("categorical", "dropped"),
         "spare": ("numeric", "dropped"),
         "bought": ("target", "target"),
@@ -361,7 +397,7 @@ def test_every_kind_of_column(table: Callable[[str], Path]) -> None:
     assert x[:, 2:6].sum(1).unique().tolist() == [1.0]
 
 
-@pytest.mark.parametrize("kind", ["standard", "quantile", "uniform", "none"])
+@pytest.mark.parametrize("kind", ["standard", "robust", "quantile", "uniform", "none"])
 def test_nothing_of_a_table_leaks_from_the_test_rows(
     table: Callable[[str], Path], tmp_path: Path, kind: Any
 ) -> None:
@@ -455,3 +491,95 @@ def test_a_table_that_was_read_already_is_not_read_again(table: Callable[[str], 
     assert torch.equal(once.train.x, load(spec).train.x)
     path.write_text("nothing that is a table")
     assert torch.equal(load(spec, frame=frame).train.x, once.train.x)
+
+
+# Rows that are equal.
+
+
+def _with_copies(folder: Path, count: int = 60) -> DataSpec:
+    """Whole numbers that are all different, and every fifth row twice more at the end."""
+    rows = [f"{i * i},{'no' if i % 3 else 'yes'}" for i in range(100)]
+    (folder / "t.csv").write_text("\n".join(["a,y", *rows, *(rows[::5] * 3)[:count]]) + "\n")
+    return DataSpec(path=str(folder / "t.csv"), target="y", preprocessing="none", keep=("a",))
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_equal_rows_are_in_one_split(folds: int | None, tmp_path: Path) -> None:
+    spec = replace(_with_copies(tmp_path), folds=folds)
+    data, final = load(spec), load(spec, final=True)
+    for fold in data.folds:
+        parts = [set(part.x[:].flatten().tolist()) for part in (fold.train, fold.validation)]
+        parts.append(set(final.validation.x.flatten().tolist()))
+        assert sum(map(len, parts)) == len(set().union(*parts)) == 100
+    searched = len(data.train) + len(data.validation)
+    assert (searched + (data.test or 0), len(final.train)) == (160, searched)
+    copies = "60 of 160 rows are copies of others and in the same split"
+    assert data.note == f'{copies}; copies = "apart" divides them anew'
+    for other in (replace(spec, copies="apart"), replace(spec, division=2)):
+        apart = load(other)
+        assert apart.note == ""
+        both = [{*part.x[:].flatten().tolist()} for part in (apart.train, apart.validation)]
+        assert both[0] & both[1]
+
+
+def test_rows_that_can_hardly_differ_are_divided_like_others(tmp_path: Path) -> None:
+    rows = [f"{i % 5},{'no' if i % 3 else 'yes'}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]) + "\n")
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y")
+    data = load(spec)
+    assert data.note == (
+        "50 of 60 rows are copies of others, so many that they are alike by chance: "
+        "they are divided like others"
+    )
+    same = load(replace(spec, copies="apart"))
+    assert [rows.tolist() for rows in data.positions] == [rows.tolist() for rows in same.positions]
+
+
+def test_a_class_of_copies_is_divided(tmp_path: Path) -> None:
+    rows = [f"{i * i},no" for i in range(50)] + ["7,yes"] * 4
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]) + "\n")
+    data = load(DataSpec(path=str(tmp_path / "t.csv"), target="y"))
+    assert data.note.startswith("3 of 54 rows are copies of others, too many for their class")
+    assert sorted(data.validation.y.unique().tolist()) == [0, 1]
+
+
+def test_columns_that_say_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kind, day = rng.choice(["m", "f"], 80), pd.to_datetime("2024-01-01")
+    frame = pd.DataFrame({"a": rng.integers(0, 50, 80), "kind": kind})
+    frame["day"] = day + pd.to_timedelta(rng.integers(0, 60, 80), unit="D")
+    frame["price"] = [f"{each}.00 €" for each in frame["a"]]
+    frame["same"] = frame["a"].astype(float)
+    frame["other"] = frame["a"].where(frame.index != 7, 1)
+    frame["sex"] = np.where(kind == "m", "male", "female")
+    frame["date"] = frame["day"].dt.strftime("%d.%m.%Y")
+    frame["y"] = np.resize(["u", "v"], 80)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y", test=0.0, validation=0.1)
+    data = load(replace(spec, keep=("price",)))
+    dropped = {each.name: each.reason for each in data.columns if each.decision == "dropped"}
+    said = "says the same as {!r} in every training row"
+    alike = {"same": "a", "sex": "kind", "date": "day"}
+    assert dropped == {name: said.format(first) for name, first in alike.items()}
+    assert {"a", "price", "other"} < {*data.features}
+    assert {"same", "date age"} < {*load(replace(spec, keep=("same", "date"))).features}
+    assert "same" in load(replace(spec, division=2)).features
+
+
+def test_an_error_names_the_row_of_the_file(tmp_path: Path) -> None:
+    rows = [f'"{i % 7}",{i % 5},{"no" if i % 3 else "yes"}' for i in range(60)]
+    rows[2] = "1,2,"
+    rows[50] = "x,2,no"
+    text = '\ufeff"a ""1""", b ,y\n' + "\n".join(rows)
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    spec = DataSpec(path=str(tmp_path / "t.csv"), target="y", shape=(2,))
+    with pytest.raises(DataError, match=r"column 'a \"1\"' is not numeric") as error:
+        load(spec)
+    assert "column 'a \"1\"' has 'x' in row 52 (the header is row 1)" in str(error.value)
+    with pytest.raises(DataError, match=r"1 of 60 labels are missing .*in row 4 \(the header is"):
+        load(replace(spec, unlabelled="refuse"))
+    (tmp_path / "t.csv").write_text(text.replace("x,2,no", "3,,no"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"column ' b ': 1 of 59 rows .* row 52 \(the header"):
+        load(replace(spec, shape=None, group=" b "))
+    with pytest.raises(DataError, match=r"no column 'b'\n.*did you mean ' b '"):
+        load(replace(spec, group="b"))

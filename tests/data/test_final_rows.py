@@ -115,8 +115,7 @@ def test_types_of_a_second_file_follow_the_first(tmp_path: Path) -> None:
     assert rows["town = 1"] == [1, 0, 0, 0, 1, 0]
     assert rows["town = 2"] == [0, 1, 0, 0, 0, 1]
     assert rows["town = B"] == [0] * 6  # nor is what was never seen, or is missing, a B
-    assert rows["member = True"] == [1, 0, 0, 1, 1, 0]
-    assert rows["member = False"] == [0, 1, 0, 0, 0, 1]
+    assert rows["member"] == [1, 0, 0.5, 1, 1, 0]
     assert rows["gap is missing"] == [1] * 6
 
 

@@ -66,7 +66,10 @@ def test_an_image_that_cannot_be_read(folder: Path, kept: int) -> None:
 def test_a_class_with_one_image(folder: Path) -> None:
     _save(folder / "eel" / "0.png")
     with pytest.raises(DataError, match="class 'eel' is too small: it has 1 row"):
-        load(DataSpec(path=str(folder)))
+        load(DataSpec(path=str(folder), rare="refuse"))
+    data = load(DataSpec(path=str(folder)))
+    assert "eel" not in data.target.classes
+    assert data.note.startswith("1 rows of classes with fewer than 3 rows ('eel') are left out")
 
 
 def test_no_images(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from tuner.data import DataSet, DataSpec, load
 from tuner.data.labels import Labels, encode
 from tuner.data.tables import from_arrays
 from tuner.errors import DataError
@@ -109,3 +113,80 @@ def test_by_the_first_rule_each_text_is_a_class() -> None:
     assert encode(
         from_arrays(np.zeros((30, 1)), ["1,5", "2,5", "3,75"] * 10, "here"), "auto"
     ).task == ("regression")
+
+
+# Rows that are left out.
+
+
+def table(cells: list[Any], folder: Path, name: str = "t.csv") -> DataSpec:
+    lines = [f"{i},{'' if cell is None else cell}" for i, cell in enumerate(cells)]
+    (folder / name).write_text("\n".join(["a,y", *lines]) + "\n")
+    return DataSpec(path=str(folder / name), target="y", preprocessing="none", keep=("a",))
+
+
+def used(data: DataSet) -> list[int]:
+    """The values of the column `a`, which counts the rows of the source."""
+    return sorted(int(a) for part in (data.train, data.validation) for a in part.x[:].flatten())
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "gaps"),
+    [
+        (["u", "v", "w"] * 10, "classification", [None, "?", "#N/A", "(blank)"]),
+        ([0, 1] * 15, "classification", [None]),
+        ([round(0.37 * i, 2) for i in range(30)], "regression", [None, "n/a", "12x3", "?"]),
+        ([f"${i + 0.5:,.2f}" for i in range(30)], "regression", [None, "unknown"]),
+    ],
+)
+def test_rows_without_a_label_are_left_out(
+    cells: list[Any], task: str, gaps: list[Any], tmp_path: Path
+) -> None:
+    mixed = [*cells]
+    for at, gap in enumerate(gaps):
+        mixed.insert(3 * at + 1, gap)
+    spec = table(mixed, tmp_path)
+    data, whole = load(spec), load(table(cells, tmp_path, "whole.csv"))
+    assert (data.target.task, data.target) == (task, whole.target)
+    labels = f"{len(gaps)} of {len(mixed)} rows have no label and are left out"
+    assert data.note == f'{labels}; unlabelled = "refuse" refuses them'
+    assert torch.equal(data.train.y, whole.train.y)
+    assert used(data) == sorted(int(each) for rows in data.positions for each in rows)
+    missing = {3 * at + 1 for at in range(len(gaps))}
+    assert {*used(data), *used(load(spec, final=True))} == {*range(len(mixed))} - missing
+    with pytest.raises(DataError, match=r"labels (are missing|are not numbers)|is text"):
+        load(replace(spec, unlabelled="refuse"))
+    with pytest.raises(DataError, match=r"labels (are missing|are not numbers)|is text"):
+        load(replace(spec, division=2))
+
+
+def test_rows_of_rare_classes_are_left_out(tmp_path: Path) -> None:
+    cells = ["u", "v", "w"] * 10
+    cells[4:4], cells[9:9] = ["x"], ["z", None, "z"]
+    spec = table(cells, tmp_path)
+    data = load(spec)
+    assert data.target.classes == ("u", "v", "w")
+    why = "3 rows of classes with fewer than 3 rows ('x', 'z') are left out"
+    assert why in data.note
+    assert {*used(data), *used(load(spec, final=True))} == {*range(34)} - {4, 9, 10, 11}
+    for other in (replace(spec, rare="refuse"), replace(spec, division=2, unlabelled="drop")):
+        with pytest.raises(DataError, match=r"is too small|labels are missing"):
+            load(other)
+    assert load(replace(spec, test=0.0)).target.classes == ("u", "v", "w", "z")
+
+
+@pytest.mark.parametrize("cells", [["u"] * 30 + ["v"], ["u", "v"] * 10 + list("cdefgh")])
+def test_too_many_rows_are_not_left_out(cells: list[Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is too small"):
+        load(table(cells, tmp_path))
+
+
+def test_test_rows_of_their_own_are_left_out_too(tmp_path: Path) -> None:
+    spec = table([*["u", "v", "w"] * 10, "x", None], tmp_path)
+    table(["u", "x", None, "v"], tmp_path, "test.csv")
+    spec = replace(spec, test_path=str(tmp_path / "test.csv"))
+    final = load(spec, final=True)
+    assert final.target.classes == ("u", "v", "w")
+    assert final.validation.x.flatten().tolist() == [0, 3]
+    assert [rows.tolist() for rows in final.positions] == [[*range(30)], [32, 35]]
+    assert "1 of 4 test rows have no label and are left out" in final.note
+    assert "1 test rows of such classes are left out" in final.note

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from tuner.data import DataSpec, load
+from tuner.data.encoders import Number, encoder_from_json
 from tuner.data.numbers import Format, Recognized, is_gap, is_mark, recognize
-from tuner.data.prepare import Number, encode_column, encoder_from_json
+from tuner.data.prepare import Wishes, encode_column
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
@@ -229,22 +230,16 @@ def test_digits_that_a_program_gives_as_text_are_categories() -> None:
     assert encode_column(raw, np.arange(27), "here").column.decision == "one-hot"
 
 
-def test_dates_are_no_categories() -> None:
-    days = pd.date_range("2021-01-01", periods=60)
-    for how in ("%b %d, %Y", "%d.%m.%Y", "%d %B %Y", "%m/%d/%y %H:%M", "%Y-%m-%dT%H:%M:%SZ"):
-        made = encode_column(column(days.strftime(how).tolist()), np.arange(60), "here")
-        assert (made.column.decision, "dates" in made.column.reason) == ("dropped", True)
-
-
 def test_by_the_first_rule_text_is_categories_whatever_it_says() -> None:
     for cells in (
         ["10%", "20%", "35%"] * 20,
         pd.date_range("2021", periods=30).astype(str)[[*range(30)] * 2],
     ):
         raw, rows = column(list(cells)), np.arange(60)
-        first = encode_column(raw, rows, "here", rule=1)
+        first = encode_column(raw, rows, "here", Wishes(rule=1))
         assert (first.column.decision, len(first.names)) == ("one-hot", len(set(cells)))
-        assert encode_column(raw, rows, "here").column.decision in ("kept", "dropped")
+        second = encode_column(raw, rows, "here", Wishes(rule=2))
+        assert second.column.decision in ("kept", "dropped")
 
 
 def written(folder: Path, lines: Sequence[str], name: str = "t.csv") -> str:
@@ -259,12 +254,14 @@ def test_a_target_that_is_text(tmp_path: Path) -> None:
     assert 999 < data.target.mean < 1030
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else i * 1.5}" for i in range(30))])
     with pytest.raises(
-        DataError, match=r"1 of 30 labels are not numbers \('\?'\), the first in row 7"
+        DataError, match=r"1 of 30 labels are not numbers \('\?'\), the first in row 9"
     ):
-        load(DataSpec(path=path, target="y"))
+        load(DataSpec(path=path, target="y", unlabelled="refuse"))
     path = written(tmp_path, ["a,y", *(f"{i},{'?' if i == 7 else 'ab'[i % 2]}" for i in range(30))])
-    with pytest.raises(DataError, match=r"1 of 30 labels are missing \('\?'\), the first in row 7"):
-        load(DataSpec(path=path, target="y"))
+    with pytest.raises(
+        DataError, match=r"1 of 30 labels are missing \('\?'\), the first in row 9 \(the header is"
+    ):
+        load(DataSpec(path=path, target="y", unlabelled="refuse"))
     path = written(tmp_path, ["a,y", *(f"{i},{'+-'[i % 2]}" for i in range(30))])
     assert load(DataSpec(path=path, target="y")).target.classes == ("+", "-")
     path = written(tmp_path, ["a,y", *(f"{i},{i} {'kg' if i % 2 else 'g'}" for i in range(50))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,16 @@ import pytest
 import scipy.stats
 
 from tuner.data import prepare
-from tuner.data.prepare import CATEGORIES, STATISTICS, Encoded, encode_column, lookup, plain_column
+from tuner.data.encoders import encoder_from_json
+from tuner.data.prepare import (
+    CATEGORIES,
+    STATISTICS,
+    Encoded,
+    Wishes,
+    encode_column,
+    lookup,
+    plain_column,
+)
 from tuner.data.raw import RawColumn, raw_columns
 from tuner.errors import DataError
 
@@ -63,11 +73,40 @@ def test_missing_text_is_a_category() -> None:
 
 def test_booleans() -> None:
     found, rows = _encoded([True, False, True])
-    assert (found.column.kind, found.names) == ("boolean", ("c = False", "c = True"))
-    assert rows == [[0, 1], [1, 0], [0, 1]]
-    found, _ = _encoded([True, None, False])
-    assert found.column.kind == "boolean"
-    assert found.names == ("c = False", "c = True", "c is missing")
+    assert (found.column.kind, found.column.decision, found.names) == ("boolean", "kept", ("c",))
+    assert (found.scaled, rows) == (False, [[1], [0], [1]])
+    found, rows = _encoded([True, None, False])
+    assert (found.column.kind, found.names) == ("boolean", ("c", "c is missing"))
+    assert rows == [[1, 0], [0.5, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"), [("yes", "No"), ("Y", "N"), ("t", "f"), ("ja", "nein"), ("TRUE", "false")]
+)
+def test_booleans_in_words(yes: str, no: str) -> None:
+    found, rows = _encoded([no, yes, f" {yes.upper()} ", "?", None, "perhaps", "1"], train=5)
+    assert (found.column.kind, found.names) == ("boolean", ("c", "c is missing"))
+    missing = "missing in 2 of 5 training rows, which are 0.5 and marked by a column"
+    assert found.column.reason == f"{yes!r} is 1, {no!r} is 0; {missing}"
+    assert rows == [[0, 0], [1, 0], [1, 0], [0.5, 1], [0.5, 1], [0.5, 1], [1, 0]]
+    assert encoder_from_json(json.loads(json.dumps(found.encoder.to_json()))) == found.encoder
+    (raw,) = raw_columns(pd.DataFrame({"c": [yes, "perhaps", None]}), "here")
+    mask, texts = found.encoder.unknown(raw)  # type: ignore[union-attr]
+    assert (mask.tolist(), texts) == ([False, True, False], ["perhaps"])
+
+
+@pytest.mark.parametrize("words", [("yes", "maybe"), ("m", "f"), ("on", "no"), ("yes", "no", "a")])
+def test_words_that_are_no_booleans(words: tuple[str, ...]) -> None:
+    found, _ = _encoded([*words] * 3)
+    assert (found.column.kind, found.column.decision) == ("categorical", "one-hot")
+
+
+def test_booleans_were_categories_before_the_third_rule() -> None:
+    for cells in ([True, False] * 3, ["yes", "no"] * 3):
+        (raw,) = raw_columns(pd.DataFrame({"c": cells}), "here")
+        for wishes in (Wishes(rule=2), Wishes(category=True)):
+            found = encode_column(raw, np.arange(6), "here", wishes)
+            assert (found.column.decision, len(found.names)) == ("one-hot", 2)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +237,7 @@ def test_unknown() -> None:
 def test_chunks_change_nothing(
     monkeypatch: pytest.MonkeyPatch, kind: str, shape: tuple[int, ...]
 ) -> None:
-    if kind in ("quantile", "uniform") and len(shape) > 2:
+    if kind in ("robust", "quantile", "uniform") and len(shape) > 2:
         return
     x = np.random.default_rng(0).gamma(2, 3, size=shape).astype(np.float32)
     whole = _applied(kind, x)
@@ -210,6 +249,23 @@ def test_only_the_given_rows_count() -> None:
     x = np.array([[0.0], [2.0], [1e9]])
     learned = STATISTICS["standard"](x, np.array([0, 1]))
     assert prepare.apply(learned, x, np.array([1, 0])).tolist() == [[1.0], [-1.0]]
+
+
+def test_robust_is_median_quartiles_and_a_smooth_clip() -> None:
+    train = np.random.default_rng(0).lognormal(sigma=3, size=(501, 2))
+    low, median, high = np.quantile(train, (0.25, 0.5, 0.75), axis=0)
+    z = (train - median) / (high - low)
+    out = _applied("robust", train)
+    np.testing.assert_allclose(out, z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-6, atol=1e-6)
+    assert np.abs(out).max() < 3
+
+
+def test_robust_of_equal_quartiles_and_of_a_constant() -> None:
+    train = np.array([[0.0, 7.0]] * 9 + [[10.0, 7.0]])
+    other = np.array([[10.0, 7.0], [-10.0, 7.0], [1e30, 8.0]])
+    ends = 2 / np.sqrt(1 + 4 / 9)  # its whole range is 2 before the clip
+    np.testing.assert_allclose(_applied("robust", train, other)[:, 0], [ends, -ends, 3], rtol=1e-6)
+    assert _applied("robust", train, other)[:2, 1].tolist() == [0.0, 0.0]
 
 
 def test_quantile_gives_normal_scores() -> None:
@@ -234,15 +290,20 @@ def test_ranks_of_many_values_are_found_by_landmarks() -> None:
     assert _applied("uniform", train).std() == pytest.approx(1, abs=1e-3)
 
 
-def test_ranks_are_for_tables() -> None:
-    with pytest.raises(DataError, match=r"a row has shape \[1, 8, 8\]"):
-        _applied("quantile", np.zeros((5, 1, 8, 8)))
+@pytest.mark.parametrize(("kind", "what"), [("quantile", "ranks"), ("robust", "medians")])
+def test_ranks_and_medians_are_for_tables(kind: str, what: str) -> None:
+    with pytest.raises(DataError, match=rf"{what} need a table, but a row has shape \[1, 8, 8\]"):
+        _applied(kind, np.zeros((5, 1, 8, 8)))
 
 
 def test_by_the_first_rule_fewer_names_are_those_of_identifiers() -> None:
     raw = RawColumn("rowid", np.arange(0, 30000, 1000))
-    decided = [encode_column(raw, np.arange(30), "here", rule=rule).column for rule in (1, 2)]
+    decided = [
+        encode_column(raw, np.arange(30), "here", Wishes(rule=rule)).column for rule in (1, 2)
+    ]
     assert [each.decision for each in decided] == ["kept", "dropped"]
     index = RawColumn("Unnamed: 0", np.arange(5))
-    decided = [encode_column(index, np.arange(5), "here", rule=rule).column for rule in (1, 2)]
+    decided = [
+        encode_column(index, np.arange(5), "here", Wishes(rule=rule)).column for rule in (1, 2)
+    ]
     assert [each.decision for each in decided] == ["kept", "dropped"]

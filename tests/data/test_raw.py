@@ -61,7 +61,18 @@ def test_a_mixture_is_text() -> None:
     assert column.categories.tolist() == ["1", "x"]
 
 
-def test_dates_are_refused() -> None:
-    frame = pd.DataFrame({"day": pd.to_datetime(["2020-01-01"]), "a": [1]})
-    with pytest.raises(DataError, match=r"neither numbers nor text: day \(datetime64"):
+def test_spans_of_time_are_refused() -> None:
+    frame = pd.DataFrame({"wait": pd.to_timedelta(["1 day"]), "a": [1]})
+    with pytest.raises(DataError, match=r"neither numbers nor text: wait \(timedelta64"):
         raw_columns(frame, "here")
+
+
+def test_dates_become_text() -> None:
+    days = pd.Series(
+        pd.to_datetime(["2020-01-01 00:00", None, "2020-01-02 13:45", "2020-01-01 00:00"])
+    )
+    for series in (days, days.dt.tz_localize("Europe/Berlin")):
+        (raw,) = raw_columns(pd.DataFrame({"day": series}), "here")
+        assert raw.values.tolist() == [0, -1, 1, 0]
+        texts = [each[:16] for each in raw.categories.tolist()]  # type: ignore[union-attr]
+        assert texts == ["2020-01-01 00:00", "2020-01-02 13:45"]

@@ -68,16 +68,25 @@ def test_rows_that_are_not_like_those_of_the_training(spec: DataSpec) -> None:
     assert first["size is missing"] == 1
     assert (first["kind = 2"], first["kind = x"], first["kind is missing"]) == (1, 0, 0)
     assert dict(zip(names, rows[1].tolist(), strict=True))["kind is missing"] == 1
-    assert (first["on = False"], first["on = True"]) == (0, 1)
+    assert first["on"] == 1
 
 
 def test_where_categories_stand_in_a_row(spec: DataSpec) -> None:
     data = load(spec)
     found = [data.features[column.start : column.stop] for column in data.categories]
     kinds = tuple(f"kind = {text}" for text in "2xy")
-    assert found == [(*kinds, "kind is missing"), ("on = False", "on = True")]
+    assert found == [(*kinds, "kind is missing")]
     assert _again(data.recipe).categories == data.categories
     assert load(DataSpec(source="sklearn.datasets:load_wine")).categories == ()
+
+
+def test_where_quantities_stand_in_a_row(spec: DataSpec) -> None:
+    data = load(spec)
+    assert [data.features[place] for place in data.numbers] == ["size", "count"]
+    assert _again(data.recipe).numbers == data.numbers
+    assert load(DataSpec(source="sklearn.datasets:load_wine")).numbers == tuple(range(13))
+    image = load(DataSpec(source="sklearn.datasets:load_digits", shape=(1, 8, 8)))
+    assert image.numbers == ()
 
 
 def test_a_column_that_is_not_there_or_holds_text(mixed: pd.DataFrame, spec: DataSpec) -> None:

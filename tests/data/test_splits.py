@@ -335,6 +335,15 @@ def test_time_goes_forward(time: Any) -> None:
     assert shuffled[validation].max() < shuffled[test].min()
 
 
+def test_local_dates_are_times_where_their_order_is_known() -> None:
+    days = pd.date_range("2026-01-01", periods=200)
+    for form in ("%d.%m.%Y", "%m/%d/%y", "%d %B %Y 13:45"):
+        rows = _divided(pd.Series(days.strftime(form)[::-1]), time="")
+        assert (rows.test.tolist(), len(rows.validation)) == (list(range(40)), 40)
+    with pytest.raises(DataError, match="only other rows can tell which is the day"):
+        _divided(pd.Series(["1/2/2026", "2/1/2026"] * 100), time="")
+
+
 def test_time_without_test_rows() -> None:
     rows = _divided(np.arange(200), time="", test=0.0)
     assert rows.validation.tolist() == list(range(160, 200))

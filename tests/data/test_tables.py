@@ -116,9 +116,9 @@ def test_frame_with_nullable_types() -> None:
         (pd.DataFrame({"a": [1], "label": [1]}), None, "no target given.*\n.*columns: a, label"),
         (pd.DataFrame([[1, 2, 3]], columns=["a", "a", "y"]), "y", "same name: a\n"),
         (
-            pd.DataFrame({"a": pd.to_datetime(["2020-01-01"]), "y": [1]}),
+            pd.DataFrame({"a": pd.to_timedelta(["1 day"]), "y": [1]}),
             "y",
-            r"neither numbers nor text: a \(datetime",
+            r"neither numbers nor text: a \(timedelta",
         ),
         (pd.DataFrame({"a": [], "y": []}), "y", "no rows"),
         (pd.DataFrame({"y": [1, 2]}), "y", "no feature columns"),

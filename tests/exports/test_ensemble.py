@@ -54,20 +54,28 @@ class Together(NamedTuple):
         return total.numpy(), data_of(load_job(study, study_id), trial)
 
 
-def confirmed(trained: Any, place: Path, name: str, target: str, **data: Any) -> Together:
+def confirmed(
+    trained: Any,
+    place: Path,
+    name: str,
+    target: str,
+    model: dict[str, Any] | None = None,
+    other: str = "quantile",
+    **data: Any,
+) -> Together:
     """A study whose best are of two families and two preprocessings, with an ensemble of all the
     trainings of `confirm`, whatever they are worth."""
-    other = {"label": "price", "price": "label"}[target]
-    columns = {"path": str(place / "table.csv"), "target": target, "drop": [other, "text"]}
+    drop = [{"label": "price", "price": "label"}[target], "text"]
+    columns = {"path": str(place / "table.csv"), "target": target, "drop": drop}
     options = trained(
         name,
-        data={**columns, "preprocessing": tuner.Choice(["standard", "quantile"]), **data},
-        model={"family": tuner.Choice(["mlp", "linear"]), "depth": 1, "width": 4},
+        data={**columns, "preprocessing": tuner.Choice(["standard", other]), **data},
+        model={"family": tuner.Choice(["mlp", "linear"]), "depth": 1, "width": 4, **(model or {})},
         training={"epochs": 3, "learning_rate": 0.01},
         search={
             "trials": 3,
             "pruner": "none",
-            "enqueue": [{"family": "linear", "preprocessing": "quantile"}, {"family": "linear"}],
+            "enqueue": [{"family": "linear", "preprocessing": other}, {"family": "linear"}],
         },
     )
     return stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
@@ -209,6 +217,36 @@ def test_of_folds_the_networks_of_all_rows(
     expected, data = folds.expected(final=True)
     found = tuner.predict(tmp_path / "model", frame.iloc[data.positions[1]])
     np.testing.assert_allclose(found.drop(columns="class"), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_of_embedded_numbers_and_a_logarithm_within_limits(
+    trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = {"members": 3, "numbers": {"name": "periodic", "frequencies": 4}, "input_scale": True}
+    scale = {"target_scale": "log", "target_clip": True}
+    together = confirmed(
+        trained, place, "scaled", "price", model, "robust", validation={"folds": 3}, **scale
+    )
+    made = tuner.export("scaled", tmp_path / "model", together.options, final=True, onnx=True)
+    expected, data = together.expected(final=True)
+    rows = frame.iloc[data.positions[1]]
+    values = tuner.predict(tmp_path / "model", rows)["value"].to_numpy()
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+    error = values - rows["price"].to_numpy()
+    assert made.value == pytest.approx(float(np.sqrt((error**2).mean())), rel=1e-5)
+    target = read(tmp_path / "model").target
+    assert (target.form, target.limits) == ("linear", data.target.limits)
+    assert data.target.form == "log"
+    card = (tmp_path / "model" / CARD).read_text()
+    assert f"`outputs.clamp{data.target.limits!r}` is the value in the target's unit" in card
+    x = torch.randn(5, sum(each.shape[0] for each in read(tmp_path / "model").recipes))
+    with torch.inference_mode():
+        of_network = tuner.load(tmp_path / "model")(x)
+        program = torch.export.load(tmp_path / "model" / PROGRAM).module()(x)
+    session = onnxruntime.InferenceSession(tmp_path / "model" / ONNX)
+    (onnx,) = session.run(["outputs"], {"rows": x.numpy()})
+    for outputs in (program.numpy(), onnx):
+        np.testing.assert_allclose(outputs, of_network.numpy(), rtol=1e-6)
 
 
 def test_without_test_rows(trained: Any, place: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 from typer.testing import CliRunner
@@ -19,8 +22,8 @@ from typer.testing import CliRunner
 import tuner
 from tuner.cli import app
 from tuner.data.prepare import STATISTICS
-from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
+from tuner.training.evaluate import predicted as values_of
 
 SMALL = {"epochs": 2, "batch_size": 32}
 Export = Callable[..., Path]
@@ -53,12 +56,38 @@ def test_rows_of_the_study_get_the_studys_values(
     tuner.export(name, tmp_path / "model", options)
     trainer = again(options, name)
     rows = trainer.data.validation
-    expected = in_units(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
     shuffled = frame.iloc[trainer.data.positions[1], ::-1].drop(columns="price")
     shuffled.to_csv(tmp_path / "rows.csv", index=False)
     found = predicted(tmp_path / "model", tmp_path / "rows.csv")
     assert list(found) == ["value"]
     np.testing.assert_allclose(found["value"], expected.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "log1p"])
+def test_a_target_on_another_scale_and_within_its_range(
+    scale: str, frame: pd.DataFrame, data: Any, trained: Any, again: Any, tmp_path: Path
+) -> None:
+    about = {**data("mlp"), "target": "price", "drop": ["label", "text"]}
+    about |= {"target_scale": scale, "target_clip": True, "preprocessing": "robust"}
+    options = trained(f"on-{scale}", data=about, training={"epochs": 5, "learning_rate": 0.03})
+    tuner.export(f"on-{scale}", tmp_path / "model", options)
+    trainer = again(options, f"on-{scale}")
+    rows = trainer.data.validation
+    values = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    shown = tuner.predict(tmp_path / "model", frame.iloc[trainer.data.positions[1]])
+    np.testing.assert_allclose(shown["value"], values.numpy(), rtol=1e-6)
+    errors = shown["value"] - frame["price"].iloc[trainer.data.positions[1]]
+    assert trainer.result.value == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-4)
+    far = tuner.predict(tmp_path / "model", frame.assign(size=1e9, count=90_000))
+    known = frame["price"].iloc[trainer.data.positions[0]]
+    assert known.min() <= far["value"].min() <= far["value"].max() <= known.max()
+    card = (tmp_path / "model" / "README.md").read_text()
+    line = next(line for line in card.splitlines() if "is the value in the target's unit" in line)
+    x = torch.tensor([[-0.5], [0.0], [99.0]])
+    computed = eval(line.split("`")[1], {"outputs": x})
+    torch.testing.assert_close(computed, values_of(x, trainer.data.target))
+    assert "No prediction is outside of" in card
 
 
 def test_classes_and_their_probabilities(
@@ -77,6 +106,18 @@ def test_classes_and_their_probabilities(
         assert found["class"].tolist() == [classes[i] for i in expected.argmax(1)]
 
 
+def test_an_export_that_knows_no_scale_of_its_target(
+    label: tuple[Path, Any], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """As those of an earlier tuner."""
+    model = shutil.copytree(label[0], tmp_path / "model")
+    about = json.loads((model / "preprocessing.json").read_text())
+    assert (about["target"].pop("form"), about["target"].pop("limits")) == ("linear", None)
+    (model / "preprocessing.json").write_text(json.dumps(about))
+    expected = tuner.predict(label[0], frame)
+    pd.testing.assert_frame_equal(tuner.predict(model, frame), expected)
+
+
 def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -> None:
     model, trainer = label
     size = trainer.data.recipe.features[0]
@@ -87,7 +128,7 @@ def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -
     assert found.index.tolist() == ["a", "b"]
     names = [name for feature in trainer.data.recipe.features for name in feature.names]
     row = dict.fromkeys(names, 0.0)
-    row |= {"size is missing": 1.0, "on = True": 1.0}
+    row |= {"size is missing": 1.0, "on": 1.0}
     numbers = {each.name: each for each in trainer.data.recipe.features if each.transform}
     for name, value in (("size", size.encoder.fill), ("count", 3)):
         row[name] = numbers[name].transform(np.array([[value]], dtype=float)).item()
@@ -95,6 +136,38 @@ def test_what_is_missing_or_new_is_as_in_the_training(label: tuple[Path, Any]) -
     x[0, names.index("kind = x")] = 1.0
     expected = outputs_of(trainer.network, x).softmax(1).numpy()
     np.testing.assert_allclose(found.iloc[:, 1:].to_numpy(float), expected, atol=1e-6)
+
+
+def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path: Path) -> None:
+    days = pd.Series(pd.date_range("2023-01-01", periods=90, freq="37h"))
+    flag = np.where(np.arange(90) % 3 == 0, "ja", "Nein")
+    frame = pd.DataFrame({"when": days.dt.strftime("%d.%m.%Y %H:%M"), "flag": flag})
+    frame["price"] = np.arange(90) % 7 + (flag == "ja") + 0.25
+    frame.to_csv(tmp_path / "dates.csv", index=False)
+    about = {"path": str(tmp_path / "dates.csv"), "target": "price"}
+    options = trained("dates", data=about, training=SMALL)
+    tuner.export("dates", tmp_path / "model", options)
+    trainer = again(options, "dates")
+    assert {"when age", "when hour cos", "flag"} < set(trainer.data.features)
+    rows = trainer.data.validation
+    expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    known = frame.iloc[trainer.data.positions[1]]
+    known.to_csv(tmp_path / "rows.csv", index=False)
+    found = predicted(tmp_path / "model", tmp_path / "rows.csv")
+    np.testing.assert_allclose(found["value"], expected.numpy(), rtol=1e-6)
+    # As dates and booleans of a frame, in another form, and in the future.
+    typed = known.assign(
+        when=pd.to_datetime(known["when"], format="%d.%m.%Y %H:%M"), flag=known["flag"] == "ja"
+    )
+    with pytest.warns(UserWarning, match="column 'flag': .* a word that is neither yes nor no"):
+        assert len(tuner.predict(tmp_path / "model", typed)) == len(known)
+    typed["flag"] = typed["flag"].astype(int)
+    again_found = tuner.predict(tmp_path / "model", typed)
+    np.testing.assert_allclose(again_found["value"], found["value"], rtol=1e-6)
+    later = pd.DataFrame({"when": ["24.12.2030 18:00", "morgen"], "flag": ["nein", "?"]})
+    with pytest.warns(UserWarning, match="column 'when': 1 of 2 rows have a text that is no date"):
+        values = tuner.predict(tmp_path / "model", later)["value"]
+    assert np.isfinite(values).all()
 
 
 def test_a_file_is_written_at_once(
@@ -315,7 +388,7 @@ def test_what_the_training_did_not_know_is_counted(shop: Path) -> None:
         in said[0]
     )
     assert "('?', 'broken')" in said[0]
-    assert "column 'member': 1 of 3 rows have a category" in said[1]
+    assert "column 'member': 1 of 3 rows have a word that is neither" in said[1]
     assert "column 'town': 2 of 3 rows have a category that the training rows do not" in said[2]
     assert "('Rom', 'Köln')" in said[2]
     with pytest.warns(UserWarning, match="column 'town': 1 of 1 rows have a category"):

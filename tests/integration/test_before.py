@@ -54,7 +54,9 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Earlier:
     folder = tmp_path / "before"
     shutil.copytree(BEFORE, folder)
     monkeypatch.chdir(folder)
-    return Earlier(folder, f"sqlite:///{folder}/studies.sqlite")
+    made = Earlier(folder, f"sqlite:///{folder}/studies.sqlite")
+    assert "tables of tuner 4" in made.tuner("db", "upgrade")
+    return made
 
 
 def test_its_studies_are_listed_and_their_results_shown(earlier: Earlier) -> None:
@@ -157,6 +159,10 @@ def test_it_exports_and_predicts(earlier: Earlier) -> None:
 
 
 def test_its_tables_are_brought_up_to_date(earlier: Earlier) -> None:
-    before = earlier.json("status")
+    shown = earlier.json("status")
+    shutil.copy(BEFORE / "studies.sqlite", earlier.folder)
+    refused = CliRunner().invoke(app, ["status"], env={"TUNER_STORAGE": earlier.url})
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "its tables have version 3, not 4" in refused.stderr
     assert earlier.json("db", "upgrade")["before"] == 3
-    assert earlier.json("status") == before
+    assert earlier.json("status") == shown

@@ -16,6 +16,7 @@ from torch.nn import functional
 from tuner.data.text import Vocabulary
 from tuner.models import FAMILIES, Family, Inside
 from tuner.models.base import Residual
+from tuner.models.mlp import Shared
 from tuner.space import Leaf, Range
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
 
@@ -80,7 +81,8 @@ def test_shapes(name: str, inside: str) -> None:
         network = build(name, shape, outputs, leaves, INSIDES[inside])
         for training, rows in ((True, 2), (False, 1)):
             result = network.train(training)(batch(family, rows, shape))
-            assert result.shape == (rows, outputs), (leaves, shape)
+            members = [leaves["members"]] if training and leaves.get("members", 1) > 1 else []
+            assert result.shape == (rows, *members, outputs), (leaves, shape)
             assert bool(result.isfinite().all())
         result.sum().backward()
         assert all(p.grad is not None for p in network.parameters())
@@ -127,7 +129,7 @@ def test_mlp_order_of_layers() -> None:
     assert [m.bias is not None for m in linear] == [False, False, True]
 
 
-@pytest.mark.parametrize("name", ["gelu", "silu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("name", ["gelu", "silu", "mish", "selu", "leaky_relu", "tanh"])
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
 def test_activation(family: str, name: str) -> None:
     leaves = defaults(family, activation=name)
@@ -211,3 +213,30 @@ def test_residual_adds_what_comes_in() -> None:
     inner, shortcut = nn.Linear(3, 3), nn.Linear(3, 3)
     assert torch.equal(Residual(inner)(x), x + inner(x))
     assert torch.equal(Residual(inner, shortcut)(x), shortcut(x) + inner(x))
+
+
+def test_members_share_their_weights_and_are_told_apart_by_signs() -> None:
+    torch.manual_seed(0)
+    leaves = defaults("mlp", depth=1, width=5, members=8)
+    network = FAMILIES["mlp"].build((6,), 3, leaves, Inside())
+    assert kinds(network) == ["Copies", "Shared", "ReLU", "Shared", "Together"]
+    first, last = (layer for layer in network if isinstance(layer, Shared))
+    assert set(first.r.tolist()) == {1.0, -1.0}
+    assert len({tuple(member) for member in first.r.view(8, 6).tolist()}) == 8
+    assert set(last.r.tolist()) == set(first.s.tolist()) == set(last.s.tolist()) == {1.0}
+    assert torch.equal(first.bias, first.bias[:5].repeat(8))
+    own = parameters(network) - first.weight.numel() - last.weight.numel()
+    assert own == 8 * (6 + 5 + 5 + 5 + 3 + 3)
+    one = FAMILIES["mlp"].build((6,), 3, defaults("mlp", members=1), Inside())
+    assert "Shared" not in kinds(one)
+
+
+def test_members_are_averaged_in_evaluation() -> None:
+    network = FAMILIES["mlp"].build((6,), 3, defaults("mlp", members=4), Inside())
+    x = torch.randn(5, 6)
+    each = network.train()(x)
+    together = network.eval()(x)
+    torch.testing.assert_close(together.softmax(1), each.softmax(2).mean(1))
+    torch.testing.assert_close(together.exp().sum(1), torch.ones(5))
+    quantity = FAMILIES["mlp"].build((6,), 1, defaults("mlp", members=4), Inside())
+    torch.testing.assert_close(quantity.train()(x).mean(1), quantity.eval()(x))

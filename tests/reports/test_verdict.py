@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tuner.reports.facts import Facts
+from tuner.reports.report import report_of
 from tuner.reports.verdict import verdict
+from tuner.results.yardsticks import Rival
 
 
 def test_before_confirm_it_warns(searched: Facts) -> None:
@@ -63,12 +65,35 @@ def test_without_a_baseline(place: Any, make_trial: Callable[..., Any]) -> None:
     assert "baseline, trial 0, is not complete" in verdict(facts)[0]
 
 
+def test_a_yardstick_that_wins_is_the_headline(
+    searched: Facts, make_answers: Callable[..., Any]
+) -> None:
+    found = make_answers()
+    better, worse = Rival("boosting", 0.97, 0.02, 0.01, 0.03, True), Rival("mean", 0.5, -0.45)
+    confirmation = replace(found.confirmation, rivals=(worse, better))
+    facts = replace(searched, answers=replace(found, confirmation=confirmation))
+    said = verdict(facts)
+    assert said[0] == (
+        "Boosting beats trial 3 on the test rows: accuracy 0.9700 against 0.9500, "
+        "+2.0 points (1.0 to 3.0)."
+    )
+    assert said[1].startswith("Confirmed over 3 seeds: trial 3 reaches")
+    page = report_of(facts)
+    assert ">boosting<" in page.html()
+    assert "| boosting | 0.9700 | +2.0 points (1.0 to 3.0) | wins |  |" in page.markdown()
+    assert page.document()["confirmation"]["rivals"][1]["wins"] is True
+    assert page.document()["verdict"][0] == said[0]
+    without = report_of(replace(searched, answers=found)).markdown()
+    assert "without a search" not in without
+
+
 def test_the_baseline_may_win(searched: Facts, make_answers: Callable[..., Any]) -> None:
     found = make_answers()
     confirmation = replace(found.confirmation, winner=found.confirmation.baseline)
     said = verdict(replace(searched, answers=replace(found, confirmation=confirmation)))
-    assert said[0].startswith("Confirmed over 3 seeds: baseline reaches accuracy 0.9000 (")
-    assert "No confirmed configuration is better on the validation rows." in said[0]
+    headline = "The baseline wins: no confirmed configuration is better on the validation rows."
+    assert said[0] == headline
+    assert said[1].startswith("Confirmed over 3 seeds: baseline reaches accuracy 0.9000 (")
     alone = replace(found.confirmation, baseline=None)
     said = verdict(replace(searched, answers=replace(found, confirmation=alone)))
     assert "the baseline has no result" in said[0]

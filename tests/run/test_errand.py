@@ -67,6 +67,7 @@ objective = "hanging:value"
 direction = "minimize"
 [search]
 trials = 1
+sampler = "random"
 trial_timeout = 0.1
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +155,7 @@ def test_whoever_comes_first_decides(anywhere: Here) -> None:
 def test_rows_of_an_older_study_are_adopted_and_divided_as_they_were(here: Here) -> None:
     optimize_study(here.name, here.options)
     new = load_job(*here.stored()).data.positions
-    assert here.stored()[0].data.division == 2
+    assert here.stored()[0].data.division == 3
     here.forget()
     study, study_id = here.stored()
     assert (study.row_record, study.data.division) == (None, 1)
@@ -180,7 +181,24 @@ def test_only_rows_that_are_known_were_never_seen(here: Here, known: bool) -> No
     assert "rows of the test split" in page
     assert ("never saw" in page) == known
     held = stored_study(here.storage, "small:confirm")[0]
-    assert (held.row_record, held.data.division) == (here.kept(), 2 if known else 1)
+    assert (held.row_record, held.data.division) == (here.kept(), 3 if known else 1)
+
+
+def test_a_study_of_an_earlier_rule_goes_on_by_it(here: Here) -> None:
+    here.write([f"{row[:-2]},2024-0{1 + i % 9}-1{i % 7},{row[-1]}" for i, row in enumerate(ROWS)])
+    text = (here.folder / "t.csv").read_text()
+    (here.folder / "t.csv").write_text(text.replace("a,b,y", "a,b,day,y", 1))
+    submit_study(here.name, here.url)
+    here.forget()
+    study, study_id = here.stored()
+    assert load_job(study, study_id).data.features[2] == "day age"
+    begun = load_job(replace(study, data=replace(study.data, division=2)), study_id)
+    begun.keep_rows(here.storage)
+    assert with_known_rows(load_study(here.name), here.url).data.division == 2
+    optimize_study(here.name, here.options)
+    study, study_id = here.stored()
+    assert (here.kept()["division"], study.data.division) == (2, 2)
+    assert load_job(study, study_id).data.features == ("a", "b")
 
 
 def test_the_test_rows_are_compared_when_they_are_read(here: Here) -> None:

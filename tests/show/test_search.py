@@ -71,8 +71,8 @@ def test_a_budget_that_ends_before_the_model_begins() -> None:
 
 def test_defaults_are_named() -> None:
     found = words()
-    assert found["sampler"].startswith("tpe (the default): ")
-    assert found["pruner"].startswith("hyperband (the default): ")
+    assert found["sampler"].startswith("auto (the default): ")
+    assert found["pruner"].startswith("promote (the default): ")
     assert words(pruner="none") == {**found, "pruner": "none: every trial comes to its end"}
 
 
@@ -93,6 +93,11 @@ def test_a_study_that_searches_nothing() -> None:
         (
             {"name": "asha", "min_resource": 4, "reduction_factor": 2},
             "asha: after epoch 4, 8, 16 one trial in 2 goes on, by the values there",
+        ),
+        (
+            "promote",
+            "promote: after epoch 1, 3, 9 a trial pauses with its checkpoint; of the best one in 4 "
+            "goes on from the first, one in 2 later, and the others end with the budget",
         ),
         ({"name": "asha", "min_resource": 30}, "asha: never prunes: by its first rung"),
         (

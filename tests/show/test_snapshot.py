@@ -6,6 +6,7 @@ import pytest
 
 from tuner.show.snapshot import shown_url, time_left
 from tuner.storage import PAUSED, Progress
+from tuner.study.record import UNLIMITED
 
 
 def test_an_empty_study(database) -> None:
@@ -29,6 +30,8 @@ def test_time_left() -> None:
     assert time_left(progress, 30.0, 3) == 20.0
     assert time_left(progress, 30.0, 0) is None
     assert time_left(Progress(8, 6, 2, 0, 0, 0, "open"), 30.0, 0) == 0.0
+    assert time_left(Progress(10, 2, 0, 0, 1, 0, "open", paused=3), 30.0, 5) == 30.0
+    assert time_left(Progress(UNLIMITED, 2, 0, 0, 1, 0, "open", epochs=9), 30.0, 2) is None
 
 
 def test_progress_is_the_database_s(database) -> None:

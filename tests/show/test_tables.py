@@ -254,7 +254,7 @@ def test_extent_in_words() -> None:
     extent = describe.extent(load_study("digits"))
     assert extent_lines(extent) == [
         "size      11 dimensions, infinitely many configurations",
-        "cost      at most 1,800 epochs: 60 trials of 30 epochs, less what hyperband prunes",
+        "cost      at most 1,800 epochs: 60 trials of 30 epochs, less those of paused trials",
     ]
     finite = {**extent, "configurations": 1, "dimensions": 1, "pruner": "none"}
     assert extent_lines(finite)[0] == "size      1 dimension, 1 configuration"

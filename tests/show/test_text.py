@@ -6,7 +6,17 @@ import math
 
 import pytest
 
-from tuner.show.text import difference, duration, leaves, number, several
+from tuner.show.text import (
+    budget_text,
+    difference,
+    duration,
+    leaves,
+    number,
+    progress_text,
+    several,
+)
+from tuner.storage import Progress
+from tuner.study.record import UNLIMITED
 
 
 @pytest.mark.parametrize(
@@ -48,6 +58,23 @@ def test_difference_has_a_sign() -> None:
     assert difference(0.98, 0.95) == "+0.0300"
     assert difference(0.95, 0.98) == "-0.0300"
     assert difference(0.95, 0.95) == "+0.0000"
+
+
+@pytest.mark.parametrize(
+    ("budget", "epochs", "text", "done"),
+    [
+        (60, None, "60 trials", "12 of 60 trials"),
+        (UNLIMITED, 1800, "1,800 epochs", "12 trials, 90 of 1,800 epochs"),
+        (60, 1800, "60 trials or 1,800 epochs", "12 of 60 trials, 90 of 1,800 epochs"),
+        (12, 90, "90 epochs", "12 trials, 90 of 90 epochs"),  # its epochs are spent
+    ],
+)
+def test_budgets_are_in_trials_epochs_or_both(
+    budget: int, epochs: int | None, text: str, done: str
+) -> None:
+    progress = Progress(budget, 8, 4, 0, 0, 0, "open", epochs=epochs)
+    assert budget_text(progress) == text
+    assert progress_text(progress, 90) == done
 
 
 def test_several() -> None:

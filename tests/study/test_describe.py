@@ -86,11 +86,15 @@ def test_extent_of_a_continuous_search() -> None:
 
 def test_catalogue_holds_everything_with_its_source() -> None:
     found = catalogue()
-    assert [t["name"] for t in found["techniques"]] == [*(t.name for t in TECHNIQUES), "warmup"]
+    assert [t["name"] for t in found["techniques"]] == [
+        *(t.name for t in TECHNIQUES),
+        *("warmup", "input_scale"),
+    ]
     assert [o["name"] for o in found["optimizers"]] == list(OPTIMIZERS)
     assert [s["name"] for s in found["schedules"]] == list(SCHEDULES)
     assert [f["name"] for f in found["families"]] == list(FAMILIES)
     assert [c["name"] for c in found["categories"]] == ["one-hot", "embedding"]
+    assert [n["name"] for n in found["numbers"]] == ["plain", "piecewise-linear", "periodic"]
     assert [x["name"] for x in found["losses"]] == list(LOSSES)
     assert [m["name"] for m in found["metrics"]] == list(METRICS)
     f1 = next(m for m in found["metrics"] if m["name"] == "f1")

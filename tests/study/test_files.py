@@ -47,7 +47,7 @@ def digits(name="digits", **changes):
                 ]
             },
         },
-        "search": {"trials": 60, "sampler": "tpe", "pruner": "hyperband", "seed": 0},
+        "search": {"trials": 60, "sampler": "auto", "pruner": "promote", "seed": 0},
     }
     return define_study(name, **{**said, **changes})
 

@@ -133,6 +133,41 @@ def test_a_loss_may_be_a_choice_and_have_options(read):
     assert nodes_of(read('[training]\nloss = "mine:focal"'))["loss"].value == Option("mine:focal")
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        '"adamw"',
+        '{ name = "adamw", beta2 = { low = 0.9, high = 0.999 } }',
+        '{ choices = ["sgd", "adamw"] }',
+        '{ choices = ["sgd", { name = "adamw", beta2 = 0.95 }] }',
+    ],
+)
+def test_adamw_is_adam_and_the_study_says_so(read, optimizer):
+    search = '\n[search]\nenqueue = [{ optimizer = "adamw", learning_rate = 0.001 }]'
+    study = read(f"[training]\noptimizer = {optimizer}{search}")
+    assert study.config(study.fixed_params(1))["optimizer"] == "adam"
+    assert study.document["training"]["optimizer"] != "adam"
+    (warning,) = study.warnings()
+    assert warning.startswith("training.optimizer: adamw stands for adam; its decay is regulari")
+    usual = read(f"[training]\noptimizer = {optimizer.replace('adamw', 'adam')}")
+    assert (usual.nodes, usual.warnings()) == (study.nodes, ())
+
+
+@pytest.mark.parametrize("rate", ["6.0", "{ off = 1.0, low = 2.0, high = 10.0 }"])
+def test_a_rate_of_scales_that_no_network_has(read, rate):
+    training = f"[training]\nscale_rate = {rate}\n"
+    (warning,) = read(training).warnings()
+    assert warning == "training.scale_rate: has no effect without model.input_scale = true"
+    for scale in ("true", "{ choices = [true, false] }"):
+        assert read(f"{training}[model]\ninput_scale = {scale}").warnings() == ()
+    assert read("[training]\nscale_rate = 1.0").warnings() == ()
+
+
+def test_adamw_beside_adam_is_the_same_twice(read):
+    with pytest.raises(StudyFileError, match="found 'adam' twice"):
+        read('[training]\noptimizer = { choices = ["adam", "adamw"] }')
+
+
 def test_the_document_is_a_copy():
     document = {"data": dict(DATA), "model": {"width": {"choices": [8, 16]}}}
     study = parse("x", document)

@@ -11,8 +11,9 @@ import torch
 
 from tuner.data import DataSet
 from tuner.data.dataset import Split, Target
-from tuner.data.prepare import OneHot
-from tuner.data.recipe import Feature, OfColumns
+from tuner.data.encoders import OneHot
+from tuner.data.prepare import Unchanged
+from tuner.data.recipe import Feature, OfArray, OfColumns
 from tuner.data.text import Vocabulary
 from tuner.errors import StudyFileError
 from tuner.space import Recorded
@@ -127,6 +128,7 @@ MADE = {
     for name, texts in {"three": "abc", "two": "ab"}.items()
 }
 THREE, TWO = (dataclasses.replace(ROWS, recipe=MADE[name]) for name in ("three", "two"))
+TABLE = dataclasses.replace(ROWS, recipe=OfArray((30,), (), Unchanged()))
 VECTORS = '[model]\ncategories = { choices = ["one-hot", "embedding"] }'
 
 SEARCH = """
@@ -243,6 +245,9 @@ def test_smoothed_labels_do_not_go_with_every_metric(metric, smoothing, warned):
         (VECTORS, THREE),
         (VECTORS, dataclasses.replace(TWO, rest=(THREE,))),
         ('[model]\ncategories = "one-hot"', TWO),
+        ('[model]\nnumbers = { choices = ["plain", "periodic"] }', TABLE),
+        ("[model]\ninput_scale = true", TWO),
+        ('[model]\nfamily = "cnn"\nnumbers = "plain"\ninput_scale = false', IMAGES),
     ],
 )
 def test_a_study_that_fits_its_data(read, text, data):
@@ -288,6 +293,21 @@ def test_a_study_that_fits_its_data(read, text, data):
             r"^x: model\.categories: needs a column of more than two .*\n  leave it out",
         ),
         ('[model]\ncategories = "embedding"', NUMBERS, r"^x: model\.categories: needs a column"),
+        (
+            '[model]\nnumbers = { choices = ["plain", "periodic"] }',
+            THREE,
+            r"^x: model\.numbers: needs a column of numbers\n  leave it out",
+        ),
+        (
+            '[model]\nfamily = "cnn"\nnumbers = "piecewise-linear"',
+            IMAGES,
+            r"^x: model\.numbers: needs a table, but a row is of shape \[1, 8, 8\]",
+        ),
+        (
+            '[model]\nfamily = "rnn"\ninput_scale = { choices = [true, false] }',
+            TEXT,
+            r"^x: model\.input_scale: needs a table, but a row is text",
+        ),
         ('[training]\nsampling = "balanced"', NUMBERS, r"^x: training\.sampling: needs classes"),
     ],
 )

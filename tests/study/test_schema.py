@@ -27,6 +27,7 @@ source = "a:b"
 [model]
 family = "mlp"
 depth = { low = 1, high = 4 }
+numbers = { choices = ["plain", { name = "periodic", form = { choices = ["plr", "pbld"] } }] }
 [regularization]
 dropout = { off = 0.0, low = 0.1, high = 0.5 }
 [training]
@@ -73,11 +74,12 @@ BAD: dict[str, tuple[str, Any]] = {
     "the same twice": ("model.width", {"choices": [8, 8]}),
     "choice of no list": ("model.width", {"choices": 8}),
     "choice outside": ("regularization.dropout", {"choices": [0.1, 2.0]}),
-    "unknown option": ("training.optimizer", "adamw"),
-    "unknown option in a choice": ("training.optimizer", {"choices": ["adam", "adamw"]}),
+    "unknown option": ("training.optimizer", "adamax"),
+    "unknown option in a choice": ("training.optimizer", {"choices": ["adam", "adamax"]}),
     "unknown leaf of an option": ("training.optimizer", {"name": "sgd", "beta1": 0.9}),
     "option without a name": ("training.optimizer", {"momentum": 0.9}),
     "wrong leaf of an option": ("training.optimizer", {"name": "sgd", "momentum": 2.0}),
+    "unknown name within an option": ("model.numbers", {"name": "periodic", "form": "square"}),
     "no trials": ("search.trials", 0),
     "negative seed": ("search.seed", -1),
     "no duration": ("search.timeout", "soon"),
@@ -87,7 +89,7 @@ BAD: dict[str, tuple[str, Any]] = {
     "inner pruner is a number": ("search.pruner", {"name": "patient", "pruner": 3}),
     "option of a pruner too small": ("search.pruner", {"name": "asha", "reduction_factor": 1}),
     "unknown leaf in the baseline": ("search.baseline", {"learning_rat": 0.1}),
-    "wrong value in the baseline": ("search.baseline", {"optimizer": "adamw"}),
+    "wrong value in the baseline": ("search.baseline", {"optimizer": "adamax"}),
     "enqueue holds no tables": ("search.enqueue", [3]),
     "enqueue is no list": ("search.enqueue", {"dropout": 0.1}),
     "duplicates is no truth": ("search.duplicates", "yes"),
@@ -116,6 +118,14 @@ def test_shipped_files_fit(name: str) -> None:
     VALIDATOR.validate(read(shipped()[name]))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", {"name": "adamw", "beta2": 0.95}])
+def test_an_alias_fits_both(optimizer: Any) -> None:
+    found = document("training.optimizer", optimizer)
+    del found["search"]["baseline"]
+    assert VALIDATOR.is_valid(found)
+    assert parse("good", found).baseline() is not None
+
+
 def test_the_good_document_fits_both() -> None:
     assert VALIDATOR.is_valid(tomllib.loads(GOOD))
     assert parse("good", tomllib.loads(GOOD)).name == "good"
@@ -139,7 +149,7 @@ def test_data_needs_an_origin(data: dict[str, Any]) -> None:
 def test_choices_in_data_are_the_known_ones() -> None:
     properties = SCHEMA["properties"]["data"]["properties"]
     assert {"enum": list(STATISTICS)} in properties["preprocessing"]["anyOf"]
-    assert not VALIDATOR.is_valid({"data": {"source": "a:b", "preprocessing": "robust"}})
+    assert not VALIDATOR.is_valid({"data": {"source": "a:b", "preprocessing": "ranks"}})
     assert not VALIDATOR.is_valid({"data": {"source": "a:b", "task": "ranking"}})
 
 

@@ -45,6 +45,14 @@ def test_everything_that_can_be_said(read):
     )
 
 
+def test_a_budget_in_epochs_has_no_limit_in_trials_unless_one_is_set(read):
+    assert read(SPACE + "epochs = 1800").search.limit is None
+    both = read(SPACE + "epochs = 1800\ntrials = 9").search
+    assert (both.epochs, both.limit) == (1800, 9)
+    with pytest.raises(StudyFileError, match="found 0"):
+        read(SPACE + "epochs = 0")
+
+
 def test_a_nested_leaf_may_be_written_without_quotes(read):
     enqueue = read(SPACE + 'enqueue = [{ optimizer = "sgd", sgd.momentum = 0.5 }]').search.enqueue
     assert enqueue == ({"optimizer": "sgd", "sgd.momentum": 0.5},)

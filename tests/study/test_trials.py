@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from typer.testing import CliRunner
 
@@ -17,13 +18,16 @@ from tuner.study.trials import (
     Own,
     best_first,
     best_trial,
+    epochs_trained,
     left_out_words,
     never_reported,
     nothing_complete,
+    trained,
     without_result,
 )
 
 RATE = {"low": 1e-3, "high": 1e-1, "log": True}
+KIND = FloatDistribution(1e-3, 1e-1, log=True)
 
 
 def small(**search: Any) -> Any:
@@ -72,6 +76,40 @@ def test_the_best_is_the_first_of_equal_ones_and_has_a_finite_value(
     assert best is not None
     assert best.number == numbers[0]
     assert best_trial(trials[5:], direction) is None
+
+
+def test_samplers_see_a_paused_trial_as_pruned_with_its_last_value() -> None:
+    study = small()
+    reports = {"intermediate_values": {1: 0.25, 2: 0.5}, "distributions": {"learning_rate": KIND}}
+    running = create_trial(
+        state=TrialState.RUNNING,
+        params={"learning_rate": 0.01},
+        user_attrs={"paused": 2},
+        **reports,
+    )
+    [seen] = Own(study).learned([running])
+    assert (seen.state, seen.value) == (TrialState.PRUNED, 0.5)
+    assert running.state == TrialState.RUNNING
+    running.intermediate_values[3] = 0.75  # it went on
+    [seen] = Own(study).learned([running])
+    assert seen.state == TrialState.RUNNING
+
+
+def test_epochs_that_a_study_trained() -> None:
+    def trial(number: int, last: int, **attrs: Any) -> FrozenTrial:
+        reports = dict.fromkeys(range(1, last + 1), 0.5)
+        made = create_trial(value=0.5, intermediate_values=reports, user_attrs=attrs)
+        made.number = number
+        return made
+
+    trials = [
+        trial(0, 3, seed=1),
+        trial(1, 9, seed=1, continues=0),  # 6 more
+        trial(2, 3, seed=1, duplicate_of=0),  # none
+        trial(3, 5),  # another program's
+    ]
+    assert epochs_trained(trials) == 9
+    assert trained(trials[1], {0: trials[0]}, target=12) == 9  # what its holder may train counts
 
 
 def test_the_words_name_the_first_few() -> None:

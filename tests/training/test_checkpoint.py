@@ -61,6 +61,20 @@ def test_a_finished_trainer(config: Any, blobs: DataSet) -> None:
     assert all(torch.equal(new.weights()[n], w) for n, w in whole.weights().items())
 
 
+def test_a_checkpoint_of_an_earlier_tuner_goes_on(config: Any, blobs: DataSet) -> None:
+    """It knows nothing of leaves that came later, and trained with their defaults."""
+    now = config(epochs=2)
+    then = {k: v for k, v in now.items() if k not in ("numbers", "input_scale")}
+    old, new = trainer_of(then, blobs), trainer_of(now, blobs)
+    next(old.epochs())
+    restore(new, to_bytes(old))
+    assert new.past == old.past
+    assert len(list(new.epochs())) == 1
+    scaled = trainer_of({**now, "input_scale": True}, blobs)
+    with pytest.raises(TrainingError, match="input_scale is False there and True here"):
+        restore(scaled, to_bytes(old))
+
+
 def test_not_in_the_middle_of_an_epoch(config: Any, blobs: DataSet) -> None:
     trainer = trainer_of(config(), blobs)
 
@@ -68,7 +82,7 @@ def test_not_in_the_middle_of_an_epoch(config: Any, blobs: DataSet) -> None:
         raise KeyboardInterrupt
 
     trainer.recipe = type(trainer.recipe)(
-        (), trainer.recipe.optimizer, trainer.recipe.mask, interrupted
+        (), trainer.recipe.optimizer, trainer.recipe.masks, interrupted
     )
     with pytest.raises(KeyboardInterrupt):
         next(trainer.epochs())

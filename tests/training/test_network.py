@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from tuner.models.categories import Categories
+from tuner.models.inputs import Numbers, Scale
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
-from tuner.training.network import build_network, flatten, layout, plan
+from tuner.training.network import KINDS, build_network, flatten, layout, plan
 
 
 def network() -> nn.Module:
@@ -44,8 +45,9 @@ def test_order_is_the_modules() -> None:
 
 
 def test_mask_is_1_at_weights_only() -> None:
-    plan, vector = flatten(network())
-    mask = plan.mask(vector)
+    module = network()
+    plan, vector = flatten(module)
+    mask = plan.mask(KINDS["weights"](module), vector)
     assert {name: int(view.sum()) for name, view in plan.views(mask).items()} == {
         "0.weight": 12,
         "0.bias": 0,
@@ -55,6 +57,20 @@ def test_mask_is_1_at_weights_only() -> None:
         "2.bias": 0,
     }
     assert mask.dtype == vector.dtype
+
+
+def test_kinds_of_parameters(config: Any) -> None:
+    own = {"categories": "embedding", "numbers": "periodic", "input_scale": True, "members": 2}
+    of = plan(config(depth=1, **own))
+    module = build_network(of, (17,), 2, seed=1, categories=COLUMNS, numbers=(5,))
+    assert KINDS["scales"](module) == {"2.scale"}
+    assert KINDS["first"](module) == {f"3.1.{name}" for name in ("weight", "r", "s", "bias")}
+    inputs = {"0.embedding.linear.weight", "1.layers.1.weight", "1.layers.3.weight"}
+    assert KINDS["weights"](module) == inputs | {"3.1.weight", "3.3.weight"}
+    assert KINDS["biases"](module) == {"0.embedding.linear.bias", "3.1.bias", "3.3.bias"}
+    assert KINDS["first"](nn.Sequential(nn.ReLU(), nn.Linear(2, 2, bias=False))) == {"1.weight"}
+    assert KINDS["biases"](nn.GRU(2, 2)) == {"bias_ih_l0", "bias_hh_l0"}
+    assert KINDS["scales"](network()) == set()
 
 
 def test_views_have_the_shapes_and_share_the_memory() -> None:
@@ -142,6 +158,32 @@ def test_columns_of_two_stay_as_they_are(config: Any, family: str) -> None:
     assert network(torch.randn(4, 17)).shape == (4, 2)
     kinds = {type(layer) for layer in network.modules()} - {Categories}
     assert all(kind.__module__.startswith("torch.nn.") for kind in kinds)
+
+
+def test_layers_between_a_row_and_the_network(config: Any) -> None:
+    own = {"categories": "embedding", "embedding.size": 3, "numbers": "piecewise-linear"}
+    of = plan(config(input_scale=True, **own))
+    network = build_network(of, (17,), 2, seed=1, categories=COLUMNS, numbers=(5,))
+    assert [type(layer) for layer in network] == [Numbers, Categories, Scale, nn.Sequential]
+    assert network[0].width == 8 + 16
+    assert network[1].width == network[2].width == 8 + 3 + 2 + 3
+    assert network(torch.randn(4, 17)).shape == (4, 2)
+    alone = build_network(of, (17,), 2, seed=1)  # no columns
+    assert [type(layer) for layer in alone] == [Scale, nn.Sequential]
+    image = build_network(plan(config(family="cnn", **own)), (1, 4, 4), 2, seed=1)
+    assert type(image[0]) is nn.Sequential
+
+
+@pytest.mark.parametrize("family", ["mlp", "linear", "cnn"])
+def test_off_is_the_network_without(config: Any, family: str) -> None:
+    """Not a weight differs, and neither does its name."""
+    shape = (2, 4, 4) if family == "cnn" else (17,)
+    off = config(family=family, numbers="plain", input_scale=False)
+    usual = {name: v for name, v in off.items() if name not in ("numbers", "input_scale")}
+    found, before = (build_network(plan(of), shape, 2, 1, numbers=(5,)) for of in (off, usual))
+    assert found.state_dict().keys() == before.state_dict().keys()
+    assert all(map(torch.equal, found.state_dict().values(), before.state_dict().values()))
+    assert not any(isinstance(layer, Numbers | Scale) for layer in found.modules())
 
 
 @pytest.mark.parametrize(

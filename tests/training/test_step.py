@@ -28,7 +28,7 @@ PLAIN = {"momentum": 0.0, "nesterov": False}
 
 
 def recipe(*techniques: Technique) -> StepRecipe:
-    return StepRecipe(techniques, SGD, torch.ones(2), mse)
+    return StepRecipe(techniques, SGD, {"weights": torch.ones(2)}, mse)
 
 
 def hp(*techniques: Technique) -> Hyperparameters:
@@ -143,3 +143,18 @@ def test_a_loss_of_ones_own_gets_its_options(
     assert loss_of(METRICS["rmse"], loss="powers:power")(outputs, targets).item() == 5
     config = {"loss": "powers:power", "powers:power.p": 1.0, "pinball.quantile": 0.1}
     assert training_loss(config, METRICS["rmse"], NUMBERS)(outputs, targets).item() == 2
+
+
+def test_the_loss_of_members_is_the_mean_of_theirs() -> None:
+    each = torch.randn(6, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    targets = each[:, 0].softmax(1)
+    for metric, target, wanted in (
+        (METRICS["accuracy"], CLASSES, targets),
+        (METRICS["rmse"], NUMBERS, targets[:, :1]),
+        (METRICS["mape"], NUMBERS, targets[:, :1]),
+    ):
+        of = each[..., : wanted.shape[1]]
+        one, several = loss_of(metric, target), loss_of(metric, target, members=3)
+        alone = [one(of[:, k], wanted) for k in range(3)]
+        torch.testing.assert_close(several(of, wanted), torch.stack(alone).mean())
+        torch.testing.assert_close(several(of[:, 0], wanted), one(of[:, 0], wanted))

@@ -105,8 +105,20 @@ def export(
     from tuner.study.trials import left_out_words
 
     options = RunOptions(storage, device=device, allow=tuple(allow or ()))
+
+    def say(line: str) -> None:
+        typer.echo(f"warning: {line}", err=True)
+
     made = export_trial(
-        study, out, options, trial=trial, final=final, force=force, onnx=onnx, single=single
+        study,
+        out,
+        options,
+        trial=trial,
+        final=final,
+        force=force,
+        onnx=onnx,
+        single=single,
+        say=say,
     )
     if as_json:
         return show_json({**asdict(made), "folder": str(made.folder)})

@@ -49,6 +49,15 @@ Ensemble = Annotated[
         "0 for none.",
     ),
 ]
+Yardsticks = Annotated[
+    bool,
+    typer.Option(
+        "--yardsticks/--no-yardsticks",
+        envvar="TUNER_YARDSTICKS",
+        help="Measure the majority class or the mean, a linear model and gradient boosting beside "
+        "them.",
+    ),
+]
 View = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,6 +76,7 @@ def confirm(
     top: Top = 5,
     seeds: Seeds = 5,
     ensemble: Ensemble = 16,
+    yardsticks: Yardsticks = True,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
@@ -79,7 +89,15 @@ def confirm(
 
     options = run_options(storage, None, timeout, workers, device, None, allow)
     progress = _Progress()
-    answer = confirm_study(study, options, top=top, seeds=seeds, ensemble=ensemble, watch=progress)
+    answer = confirm_study(
+        study,
+        options,
+        top=top,
+        seeds=seeds,
+        ensemble=ensemble,
+        yardsticks=yardsticks,
+        watch=progress,
+    )
     progress.report_unfinished()
     if ensemble and answer.finished and answer.ensemble is None:
         message = "no ensemble: there is one training alone, or their predictions are not kept"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data import prepare, sources
-from tuner.data.identity import Identity, file_digest, identify
-from tuner.data.labels import Labels, encode, encode_like
+from tuner.data.encoders import Number
+from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
+from tuner.data.labels import Labels, LeftOut, encode_like, scaled, usable, usable_test
 from tuner.data.memory import fresh, give_back, uncollected
-from tuner.data.prepare import Column, Number, Shifted, Transform, Unchanged
+from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
-from tuner.data.spec import DataSpec
-from tuner.data.splits import Places, Rows, among, divisions, final_rows
+from tuner.data.spec import WISHES, DataSpec
+from tuner.data.splits import (
+    Places,
+    Rows,
+    among,
+    are_alike_by_chance,
+    divisions,
+    divisions_of_copies,
+    final_rows,
+)
 from tuner.data.tables import Table, Text
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
@@ -198,14 +208,19 @@ class Target:
     Attributes:
         task: classification or regression.
         classes: the classes' names by index; empty for regression.
-        mean, scale: of the training rows, in the target's own unit: a prediction is
-            output * scale + mean. 0 and 1 for classification.
+        mean, scale: of the training rows: an output * scale + mean is a quantity on the scale
+            `form`. 0 and 1 for classification.
+        form: a name of SCALES.
+        limits: the least and the largest target of the training rows, in the target's own unit, to
+            which predictions are clipped; None where they are not.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    form: str = "linear"
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -256,6 +271,11 @@ class DataSet:
         return () if self.recipe is None else self.recipe.categories
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities of a table stand in a row; empty where it has none."""
+        return () if self.recipe is None else self.recipe.numbers
+
+    @property
     def outputs(self) -> int:
         """How many numbers a network gives for a row: one per class, or one."""
         return len(self.target.classes) or 1
@@ -302,10 +322,16 @@ def load(
     prepare.lookup(spec.preprocessing)
     table = _read(spec, folder, frame)
     _check_named(table, spec)
-    labels = encode(table, spec.task, spec.division)
-    folds = divisions(table, labels, spec)
+    table, labels, left_out = usable(table, spec)
+    hashed = RowHashes.of(table, labels)
+    folds, together = _divisions(table, labels, spec, hashed)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
-    identity = _identity(table, labels, folds, test, spec, folder)
+    if test is not None:
+        test, left_out = usable_test(test, spec, left_out)
+    tested = None if test is None else RowHashes.of(test, check_fits(table, labels, test))
+    identity = identify(table, hashed, folds, tested)
+    if (vectors := _vectors_of(spec, folder)) is not None:
+        identity = replace(identity, vectors=file_digest(vectors))
     if final:
         rows = folds[-1]
         if test is not None:
@@ -317,8 +343,10 @@ def load(
     if columns and spec.path is not None:
         places = folds[-1].searched
         without_test(columns, places)
-    table = replace(table, columns=tuple(columns))
-    source = _Source(_set_aside(table, spec), labels, spec, folder, table.held and not final)
+    table = replace(table, columns=tuple(columns), rows=left_out.places(places))
+    elsewhere = table.held and not final
+    left_out = replace(left_out, notes=(*left_out.notes, together))
+    source = _Source(_set_aside(table, spec), labels, spec, folder, elsewhere, left_out)
     learned = [learn(table, spec, each.train, each.validation) for each in _in_table(folds, places)]
     give_back()  # before there are the tensors as well
     rows_of = _rows(table, learned, folds, places)
@@ -327,18 +355,26 @@ def load(
     return replace(last, rest=tuple(rest), identity=identity)
 
 
-def _identity(
-    table: Table,
-    labels: Labels,
-    folds: tuple[Rows, ...],
-    test: Table | None,
-    spec: DataSpec,
-    folder: Path,
-) -> Identity:
-    """The identity of the rows as they were read, and of the word vectors."""
-    held = None if test is None else (test, check_fits(table, labels, test))
-    identity, vectors = identify(table, labels, folds, held), _vectors_of(spec, folder)
-    return identity if vectors is None else replace(identity, vectors=file_digest(vectors))
+def _divisions(
+    table: Table, labels: Labels, spec: DataSpec, hashed: RowHashes
+) -> tuple[tuple[Rows, ...], str]:
+    """The rows of each kind, and a note on rows that are equal, which stay in one split."""
+    wanted = spec.division > 2 and spec.copies == "together" and not spec.dividing
+    first = first_alike(hashed.rows) if wanted else None
+    if first is None:
+        return divisions(table, labels, spec), ""
+    count = len(first) - len(np.unique(first))
+    copies = f"{count:,} of {len(first):,} rows are copies of others"
+    by_chance = are_alike_by_chance(first)
+    if not by_chance:
+        with suppress(DataError):  # too few rows are left of a class
+            folds = divisions_of_copies(table, labels, spec, first)
+            return (
+                folds,
+                f'{copies} and in the same split; copies = "apart" divides them anew',
+            )
+    why = "so many that they are alike by chance" if by_chance else "too many for their class"
+    return divisions(table, labels, spec), f"{copies}, {why}: they are divided like others"
 
 
 def _vectors_of(spec: DataSpec, folder: Path) -> Path | None:
@@ -355,6 +391,7 @@ class _Source:
     Attributes:
         aside: the columns that are no features.
         elsewhere: the test rows are in a file of their own.
+        left_out: the rows of the source that are not used.
     """
 
     aside: tuple[Column, ...]
@@ -362,6 +399,7 @@ class _Source:
     spec: DataSpec
     folder: Path
     elsewhere: bool
+    left_out: LeftOut
 
 
 Pair = tuple[Inputs, Inputs]
@@ -396,7 +434,7 @@ def _rows(
 
 def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
-    target, y = _target(source.labels, rows)
+    target, y = _target(source.labels, rows, source.spec)
     train, validation = of
     return DataSet(
         train=Split(train, torch.from_numpy(y[rows.train])),
@@ -406,10 +444,10 @@ def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
         features=features.names,
         columns=(*features.columns, *source.aside),
         vocabulary=_with_vectors(features.vocabulary, source.spec, source.folder),
-        positions=(rows.train, rows.validation),
+        positions=tuple(source.left_out.places(each) for each in (rows.train, rows.validation)),
         test=None if source.elsewhere else len(rows.test),
         recipe=features.recipe,
-        note=features.note,
+        note="; ".join(note for note in (*source.left_out.notes, features.note) if note),
     )
 
 
@@ -427,7 +465,8 @@ def _check_named(table: Table, spec: DataSpec) -> None:
             what = f"no column {name!r}: only a table has columns"
             raise DataError(what, where=f"data.{key}", hint=f"remove {key}")
     known = [raw.name for raw in table.columns]
-    for key, names in (("keep", spec.keep), ("drop", () if known or table.text else spec.drop)):
+    listed = [(key, getattr(spec, key)) for key in ("keep", *WISHES)]
+    for key, names in (*listed, ("drop", () if known or table.text else spec.drop)):
         for name in names:
             if name not in known:
                 hint = nearest(name, known) if known else "only a table has named columns"
@@ -474,13 +513,27 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
     return (target, *division, *dropped)
 
 
-def _target(labels: Labels, rows: Rows) -> tuple[Target, NDArray[Any]]:
+def _target(labels: Labels, rows: Rows, spec: DataSpec) -> tuple[Target, NDArray[Any]]:
     if labels.task == "classification":
+        _check_of_classes(spec)
         return Target("classification", labels.classes), labels.values
-    train = labels.values[rows.train]
+    values, own = scaled(labels, spec.target_scale), labels.values[rows.train]
+    train = values[rows.train]
     mean, scale = float(train.mean()), float(train.std()) or 1.0
-    y = ((labels.values - mean) / scale).astype(np.float32)
-    return Target("regression", (), mean, scale), y
+    y = ((values - mean) / scale).astype(np.float32)
+    limits = (float(own.min()), float(own.max())) if spec.target_clip else None
+    return Target("regression", (), mean, scale, spec.target_scale, limits), y
+
+
+def _check_of_classes(spec: DataSpec) -> None:
+    """DataError for a key that is for quantities."""
+    for key, off in (("target_scale", "linear"), ("target_clip", False)):
+        if getattr(spec, key) != off:
+            raise DataError(
+                "is for quantities, and the target is classes",
+                where=f"data.{key}",
+                hint='remove it; for a quantity, set task = "regression"',
+            )
 
 
 # Test rows that are in files of their own, beside the rows of a search.

@@ -141,15 +141,46 @@ def _column_changes(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     return changes or ["the columns are in another order"]
 
 
+@dataclass(frozen=True, eq=False)
+class RowHashes:
+    """Hashes of the rows of a table, [N] each.
+
+    Attributes:
+        inputs, labels: of rows without their labels, and of these alone.
+    """
+
+    inputs: Hashes
+    labels: Hashes
+
+    @classmethod
+    def of(cls, table: Table, labels: Labels) -> RowHashes:
+        """The hashes of a table's rows and their labels."""
+        return cls(_input_hashes(table), _label_hashes(labels))
+
+    @property
+    def rows(self) -> Hashes:
+        """Of whole rows."""
+        return _mixed(self.inputs + _odd_hash("label") * self.labels)
+
+
+def first_alike(hashes: Hashes) -> NDArray[np.intp] | None:
+    """The first row [N] that is equal to each; None where all rows differ."""
+    ordered = np.sort(hashes)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return None
+    _, first, same = np.unique(hashes, return_index=True, return_inverse=True)
+    return np.asarray(first[same])
+
+
 def identify(
-    table: Table, labels: Labels, folds: Sequence[Rows], test: tuple[Table, Labels] | None
+    table: Table, hashed: RowHashes, folds: Sequence[Rows], test: RowHashes | None
 ) -> Identity:
     """The identity of the rows of a table, and of the test rows that are in a second one."""
-    each = [(table, labels)] if test is None else [(table, labels), test]
-    hashed = [(_input_hashes(of), _label_hashes(y)) for of, y in each]
-    inputs, ys = (np.concatenate(every) for every in zip(*hashed, strict=True))
-    hashes = _mixed(inputs + _odd_hash("label") * ys)
-    last, count = folds[-1], len(labels.values)
+    each = [hashed] if test is None else [hashed, test]
+    inputs = np.concatenate([one.inputs for one in each])
+    ys = np.concatenate([one.labels for one in each])
+    hashes = RowHashes(inputs, ys).rows
+    last, count = folds[-1], len(hashed.labels)
     held = last.test if test is None else np.arange(count, len(hashes))
     kinds = {"train": last.train, "validation": last.validation, "test": held}
     parts = {name: f"{len(rows)} {_digest(hashes[rows])}" for name, rows in kinds.items()}

@@ -1,19 +1,24 @@
-"""Encodes labels as class indices or numbers."""
+"""Encodes labels as class indices or numbers, and leaves out rows without one."""
 
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
-from tuner.data.spec import DIVISIONS
-from tuner.data.tables import NUMERIC, Table
+from tuner.data.spec import DIVISIONS, DataSpec
+from tuner.data.tables import NUMERIC, Table, only
 from tuner.errors import DataError
 from tuner.metrics import Task
+
+Index = NDArray[np.signedinteger[Any]]
 
 FEW = 20  # "auto" takes at most so many distinct whole numbers for classes
 
@@ -33,6 +38,49 @@ class Labels:
     values: NDArray[Any]
     classes: tuple[str, ...]
     format: Format | None = None
+
+
+# The scale on which a quantity is learned.
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A function of a quantity in the target's unit, and its inverse.
+
+    Attributes:
+        above: what every target has to be above.
+        hint: for whom a target is not.
+    """
+
+    forward: Callable[[NDArray[Any]], NDArray[Any]]
+    back: Callable[[Tensor], Tensor]
+    above: float = -np.inf
+    hint: str = ""
+
+
+SCALES: Mapping[str, Scale] = {
+    "linear": Scale(lambda values: values, lambda values: values),
+    "log": Scale(np.log, torch.exp, 0.0, 'for counts with zeros: target_scale = "log1p"'),
+    "log1p": Scale(np.log1p, torch.expm1, -1.0, "remove target_scale"),
+}
+
+
+def scaled(labels: Labels, name: str) -> NDArray[Any]:
+    """Quantities on a scale; DataError for those that have no place on it."""
+    scale, values = SCALES[name], labels.values
+    bad = values <= scale.above
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{name} needs targets above {scale.above:g}, and {int(bad.sum())} of {len(values)} "
+            f"are not, the first in row {row} counted from 0: {values[row]:g}",
+            where="data.target_scale",
+            hint=scale.hint,
+        )
+    return scale.forward(values)
+
+
+# Labels as indices of classes, or as quantities.
 
 
 def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
@@ -56,16 +104,16 @@ def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
     if task != "classification":
         return _numbers(y, table, number_format)
     if rule > 1:
-        _refuse_gaps(y, table.where)
+        _refuse_gaps(y, table)
     return _classes(y, table)
 
 
-def _refuse_gaps(y: NDArray[Any], where: str) -> None:
+def _refuse_gaps(y: NDArray[Any], table: Table) -> None:
     """DataError for classes that can only be marks of missing labels, such as "?"."""
     if y.dtype.kind == "U":
         texts, index = np.unique(y, return_inverse=True)
         gaps = np.array([is_gap(text) for text in texts.tolist()], dtype=bool)
-        _refuse_rows(gaps[index], y, "are missing", where)
+        _refuse_rows(gaps[index], y, "are missing", table)
 
 
 def _from_text(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], Format | None]:
@@ -85,20 +133,20 @@ def _from_text(y: NDArray[Any], table: Table, task: str) -> tuple[NDArray[Any], 
             hint='use one unit and one notation, or set task = "classification"',
         )
     values, _ = recognized.format.values(texts)
-    _refuse_rows(np.isnan(values)[index], y, "are not numbers", table.where)
+    _refuse_rows(np.isnan(values)[index], y, "are not numbers", table)
     quantity = task == "regression" or _guess(values[index]) == "regression"
     return (values[index], recognized.format) if quantity else (y, None)
 
 
-def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, where: str) -> None:
+def _refuse_rows(bad: NDArray[np.bool_], y: NDArray[Any], what: str, table: Table) -> None:
     """DataError for labels that count as missing; names the first."""
     if bad.any():
         texts = sorted(set(y[bad].tolist()))
         named = ", ".join(map(repr, texts[:3])) + (", …" if len(texts) > 3 else "")
         raise DataError(
-            f"{int(bad.sum())} of {len(y)} labels {what} ({named}), the first in row "
-            f"{int(bad.argmax())} counted from 0",
-            where=where,
+            f"{int(bad.sum())} of {len(y)} labels {what} ({named}), the first in "
+            f"{table.row(int(bad.argmax()))}",
+            where=table.where,
             hint="remove these rows, or repair them",
         )
 
@@ -134,7 +182,7 @@ def _check_present(table: Table) -> None:
     if count:
         raise DataError(
             f"{count} of {len(missing)} labels are missing (NaN), "
-            f"the first in row {int(missing.argmax())} counted from 0",
+            f"the first in {table.row(int(missing.argmax()))}",
             where=table.where,
             hint="remove these rows; in a file, empty cells, NA, None and null are missing",
         )
@@ -229,7 +277,7 @@ def _quantities(
         bad = np.isnan(values)
         if bad.any():
             raise DataError(
-                f"label {str(y[bad][0])!r} in row {int(bad.argmax())} counted from 0 is text "
+                f"label {str(y[bad][0])!r} in {table.row(int(bad.argmax()))} is text "
                 f"({int(bad.sum())} such rows), but the task is regression",
                 where=table.where,
                 hint='use numbers, or set task = "classification"',
@@ -237,3 +285,135 @@ def _quantities(
         y = values
     _check_finite(y, table.where)
     return y.astype(np.float64)
+
+
+# Rows that nothing can be learned from.
+
+
+MOST = 0.1
+"""The largest share of rows that are left out because their class is rare."""
+
+
+def unlabelled(table: Table, task: str) -> NDArray[np.bool_]:
+    """Where [N] a row has no label: it is missing, or a text that marks it as missing; in a
+    quantity that is text, any that is no number."""
+    gaps = _missing(table.y)
+    present = np.flatnonzero(~gaps)
+    if len(present):
+        y = _plain(table.y[present], table.where)
+        if y.dtype.kind == "U":
+            gaps[present[_marked(y, table, task)]] = True
+    return gaps
+
+
+def _marked(y: NDArray[Any], table: Table, task: str) -> NDArray[np.bool_]:
+    texts, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if task != "classification" and not are_digits(texts):
+        recognized = recognize(texts, counts, table.comma)
+        if recognized is not None and recognized.format is not None:
+            odd = np.isnan(recognized.format.values(texts)[0])
+            numbers = recognized.format.values(texts[~odd])[0]
+            every = np.repeat(numbers, counts[~odd])
+            if task == "regression" or _guess(every) == "regression":
+                return np.asarray(odd[index])
+    return np.array([is_gap(text) for text in texts.tolist()], dtype=bool)[index]
+
+
+def without_rare(labels: Labels, need: int) -> tuple[Labels, NDArray[np.intp], tuple[str, ...]]:
+    """Labels without the classes of fewer than `need` rows, the places of the rows that are left,
+    and the names of these classes; all of them where two classes or most rows would not be left."""
+    every = np.arange(len(labels.values))
+    counts = np.bincount(labels.values, minlength=len(labels.classes)) if labels.classes else None
+    if counts is None:
+        return labels, every, ()
+    known = counts >= need
+    lost = int(counts[~known].sum())
+    if not lost or known.sum() < 2 or lost > MOST * len(every):
+        return labels, every, ()
+    rows = np.flatnonzero(known[labels.values])
+    place = np.cumsum(known) - 1
+    classes = tuple(name for name, kept in zip(labels.classes, known, strict=True) if kept)
+    rare = tuple(name for name, kept in zip(labels.classes, known, strict=True) if not kept)
+    return replace(labels, values=place[labels.values[rows]], classes=classes), rows, rare
+
+
+def of_class(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
+    """Where [N] a row is of one of these classes."""
+    distinct, index = np.unique(_whole(_plain(table.y, table.where)), return_inverse=True)
+    return np.isin(np.array(_names(distinct, table), dtype=object), [*names])[index]
+
+
+NAMED = 5
+"""Classes that a note names."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The rows of a source that are not used.
+
+    Attributes:
+        rows: the places in the source of those that are, rows of a second file after those of the
+            first; None where all are.
+        count: the number of rows of the first file.
+        classes: the names of classes that are too rare.
+        notes: which rows are left out and why.
+    """
+
+    rows: Index | None
+    count: int
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def places(self, rows: Index) -> Index:
+        """The places in the source of some of the rows that are used."""
+        return rows if self.rows is None else self.rows[rows]
+
+
+def usable(table: Table, spec: DataSpec) -> tuple[Table, Labels, LeftOut]:
+    """A table without the rows that nothing can be learned from, and their labels.
+
+    Raises:
+        DataError: as ``encode``.
+    """
+    count = len(table.y)
+    table, rows, notes = _labelled(table, spec, "rows")
+    labels = encode(table, spec.task, spec.division)
+    rare: tuple[str, ...] = ()
+    if spec.division > 2 and spec.rare == "drop" and spec.split is None:
+        need = 2 + (spec.test > 0 and not table.held)
+        labels, left, rare = without_rare(labels, need)
+        if rare:
+            named = ", ".join(map(repr, rare[:NAMED])) + ", …" * (len(rare) > NAMED)
+            what = f"{len(rows) - len(left)} rows of classes with fewer than {need} rows ({named})"
+            notes.append(f'{what} are left out; rare = "refuse" refuses them')
+            table, rows = only(table, left), rows[left]
+    return table, labels, LeftOut(rows if notes else None, count, rare, tuple(notes))
+
+
+def usable_test(test: Table, spec: DataSpec, known: LeftOut) -> tuple[Table, LeftOut]:
+    """The test rows of a second file without those that have no label, or a class that is left
+    out."""
+    test, rows, notes = _labelled(test, spec, "test rows")
+    if known.classes:
+        odd = of_class(test, known.classes)
+        if odd.any() and not odd.all():
+            notes.append(f"{int(odd.sum())} test rows of such classes are left out")
+            test, rows = only(test, ~odd), rows[~odd]
+    if not notes and known.rows is None:
+        return test, known
+    first = np.arange(known.count) if known.rows is None else known.rows
+    every = np.concatenate((first, known.count + rows))
+    return test, replace(known, rows=every, notes=(*known.notes, *notes))
+
+
+def _labelled(table: Table, spec: DataSpec, rows: str) -> tuple[Table, Index, list[str]]:
+    """A table without the rows that have no label, the places of the others, and a note."""
+    every = np.arange(len(table.y))
+    if spec.division < 3 or spec.unlabelled != "drop":
+        return table, every, []
+    gaps = unlabelled(table, spec.task)
+    if not gaps.any() or gaps.all():
+        return table, every, []
+    note = f"{int(gaps.sum())} of {len(gaps)} {rows} have no label and are left out"
+    note += '; unlabelled = "refuse" refuses them'
+    return only(table, every[~gaps]), every[~gaps], [note]

@@ -11,10 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import dates
+from tuner.data.dates import Times, are_dates
+from tuner.data.encoders import Date, Encoder, Flag, Number, OneHot
 from tuner.data.memory import let_go
-from tuner.data.numbers import Format, Recognized, are_digits, is_mark, recognize
-from tuner.data.raw import RawColumn, coded, first_odd, numbers
-from tuner.data.spec import DIVISIONS
+from tuner.data.numbers import Recognized, are_digits, is_mark, recognize
+from tuner.data.raw import RawColumn, coded, counted, first_odd
+from tuner.data.spec import DIVISIONS, DataSpec
 from tuner.errors import DataError, nearest
 
 # Preprocessing: statistics of the training rows, applied to all.
@@ -29,6 +32,8 @@ CHUNK = 2**19
 """Numbers that are processed at a time."""
 LANDMARKS = 1000
 """The most values of a feature between which ranks are interpolated."""
+CLIP = 3.0
+"""What robust preprocessing lets no number reach."""
 
 
 class Transform(Protocol):
@@ -57,6 +62,22 @@ class Shifted:
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "standard", "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped:
+    """z / sqrt(1 + (z / 3)²) with z = (value - centre) / scale, float64 [1, n]: within (-3, 3)."""
+
+    centre: Array
+    scale: Array
+
+    def __call__(self, values: Array) -> Array:
+        z = (values - self.centre) / self.scale
+        clipped: Array = z / np.sqrt(1 + np.square(z / CLIP))
+        return clipped
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "robust", "centre": self.centre.tolist(), "scale": self.scale.tolist()}
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,8 @@ def transform_from_json(record: Mapping[str, Any]) -> Transform:
         return Unchanged()
     if record["kind"] == "standard":
         return Shifted(np.asarray(record["mean"], float), np.asarray(record["scale"], float))
+    if record["kind"] == "robust":
+        return Clipped(np.asarray(record["centre"], float), np.asarray(record["scale"], float))
     SCORES[record["kind"]]
     known = [
         (np.asarray(k["values"], float), np.asarray(k["ranks"], float)) for k in record["features"]
@@ -148,6 +171,23 @@ def none(x: Array, rows: Index) -> Transform:
     return Unchanged()
 
 
+def robust(x: Array, rows: Index) -> Transform:
+    """Median 0 and quartiles 1 apart, then a smooth clip to (-3, 3) (Holzmüller et al. 2024).
+
+    Where the quartiles of a feature are equal, its whole range becomes 2; one that does not vary
+    becomes 0.
+    """
+    _check_table(x, "medians")
+    each = np.array([_centre_and_scale(x[rows, j]) for j in range(x.shape[1])])
+    return Clipped(*each.T[:, None])
+
+
+def _centre_and_scale(column: Array) -> tuple[float, float]:
+    numbers = column.astype(np.float64)
+    low, quartile, median, upper, high = np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    return median, (upper - quartile) or (high - low) / 2 or 1.0
+
+
 def uniform(x: Array, rows: Index) -> Transform:
     """Ranks among the training rows, scaled to mean 0 and deviation 1: in (-1.74, 1.74)."""
     return _ranked(x, rows, "uniform")
@@ -173,13 +213,17 @@ SCORES: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
-def _ranked(x: Array, rows: Index, score: str) -> Transform:
+def _check_table(x: Array, what: str) -> None:
     if x.ndim != 2:
         raise DataError(
-            f"ranks need a table, but a row has shape {list(x.shape[1:])}",
+            f"{what} need a table, but a row has shape {list(x.shape[1:])}",
             where="data.preprocessing",
             hint='set preprocessing = "standard" or "none"',
         )
+
+
+def _ranked(x: Array, rows: Index, score: str) -> Transform:
+    _check_table(x, "ranks")
     return Ranked(score, tuple(_ranks(x[rows, j]) for j in range(x.shape[1])))
 
 
@@ -195,6 +239,7 @@ def _ranks(column: Array) -> tuple[Array, Array]:
 
 STATISTICS: Mapping[str, Callable[[Array, Index], Transform]] = {
     "standard": standard,
+    "robust": robust,
     "quantile": quantile,
     "uniform": uniform,
     "none": none,
@@ -221,97 +266,6 @@ def apply(transform: Transform, x: Array, rows: Index) -> NDArray[np.float32]:
     return prepared
 
 
-# How a column becomes features: records of plain numbers, learned from the training rows.
-
-
-Bound = tuple[Array, Callable[[Array], Array]]
-"""A column's values [N], and a function from some of them [n] to features [n, k]."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A quantity.
-
-    Attributes:
-        fill: in place of a missing number; None where missing ones stay.
-        flag: whether a second feature marks the missing ones.
-        format: of the numbers in the training rows, where they were text.
-    """
-
-    fill: float | None = None
-    flag: bool = False
-    format: Format | None = None
-
-    def bind(self, raw: RawColumn, where: str) -> Bound:
-        """Binds one column; DataError where it holds text and the training rows did not."""
-        return numbers(raw, where, self.format), self._write
-
-    def _write(self, values: Array) -> Array:
-        values = values.astype(np.float64)  # columns may be stored in fewer bytes
-        missing = np.isnan(values)
-        fill = self.fill
-        filled = values if fill is None or not missing.any() else np.where(missing, fill, values)
-        if not self.flag:
-            return filled[:, None]
-        return np.concatenate((filled[:, None], missing[:, None]), axis=1)
-
-    def to_json(self) -> dict[str, Any]:
-        known = {"kind": "number", "median": self.fill, "flag": self.flag}
-        return known if self.format is None else {**known, "format": self.format.to_json()}
-
-
-@dataclass(frozen=True)
-class OneHot:
-    """A feature for each category; an unknown one is 0 in all features.
-
-    Attributes:
-        categories: in the order of the features.
-        missing: whether a last feature marks missing values.
-    """
-
-    categories: tuple[str, ...]
-    missing: bool = False
-
-    def bind(self, raw: RawColumn, where: str) -> Bound:
-        """Binds one column; numbers are categories by their text."""
-        codes, texts = coded(raw)
-        last = len(self.categories) if self.missing else -1
-        place = np.append(self._places(texts), last)
-        hot = np.arange(len(self.categories) + self.missing)
-        return codes, lambda some: place[some][:, None] == hot
-
-    def unknown(self, raw: RawColumn) -> tuple[Array, list[str]]:
-        """Where [N] a column has an unknown category, and the names of these."""
-        codes, texts = coded(raw)
-        strange = np.append(self._places(texts) < 0, False)
-        return strange[codes], [text for text, odd in zip(texts, strange, strict=False) if odd]
-
-    def _places(self, texts: list[str]) -> Array:
-        """The feature [n] of each category, -1 for an unknown one. 1 and 0 are other names for true
-        and false."""
-        known = {text: i for i, text in enumerate(self.categories)}
-        if self.categories == ("False", "True"):
-            known = _BOOLEAN
-            texts = [text.strip().lower() for text in texts]
-        return np.array([known.get(text, -1) for text in texts], dtype=np.int64)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": "one-hot", "categories": list(self.categories), "missing": self.missing}
-
-
-_BOOLEAN = {"false": 0, "true": 1, "0": 0, "1": 1, "0.0": 0, "1.0": 1}
-
-Encoder = Number | OneHot
-
-
-def encoder_from_json(record: Mapping[str, Any]) -> Encoder:
-    """The encoder of a record by `to_json`; KeyError for anything else."""
-    if record["kind"] == "number":
-        form = Format.from_json(record["format"]) if record.get("format") else None
-        return Number(record["median"], record["flag"], form)
-    return OneHot(tuple(record["categories"]), record["missing"])
-
-
 # The decision about each column of a table: kept, filled, one-hot or dropped, and why.
 #
 # Everything is learned from the training rows.
@@ -324,32 +278,10 @@ EARLIER = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|index|key|row|nr|no|number))$|
 """Names of identifiers by the first of DIVISIONS."""
 INDEX = re.compile(r"(Unnamed: \d+(_level_\d+)?(\.\d+)?|__index_level_\d+__|level_\d+|)")
 """A column without a name, as `to_csv` saves the index of a frame."""
-_MONTH = (
-    "(?:january?|jan|february?|februar|feb|march|märz|mar|mär|mrz|april|apr|may|mai|june|juni|jun|"
-    "july|juli|jul|august|aug|september|sept|sep|october|oktober|oct|okt|november|nov|december|"
-    r"dezember|dec|dez)\.?"
-)
-_YEAR = r"(?:\d{4}|\d\d)"
-_CLOCK = r"\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?(?: ?(?:Z|UTC|GMT|[-+]\d\d:?\d\d))?"
-_DAYS = (
-    r"\d{4}[-/.]\d\d?[-/.]\d\d?",
-    rf"\d\d?[./-]\d\d?[./-]{_YEAR}",
-    rf"{_MONTH} \d\d?(?:st|nd|rd|th)?,? \d{{4}}",
-    rf"\d\d?(?:st|nd|rd|th|\.)?[ -]{_MONTH},?[ -]{_YEAR}",
-    rf"{_MONTH},? \d{{4}}",
-    rf"\d{{4}}[- ]{_MONTH}[- ]\d\d?",
-    r"\d{4}年\d\d?月\d\d?日",
-)
-DATE = re.compile(
-    rf"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? )?(?:{'|'.join(_DAYS)})(?:(?:T|,? +){_CLOCK})?"
-    rf"|{_CLOCK}",
-    re.IGNORECASE,
-)
-"""A date, with or without the time of day, or a time of day alone."""
-DATES = 0.95
-"""The share of texts that are dates, where a column is; marks of missing values are not counted."""
 CATEGORIES = 1000
 """A column with more is refused: each would be an input of the network."""
+SOME = 100
+"""Texts that are looked at first: where less than half are dates, the column is not of dates."""
 ROWS = 20
 """With fewer rows, distinct values do not show an identifier."""
 
@@ -360,9 +292,9 @@ class Column:
 
     Attributes:
         name: in the source.
-        kind: numeric, boolean, categorical, text; target; or group, time, split for one that
+        kind: numeric, boolean, categorical, date, text; target; or group, time, split for one that
             divides rows.
-        decision: kept, filled, one-hot, words, dropped, target or division.
+        decision: kept, filled, one-hot, calendar, words, dropped, target or division.
         reason: for people, with numbers.
     """
 
@@ -389,23 +321,53 @@ class Encoded:
     encoder: Encoder = field(default_factory=Number)
 
 
-def encode_column(
-    raw: RawColumn, rows: Index, where: str, keep: bool = False, rule: int = DIVISIONS[-1]
-) -> Encoded:
-    """Decides about a column by its training rows; DataError for one with too many categories.
+@dataclass(frozen=True)
+class Wishes:
+    """What a study file says of a column, over what its values look like.
 
-    Args:
-        keep: whether it may look like an identifier.
+    Attributes:
+        keep: it is no identifier.
+        category: each of its values is a category.
+        day_first: 1/2/2024 is in February, or in January; None: the column decides.
         rule: of DIVISIONS; by the first a column of text is one of categories.
     """
-    train = raw.values[rows]
-    if raw.categories is not None and rule > 1:
-        return _encode_text(raw, raw.categories, rows, where, keep)
+
+    keep: bool = False
+    category: bool = False
+    day_first: bool | None = None
+    rule: int = DIVISIONS[-1]
+
+    @classmethod
+    def of(cls, name: str, spec: DataSpec) -> Wishes:
+        """What a specification says of that column."""
+        first = True if name in spec.day_first else False if name in spec.month_first else None
+        return cls(name in spec.keep, name in spec.categories, first, spec.division)
+
+
+def encode_column(raw: RawColumn, rows: Index, where: str, wishes: Wishes | None = None) -> Encoded:
+    """Decides about a column by its training rows; DataError for one with too many categories."""
+    train, wishes = raw.values[rows], wishes or Wishes()
+    if wishes.category:
+        return _encode_chosen(raw, rows, where)
+    if raw.categories is not None and wishes.rule > 1:
+        return _encode_text(raw, raw.categories, rows, where, wishes)
     if raw.categories is not None:
-        return _encode_categories(raw, raw.categories, train, where, keep)
+        return _encode_categories(raw, raw.categories, train, where, wishes.keep)
     if raw.kind == "boolean":
-        return _encode_categories(raw, np.array(["False", "True"], dtype=object), train + 0, where)
-    return _encode_numbers(raw, train, keep, rule)
+        booleans = np.array(["False", "True"], dtype=object)
+        words = _pair_of(booleans) if wishes.rule > 2 else None
+        if words is not None:
+            return _encode_flag(raw, booleans, train + 0, words)
+        return _encode_categories(raw, booleans, train + 0, where)
+    return _encode_numbers(raw, train, wishes.keep, wishes.rule)
+
+
+def _encode_chosen(raw: RawColumn, rows: Index, where: str) -> Encoded:
+    """Categories because the study file says so, also of numbers."""
+    codes, texts = coded(raw)
+    encoded = _encode_categories(raw, np.array(texts, dtype=object), codes[rows], where, keep=True)
+    reason = f"{encoded.column.reason}; listed in data.categories"
+    return replace(encoded, column=replace(encoded.column, reason=reason))
 
 
 def _encode_numbers(
@@ -424,16 +386,22 @@ def _encode_numbers(
 
 
 def _encode_text(
-    raw: RawColumn, categories: NDArray[np.object_], rows: Index, where: str, keep: bool
+    raw: RawColumn, categories: NDArray[np.object_], rows: Index, where: str, wishes: Wishes
 ) -> Encoded:
     """A column of text: numbers, dates, or categories."""
     train = raw.values[rows]
     seen, counts = np.unique(train[train >= 0], return_counts=True)
     texts = categories[seen]
-    typed = raw.kind == "boolean" or are_digits(categories)
+    keep, dated = wishes.keep, wishes.day_first is not None
+    typed = raw.kind == "boolean" or dated or are_digits(categories)
     recognized = None if typed else recognize(texts, counts, raw.comma)
     if recognized is not None and recognized.format is not None:
         return _encode_written(raw, categories, recognized, rows, keep)
+    if dated or (wishes.rule > 2 and _holds_dates(raw, [str(text) for text in texts], seen)):
+        return _encode_dates(raw, train, wishes.day_first)
+    words = _pair_of(texts) if wishes.rule > 2 else None
+    if words is not None:
+        return _encode_flag(raw, categories, train, words)
     if keep or raw.kind == "boolean":
         return _encode_categories(raw, categories, train, where, keep)
     if recognized is not None:
@@ -443,11 +411,127 @@ def _encode_text(
     return _encode_categories(raw, categories, train, where, keep)
 
 
-def are_dates(texts: Iterable[Any]) -> bool:
-    """Whether texts are dates or times of day, but for some that are marked as missing."""
-    present = [text for text in map(str, texts) if not is_mark(text)]
-    dates = sum(DATE.fullmatch(text.strip()) is not None for text in present)
-    return dates > 0 and dates >= DATES * len(present)
+PAIRS = (
+    ("true t wahr vrai", "false f falsch faux"),
+    ("yes y", "no n"),
+    ("ja j", "nein nee n"),
+    ("oui o", "non n"),
+    ("sí si s", "no n"),
+    ("sim s", "não nao n"),
+    ("on", "off"),
+)
+"""Words for yes and for no."""
+DIGITS = (("1", "1.0"), ("0", "0.0"))
+"""Other names for yes and for no."""
+
+
+def _pair_of(texts: NDArray[np.object_]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The words for yes and for no, where all texts but marks of missing values are some, of both
+    kinds."""
+    if len(texts) > SOME:
+        return None
+    words = {str(text).strip().lower() for text in texts if not is_mark(str(text))}
+    for pair in PAIRS:
+        yes, no = (tuple(each.split()) for each in pair)
+        if words <= {*yes, *no} and words & {*yes} and words & {*no}:
+            return (*yes, *DIGITS[0]), (*no, *DIGITS[1])
+    return None
+
+
+def _encode_flag(
+    raw: RawColumn,
+    categories: NDArray[np.object_],
+    train: NDArray[Any],
+    words: tuple[tuple[str, ...], tuple[str, ...]],
+) -> Encoded:
+    """A column of two words, such as yes and no."""
+    encoder = Flag(*words)
+    values = np.array([*(encoder.value(str(text)) for text in categories), np.nan])
+    missing = np.isnan(values)[train]
+    present = values[train][~missing]
+    if not missing.any() and (present == present[0]).all():
+        return _dropped(raw, f"constant: {str(categories[train[0]])!r} in every training row")
+    first = reversed([*zip(categories, values, strict=False)])
+    shown = {value: str(text) for text, value in first}
+    reasons = [f"{shown[1]!r} is 1, {shown[0]!r} is 0"]
+    if missing.any():
+        reasons.append(
+            f"missing in {missing.sum()} of {len(train)} training rows, "
+            "which are 0.5 and marked by a column"
+        )
+    names = (raw.name, *[f"{raw.name} is missing"] * bool(missing.any()))
+    column = Column(raw.name, "boolean", "kept", "; ".join(reasons))
+    return Encoded(column, names, False, replace(encoder, missing=bool(missing.any())))
+
+
+def _holds_dates(raw: RawColumn, texts: list[str], seen: NDArray[Any]) -> bool:
+    """Whether the texts of these codes are dates; a few of them only with years of four digits."""
+    present = [text for text in texts if not is_mark(text)]
+    some = present[:SOME]
+    if len(present) < 2 or 2 * dates.count(some) < len(some):
+        return False
+    if len(present) < ROWS and not all(re.search(r"\d{4}", text) for text in present):
+        return False
+    known = dates.times(raw.dates, dates.order_of(raw.dates).day_first).known[seen]
+    return int(known.sum()) >= dates.DATES * len(present)
+
+
+def _encode_dates(raw: RawColumn, train: NDArray[Any], wished: bool | None) -> Encoded:
+    """A column of dates, as the parts of the calendar that differ between the training rows."""
+    order = dates.order_of(raw.dates) if wished is None else dates.Order(wished)
+    every = dates.times(raw.dates, order.day_first)
+    rows = Times(np.append(every.days, np.nan)[train], np.append(every.hours, np.nan)[train])
+    dropped = Column(raw.name, "date", "dropped", "no training row has a date")
+    if not rows.known.any():
+        return Encoded(dropped)
+    example = _texts_of(raw, train[rows.known][:1])[0]
+    parts = dates.varying(rows)
+    if not parts:
+        return Encoded(replace(dropped, reason=f"constant: {example!r} is the only date"))
+    days, flag = rows.days[~np.isnan(rows.days)], not rows.known.all()
+    newest, oldest = (float(days.max()), float(days.min())) if len(days) else (0.0, 0.0)
+    fill = float(np.floor(_median(days))) if len(days) else 0.0
+    span = float(max(1, dates.year_of(newest) - dates.year_of(oldest)))
+    names = (*dates.names_of(parts, raw.name), *[f"{raw.name} is missing"] * flag)
+    reason = "; ".join(_about_dates(raw, train, rows, parts, order, example))
+    column = Column(raw.name, "date", "calendar", reason)
+    encoder = Date(parts, order.day_first, newest, fill, span, flag)
+    return Encoded(column, names, "age" in parts, encoder)
+
+
+def _about_dates(
+    raw: RawColumn,
+    train: NDArray[Any],
+    rows: Times,
+    parts: tuple[str, ...],
+    order: dates.Order,
+    example: str,
+) -> Iterator[str]:
+    """What is read of a column of dates, in words."""
+    yield f"dates such as {example!r}: {', '.join(map(dates.named, parts))}"
+    asked = np.flatnonzero(~np.isnan(raw.dates.one))
+    if len(asked):
+        first, second = ("day", "month") if order.day_first else ("month", "day")
+        text = f"the {first} comes before the {second}, as in {str(raw.categories[asked[0]])!r}"  # type: ignore[index]
+        guess = f", a guess: nothing in the column tells, and data.{second}_first changes it"
+        yield text + guess * order.open
+    gaps = ~rows.known
+    if gaps.any():
+        yield f"missing in {gaps.sum()} of {len(gaps)} training rows, which a column marks"
+    odd = Counter(text for text in _texts_of(raw, train[gaps & (train >= 0)]))
+    if odd:
+        yield f"no dates, so missing: {_counted(odd)}"
+
+
+def _texts_of(raw: RawColumn, codes: NDArray[Any]) -> list[str]:
+    assert raw.categories is not None
+    return [str(text) for text in raw.categories[codes]]
+
+
+def _counted(texts: Counter[str]) -> str:
+    """The most frequent texts and how often each stands there."""
+    named = ", ".join(f"{text!r} ({count})" for text, count in texts.most_common(3))
+    return named + (", …" if len(texts) > 3 else "")
 
 
 def _encode_written(
@@ -464,18 +548,21 @@ def _encode_written(
     remarks = [recognized.remark] if recognized.remark else []
     marks = Counter(str(categories[code]) for code in codes[np.isnan(values)] if code >= 0)
     if marks:
-        named = ", ".join(f"{text!r} ({count})" for text, count in marks.most_common(3))
-        remarks.append(f"not numbers, so missing: {named}" + (", …" if len(marks) > 3 else ""))
+        remarks.append(f"not numbers, so missing: {_counted(marks)}")
     reason = "; ".join((encoded.column.reason, *remarks))
     column = replace(encoded.column, reason=reason)
     return replace(encoded, column=column, encoder=replace(encoded.encoder, format=number_format))
 
 
-def plain_column(raw: RawColumn, where: str) -> Encoded:
-    """A column of numbers without encoding: a place in a row of a given shape, such as a pixel."""
+def plain_column(raw: RawColumn, where: str, row: Callable[[int], str] = counted) -> Encoded:
+    """A column of numbers without encoding: a place in a row of a given shape, such as a pixel.
+
+    Args:
+        row: names a row in words.
+    """
     if raw.categories is not None:
         odd = raw.read(None)[1]
-        example = f"{first_odd(raw, odd)}; " if odd.any() else ""
+        example = f"{first_odd(raw, odd, row)}; " if odd.any() else ""
         raise DataError(
             f"column {raw.name!r} is not numeric, but data.shape takes numbers",
             where=where,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data.dates import Written, written
 from tuner.data.numbers import PLAIN, Format
 from tuner.errors import DataError
 
@@ -38,6 +39,7 @@ class RawColumn:
     categories: NDArray[np.object_] | None = None
     comma: bool = False
     _read: dict[Format, Read] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _dates: list[Written] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def read(self, number_format: Format | None) -> Read:
         """The numbers [N] of a column of text, NaN where missing, and where [N] a text is neither a
@@ -67,6 +69,13 @@ class RawColumn:
         return plain
 
     @property
+    def dates(self) -> Written:
+        """The date that the text of each code is; read once."""
+        if not self._dates:
+            self._dates.append(written(() if self.categories is None else self.categories))
+        return self._dates[0]
+
+    @property
     def kind(self) -> str:
         """numeric, boolean or categorical."""
         if self.categories is None:
@@ -77,7 +86,7 @@ class RawColumn:
 def raw_columns(
     frame: pd.DataFrame, where: str, skip: Collection[str] = ()
 ) -> tuple[RawColumn, ...]:
-    """The columns of a frame but those to skip, without a copy; DataError for dates and other
+    """The columns of a frame but those to skip, without a copy, dates as text; DataError for other
     types that are neither numbers nor text."""
     columns: list[RawColumn] = []
     refused: list[str] = []
@@ -91,6 +100,8 @@ def raw_columns(
             columns.append(RawColumn(name, _numbers(series)))
         elif series.dtype.kind == "O":
             columns.append(_object_column(name, series, comma))
+        elif series.dtype.kind == "M":
+            columns.append(_date_column(name, series))
         else:
             refused.append(f"{name} ({series.dtype})")
     if refused:
@@ -126,6 +137,13 @@ def _object_column(name: str, series: pd.Series[Any], comma: bool) -> RawColumn:
     return RawColumn(name, codes.astype(np.int64), np.asarray(categories, dtype=object), comma)
 
 
+def _date_column(name: str, series: pd.Series[Any]) -> RawColumn:
+    """The text of each date in the form of ISO 8601."""
+    codes, dates = series.factorize()
+    texts = np.array([each.isoformat(" ") for each in dates], dtype=object)
+    return RawColumn(name, codes.astype(np.int64), texts)
+
+
 def numbers(
     raw: RawColumn, where: str, number_format: Format | None = None, before: int = 0
 ) -> NDArray[Any]:
@@ -143,7 +161,8 @@ def numbers(
     values, odd = raw.read(number_format)
     if number_format is None and odd.any():
         raise DataError(
-            f"{first_odd(raw, odd, before)}, but the training rows have numbers there",
+            f"{first_odd(raw, odd, lambda at: counted(before + at))}, "
+            "but the training rows have numbers there",
             where=where,
             hint=NO_NUMBER,
         )
@@ -153,18 +172,23 @@ def numbers(
 NO_NUMBER = "write numbers, or leave cells without one empty"
 
 
-def first_odd(raw: RawColumn, odd: NDArray[np.bool_], before: int = 0) -> str:
+def counted(row: int) -> str:
+    """A row in words."""
+    return f"row {row} counted from 0"
+
+
+def first_odd(raw: RawColumn, odd: NDArray[np.bool_], row: Callable[[int], str] = counted) -> str:
     """The first cell that is no number, in words.
 
     Args:
         odd: where [N] they are.
-        before: rows that came before these.
+        row: names a row in words.
     """
     at = int(odd.argmax())
     assert raw.categories is not None
     text, count = str(raw.categories[raw.values[at]]), int(odd.sum())
     more = f" ({count} such rows)" if count > 1 else ""
-    return f"column {raw.name!r} has {text[:80]!r} in row {before + at} counted from 0{more}"
+    return f"column {raw.name!r} has {text[:80]!r} in {row(at)}{more}"
 
 
 def coded(raw: RawColumn) -> tuple[NDArray[np.int64], list[str]]:

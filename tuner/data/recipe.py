@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 from typing import Any, ClassVar
 
@@ -12,17 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data import prepare
-from tuner.data.prepare import (
-    Column,
-    Encoded,
-    Encoder,
-    Number,
-    OneHot,
-    Transform,
-    encode_column,
-    encoder_from_json,
-    plain_column,
-)
+from tuner.data.encoders import Encoder, Number, OneHot, encoder_from_json
+from tuner.data.prepare import Column, Encoded, Transform, Wishes, encode_column, plain_column
 from tuner.data.raw import RawColumn
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, Text
@@ -45,7 +37,7 @@ class Feature:
 
     Attributes:
         name: in the source.
-        kind: numeric, boolean or categorical.
+        kind: numeric, boolean, categorical or date.
         names: of its numbers in a row.
         encoder: from its values to these numbers.
         transform: applied to the first of them; None for one-hot columns.
@@ -59,9 +51,9 @@ class Feature:
 
     @property
     def of_text(self) -> bool:
-        """Whether the column was text in the training, numbers or categories."""
+        """Whether the column was text in the training: numbers, dates or categories."""
         written = isinstance(self.encoder, Number) and self.encoder.format is not None
-        return written or self.kind == "categorical"
+        return written or self.kind in ("categorical", "date")
 
     def write(self, out: NDArray[np.float32], raw: RawColumn, rows: Index, where: str) -> None:
         """Those rows of a column into [len(rows), len(names)]."""
@@ -111,6 +103,16 @@ class OfColumns:
             if isinstance(feature.encoder, OneHot)
         )
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities stand in a row; empty where it is an image."""
+        starts = accumulate((len(feature.names) for feature in self.features), initial=0)
+        return tuple(
+            start
+            for feature, start in zip(self.features, starts, strict=False)
+            if isinstance(feature.encoder, Number) and len(self.shape) == 1
+        )
+
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError where a column is missing or holds text."""
         known = {raw.name: raw for raw in table.columns}
@@ -150,6 +152,11 @@ class OfArray:
     transform: Transform
     turns: bool = True
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Where the quantities stand in a row; empty where it is an image."""
+        return tuple(range(self.shape[0])) if len(self.shape) == 1 else ()
+
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError for rows of another size."""
         x = table.x
@@ -180,6 +187,7 @@ class OfText:
 
     kind: ClassVar[str] = "text"
     categories: ClassVar[tuple[range, ...]] = ()
+    numbers: ClassVar[tuple[int, ...]] = ()
     name: str
     vocabulary: Vocabulary
 
@@ -282,13 +290,39 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
         return _learn_array(table, table.x, spec, train, together)
     if spec.shape is None:
         encoded = [
-            encode_column(raw, train, table.where, raw.name in spec.keep, spec.division)
+            encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
             for raw in table.columns
         ]
+        if spec.division > 2:
+            _drop_copies(table, encoded, train, spec.keep)
     else:
-        encoded = [plain_column(raw, table.where) for raw in table.columns]
+        encoded = [plain_column(raw, table.where, table.row) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)
     return _learn_columns(table, encoded, spec, train)
+
+
+def _drop_copies(table: Table, encoded: list[Encoded], train: Index, keep: tuple[str, ...]) -> None:
+    """Drops each column that says in every training row the same as one before it.
+
+    Numbers are compared; of texts, which rows have the same one, so that m and f say the same as
+    male and female.
+    """
+    alike: dict[Any, list[int]] = {}
+    for at, each in enumerate(encoded):
+        if each.names:
+            encoder = each.encoder
+            # Of numbers the median is known already, and tells most columns apart.
+            key = encoder.fill if isinstance(encoder, Number) else (type(encoder), len(each.names))
+            alike.setdefault(key, []).append(at)
+    for places in alike.values():
+        known: dict[bytes, str] = {}
+        for at in places if len(places) > 1 else ():
+            raw, column = table.columns[at], encoded[at].column
+            values = encoded[at].encoder.bind(raw, table.where)[0][train].astype(np.float64)
+            first = known.setdefault(hashlib.blake2b((values + 0.0).tobytes()).digest(), raw.name)
+            if first != raw.name and raw.name not in keep:
+                reason = f"says the same as {first!r} in every training row"
+                encoded[at] = Encoded(replace(column, decision="dropped", reason=reason))
 
 
 def _learn_text(text: Text, spec: DataSpec, train: Index, where: str) -> Learned:

@@ -116,7 +116,8 @@ def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
 
 
 def _rows(frame: pd.DataFrame, file: Path, spec: DataSpec) -> Table:
-    return from_frame(frame, spec.target, str(file), spec.dividing, spec.text, spec.drop)
+    table = from_frame(frame, spec.target, str(file), spec.dividing, spec.text, spec.drop)
+    return replace(table, headed=not file.name.lower().endswith(".parquet"))
 
 
 def read_parquet(

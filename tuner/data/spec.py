@@ -10,6 +10,10 @@ from tuner.errors import DataError
 from tuner.space import Leaf, declare
 
 TASKS = ("auto", "classification", "regression")
+TARGET_SCALES = ("linear", "log", "log1p")
+"""Scales on which a quantity is learned; see ``tuner.data.labels.SCALES``."""
+LEFT_OUT = ("drop", "refuse")
+COPIES = ("together", "apart")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Files, gzipped or not, in which the target is a column and has to be named."""
 
@@ -24,10 +28,14 @@ APART = (
     ("text", "shape"),
 )
 """Keys of a study file that contradict each other."""
-DIVISIONS = (1, 2)
+DIVISIONS = (1, 2, 3)
 """Rules by which rows are read and divided. The first shuffles them anew where rows are appended,
 and takes all text for categories. By the second the rows that were there stay in their split, text
-may be numbers or dates, and the channels of an array may come last."""
+may be numbers or dates, which are dropped, and the channels of an array may come last. By the third
+dates are features, yes and no one number, rows without a label and of rare classes are left
+out, equal rows stay in one split, and columns that say the same as another are dropped."""
+WISHES = ("categories", "day_first", "month_first")
+"""Keys that list columns to be read in one way, whatever they look like."""
 OF_TEXT = ("vectors", "vocabulary", "min_count", "max_length")
 """Keys that mean nothing without a column of text."""
 
@@ -67,6 +75,16 @@ class DataSpec:
     features: str | None = declare(str, None, "the array of features in an NPZ file")
     task: Literal["auto", "classification", "regression"] = declare(
         str, "auto", "kind of target; auto: the labels decide", options=dict.fromkeys(TASKS, ())
+    )
+    target_scale: Literal["linear", "log", "log1p"] = declare(
+        str,
+        "linear",
+        "scale on which a quantity is learned: linear, log (for targets above 0), or log1p, the "
+        "log of 1 more (above -1); predictions and metrics stay in the target's unit",
+        options=dict.fromkeys(TARGET_SCALES, ()),
+    )
+    target_clip: bool = declare(
+        bool, False, "clip predictions of a quantity to its range in the training rows"
     )
     validation: float = declare(
         float,
@@ -118,7 +136,31 @@ class DataSpec:
     max_length: int = declare(int, 256, "longest text, in words; longer ones are cut", minimum=1)
     drop: tuple[str, ...] = declare(list, (), "columns to drop from the features", items=str)
     keep: tuple[str, ...] = declare(
-        list, (), "columns to keep although they look like identifiers", items=str
+        list, (), "columns to keep although they look like identifiers or copies", items=str
+    )
+    categories: tuple[str, ...] = declare(
+        list, (), "columns whose values are categories, whatever they look like", items=str
+    )
+    day_first: tuple[str, ...] = declare(
+        list, (), "columns of dates in which 1/2/2024 is in February", items=str
+    )
+    month_first: tuple[str, ...] = declare(
+        list, (), "columns of dates in which 1/2/2024 is in January", items=str
+    )
+    unlabelled: Literal["drop", "refuse"] = declare(
+        str, "drop", "what becomes of rows without a label", options=dict.fromkeys(LEFT_OUT, ())
+    )
+    rare: Literal["drop", "refuse"] = declare(
+        str,
+        "drop",
+        "what becomes of classes with fewer rows than there are splits",
+        options=dict.fromkeys(LEFT_OUT, ()),
+    )
+    copies: Literal["together", "apart"] = declare(
+        str,
+        "together",
+        "whether rows that are equal stay in one split",
+        options=dict.fromkeys(COPIES, ()),
     )
     division: int = DIVISIONS[-1]
 
@@ -174,6 +216,7 @@ class DataSpec:
                 where="data.drop",
                 hint="name it only once",
             )
+        self._check_wishes()
         if len(self.dividing) > 1:
             raise DataError(
                 f"rows can be split by one column, not by {' and '.join(self.dividing)}",
@@ -195,6 +238,19 @@ class DataSpec:
                     where="data.test_path",
                     hint=f"give either test_path or {key}",
                 )
+
+    def _check_wishes(self) -> None:
+        """DataError where a column is to be two things."""
+        named: dict[str, str] = dict.fromkeys(self.drop, "drop")
+        for key in WISHES:
+            for name in getattr(self, key):
+                if name in named:
+                    raise DataError(
+                        f"column {name!r} is in {named[name]} too",
+                        where=f"data.{key}",
+                        hint="name it only once",
+                    )
+                named[name] = key
 
     def _check_shares(self) -> None:
         if self.folds is None and math.fsum((self.validation, self.test)) >= 1:

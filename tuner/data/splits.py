@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import dates
 from tuner.data.labels import Labels
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table
@@ -99,10 +100,41 @@ def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
         name = getattr(spec, key)
         if name is not None:
             where = f"{table.where}: column {name!r}"
-            check_present(table.aside[name], where)
+            check_present(table, name)
             fold = rule(table.aside[name], spec, where)
             return _rows_of_folds(fold, labels, key, spec, where)
     return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
+
+
+COPIES, SAME = 0.5, 0.05
+"""Larger shares of rows that are copies of others, or all the same, are no accident of a file."""
+FEW_SAME = 5
+"""So many rows may be the same in any file."""
+
+
+def are_alike_by_chance(first: Places) -> bool:
+    """Whether rows are equal because a row can hardly differ, as in a table of a few categories.
+
+    Args:
+        first: the first row [N] that is equal to each.
+    """
+    counts = np.bincount(first)
+    copies = len(first) - int((counts > 0).sum())
+    return bool(copies > COPIES * len(first) or counts.max() > max(FEW_SAME, SAME * len(first)))
+
+
+def divisions_of_copies(
+    table: Table, labels: Labels, spec: DataSpec, first: Places
+) -> tuple[Rows, ...]:
+    """As ``divisions`` at random, with each row where the first is that is equal to it."""
+    originals, place = np.unique(first, return_inverse=True)
+    of_originals = replace(labels, values=labels.values[originals])
+    made = []
+    for rows in divisions(table, of_originals, spec):
+        part = np.full(len(originals), TRAIN)
+        part[rows.validation], part[rows.test] = VALIDATION, TEST
+        made.append(Rows.of(part[place]).small())
+    return tuple(made)
 
 
 def _rows_of_folds(
@@ -136,7 +168,7 @@ def divide(table: Table, labels: Labels, spec: DataSpec) -> Rows:
         if name is not None:
             where = f"{table.where}: column {name!r}"
             column = table.aside[name]
-            check_present(column, where)
+            check_present(table, name)
             part = rule(column, spec, where)
             rows = Rows.of(part)
             check(rows, labels, key, spec, where)
@@ -214,10 +246,15 @@ def times_of(column: pd.Series[Any], where: str) -> NDArray[Any]:
     times = column if column.dtype.kind == "M" else _parsed(column)
     bad = times.isna()
     if bad.any():
+        seconds = _local(column)
+        if not np.isnan(seconds).any():
+            return seconds
+    if bad.any():
         raise DataError(
             f"{str(column[bad].iloc[0])!r} is not a time ({int(bad.sum())} such rows)",
             where=where,
-            hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00",
+            hint="use numbers, or times such as 2026-11-22 or 2026-11-22T13:45:00; of 1/2/2026 "
+            "only other rows can tell which is the day",
         )
     return np.asarray(pd.DatetimeIndex(times).asi8)
 
@@ -226,6 +263,17 @@ def _parsed(column: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     return pd.to_datetime(column.astype(str), errors="coerce", utc=True, format="ISO8601")
+
+
+def _local(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """Seconds since 1970 of dates in local forms such as 31.12.2024; NaN for what is no date, and
+    where nothing tells the order of day and month."""
+    texts, codes = np.unique(column.astype(str).to_numpy(dtype=str), return_inverse=True)
+    written = dates.written(texts.tolist())
+    order = dates.order_of(written)
+    moments = dates.times(written, order.day_first)
+    seconds = 86400 * moments.days + 3600 * moments.hours
+    return np.where(order.open, np.nan, seconds)[codes]
 
 
 def by_split(column: pd.Series[Any], spec: DataSpec, where: str) -> NDArray[Any]:
@@ -254,14 +302,14 @@ HINTS = {
 }
 
 
-def check_present(column: pd.Series[Any], where: str) -> None:
-    """DataError where a row has no value."""
-    missing = column.isna().to_numpy()
+def check_present(table: Table, name: str) -> None:
+    """DataError where a row has no value in a column that divides rows."""
+    missing = table.aside[name].isna().to_numpy()
     if missing.any():
         raise DataError(
-            f"{int(missing.sum())} of {len(missing)} rows have no value, the first is row "
-            f"{int(missing.argmax())} counted from 0",
-            where=where,
+            f"{int(missing.sum())} of {len(missing)} rows have no value, the first is "
+            f"{table.row(int(missing.argmax()))}",
+            where=f"{table.where}: column {name!r}",
             hint="fill them, or remove these rows",
         )
 

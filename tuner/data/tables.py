@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tuner.data import memory
 from tuner.data.numbers import GROUPED, are_digits
-from tuner.data.raw import RawColumn, raw_columns, writes_comma
+from tuner.data.raw import RawColumn, counted, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Table:
         held: the test rows are elsewhere, and all rows are for training and validation.
         text: the column of text, or None.
         comma: decimals are written with a comma in the file.
+        headed: it is a file of text, whose first row is a header.
+        rows: the place of each row among those of the source; None where these are all.
     """
 
     x: NDArray[Any] | None
@@ -75,6 +77,26 @@ class Table:
     held: bool = False
     text: Text | None = None
     comma: bool = False
+    headed: bool = False
+    rows: NDArray[Any] | None = None
+
+    def row(self, at: int) -> str:
+        """A row in words, by its number in the file: a spreadsheet counts the header as row 1."""
+        place = at if self.rows is None else int(self.rows[at])
+        return f"row {place + 2} (the header is row 1)" if self.headed else counted(place)
+
+
+def only(table: Table, rows: NDArray[Any]) -> Table:
+    """Some rows of a table, by their places."""
+    return replace(
+        table,
+        x=None if table.x is None else table.x[rows],
+        y=table.y[rows],
+        columns=tuple(replace(raw, values=raw.values[rows]) for raw in table.columns),
+        aside={name: column.iloc[rows] for name, column in table.aside.items()},
+        text=None if table.text is None else replace(table.text, values=table.text.values[rows]),
+        rows=np.arange(len(table.y))[rows] if table.rows is None else table.rows[rows],
+    )
 
 
 def from_arrays(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from tuner.data import Target
+from tuner.data.labels import SCALES
 from tuner.data.recipe import OfColumns, OfText, Recipe
 from tuner.exports.choose import Trained, TrainedEnsemble
 from tuner.exports.folder import (
@@ -16,6 +18,7 @@ from tuner.exports.folder import (
     WEIGHTS,
     study_name,
 )
+from tuner.exports.network import averaged
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
 from tuner.results.estimate import Estimate
@@ -164,10 +167,12 @@ def _use(trained: Trained, onnx: bool, together: TrainedEnsemble | None) -> str:
     words = trained.data.vocabulary is not None
     kind = "int32 numbers of words, 0 at the end" if words else "float32"
     target = trained.data.target
+    if together is not None:
+        target = averaged(target)
     outputs = (
         "`outputs.softmax(1)` are the probabilities of the classes in their order."
         if target.classes
-        else f"`outputs * {target.scale!r} + {target.mean!r}` is the value in the target's unit."
+        else f"`{_value(target)}` is the value in the target's unit."
     )
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
@@ -187,6 +192,17 @@ def _use(trained: Trained, onnx: bool, together: TrainedEnsemble | None) -> str:
 def size_of(network: nn.Module) -> int:
     """The number of a network's parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _value(target: Target) -> str:
+    """The expression for a value in the target's unit."""
+    plain_output = (target.mean, target.scale) == (0.0, 1.0)
+    value = "outputs" if plain_output else f"outputs * {target.scale!r} + {target.mean!r}"
+    if target.form != "linear":
+        value = f"({value}).{SCALES[target.form].back.__name__}()"
+    elif target.limits is not None and not plain_output:
+        value = f"({value})"
+    return value if target.limits is None else f"{value}.clamp{target.limits!r}"
 
 
 def _task(trained: Trained) -> str:
@@ -234,9 +250,14 @@ def _numbers(trained: Trained) -> list[str]:
 
 
 def _heading(trained: Trained) -> list[str]:
+    """What beats the winner of `confirm`, if anything does, and the metric."""
     metric = trained.job.metric
     better = "higher" if metric.direction == "maximize" else "lower"
-    return [f"{metric.name}, of which {better} is better:", ""]
+    lines = [f"{metric.name}, of which {better} is better:", ""]
+    if not trained.chosen.beaten:
+        return lines
+    text = plain(trained.chosen.beaten)
+    return [f"**{text[0].upper()}{text[1:]}.**", "", *lines]
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -259,7 +280,15 @@ def _limits(trained: Trained) -> list[str]:
     return [
         "- Its performance on rows from other sources, and on groups of people, was not measured.",
         *(f"- {each}" for each in _row_limits(trained.data.recipe)),
+        *(f"- {each}" for each in _value_limits(trained.data.target)),
     ]
+
+
+def _value_limits(target: Target) -> list[str]:
+    if target.limits is None:
+        return []
+    low, high = map(number, target.limits)
+    return [f"No prediction is outside of {low} to {high}, the range of its training rows."]
 
 
 def _row_limits(recipe: Recipe | None) -> list[str]:

@@ -18,7 +18,7 @@ from tuner.results.best import recommended
 from tuner.results.confirm import Confirmation, Measured
 from tuner.results.ensemble import Ensemble
 from tuner.results.replicas import finished_replicas
-from tuner.show.answers import unfinished
+from tuner.show.answers import beaten, unfinished
 from tuner.show.best import snippet, with_leaves
 from tuner.space import Config
 from tuner.storage import Storage
@@ -39,6 +39,7 @@ class Chosen:
         why: the reason for this choice.
         confirmed: its numbers over seeds, where it was confirmed.
         unfinished: what `confirm` has left to train, and how; empty if nothing is left.
+        beaten: what beats the winner of `confirm`, in words; else empty.
         left_out: trials that other programs added and that do not count.
     """
 
@@ -46,6 +47,7 @@ class Chosen:
     why: str
     confirmed: Measured | None = None
     unfinished: str = ""
+    beaten: str = ""
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -65,9 +67,10 @@ def chosen(storage: Storage, study: Study, study_id: int, number: int | None) ->
         why = _why(confirmation)
     trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
     left = "" if confirmation is None else unfinished(confirmation)
+    better = "" if confirmation is None else beaten(confirmation)
     rows = () if confirmation is None else confirmation.rows
     confirmed = {each.number: each for each in rows}.get(number)
-    return Chosen(trials[number], why, confirmed, left, Own(study).left_out(trials))
+    return Chosen(trials[number], why, confirmed, left, better, Own(study).left_out(trials))
 
 
 def _why(confirmation: Confirmation | None) -> str:
@@ -108,14 +111,14 @@ def chosen_members(
     trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
     done = finished_replicas(storage, study, confirm.COMMAND)
     rows = {each.number: each for each in confirmation.rows}
-    left_out, members = Own(study).left_out(trials), []
+    left_out, better, members = Own(study).left_out(trials), beaten(confirmation), []
     for each in together.members:
         key = (each.label, each.seed, final)
         if key not in done:
             hint = "without --final the networks are those of the training rows"
             raise DataError("there are no test rows", where=study.name, hint=hint)
         why = "a member of the ensemble of `tuner confirm`"
-        choice = Chosen(trials[each.number], why, rows[each.number], "", left_out)
+        choice = Chosen(trials[each.number], why, rows[each.number], "", better, left_out)
         members.append((choice, done[key][1]))
     return members
 

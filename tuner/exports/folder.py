@@ -60,6 +60,7 @@ class Exported:
         members: networks that it averages.
         parameters: of all of them.
         slowdown: how many times longer it takes for a batch of rows than its heaviest member does.
+        beaten: what beats the winner of `confirm`, in words; else empty.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Exported:
     members: int = 1
     parameters: int = 0
     slowdown: float = 1.0
+    beaten: str = ""
 
 
 def is_export(folder: Path) -> bool:

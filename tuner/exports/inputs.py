@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from tuner.data import images, tables
 from tuner.data.arrays import open_member, read_idx
+from tuner.data.encoders import Date, Flag, Number, OneHot
 from tuner.data.memory import CELLS
 from tuner.data.numbers import is_limit
-from tuner.data.prepare import Number
-from tuner.data.raw import NO_NUMBER, RawColumn, first_odd, numbers, raw_columns
+from tuner.data.raw import NO_NUMBER, RawColumn, counted, first_odd, numbers, raw_columns
 from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
 from tuner.data.sources import FRAMES
 from tuner.data.tables import Table, Text, check_unique, is_frame, read_text, strings
@@ -102,12 +102,14 @@ class UnknownCells:
         encoder = feature.encoder
         if not isinstance(encoder, Number):
             mask, texts = encoder.unknown(raw)
-            self._note(raw.name, UNSEEN, int(mask.sum()), texts)
+            self._note(raw.name, STRANGE[type(encoder)], int(mask.sum()), texts)
         elif raw.categories is not None:
             values, odd = raw.read(encoder.format)
             if odd.any():
                 unit = encoder.format.unit if encoder.format is not None else ""
-                yield first_odd(raw, odd, before) + f" instead of a number in {unit!r}" * bool(unit)
+                yield first_odd(
+                    raw, odd, lambda at: counted(before + at)
+                ) + f" instead of a number in {unit!r}" * bool(unit)
             marked = np.isnan(values) & (raw.values >= 0) & ~odd
             limits = np.array([*(is_limit(str(each)) for each in raw.categories), False])
             for kind, mask in ((MARKED, marked), (LIMITS, limits[raw.values] & ~marked & ~odd)):
@@ -120,7 +122,11 @@ class UnknownCells:
             self._cells[name, kind] = before + count, {**known, **dict.fromkeys(texts)}
 
 
-UNSEEN = "a category that the training rows do not have; it counts as unknown"
+STRANGE: Mapping[type, str] = {
+    OneHot: "a category that the training rows do not have; it counts as unknown",
+    Date: "a text that is no date; it counts as missing",
+    Flag: "a word that is neither yes nor no; it counts as missing",
+}
 MARKED = "a value that is not a number; it counts as missing"
 LIMITS = "a limit or a footnote beside the number; the number counts as it is"
 

@@ -8,6 +8,7 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from tuner.data import Target
 from tuner.errors import UsageError
+from tuner.metrics import precision
 from tuner.models import WordTable
 from tuner.models.text import Embedding
 from tuner.space import Config
 from tuner.techniques import Shape
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
+from tuner.training.evaluate import predicted
 from tuner.training.network import build_network, plan
 
 # A configuration's network of plain torch layers.
@@ -46,17 +50,19 @@ def network_of(
     outputs: int,
     words: WordTable | None = None,
     categories: Sequence[range] = (),
+    numbers: Sequence[int] = (),
 ) -> nn.Module:
     """The network of a configuration in evaluation mode, with torch's own dropout and batch norm.
 
     Args:
         words: the table of words, for text.
         categories: the positions of each categorical column in a row.
+        numbers: the positions of the quantities.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
     """
-    network = build_network(plan(config), shape, outputs, 0, words, categories).eval()
+    network = build_network(plan(config), shape, outputs, 0, words, categories, numbers).eval()
     dims = _dimensions(network, example(shape, words is not None))
     return _replaced(network, dims).eval()
 
@@ -108,16 +114,21 @@ def parts(shapes: Sequence[Shape]) -> list[tuple[int, int]]:
     return list(zip([0, *ends], ends, strict=False))
 
 
+def averaged(target: Target) -> Target:
+    """The meaning of an average's outputs: of a quantity they are in its own unit."""
+    return replace(target, mean=0.0, scale=1.0, form="linear")
+
+
 class Average(nn.Module):
     """The average of networks: of classes the logarithm of their mean probabilities, whose softmax
-    these are; else their mean value.
+    these are; else the mean of the values that they predict, in the target's own unit.
 
     Args:
         networks: of one kind of rows and outputs.
         weights: of each; they add up to 1.
         parts: where the numbers of each network's input begin and end along the first axis of a
             row, which holds the inputs of all preprocessings.
-        classes: whether the outputs are logits.
+        target: the meaning of the networks' outputs.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
@@ -128,12 +139,12 @@ class Average(nn.Module):
         networks: Sequence[nn.Module],
         weights: Sequence[float],
         parts: Sequence[tuple[int, int]],
-        classes: bool,
+        target: Target,
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(networks)
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
-        self.parts, self.classes = tuple(parts), classes
+        self.parts, self.target = tuple(parts), target
 
     def forward(self, x: Tensor) -> Tensor:
         pairs = zip(self.members, self.parts, strict=True)
@@ -141,9 +152,10 @@ class Average(nn.Module):
         weights: Tensor = self.get_buffer("weights")
         weights = weights.view(-1, 1, 1)
         together = torch.stack(outputs)
-        if not self.classes:
-            return (weights * together).sum(0)
-        return (together.log_softmax(2) + weights.log()).logsumexp(0)
+        if self.target.classes:
+            return (together.log_softmax(2) + weights.log()).logsumexp(0)
+        values = predicted(together.to(precision(together)), self.target)
+        return (weights * values).sum(0).to(together.dtype)
 
 
 # A network as a program that runs with torch alone.

@@ -29,8 +29,8 @@ from tuner.imports import Allowed
 from tuner.logs import Say
 from tuner.models.factory import is_factory
 from tuner.output import replacing
-from tuner.training.evaluate import in_units
 from tuner.training.evaluate import predict as outputs_of
+from tuner.training.evaluate import predicted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +166,7 @@ class Predictor:
         outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
         if target.task == "regression":
-            values = in_units(outputs.squeeze(1), target).numpy()
+            values = predicted(outputs.squeeze(1), target).numpy()
             return pd.DataFrame({"value": values}, index=index)
         shares = outputs.softmax(1).numpy()
         named = np.array(target.classes, dtype=object)[shares.argmax(1)]

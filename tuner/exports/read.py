@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tuner.data import Target, recipe
+from tuner.data.labels import SCALES
 from tuner.data.recipe import Recipe
 from tuner.data.text import Vocabulary
 from tuner.errors import UsageError
@@ -47,21 +48,23 @@ class Model:
     Attributes:
         recipe: from raw rows to the network's input; of an ensemble the first member's.
         target: the meaning of its outputs.
-        word_vectors: the numbers of each word that the training had pretrained vectors for; None
-            without such.
+        words: for each recipe the vocabulary of a text, with vectors of the right size; None for
+            other data.
         features: the name of the array that the network learned from, in an archive.
         more: of an ensemble whose members differ in preprocessing, the other recipes; the input
             holds the numbers of all, one after the other along the first axis of a row.
         members: of an ensemble.
+        of_member: the meaning of a member's outputs.
     """
 
     folder: Path
     recipe: Recipe
     target: Target
-    word_vectors: int | None
+    words: tuple[Vocabulary | None, ...]
     features: str | None = None
     more: tuple[Recipe, ...] = ()
     members: tuple[MemberFile, ...] = ()
+    of_member: Target | None = None
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -94,7 +97,7 @@ def load(folder: str | Path) -> nn.Module:
 def network(model: Model, allowed: Allowed) -> nn.Module:
     """The network of an export that was read; it may import the allowed modules."""
     with allowing(allowed):
-        module = _average(model) if model.members else _plain(model, files.STUDY, model.recipe)
+        module = _plain(model, files.STUDY, 0) if model.of_member is None else _average(model)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
         module.load_state_dict(weights)
@@ -107,21 +110,23 @@ def network(model: Model, allowed: Allowed) -> nn.Module:
 
 def _average(model: Model) -> nn.Module:
     members = model.members
-    networks = [_plain(model, each.study, model.recipes[each.input]) for each in members]
+    networks = [_plain(model, each.study, each.input) for each in members]
     every = parts([recipe.shape for recipe in model.recipes])
     weights, places = [each.weight for each in members], [every[each.input] for each in members]
-    return Average(networks, weights, places, bool(model.target.classes)).eval()
+    assert model.of_member is not None
+    return Average(networks, weights, places, model.of_member).eval()
 
 
-def _plain(model: Model, name: str, learned: Recipe) -> nn.Module:
-    """The network of a study file, without its weights."""
+def _plain(model: Model, name: str, number: int) -> nn.Module:
+    """The network of a study file for the rows of a recipe, without its weights."""
     where = str(model.folder / name)
     study = load_study(where)
     if not isinstance(study, NetworkStudy) or any(node.searched for node in walk(study.nodes)):
         raise UsageError("is not a study of one configuration", where=where, hint=AGAIN)
     outputs = len(model.target.classes) or 1
-    words = _words(learned, model.word_vectors)
-    return network_of(study.config({}), learned.shape, outputs, words, learned.categories)
+    learned = model.recipes[number]
+    inputs = model.words[number], learned.categories, learned.numbers
+    return network_of(study.config({}), learned.shape, outputs, *inputs)
 
 
 def read(folder: Path) -> Model:
@@ -144,19 +149,22 @@ def read(folder: Path) -> Model:
     file = folder / files.PREPROCESSING
     document = _json(file)
     try:
-        learned, about = recipe.from_json(document["input"]), document["target"]
-        target = Target(about["task"], tuple(about["classes"]), about["mean"], about["scale"])
-        word_vectors = document["word_vectors"]
-        features = document["features"]
+        learned, target = recipe.from_json(document["input"]), _target(document["target"])
+        features, vectors = document["features"], document["word_vectors"]
         more = tuple(map(recipe.from_json, document.get("more_inputs", ())))
+        words = tuple(_words(each, vectors) for each in (learned, *more))
     except (KeyError, TypeError, ValueError) as error:
         message = f"is damaged: {type(error).__name__}: {error}"
         raise UsageError(message, where=str(file), hint=AGAIN) from error
-    members = _members(folder, 1 + len(more)) if versions[files.MARK] == files.OF_ENSEMBLE else ()
-    return Model(folder, learned, target, word_vectors, features, more, members)
+    model = Model(folder, learned, target, words, features, more)
+    if versions[files.MARK] != files.OF_ENSEMBLE:
+        return model
+    members, of_member = _members(folder, len(model.recipes))
+    return replace(model, members=members, of_member=of_member)
 
 
-def _members(folder: Path, recipes: int) -> tuple[MemberFile, ...]:
+def _members(folder: Path, recipes: int) -> tuple[tuple[MemberFile, ...], Target]:
+    """The members of an ensemble, and the meaning of their outputs."""
     file = folder / files.ENSEMBLE
     document = _json(file)
     try:
@@ -165,13 +173,22 @@ def _members(folder: Path, recipes: int) -> tuple[MemberFile, ...]:
             for each in document["members"]
         )
         known = all(m.input in range(recipes) and files.is_ours(m.study) for m in members)
+        target = _target(document["target"])
     except (KeyError, TypeError, ValueError) as error:
         message = f"is damaged: {type(error).__name__}: {error}"
         raise UsageError(message, where=str(file), hint=AGAIN) from error
     if not members or not known:
         what = "is damaged: no members" if not members else "is damaged: an unknown input or file"
         raise UsageError(what, where=str(file), hint=AGAIN)
-    return members
+    return members, target
+
+
+def _target(about: dict[str, Any]) -> Target:
+    classes, form = tuple(about["classes"]), about.get("form", "linear")
+    SCALES[form]
+    limits = about.get("limits")  # older exports have neither these nor a form
+    between = None if limits is None else (float(limits[0]), float(limits[1]))
+    return Target(about["task"], classes, about["mean"], about["scale"], form, between)
 
 
 def _words(learned: Recipe, size: int | None) -> Vocabulary | None:

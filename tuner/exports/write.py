@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from tuner.data import DataSet
+from tuner.data import DataSet, Target
 from tuner.errors import UsageError
 from tuner.exports import folder
 from tuner.exports.card import card, size_of
@@ -28,6 +28,7 @@ from tuner.exports.choose import (
 from tuner.exports.folder import Exported
 from tuner.exports.network import (
     Average,
+    averaged,
     check_installed,
     example,
     network_of,
@@ -45,7 +46,7 @@ from tuner.run.prepare import load_job, stored_study
 from tuner.show.answers import ensemble_line
 from tuner.storage import opened
 from tuner.techniques import ENDING
-from tuner.training.evaluate import in_units, predict
+from tuner.training.evaluate import in_units, predict, predicted
 from tuner.training.trainer import Trainer, one_thread
 from tuner.worker.job import NetworkJob, course_of, data_of, last_epoch, seed_of
 from tuner.worker.run import amount
@@ -61,6 +62,7 @@ def export(
     force: bool = False,
     onnx: bool = False,
     single: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Retrains a configuration of a study, or the ensemble that `confirm` chose, and writes it as a
     folder, whole or not at all.
@@ -74,6 +76,7 @@ def export(
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
         single: one configuration, even where an ensemble helps.
+        say: called before anything is trained or written with what beats the winner of `confirm`.
 
     Raises:
         UsageError: no such study or trial, the trial is not complete, there is such a folder.
@@ -86,19 +89,19 @@ def export(
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
     confirmation = None if single or trial is not None else confirm.read(storage, stored)
-    device = devices(options.device)[0]
+    device, together = devices(options.device)[0], None
     with allowing(of_person(options.allow)), one_thread():
         if confirmation is not None and confirmation.answer is not None:
             members = chosen_members(storage, stored, confirmation, confirmation.answer, final)
-            together = train_together(
-                load_job(stored, study_id), members, confirmation, device, final
-            )
+            _warn(members[0][0], say)
+            job = load_job(stored, study_id)
+            together = train_together(job, members, confirmation, device, final)
             trained = together.members[0]
             network, value = together.network, together.value
             files = contents_together(together, onnx)
         else:
-            together = None
             choice = chosen(storage, stored, study_id, trial)
+            _warn(choice, say)
             trained = train(load_job(stored, study_id), choice, device, final)
             network, value = trained.network, trained.value
             files = contents(trained, onnx)
@@ -116,7 +119,13 @@ def export(
         1 if together is None else len(together.members),
         size_of(network),
         1.0 if together is None else together.slowdown,
+        trained.chosen.beaten,
     )
+
+
+def _warn(choice: Chosen, say: Callable[[str], None]) -> None:
+    if choice.beaten:
+        say(choice.beaten)
 
 
 def train(job: NetworkJob, choice: Chosen, device: str, final: bool) -> Trained:
@@ -148,7 +157,8 @@ def _trained(
         if epoch.number >= last:
             break
     value = trainer.result.value if trainer.done else trainer.history[-1]
-    network = network_of(trainer.config, data.shape, data.outputs, data.vocabulary, data.categories)
+    inputs = data.vocabulary, data.categories, data.numbers
+    network = network_of(trainer.config, data.shape, data.outputs, *inputs)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
     config, seed = trainer.config, trainer.seed
@@ -174,9 +184,8 @@ def train_together(
     by_recipe = {id(each.recipe): each.data for each in members}
     places = dict(zip(by_recipe, parts([data.shape for data in by_recipe.values()]), strict=True))
     inputs = [places[id(each.recipe)] for each in members]
-    network = Average(
-        [each.network for each in members], weights, inputs, bool(members[0].data.target.classes)
-    ).eval()
+    target = members[0].data.target
+    network = Average([each.network for each in members], weights, inputs, target).eval()
     x = torch.cat([data.validation.x[:].cpu() for data in by_recipe.values()], 1)
     alone = members[0].data.validation.x[:].cpu()
     return TrainedEnsemble(
@@ -191,10 +200,12 @@ def train_together(
 
 
 def _value(network: nn.Module, x: Tensor, data: DataSet, metric: Metric) -> float:
+    """The metric of an average of networks of these data."""
     outputs, y, target = predict(network, x), data.validation.y.cpu(), data.target
     if target.task == "classification":
         return float(metric.function(outputs, y))
-    return float(metric.function(in_units(outputs.squeeze(1), target), in_units(y, target)))
+    values = predicted(outputs.squeeze(1), averaged(target))
+    return float(metric.function(values, in_units(y, target)))
 
 
 BATCH, TIMES = 1024, 5
@@ -230,6 +241,7 @@ def contents_together(together: TrainedEnsemble, onnx: bool = False) -> dict[str
     first, configurations = together.members[0], together.configurations
     names = {number: folder.study_name(i) for i, number in enumerate(configurations)}
     shape, words = together.shape, first.data.vocabulary is not None
+    target = first.data.target
     more = [each.to_json() for each in together.recipes[1:]]
     studies = {
         names[number]: study_file(each[0], [member.seed for member in each]).encode()
@@ -247,9 +259,13 @@ def contents_together(together: TrainedEnsemble, onnx: bool = False) -> dict[str
     ]
     return {
         **_network_files(together.network, example(shape, words), onnx),
-        folder.ENSEMBLE: _json({"members": members}),
+        folder.ENSEMBLE: _json({"members": members, "target": _target(target)}),
         folder.PREPROCESSING: _json(
-            _preprocessing(first) | ({"more_inputs": more} if more else {})
+            {
+                **_preprocessing(first),
+                "target": {"column": first.job.spec.target, **_target(averaged(target))},
+                **({"more_inputs": more} if more else {}),
+            }
         ),
         **studies,
         folder.VERSIONS: _json({**_versions(first), folder.MARK: folder.OF_ENSEMBLE}),
@@ -273,18 +289,22 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
     assert data.recipe is not None
     words = data.vocabulary
     vectors = None if words is None or words.vectors is None else words.vectors.shape[1]
-    target = {
-        "column": trained.job.spec.target,
-        "task": data.target.task,
-        "classes": list(data.target.classes),
-        "mean": data.target.mean,
-        "scale": data.target.scale,
-    }
     return {
         "input": data.recipe.to_json(),
         "features": trained.job.spec.features,
         "word_vectors": vectors,
-        "target": target,
+        "target": {"column": trained.job.spec.target, **_target(data.target)},
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "task": target.task,
+        "classes": list(target.classes),
+        "mean": target.mean,
+        "scale": target.scale,
+        "form": target.form,
+        "limits": target.limits,
     }
 
 

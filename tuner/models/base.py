@@ -15,6 +15,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "selu": nn.SELU,
     "leaky_relu": nn.LeakyReLU,
     "tanh": nn.Tanh,
 }
@@ -51,7 +53,8 @@ class Family:
 
     Args:
         build: ``(shape, outputs, leaves, inside) → Module``; shape is of one row, leaves the value
-            of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``.
+            of each of ``leaves`` by name; the module maps ``[B, *shape]`` to ``[B, outputs]``;
+            in training to ``[B, K, outputs]`` where it is K members, whose losses are averaged.
         images: it needs rows of shape ``[C, H, W]``.
         text: it needs rows of word ids ``[L]``, and ``build`` takes the vocabulary as ``words``.
         own: it is a user's, not one of tuner's.
@@ -76,7 +79,8 @@ ACTIVATION = Leaf(
     static=True,
     doc="the function after each block's weights",
     unit="name",
-    source="Nair and Hinton 2010; Hendrycks and Gimpel 2016; Elfwing et al. 2018",
+    source="Nair and Hinton 2010; Hendrycks and Gimpel 2016; Elfwing et al. 2018; Misra 2019; "
+    "Klambauer et al. 2017",
 )
 RESIDUAL = Leaf(
     name="residual",

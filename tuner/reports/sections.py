@@ -22,7 +22,14 @@ from tuner.reports.time_spent import ended_in_order, time_spent
 from tuner.reports.verdict import failures, signed, verdict
 from tuner.results.pooled import MainEffect
 from tuner.results.surrogate import ENOUGH, FEWEST, METHOD, Belief, Surrogate
-from tuner.show.answers import interval, seeds_of, unfinished
+from tuner.show.answers import (
+    interval,
+    rival_caption,
+    rival_columns,
+    rival_rows,
+    seeds_of,
+    unfinished,
+)
 from tuner.show.text import difference, number, several
 
 # The test split: only results that `confirm` stored; a report reads no test row.
@@ -295,6 +302,9 @@ def _verdict(facts: Facts) -> tuple[Part, ...]:
         columns = ("configuration", facts.study.measured_on, "test split", "seeds")
         caption = f"{facts.metric} over seeds, mean and 95% interval"
         parts.append(Grid(caption, columns, rows))
+        if beside := rival_rows(confirmation):
+            about = f"{facts.metric} {rival_caption(confirmation)}"
+            parts.append(Grid(about, rival_columns(confirmation), beside))
         text = f"{len(rows)} configurations; the table above has the means and intervals"
         parts.append(Chart("confirmed", "Each seed, and the means with their intervals.", text))
     if errors := failures(facts):

@@ -8,7 +8,7 @@ from tuner.metrics import limits
 from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
-from tuner.show.answers import ensemble_line, interval, unfinished
+from tuner.show.answers import beaten, ensemble_line, interval, unfinished
 from tuner.show.text import difference, number, progress_text, several
 from tuner.space import format_value
 from tuner.storage.studies import ADOPTED
@@ -18,7 +18,12 @@ from tuner.study.trials import left_out_words
 def verdict(facts: Facts) -> tuple[str, ...]:
     """Sentences: what is best, by how much, how sure that is, and what is missing."""
     confirmation = facts.answers.confirmation
-    first = _confirmed(facts, confirmation) if confirmation is not None else _searched(facts)
+    if confirmation is None:
+        first = _searched(facts)
+    else:
+        headline = beaten(confirmation)
+        first = _confirmed(facts, confirmation)
+        first = (f"{headline[0].upper()}{headline[1:]}.", *first) if headline else first
     words = left_out_words(facts.left_out)
     left_out = (f"{words[0].upper()}{words[1:]}.",) if words else ()
     line = "" if confirmation is None else ensemble_line(confirmation)
@@ -42,7 +47,7 @@ def _confirmed(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
     if baseline is None:
         return (f"{first}. There is no comparison: the baseline has no result.", *left)
     if other is not None and label == other.label:
-        return (f"{first}. No confirmed configuration is better on the validation rows.", *left)
+        return (f"{first}.", *left)
     text = f"{first}; the baseline reaches {interval(baseline)}."
     return text, _difference(facts, winner, baseline), *left
 

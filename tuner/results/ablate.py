@@ -31,7 +31,7 @@ from tuner.results.words import sentence
 from tuner.space import Config
 from tuner.storage import Storage, metric_and_direction
 from tuner.study import Study
-from tuner.study.catalogue import SECTIONS
+from tuner.study.catalogue import SECTIONS, model_leaves
 from tuner.study.trials import LeftOut, Own, baseline_trial
 from tuner.techniques import ENDING
 
@@ -46,6 +46,7 @@ REST = "the rest"
 """All that is not a technique: architecture, optimizer, learning rate, batch size."""
 OFFS = {
     **{leaf.name: leaf.off for each in SECTIONS.values() for leaf in each if leaf.off is not None},
+    **{name: leaf.off for name, leaf in model_leaves().items() if leaf.off is not None},
     "lr_scheduler": "constant",
 }
 """The value of each technique when it is off."""
@@ -114,7 +115,8 @@ def mixture(
 ) -> Mixture:
     """The mixture of two trials of a study."""
     before, after = (study.config(trial.params) for trial in (baseline, best))
-    techniques = tuple(n for n in OFFS if n in after and _part(before, n) != _part(after, n))
+    both = [name for name in OFFS if name in before and name in after]
+    techniques = tuple(name for name in both if _part(before, name) != _part(after, name))
     changed = {name for each in techniques for name in (*_part(before, each), *_part(after, each))}
     names = {name for name in before.keys() | after.keys() if name not in changed}
     rest = any(before.get(name) != after.get(name) for name in names)

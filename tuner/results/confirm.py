@@ -36,6 +36,7 @@ from tuner.results.replicas import (
     standing,
     study_id_of,
 )
+from tuner.results.yardsticks import Rival, rivals, stored
 from tuner.space import Config
 from tuner.storage import Artifacts, Storage, metric_and_direction
 from tuner.study import Study
@@ -60,6 +61,7 @@ class ConfirmRequest:
         top: so many configurations of the search, if it has them.
         tests: whether the study has test rows, on which each is measured as well.
         ensemble: picks of the ensemble to choose among the trainings; 0 is none.
+        yardsticks: whether models without a search are measured beside them.
     """
 
     labels: tuple[str, ...]
@@ -67,12 +69,14 @@ class ConfirmRequest:
     top: int
     tests: bool
     ensemble: int = MOST
+    yardsticks: bool = True
 
     @property
     def options(self) -> str:
         """Of the command line, besides the study and the seeds."""
         picks = "" if self.ensemble == MOST else f" --ensemble {self.ensemble}"
-        return f"--top {self.top}{picks}"
+        without = "" if self.yardsticks else " --no-yardsticks"
+        return f"--top {self.top}{picks}{without}"
 
     @property
     def record(self) -> dict[str, Any]:
@@ -88,6 +92,11 @@ class ConfirmRequest:
             for seed in range(self.seeds)
             for final in splits
         )
+
+    @property
+    def split(self) -> str:
+        """The rows that judge: "test", or "validation" where there are no test rows."""
+        return "test" if self.tests else "validation"
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,9 @@ class Confirmation:
         left_out: trials of the search that other programs added and that do not count.
         ensemble: chosen among the trainings, if that was asked for; `helps` says whether it is
             better than the winner by the rows of the search, and is then what `export` writes.
+        rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
+            test rows, or on the validation rows where there are no test rows; empty until all is
+            trained.
     """
 
     study: str
@@ -146,6 +158,7 @@ class Confirmation:
     too_few: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
     ensemble: Ensemble | None = None
+    rivals: tuple[Rival, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -297,7 +310,24 @@ def read(
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
         ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
+        rivals=_rivals(storage, holder[1], request, results, rows[0].label)
+        if asked.finished
+        else (),
     )
+
+
+def _rivals(
+    storage: Storage,
+    holder_id: int,
+    request: ConfirmRequest,
+    results: Mapping[ReplicaKey, Result],
+    winner: str,
+) -> tuple[Rival, ...]:
+    """The baseline and the yardsticks against the winner."""
+    measured = stored(storage, holder_id, request.split) if request.yardsticks else ()
+    own = _results(request, results, winner, request.tests)
+    others = {} if winner == BASELINE else _results(request, results, BASELINE, request.tests)
+    return rivals(measured, others, own, *metric_and_direction(storage, holder_id))
 
 
 def _last_request(
@@ -312,6 +342,7 @@ def _last_request(
             record["top"],
             record["tests"],
             record.get("ensemble", MOST),
+            record.get("yardsticks", True),
         )
         return request, request.wanted
     keys = enqueued(storage, study, COMMAND)
@@ -328,8 +359,15 @@ def _values(
     request: ConfirmRequest, results: Mapping[ReplicaKey, Result], label: str, final: bool
 ) -> dict[int, float]:
     """The metric of a configuration by seed, of the requested seeds."""
+    return {seed: r.value for seed, r in _results(request, results, label, final).items()}
+
+
+def _results(
+    request: ConfirmRequest, results: Mapping[ReplicaKey, Result], label: str, final: bool
+) -> dict[int, Result]:
+    """The results of a configuration by seed, of the requested seeds."""
     keys = {seed: (label, seed, final) for seed in range(request.seeds)}
-    return {seed: results[key].value for seed, key in keys.items() if key in results}
+    return {seed: results[key] for seed, key in keys.items() if key in results}
 
 
 def _validated(

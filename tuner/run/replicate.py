@@ -13,10 +13,11 @@ from tuner.imports import allowing, of_person
 from tuner.metrics import sign_of
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
+from tuner.results import yardsticks as beside
 from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
 from tuner.results.confirm import Confirmation, ConfirmRequest, candidates
 from tuner.results.ensemble import MOST
-from tuner.results.replicas import Replica, enqueue, read_results
+from tuner.results.replicas import Replica, enqueue, find_holder, read_results
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
@@ -36,6 +37,7 @@ def confirm(
     top: int = 5,
     seeds: int = 5,
     ensemble: int = MOST,
+    yardsticks: bool = True,
     watch: Watch = lambda _: None,
 ) -> Confirmation:
     """Trains the best configurations and the baseline over seeds; it repeats no finished training.
@@ -45,6 +47,7 @@ def confirm(
         top: the number of configurations.
         seeds: trainings of each on the training rows, and again on all rows of the search.
         ensemble: picks of the ensemble that is chosen among these trainings; 0 for none.
+        yardsticks: measure models without a search beside them, when all is trained.
         watch: called about twice a second with a snapshot.
 
     Raises:
@@ -57,12 +60,15 @@ def confirm(
     with allowing(of_person(options.allow)):
         wanted = replication.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
-        asked = ConfirmRequest(labels, seeds, top, replication.tests, ensemble)
+        asked = ConfirmRequest(labels, seeds, top, replication.tests, ensemble, yardsticks)
         remember = partial(confirming.remember, request=asked)
-        if replication.train(confirming.COMMAND, wanted, remember) and replication.tests:
+        done = replication.train(confirming.COMMAND, wanted, remember)
+        if done and replication.tests:
             epochs = confirming.epochs_found(replication.storage, replication.job.study)
             final = confirming.final_replicas(wanted, epochs)
-            replication.train(confirming.COMMAND, final, remember)
+            done = replication.train(confirming.COMMAND, final, remember)
+        if done and yardsticks:
+            replication.measure_yardsticks(asked.split)
         store = artifact_store(replication.storage, options.artifacts)
         confirmation = replication.answer(store, asked)
     Publisher(replication.storage, store).finish(replication.job)
@@ -159,6 +165,13 @@ class Replication:
         with place_of(self.options) as place:
             last = train(job, self.storage, self.options, place, self.watch, {})
         return last.progress.met
+
+    def measure_yardsticks(self, split: str) -> None:
+        """Stores the yardsticks with the trainings of `confirm`, unless they are there."""
+        holder = find_holder(self.storage, self.job.study.name, confirming.COMMAND)
+        if holder is not None and not beside.stored(self.storage, holder[1], split):
+            measured = beside.yardsticks(self.job, tests=self.tests)
+            beside.store(self.storage, holder[1], split, measured)
 
     def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
         """The result of `confirm`, with its ensemble once all trainings are done.

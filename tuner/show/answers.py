@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -11,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.results.ablate import OFF, ON, PATH
+from tuner.results.confirm import BASELINE
 from tuner.results.surrogate import FEWEST, METHOD
 from tuner.results.words import amount, rows_of
+from tuner.results.yardsticks import Rival
 from tuner.show.tables import plain_table
 from tuner.show.text import difference, number, several
 from tuner.study.trials import left_out_words
@@ -56,7 +60,107 @@ def confirmed(confirmation: Confirmation) -> RenderableType:
         table.add_row(label, *["\N{EN DASH}"] * 3, f"{count}, not compared")
     line = ensemble_line(confirmation)
     together = [Text(), Text(line)] if line else []
-    return Group(Text(verdict(confirmation)), Text(), table, *together, *_left_out(confirmation))
+    parts = [Text(verdict(confirmation)), Text(), table, *together, *_rivals(confirmation)]
+    return Group(*parts, *_left_out(confirmation))
+
+
+def _rivals(confirmation: Confirmation) -> list[RenderableType]:
+    """A line for each yardstick, and for the baseline beside them."""
+    lines = rival_rows(confirmation)
+    if not lines:
+        return []
+    table = plain_table(*rival_columns(confirmation))
+    for cells in lines:
+        table.add_row(*cells)
+    return [Text(), Text(rival_caption(confirmation), style="bold"), table]
+
+
+def rival_caption(confirmation: Confirmation) -> str:
+    """What the table of yardsticks shows."""
+    rows = rows_of(_split(confirmation), confirmation.folds)
+    return f"without a search, on the same {rows}; gains with 95% intervals over seeds and rows"
+
+
+def rival_columns(confirmation: Confirmation) -> tuple[str, ...]:
+    """The titles of the table of yardsticks."""
+    return (
+        "",
+        confirmation.metric,
+        f"against {_named(confirmation.winner.label)}",
+        "verdict",
+        "remark",
+    )
+
+
+def rival_rows(confirmation: Confirmation) -> tuple[tuple[str, ...], ...]:
+    """The cells of the table of yardsticks, the best first; none if no yardstick was measured."""
+    if all(each.name == BASELINE for each in confirmation.rivals):
+        return ()
+    known = (-math.inf if each.gain is None else each.gain for each in confirmation.rivals)
+    ranked = sorted(zip(known, confirmation.rivals, strict=True), key=itemgetter(0), reverse=True)
+    return tuple(
+        (each.name, number(each.value), _gain(each, confirmation), _judgement(each), each.note)
+        for _, each in ranked
+    )
+
+
+def _gain(rival: Rival, confirmation: Confirmation) -> str:
+    if rival.gain is None:
+        return "\N{EN DASH}"
+    known = None if rival.low is None or rival.high is None else (rival.low, rival.high)
+    return amount(rival.gain, known, confirmation.metric, confirmation.direction)
+
+
+def _judgement(rival: Rival) -> str:
+    if rival.gain is None:
+        return ""
+    if rival.low is None or rival.high is None:
+        return "too few rows or seeds to tell"
+    if rival.wins:
+        return "wins"
+    return "loses" if rival.high < 0 else "no clear difference"
+
+
+def beaten(confirmation: Confirmation) -> str:
+    """The headline where the baseline or a yardstick wins; else empty.
+
+    A rival wins where the whole 95% interval of its gain over the winner of `confirm`, over seeds
+    and over rows, is above zero. The baseline also wins where it is that winner.
+    """
+    wins = sorted((r for r in confirmation.rivals if r.wins), key=lambda r: -(r.gain or 0.0))
+    parts = [_beats(wins, confirmation)] if wins else []
+    if confirmation.winner is confirmation.baseline:
+        who = "" if wins else "the baseline wins: "
+        better = " than the baseline" if wins else ""
+        parts.append(f"{who}no confirmed configuration is better{better} on the validation rows")
+    return "; ".join(parts)
+
+
+def _beats(wins: Sequence[Rival], confirmation: Confirmation) -> str:
+    """The best of those that win, and by how much; and the names of the others."""
+    (first, *others), winner = wins, confirmation.winner
+    text = f"{_named(first.name)} beats {_named(winner.label)} on the {_split(confirmation)} rows: "
+    text += f"{confirmation.metric} {number(first.value)} against "
+    text += f"{number(_estimate(winner).mean)}, {_gain(first, confirmation)}"
+    return f"{text}; so {_does([each.name for each in others])}" if others else text
+
+
+def _named(name: str) -> str:
+    return "the baseline" if name == BASELINE else name
+
+
+def _does(names: Sequence[str]) -> str:
+    """
+    >>> _does(["ridge regression", "median", "baseline"])
+    'do ridge regression, median and the baseline'
+    """
+    *before, last = map(_named, names)
+    return f"do {', '.join(before)} and {last}" if before else f"does {last}"
+
+
+def _split(confirmation: Confirmation) -> str:
+    """The rows on which the winner is judged."""
+    return "validation" if confirmation.winner.test is None else "test"
 
 
 def _left_out(answer: Confirmation | Ablation) -> list[RenderableType]:
@@ -89,20 +193,18 @@ def unfinished(answer: Confirmation | Ablation, option: str = "") -> str:
 
 
 def verdict(confirmation: Confirmation) -> str:
-    """The winner, its value over the seeds, and what is left to train."""
-    left = unfinished(confirmation)
-    return f"{_verdict(confirmation)}; {left}" if left else _verdict(confirmation)
+    """Who beats the winner, the winner, its value over the seeds, and what is left to train."""
+    parts = (beaten(confirmation), _verdict(confirmation), unfinished(confirmation))
+    return "; ".join(part for part in parts if part)
 
 
 def _verdict(confirmation: Confirmation) -> str:
     winner = confirmation.winner
     seeds = several(len(_estimate(winner).values), "seed")
-    rows = "test" if winner.test else "validation"
+    rows = _split(confirmation)
     text = f"{confirmation.study}: {winner.label} has {confirmation.metric} "
     text += f"{interval(_estimate(winner))} on the {rows_of(rows, confirmation.folds)} over {seeds}"
-    if winner is confirmation.baseline:
-        return f"{text}; no confirmed configuration is better on the validation rows"
-    if confirmation.baseline is None:
+    if confirmation.baseline in (None, winner):
         return text
     return f"{text}; the baseline {interval(_estimate(confirmation.baseline))}"
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.search.options import split
-from tuner.search.pruners import PRUNERS, check_pruner, idle
+from tuner.search.promote import LATER
+from tuner.search.pruners import PROMOTE, PRUNERS, check_pruner, idle, rungs_of
 from tuner.search.samplers import SAMPLERS, check_sampler
 from tuner.show.text import several
 from tuner.space import Range, walk
@@ -191,6 +192,16 @@ def _hyperband(options: Options, study: Study) -> str:
     return _halving(options, study) + later * (brackets > 1)
 
 
+def _promote(options: Options, study: Study) -> str:
+    rungs = rungs_of(study.max_epochs or 1, options["min_resource"])
+    epochs = ", ".join(map(str, rungs))
+    shares = f"one in {options['reduction_factor']} goes on from the first, one in {LATER} later"
+    return (
+        f"after {study.step} {epochs} a trial pauses with its checkpoint; of the best {shares}, "
+        "and the others end with the budget"
+    )
+
+
 def _median(options: Options, study: Study) -> str:
     return _compared("is worse than the median of all", options, study)
 
@@ -225,6 +236,7 @@ PRUNED: Mapping[str, Callable[[Options, Study], str]] = {
     "median": _median,
     "percentile": _percentile,
     "patient": _patient,
+    PROMOTE: _promote,
     "none": _none,
 }
 """The words about a pruner; those of another one are its ``doc``."""

@@ -15,7 +15,9 @@ from rich.text import Text
 
 from tuner.errors import MissingError
 from tuner.logs import document, line
+from tuner.output import one_line
 from tuner.results.best import LeftOutTrials
+from tuner.search.pruners import PROMOTE
 from tuner.show.snapshot import shown_url
 from tuner.show.text import duration, several
 from tuner.space import format_value
@@ -120,7 +122,9 @@ def extent_lines(extent: Record) -> list[str]:
     cost = f"cost      at most {several(extent['epochs'], 'epoch')}: {trials} of {each}"
     if extent["folds"]:
         cost += f" on each of {extent['folds']} folds"
-    if extent["pruner"] != "none":
+    if extent["pruner"] == PROMOTE:
+        cost += ", less those of paused trials"
+    elif extent["pruner"] != "none":
         cost += f", less what {extent['pruner']} prunes"
     return [size, cost]
 
@@ -149,6 +153,8 @@ def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:
         _named("family", entries["families"]),
         Text(),
         _named("categories", entries["categories"]),
+        Text(),
+        _named("numbers", entries["numbers"]),
         Text(),
         _named("loss", entries["losses"]),
         Text(),
@@ -198,7 +204,7 @@ def init_lines(survey: Record) -> RenderableType:
     table = plain_table("decided", "value", "why")
     for each in survey["decided"]:
         key = f"({each['key']})" if each["suggested"] else each["key"]
-        table.add_row(Text(key), Text(_short(each["value"])), Text(each["why"]))
+        table.add_row(Text(key), Text(_short(one_line(each["value"]))), Text(each["why"]))
     columns = [Text(), columns_table(data)] if kinds else []
     study = f"--study {survey['name']}"
     if not survey["file"].endswith(f"studies/{survey['name']}.toml"):

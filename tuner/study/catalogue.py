@@ -11,6 +11,7 @@ from tuner.losses import LOSS
 from tuner.metrics import Direction
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES
+from tuner.models.inputs import INPUT_SCALE, NUMBERS
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.space import Leaf, Range, declared
@@ -46,6 +47,7 @@ OPTIMIZER = Leaf(
         name: (*optimizer.leaves, replace(LEARNING_RATE, default=optimizer.learning_rate))
         for name, optimizer in OPTIMIZERS.items()
     },
+    aliases={"adamw": ("adam", "adam; its decay is regularization.weight_decay, off by default")},
     search=("adam", "sgd", "rmsprop"),
     static=True,
     doc="how gradients become steps",
@@ -89,7 +91,7 @@ def _techniques(section: str) -> tuple[Leaf, ...]:
 
 
 SECTIONS: dict[str, tuple[Leaf, ...]] = {
-    "model": (FAMILY, CATEGORIES),
+    "model": (FAMILY, CATEGORIES, NUMBERS, INPUT_SCALE),
     "regularization": _techniques("regularization"),
     "training": (
         *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP, LOSS),
@@ -105,9 +107,10 @@ PREPROCESSING = Leaf(
     options=dict.fromkeys(STATISTICS, ()),
     search=("standard", "quantile"),
     static=True,
-    doc="what is done with numbers: mean 0 and deviation 1, normal scores of ranks, ranks, nothing",
+    doc="what is done with numbers: mean 0 and deviation 1; median, quartiles and a smooth clip; "
+    "normal scores of ranks, ranks, nothing",
     unit="name",
-    source="Conover 1999",
+    source="Conover 1999; robust: Holzmüller et al. 2024, arXiv:2407.04491",
 )
 
 DATA_LEAVES = (PREPROCESSING,)

@@ -14,8 +14,7 @@ from tuner.errors import TunerError
 from tuner.losses import LOSSES
 from tuner.metrics import METRICS
 from tuner.metrics import label as metric_label
-from tuner.models import FAMILIES
-from tuner.models.categories import CATEGORIES, SOURCES
+from tuner.models import FAMILIES, categories, inputs
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES, WARMUP
 from tuner.search.samplers import SAMPLERS
@@ -150,17 +149,23 @@ def catalogue() -> dict[str, list[Record]]:
         | {"doc": f"{m.direction}; for {m.task}{' into two classes' if m.binary else ''}"}
         for m in METRICS.values()
     ]
-    options = CATEGORIES.options or {}
-    categories = [_entry(name, SOURCES[name], own) for name, own in options.items()]
+    beside = [
+        {**leaf(each), "images": False, "classes": False} for each in (WARMUP, inputs.INPUT_SCALE)
+    ]
     return {
-        "techniques": [*techniques, {**leaf(WARMUP), "images": False, "classes": False}],
+        "techniques": [*techniques, *beside],
         "optimizers": optimizers,
         "schedules": schedules,
         "families": families,
-        "categories": categories,
+        "categories": _options(categories.CATEGORIES, categories.SOURCES),
+        "numbers": _options(inputs.NUMBERS, inputs.SOURCES),
         "losses": losses,
         "metrics": metrics,
     }
+
+
+def _options(of: Leaf, sources: Mapping[str, str]) -> list[Record]:
+    return [_entry(name, sources[name], own) for name, own in (of.options or {}).items()]
 
 
 def _entry(name: str, source: str, leaves: Sequence[Leaf]) -> Record:

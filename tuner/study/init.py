@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import le
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuner.data import DataSet, DataSpec, load
+from tuner.data.dates import are_dates
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
 from tuner.data.numbers import Recognized, are_digits, recognize
-from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS, are_dates
+from tuner.data.prepare import CATEGORIES, IDENTIFIER, ROWS
 from tuner.data.raw import writes_comma
 from tuner.data.sources import read_frame
 from tuner.data.splits import times_of
 from tuner.data.text import word_count
 from tuner.errors import DataError, UsageError, nearest
+from tuner.metrics import METRICS
 from tuner.output import one_line, toml
 from tuner.study.describe import balance
+from tuner.study.proposal import Line, Space, search, size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +152,7 @@ class _Columns:
         if series.dtype.kind == "O":
             self._look_at_text(name, series)
         elif series.dtype.kind == "M":
-            self._drop_dates(name, series)
+            self._propose_time(name, series)
         elif series.dtype.kind not in "biuf":
             self.dropped[name] = f"{series.dtype} is neither number nor text"
         elif _repeats(name, series):
@@ -166,7 +170,7 @@ class _Columns:
         elif recognized is not None:
             self.dropped[name] = recognized.remark
         elif are_dates(texts[:SAMPLE]):
-            self._drop_dates(name, series)
+            self._propose_time(name, series)
         elif _is_text(texts[:SAMPLE], len(series)):
             self.texts.append(name)
         elif _repeats(name, series):
@@ -177,15 +181,15 @@ class _Columns:
     def _numbers(self, texts: list[str], counts: pd.Series[Any]) -> Recognized | None:
         return None if are_digits(texts) else recognize(texts, counts.to_numpy(), self._comma)
 
-    def _drop_dates(self, name: str, series: pd.Series[Any]) -> None:
-        present = series.dropna()
-        example = f", such as {str(present.iloc[0])!r}," if len(present) else ""
-        self.dropped[name] = f"dates{example} are no quantity"
+    def _propose_time(self, name: str, series: pd.Series[Any]) -> None:
+        if series.isna().any():
+            return
         try:
-            times_of(present.head(SAMPLE), name)
+            times_of(series.head(SAMPLE), name)
         except DataError:
             return
-        self.hints.append(("time", name, "if the future is to be predicted from the past"))
+        why = "if the future is to be predicted from the past: no feature then"
+        self.hints.append(("time", name, why))
 
     def _drop_group(self, name: str) -> None:
         self.dropped[name] = "an identifier by its name, and its values repeat"
@@ -221,118 +225,21 @@ def _repeats(name: str, series: pd.Series[Any]) -> bool:
     return bool(ROWS < series.nunique() < series.notna().sum())
 
 
-# The first search space, by the kind of data.
-
-
-MANY = 6
-"""With so many categories a column may be better off as a vector."""
-LONGEST = 16
-"""Numbers of such a vector to begin with."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One leaf or key of a study file.
-
-    Attributes:
-        section: of the file; empty before all sections.
-        key, value: as in TOML.
-        why: a comment, or nothing.
-        active: whether it counts, or is only suggested in a comment.
-    """
-
-    section: str
-    key: str
-    value: str
-    why: str = ""
-    active: bool = True
-
-    def __str__(self) -> str:
-        text = f"{'' if self.active else '# '}{self.key} = {self.value}"
-        return f"{text:<43} # {self.why}" if self.why else text
-
-
-def model(survey: Survey, widths: tuple[int, ...]) -> list[Line]:
-    if survey.data.vocabulary is not None:
-        why = "a convolution over words, or a recurrent network"
-        return [Line("model", "family", '{ choices = ["text-cnn", "rnn"] }', why)]
-    if len(survey.data.shape) == 3:
-        return [
-            Line("model", "family", '"cnn"', "rows are images"),
-            Line("model", "depth", "{ low = 1, high = 3 }"),
-            Line("model", "channels", "{ choices = [16, 32] }"),
-            Line("model", "residual", "{ choices = [true, false] }"),
-        ]
-    why = f"for {len(survey.data.train):,} rows to train on"
-    return [
-        Line("model", "family", '"mlp"'),
-        Line("model", "depth", "{ low = 1, high = 3 }"),
-        Line("model", "width", f"{{ choices = {list(widths)} }}", why),
-        *_categories(survey),
-    ]
-
-
-def _categories(survey: Survey) -> list[Line]:
-    """Embeddings as an alternative to one-hot columns, where a column has many categories."""
-    most = max(map(len, survey.data.categories), default=0)
-    if most < MANY:
-        return []
-    size = f"{{ low = 2, high = {min(LONGEST, -(-most // 2))} }}"
-    value = f'{{ choices = ["one-hot", {{ name = "embedding", size = {size} }}] }}'
-    return [Line("model", "categories", value, f"a column has {most} of them")]
-
-
-def regularization(survey: Survey) -> list[Line]:
-    def line(key: str, value: str, why: str = "", active: bool = True) -> Line:
-        return Line("regularization", key, value, why, active)
-
-    lines = [line("dropout", "{ off = 0.0, low = 0.05, high = 0.5 }", "off, or in the range")]
-    if survey.data.vocabulary is None:
-        lines.append(line("batch_norm", "{ choices = [true, false] }"))
-    if len(survey.data.shape) == 1 and len(survey.data.features) >= 20:
-        why = f"some of {len(survey.data.features)} features may be noise"
-        lines.append(line("l1_lambda", "{ off = 0.0, low = 1e-6, high = 1e-2, log = true }", why))
-    lines.append(line("weight_decay", "{ off = 0.0, low = 1e-5, high = 1e-1, log = true }"))
-    if len(survey.data.shape) == 3:
-        lines.append(line("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
-        why = "where a mirrored image means the same"
-        lines.append(line("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
-    if survey.data.target.classes:
-        lines.append(line("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
-    return lines
-
-
-def training(survey: Survey, epochs: int, batch: int, rare: str) -> list[Line]:
-    slow = len(survey.data.shape) == 3 or survey.data.vocabulary is not None
-    sized = f"for {len(survey.data.train):,} rows to train on"
-    lines: list[tuple[Any, ...]] = [
-        ("epochs", str(min(epochs, 10) if slow else epochs), sized),
-        ("batch_size", str(min(batch, 128) if slow else batch)),
-        ("learning_rate", "{ low = 3e-4, high = 3e-2, log = true }"),
-        ("lr_scheduler", '{ choices = ["constant", "cosine"] }'),
-    ]
-    if rare:
-        value = '{ choices = ["none", "sqrt", "balanced"] }'
-        lines.append(("class_weights", value, rare))
-    return [Line("training", *each) for each in lines]
-
-
 # The study file: a practitioner's first choice, with reasons.
 
 
 HEAVY = 8.0
 """A column with a value so many deviations from the mean has a long tail."""
-RARE = 0.5
+RARE = 2 / 3
 """A class with less than this part of an even share is rare."""
-SIZES = (
-    (1_000, 60, 32, (16, 32, 64)),
-    (10_000, 40, 64, (32, 64, 128)),
-    (100_000, 20, 256, (64, 128, 256)),
-)
-"""Up to so many rows to train on: epochs, batch size and widths."""
+EVEN = 0.8
+"""Classes are of similar size if each has at least this part of an even share."""
+FEW_ROWS = 1_000
+"""Of so many rows to train on, those for validation decide little."""
+PREPARED = (1_000, 5_000_000)
+"""Up to so many columns and numbers to train on, they may be preprocessed in several ways."""
 NAMED = 20
 """Columns left out that the file names, each in a line of its own."""
-LARGEST = (8, 1024, (128, 256, 512))
 
 
 def draft(survey: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
@@ -342,15 +249,17 @@ def draft(survey: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
         survey: of the data.
         named: from a path to how the study file should name it.
     """
-    epochs, batch, widths = _sizes(len(survey.data.train))
-    rare = _rare(survey)
+    data = survey.data
+    metric, why, rare = _metric(data)
+    counts = (len(data.numbers), len(data.train) * len(data.features))
+    prepared = counts[0] > 0 and all(map(le, counts, PREPARED))
+    space = Space(data, size_of(data), METRICS[metric].judges, rare, prepared)
     return (
-        *_metric(survey, rare),
+        Line("", "metric", toml(metric), why),
         *_data(survey, named),
-        *model(survey, widths),
-        *regularization(survey),
-        *training(survey, epochs, batch, rare),
-        Line("search", "trials", "30" if len(survey.data.train) > 10_000 else "60"),
+        *_preprocessing(data, prepared),
+        *space.lines(),
+        *search(space),
     )
 
 
@@ -368,30 +277,22 @@ def file_text(name: str, survey: Survey, lines: Sequence[Line]) -> str:
     return "\n".join(text) + "\n"
 
 
-def _sizes(rows: int) -> tuple[int, int, tuple[int, ...]]:
-    for most, epochs, batch, widths in SIZES:
-        if rows <= most:
-            return epochs, batch, widths
-    return LARGEST
-
-
-def _rare(survey: Survey) -> str:
-    """The rarest class in words, where it is far below an even share; else nothing."""
-    counts = balance(survey.data)
+def _metric(data: DataSet) -> tuple[str, str, str]:
+    """The metric and why, and the rarest class in words if that is why."""
+    counts = balance(data)
     if not counts:
-        return ""
-    name = min(counts, key=lambda each: counts[each])
-    share = counts[name] / sum(counts.values())
-    return f"{name} is {share:.1%} of the rows" if share * len(counts) < RARE else ""
-
-
-def _metric(survey: Survey, rare: str) -> tuple[Line, ...]:
-    if survey.data.target.task == "regression":
-        return (Line("", "metric", '"rmse"', "in the target's unit"),)
-    if rare:
-        why = f"each class counts alike: {rare}, which accuracy would neglect"
-        return (Line("", "metric", '"balanced_accuracy"', why),)
-    return (Line("", "metric", '"accuracy"', "classes are of similar size"),)
+        return "rmse", "in the target's unit", ""
+    shares = {name: count / sum(counts.values()) for name, count in counts.items()}
+    least, most = (f(shares, key=lambda each: shares[each]) for f in (min, max))
+    even = 1 / len(counts)
+    if shares[least] >= EVEN * even:
+        return "accuracy", "classes are of similar size", ""
+    constant = f"always {most} would have an accuracy of {shares[most]:.1%}"
+    rarest = one_line(f"{least} is {shares[least]:.1%} of the rows")
+    if shares[least] >= RARE * even:
+        why = f"{rarest}, {constant}; balanced_accuracy would count each class alike"
+        return "accuracy", one_line(why), ""
+    return "balanced_accuracy", one_line(f"each class counts alike: {rarest}, {constant}"), rarest
 
 
 def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
@@ -402,14 +303,14 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
-        return [*lines, Line("data", "split", toml(spec.split), why), *_preprocessing(survey)]
+        return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
         lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     why = "for validation during the search"
     lines.append(Line("data", "validation", toml(spec.validation), why))
-    if len(survey.data.train) <= SIZES[0][0]:
+    if len(survey.data.train) <= FEW_ROWS:
         why = f"instead: {len(survey.data.validation)} rows decide little; five trainings a trial"
         lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
     if survey.data.test is not None:
@@ -422,9 +323,9 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         value = toml([name])
         lines.append(Line("data", "keep", value, one_line(f"dropped: {reason}"), active=False))
     for key, column, why in survey.hints[:NAMED]:
-        why += "; take it out of drop then"
+        why += "; take it out of drop then" * (column in survey.dropped)
         lines.append(Line("data", key, toml(column), why, active=False))
-    return [*lines, *_preprocessing(survey)]
+    return lines
 
 
 def _dropped_identifiers(survey: Survey) -> list[tuple[str, str]]:
@@ -437,17 +338,24 @@ def _dropped_identifiers(survey: Survey) -> list[tuple[str, str]]:
     ]
 
 
-def _preprocessing(survey: Survey) -> list[Line]:
-    data = survey.data
+def _preprocessing(data: DataSet, searched: bool) -> list[Line]:
     if data.vocabulary is not None:
         return []
     if len(data.shape) > 1 or not data.features:
-        why = "mean 0 and deviation 1, by the training rows"
-        return [Line("data", "preprocessing", '"standard"', why)]
+        value, why = '"standard"', "mean 0 and deviation 1, by the training rows"
+        return [Line("data", "preprocessing", value, why)]
     far = data.train.x[:].abs().amax(0)
     heavy = [name for name, most in zip(data.features, far.tolist(), strict=True) if most > HEAVY]
-    if not heavy:
-        why = "mean 0 and deviation 1: no column has a long tail"
-        return [Line("data", "preprocessing", '"standard"', why)]
-    why = f"ranks, for the long tail of {', '.join(heavy[:3])}"
-    return [Line("data", "preprocessing", '"quantile"', one_line(why))]
+    tail = f"the long tail of {', '.join(heavy[:3])}"
+    if searched:
+        value = '{ choices = ["standard", "robust", "quantile"] }'
+        why = (
+            f"robust or ranks may be better for {tail}"
+            if heavy
+            else "no column has a long tail: any may do"
+        )
+    elif heavy:
+        value, why = '"quantile"', f"ranks, for {tail}"
+    else:
+        value, why = '"standard"', "mean 0 and deviation 1: no column has a long tail"
+    return [Line("data", "preprocessing", value, one_line(why))]

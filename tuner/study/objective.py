@@ -139,7 +139,7 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
         raise StudyFileError(
             "a grid needs to know every parameter before a trial runs",
             where="search.sampler",
-            hint="use tpe, random, gp, cmaes or qmc",
+            hint="use auto, tpe, random, gp, cmaes or qmc",
         )
     if settings.epochs is not None:
         raise StudyFileError(

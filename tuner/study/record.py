@@ -19,6 +19,7 @@ from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.categories import CATEGORIES, FEWEST
 from tuner.models.factory import factory, is_factory
+from tuner.models.inputs import INPUT_SCALE, NUMBERS
 from tuner.search.pruners import build_pruner, idle
 from tuner.space import (
     Choice,
@@ -37,6 +38,7 @@ from tuner.space import (
 )
 from tuner.techniques import TECHNIQUES
 from tuner.techniques.batches import LABEL_SMOOTHING
+from tuner.techniques.rates import SCALE_RATE
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -81,8 +83,20 @@ def needs_categories(where: str, data: DataSet) -> None:
         raise StudyFileError(
             "needs a column of more than two categories, and the data has none",
             where=where,
-            hint="leave it out; `tuner check` shows how each column is used",
+            hint=ABSENT,
         )
+
+
+def needs_table(where: str, quantities: bool, data: DataSet) -> None:
+    """Checks that a row is numbers without an order, and that some are `quantities` if wanted."""
+    if len(data.shape) != 1 or data.vocabulary is not None:
+        kind = "text" if data.vocabulary is not None else f"of shape {list(data.shape)}"
+        raise StudyFileError(f"needs a table, but a row is {kind}", where=where, hint=ABSENT)
+    if quantities and not any(fold.numbers for fold in data.folds):
+        raise StudyFileError("needs a column of numbers", where=where, hint=ABSENT)
+
+
+ABSENT = "leave it out; `tuner check` shows how each column is used"
 
 
 # Whether two study files describe the same search.
@@ -159,10 +173,10 @@ class SearchSettings:
         int, None, "the budget in work: epochs that all trials together train", minimum=1
     )
     sampler: tuple[str, Mapping[str, Any]] = declare(
-        object, ("tpe", {}), "what proposes configurations: a name, or a table with its options"
+        object, ("auto", {}), "what proposes configurations: a name, or a table with its options"
     )
     pruner: tuple[str, Mapping[str, Any]] = declare(
-        object, ("hyperband", {}), "what ends bad trials early: a name, or a table with its options"
+        object, ("promote", {}), "what ends bad trials early: a name, or a table with its options"
     )
     seed: int = declare(int, 0, "everything random in the study derives from it", minimum=0)
     timeout: float | None = declare(
@@ -326,21 +340,41 @@ class NetworkStudy(Study):
             return max(int(str(name)) for name in value.labels)
         return int(value.high if isinstance(value, Range) else value)  # type: ignore[arg-type]
 
+    def warnings(self) -> tuple[str, ...]:
+        """The settings that have no effect, and the names that stand for others."""
+        values = flat(self.document)
+        aliases = [
+            f"{node.path}: {alias} stands for {words}"
+            for node in self.nodes
+            for alias, (_, words) in node.leaf.aliases.items()
+            if any(_names_it(alias, values.get(f"{node.path}{end}")) for end in PLACES)
+        ]
+        more = (*aliases, *self._rates_of_nothing(), *self._bent_probabilities())
+        return (*super().warnings(), *more)
+
+    def _rates_of_nothing(self) -> list[str]:
+        """A factor of the learning rate of scales that no network of the study has."""
+        nodes = {node.name: node for node in self.nodes}
+        rate, scale = nodes[SCALE_RATE.name], nodes[INPUT_SCALE.name]
+        if scale.value is not False or (not rate.searched and rate.value == SCALE_RATE.leaf.off):
+            return []
+        return [f"{rate.path}: has no effect without {scale.path} = true"]
+
+    def _bent_probabilities(self) -> list[str]:
+        """Smoothed labels where the metric depends on the probabilities that they bend."""
+        smoothed = next(node for node in self.nodes if node.name == LABEL_SMOOTHING.name)
+        metric = METRICS.get(self.metric or "")
+        if metric is None or metric.judges == "classes" or smoothed.value == smoothed.leaf.off:
+            return []
+        reason = f"pulls probabilities together, and {metric.name} judges {metric.judges}"
+        return [f"{smoothed.path}: {reason}: better leave it out"]
+
     def data_variants(self) -> dict[str, DataSpec]:
         """The data of every ``preprocessing`` that a trial may have, by its name."""
         value = next(node.value for node in self.nodes if node.name == "preprocessing")
         options = value.options if isinstance(value, Choice) else (value,)
         names = [str(label(option)) for option in options]  # type: ignore[arg-type]
         return {name: replace(self.data, preprocessing=name) for name in names}
-
-    def warnings(self) -> tuple[str, ...]:
-        """Of smoothed labels too, where the metric depends on the probabilities that they bend."""
-        smoothed = next(node for node in self.nodes if node.name == LABEL_SMOOTHING.name)
-        metric = METRICS.get(self.metric or "")
-        if metric is None or metric.judges == "classes" or smoothed.value == smoothed.leaf.off:
-            return super().warnings()
-        reason = f"pulls probabilities together, and {metric.name} judges {metric.judges}"
-        return (*super().warnings(), f"{smoothed.path}: {reason}: better leave it out")
 
     def metric_for(self, target: Target) -> Metric:
         """The metric that the search optimizes; imports nothing.
@@ -374,6 +408,10 @@ class NetworkStudy(Study):
             self._check_loss(name, data.target.task)
         if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:
             needs_categories(f"{self.name}: model.{CATEGORIES.name}", data)
+        if _names(wanted[NUMBERS.name]) != [NUMBERS.default]:
+            needs_table(f"{self.name}: model.{NUMBERS.name}", True, data)
+        if wanted[INPUT_SCALE.name].value is not INPUT_SCALE.off:
+            needs_table(f"{self.name}: model.{INPUT_SCALE.name}", False, data)
         for name in _names(wanted["family"]):
             own = is_factory(name)
             family = factory(name, self.folder).family if own else FAMILIES[name]
@@ -388,6 +426,17 @@ class NetworkStudy(Study):
                 where=f"{self.name}: training.{LOSS.name}",
                 hint=f"for {task}: {', '.join(x.name for x in LOSSES.values() if x.task == task)}",
             )
+
+
+PLACES = ("", ".name", ".choices")
+"""Where the name of an option may stand, after the path of its key."""
+
+
+def _names_it(name: str, value: Any) -> bool:
+    """Whether a value, or one of a list, is an option of this name."""
+    if isinstance(value, list):
+        return any(_names_it(name, each) for each in value)
+    return bool((value.get("name") if isinstance(value, Mapping) else value) == name)
 
 
 def _names(node: Node) -> list[str]:

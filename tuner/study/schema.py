@@ -53,7 +53,7 @@ def scalar(leaf: Leaf) -> Schema:
     if leaf.name in OWN:
         return {"anyOf": [{"enum": list(leaf.options or {})}, NAMED]}
     if leaf.options is not None:
-        return {"enum": list(leaf.options)}
+        return {"enum": [*leaf.options, *leaf.aliases]}
     if leaf.items is not None:
         return {"type": "array", "items": scalar(leaf.item)}
     return {"type": TYPES[leaf.kind], **{KEYWORDS[k]: bound for k, bound in leaf.bounds.items()}}
@@ -270,19 +270,27 @@ def leaf_schema(leaf: Leaf) -> Schema:
 
 def _with_options() -> list[Leaf]:
     """The leaves whose values are names that bring leaves; one name is one leaf."""
-    leaves = [
+    waiting = [
         *model_leaves().values(),
         *(x for own in SECTIONS.values() for x in own),
         *DATA_LEAVES,
     ]
-    return [leaf for leaf in leaves if leaf.options is not None]
+    named: dict[str, Leaf] = {}
+    while waiting:
+        leaf = waiting.pop(0)
+        if leaf.options is not None:
+            named[leaf.name] = leaf
+            waiting += [inner for own in leaf.options.values() for inner in own]
+    return list(named.values())
 
 
 def _options(leaf: Leaf) -> list[Schema]:
     """The tables of an option: its name and leaves of its own."""
+    options = dict(leaf.options or {})
+    options |= {alias: options[name] for alias, (name, _) in leaf.aliases.items()}
     tables = [
         table({"name": {"const": name}, **{x.name: leaf_schema(x) for x in own}}, ["name"])
-        for name, own in (leaf.options or {}).items()
+        for name, own in options.items()
     ]
     if leaf.name in OWN:
         own = {"type": ["object"], "properties": {"name": NAMED}, "required": ["name"]}

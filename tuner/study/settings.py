@@ -103,7 +103,9 @@ def read_search(table: Mapping[str, Any], nodes: tuple[Node, ...]) -> SearchSett
 def _read_config(path: str, raw: Mapping[str, Any], nodes: tuple[Node, ...]) -> dict[str, Any]:
     """A configuration by leaf name, checked against the space."""
     wanted = flat(raw)  # TOML reads sgd.momentum = 0.9 as a table within a table
-    check_keys(path, wanted, [node.name for node in walk(nodes)])
+    leaves = {node.name: node.leaf for node in walk(nodes)}
+    check_keys(path, wanted, leaves)
+    wanted = {name: leaves[name].meant(value) for name, value in wanted.items()}
     try:
         config = config_of(nodes, params_of(nodes, wanted, baseline_value))
     except StudyFileError as error:

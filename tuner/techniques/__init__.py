@@ -8,6 +8,7 @@ from tuner.techniques.ending import EARLY_STOPPING, EMA
 from tuner.techniques.images import CUTOUT, HORIZONTAL_FLIP, SHIFT
 from tuner.techniques.norm_dropout import BATCH_NORM, DROPOUT
 from tuner.techniques.penalties import GRADIENT_CLIPPING, L1, L2, WEIGHT_DECAY
+from tuner.techniques.rates import BIAS_RATE, FIRST_LAYER_RATE, SCALE_RATE
 
 TECHNIQUES: tuple[Technique, ...] = (
     SAMPLING,
@@ -23,6 +24,9 @@ TECHNIQUES: tuple[Technique, ...] = (
     L2,
     GRADIENT_CLIPPING,
     WEIGHT_DECAY,
+    SCALE_RATE,
+    BIAS_RATE,
+    FIRST_LAYER_RATE,
     EMA,
     EARLY_STOPPING,
 )

@@ -64,12 +64,14 @@ class Technique:
             its gradient would be rounding errors, which adaptive optimizers amplify.
         batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``
             (times the weight of a class, after class weights).
-        gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at weights, 0 at biases
-            and norm parameters.
+        gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at the parameters of the
+            kind ``marks``, and 0 at others.
         update: ``(update, params, mask, hp) → update``, after the optimizer, before the rate.
         start: ``params → state`` for ``after``.
         after: ``(params, state, hp) → state``, after the update.
         evaluate: ``(params, state) → params`` with which to evaluate.
+        marks: the kind of parameters: weights (so neither biases nor norm parameters), biases,
+            scales (of inputs), or first (the network's first layer).
         stop: ``(values, hp) → bool``: whether to end, given each epoch's value (higher is better).
         images: it needs rows of shape ``[C, H, W]``.
         classes: it needs a classification task.
@@ -89,6 +91,7 @@ class Technique:
     start: Callable[[Tensor], State] | None = None
     after: Callable[[Tensor, State, Any], State] | None = None
     evaluate: Callable[[Tensor, State], Tensor] | None = None
+    marks: str = "weights"
     stop: Callable[[Sequence[float], Any], bool] | None = None
     images: bool = False
     classes: bool = False

@@ -17,9 +17,17 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tuner.errors import TrainingError
+from tuner.models import FAMILIES
+from tuner.study.catalogue import SECTIONS
 from tuner.training.trainer import Course, Epoch, Trainer
 
 FORMAT = 1
+DEFAULTS = {
+    **{leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves},
+    **{leaf.name: leaf.default for f in FAMILIES.values() for leaf in f.leaves},
+    **{f"{f.name}.{leaf.name}": leaf.default for f in FAMILIES.values() for leaf in f.leaves},
+}
+"""The values of leaves that an earlier tuner did not know, and so are not in its checkpoints."""
 HEADER, EPOCHS, BEST, FOLD = "tuner", "epochs", "best/", "fold/"
 
 
@@ -68,7 +76,9 @@ def restore(course: Course, data: bytes) -> None:
 def _prepare(course: Course, data: bytes) -> Callable[[], None]:
     """Checks everything, and returns a function that puts the checkpoint into the course."""
     tensors, header = _read(data)
-    _check(header["trial"], _facts(course), "")
+    facts = _facts(course)
+    unknown = {name: DEFAULTS[name] for name in facts if name in DEFAULTS}
+    _check({**unknown, **header["trial"]}, facts, "")
     past = [Epoch(i + 1, *row) for i, row in enumerate(tensors[EPOCHS].tolist())]
     if len(course.parts) > 1:
         stored = [tensors.get(f"{FOLD}{i}", torch.empty(0)) for i in range(len(course.parts))]

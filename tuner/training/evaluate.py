@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tuner.data import DataSet, Split, Target
 from tuner.data.dataset import Inputs
+from tuner.data.labels import SCALES
 from tuner.errors import StudyFileError, TrainingError
 from tuner.losses import LossFunction, cross_entropy
 from tuner.metrics import Metric, OwnMetric, precision
@@ -34,8 +35,14 @@ def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
 
 
 def in_units(values: Tensor, target: Target) -> Tensor:
-    """Regression outputs or targets ``[N]`` or ``[N, 1]`` in the target's own unit."""
-    return values * target.scale + target.mean
+    """Targets of a regression ``[N]`` or ``[N, 1]`` in their own unit."""
+    return SCALES[target.form].back(values * target.scale + target.mean)
+
+
+def predicted(outputs: Tensor, target: Target) -> Tensor:
+    """Outputs of a regression in the target's own unit, within its limits."""
+    values = in_units(outputs, target)
+    return values if target.limits is None else values.clamp(*target.limits)
 
 
 @torch.inference_mode()
@@ -49,7 +56,7 @@ def evaluate(
         # cross entropy takes classes as well, which are smaller than rows of probabilities
         hot = y if loss is cross_entropy else functional.one_hot(y, outputs.shape[1]).to(precise)
         return float(metric.function(outputs, y)), float(loss(precise, hot))
-    value = metric.function(in_units(outputs.squeeze(1), data.target), in_units(y, data.target))
+    value = metric.function(predicted(outputs.squeeze(1), data.target), in_units(y, data.target))
     return float(value), float(loss(precise, y.unsqueeze(1).to(precise)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tuner.models import FAMILIES, Family, Inside, WordTable
 from tuner.models.categories import CATEGORIES, FEWEST, Categories
 from tuner.models.factory import factory, is_factory
+from tuner.models.inputs import INPUT_SCALE, NUMBERS, Numbers, Scale, embedding_of
 from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
 from tuner.space import Config, Leaf
@@ -39,11 +40,11 @@ class Layout:
             name: vector[at : at + math.prod(shape)].view(shape) for name, at, shape in self.entries
         }
 
-    def mask(self, like: Tensor) -> Tensor:
-        """``[P]``: 1 at weights (two dimensions or more), 0 at biases and norm parameters."""
+    def mask(self, names: Collection[str], like: Tensor) -> Tensor:
+        """``[P]``: 1 at the parameters of these names, 0 at others."""
         mask = torch.zeros(self.length, dtype=like.dtype, device=like.device)
-        for view in self.views(mask).values():
-            view.fill_(float(view.dim() > 1))
+        for name, view in self.views(mask).items():
+            view.fill_(float(name in names))
         return mask
 
 
@@ -63,6 +64,43 @@ def untrained(module: nn.Module) -> dict[str, Tensor]:
     names = module.state_dict().keys()
     frozen = [(n, p.detach()) for n, p in module.named_parameters() if not p.requires_grad]
     return {n: tensor for n, tensor in [*frozen, *module.named_buffers()] if n in names}
+
+
+def weights(module: nn.Module) -> set[str]:
+    """The names of weights: parameters of two dimensions or more, so no biases and no norms."""
+    return {name for name, p in trained(module) if p.dim() > 1}
+
+
+def biases(module: nn.Module) -> set[str]:
+    """The names of biases."""
+    return {name for name, _ in trained(module) if "bias" in name.rpartition(".")[2]}
+
+
+def scales(module: nn.Module) -> set[str]:
+    """The names of the trained scales of inputs."""
+    return _within(module, Scale)
+
+
+def first_layer(module: nn.Module) -> set[str]:
+    """The names of the parameters of the first layer with weights, after those of inputs."""
+    before = _within(module, Numbers | Categories | Scale)
+    after = [(name, p) for name, p in trained(module) if name not in before]
+    places = [name.rpartition(".")[0] for name, p in after if p.dim() > 1]
+    return {name for name, _ in after if name.rpartition(".")[0] in places[:1]}
+
+
+def _within(module: nn.Module, kind: Any) -> set[str]:
+    inner = [(name, each) for name, each in module.named_modules() if isinstance(each, kind)]
+    return {f"{name}.{own}" for name, each in inner for own, _ in each.named_parameters()}
+
+
+KINDS: Mapping[str, Callable[[nn.Module], set[str]]] = {
+    "weights": weights,
+    "biases": biases,
+    "scales": scales,
+    "first": first_layer,
+}
+"""The kinds of parameters that techniques mark."""
 
 
 def layout(module: nn.Module) -> Layout:
@@ -99,6 +137,8 @@ class TrainingPlan:
         values: each active technique's value by its name.
         family, optimizer, schedule: with the values of their own leaves beside them.
         embedding: the largest size of a category's vector; none where categories are one-hot.
+        numbers: how a quantity is taken, with the values of the option's leaves.
+        input_scale: whether each input has a trained scale.
         warmup: fraction of all steps.
     """
 
@@ -107,6 +147,8 @@ class TrainingPlan:
     family: Family
     family_values: Mapping[str, Any]
     embedding: int | None
+    numbers: tuple[str, Mapping[str, Any]]
+    input_scale: bool
     optimizer: Optimizer
     optimizer_values: Mapping[str, Any]
     schedule: Schedule
@@ -150,7 +192,9 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
         values={t.name: values[t.name] for t in active},
         family=family,
         family_values=family_values,
-        embedding=_embedding(config),
+        embedding=_chosen(CATEGORIES, config)[1].get("size"),
+        numbers=_chosen(NUMBERS, config),
+        input_scale=config.get(INPUT_SCALE.name, False),
         optimizer=optimizer,
         optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
         schedule=schedule,
@@ -171,10 +215,10 @@ def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
     return FAMILIES[name], own_values(FAMILIES[name].leaves, config, name)
 
 
-def _embedding(config: Config) -> int | None:
-    chosen = config[CATEGORIES.name]
-    own = nested_values((CATEGORIES.options or {})[chosen], config, chosen)
-    return own.get("size")
+def _chosen(leaf: Leaf, config: Config) -> tuple[str, dict[str, Any]]:
+    """The option of a leaf in a configuration, and the values of the option's own leaves."""
+    chosen = config.get(leaf.name, leaf.default)
+    return chosen, nested_values((leaf.options or {})[chosen], config, chosen)
 
 
 def build_network(
@@ -184,12 +228,14 @@ def build_network(
     seed: int,
     words: WordTable | None = None,
     categories: Sequence[range] = (),
+    numbers: Sequence[int] = (),
 ) -> nn.Module:
     """The network with its techniques' layers, initialized as a function of the seed.
 
     Args:
         words: of a text.
         categories: where the numbers of each categorical column stand in a row.
+        numbers: where the quantities stand.
 
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
@@ -207,13 +253,30 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
         vocabulary = {"words": words} if of.family.text else {}
-        columns = [column for column in categories if len(column) >= FEWEST]
-        if of.embedding is None or not columns:
-            return of.family.build(shape, outputs, of.family_values, inside, **vocabulary)
-        (width,) = shape
-        first = Categories(width, columns, of.embedding)
-        rest = of.family.build((first.width,), outputs, of.family_values, inside, **vocabulary)
-        return nn.Sequential(first, rest)
+        first = _first_layers(of, shape, categories, numbers)
+        shape = (first[-1].width,) if first else shape
+        rest = of.family.build(shape, outputs, of.family_values, inside, **vocabulary)
+        return nn.Sequential(*first, rest) if first else rest
+
+
+def _first_layers(
+    of: TrainingPlan, shape: Shape, categories: Sequence[range], numbers: Sequence[int]
+) -> list[Any]:
+    """The layers between a row of a table and the family's network, each with its ``width``."""
+    if len(shape) > 1 or of.family.text:
+        return []
+    (width,) = shape
+    layers: list[Any] = []
+    columns = [column for column in categories if len(column) >= FEWEST]
+    embedding = embedding_of(*of.numbers, len(numbers)) if numbers else None
+    if embedding is not None:
+        first = Numbers(width, numbers, embedding)
+        columns, width = [first.moved(column) for column in columns], first.width
+        layers.append(first)
+    if of.embedding is not None and columns:
+        layers.append(Categories(width, columns, of.embedding))
+        width = layers[-1].width
+    return [*layers, Scale(width)] if of.input_scale else layers
 
 
 def _layer(technique: Technique, value: Any, shape: Shape) -> nn.Module:

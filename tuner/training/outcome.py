@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from tuner.errors import TrainingError
-from tuner.training.evaluate import in_chunks, in_units
+from tuner.metrics import Metric
+from tuner.training.evaluate import in_chunks, in_units, predicted
 from tuner.training.trainer import Course, Trainer
 
 # How much a metric depends on the rows in the split.
@@ -49,13 +50,17 @@ def standard_error(course: Course, value: float) -> dict[str, float]:
 
 @torch.inference_mode()
 def _left_out(trainer: Trainer) -> list[float]:
-    if len(trainer.data.validation) < 2 * GROUPS:
+    return without_groups(trainer.metric, *outputs_of(trainer))
+
+
+def without_groups(metric: Metric, outputs: Tensor, y: Tensor) -> list[float]:
+    """A metric of outputs and targets without each group of rows in turn, as ``left_out``."""
+    if len(y) < 2 * GROUPS:
         return []
-    outputs, y = outputs_of(trainer)
     groups = torch.arange(len(y), device=y.device) % GROUPS
     remaining = [groups != group for group in range(GROUPS)]
     try:
-        values = [float(trainer.metric.function(outputs[rows], y[rows])) for rows in remaining]
+        values = [float(metric.function(outputs[rows], y[rows])) for rows in remaining]
     except TrainingError:  # a function of the user's may need every row
         return []
     return values if all(map(math.isfinite, values)) else []
@@ -74,7 +79,7 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     rows, target = trainer.data.validation, trainer.data.target
     outputs, y = in_chunks(forward, rows.x), rows.y
     if target.task == "regression":
-        return in_units(outputs.squeeze(1), target), in_units(y, target)
+        return predicted(outputs.squeeze(1), target), in_units(y, target)
     return outputs, y
 
 

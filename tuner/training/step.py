@@ -18,6 +18,7 @@ from tuner.data import Target
 from tuner.imports import is_reference
 from tuner.losses import FITTING, LOSS, LOSSES, LossFunction, bound, fitting, own_loss
 from tuner.metrics import Metric
+from tuner.models.mlp import MEMBERS
 from tuner.optimizers import Optimizer
 from tuner.space import Config
 from tuner.techniques import Noise, State, Technique
@@ -31,13 +32,14 @@ class StepRecipe:
 
     Args:
         techniques: the active ones, in order.
-        mask: ``[P]``, 1 at weights and 0 at biases and norm parameters.
-        loss: ``(outputs [B, O], targets [B, O]) → 0-d``.
+        masks: by kind of parameters ``[P]``, 1 at those of the kind and 0 at others; of the kinds
+            that techniques mark.
+        loss: ``(outputs [B, O] or [B, K, O], targets [B, O]) → 0-d``.
     """
 
     techniques: tuple[Technique, ...]
     optimizer: Optimizer
-    mask: Tensor
+    masks: Mapping[str, Tensor]
     loss: LossFunction
 
 
@@ -76,6 +78,28 @@ def training_loss(config: Config, metric: Metric, target: Target) -> LossFunctio
 
     Raises:
         StudyFileError: it is a function of the user's that cannot be imported here.
+    """
+    loss = _loss_of_one(config, metric, target)
+    return _of_members(loss) if config.get(MEMBERS.name, 1) > 1 else loss
+
+
+def _of_members(loss: LossFunction) -> LossFunction:
+    """The loss of K members ``[B, K, O]``: each member's outputs are rows of their own."""
+
+    def call(outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.dim() == targets.dim():  # in evaluation they are one
+            return loss(outputs, targets)
+        shared = targets.unsqueeze(1).expand(*outputs.shape[:2], *targets.shape[1:])
+        return loss(outputs.flatten(0, 1), shared.flatten(0, 1))
+
+    return call
+
+
+def _loss_of_one(config: Config, metric: Metric, target: Target) -> LossFunction:
+    """The loss of a network of one member.
+
+    Raises:
+        StudyFileError: as ``training_loss``.
     """
     name = config[LOSS.name]
     if is_reference(name):
@@ -126,17 +150,17 @@ def update(
         gradient: ``[..., P]``.
         rate: the learning rate, 0-d or ``[K, 1]``.
     """
-    params, mask, values = state.params, recipe.mask, hp.techniques
+    params, masks, values = state.params, recipe.masks, hp.techniques
     state.count = state.count + 1
     for t in recipe.techniques:
         if t.gradient:
-            gradient = t.gradient(gradient, params, mask, values[t.name])
+            gradient = t.gradient(gradient, params, masks[t.marks], values[t.name])
     change, state.optimizer = recipe.optimizer.direction(
         gradient, state.optimizer, state.count, **hp.optimizer
     )
     for t in recipe.techniques:
         if t.update:
-            change = t.update(change, params, mask, values[t.name])
+            change = t.update(change, params, masks[t.marks], values[t.name])
     params.addcmul_(change, rate, value=-1)
     for t in recipe.techniques:
         if t.after:

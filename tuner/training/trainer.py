@@ -18,13 +18,21 @@ from tuner.imports import is_reference
 from tuner.losses import LOSS
 from tuner.metrics import Metric, sign_of
 from tuner.models.factory import factory, is_factory
+from tuner.models.inputs import learn
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
 from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES
 from tuner.training.evaluate import evaluate
-from tuner.training.network import build_network, flatten, give_gradients, plan, untrained
+from tuner.training.network import (
+    KINDS,
+    build_network,
+    flatten,
+    give_gradients,
+    plan,
+    untrained,
+)
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
 from tuner.training.step import (
     Hyperparameters,
@@ -236,14 +244,18 @@ class Trainer(Course):
         self.data = in_precision(data.to(self.device), dtype)
         seeded = derive(seed, "network")
         network = build_network(
-            self.plan, data.shape, data.outputs, seeded, data.vocabulary, data.categories
+            *(self.plan, data.shape, data.outputs, seeded),
+            *(data.vocabulary, data.categories, data.numbers),
         )
         self.network = network.to(self.device, dtype)
+        learn(self.network, self.data.train.x)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
         give_gradients(self.network, self.layout.views(self.gradient))
-        mask, loss = self.layout.mask(self.params), training_loss(config, metric, data.target)
-        self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, mask, loss)
+        marked = {t.marks: KINDS[t.marks](self.network) for t in self.plan.techniques}
+        masks = {kind: self.layout.mask(names, self.params) for kind, names in marked.items()}
+        loss = training_loss(config, metric, data.target)
+        self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, masks, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)

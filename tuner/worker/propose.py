@@ -110,13 +110,15 @@ class Proposer:
         self.view, self.own, self.job, self.pruner, self.clock = view, own, job, pruner, clock
         self.name, self.options = job.study.search.sampler
         self.past = Past()
-        self.grid = self.finite = None
+        self.grid: SearchGrid | None = None
+        self.finite: SearchGrid | None = None
         if self.name == "grid":
             self.grid = SearchGrid(job.study.nodes, derived_seed(job.study.search.seed, None))
-        elif SAMPLERS[self.name].once and countable(job.study.nodes):
-            self.finite = SearchGrid(job.study.nodes, 0)
         self.prescribed = self.exhausted = False
         self.replicates = REPLICATES in view.get_study_user_attrs(job.study_id)
+        once = SAMPLERS[self.name].once and not self.replicates
+        if self.grid is None and once and countable(job.study.nodes):
+            self.finite = SearchGrid(job.study.nodes, 0)
         self.ahead = dict(enumerate(prescribed(job.study)))
         self.rule = None if self.replicates else self._segments()
         self.known: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
@@ -258,7 +260,8 @@ class Proposer:
 
         A trial of another program without a seed does not count: it was not trained by this study.
         """
-        for each in self._trials():
+        # Not as the sampler sees them: to it a paused trial has ended.
+        for each in self.own(self.view.everything(self.job.study_id)):
             if each.number not in self.seen and each.state.is_finished():
                 self.seen.add(each.number)
                 if each.state != TrialState.FAIL and isinstance(each.user_attrs.get("seed"), int):

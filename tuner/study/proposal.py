@@ -1,0 +1,300 @@
+"""The search that a first study file proposes: its space, its size, and what it tries first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.data import DataSet
+from tuner.output import toml
+
+
+@dataclass(frozen=True)
+class Line:
+    """One leaf or key of a study file.
+
+    Attributes:
+        section: of the file; empty before all sections.
+        key, value: as in TOML.
+        why: a comment, or nothing.
+        active: whether it counts, or is only suggested in a comment.
+    """
+
+    section: str
+    key: str
+    value: str
+    why: str = ""
+    active: bool = True
+
+    def __str__(self) -> str:
+        text = f"{'' if self.active else '# '}{self.key} = {self.value}"
+        return f"{text:<43} # {self.why}" if self.why else text
+
+
+# How long a trial trains, and on how much at once. Networks learn by steps: where rows are few,
+# many epochs are few steps.
+
+
+SIZES = (
+    (1_000, 32, (32, 64, 128, 256)),
+    (10_000, 128, (64, 128, 256, 512)),
+    (100_000, 256, (128, 256, 512)),
+)
+"""Up to so many rows to train on: batch size and widths."""
+LARGEST = (1024, (128, 256, 512))
+WEIGHTS = 5_000_000
+"""Where a row has very many numbers, widths are those of at most so many weights."""
+SHORTEST = 8
+"""Epochs of a trial at least, however many the rows are."""
+STEPS, LONGEST = 3_000, 256
+"""Steps of a trial, and how many epochs it may take for them where rows are few."""
+SLOW_STEPS, SLOW_LONGEST, SLOW_BATCH = 600, 100, 128
+"""The same of networks for images and texts, and their largest batch."""
+PATIENT = 64
+"""From so many epochs on, a trial ends once a fifth of them has brought nothing better."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The extent of a trial.
+
+    Attributes:
+        rows: to train on.
+        epochs, batch: of a trial.
+        widths: of a network for tables.
+    """
+
+    rows: int
+    epochs: int
+    batch: int
+    widths: tuple[int, ...]
+
+    @property
+    def why(self) -> str:
+        steps = self.epochs * -(-self.rows // self.batch)
+        return f"{steps:,} steps, for {self.rows:,} rows to train on"
+
+
+def size_of(data: DataSet) -> Size:
+    """The extent of a trial on this data."""
+    rows = len(data.train)
+    known = (each[1:] for each in SIZES if rows <= each[0])
+    batch, listed = next(known, LARGEST)
+    inputs = math.prod(data.shape)
+    widths = tuple(each for each in listed if each * inputs <= WEIGHTS) or listed[:1]
+    slow = is_slow(data)
+    batch = min(batch, SLOW_BATCH) if slow else batch
+    wanted, longest = (SLOW_STEPS, SLOW_LONGEST) if slow else (STEPS, LONGEST)
+    epochs = wanted // -(-rows // batch)
+    return Size(rows, min(max(epochs, SHORTEST), longest), batch, widths)
+
+
+def is_slow(data: DataSet) -> bool:
+    """Whether its networks are for images or texts."""
+    return len(data.shape) == 3 or data.vocabulary is not None
+
+
+# The space.
+
+
+MANY = 6
+"""With so many categories a column may be better off as a vector."""
+LONGEST_VECTOR = 16
+"""Numbers of such a vector to begin with."""
+EMBEDDED = 100
+"""Up to so many quantities, a network may take each by an embedding."""
+NOISE = 20
+"""Of so many features, some may be noise."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the data says about the space.
+
+    Attributes:
+        data: the rows.
+        size: of a trial.
+        judges: what the metric judges of a classification: classes, ranks or probabilities.
+        rare: the rarest class in words, where classes count alike although one is rare; or empty.
+        preprocessing: whether it is searched.
+    """
+
+    data: DataSet
+    size: Size
+    judges: str
+    rare: str
+    preprocessing: bool
+
+    @property
+    def for_table(self) -> bool:
+        return len(self.data.shape) == 1 and self.data.vocabulary is None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the embedding of quantities is searched."""
+        return self.for_table and 1 <= len(self.data.numbers) <= EMBEDDED
+
+    @property
+    def vector(self) -> int:
+        """The largest vector of a category that is searched; 0 for none."""
+        most = max(map(len, self.data.categories), default=0)
+        return min(LONGEST_VECTOR, -(-most // 2)) if self.for_table and most >= MANY else 0
+
+    @property
+    def smooths(self) -> bool:
+        """Whether smoothed labels are searched: they bend probabilities, and so their order."""
+        return bool(self.data.target.classes) and self.judges == "classes"
+
+    def lines(self) -> tuple[Line, ...]:
+        """The lines of [model], [regularization] and [training]."""
+        model = self._model() if self.for_table else self._model_of_signals()
+        return (
+            *(Line("model", *each) for each in model),
+            *(Line("regularization", *each) for each in self._regularization()),
+            *(Line("training", *each) for each in self._training()),
+        )
+
+    def _model_of_signals(self) -> list[tuple[Any, ...]]:
+        if self.data.vocabulary is not None:
+            why = "a convolution over words, or a recurrent network"
+            return [("family", '{ choices = ["text-cnn", "rnn"] }', why)]
+        if len(self.data.shape) != 3:
+            return [
+                ("family", '"mlp"'),
+                ("depth", "{ low = 1, high = 3 }"),
+                ("width", _choices(self.size.widths)),
+            ]
+        return [
+            ("family", '"cnn"', "rows are images"),
+            ("depth", "{ low = 1, high = 3 }"),
+            ("channels", "{ choices = [16, 32] }"),
+            ("residual", "{ choices = [true, false] }"),
+        ]
+
+    def _model(self) -> list[tuple[Any, ...]]:
+        lines: list[tuple[Any, ...]] = [
+            ("family", '"mlp"'),
+            ("depth", "{ low = 1, high = 4 }"),
+            ("width", _choices(self.size.widths), f"for {self.size.rows:,} rows to train on"),
+            ("activation", _choices(("relu", "silu", "mish", "selu"))),
+        ]
+        if self.vector:
+            most = max(map(len, self.data.categories))
+            vector = f'{{ name = "embedding", size = {{ low = 2, high = {self.vector} }} }}'
+            value = f'{{ choices = ["one-hot", {vector}] }}'
+            lines.append(("categories", value, f"a column has {most} of them"))
+        if self.embeds:
+            bins = '{ name = "piecewise-linear", bins = { low = 8, high = 32, log = true } }'
+            scale = "scale = { low = 0.01, high = 10.0, log = true }"
+            waves = f'{{ name = "periodic", form = "pbld", size = 4, {scale} }}'
+            why = "a quantity as it is, by bins or as waves"
+            lines.append(("numbers", f'{{ choices = ["plain", {bins}, {waves}] }}', why))
+        lines.append(("input_scale", "{ choices = [true, false] }"))
+        why = "networks in one: often better, at about as many times the time"
+        lines.append(("members", "{ off = 1, low = 8, high = 32 }", why, False))
+        return lines
+
+    def _regularization(self) -> list[tuple[Any, ...]]:
+        lines: list[tuple[Any, ...]] = [
+            ("dropout", "{ off = 0.0, low = 0.05, high = 0.5 }", "off, or in the range")
+        ]
+        if self.data.vocabulary is None:
+            lines.append(("batch_norm", "{ choices = [true, false] }"))
+        if self.for_table and len(self.data.features) >= NOISE:
+            why = f"some of {len(self.data.features)} features may be noise"
+            lines.append(("l1_lambda", "{ off = 0.0, low = 1e-6, high = 1e-2, log = true }", why))
+        most = "1.0" if self.for_table else "1e-1"
+        lines.append(("weight_decay", f"{{ off = 0.0, low = 1e-5, high = {most}, log = true }}"))
+        if len(self.data.shape) == 3:
+            lines.append(("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
+            why = "where a mirrored image means the same"
+            lines.append(("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
+        if self.smooths:
+            lines.append(("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
+        if self.for_table and self.size.epochs >= PATIENT:
+            why = "epochs without a better value that end a trial; the best epoch counts"
+            lines.append(("early_stopping", str(self.size.epochs // 5), why))
+        return lines
+
+    def _training(self) -> list[tuple[Any, ...]]:
+        schedules: tuple[str, ...] = ("constant", "cosine")
+        lines: list[tuple[Any, ...]] = [
+            ("epochs", str(self.size.epochs), self.size.why),
+            ("batch_size", str(self.size.batch)),
+            ("learning_rate", "{ low = 3e-4, high = 3e-2, log = true }"),
+        ]
+        if self.for_table:
+            beta2 = "beta2 = { choices = [0.95, 0.999] }"
+            lines.append(("optimizer", f'{{ name = "adam", {beta2} }}'))
+            lines.append(("scale_rate", "20.0", "times the learning rate, for input_scale"))
+            schedules += ("coslog4", "flat-cosine")
+        lines.append(("lr_scheduler", _choices(schedules)))
+        if self.rare:
+            lines.append(("class_weights", _choices(("none", "sqrt", "balanced")), self.rare))
+        return lines
+
+    def known_good(self) -> dict[str, dict[str, Any]]:
+        """Configurations that are good on most tables, by what they are; all within the space.
+
+        The rate of the first is that of RealMLP-TD in the usual parametrization: there, weights are
+        divided by the root of their inputs, and so is the step.
+        """
+        if not self.for_table:
+            return {}
+        vector = min(8, self.vector)
+        both = {
+            "width": min(256, self.size.widths[-1]),
+            "categories": "embedding" if vector else None,
+            "embedding.size": vector or None,
+            "class_weights": "balanced" if self.rare else None,
+        }
+        realmlp = {
+            "depth": 3,
+            "activation": "selu" if self.data.target.classes else "mish",
+            "numbers": "periodic" if self.embeds else None,
+            "input_scale": True,
+            "dropout": 0.15,
+            "weight_decay": 0.1,
+            "label_smoothing": 0.1 if self.smooths else None,
+            "learning_rate": 3e-3,
+            "adam.beta2": 0.95,
+            "lr_scheduler": "coslog4",
+            "preprocessing": "robust" if self.preprocessing else None,
+        }
+        plain = {
+            "depth": 2,
+            "numbers": "piecewise-linear" if self.embeds else None,
+            "dropout": 0.1,
+            "weight_decay": 0.01,
+            "learning_rate": 2e-3,
+            "lr_scheduler": "cosine",
+        }
+        known = {
+            "close to RealMLP-TD (Holzmüller et al. 2024)": realmlp,
+            "a strong plain network (Gorishniy et al. 2022)": plain,
+        }
+        return {
+            name: {key: value for key, value in {**each, **both}.items() if value is not None}
+            for name, each in known.items()
+        }
+
+
+def search(space: Space) -> list[Line]:
+    """The lines of [search]."""
+    trials = 30 if space.size.rows > 10_000 else 60
+    work = trials * space.size.epochs // 3
+    lines = [
+        Line("search", "trials", str(trials)),
+        Line("search", "epochs", str(work), "in work instead, if most trials end early", False),
+    ]
+    known = space.known_good()
+    if known:
+        value = "\n".join(("[", *(f"    {toml(each)}," for each in known.values()), "]"))
+        lines.append(Line("search", "enqueue", value, "; ".join(known)))
+    return lines
+
+
+def _choices(values: Sequence[Any]) -> str:
+    return f"{{ choices = {toml(list(values))} }}"
