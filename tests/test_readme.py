@@ -201,7 +201,8 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
     named = re.findall(r"`tuner ([\w-]+)|\$ tuner ([\w-]+)|/tuner ([\w-]+)", README)
     named += re.findall(r"^tuner ([\w-]+)()()", "".join(blocks("bash")), re.M)
     assert {name for found in named for name in found if name} <= set(COMMANDS)
-    known = {word for each in COMMANDS.values() for option in each.params for word in option.opts}
+    options = [option for each in COMMANDS.values() for option in each.params]
+    known = {word for each in options for word in (*each.opts, *each.secondary_opts)}
     known |= {"--splits", "--folds", "--scale"}  # of benchmarks, and of docker compose
     assert set(re.findall(r"(?<![\w-])--[a-z-]+", README)) <= known
     variables = {option.envvar for each in COMMANDS.values() for option in each.params}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tuner.results.ablate import Ablation, Effect
     from tuner.results.best import Recommendation
     from tuner.results.confirm import Confirmation, Measured
+    from tuner.results.ensemble import Ensemble
     from tuner.results.estimate import Estimate
     from tuner.results.yardsticks import Rival
     from tuner.run.optimize import optimize
@@ -41,6 +42,7 @@ _HOME = {
     "Comparison": "tuner.reports.compare",
     "Confirmation": "tuner.results.confirm",
     "Effect": "tuner.results.ablate",
+    "Ensemble": "tuner.results.ensemble",
     "Epoch": "tuner.training.trainer",
     "Estimate": "tuner.results.estimate",
     "Exported": "tuner.exports.folder",
@@ -78,6 +80,7 @@ __all__ = [
     "Comparison",
     "Confirmation",
     "Effect",
+    "Ensemble",
     "Epoch",
     "Estimate",
     "Exported",

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -18,8 +17,10 @@ from optuna.trial import TrialState
 from tuner.cli import main
 from tuner.errors import TunerError
 from tuner.operation.copy import copy
+from tuner.output import to_json
 from tuner.run.options import RunOptions
 from tuner.run.replicate import confirm
+from tuner.show.answers import document
 from tuner.storage import open_storage
 from tuner.storage.events import CLAIMED, ENDED
 from tuner.training.trainer import Trainer
@@ -65,7 +66,7 @@ def test_a_confirmation_that_is_killed_goes_on(
 
     options = RunOptions(other, workers=1, device="cpu")
     whole = confirm("small", options, top=TOP, seeds=SEEDS)
-    assert json.loads(out) == json.loads(json.dumps(asdict(whole)))
+    assert json.loads(out) == json.loads(to_json(document(whole)))
 
 
 def stuck(*words: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from tuner.data.spec import DataSpec
 from tuner.metrics import METRICS, Metric, better
 from tuner.results import confirm as confirming
 from tuner.results import yardsticks
+from tuner.results.confirm import ENSEMBLE
+from tuner.results.ensemble import Ensemble, Member
 from tuner.results.estimate import of_differences, over_seeds_and_rows
-from tuner.results.replicas import Result, find_holder
+from tuner.results.replicas import ASKED, Result, find_holder
 from tuner.results.yardsticks import BOOSTING, Yardstick, measure, rival, rivals
 from tuner.run.prepare import stored_study
 from tuner.run.replicate import confirm
@@ -401,3 +403,22 @@ def test_an_export_says_before_it_writes_that_one_wins(searched: Any, tmp_path: 
     assert not existed
     assert made.beaten == line
     assert f"**An oracle beats {line[16:].split(':')[0]}" in (out / "README.md").read_text()
+
+
+def test_it_says_so_of_an_ensemble_too(searched: Any, tmp_path: Path) -> None:
+    confirmation = confirm(searched.name, searched.options, top=1, seeds=2)
+    storage, out = open_storage(searched.url), tmp_path / "model"
+    holder = find_holder(storage, "small", "confirm")
+    assert holder is not None
+    yardsticks.store(storage, holder[1], "test", [Yardstick("an oracle", 1.0, (1.0,) * 20)])
+    keys = [(row.label, row.number, seed) for row in confirmation.rows for seed in (0, 1)]
+    members = tuple(Member(*key, 1 / len(keys)) for key in keys)
+    better = Ensemble(16, members, len(keys), 0.5, 0.1, 72)
+    asked = storage.get_study_user_attrs(holder[1])[ASKED]
+    storage.set_study_user_attr(holder[1], ENSEMBLE, {"request": asked, **asdict(better)})
+    said: list[str] = []
+    made = tuner.export("small", out, searched.options, say=said.append)
+    assert made.members == len(keys) > 1
+    assert said == [made.beaten]
+    assert made.beaten.startswith("an oracle beats ")
+    assert f"**An oracle beats {made.beaten[16:].split(':')[0]}" in (out / "README.md").read_text()

@@ -27,6 +27,7 @@ from tuner.storage.artifacts import orphans
 from tuner.training.evaluate import evaluate
 from tuner.worker import keep
 from tuner.worker.job import course_of
+from tuner.worker.keep import PREDICTIONS
 from tuner.worker.run import ATTEMPTS
 
 KNOWN = {"seed", "seconds", "epochs", "worker", "device", "parameters", "ended"}
@@ -180,7 +181,7 @@ def test_a_place_that_is_away_fails_no_trial(sqlite_url: str, tmp_path: Path) ->
     assert "2 of 2 trials" in get_note(optuna.load_study(study_name="small", storage=storage))
 
 
-def test_confirmed_is_in_the_note_and_replicas_keep_nothing(sqlite_url: str) -> None:
+def test_confirmed_is_in_the_note_and_replicas_keep_predictions_alone(sqlite_url: str) -> None:
     storage = searched(sqlite_url, study())
     tuner.confirm("small", RunOptions(sqlite_url, workers=1, device="cpu"), top=1, seeds=1)
     dashboard = Dashboard(storage)
@@ -188,7 +189,7 @@ def test_confirmed_is_in_the_note_and_replicas_keep_nothing(sqlite_url: str) -> 
     replicas = dashboard.study(2)
     assert replicas["objective_names"] == ["accuracy"]
     assert "configurations of small, for `tuner confirm`" in replicas["note"]["body"]
-    assert all(names(trial) == set() for trial in replicas["trials"])
+    assert all(names(trial) == {PREDICTIONS} for trial in replicas["trials"])
     for trial in replicas["trials"]:
         assert {attr["key"] for attr in trial["user_attrs"]} >= KNOWN | LOSSES
 

@@ -12,7 +12,9 @@ from sklearn.metrics import confusion_matrix
 
 from tuner.data import load
 from tuner.study import define_study
-from tuner.training.outcome import PAIRS, outcome, outputs_of, standard_error
+from tuner.training import outcome as outcomes
+from tuner.training.folds import training
+from tuner.training.outcome import PAIRS, outcome, outputs_of, predictions, standard_error
 from tuner.training.trainer import Trainer
 
 
@@ -79,3 +81,32 @@ def test_a_quantity_is_in_its_own_unit() -> None:
     assert len(found["actual"]) == len(found["predicted"]) == min(PAIRS, len(y))
     assert 25 <= min(found["actual"]) < max(found["actual"]) <= 346
     assert found["actual"] == pytest.approx(torch.as_tensor(y).tolist(), rel=1e-5)
+
+
+def test_predictions_are_of_all_rows_or_of_some_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trained("sklearn.datasets:load_wine")
+    outputs, y = outputs_of(trainer)
+    found = predictions(trainer)
+    assert torch.equal(found["outputs"], outputs.softmax(1))
+    assert torch.equal(found["targets"], y)
+    assert found["sizes"].tolist() == [len(y)]
+    monkeypatch.setattr(outcomes, "NUMBERS", 3 * 5)
+    few = predictions(trainer)
+    assert few["sizes"].tolist() == [5]
+    assert torch.equal(few["outputs"][[0, -1]], found["outputs"][[0, -1]])
+    values = predictions(trained("sklearn.datasets:load_diabetes"))
+    assert values["outputs"].shape == values["targets"].shape == (15,)
+    assert 25 < float(values["outputs"].mean()) < 350  # in the target's unit
+
+
+def test_predictions_of_folds_are_each_of_its_own_rows() -> None:
+    data = {"source": "sklearn.datasets:load_wine", "validation": {"folds": 3}}
+    study = define_study("made", data=data, training={"epochs": 1})
+    rows = load(study.data)
+    course = training(study.config(study.baseline()), rows, study.metric_for(rows.target), 0)
+    list(course.epochs())
+    found = predictions(course)
+    assert found["sizes"].tolist() == [len(part.data.validation) for part in course.parts]
+    assert torch.equal(found["targets"], torch.cat([p.data.validation.y for p in course.parts]))
+    first = outputs_of(course.parts[0])[0].softmax(1)
+    assert torch.equal(found["outputs"][: len(first)], first)

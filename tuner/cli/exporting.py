@@ -16,7 +16,7 @@ ExportTrial = Annotated[
         "--trial",
         envvar="TUNER_EXPORT_TRIAL",
         min=0,
-        help="A complete trial.  [default: the winner of confirm, else the best]",
+        help="A complete trial.  [default: the ensemble of confirm, its winner, or the best]",
     ),
 ]
 Out = Annotated[
@@ -37,6 +37,14 @@ Onnx = Annotated[
     bool,
     typer.Option(
         "--onnx", envvar="TUNER_ONNX", help="Also write model.onnx; needs the extra onnx."
+    ),
+]
+Single = Annotated[
+    bool,
+    typer.Option(
+        "--single",
+        envvar="TUNER_SINGLE",
+        help="One configuration, even where the ensemble of confirm helps.",
     ),
 ]
 ModelFolder = Annotated[
@@ -81,14 +89,16 @@ def export(
     final: Final = False,
     force: Force = False,
     onnx: Onnx = False,
+    single: Single = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     device: Device = "auto",
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Retrain a configuration and export it as a self-contained folder."""
+    """Retrain a configuration, or an ensemble, and export it as a self-contained folder."""
     from dataclasses import asdict
 
+    from tuner.exports.card import cost
     from tuner.exports.write import export as export_trial
     from tuner.run.options import RunOptions
     from tuner.show.text import number
@@ -100,15 +110,27 @@ def export(
         typer.echo(f"warning: {line}", err=True)
 
     made = export_trial(
-        study, out, options, trial=trial, final=final, force=force, onnx=onnx, say=say
+        study,
+        out,
+        options,
+        trial=trial,
+        final=final,
+        force=force,
+        onnx=onnx,
+        single=single,
+        say=say,
     )
     if as_json:
         return show_json({**asdict(made), "folder": str(made.folder)})
     rows = "test" if made.final else "validation"
+    several = made.members > 1
+    name = f"an ensemble of {made.members} networks" if several else f"trial {made.number}"
     typer.echo(
-        f"trial {made.number} of {made.study}: {made.metric} {number(made.value)} on the {rows} "
+        f"{name} of {made.study}: {made.metric} {number(made.value)} on the {rows} "
         f"rows; in {out}: {', '.join(made.files)}"
     )
+    if several:
+        typer.echo(f"{made.parameters:,} parameters; {cost(made.slowdown)}")
     if words := left_out_words(made.left_out):
         typer.echo(words)
     return typer.echo(f"tuner predict --model {out} --input FILE uses it")

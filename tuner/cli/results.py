@@ -38,6 +38,17 @@ Seeds = Annotated[
         "--seeds", envvar="TUNER_SEEDS", min=1, help="Number of seeds for each configuration."
     ),
 ]
+Ensemble = Annotated[
+    int,
+    typer.Option(
+        "--ensemble",
+        envvar="TUNER_ENSEMBLE",
+        metavar="N",
+        min=0,
+        help="Average at most N of these trainings, where that helps on the rows of the search; "
+        "0 for none.",
+    ),
+]
 NoYardsticks = Annotated[
     bool,
     typer.Option(
@@ -63,6 +74,7 @@ def confirm(
     storage: StorageUrl = DEFAULT_STORAGE,
     top: Top = 5,
     seeds: Seeds = 5,
+    ensemble: Ensemble = 16,
     no_yardsticks: NoYardsticks = False,
     timeout: Timeout = None,
     workers: Workers = "auto",
@@ -77,9 +89,18 @@ def confirm(
     options = run_options(storage, None, timeout, workers, device, None, allow)
     progress = _Progress()
     answer = confirm_study(
-        study, options, top=top, seeds=seeds, yardsticks=not no_yardsticks, watch=progress
+        study,
+        options,
+        top=top,
+        seeds=seeds,
+        ensemble=ensemble,
+        yardsticks=not no_yardsticks,
+        watch=progress,
     )
     progress.report_unfinished()
+    if ensemble and answer.finished and answer.ensemble is None:
+        message = "no ensemble: there is one training alone, or their predictions are not kept"
+        typer.echo(message, err=True)
     return show_json(document(answer)) if as_json else show(confirmed(answer))
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from torch import nn
+
 from tuner.data import Target
 from tuner.data.labels import SCALES
 from tuner.data.recipe import OfColumns, OfText, Recipe
-from tuner.exports.choose import Trained
-from tuner.exports.folder import ONNX, PREPROCESSING, PROGRAM, STUDY, VERSIONS, WEIGHTS
+from tuner.exports.choose import Trained, TrainedEnsemble
+from tuner.exports.folder import (
+    ONNX,
+    PREPROCESSING,
+    PROGRAM,
+    VERSIONS,
+    WEIGHTS,
+    study_name,
+)
+from tuner.exports.network import averaged
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
 from tuner.results.estimate import Estimate
 from tuner.show.best import snippet
-from tuner.show.text import code, fenced, number, plain
+from tuner.show.text import code, fenced, number, plain, several
 
 USE = """\
 ## Use
@@ -47,10 +59,11 @@ Use a folder only as far as you trust whoever made it. {trust}
 | `{weights}` | weights and running averages of the network |
 | `{program}` | the network as a program of torch.export; any number of rows |
 {onnx}| `{preprocessing}` | from a raw row to the network's input, and what its outputs mean |
-| `{study}` | the study file with every value fixed |
+{ensemble}| {studies} | the study file with {each} fixed |
 | `{versions}` | the versions it was made with, and the seed |
 """
 
+OF_MEMBERS = "| `ensemble.json` | the members of the ensemble and their weights |\n"
 VALUES = """tuner reads only values from this one: JSON, TOML and \
 safetensors. `torch.export.load` may run code that a program brings."""
 OWN = """Its network is not of tuner's own families: `tuner predict` \
@@ -58,36 +71,104 @@ runs the program, and `torch.export.load` may run code that a program brings; `t
 the module that makes the network, from this folder or the working directory."""
 
 
-def card(trained: Trained, onnx: bool = False) -> str:
-    """README.md."""
+def card(trained: Trained, onnx: bool = False, together: TrainedEnsemble | None = None) -> str:
+    """README.md of a configuration, or of an ensemble whose first member it is."""
     study = trained.job.study
     title = f"# {plain(study.name)}\n"
     about = [plain(study.description) + "\n"] if study.description else []
-    family = FAMILIES.get(trained.config["family"])
-    network = plain(trained.config["family"]) + (f", {family.doc}" if family else "")
     facts = [
-        f"- Network: {network}; {_parameters(trained):,} parameters.",
+        *([_network(trained)] if together is None else _networks(together)),
         f"- Task: {_task(trained)}.",
         f"- Data: {_data(trained)}.",
-        f"- Made by tuner: trial {trained.chosen.trial.number} of the study, {trained.chosen.why}, "
-        f"trained with the seed {trained.seed} for {trained.epochs} epochs on {_rows(trained)}.",
+        _made(trained) if together is None else _made_together(together),
     ]
+    numbers = _numbers(trained) if together is None else _numbers_together(together)
     return "\n".join(
         [
             *(title, *about, "## Description", *facts, ""),
-            *("## Performance", *_numbers(trained), ""),
+            *("## Performance", *numbers, ""),
             *("## Intended use", *_intended(trained), ""),
             *("## Limits", *_limits(trained), ""),
-            *("## Configuration", fenced(snippet(trained.config).rstrip(), "toml"), ""),
-            _use(trained, onnx),
+            *_configurations([trained] if together is None else _of_each(together)),
+            _use(trained, onnx, together),
         ]
     )
 
 
-def _use(trained: Trained, onnx: bool) -> str:
-    shape, words = list(trained.data.shape), trained.data.vocabulary is not None
+def _kind(trained: Trained) -> str:
+    family = FAMILIES.get(trained.config["family"])
+    return plain(trained.config["family"]) + (f", {family.doc}" if family else "")
+
+
+def _network(trained: Trained) -> str:
+    return f"- Network: {_kind(trained)}; {size_of(trained.network):,} parameters."
+
+
+def _made(trained: Trained) -> str:
+    return (
+        f"- Made by tuner: trial {trained.chosen.trial.number} of the study, {trained.chosen.why}, "
+        f"trained with the seed {trained.seed} for {trained.epochs} epochs on {_rows(trained)}."
+    )
+
+
+def _networks(together: TrainedEnsemble) -> list[str]:
+    count, size = len(together.members), size_of(together.network)
+    return [
+        f"- Network: the average of {several(count, 'network')}, an ensemble; {size:,} parameters.",
+        f"- Cost: {cost(together.slowdown)}",
+        *(
+            f"- Member of weight {number(weight)}: trial {each.chosen.trial.number}, "
+            f"{_kind(each)}, with the seed {each.seed} and {each.epochs} epochs."
+            for each, weight in zip(together.members, together.weights, strict=True)
+        ),
+    ]
+
+
+def cost(slowdown: float) -> str:
+    """The time that an ensemble takes, in words."""
+    return f"a batch of rows took {slowdown:.1f} times as long as its heaviest member alone."
+
+
+def _made_together(together: TrainedEnsemble) -> str:
+    return (
+        "- Made by tuner: networks that `tuner confirm` trained were picked by the rows of the "
+        f"search, and trained again on {_rows(together.members[0])}."
+    )
+
+
+def _numbers_together(together: TrainedEnsemble) -> list[str]:
+    first = together.members[0]
+    rows = "test" if first.final else "validation"
+    count = len(first.data.validation)
+    return [
+        *_heading(first),
+        f"- {number(together.value)} on {count:,} {rows} rows, these networks",
+        f"- `tuner confirm`: {together.line}.",
+    ]
+
+
+def _of_each(together: TrainedEnsemble) -> list[Trained]:
+    return [members[0] for members in together.configurations.values()]
+
+
+def _configurations(configurations: Sequence[Trained]) -> list[str]:
+    lines = []
+    for each in configurations:
+        more = f" of trial {each.chosen.trial.number}" if len(configurations) > 1 else ""
+        text = fenced(snippet(each.config).rstrip(), "toml")
+        lines += [f"## Configuration{more}", text, ""]
+    return lines
+
+
+def _use(trained: Trained, onnx: bool, together: TrainedEnsemble | None) -> str:
+    configurations = [trained] if together is None else _of_each(together)
+    names = ", ".join(f"`{study_name(i)}`" for i in range(len(configurations)))
+    shape = list(trained.data.shape if together is None else together.shape)
+    words = trained.data.vocabulary is not None
     kind = "int32 numbers of words, 0 at the end" if words else "float32"
     target = trained.data.target
+    if together is not None:
+        target = averaged(target)
     outputs = (
         "`outputs.softmax(1)` are the probabilities of the classes in their order."
         if target.classes
@@ -96,28 +177,32 @@ def _use(trained: Trained, onnx: bool) -> str:
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
         outputs=outputs,
-        trust=OWN if is_factory(trained.config["family"]) else VALUES,
+        trust=OWN if any(is_factory(c.config["family"]) for c in configurations) else VALUES,
         onnx=f"| `{ONNX}` | the same for ONNX runtimes: `rows` to `outputs` |\n" if onnx else "",
         weights=WEIGHTS,
         program=PROGRAM,
         preprocessing=PREPROCESSING,
-        study=STUDY,
+        studies=names,
+        each="its configuration" if len(configurations) > 1 else "every value",
+        ensemble=OF_MEMBERS if together is not None else "",
         versions=VERSIONS,
     )
 
 
+def size_of(network: nn.Module) -> int:
+    """The number of a network's parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def _value(target: Target) -> str:
     """The expression for a value in the target's unit."""
-    value = f"outputs * {target.scale!r} + {target.mean!r}"
+    plain_output = (target.mean, target.scale) == (0.0, 1.0)
+    value = "outputs" if plain_output else f"outputs * {target.scale!r} + {target.mean!r}"
     if target.form != "linear":
         value = f"({value}).{SCALES[target.form].back.__name__}()"
-    elif target.limits is not None:
+    elif target.limits is not None and not plain_output:
         value = f"({value})"
     return value if target.limits is None else f"{value}.clamp{target.limits!r}"
-
-
-def _parameters(trained: Trained) -> int:
-    return sum(parameter.numel() for parameter in trained.network.parameters())
 
 
 def _task(trained: Trained) -> str:
@@ -143,13 +228,8 @@ def _rows(trained: Trained) -> str:
 
 
 def _numbers(trained: Trained) -> list[str]:
-    metric = trained.job.metric
     recorded = trained.chosen.trial.values[0]
-    better = "higher" if metric.direction == "maximize" else "lower"
-    lines = [f"{metric.name}, of which {better} is better:", ""]
-    if trained.chosen.beaten:
-        text = plain(trained.chosen.beaten)
-        lines = [f"**{text[0].upper()}{text[1:]}.**", "", *lines]
+    lines = _heading(trained)
     count = len(trained.data.validation)
     if trained.final:
         lines.append(f"- {number(trained.value)} on {count:,} test rows, this training")
@@ -167,6 +247,17 @@ def _numbers(trained: Trained) -> list[str]:
     else:
         lines.append("- The search selected by the validation rows, so this number is optimistic.")
     return lines
+
+
+def _heading(trained: Trained) -> list[str]:
+    """What beats the winner of `confirm`, if anything does, and the metric."""
+    metric = trained.job.metric
+    better = "higher" if metric.direction == "maximize" else "lower"
+    lines = [f"{metric.name}, of which {better} is better:", ""]
+    if not trained.chosen.beaten:
+        return lines
+    text = plain(trained.chosen.beaten)
+    return [f"**{text[0].upper()}{text[1:]}.**", "", *lines]
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,14 @@ from optuna.trial import FrozenTrial
 from torch import nn
 
 from tuner.data import DataSet
-from tuner.errors import UsageError
+from tuner.data.recipe import Recipe
+from tuner.errors import DataError, UsageError
 from tuner.output import toml_rows, toml_table
 from tuner.results import confirm
 from tuner.results.best import recommended
 from tuner.results.confirm import Confirmation, Measured
+from tuner.results.ensemble import Ensemble
+from tuner.results.replicas import finished_replicas
 from tuner.show.answers import beaten, unfinished
 from tuner.show.best import snippet, with_leaves
 from tuner.space import Config
@@ -21,6 +25,7 @@ from tuner.storage import Storage
 from tuner.study import Study
 from tuner.study.catalogue import DATA_LEAVES
 from tuner.study.trials import LeftOut, Own, check_number, complete
+from tuner.techniques import Shape
 from tuner.worker.job import NetworkJob
 
 # Which trial of a study is exported.
@@ -91,6 +96,33 @@ def _check(own: Own, trials: list[FrozenTrial], number: int) -> None:
     raise UsageError(f"trial {number} is {state} and not complete", where=name, hint=best)
 
 
+def chosen_members(
+    storage: Storage, study: Study, confirmation: Confirmation, together: Ensemble, final: bool
+) -> list[tuple[Chosen, FrozenTrial]]:
+    """The configuration of each member of an ensemble, and the training of `confirm` to repeat.
+
+    Args:
+        final: that on all rows of the search, not that on the training rows.
+
+    Raises:
+        DataError: final, and there are no test rows.
+    """
+    study_id = storage.get_study_id_from_name(study.name)
+    trials: list[FrozenTrial] = storage.get_all_trials(study_id, deepcopy=False)
+    done = finished_replicas(storage, study, confirm.COMMAND)
+    rows = {each.number: each for each in confirmation.rows}
+    left_out, better, members = Own(study).left_out(trials), beaten(confirmation), []
+    for each in together.members:
+        key = (each.label, each.seed, final)
+        if key not in done:
+            hint = "without --final the networks are those of the training rows"
+            raise DataError("there are no test rows", where=study.name, hint=hint)
+        why = "a member of the ensemble of `tuner confirm`"
+        choice = Chosen(trials[each.number], why, rows[each.number], "", better, left_out)
+        members.append((choice, done[key][1]))
+    return members
+
+
 # A trained configuration, and its study file with every parameter fixed.
 
 
@@ -113,14 +145,68 @@ class Trained:
     value: float
     final: bool
 
+    @property
+    def recipe(self) -> Recipe:
+        """From raw rows to the network's input."""
+        assert self.data.recipe is not None
+        return self.data.recipe
 
-def study_file(trained: Trained) -> str:
-    """The study with one configuration in place of its ranges."""
+
+@dataclass(frozen=True)
+class TrainedEnsemble:
+    """The members of an ensemble, trained, as one network.
+
+    Attributes:
+        members: the heaviest first, with their weights.
+        recipes: the preprocessings that they need, each once.
+        network: of the numbers of all recipes to the average of the members.
+        value: the metric on the validation rows, or on the test rows of a final training.
+        slowdown: how many times longer it takes for a batch than its heaviest member does.
+        line: what it is worth, in words.
+    """
+
+    members: tuple[Trained, ...]
+    weights: tuple[float, ...]
+    recipes: tuple[Recipe, ...]
+    network: nn.Module
+    value: float
+    slowdown: float
+    line: str
+
+    def input_of(self, member: Trained) -> int:
+        """The number of a member's recipe."""
+        return next(i for i, each in enumerate(self.recipes) if each is member.recipe)
+
+    @property
+    def shape(self) -> Shape:
+        """Of a row with the numbers of all recipes."""
+        first, *others = (tuple(each.shape) for each in self.recipes)
+        return (first[0] + sum(each[0] for each in others), *first[1:])
+
+    @property
+    def configurations(self) -> dict[int, list[Trained]]:
+        """The members with each configuration, by the number of its trial."""
+        found: dict[int, list[Trained]] = {}
+        for each in self.members:
+            found.setdefault(each.chosen.trial.number, []).append(each)
+        return found
+
+
+def study_file(trained: Trained, seeds: Sequence[int] = ()) -> str:
+    """The study with one configuration in place of its ranges.
+
+    Args:
+        seeds: with which it was trained, if there are several.
+    """
     study, trial = trained.job.study, trained.chosen.trial.number
+    several = len(seeds) > 1
+    with_seeds = (
+        f"the seeds {', '.join(map(str, seeds))}" if several else f"the seed {trained.seed}"
+    )
     leaves = [leaf.name for leaf in DATA_LEAVES]
     named = {key: study.document[key] for key in ("metric", "direction") if key in study.document}
     lines = [
-        f"# Trial {trial} of {study.name!r}, trained with the seed {trained.seed}.",
+        f"# Trial {trial} of {study.name!r}, trained with {with_seeds}.",
         *toml_rows({"description": study.description, "metric": trained.job.metric.name, **named}),
         "",
         toml_table("data", _fixed_data(trained)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from pathlib import Path
 from tuner.errors import UsageError
 from tuner.study.trials import LeftOut
 
-FORMAT = 1
+FORMAT, OF_ENSEMBLE = 1, 2
+"""The formats of a folder with one configuration, and with an ensemble."""
 MARK = "tuner_export"
 """The key of versions.json that marks a folder as an export and holds its format."""
 WEIGHTS, PROGRAM, ONNX = "model.safetensors", "program.pt2", "model.onnx"
@@ -22,9 +24,23 @@ PREPROCESSING, STUDY, VERSIONS, CARD = (
     "versions.json",
     "README.md",
 )
+ENSEMBLE = "ensemble.json"
+NAMES = frozenset((WEIGHTS, PROGRAM, ONNX, PREPROCESSING, STUDY, VERSIONS, CARD, ENSEMBLE))
+"""The files that an export may hold, besides more study files; no other file is ever removed."""
 
-NAMES = frozenset((WEIGHTS, PROGRAM, ONNX, PREPROCESSING, STUDY, VERSIONS, CARD))
-"""The files that an export may hold; no other file is ever removed."""
+
+def study_name(index: int) -> str:
+    """The name of the study file of an ensemble's configuration.
+
+    >>> study_name(0), study_name(1)
+    ('study.toml', 'study-2.toml')
+    """
+    return STUDY if index == 0 else f"study-{index + 1}.toml"
+
+
+def is_ours(name: str) -> bool:
+    """Whether it is the name of a file that an export may hold."""
+    return name in NAMES or re.fullmatch(r"study-[1-9][0-9]*\.toml", name) is not None
 
 
 @dataclass(frozen=True)
@@ -33,14 +49,17 @@ class Exported:
 
     Attributes:
         folder: its path.
-        study, number: the trial whose configuration it is.
+        study, number: the trial whose configuration it is; of an ensemble the heaviest member's.
         metric: the name of the metric.
         value: the metric of this training, on the validation rows; on the test rows, where it was
             trained on all others.
-        recorded: the trial's own value, on the validation rows.
+        recorded: that trial's own value, on the validation rows.
         final: whether the validation rows were trained on too.
         files: their names.
         left_out: trials that other programs added and that do not count.
+        members: networks that it averages.
+        parameters: of all of them.
+        slowdown: how many times longer it takes for a batch of rows than its heaviest member does.
         beaten: what beats the winner of `confirm`, in words; else empty.
     """
 
@@ -53,6 +72,9 @@ class Exported:
     final: bool
     files: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    members: int = 1
+    parameters: int = 0
+    slowdown: float = 1.0
     beaten: str = ""
 
 
@@ -77,7 +99,7 @@ def check(out: Path, force: bool) -> None:
             where=str(out),
             hint="give another folder, or remove it yourself",
         )
-    others = sorted({path.name for path in out.iterdir()} - NAMES)
+    others = sorted(path.name for path in out.iterdir() if not is_ours(path.name))
     if others:
         raise UsageError(
             f"holds {', '.join(others[:5])}, which are not part of an export; it is not replaced",

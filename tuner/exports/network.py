@@ -8,18 +8,23 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from tuner.data import Target
 from tuner.errors import UsageError
+from tuner.metrics import precision
 from tuner.models import WordTable
 from tuner.models.text import Embedding
 from tuner.space import Config
 from tuner.techniques import Shape
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
+from tuner.training.evaluate import predicted
 from tuner.training.network import build_network, plan
 
 # A configuration's network of plain torch layers.
@@ -94,6 +99,63 @@ def _dimensions(network: nn.Module, x: Tensor) -> dict[nn.Module, int]:
     for hook in hooks:
         hook.remove()
     return dimensions
+
+
+# Several networks as one.
+
+
+def parts(shapes: Sequence[Shape]) -> list[tuple[int, int]]:
+    """Where each of several inputs begins and ends along the first axis of a row that holds all.
+
+    >>> parts([(3, 8, 8), (1, 8, 8)])
+    [(0, 3), (3, 4)]
+    """
+    ends = list(accumulate(shape[0] for shape in shapes))
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def averaged(target: Target) -> Target:
+    """The meaning of an average's outputs: of a quantity they are in its own unit."""
+    return replace(target, mean=0.0, scale=1.0, form="linear")
+
+
+class Average(nn.Module):
+    """The average of networks: of classes the logarithm of their mean probabilities, whose softmax
+    these are; else the mean of the values that they predict, in the target's own unit.
+
+    Args:
+        networks: of one kind of rows and outputs.
+        weights: of each; they add up to 1.
+        parts: where the numbers of each network's input begin and end along the first axis of a
+            row, which holds the inputs of all preprocessings.
+        target: the meaning of the networks' outputs.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        weights: Sequence[float],
+        parts: Sequence[tuple[int, int]],
+        target: Target,
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(networks)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        self.parts, self.target = tuple(parts), target
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = zip(self.members, self.parts, strict=True)
+        outputs = [member(x[:, first:end]) for member, (first, end) in pairs]
+        weights: Tensor = self.get_buffer("weights")
+        weights = weights.view(-1, 1, 1)
+        together = torch.stack(outputs)
+        if self.target.classes:
+            return (together.log_softmax(2) + weights.log()).logsumexp(0)
+        values = predicted(together.to(precision(together)), self.target)
+        return (weights * values).sum(0).to(together.dtype)
 
 
 # A network as a program that runs with torch alone.

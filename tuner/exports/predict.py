@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tuner.data.recipe import Recipe
 from tuner.data.tables import is_frame
 from tuner.errors import DataError, UsageError
-from tuner.exports.folder import PROGRAM, STUDY
+from tuner.exports.folder import PROGRAM
 from tuner.exports.inputs import UnknownCells, as_table, feature_names, read_pieces
 from tuner.exports.read import AGAIN, Model, network, read
 from tuner.imports import Allowed
@@ -51,7 +51,7 @@ def runnable(model: Model) -> nn.Module:
     Shape:
         ``[B, *shape]`` to ``[B, outputs]``.
     """
-    if not is_factory(_family(model.folder / STUDY)):
+    if not any(is_factory(_family(file)) for file in model.studies):
         return network(model, Allowed())
     file = model.folder / PROGRAM
     try:
@@ -157,8 +157,12 @@ class Predictor:
         if count == 0:
             raise DataError("no rows", where=where)
         self.unknown.check(recipe, table, count, where)
-        prepared = recipe.rows(table, np.arange(count))
-        _check_finite(prepared, recipe, where, first)
+        tables = [table, *(as_table(each, rows, where, first) for each in self.model.more)]
+        inputs = []
+        for learned, its_table in zip(self.model.recipes, tables, strict=True):
+            inputs.append(learned.rows(its_table, np.arange(count)))
+            _check_finite(inputs[-1], learned, where, first)
+        prepared = inputs[0] if len(inputs) == 1 else np.concatenate(inputs, axis=1)
         outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
         if target.task == "regression":

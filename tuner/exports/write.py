@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from optuna.trial import FrozenTrial
 from safetensors.torch import save
+from torch import Tensor, nn
 
+from tuner.data import DataSet, Target
 from tuner.errors import UsageError
 from tuner.exports import folder
-from tuner.exports.card import card
-from tuner.exports.choose import Chosen, Trained, chosen, study_file
+from tuner.exports.card import card, size_of
+from tuner.exports.choose import (
+    Chosen,
+    Trained,
+    TrainedEnsemble,
+    chosen,
+    chosen_members,
+    study_file,
+)
 from tuner.exports.folder import Exported
-from tuner.exports.network import check_installed, example, network_of, onnx_file, program, traced
+from tuner.exports.network import (
+    Average,
+    averaged,
+    check_installed,
+    example,
+    network_of,
+    onnx_file,
+    parts,
+    program,
+    traced,
+)
 from tuner.imports import allowing, of_person, versions
+from tuner.metrics import Metric
+from tuner.results import confirm
+from tuner.results.confirm import Confirmation
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
+from tuner.show.answers import ensemble_line
 from tuner.storage import opened
 from tuner.techniques import ENDING
+from tuner.training.evaluate import in_units, predict, predicted
 from tuner.training.trainer import Trainer, one_thread
-from tuner.worker.job import NetworkJob, seed_of
+from tuner.worker.job import NetworkJob, course_of, data_of, last_epoch, seed_of
 from tuner.worker.run import amount
 
 
@@ -34,17 +61,21 @@ def export(
     final: bool = False,
     force: bool = False,
     onnx: bool = False,
+    single: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
-    """Retrains a configuration of a study and writes it as a folder, whole or not at all.
+    """Retrains a configuration of a study, or the ensemble that `confirm` chose, and writes it as a
+    folder, whole or not at all.
 
     Args:
         study: the name of one that the database holds.
         out: the folder to make.
-        trial: the number of a complete one; by default the winner of `confirm`, else the best.
-        final: train on the validation rows too, for as many epochs as the trial found best.
+        trial: the number of a complete one; by default the ensemble of `confirm` where it helps,
+            else its winner, else the best.
+        final: train on the validation rows too, for as many epochs as were the best.
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
+        single: one configuration, even where an ensemble helps.
         say: called before anything is trained or written with what beats the winner of `confirm`.
 
     Raises:
@@ -57,25 +88,44 @@ def export(
         check_installed()
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
-    choice = chosen(storage, stored, study_id, trial)
-    if choice.beaten:
-        say(choice.beaten)
+    confirmation = None if single or trial is not None else confirm.read(storage, stored)
+    device, together = devices(options.device)[0], None
     with allowing(of_person(options.allow)), one_thread():
-        trained = train(load_job(stored, study_id), choice, devices(options.device)[0], final)
-        files = contents(trained, onnx)
+        if confirmation is not None and confirmation.answer is not None:
+            members = chosen_members(storage, stored, confirmation, confirmation.answer, final)
+            _warn(members[0][0], say)
+            job = load_job(stored, study_id)
+            together = train_together(job, members, confirmation, device, final)
+            trained = together.members[0]
+            network, value = together.network, together.value
+            files = contents_together(together, onnx)
+        else:
+            choice = chosen(storage, stored, study_id, trial)
+            _warn(choice, say)
+            trained = train(load_job(stored, study_id), choice, device, final)
+            network, value = trained.network, trained.value
+            files = contents(trained, onnx)
     folder.write(out, files, force)
     return Exported(
         out,
         stored.name,
-        choice.trial.number,
+        trained.chosen.trial.number,
         trained.job.metric.name,
-        trained.value,
-        choice.trial.values[0],
+        value,
+        trained.chosen.trial.values[0],
         final,
         tuple(files),
-        choice.left_out,
-        choice.beaten,
+        trained.chosen.left_out,
+        1 if together is None else len(together.members),
+        size_of(network),
+        1.0 if together is None else together.slowdown,
+        trained.chosen.beaten,
     )
+
+
+def _warn(choice: Chosen, say: Callable[[str], None]) -> None:
+    if choice.beaten:
+        say(choice.beaten)
 
 
 def train(job: NetworkJob, choice: Chosen, device: str, final: bool) -> Trained:
@@ -87,39 +137,147 @@ def train(job: NetworkJob, choice: Chosen, device: str, final: bool) -> Trained:
     if final:
         config, last = {**config, **ENDING}, amount(known, "best_epoch") or last
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
+    _check_one_network(job, data)
+    return _trained(job, choice, Trainer(config, data, job.metric, seed, device), last, data, final)
+
+
+def _check_one_network(job: NetworkJob, data: DataSet) -> None:
     if data.rest:
         raise UsageError(
             f"a trial of {len(data.folds)} folds has as many networks, and an export holds one",
             where=job.study.name,
             hint="--final trains one on all rows but the test rows",
         )
-    trainer = Trainer(config, data, job.metric, seed, device)
+
+
+def _trained(
+    job: NetworkJob, choice: Chosen, trainer: Trainer, last: float, data: DataSet, final: bool
+) -> Trained:
     for epoch in trainer.epochs():
         if epoch.number >= last:
             break
     value = trainer.result.value if trainer.done else trainer.history[-1]
     inputs = data.vocabulary, data.categories, data.numbers
-    network = network_of(config, data.shape, data.outputs, *inputs)
+    network = network_of(trainer.config, data.shape, data.outputs, *inputs)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
+    config, seed = trainer.config, trainer.seed
     return Trained(job, choice, config, data, network, seed, trainer.epoch, value, final)
+
+
+def train_together(
+    job: NetworkJob,
+    chosen: Sequence[tuple[Chosen, FrozenTrial]],
+    confirmation: Confirmation,
+    device: str,
+    final: bool,
+) -> TrainedEnsemble:
+    """Trains the members of an ensemble as `confirm` did, and makes one network of them."""
+    members = []
+    for choice, trial in chosen:
+        data = data_of(job, trial)
+        _check_one_network(job, data)
+        [trainer] = course_of(job, trial, device).parts
+        members.append(_trained(job, choice, trainer, last_epoch(trial), data, final))
+    assert confirmation.answer is not None
+    weights = tuple(each.weight for each in confirmation.answer.members)
+    by_recipe = {id(each.recipe): each.data for each in members}
+    places = dict(zip(by_recipe, parts([data.shape for data in by_recipe.values()]), strict=True))
+    inputs = [places[id(each.recipe)] for each in members]
+    target = members[0].data.target
+    network = Average([each.network for each in members], weights, inputs, target).eval()
+    x = torch.cat([data.validation.x[:].cpu() for data in by_recipe.values()], 1)
+    alone = members[0].data.validation.x[:].cpu()
+    return TrainedEnsemble(
+        members=tuple(members),
+        weights=weights,
+        recipes=tuple(each.recipe for each in by_recipe.values() if each.recipe is not None),
+        network=network,
+        value=_value(network, x, members[0].data, job.metric),
+        slowdown=_seconds(network, x) / _seconds(members[0].network, alone),
+        line=ensemble_line(confirmation),
+    )
+
+
+def _value(network: nn.Module, x: Tensor, data: DataSet, metric: Metric) -> float:
+    """The metric of an average of networks of these data."""
+    outputs, y, target = predict(network, x), data.validation.y.cpu(), data.target
+    if target.task == "classification":
+        return float(metric.function(outputs, y))
+    values = predicted(outputs.squeeze(1), averaged(target))
+    return float(metric.function(values, in_units(y, target)))
+
+
+BATCH, TIMES = 1024, 5
+"""Rows of a batch that is timed, and how often."""
+
+
+@torch.inference_mode()
+def _seconds(network: nn.Module, x: Tensor) -> float:
+    """The shortest time that a network takes for a batch of rows."""
+    batch = x.repeat(1 + BATCH // len(x), *[1] * (x.dim() - 1))[:BATCH]
+    times = []
+    for _ in range(TIMES):
+        before = time.perf_counter()
+        network(batch)
+        times.append(time.perf_counter() - before)
+    return min(times)
 
 
 def contents(trained: Trained, onnx: bool = False) -> dict[str, bytes]:
     """The files by their names."""
-    weights = {name: t.contiguous().clone() for name, t in trained.network.state_dict().items()}
-    rows = example(trained.data.shape, trained.data.vocabulary is not None)
-    network = traced(trained.network, rows)
-    more = {folder.ONNX: onnx_file(network, rows)} if onnx else {}
+    shape, words = trained.data.shape, trained.data.vocabulary is not None
     return {
-        folder.WEIGHTS: save(weights),
-        folder.PROGRAM: program(network),
-        **more,
+        **_network_files(trained.network, example(shape, words), onnx),
         folder.PREPROCESSING: _json(_preprocessing(trained)),
         folder.STUDY: study_file(trained).encode(),
         folder.VERSIONS: _json(_versions(trained)),
         folder.CARD: card(trained, onnx).encode(),
     }
+
+
+def contents_together(together: TrainedEnsemble, onnx: bool = False) -> dict[str, bytes]:
+    """The files of an ensemble by their names."""
+    first, configurations = together.members[0], together.configurations
+    names = {number: folder.study_name(i) for i, number in enumerate(configurations)}
+    shape, words = together.shape, first.data.vocabulary is not None
+    target = first.data.target
+    more = [each.to_json() for each in together.recipes[1:]]
+    studies = {
+        names[number]: study_file(each[0], [member.seed for member in each]).encode()
+        for number, each in configurations.items()
+    }
+    members = [
+        {
+            "study": names[each.chosen.trial.number],
+            "trial": each.chosen.trial.number,
+            "seed": each.seed,
+            "input": together.input_of(each),
+            "weight": weight,
+        }
+        for each, weight in zip(together.members, together.weights, strict=True)
+    ]
+    return {
+        **_network_files(together.network, example(shape, words), onnx),
+        folder.ENSEMBLE: _json({"members": members, "target": _target(target)}),
+        folder.PREPROCESSING: _json(
+            {
+                **_preprocessing(first),
+                "target": {"column": first.job.spec.target, **_target(averaged(target))},
+                **({"more_inputs": more} if more else {}),
+            }
+        ),
+        **studies,
+        folder.VERSIONS: _json({**_versions(first), folder.MARK: folder.OF_ENSEMBLE}),
+        folder.CARD: card(first, onnx, together).encode(),
+    }
+
+
+def _network_files(network: nn.Module, rows: Tensor, onnx: bool) -> dict[str, bytes]:
+    weights = {name: t.contiguous().clone() for name, t in network.state_dict().items()}
+    exported = traced(network, rows)
+    more = {folder.ONNX: onnx_file(exported, rows)} if onnx else {}
+    return {folder.WEIGHTS: save(weights), folder.PROGRAM: program(exported), **more}
 
 
 def _json(document: dict[str, Any]) -> bytes:
@@ -131,20 +289,22 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
     assert data.recipe is not None
     words = data.vocabulary
     vectors = None if words is None or words.vectors is None else words.vectors.shape[1]
-    target = {
-        "column": trained.job.spec.target,
-        "task": data.target.task,
-        "classes": list(data.target.classes),
-        "mean": data.target.mean,
-        "scale": data.target.scale,
-        "form": data.target.form,
-        "limits": data.target.limits,
-    }
     return {
         "input": data.recipe.to_json(),
         "features": trained.job.spec.features,
         "word_vectors": vectors,
-        "target": target,
+        "target": {"column": trained.job.spec.target, **_target(data.target)},
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "task": target.task,
+        "classes": list(target.classes),
+        "mean": target.mean,
+        "scale": target.scale,
+        "form": target.form,
+        "limits": target.limits,
     }
 
 

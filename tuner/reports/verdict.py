@@ -8,7 +8,7 @@ from tuner.metrics import limits
 from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
 from tuner.results.estimate import Estimate, of_differences, over_seeds
-from tuner.show.answers import beaten, interval, unfinished
+from tuner.show.answers import beaten, ensemble_line, interval, unfinished
 from tuner.show.text import difference, number, progress_text, several
 from tuner.space import format_value
 from tuner.storage.studies import ADOPTED
@@ -26,7 +26,9 @@ def verdict(facts: Facts) -> tuple[str, ...]:
         first = (f"{headline[0].upper()}{headline[1:]}.", *first) if headline else first
     words = left_out_words(facts.left_out)
     left_out = (f"{words[0].upper()}{words[1:]}.",) if words else ()
-    return (*first, *_differs(facts), _counts(facts), *left_out)
+    line = "" if confirmation is None else ensemble_line(confirmation)
+    together = (f"{line[0].upper()}{line[1:]}.",) if line else ()
+    return (*first, *together, *_differs(facts), _counts(facts), *left_out)
 
 
 def _confirmed(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:

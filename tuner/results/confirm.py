@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits, sign_of
+from tuner.metrics import Metric, limits, sign_of
+from tuner.results.ensemble import (
+    MOST,
+    Ensemble,
+    Predictions,
+    Table,
+    ensemble,
+    read_predictions,
+    stacked,
+)
 from tuner.results.estimate import Estimate, Limits, over_seeds
 from tuner.results.replicas import (
     ASKED,
@@ -29,7 +38,7 @@ from tuner.results.replicas import (
 )
 from tuner.results.yardsticks import Rival, rivals, stored
 from tuner.space import Config
-from tuner.storage import Storage, metric_and_direction
+from tuner.storage import Artifacts, Storage, metric_and_direction
 from tuner.study import Study
 from tuner.study.trials import LeftOut, Own, baseline_trial, best_first, nothing_complete
 from tuner.techniques import ENDING
@@ -51,6 +60,7 @@ class ConfirmRequest:
         seeds: trainings of each.
         top: so many configurations of the search, if it has them.
         tests: whether the study has test rows, on which each is measured as well.
+        ensemble: picks of the ensemble to choose among the trainings; 0 is none.
         yardsticks: whether models without a search are measured beside them.
     """
 
@@ -58,7 +68,20 @@ class ConfirmRequest:
     seeds: int
     top: int
     tests: bool
+    ensemble: int = MOST
     yardsticks: bool = True
+
+    @property
+    def options(self) -> str:
+        """Of the command line, besides the study and the seeds."""
+        picks = "" if self.ensemble == MOST else f" --ensemble {self.ensemble}"
+        without = "" if self.yardsticks else " --no-yardsticks"
+        return f"--top {self.top}{picks}{without}"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {**asdict(self), "labels": list(self.labels)}
 
     @property
     def wanted(self) -> frozenset[ReplicaKey]:
@@ -116,6 +139,8 @@ class Confirmation:
         too_few: configurations that have too few seeds to be compared, and how many; because
             `confirm` is unfinished, or because their trainings diverged.
         left_out: trials of the search that other programs added and that do not count.
+        ensemble: chosen among the trainings, if that was asked for; `helps` says whether it is
+            better than the winner by the rows of the search, and is then what `export` writes.
         rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
             test rows, or on the validation rows where there are no test rows; empty until all is
             trained.
@@ -132,12 +157,18 @@ class Confirmation:
     asked: Standing | None = None
     too_few: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    ensemble: Ensemble | None = None
     rivals: tuple[Rival, ...] = ()
 
     @property
     def finished(self) -> bool:
         """Whether everything that was asked for is trained."""
         return self.asked is None or self.asked.finished
+
+    @property
+    def answer(self) -> Ensemble | None:
+        """The ensemble, where it helps: it is then the answer, in place of the winner."""
+        return self.ensemble if self.ensemble is not None and self.ensemble.helps else None
 
     @property
     def best_but_baseline(self) -> Measured | None:
@@ -198,7 +229,7 @@ def validation_replicas(
     if first is not None:
         chosen[BASELINE] = first
     return [
-        Replica(label, trial.params, seed)
+        Replica(label, trial.params, seed, predictions=True)
         for seed in range(seeds)
         for label, trial in chosen.items()
     ]
@@ -231,7 +262,7 @@ def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
 
 def remember(storage: Storage, study_id: int, request: ConfirmRequest) -> None:
     """Stores a request with the study of its trainings; `read` answers it from then on."""
-    storage.set_study_user_attr(study_id, ASKED, asdict(request))
+    storage.set_study_user_attr(study_id, ASKED, request.record)
 
 
 def read(
@@ -265,8 +296,7 @@ def read(
         for n in [zero if label == BASELINE else _number(label)]
     )
     counts = {label: len(_values(request, results, label, False)) for label in request.labels}
-    options = f"--top {request.top}" + (" --no-yardsticks" * (not request.yardsticks))
-    asked = standing(study.name, COMMAND, options, request.seeds, wanted, done)
+    asked = standing(study.name, COMMAND, request.options, request.seeds, wanted, done)
     return Confirmation(
         study=study.name,
         metric=metric,
@@ -279,6 +309,7 @@ def read(
         asked=asked,
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
+        ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
         rivals=_rivals(storage, holder[1], request, results, rows[0].label)
         if asked.finished
         else (),
@@ -310,6 +341,7 @@ def _last_request(
             record["seeds"],
             record["top"],
             record["tests"],
+            record.get("ensemble", MOST),
             record.get("yardsticks", True),
         )
         return request, request.wanted
@@ -366,3 +398,67 @@ def _tested(
     must = {label for label in values if label in (ordered[0], BASELINE)}
     labels, seeds = comparable({k: set(v) for k, v in values.items()}, must=must)
     return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
+
+
+# The ensemble, which is chosen once, when all trainings are done, and stored.
+
+
+ENSEMBLE = "tuner:ensemble"
+"""The attribute of a study of replicas that holds the ensemble of a request."""
+
+
+def keep_ensemble(
+    storage: Storage,
+    store: Artifacts,
+    study: Study,
+    metric: Metric,
+    request: ConfirmRequest,
+    confirmation: Confirmation,
+) -> bool:
+    """Chooses the ensemble of a finished request and stores it; `read` gives it from then on.
+
+    Returns:
+        Whether there is one: not of a single training, nor of those that kept no predictions.
+    """
+    holder = find_holder(storage, study.name, COMMAND)
+    table = _table(storage, store, study, request, confirmation)
+    if holder is None or table is None or len(table.keys) < 2:
+        return False
+    record = {"request": request.record, **asdict(ensemble(metric, table, request.ensemble))}
+    storage.set_study_user_attr(holder[1], ENSEMBLE, record)
+    return True
+
+
+def _stored_ensemble(storage: Storage, holder_id: int, request: ConfirmRequest) -> Ensemble | None:
+    record = dict(storage.get_study_user_attrs(holder_id).get(ENSEMBLE, {}))
+    if record.pop("request", None) != request.record or not request.ensemble:
+        return None
+    return Ensemble.from_json(record)
+
+
+def _table(
+    storage: Storage,
+    store: Artifacts,
+    study: Study,
+    request: ConfirmRequest,
+    confirmation: Confirmation,
+) -> Table | None:
+    """The predictions of the compared configurations with the seeds that all of them have."""
+    done = finished_replicas(storage, study, COMMAND)
+    labels = tuple(row.label for row in confirmation.rows)
+    splits = (False, True) if request.tests else (False,)
+    seeds = tuple(
+        seed
+        for seed in range(request.seeds)
+        if all((label, seed, final) in done for label in labels for final in splits)
+    )
+
+    def predictions(final: bool) -> Predictions | None:
+        keys = [[(label, seed, final) for seed in seeds] for label in labels]
+        return stacked([[read_predictions(store, done[key][1]) for key in row] for row in keys])
+
+    validation, test = predictions(False), predictions(True) if request.tests else None
+    if validation is None or (request.tests and test is None):
+        return None
+    numbers = tuple(row.number for row in confirmation.rows)
+    return Table(labels, numbers, seeds, validation, test)

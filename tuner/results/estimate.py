@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 LEVEL = 0.95
 Limits = tuple[float, float]
@@ -37,6 +38,20 @@ class Estimate:
     def __neg__(self) -> Estimate:
         flipped = tuple(-value for value in self.values)
         return Estimate(-self.mean, self.sd, -self.high, -self.low, flipped)
+
+
+@dataclass(frozen=True)
+class OfRows:
+    """A number of certain networks, with the interval that other rows would give.
+
+    Attributes:
+        mean: on the rows that were measured.
+        low, high: of the 95% interval; NaN where it is not known.
+    """
+
+    mean: float
+    low: float
+    high: float
 
 
 def of_differences(limits: Limits) -> Limits:
@@ -75,9 +90,24 @@ def over_seeds_and_rows(
     if table.ndim != 2 or len(table) != len(values) or table.shape[1] < 2:
         return over_seeds(values, limits)
     without = table.mean(axis=0)
-    groups = len(without)
-    variance = (groups - 1) / groups * float(((without - without.mean()) ** 2).sum())
-    return _estimate(values, variance, groups - 1, limits)
+    return _estimate(values, jackknife_variance(without), len(without) - 1, limits)
+
+
+def jackknife_variance(left_out: Sequence[float] | NDArray[np.float64]) -> float:
+    """The variance over rows of a number that is known without each of G groups of them."""
+    without = np.asarray(left_out, dtype=float)
+    return (len(without) - 1) * float(without.var())
+
+
+def over_rows(mean: float, variance: float, groups: int, limits: Limits = ANY) -> OfRows:
+    """A number with the interval that allows for other rows alone.
+
+    Args:
+        variance: over rows; NaN where it is not known.
+        groups: of the jackknife that it comes from.
+        limits: as in ``over_seeds``.
+    """
+    return OfRows(mean, *within(mean, _quantile(groups - 1) * math.sqrt(variance), limits))
 
 
 def _estimate(values: Sequence[float], rows: float, freedom: int, limits: Limits) -> Estimate:
@@ -103,6 +133,11 @@ def _half_width(seeds: float, seed_freedom: int, rows: float, row_freedom: int) 
         return 0.0
     parts = seeds**2 / seed_freedom + (rows**2 / row_freedom if row_freedom else 0.0)
     freedom = total**2 / parts
+    return _quantile(freedom) * math.sqrt(total)
+
+
+def _quantile(freedom: float) -> float:
+    """Of Student's distribution, for an interval of the level."""
     from scipy.special import stdtrit  # the t distribution's quantile, without all of scipy.stats
 
-    return float(stdtrit(freedom, 0.5 + LEVEL / 2)) * math.sqrt(total)
+    return float(stdtrit(freedom, 0.5 + LEVEL / 2))

@@ -21,7 +21,7 @@ from tuner.study import NetworkStudy, Study
 from tuner.study.parse import parse
 from tuner.study.record import canonical, fingerprint
 from tuner.study.trials import complete, value_of
-from tuner.worker.job import REPLICA
+from tuner.worker.job import PREDICTED, REPLICA
 
 ASKED = "tuner:asked"
 """The attribute of a study of replicas that holds the last request."""
@@ -44,6 +44,7 @@ class Replica:
         final: train on all rows of the search, measure on the test rows.
         stop_after: a number of epochs; None for the configuration's own.
         override: values that replace the configuration's.
+        predictions: keep its predictions of the measured rows.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Replica:
     final: bool = False
     stop_after: int | None = None
     override: Mapping[str, Any] = field(default_factory=dict)
+    predictions: bool = False
 
     @property
     def key(self) -> ReplicaKey:
@@ -293,6 +295,7 @@ def _waiting_trial(study: Study, replica: Replica) -> FrozenTrial:
         "final": replica.final,
         "stop_after": replica.stop_after,
         "override": dict(replica.override),
+        PREDICTED: replica.predictions,
     }
     seed = derive(study.search.seed, "replica", replica.seed) % 2**32
     return FrozenTrial(

@@ -12,7 +12,7 @@ from tuner.errors import MissingError
 from tuner.logs import tell
 from tuner.results.confirm import read
 from tuner.results.replicas import command_of
-from tuner.show.answers import beaten, unfinished
+from tuner.show.answers import beaten, ensemble_line, unfinished
 from tuner.show.note import note, note_of_replicas
 from tuner.show.snapshot import Snapshot, snapshot
 from tuner.storage import Artifacts, OutageError, Storage, artifact_store
@@ -103,6 +103,7 @@ def publish(storage: Storage, store: Artifacts, study: Study, study_id: int) -> 
     if confirmed is not None:
         new["seeds"] = confirmed.seeds
         new["confirm_left"] = unfinished(confirmed)
+        new["ensemble"] = ensemble_line(confirmed)
         new["beaten"] = beaten(confirmed)
     if known == new:
         return False

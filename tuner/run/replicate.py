@@ -15,7 +15,8 @@ from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
 from tuner.results import yardsticks as beside
 from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
-from tuner.results.confirm import Confirmation, candidates
+from tuner.results.confirm import Confirmation, ConfirmRequest, candidates
+from tuner.results.ensemble import MOST
 from tuner.results.replicas import Replica, enqueue, find_holder, read_results
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
@@ -23,9 +24,10 @@ from tuner.run.places import place_of
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.publish import Publisher
 from tuner.show.snapshot import Watch
-from tuner.storage import Storage, artifact_store, opened
+from tuner.storage import Artifacts, Storage, artifact_store, opened
 from tuner.study import Study
 from tuner.study.trials import Own, baseline_trial
+from tuner.training.trainer import one_thread
 
 
 def confirm(
@@ -34,6 +36,7 @@ def confirm(
     *,
     top: int = 5,
     seeds: int = 5,
+    ensemble: int = MOST,
     yardsticks: bool = True,
     watch: Watch = lambda _: None,
 ) -> Confirmation:
@@ -43,6 +46,7 @@ def confirm(
         study: one that the database holds, or its name.
         top: the number of configurations.
         seeds: trainings of each on the training rows, and again on all rows of the search.
+        ensemble: picks of the ensemble that is chosen among these trainings; 0 for none.
         yardsticks: measure models without a search beside them, when all is trained.
         watch: called about twice a second with a snapshot.
 
@@ -50,11 +54,13 @@ def confirm(
         UsageError: no trial is complete, or a number is out of range.
     """
     _check_counts(top=top, seeds=seeds)
+    if ensemble < 0:
+        raise UsageError(f"found {ensemble}", where="--ensemble", hint="give 0 for none, or more")
     replication = Replication(study, options, watch)
     with allowing(of_person(options.allow)):
         wanted = replication.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
-        asked = confirming.ConfirmRequest(labels, seeds, top, replication.tests, yardsticks)
+        asked = ConfirmRequest(labels, seeds, top, replication.tests, ensemble, yardsticks)
         remember = partial(confirming.remember, request=asked)
         done = replication.train(confirming.COMMAND, wanted, remember)
         if done and replication.tests:
@@ -63,10 +69,8 @@ def confirm(
             done = replication.train(confirming.COMMAND, final, remember)
         if done and yardsticks:
             replication.measure_yardsticks(asked.split)
-    confirmation = confirming.read(replication.storage, replication.job.study, asked)
-    if confirmation is None:
-        raise _too_early(replication.job.study.name)
-    store = artifact_store(replication.storage, options.artifacts)
+        store = artifact_store(replication.storage, options.artifacts)
+        confirmation = replication.answer(store, asked)
     Publisher(replication.storage, store).finish(replication.job)
     return confirmation
 
@@ -168,6 +172,24 @@ class Replication:
         if holder is not None and not beside.stored(self.storage, holder[1], split):
             measured = beside.yardsticks(self.job, tests=self.tests)
             beside.store(self.storage, holder[1], split, measured)
+
+    def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
+        """The result of `confirm`, with its ensemble once all trainings are done.
+
+        Raises:
+            TrainingError: there is none yet.
+        """
+        storage, study = self.storage, self.job.study
+        confirmation = confirming.read(storage, study, asked)
+        if confirmation is None:
+            raise _too_early(study.name)
+        if not asked.ensemble or not confirmation.finished or confirmation.ensemble is not None:
+            return confirmation
+        with one_thread():
+            chosen = confirming.keep_ensemble(
+                storage, store, study, self.job.metric, asked, confirmation
+            )
+        return (confirming.read(storage, study, asked) or confirmation) if chosen else confirmation
 
     def wanted(self, top: int, seeds: int) -> list[Replica]:
         """The replicas that `confirm` trains."""

@@ -18,13 +18,13 @@ from tuner.results.surrogate import FEWEST, METHOD
 from tuner.results.words import amount, rows_of
 from tuner.results.yardsticks import Rival
 from tuner.show.tables import plain_table
-from tuner.show.text import number, several
+from tuner.show.text import difference, number, several
 from tuner.study.trials import left_out_words
 
 if TYPE_CHECKING:
     from tuner.results.ablate import Ablation
     from tuner.results.confirm import Confirmation, Measured
-    from tuner.results.estimate import Estimate
+    from tuner.results.estimate import Estimate, OfRows
     from tuner.results.pooled import MainEffect
 
 
@@ -35,7 +35,7 @@ TITLES = {
 }
 
 
-def interval(estimate: Estimate | None) -> str:
+def interval(estimate: Estimate | OfRows | None) -> str:
     """A mean with its interval, such as "0.9722 (0.9651 to 0.9793)"."""
     if estimate is None:
         return "\N{EN DASH}"
@@ -58,7 +58,9 @@ def confirmed(confirmation: Confirmation) -> RenderableType:
     for label, seeds in confirmation.too_few.items():
         count = _seed_count(seeds, confirmation)
         table.add_row(label, *["\N{EN DASH}"] * 3, f"{count}, not compared")
-    parts = [Text(verdict(confirmation)), Text(), table, *_rivals(confirmation)]
+    line = ensemble_line(confirmation)
+    together = [Text(), Text(line)] if line else []
+    parts = [Text(verdict(confirmation)), Text(), table, *together, *_rivals(confirmation)]
     return Group(*parts, *_left_out(confirmation))
 
 
@@ -207,6 +209,30 @@ def _verdict(confirmation: Confirmation) -> str:
     return f"{text}; the baseline {interval(_estimate(confirmation.baseline))}"
 
 
+def ensemble_line(confirmation: Confirmation) -> str:
+    """What averaging several of the trainings is worth; empty where that was not asked for."""
+    ensemble = confirmation.ensemble
+    if ensemble is None:
+        return ""
+    name = f"an ensemble of {several(len(ensemble.members), 'network')}"
+    gain = f"{difference(ensemble.gain, 0.0)} (standard error {number(ensemble.error)})"
+    unseen = "on rows of the search that its choice has not seen"
+    if math.isnan(ensemble.error):
+        return f"{name} is not used: too few rows to say whether it helps"
+    if not ensemble.helps:
+        return f"{name} is not used: {unseen} it gains {gain} in {confirmation.metric}"
+    if ensemble.test is None or ensemble.test_gain is None:
+        return f"{name} gains {gain} in {confirmation.metric} over one network, {unseen}"
+    low, high = (
+        difference(each, 0.0) for each in (ensemble.test_gain.low, ensemble.test_gain.high)
+    )
+    return (
+        f"{name} has {confirmation.metric} {interval(ensemble.test)} on the test rows, "
+        f"{difference(ensemble.test_gain.mean, 0.0)} ({low} to {high}) over one network of "
+        f"{confirmation.winner.label}; {unseen} it gains {gain}"
+    )
+
+
 def _estimate(measured: Measured) -> Estimate:
     """The estimate on the test rows, or on the validation rows if there is none."""
     return measured.test or measured.validation
@@ -264,4 +290,9 @@ def _main_effect(effect: MainEffect, ablation: Ablation) -> str:
 
 def document(answer: Confirmation | Ablation) -> dict[str, Any]:
     """The whole answer, for JSON."""
-    return asdict(answer)
+    from tuner.results.confirm import Confirmation
+
+    record = asdict(answer)
+    if isinstance(answer, Confirmation) and answer.ensemble is not None:
+        record["ensemble"] |= {"helps": answer.ensemble.helps, "line": ensemble_line(answer)}
+    return record

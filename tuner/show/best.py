@@ -75,6 +75,8 @@ def _numbers(best: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.insert(3, ("model", _believed(best["model"])))
     if best.get("confirmed") is not None:
         rows.append(("confirmed", best["confirmed"]["verdict"]))
+        if best["confirmed"].get("ensemble"):
+            rows.append(("ensemble", best["confirmed"]["ensemble"]["line"]))
     if words := left_out_words([LeftOut(**each) for each in best.get("left_out", ())]):
         rows.append(("left out", words))
     known = [(name, best[name]) for name in ATTRIBUTES if best[name] is not None]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuner.search.promote import PAUSED_AT
-from tuner.show.answers import verdict
+from tuner.show.answers import ensemble_line, verdict
 from tuner.show.snapshot import Snapshot
 from tuner.show.terminal import next_commands
 from tuner.show.text import code, difference, fenced, number, plain, progress_text, table
@@ -33,6 +33,8 @@ def note(snapshot: Snapshot, study: Study, confirmed: Confirmation | None = None
         blocks.append(f"{plain(words)}.")
     if confirmed is not None:
         blocks.append(f"**Confirmed** (`tuner confirm`): {plain(verdict(confirmed))}.")
+        if line := ensemble_line(confirmed):
+            blocks.append(f"{plain(line[0].upper() + line[1:])}.")
     blocks += ["## What is searched", *_searched(snapshot, study)]
     blocks += ["## How to reproduce", *_commands(snapshot)]
     return "\n\n".join(blocks)

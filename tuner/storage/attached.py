@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, func, or_, select
 
 from tuner.storage import rows, schema, sql, studies
@@ -77,6 +77,15 @@ def metadata(artifact_id: str, filename: str) -> dict[str, str]:
         KEEPER: "tuner",
     }
     return {PREFIX + artifact_id: json.dumps(meta)}
+
+
+def artifact_named(trial: FrozenTrial, filename: str) -> str | None:
+    """The artifact that a worker attached to a trial under a name; None if there is none."""
+    for key, value in trial.system_attrs.items():
+        meta = _read(json.dumps(value)) if key.startswith(PREFIX) else None
+        if meta and KEEPER in meta and meta.get("filename") == filename:
+            return str(meta["artifact_id"])
+    return None
 
 
 def trial_artifacts(connection: Connection, study_id: int) -> list[TrialArtifact]:

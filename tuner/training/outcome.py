@@ -143,3 +143,36 @@ def _calibration(outputs: Tensor, y: Tensor) -> list[list[float]]:
 
 def _rounded(values: Tensor) -> list[float]:
     return [float(f"{value:.6g}") for value in values.tolist()]
+
+
+# The predictions on the measured rows themselves, for averages over several networks.
+
+
+ROWS, NUMBERS = 20_000, 2**19
+"""The most rows, and the most numbers, that are kept of the predictions of a training."""
+
+
+@torch.inference_mode()
+def predictions(course: Course) -> dict[str, Tensor]:
+    """The predictions on the validation rows; of folds, on the rows of each in their order.
+
+    Of more than ROWS, or NUMBERS, those of as many rows as that allows, evenly over all.
+
+    Returns:
+        ``outputs``: float32 probabilities [N, C], or values [N] in the target's unit; ``targets``
+        [N]; ``sizes``: the rows of each fold.
+    """
+    rows = min(ROWS, NUMBERS // course.parts[-1].data.outputs) // len(course.parts)
+    parts = [_predictions(part, max(1, rows)) for part in course.parts]
+    return {
+        "outputs": torch.cat([outputs for outputs, _ in parts]).float().cpu(),
+        "targets": torch.cat([y for _, y in parts]).cpu(),
+        "sizes": torch.tensor([len(y) for _, y in parts]),
+    }
+
+
+def _predictions(trainer: Trainer, most: int) -> tuple[Tensor, Tensor]:
+    outputs, y = outputs_of(trainer)
+    sample = torch.linspace(0, len(y) - 1, min(most, len(y)), dtype=torch.float64).round().long()
+    outputs, y = outputs[sample.to(y.device)], y[sample.to(y.device)]
+    return outputs.softmax(1) if y.dtype == torch.int64 else outputs, y

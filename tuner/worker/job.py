@@ -212,18 +212,28 @@ class ObjectiveJob(Job):
 
 REPLICA = "replica"
 """The attribute of a trial that trains a known configuration again, for confirm and ablate."""
+PREDICTED = "predictions"
+"""The key of that attribute that says whether the predictions are kept."""
 OUTCOME = "outcome"
 """The attribute of a replica on the test rows that summarizes its predictions."""
 
 
 def course_of(job: NetworkJob, trial: FrozenTrial, device: torch.device | str) -> Course:
     """The course that trains a trial: its configuration with its seed, changed for a replica."""
-    replica = _replica(trial)
-    seed = seed_of(job, trial)
-    config = {**job.study.config(trial.params), **replica.get("override", {})}
-    final = replica.get("final")
-    data = job.finals[config["preprocessing"]] if final else job.data_for(config)
-    return training(config, data, job.metric, seed, device)
+    config = _config_of(job, trial)
+    return training(config, data_of(job, trial), job.metric, seed_of(job, trial), device)
+
+
+def _config_of(job: NetworkJob, trial: FrozenTrial) -> Config:
+    return {**job.study.config(trial.params), **_replica(trial).get("override", {})}
+
+
+def data_of(job: NetworkJob, trial: FrozenTrial) -> DataSet:
+    """The data that a trial is trained on."""
+    config = _config_of(job, trial)
+    if _replica(trial).get("final"):
+        return job.finals[config["preprocessing"]]
+    return job.data_for(config)
 
 
 def seed_of(job: NetworkJob, trial: FrozenTrial) -> int:
@@ -248,6 +258,11 @@ def replica_facts(course: Course | None, trial: FrozenTrial) -> dict[str, Any]:
         [trainer] = course.parts  # there are no folds with the test rows
         facts[OUTCOME] = outcome(trainer)
     return facts
+
+
+def keeps_predictions(trial: FrozenTrial) -> bool:
+    """Whether the trial is a replica whose predictions are kept."""
+    return bool(_replica(trial).get(PREDICTED))
 
 
 def _replica(trial: FrozenTrial) -> Mapping[str, Any]:

@@ -1,9 +1,11 @@
-"""Stores the weights of the best trials, and a plot of their predictions."""
+"""Stores the weights of the best trials with a plot of their predictions, and the predictions of
+trainings that are averaged."""
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -16,12 +18,14 @@ from tuner.errors import MissingError
 from tuner.pictures import confusion, residuals
 from tuner.storage import Artifacts, OutageError
 from tuner.storage.attached import metadata
-from tuner.training.outcome import outcomes
+from tuner.training.outcome import outcomes, predictions
 from tuner.training.trainer import Course
+from tuner.worker.job import keeps_predictions
 
 KEEP = 3
 """The number of trials whose weights are kept."""
 WEIGHTS, CONFUSION, RESIDUALS = "weights.safetensors", "confusion.svg", "residuals.svg"
+PREDICTIONS = "predictions.safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,7 @@ class Keeper:
         """
         if not self._among_best(value):
             return Attachments()
-        attachments, limit = Attachments(), self._store.limit
-        try:
-            for name, data in _files(course, trial, value):
-                if limit is not None and len(data) > limit:
-                    attachments.user_attrs["not_kept"] = _too_large(name, len(data), limit)
-                    continue
-                artifact_id = str(uuid.uuid4())
-                attachments.artifacts.update(self._store.stage(artifact_id, data))
-                attachments.system_attrs.update(metadata(artifact_id, name))
-        except Exception as error:  # a bucket that is away, memory, a class without a name
-            attachments.user_attrs["not_kept"] = f"{type(error).__name__}: {error}"
-        return attachments
+        return _attached(self._store, lambda: _files(course, trial, value))
 
     def _among_best(self, value: float) -> bool:
         try:
@@ -80,6 +73,35 @@ class Keeper:
             return False
         better = (t for t in complete if t.values and self._sign * (t.values[0] - value) >= 0)
         return len(list(islice(better, KEEP))) < KEEP
+
+
+class PredictionKeeper:
+    """Attaches its predictions to each training that is to keep them; they stay."""
+
+    def __init__(self, store: Artifacts) -> None:
+        self._store = store
+
+    def attachments(self, course: Course, trial: FrozenTrial, _: float) -> Attachments:
+        """The file to attach to a complete trial; errors as for a ``Keeper``."""
+        if not keeps_predictions(trial):
+            return Attachments()
+        return _attached(self._store, lambda: [(PREDICTIONS, save(predictions(course)))])
+
+
+def _attached(store: Artifacts, make: Callable[[], list[tuple[str, bytes]]]) -> Attachments:
+    """Stores files; what cannot be made or stored is named in the attribute ``not_kept``."""
+    attachments, limit = Attachments(), store.limit
+    try:
+        for name, data in make():
+            if limit is not None and len(data) > limit:
+                attachments.user_attrs["not_kept"] = _too_large(name, len(data), limit)
+                continue
+            artifact_id = str(uuid.uuid4())
+            attachments.artifacts.update(store.stage(artifact_id, data))
+            attachments.system_attrs.update(metadata(artifact_id, name))
+    except Exception as error:  # a bucket that is away, memory, a class without a name
+        attachments.user_attrs["not_kept"] = f"{type(error).__name__}: {error}"
+    return attachments
 
 
 def _too_large(name: str, size: int, limit: int) -> str:
@@ -95,12 +117,12 @@ def _files(course: Course, trial: FrozenTrial, value: float) -> list[tuple[str, 
     description = json.dumps({**facts, "configuration": course.config}, sort_keys=True)
     weights = {name: tensor.cpu().contiguous() for name, tensor in course.weights().items()}
     files = [(WEIGHTS, save(weights, {"tuner": description}))]
-    predictions = outcomes(course)
+    summary = outcomes(course)
     title = f"trial {trial.number}, validation rows"
-    if "confusion" in predictions:
-        drawn = confusion(predictions["classes"], predictions["confusion"], title)
+    if "confusion" in summary:
+        drawn = confusion(summary["classes"], summary["confusion"], title)
         files.append((CONFUSION, drawn.encode()))
-    elif "actual" in predictions:
-        drawn = residuals(predictions["actual"], predictions["predicted"], title)
+    elif "actual" in summary:
+        drawn = residuals(summary["actual"], summary["predicted"], title)
         files.append((RESIDUALS, drawn.encode()))
     return files

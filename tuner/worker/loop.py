@@ -22,7 +22,7 @@ from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, 
 from tuner.study.trials import Own
 from tuner.worker.checkpoints import CheckpointStore
 from tuner.worker.job import Job, NetworkJob, ObjectiveJob
-from tuner.worker.keep import Keeper
+from tuner.worker.keep import Keeper, PredictionKeeper
 from tuner.worker.objective import BlankProposer, Caller
 from tuner.worker.overdue import LimitedTrial, check_failures, limited_trial
 from tuner.worker.propose import Proposer
@@ -164,7 +164,9 @@ class Worker:
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
         moved = job.to(self.device)  # once, not for each trial
         propose = Proposer(view, own, moved, pruner, self.clock, self.holder, self.device)
-        if self.store is not None and not propose.replicates:
+        if self.store is not None and propose.replicates:
+            desk = replace(desk, keeper=PredictionKeeper(self.store))
+        elif self.store is not None:
             maximize = job.metric.direction == "maximize"
             desk = replace(desk, keeper=Keeper(self.store, view, job.study_id, maximize))
         return Bench(moved, propose, lambda lease: TrialRun(desk, moved, lease).run())

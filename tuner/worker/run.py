@@ -25,7 +25,7 @@ from tuner.training.outcome import standard_error
 from tuner.training.trainer import ONE_ROW, Course, Epoch
 from tuner.worker.checkpoints import CheckpointStore, Pace
 from tuner.worker.job import NetworkJob, course_of, last_epoch, replica_facts
-from tuner.worker.keep import Attachments, Keeper
+from tuner.worker.keep import Attachments, Keeper, PredictionKeeper
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
 
@@ -155,7 +155,7 @@ class Desk:
     leaving: Leaving
     clock: Clock
     checkpoints: CheckpointStore
-    keeper: Keeper | None = None
+    keeper: Keeper | PredictionKeeper | None = None
 
 
 class TrialRun:

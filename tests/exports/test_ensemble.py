@@ -1,0 +1,257 @@
+"""An ensemble is exported as one network that predicts what its trainings predicted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import tuner
+from tuner.cli import app
+from tuner.errors import DataError, UsageError
+from tuner.exports.folder import CARD, ENSEMBLE, ONNX, PROGRAM, STUDY
+from tuner.exports.network import Average
+from tuner.exports.read import read
+from tuner.results import confirm as confirming
+from tuner.results.confirm import ConfirmRequest
+from tuner.results.ensemble import Ensemble, Member, read_predictions
+from tuner.results.estimate import OfRows
+from tuner.results.replicas import finished_replicas
+from tuner.run.prepare import load_job, stored_study
+from tuner.storage import artifact_store
+from tuner.worker.job import data_of
+
+WEIGHTS = (0.4, 0.2, 0.15, 0.15, 0.05, 0.05)
+
+
+class Together(NamedTuple):
+    name: str
+    options: Any
+    ensemble: Ensemble
+
+    @property
+    def study(self) -> tuple[Any, int]:
+        return stored_study(tuner.open_storage(self.options.storage), self.name)
+
+    def expected(self, final: bool) -> tuple[Any, Any]:
+        """The weighted mean of what `confirm` kept of its trainings' predictions; their data."""
+        storage, (study, study_id) = tuner.open_storage(self.options.storage), self.study
+        done = finished_replicas(storage, study, "confirm")
+        total: Any = 0
+        for each in self.ensemble.members:
+            trial = done[each.label, each.seed, final][1]
+            known = read_predictions(artifact_store(storage), trial)
+            assert known is not None
+            total = total + each.weight * known.outputs.double()
+        return total.numpy(), data_of(load_job(study, study_id), trial)
+
+
+def confirmed(
+    trained: Any,
+    place: Path,
+    name: str,
+    target: str,
+    model: dict[str, Any] | None = None,
+    other: str = "quantile",
+    **data: Any,
+) -> Together:
+    """A study whose best are of two families and two preprocessings, with an ensemble of all the
+    trainings of `confirm`, whatever they are worth."""
+    drop = [{"label": "price", "price": "label"}[target], "text"]
+    columns = {"path": str(place / "table.csv"), "target": target, "drop": drop}
+    options = trained(
+        name,
+        data={**columns, "preprocessing": tuner.Choice(["standard", other]), **data},
+        model={"family": tuner.Choice(["mlp", "linear"]), "depth": 1, "width": 4, **(model or {})},
+        training={"epochs": 3, "learning_rate": 0.01},
+        search={
+            "trials": 3,
+            "pruner": "none",
+            "enqueue": [{"family": "linear", "preprocessing": other}, {"family": "linear"}],
+        },
+    )
+    return stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
+
+
+def stored(name: str, options: Any, found: tuner.Confirmation) -> Together:
+    """The study with an ensemble of all its trainings in place of the one that was chosen."""
+    storage = tuner.open_storage(options.storage)
+    study = stored_study(storage, name)[0]
+    held = storage.get_study_id_from_name(f"{name}:confirm")
+    keys = [(row.label, row.number, seed) for row in found.rows for seed in (0, 1)]
+    members = tuple(Member(*key, weight) for key, weight in zip(keys, WEIGHTS, strict=True))
+    tests = found.winner.test is not None
+    spreads = (OfRows(0.5, 0.4, 0.6), OfRows(0.1, 0.0, 0.2)) if tests else (None, None)
+    made = Ensemble(16, members, 6, 0.5, 0.1, 72, *spreads)
+    asked = storage.get_study_user_attrs(held)["tuner:asked"]
+    assert ConfirmRequest(**asked).record == asked
+    storage.set_study_user_attr(held, confirming.ENSEMBLE, {"request": asked, **asdict(made)})
+    again = confirming.read(tuner.open_storage(options.storage), study)
+    assert again is not None
+    assert again.answer == made
+    return Together(name, options, made)
+
+
+@pytest.fixture(scope="session")
+def label(trained: Any, place: Path) -> Together:
+    return confirmed(trained, place, "together-label", "label")
+
+
+@pytest.fixture(scope="session")
+def price(trained: Any, place: Path) -> Together:
+    return confirmed(trained, place, "together-price", "price")
+
+
+@pytest.fixture(scope="session")
+def exported(label: Together, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    out = tmp_path_factory.mktemp("ensemble") / "model"
+    return out, tuner.export(label.name, out, label.options, onnx=True)
+
+
+@pytest.mark.parametrize("target", ["label", "price"])
+@pytest.mark.parametrize("final", [False, True])
+def test_predictions_are_those_of_the_study(
+    target: str, final: bool, frame: pd.DataFrame, request: Any, tmp_path: Path
+) -> None:
+    together: Together = request.getfixturevalue(target)
+    made = tuner.export(together.name, tmp_path / "model", together.options, final=final)
+    assert made.members == 6
+    assert len(read(tmp_path / "model").recipes) == 2
+    expected, data = together.expected(final)
+    rows = frame.iloc[data.positions[1]]
+    predictions = tuner.predict(tmp_path / "model", rows)
+    numbers = predictions.drop(columns="class", errors="ignore").to_numpy().reshape(expected.shape)
+    np.testing.assert_allclose(numbers, expected, rtol=1e-6, atol=1e-6)
+    if target == "label":
+        right = predictions["class"].to_numpy() == rows["label"].to_numpy()
+        assert made.value == pytest.approx(right.mean())
+    else:
+        error = predictions["value"].to_numpy() - rows["price"].to_numpy()
+        assert made.value == pytest.approx(float(np.sqrt((error**2).mean())), rel=1e-5)
+
+
+def test_one_module_one_program_one_onnx_file(exported: tuple[Path, Any]) -> None:
+    out, made = exported
+    network = tuner.load(out)
+    assert isinstance(network, Average)
+    assert not network.training
+    assert made.parameters == sum(p.numel() for p in network.parameters())
+    assert made.slowdown > 0
+    size = sum(learned.shape[0] for learned in read(out).recipes)
+    rows = torch.randn(7, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(rows)
+        program = torch.export.load(out / PROGRAM).module()(rows)
+    session = onnxruntime.InferenceSession(out / ONNX)
+    (onnx,) = session.run(["outputs"], {"rows": rows.numpy()})
+    for found in (program.numpy(), onnx):
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6, atol=1e-6)
+    assert torch.allclose(expected.exp().sum(1), torch.ones(7))  # logarithms of probabilities
+
+
+def test_the_files_name_every_member(exported: tuple[Path, Any], label: Together) -> None:
+    out, made = exported
+    assert {path.name for path in out.iterdir()} == set(made.files)
+    members = json.loads((out / ENSEMBLE).read_text())["members"]
+    assert [each["weight"] for each in members] == list(WEIGHTS)
+    assert [each["trial"] for each in members] == [each.number for each in label.ensemble.members]
+    for name in {each["study"] for each in members}:
+        fixed = tuner.load_study(str(out / name))
+        assert fixed.config({})["epochs"] == 3
+    card = (out / CARD).read_text()
+    assert "the average of 6 networks, an ensemble" in card
+    assert "times as long as its heaviest member alone" in card
+    assert "0.5000 (0.4000 to 0.6000) on the test rows" in card
+    assert "`study.toml`, `study-2.toml`, `study-3.toml`" in card
+    assert card.count("## Configuration of trial") == 3
+
+
+def test_the_command_prints_the_cost(label: Together, tmp_path: Path) -> None:
+    line = ["export", "--study", label.name, "--storage", label.options.storage, "--out"]
+    shown = CliRunner().invoke(app, [*line, str(tmp_path / "model")])
+    assert shown.exit_code == 0, shown.output
+    assert "an ensemble of 6 networks of together-label: accuracy" in shown.stdout
+    assert "parameters; a batch of rows took" in shown.stdout
+    again = CliRunner().invoke(app, [*line, str(tmp_path / "model"), "--single", "--force"])
+    assert again.exit_code == 0, again.output
+    assert "trial " in again.stdout.split(" of ")[0]
+    assert not (tmp_path / "model" / ENSEMBLE).exists()
+
+
+def test_a_single_configuration_on_request(label: Together, tmp_path: Path) -> None:
+    alone = tuner.export(label.name, tmp_path / "alone", label.options, single=True)
+    given = tuner.export(label.name, tmp_path / "given", label.options, trial=alone.number)
+    assert alone.members == given.members == 1
+    assert alone.number == label.ensemble.members[0].number
+    assert (tmp_path / "alone" / STUDY).read_text() == (tmp_path / "given" / STUDY).read_text()
+
+
+def test_a_damaged_ensemble_is_named(exported: tuple[Path, Any], tmp_path: Path) -> None:
+    for path in exported[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for damage in (
+        "{",
+        '{"members": []}',
+        '{"members": [{"study": "../x", "input": 0, "weight": 1}]}',
+    ):
+        (tmp_path / ENSEMBLE).write_text(damage)
+        with pytest.raises(UsageError, match=r"ensemble\.json"):
+            tuner.load(tmp_path)
+
+
+def test_of_folds_the_networks_of_all_rows(
+    trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    folds = confirmed(trained, place, "folded", "label", validation={"folds": 3})
+    with pytest.raises(UsageError, match="a trial of 3 folds has as many networks"):
+        tuner.export("folded", tmp_path / "model", folds.options)
+    tuner.export("folded", tmp_path / "model", folds.options, final=True)
+    expected, data = folds.expected(final=True)
+    found = tuner.predict(tmp_path / "model", frame.iloc[data.positions[1]])
+    np.testing.assert_allclose(found.drop(columns="class"), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_of_embedded_numbers_and_a_logarithm_within_limits(
+    trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = {"members": 3, "numbers": {"name": "periodic", "frequencies": 4}, "input_scale": True}
+    scale = {"target_scale": "log", "target_clip": True}
+    together = confirmed(
+        trained, place, "scaled", "price", model, "robust", validation={"folds": 3}, **scale
+    )
+    made = tuner.export("scaled", tmp_path / "model", together.options, final=True, onnx=True)
+    expected, data = together.expected(final=True)
+    rows = frame.iloc[data.positions[1]]
+    values = tuner.predict(tmp_path / "model", rows)["value"].to_numpy()
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+    error = values - rows["price"].to_numpy()
+    assert made.value == pytest.approx(float(np.sqrt((error**2).mean())), rel=1e-5)
+    target = read(tmp_path / "model").target
+    assert (target.form, target.limits) == ("linear", data.target.limits)
+    assert data.target.form == "log"
+    card = (tmp_path / "model" / CARD).read_text()
+    assert f"`outputs.clamp{data.target.limits!r}` is the value in the target's unit" in card
+    x = torch.randn(5, sum(each.shape[0] for each in read(tmp_path / "model").recipes))
+    with torch.inference_mode():
+        of_network = tuner.load(tmp_path / "model")(x)
+        program = torch.export.load(tmp_path / "model" / PROGRAM).module()(x)
+    session = onnxruntime.InferenceSession(tmp_path / "model" / ONNX)
+    (onnx,) = session.run(["outputs"], {"rows": x.numpy()})
+    for outputs in (program.numpy(), onnx):
+        np.testing.assert_allclose(outputs, of_network.numpy(), rtol=1e-6)
+
+
+def test_without_test_rows(trained: Any, place: Path, tmp_path: Path) -> None:
+    none = confirmed(trained, place, "untested", "label", test=0)
+    assert tuner.export("untested", tmp_path / "model", none.options).members == 6
+    assert "over one network" in (tmp_path / "model" / CARD).read_text()
+    with pytest.raises(DataError, match="there are no test rows"):
+        tuner.export("untested", tmp_path / "final", none.options, final=True)
