@@ -106,8 +106,9 @@ def test_the_network_is_used(tmp_path: Path, warm: Warm) -> None:
 
 def test_the_commands_for_operators_run(tmp_path: Path, warm: Warm) -> None:
     said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[6])
-    for words in ("claimed wine trial 0", "wine: 3 trials copied", "would remove 0 checkpoints"):
+    for words in ("claimed wine trial 0", "wine: 3 trials copied"):
         assert words in said
+    assert re.search(r"would remove \d checkpoints", said)  # of trials that ended paused
     assert "deleted wine: 3 trials" in said
     assert "nothing to do: tables of tuner" in said
 

@@ -126,8 +126,8 @@ def test_a_final_training_has_all_rows_and_the_epochs_of_the_trial(
     made = tuner.export("last", tmp_path / "model", options, trial=0, final=True)
     assert made.recorded == trial.values[0]
     card = (tmp_path / "model" / CARD).read_text()
-    assert f"for {trial.user_attrs['best_epoch']} epochs on 72 rows for training and valid" in card
-    assert "on 18 test rows, this training" in card
+    assert f"for {trial.user_attrs['best_epoch']} epochs on 70 rows for training and valid" in card
+    assert "on 20 test rows, this training" in card
     assert "the one given by --trial" in card
     fixed = tuner.load_study(str(tmp_path / "model" / STUDY))
     assert not any(node.searched for node in fixed.nodes)

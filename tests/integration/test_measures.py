@@ -105,7 +105,8 @@ def test_every_command_knows_the_metric_and_the_losses(
     assert held.metric_names == [metric]
     assert all(len(trial.user_attrs["left_out"]) in (0, 20) for trial in held.trials)
     assert tuner.best("s", options).direction == confirmed.direction
-    assert metric in tuner.report("s", options).verdict[0]
+    verdict = tuner.report("s", options).verdict
+    assert any(metric in each for each in verdict)  # the first may say that the baseline wins
     sides = tuner.compare(["s", "s:confirm"], options).sides
     assert [side.metric for side in sides] == [metric, metric]
     final = study.folds is not None

@@ -156,7 +156,9 @@ def test_texts_a_test_file_and_an_own_network(
     options = tuner.RunOptions(storage="sqlite:///tuner.db", workers=1, device="cpu")
     assert retrain("mine", 1, options).equal
     job = load_job(tuner.load_study("mine.toml"))
-    assert [len(fold.validation) for fold in job.data.folds] == [15, 15, 15]
+    sizes = [len(fold.validation) for fold in job.data.folds]
+    assert sum(sizes) == 45
+    assert max(sizes) - min(sizes) <= 2  # equal texts stay in one fold
     if what != "own":  # the words of each fold's training rows alone
         for fold in job.data.folds:
             assert fold.vocabulary is not None

@@ -224,7 +224,7 @@ def test_pruned_and_failed_trials_say_why(sqlite_url: str, monkeypatch: pytest.M
     for trial in trials:
         assert trial.user_attrs.keys() >= KNOWN
     monkeypatch.setattr("tuner.training.trainer.Trainer.evaluate", _fails_later())
-    job = join(storage, load_job(study("failing", search={"trials": 1})), None)
+    job = join(storage, load_job(study("failing", search={"trials": 1, "pruner": "none"})), None)
     options = RunOptions(sqlite_url, workers=1, device="cpu")
     failing = pytest.raises(tuner.TunerError, match="10 trials failed")
     with failing, place_of(options, lambda _: None) as place:

@@ -92,7 +92,8 @@ def test_each_rung_promotes_one_where_no_new_trial_may_start() -> None:
     rule = Promotion(1.0, 27)
     assert choice(rule, trials([3.0], [1.0], [2.0]), 0, 1, 2, new=False) == 1
     assert choice(rule, trials([3.0], [1.0] * 3, [2.0]), 0, 1, 2, new=False) == 1
-    assert choice(rule, trials([3.0], [1.0] * 10, [2.0]), 0, 2, new=False) is None
+    far = [1.0] * 10
+    assert choice(rule, trials([3.0], far, [2.0], far), 0, 2, new=False) is None
 
 
 def test_what_was_interrupted_goes_on_as_if_it_had_paused_before() -> None:
@@ -138,3 +139,14 @@ def test_a_rule_without_a_rung_is_said_to_be_idle() -> None:
     reason = idle("promote", {"min_resource": 19}, epochs=27, trials=60)
     assert reason == "promote never pauses: its first rung would be epoch 19 of 27"
     assert not idle("promote", {"min_resource": 18}, epochs=27, trials=60)
+
+
+def test_at_the_end_of_a_budget_one_trial_besides_the_baseline_comes_to_its_end() -> None:
+    rule = Promotion(1.0, 27)
+    history = [create_trial(value=0.0, intermediate_values=dict.fromkeys(range(1, 28), 0.0))]
+    for number, value in enumerate((0.3, 0.2, 0.4), start=1):
+        state, reports = TrialState.RUNNING, {1: value}
+        history.append(create_trial(state=state, intermediate_values=reports))
+        history[-1].number = number
+    assert rule.choice(history, {1, 2, 3}, new=True) is None
+    assert rule.choice(history, {1, 2, 3}, new=False) == 2

@@ -10,7 +10,7 @@ little, so that it lets few go on; later ones let every second trial.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from tuner.search.pruners import PROMOTE, check_pruner, rungs_of
 
 LATER = 2
 """One in this many trials of a rung after the first is promoted."""
+
+FEWEST = 2
+"""So many trials go beyond the last rung before a budget ends: the baseline and one more."""
 
 # Trials that pause, and trials that go on.
 
@@ -102,8 +105,28 @@ class Promotion:
                 if number in paused and loss < math.inf and max(curves[number]) < above:
                     return number
             above = rung
+        if not new and self._came_far(curves.values()) < FEWEST:
+            finisher = self._best(curves, paused)
+            if finisher is not None:
+                return finisher
         # A trial before the first rung was interrupted, and goes on before a new one starts.
         return next((n for n, c in curves.items() if n in paused and max(c) < above), None)
+
+    def _came_far(self, curves: Iterable[Mapping[int, float]]) -> int:
+        """The number of trials that went beyond the last rung."""
+        last = max(self.rungs, default=0)
+        return sum(max(curve) > last for curve in curves)
+
+    def _best(
+        self, curves: Mapping[int, Mapping[int, float]], paused: Container[int]
+    ) -> int | None:
+        """The best paused trial of the highest rung that has one with a finite value."""
+        for rung in reversed(self.rungs):
+            here = [n for n, c in curves.items() if n in paused and max(c) == rung]
+            losses = sorted((self._loss(curves[n], rung), n) for n in here)
+            if losses and losses[0][0] < math.inf:
+                return losses[0][1]
+        return None
 
     def _loss(self, curve: Mapping[int, float], rung: int) -> float:
         """The mean over the last third of the epochs up to a rung, smaller is better."""
