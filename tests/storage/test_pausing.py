@@ -224,6 +224,32 @@ def test_epochs_that_a_trial_did_not_need_go_to_others(
     assert (again.number, again.target) == (1, 8)  # 10 less the 2 of the first
 
 
+def test_a_trial_that_ends_during_a_claim_counts_in_full(
+    postgres_url: str,
+    proposer: Proposer,
+    join: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = open_storage(postgres_url), open_storage(postgres_url)
+    study_id = join(ours, "work")
+    ours.set_budget(study_id, 1000, WHOLE)
+    proposer.rule.pauses = False
+    held = claimed(theirs, study_id, proposer, "they")
+    train(theirs, held, 2)
+    read, ended = ours.mirrors.read, list[Lease]()
+
+    def read_before_it_ends(connection: Any, mirror: Any) -> None:
+        read(connection, mirror)
+        if not ended:
+            ended.append(held)
+            complete(theirs, held)
+
+    monkeypatch.setattr(ours.mirrors, "read", read_before_it_ends)
+    assert ours.claims.claim(study_id, "us", proposer) is None
+    assert ended
+    assert [last_epoch(trial) for trial in ours.get_all_trials(study_id)] == [WHOLE]
+
+
 def test_the_target_of_a_lost_worker_stays(
     storage: Storage, proposer: Proposer, join: Callable[..., int]
 ) -> None:

@@ -114,8 +114,8 @@ class Claims:
             plan, terms = _next(connection, mirror, lock=False, new=new)
             if rule is None or terms.state != OPEN or (plan is not None and plan.kind == RESUME):
                 return plan
-            self._mirrors.read(connection, mirror)
-            return _by_rule(connection, mirror, terms, rule, plan)
+            room = self._room(connection, mirror, terms)
+            return _by_rule(connection, mirror, terms, rule, plan, room)
 
     def _take(self, study_id: int, holder: str, expected: Plan, propose: Propose) -> Lease | None:
         """Lease the expected trial, in one transaction; None if another one is next by now."""
@@ -146,9 +146,7 @@ class Claims:
         plan, terms = _next(connection, mirror, lock=True, new=True)
         if plan is not None and plan.kind == RESUME:
             return plan if _same_trial(expected, plan) else None
-        if terms.epochs is not None:
-            self._mirrors.read(connection, mirror)
-        room = _room(connection, mirror, terms)
+        room = None if terms.epochs is None else self._room(connection, mirror, terms)
         if room == 0:
             return None
         if expected.kind == PROMOTE and terms.state == OPEN:
@@ -163,6 +161,19 @@ class Claims:
             return None
         return plan._replace(continues=expected.continues, room=room)
 
+    def _room(self, connection: Connection, mirror: Mirror, terms: Terms) -> int | None:
+        """Brings the trials up to date; the epochs that a budget in epochs has left, else None.
+
+        The targets are read first: a trial that ends in between counts with its target, and not
+        with the reports that were known of it.
+        """
+        targets = pausing.targets(connection, mirror.study_id)
+        mirror.read_rows(connection)
+        self._mirrors.read(connection, mirror)
+        if terms.epochs is None:
+            return None
+        return max(0, terms.epochs - pausing.spent(mirror, targets))
+
     def _retire(self, study_id: int, rule: Rule | None, new: bool) -> None:
         """Ends the paused trials of a study whose budget is met, unless a worker holds a trial."""
         if rule is None:
@@ -174,12 +185,12 @@ class Claims:
             plan, terms = _next(connection, mirror, lock=True, new=new)
             if terms.state != OPEN or (plan is not None and plan.kind == RESUME):
                 return
-            self._mirrors.read(connection, mirror)
+            room = self._room(connection, mirror, terms)
             running = _held(connection, study_id) - pausing.count(connection, study_id)
-            if running or _by_rule(connection, mirror, terms, rule, plan) is not None:
+            if running or _by_rule(connection, mirror, terms, rule, plan, room) is not None:
                 return
             pausing.retire(connection, mirror, terms.now)
-            if _room(connection, mirror, terms) == 0:
+            if room == 0:
                 pausing.close_budget(connection, study_id)
 
     def _proposal(
@@ -358,10 +369,15 @@ def _next(
 
 
 def _by_rule(
-    connection: Connection, mirror: Mirror, terms: Terms, rule: Rule, unstarted: Plan | None
+    connection: Connection,
+    mirror: Mirror,
+    terms: Terms,
+    rule: Rule,
+    unstarted: Plan | None,
+    room: int | None,
 ) -> Plan | None:
-    """The next trial, which may be a paused one or one that ended paused."""
-    if _room(connection, mirror, terms) == 0:
+    """The next trial, which may be a paused one or one that ended paused; None without room."""
+    if room == 0:
         return None
     if unstarted is not None and unstarted.kind == WAITING:
         return unstarted
@@ -376,13 +392,6 @@ def _by_rule(
     if number in ended and unstarted is not None:
         return unstarted._replace(continues=ended[number])
     return unstarted
-
-
-def _room(connection: Connection, mirror: Mirror, terms: Terms) -> int | None:
-    """The epochs that a study's budget has left; None if it is not in epochs."""
-    if terms.epochs is None:
-        return None
-    return max(0, terms.epochs - pausing.spent(connection, mirror))
 
 
 def _target(plan: Plan, rule: Rule | None, trial: FrozenTrial | None) -> int | None:

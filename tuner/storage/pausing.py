@@ -8,7 +8,7 @@ budget goes on from there, as a trial of a new number.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -85,14 +85,15 @@ def paused_token(connection: Connection, trial_id: int) -> int | None:
 # The epochs that a study has trained.
 
 
-def spent(connection: Connection, mirror: Mirror) -> int:
-    """The epochs that a study's trials trained, and those that their holders may still train.
-
-    The mirror has to be up to date.
-    """
+def targets(connection: Connection, study_id: int) -> dict[int, int | None]:
+    """The epochs to which the holders of trials train them, by trial id."""
     held = schema.leases
-    query = select(held.c.trial_id, held.c.target).where(held.c.study_id == mirror.study_id)
-    targets = {row[0]: row[1] for row in connection.execute(query.where(~is_paused()))}
+    query = select(held.c.trial_id, held.c.target).where(held.c.study_id == study_id, ~is_paused())
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def spent(mirror: Mirror, targets: Mapping[int, int | None]) -> int:
+    """The epochs that a study's trials trained, and those that their holders may still train."""
     by_number = {trial.number: trial for trial in mirror.trials.values()}
     return sum(
         trained(trial, by_number, targets.get(trial_id))
