@@ -18,11 +18,11 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState, create_trial
 
+from tuner.search.propose import ORIGIN
 from tuner.search.sampler import (
     DESIGN,
     ERROR,
     MODEL,
-    ORIGIN,
     START,
     Sampler,
     history,

@@ -22,6 +22,17 @@ def _told(storage: Storage, **which: Any) -> list[tuple[str, int | None, str]]:
     return [(event.kind, event.trial, event.worker) for event in storage.events(**which)]
 
 
+def test_a_claim_says_what_proposed_its_trial(storage: Storage, study_id: int) -> None:
+    def proposed(number: int, fixed: Any = None) -> FrozenTrial:
+        trial = create_trial(state=TrialState.RUNNING, system_attrs={"sampler": "model"})
+        trial.number = number
+        return trial
+
+    assert storage.claims.claim(study_id, "one", proposed) is not None
+    [claimed] = [event for event in storage.events() if event.kind == "claimed"]
+    assert claimed.detail == {"proposed_by": "model"}
+
+
 def test_the_life_of_a_study_is_told_in_its_order(
     storage: Storage, study_id: int, propose: Propose
 ) -> None:

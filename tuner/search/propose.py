@@ -17,6 +17,8 @@ from tuner.space import Suggest
 
 DRAFT_ID = -1
 """The identifier of a trial that the database does not hold yet."""
+ORIGIN = "sampler"
+"""The system attribute of a trial that says which part of a sampler proposed it."""
 
 
 class Draft:

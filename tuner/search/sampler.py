@@ -24,6 +24,7 @@ from tuner.search.by_number import COUNTABLE
 from tuner.search.curves import LARGEST, observed
 from tuner.search.gaussian import Features, Process, warped
 from tuner.search.joint import Joint, joint_of
+from tuner.search.propose import ORIGIN
 from tuner.space import same
 
 Array = NDArray[np.float64]
@@ -36,8 +37,8 @@ ERROR = "standard_error"
 """The user attribute of a trial with the standard error of its value."""
 OWN = 0.5
 """The part of a standard error that is a trial's own: trials are measured on the same rows."""
-ORIGIN, DESIGN, MODEL = "sampler", "design", "model"
-"""The system attribute of a trial that says what proposed it, and its values."""
+DESIGN, MODEL = "design", "model"
+"""What proposes a trial, as its system attribute ORIGIN says."""
 FRESH, BEST, NEAR = 300, 6, 40
 """Candidates: random ones, and near each of the best trials so many changed copies."""
 FEW = 1000

@@ -11,6 +11,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, insert
 
+from tuner.search.propose import ORIGIN
 from tuner.storage import schema, sql
 from tuner.storage.lease import OPEN, PAUSED, STOPPED, Lease, Update
 from tuner.storage.sql import Put
@@ -93,7 +94,8 @@ def pruned(study_id: int, trial_id: int, value: float | None) -> Row:
 def begun(study_id: int, trial: Any, holder: str) -> Row:
     """The event of a trial that is handed out, or finished as proposed; its id is added later."""
     if not trial.state.is_finished():
-        return row(CLAIMED, study_id, worker=holder)
+        by = trial.system_attrs.get(ORIGIN)
+        return row(CLAIMED, study_id, worker=holder, **({} if by is None else {"proposed_by": by}))
     value = trial.values[0] if trial.values else None
     detail = _outcome(trial.state, value, trial.user_attrs)
     return row(ENDED, study_id, worker=holder, **detail)
