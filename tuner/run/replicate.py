@@ -174,7 +174,7 @@ class Replication:
             beside.store(self.storage, holder[1], split, measured)
 
     def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
-        """The result of `confirm`, with its ensemble once all trainings are done.
+        """The result of `confirm`, with its ensemble and temperatures once all trainings are done.
 
         Raises:
             TrainingError: there is none yet.
@@ -183,13 +183,12 @@ class Replication:
         confirmation = confirming.read(storage, study, asked)
         if confirmation is None:
             raise _too_early(study.name)
-        if not asked.ensemble or not confirmation.finished or confirmation.ensemble is not None:
+        metric = self.job.metric
+        if not confirmation.finished or confirming.has_choices(storage, study, metric, asked):
             return confirmation
         with one_thread():
-            chosen = confirming.keep_ensemble(
-                storage, store, study, self.job.metric, asked, confirmation
-            )
-        return (confirming.read(storage, study, asked) or confirmation) if chosen else confirmation
+            confirming.store_choices(storage, store, study, metric, asked, confirmation)
+        return confirming.read(storage, study, asked) or confirmation
 
     def wanted(self, top: int, seeds: int) -> list[Replica]:
         """The replicas that `confirm` trains."""
