@@ -23,6 +23,7 @@ from tuner.study.trials import left_out_words
 
 if TYPE_CHECKING:
     from tuner.results.ablate import Ablation
+    from tuner.results.calibration import Calibration
     from tuner.results.confirm import Confirmation, Measured
     from tuner.results.estimate import Estimate, OfRows
     from tuner.results.pooled import MainEffect
@@ -60,6 +61,8 @@ def confirmed(confirmation: Confirmation) -> RenderableType:
         table.add_row(label, *["\N{EN DASH}"] * 3, f"{count}, not compared")
     line = ensemble_line(confirmation)
     together = [Text(), Text(line)] if line else []
+    if probabilities := calibration_line(confirmation):
+        together += [Text(), Text(probabilities)]
     parts = [Text(verdict(confirmation)), Text(), table, *together, *_rivals(confirmation)]
     return Group(*parts, *_left_out(confirmation))
 
@@ -233,6 +236,29 @@ def ensemble_line(confirmation: Confirmation) -> str:
     )
 
 
+def calibration_line(confirmation: Confirmation) -> str:
+    """What a temperature does to the probabilities of the answer; empty where there is none."""
+    of = "the ensemble" if confirmation.answer is not None else confirmation.winner.label
+    known = confirmation.calibration
+    return "" if known is None else f"probabilities of {of} {temperature(known)}"
+
+
+def temperature(known: Calibration) -> str:
+    """A temperature in words, and what it is worth."""
+    gain = f"{number(known.gain)} (standard error {number(known.error)})"
+    unseen = "on rows of the search that its fit has not seen"
+    if not known.helps:
+        text = "stay as they are: "
+        return f"{text}{unseen}, a temperature takes {gain} off the log loss"
+    text = f"have the temperature {known.temperature:.3g}, which {unseen} takes {gain} off the "
+    text += "log loss"
+    if known.before is None or known.after is None:
+        return text
+    return (
+        f"{text}; on the test rows it is {number(known.after)} in place of {number(known.before)}"
+    )
+
+
 def _estimate(measured: Measured) -> Estimate:
     """The estimate on the test rows, or on the validation rows if there is none."""
     return measured.test or measured.validation
@@ -295,4 +321,6 @@ def document(answer: Confirmation | Ablation) -> dict[str, Any]:
     record = asdict(answer)
     if isinstance(answer, Confirmation) and answer.ensemble is not None:
         record["ensemble"] |= {"helps": answer.ensemble.helps, "line": ensemble_line(answer)}
+    if isinstance(answer, Confirmation) and answer.calibration is not None:
+        record["probabilities"] = calibration_line(answer)
     return record
