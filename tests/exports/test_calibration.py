@@ -34,16 +34,16 @@ SINGLE = replace(KNOWN, temperature=0.4)
 def options(trained: Any, place: Path) -> Any:
     """A confirmed study with temperatures, whatever they are worth, and an ensemble that helps."""
     made = trained(
-        "sure",
+        "tempered",
         metric="log_loss",
         data={"path": str(place / "table.csv"), "target": "label", "drop": ["price", "text"]},
         model={"family": "mlp", "depth": 1, "width": tuner.Choice([4, 8])},
         training={"epochs": 3, "learning_rate": 0.01},
         search={"trials": 3, "pruner": "none", "enqueue": [{"width": 4}, {"width": 8}]},
     )
-    found = tuner.confirm("sure", made, top=1, seeds=2, yardsticks=False)
+    found = tuner.confirm("tempered", made, top=1, seeds=2, yardsticks=False)
     storage = tuner.open_storage(made.storage)
-    held = storage.get_study_id_from_name("sure:confirm")
+    held = storage.get_study_id_from_name("tempered:confirm")
     asked = storage.get_study_user_attrs(held)["tuner:asked"]
     keys = [(row.label, row.number, seed) for row in found.rows for seed in (0, 1)]
     members = tuple(Member(*key, 0.25) for key in keys)
@@ -61,8 +61,8 @@ def options(trained: Any, place: Path) -> Any:
 def test_probabilities_of_module_program_and_onnx_file(
     options: Any, single: bool, known: Calibration, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    made = tuner.export("sure", tmp_path / "with", options, single=single, onnx=True)
-    tuner.export("sure", tmp_path / "without", options, single=single, uncalibrated=True)
+    made = tuner.export("tempered", tmp_path / "with", options, single=single, onnx=True)
+    tuner.export("tempered", tmp_path / "without", options, single=single, uncalibrated=True)
     plain, found = (tuner.predict(tmp_path / name, frame) for name in ("without", "with"))
     assert list(plain["class"]) == list(found["class"])
     logits = torch.tensor(plain.drop(columns="class").to_numpy()).log()
@@ -86,10 +86,10 @@ def test_probabilities_of_module_program_and_onnx_file(
 def test_the_value_is_that_of_the_calibrated_predictions(
     options: Any, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    made = tuner.export("sure", tmp_path / "model", options, single=True)
-    plain = tuner.export("sure", tmp_path / "plain", options, single=True, uncalibrated=True)
+    made = tuner.export("tempered", tmp_path / "model", options, single=True)
+    plain = tuner.export("tempered", tmp_path / "plain", options, single=True, uncalibrated=True)
     storage = tuner.open_storage(options.storage)
-    study, study_id = stored_study(storage, "sure")
+    study, study_id = stored_study(storage, "tempered")
     trial = storage.get_all_trials(study_id)[made.number]
     rows = frame.iloc[data_of(load_job(study, study_id), trial).positions[1]]
     for folder, export in (("model", made), ("plain", plain)):
@@ -101,16 +101,16 @@ def test_the_value_is_that_of_the_calibrated_predictions(
 
 def test_without_it_the_export_is_that_of_before(options: Any, tmp_path: Path) -> None:
     """Off is the identity: no file knows of a temperature."""
-    made = tuner.export("sure", tmp_path / "model", options, single=True, uncalibrated=True)
+    made = tuner.export("tempered", tmp_path / "model", options, single=True, uncalibrated=True)
     assert "temperature" not in (tmp_path / "model" / PREPROCESSING).read_text()
     assert not isinstance(tuner.load(tmp_path / "model"), Calibrated)
     assert made.probabilities == "probabilities are as the network gives them (--uncalibrated)"
-    alone = tuner.export("sure", tmp_path / "alone", options, trial=made.number)
+    alone = tuner.export("tempered", tmp_path / "alone", options, trial=made.number)
     assert alone.probabilities.startswith("probabilities have the temperature 0.4, which on rows")
 
 
 def test_the_command_says_it(options: Any, tmp_path: Path) -> None:
-    line = ["export", "--study", "sure", "--storage", options.storage, "--out", str(tmp_path / "m")]
+    line = ["export", "--study", "tempered", "--storage", options.storage, "--out", str(tmp_path / "m")]
     shown = CliRunner().invoke(app, line)
     assert shown.exit_code == 0, shown.output
     assert "probabilities have the temperature 2.5, which on rows" in shown.stdout
@@ -130,7 +130,7 @@ def test_before_confirm_there_is_none(trained: Any, place: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("damage", [0, -1, "Infinity", '"x"', "[1]"])
 def test_a_damaged_temperature_is_named(options: Any, damage: Any, tmp_path: Path) -> None:
-    tuner.export("sure", tmp_path / "model", options, single=True)
+    tuner.export("tempered", tmp_path / "model", options, single=True)
     file = tmp_path / "model" / PREPROCESSING
     file.write_text(file.read_text().replace('"temperature": 0.4', f'"temperature": {damage}'))
     with pytest.raises(UsageError, match=r"preprocessing\.json: is damaged"):
