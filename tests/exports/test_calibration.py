@@ -110,7 +110,15 @@ def test_without_it_the_export_is_that_of_before(options: Any, tmp_path: Path) -
 
 
 def test_the_command_says_it(options: Any, tmp_path: Path) -> None:
-    line = ["export", "--study", "tempered", "--storage", options.storage, "--out", str(tmp_path / "m")]
+    line = [
+        "export",
+        "--study",
+        "tempered",
+        "--storage",
+        options.storage,
+        "--out",
+        str(tmp_path / "m"),
+    ]
     shown = CliRunner().invoke(app, line)
     assert shown.exit_code == 0, shown.output
     assert "probabilities have the temperature 2.5, which on rows" in shown.stdout

@@ -88,6 +88,10 @@ class Gathered:
     def shape(self) -> torch.Size:
         return torch.Size((len(self.rows), *self.pool.rows.shape[1:]))
 
+    @property
+    def device(self) -> torch.device:
+        return self.pool.rows.device
+
     def is_floating_point(self) -> bool:
         return self.pool.rows.is_floating_point()
 
