@@ -408,12 +408,12 @@ def test_the_cell_that_is_wrong_is_named(shop: Path, monkeypatch: pytest.MonkeyP
     rows = '79,$5.00,TRUE,Ulm\n63,"1,5",TRUE,Ulm\nthirty,$7.00,TRUE,Ulm\n37,€5,TRUE,Ulm\n'
     done = asked(shop, HEADER + rows)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "column 'age' has 'thirty' in row 2 counted from 0" in done.stderr
-    assert "column 'price 😀' has '1,5' in row 1 counted from 0 (2 such rows)" in done.stderr
+    assert "column 'age' has 'thirty' in row 4 (the header is row 1)" in done.stderr
+    assert "column 'price 😀' has '1,5' in row 3 (the header is row 1) (2 such rows)" in done.stderr
     assert "instead of a number in '$'" in done.stderr
     monkeypatch.setattr("tuner.data.memory.ROWS", 1)
     monkeypatch.setattr("tuner.data.memory.CELLS", 4)
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 7 + "old,$5.00,TRUE,Ulm\n")
-    assert "column 'age' has 'old' in row 7 counted from 0" in done.stderr
+    assert "column 'age' has 'old' in row 9 (the header is row 1)" in done.stderr
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 3 + "inf,$5.00,TRUE,Ulm\n")
-    assert "the first is row 3 counted from 0, in column 'age'" in done.stderr
+    assert "the first is row 5 (the header is row 1), in column 'age'" in done.stderr

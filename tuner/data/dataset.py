@@ -557,7 +557,7 @@ def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
     for raw in table.columns:
         other = _matching(raw, test)
         if raw.kind == "numeric":
-            numbers(other, test.where)
+            numbers(other, test.where, row=test.row)
     return replace(labels, values=values)
 
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tuner.data.raw import Naming, counted
 from tuner.data.recipe import Recipe
 from tuner.data.tables import is_frame
 from tuner.errors import DataError, UsageError
@@ -125,7 +126,7 @@ def predict_file(
     for rows in read_pieces(file, predictor.model, keep):
         if not len(rows.values):
             continue
-        predictions = predictor(rows.values, str(file), count)
+        predictions = predictor(rows.values, str(file), after(count, rows.row))
         twice = [name for name in rows.beside.columns if name in predictions.columns]
         if twice:
             message = f"the predictions have a column {twice[0]!r} too"
@@ -147,21 +148,21 @@ class Predictor:
         self.network = runnable(self.model)
         self.unknown = UnknownCells()
 
-    def __call__(self, rows: Any, where: str, first: int = 0) -> pd.DataFrame:
-        """Predicts raw rows; `first` is the number of rows before these, for messages."""
+    def __call__(self, rows: Any, where: str, row: Naming = counted) -> pd.DataFrame:
+        """Predicts raw rows; `row` names one of them in words."""
         import pandas as pd
 
         recipe, target = self.model.recipe, self.model.target
-        table = as_table(recipe, rows, where, first)
+        table = as_table(recipe, rows, where, row)
         count = len(rows)
         if count == 0:
             raise DataError("no rows", where=where)
-        self.unknown.check(recipe, table, count, where)
-        tables = [table, *(as_table(each, rows, where, first) for each in self.model.more)]
+        self.unknown.check(recipe, table, count, where, row)
+        tables = [table, *(as_table(each, rows, where, row) for each in self.model.more)]
         inputs = []
         for learned, its_table in zip(self.model.recipes, tables, strict=True):
             inputs.append(learned.rows(its_table, np.arange(count)))
-            _check_finite(inputs[-1], learned, where, first)
+            _check_finite(inputs[-1], learned, where, row)
         prepared = inputs[0] if len(inputs) == 1 else np.concatenate(inputs, axis=1)
         outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
@@ -174,17 +175,22 @@ class Predictor:
         return pd.DataFrame({"class": named, **each}, index=index)
 
 
-def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, first: int) -> None:
+def after(count: int, row: Naming) -> Naming:
+    """Names rows of which so many come before."""
+    return lambda at: row(count + at)
+
+
+def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, row: Naming) -> None:
     bad = ~np.isfinite(x).reshape(len(x), -1)
     rows = bad.any(axis=1)
     if rows.any():
-        row = int(rows.argmax())
+        first = int(rows.argmax())
         names = feature_names(recipe)
-        at = int(bad[row].argmax())
+        at = int(bad[first].argmax())
         named = f", in column {names[at]!r}" if len(names) == bad.shape[1] else ""
         raise DataError(
-            f"NaN, infinite or too large numbers in {int(rows.sum())} rows, the first is row "
-            f"{first + row} counted from 0{named}",
+            f"NaN, infinite or too large numbers in {int(rows.sum())} rows, the first is "
+            f"{row(first)}{named}",
             where=where,
             hint="remove these rows, or fill them with a number",
         )
