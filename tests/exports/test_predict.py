@@ -142,13 +142,14 @@ def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path
     days = pd.Series(pd.date_range("2023-01-01", periods=90, freq="37h"))
     flag = np.where(np.arange(90) % 3 == 0, "ja", "Nein")
     frame = pd.DataFrame({"when": days.dt.strftime("%d.%m.%Y %H:%M"), "flag": flag})
+    frame["paid"] = days[::-1].dt.strftime("%Y%m%d").astype(int).to_numpy()
     frame["price"] = np.arange(90) % 7 + (flag == "ja") + 0.25
     frame.to_csv(tmp_path / "dates.csv", index=False)
     about = {"path": str(tmp_path / "dates.csv"), "target": "price"}
     options = trained("dates", data=about, training=SMALL)
     tuner.export("dates", tmp_path / "model", options)
     trainer = again(options, "dates")
-    assert {"when age", "when hour cos", "flag"} < set(trainer.data.features)
+    assert {"when age", "when hour cos", "flag", "paid age"} < set(trainer.data.features)
     rows = trainer.data.validation
     expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
     known = frame.iloc[trainer.data.positions[1]]
@@ -162,9 +163,11 @@ def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path
     with pytest.warns(UserWarning, match="column 'flag': .* a word that is neither yes nor no"):
         assert len(tuner.predict(tmp_path / "model", typed)) == len(known)
     typed["flag"] = typed["flag"].astype(int)
+    typed["paid"] = pd.to_datetime(typed["paid"], format="%Y%m%d")
     again_found = tuner.predict(tmp_path / "model", typed)
     np.testing.assert_allclose(again_found["value"], found["value"], rtol=1e-6)
     later = pd.DataFrame({"when": ["24.12.2030 18:00", "morgen"], "flag": ["nein", "?"]})
+    later["paid"] = [20301224, 20301225]
     with pytest.warns(UserWarning, match="column 'when': 1 of 2 rows have a text that is no date"):
         values = tuner.predict(tmp_path / "model", later)["value"]
     assert np.isfinite(values).all()
