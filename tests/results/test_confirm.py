@@ -36,7 +36,14 @@ def test_the_best_few_and_the_baseline_over_seeds(searched: Any) -> None:
     for each in found.rows:
         assert len(each.validation.values) == len(each.test.values) == 3
         assert each.test.low <= each.test.mean <= each.test.high
-    assert list(found.to_frame()["label"]) == [each.label for each in found.rows]
+    frame = found.to_frame().set_index("label")
+    others = [each.name for each in found.rivals if each.name != "baseline"]
+    assert list(frame.index) == [*(each.label for each in found.rows), "ensemble", *others]
+    for each in found.rivals:
+        assert frame.loc[each.name, "test mean"] == pytest.approx(each.value)
+        assert frame.loc[each.name, "gain"] == each.gain
+    assert frame.loc["ensemble", "test low"] == found.ensemble.test.low
+    assert frame.loc["baseline", "trial"] == 0
     storage = open_storage(searched.url)
     assert confirming.read(storage, stored_study(storage, "small")[0]) == found
 

@@ -250,6 +250,7 @@ def test_the_test_rows_do_not_choose(searched: Any, noisy: Any) -> None:
             x.ensemble,
             test=None,
             test_gain=None,
+            left_out=(),
             calibration=replace(x.ensemble.calibration, before=None, after=None),
         )
         for x in (before, after)

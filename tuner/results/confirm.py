@@ -139,7 +139,7 @@ class Confirmation:
             better than the winner by the rows of the search, and is then what `export` writes.
         rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
             test rows, or on the validation rows where there are no test rows; empty until all is
-            trained.
+            trained. Where `judged` is an ensemble, against that, on the test rows.
     """
 
     study: str
@@ -167,6 +167,13 @@ class Confirmation:
         return self.ensemble if self.ensemble is not None and self.ensemble.helps else None
 
     @property
+    def judged(self) -> Ensemble | Measured:
+        """That with which the rivals are compared: the ensemble where it is the answer, if it is
+        known how much its value depends on the test rows; else the winner."""
+        together = self.answer
+        return together if together is not None and together.left_out else self.winner
+
+    @property
     def calibration(self) -> Calibration | None:
         """That of the answer, the ensemble or the winner."""
         return (self.answer or self.winner).calibration
@@ -177,10 +184,11 @@ class Confirmation:
         return next((each for each in self.rows if each is not self.baseline), None)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each configuration."""
+        """A row for each configuration, for the ensemble, and for each yardstick; of a rival what
+        it gains over what is judged."""
         import pandas as pd
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         for each in self.rows:
             row: dict[str, Any] = {"label": each.label, "trial": each.number}
             for name, estimate in (("validation", each.validation), ("test", each.test)):
@@ -188,7 +196,19 @@ class Confirmation:
                     row[f"{name} {key}"] = None if estimate is None else asdict(estimate)[key]
                 row[f"{name} seeds"] = 0 if estimate is None else len(estimate.values)
             rows.append(row)
-        return pd.DataFrame(rows)
+        if self.ensemble is not None:
+            test = {} if self.ensemble.test is None else asdict(self.ensemble.test)
+            rows.append({"label": "ensemble", **{f"test {key}": x for key, x in test.items()}})
+        split = "validation" if self.winner.test is None else "test"
+        known = {row["label"]: row for row in rows}
+        for rival in self.rivals:
+            if rival.name not in known:
+                rows.append({"label": rival.name, f"{split} mean": rival.value})
+            row = known.get(rival.name, rows[-1])
+            row |= {"gain": rival.gain, "gain low": rival.low, "gain high": rival.high}
+        frame = pd.DataFrame(rows)
+        whole = ["trial", "validation seeds", "test seeds"]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
 
 
 def candidates(
@@ -306,7 +326,7 @@ def read(
         for n in [zero if label == BASELINE else _number(label)]
     )
     counts = {label: len(_values(request, results, label, False)) for label in request.labels}
-    return Confirmation(
+    found = Confirmation(
         study=study.name,
         metric=metric,
         direction=direction,
@@ -319,10 +339,8 @@ def read(
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
         ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
-        rivals=_rivals(storage, holder[1], request, results, rows[0].label)
-        if asked.finished
-        else (),
     )
+    return replace(found, rivals=_rivals(storage, holder[1], request, results, found))
 
 
 def _rivals(
@@ -330,13 +348,19 @@ def _rivals(
     holder_id: int,
     request: ConfirmRequest,
     results: Mapping[ReplicaKey, Result],
-    winner: str,
+    found: Confirmation,
 ) -> tuple[Rival, ...]:
-    """The baseline and the yardsticks against the winner."""
+    """The baseline and the yardsticks against what is judged."""
+    if not found.finished:
+        return ()
     measured = stored(storage, holder_id, request.split) if request.yardsticks else ()
-    own = _results(request, results, winner, request.tests)
-    others = {} if winner == BASELINE else _results(request, results, BASELINE, request.tests)
-    return rivals(measured, others, own, *metric_and_direction(storage, holder_id))
+    judged, together = found.judged, None
+    if isinstance(judged, Ensemble) and judged.test is not None:
+        together = Result(judged.test.mean, judged.left_out)
+    own = _results(request, results, found.winner.label, request.tests)
+    is_own = found.winner.label == BASELINE and together is None
+    others = {} if is_own else _results(request, results, BASELINE, request.tests)
+    return rivals(measured, others, own, *metric_and_direction(storage, holder_id), together)
 
 
 def _last_request(

@@ -62,6 +62,8 @@ class Ensemble:
         test: on the test rows; none where there are none.
         test_gain: what it adds there to one network of the winner, more than 0 is better.
         calibration: of its probabilities; none of values, or where there is none yet.
+        left_out: the metric on the test rows without each of some groups of them; empty where it
+            is not known, or not all of the test rows are kept.
     """
 
     picks: int
@@ -73,6 +75,7 @@ class Ensemble:
     test: OfRows | None = None
     test_gain: OfRows | None = None
     calibration: Calibration | None = None
+    left_out: tuple[float, ...] = ()
 
     @property
     def helps(self) -> bool:
@@ -89,7 +92,9 @@ class Ensemble:
         }
         known = record.get("calibration")
         calibration = None if known is None else Calibration(**known)
-        return cls(**{**record, "members": members, **tests, "calibration": calibration})
+        left_out = tuple(record.get("left_out", ()))
+        more = {"calibration": calibration, "left_out": left_out}
+        return cls(**{**record, "members": members, **tests, **more})
 
 
 # The choice, and its guard.
@@ -189,8 +194,15 @@ def _variance(metric: Metric, known: Predictions, outputs: Tensor, value: float)
     if metric.name == "accuracy":
         share = (value * len(known) + 1) / (len(known) + 2)
         return share * (1 - share) / len(known)
-    without = [Judge(metric, known, rows).value(outputs[rows]) for rows in _without(known)]
+    without = _left_out(metric, known, outputs)
     return jackknife_variance(without) if without else math.nan
+
+
+def _left_out(metric: Metric, known: Predictions, outputs: Tensor) -> tuple[float, ...]:
+    """The metric of predictions ``[N, …]`` without each group of rows; empty where it is not known
+    of each."""
+    values = [Judge(metric, known, rows).value(outputs[rows]) for rows in _without(known)]
+    return tuple(values) if all(map(math.isfinite, values)) else ()
 
 
 # From the trainings of ``confirm`` to an ensemble.
@@ -216,4 +228,5 @@ def ensemble(metric: Metric, table: Table, picks: int) -> Ensemble:
         return found
     together = mixed(tested.flat.outputs, weights)
     test, test_gain = measured(metric, tested, together, tested.outputs[0])
-    return replace(found, test=test, test_gain=test_gain)
+    left_out = _left_out(metric, tested, together) if tested.whole else ()
+    return replace(found, test=test, test_gain=test_gain, left_out=left_out)

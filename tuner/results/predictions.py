@@ -17,6 +17,7 @@ from tuner.errors import TrainingError
 from tuner.metrics import Metric, OwnMetric, sign_of
 from tuner.storage import Artifacts
 from tuner.storage.attached import artifact_named
+from tuner.training.outcome import most_rows
 from tuner.worker.keep import PREDICTIONS
 
 PARTS = 5
@@ -50,6 +51,11 @@ class Predictions:
     def same_rows(self, other: Predictions) -> bool:
         """Whether the rows of both are the same, as far as their targets tell."""
         return torch.equal(self.targets, other.targets) and torch.equal(self.folds, other.folds)
+
+    @property
+    def whole(self) -> bool:
+        """Whether none of the rows was left out for their number."""
+        return len(self) < most_rows(self.outputs[0, 0].numel() // len(self))
 
     def __len__(self) -> int:
         return len(self.targets)

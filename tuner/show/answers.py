@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.results.ablate import OFF, ON, PATH
-from tuner.results.confirm import BASELINE
+from tuner.results.confirm import BASELINE, Measured
 from tuner.results.surrogate import FEWEST, METHOD
 from tuner.results.words import amount, rows_of
 from tuner.results.yardsticks import Rival
@@ -24,7 +24,7 @@ from tuner.study.trials import left_out_words
 if TYPE_CHECKING:
     from tuner.results.ablate import Ablation
     from tuner.results.calibration import Calibration
-    from tuner.results.confirm import Confirmation, Measured
+    from tuner.results.confirm import Confirmation
     from tuner.results.estimate import Estimate, OfRows
     from tuner.results.pooled import MainEffect
 
@@ -89,7 +89,7 @@ def rival_columns(confirmation: Confirmation) -> tuple[str, ...]:
     return (
         "",
         confirmation.metric,
-        f"against {_named(confirmation.winner.label)}",
+        f"against {_judged(confirmation)}",
         "verdict",
         "remark",
     )
@@ -127,12 +127,13 @@ def _judgement(rival: Rival) -> str:
 def beaten(confirmation: Confirmation) -> str:
     """The headline where the baseline or a yardstick wins; else empty.
 
-    A rival wins where the whole 95% interval of its gain over the winner of `confirm`, over seeds
-    and over rows, is above zero. The baseline also wins where it is that winner.
+    A rival wins where the whole 95% interval of its gain over the winner of `confirm`, or the
+    ensemble where that is the answer, is above zero. The baseline also wins where it is that
+    winner.
     """
     wins = sorted((r for r in confirmation.rivals if r.wins), key=lambda r: -(r.gain or 0.0))
     parts = [_beats(wins, confirmation)] if wins else []
-    if confirmation.winner is confirmation.baseline:
+    if confirmation.judged is confirmation.baseline:
         who = "" if wins else "the baseline wins: "
         better = " than the baseline" if wins else ""
         parts.append(f"{who}no confirmed configuration is better{better} on the validation rows")
@@ -141,11 +142,17 @@ def beaten(confirmation: Confirmation) -> str:
 
 def _beats(wins: Sequence[Rival], confirmation: Confirmation) -> str:
     """The best of those that win, and by how much; and the names of the others."""
-    (first, *others), winner = wins, confirmation.winner
-    text = f"{_named(first.name)} beats {_named(winner.label)} on the {_split(confirmation)} rows: "
-    text += f"{confirmation.metric} {number(first.value)} against "
-    text += f"{number(_estimate(winner).mean)}, {_gain(first, confirmation)}"
+    (first, *others), judged = wins, confirmation.judged
+    own = _estimate(judged) if isinstance(judged, Measured) else judged.test
+    text = f"{_named(first.name)} beats {_judged(confirmation)} on the {_split(confirmation)} rows"
+    text += f": {confirmation.metric} {number(first.value)} against "
+    text += f"{number(None if own is None else own.mean)}, {_gain(first, confirmation)}"
     return f"{text}; so {_does([each.name for each in others])}" if others else text
+
+
+def _judged(confirmation: Confirmation) -> str:
+    judged = confirmation.judged
+    return _named(judged.label) if isinstance(judged, Measured) else "the ensemble"
 
 
 def _named(name: str) -> str:
