@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,15 @@ from torch import Tensor
 from tuner.data import prepare, sources
 from tuner.data.encoders import Number
 from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
-from tuner.data.labels import Labels, LeftOut, encode_like, scaled, usable, usable_test
+from tuner.data.labels import (
+    Labels,
+    LeftOut,
+    check_scale,
+    encode_like,
+    scaled,
+    usable,
+    usable_test,
+)
 from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
@@ -226,6 +235,12 @@ class Target:
     form: str = "linear"
     limits: tuple[float, float] | None = None
 
+    @property
+    def deviation(self) -> float:
+        """Of the training rows in the target's own unit; of those whose logarithm is taken in first
+        order, from the slope of the scale at their mean."""
+        return self.scale if self.form == "linear" else self.scale * math.exp(self.mean)
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -327,6 +342,7 @@ def load(
     table = _read(spec, folder, frame)
     _check_named(table, spec)
     table, labels, left_out = usable(table, spec)
+    check_scale(table, labels, spec.target_scale)
     hashed = RowHashes.of(table, labels)
     folds, together = _divisions(table, labels, spec, hashed)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
@@ -339,6 +355,7 @@ def load(
     if final:
         rows = folds[-1]
         if test is not None:
+            check_scale(test, check_fits(table, labels, test), spec.target_scale)
             table, labels, rows = append(table, labels, rows, test)
         folds = (final_rows(rows),)
     del test
