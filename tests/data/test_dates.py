@@ -261,3 +261,12 @@ def test_numbers_of_dates_stay_numbers_on_request_and_in_earlier_studies() -> No
         assert (found.column.kind, found.names) == ("numeric", ("when",))
     earlier = encode_column(raw, np.arange(30), "here", Wishes(rule=2))
     assert earlier.column.kind != "date"
+
+
+@pytest.mark.parametrize("key", ["day_first", "month_first"])
+def test_a_column_of_other_numbers_has_no_order_of_days(key: str) -> None:
+    wishes = Wishes(day_first=key == "day_first")
+    raw = RawColumn("when", np.arange(40.0))
+    with pytest.raises(DataError, match=f"data.{key}: column 'when' has numbers that are no dates"):
+        encode_column(raw, np.arange(40), "here", wishes)
+    assert encode_column(RawColumn("when", days(40)), np.arange(40), "here", wishes).names

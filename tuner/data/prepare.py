@@ -345,8 +345,13 @@ class Wishes:
 
 
 def encode_column(raw: RawColumn, rows: Index, where: str, wishes: Wishes | None = None) -> Encoded:
-    """Decides about a column by its training rows; DataError for one with too many categories."""
+    """Decides about a column by its training rows; DataError for one with too many categories, and
+    for one that the study file wrongly says is of dates."""
     train, wishes = raw.values[rows], wishes or Wishes()
+    if wishes.day_first is not None and raw.categories is None and not dates.are_days(raw.values):
+        key = "day_first" if wishes.day_first else "month_first"
+        text = f"column {raw.name!r} has numbers that are no dates"
+        raise DataError(text, where=f"data.{key}", hint="remove it there")
     if wishes.category:
         return _encode_chosen(raw, rows, where)
     if raw.categories is not None and wishes.rule > 1:
