@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import tuner
 from tuner.cli import app
 from tuner.data.prepare import STATISTICS
+from tuner.exports.predict import Predictor
 from tuner.training.evaluate import predict as outputs_of
 from tuner.training.evaluate import predicted as values_of
 
@@ -420,3 +421,17 @@ def test_the_cell_that_is_wrong_is_named(shop: Path, monkeypatch: pytest.MonkeyP
     assert "column 'age' has 'old' in row 9 (the header is row 1)" in done.stderr
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 3 + "inf,$5.00,TRUE,Ulm\n")
     assert "the first is row 5 (the header is row 1), in column 'age'" in done.stderr
+
+
+def test_a_table_is_predicted_in_one_thread(shop: Path) -> None:
+    """So its predictions depend on no number of threads, and the caller keeps those."""
+    predictor, threads = Predictor(shop), []
+    predictor.network.register_forward_hook(lambda *_: threads.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    frame = pd.DataFrame({"age": [30], "price 😀": ["$7.00"], "member": ["TRUE"], "town": ["Ulm"]})
+    try:
+        predictor(frame, "rows")
+        assert (threads, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from gzip import GzipFile
 from io import TextIOWrapper
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tuner.data.raw import Naming, counted
-from tuner.data.recipe import Recipe
+from tuner.data.recipe import OfColumns, Recipe
 from tuner.data.tables import is_frame
 from tuner.errors import DataError, UsageError
 from tuner.exports.folder import PROGRAM
@@ -32,6 +33,7 @@ from tuner.models.factory import is_factory
 from tuner.output import replacing
 from tuner.training.evaluate import predict as outputs_of
 from tuner.training.evaluate import predicted
+from tuner.training.trainer import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +166,8 @@ class Predictor:
             inputs.append(learned.rows(its_table, np.arange(count)))
             _check_finite(inputs[-1], learned, where, row)
         prepared = inputs[0] if len(inputs) == 1 else np.concatenate(inputs, axis=1)
-        outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
+        with self._threads():
+            outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
         if target.task == "regression":
             values = predicted(outputs.squeeze(1), target).numpy()
@@ -173,6 +176,11 @@ class Predictor:
         named = np.array(target.classes, dtype=object)[shares.argmax(1)]
         each = {f"probability {name}": shares[:, i] for i, name in enumerate(target.classes)}
         return pd.DataFrame({"class": named, **each}, index=index)
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """One thread for tables: on a busy machine several wait for each other in each of the many
+        small layers of an ensemble for longer than they work."""
+        return one_thread() if isinstance(self.model.recipe, OfColumns) else nullcontext()
 
 
 def after(count: int, row: Naming) -> Naming:
