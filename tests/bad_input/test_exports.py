@@ -146,7 +146,9 @@ def test_rows_that_lack_a_column_or_hold_something_else(model: Path, refused: Ru
     rows.write_text("b,a\n1,many\n")
     refused(*predict, "rows.csv", words=("column 'a' has 'many'", "have numbers"))
     rows.write_text("b,a\n1,inf\n")
-    refused(*predict, "rows.csv", words=("infinite", "row 0", "remove these rows"))
+    refused(
+        *predict, "rows.csv", words=("infinite", "row 2 (the header is row 1)", "remove these rows")
+    )
     rows.write_text("b,a\n")
     refused(*predict, "rows.csv", words=("rows.csv: no rows",))
     refused(*predict, "none.csv", words=("none.csv: no such file",))

@@ -338,12 +338,14 @@ def test_a_quantity_in_parquet(tuner, empty: Path) -> None:
     frame = pd.DataFrame(
         {"a": rng.normal(size=90), "when": pd.date_range("2026-01-01", periods=90)}
     )
+    frame["paid"] = frame["when"].dt.strftime("%Y%m%d").astype(int)[::-1].to_numpy()
     frame["price"] = frame["a"] * 3 + 0.5
     frame.to_parquet(empty / "p.parquet")
     assert tuner("init", "p", "--data", "p.parquet", "--target", "price").code == 0
     said = tomllib.loads((empty / "studies" / "p.toml").read_text())
     assert (said["metric"], "drop" in said["data"]) == ("rmse", False)
-    assert '# time = "when"' in (empty / "studies" / "p.toml").read_text()
+    for name in ("when", "paid"):
+        assert f'# time = "{name}"' in (empty / "studies" / "p.toml").read_text()
     assert tuner("optimize", "--study", "p", "--trials", "1").code == 0
 
 

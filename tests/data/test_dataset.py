@@ -298,6 +298,15 @@ def test_a_target_that_has_no_place_on_its_scale(module: Module, tmp_path: Path)
     assert load(replace(spec, target_scale="log1p"), folder=tmp_path).target.form == "log1p"
 
 
+def test_the_row_without_a_place_on_the_scale_is_that_of_the_file(tmp_path: Path) -> None:
+    y = [*map(str, range(1, 41)), "", "-7", ""]
+    path = tmp_path / "table.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{each}\n" for i, each in enumerate(["", *y])))
+    spec = DataSpec(path=str(path), target="y", target_scale="log")
+    with pytest.raises(DataError, match=r"the first in row 44 \(the header is row 1\): -7"):
+        load(spec)
+
+
 @pytest.mark.parametrize("key", [{"target_scale": "log"}, {"target_clip": True}])
 def test_classes_have_no_scale(key: dict[str, Any]) -> None:
     spec = DataSpec(source="sklearn.datasets:load_wine", **key)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tuner.data import DataSpec, load
-from tuner.data.dates import Calendar, order_of, times, written
+from tuner.data.dates import Calendar, are_days, order_of, times, written
 from tuner.data.encoders import encoder_from_json
 from tuner.data.prepare import Encoded, Wishes, encode_column
 from tuner.data.raw import RawColumn, raw_columns
@@ -56,6 +56,10 @@ def read(text: str, day_first: bool = True) -> tuple[str | None, float | None]:
         ("2024-may-03", "2024-05-03", 0),
         ("2024年1月5日", "2024-01-05", 0),
         ("2024-05", "2024-05-01", 0),
+        ("20240229", "2024-02-29", 0),
+        ("20240229.0", "2024-02-29", 0),
+        ("20230229", None, None),
+        ("18240229", None, None),
         ("13:45", None, 13.75),
         ("1:30 PM", None, 13.5),
         ("2023-02-29", None, None),
@@ -204,3 +208,65 @@ def test_numbers_may_be_categories(tmp_path: Path) -> None:
             load(DataSpec(path=str(file), target="y", **{key: (wrong,)}))
     with pytest.raises(DataError, match=r"data\.day_first: column 'a' is in categories too"):
         DataSpec(path=str(file), target="y", categories=("a",), day_first=("a",))
+
+
+# Dates that are numbers, such as 20210131.
+
+
+def days(count: int = 30) -> np.ndarray[Any, Any]:
+    return np.array([int(day.strftime("%Y%m%d")) for day in DAYS[:count]])
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_numbers_that_are_dates_are_read_like_their_texts(gap: bool) -> None:
+    numbers = days().astype(float) if gap else days()
+    texts = [f"{day.date()}" for day in DAYS[:30]]
+    if gap:
+        numbers[3], texts[3] = np.nan, None  # type: ignore[call-overload]
+    found = encode_column(RawColumn("when", numbers), np.arange(30), "here")
+    expected = encoded(texts)
+    assert found.names == expected.names
+    assert found.encoder == expected.encoder
+    assert found.column.reason.endswith("; numbers where data.keep lists it")
+    rows = np.arange(30)
+    for raw in (RawColumn("when", numbers), column([f"{x:.0f}" for x in days()])):
+        codes, encode = found.encoder.bind(raw, "here")
+        again, other = expected.encoder.bind(column(texts), "here")
+        some = rows[rows != 3]
+        np.testing.assert_array_equal(encode(codes[some]), other(again[some]))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [*days(29), 20210230],
+        [*days(29), 20210131.5],
+        [*days(29), 7],
+        [*days(29), 20210131e3],
+        days(4),
+        days() - 10_000_000,
+        np.full(30, np.nan),
+        [],
+        days() > 0,
+    ],
+)
+def test_numbers_that_only_look_like_dates_stay_numbers(numbers: Any) -> None:
+    assert not are_days(np.array(numbers))
+
+
+def test_numbers_of_dates_stay_numbers_on_request_and_in_earlier_studies() -> None:
+    raw = RawColumn("when", days())
+    for wishes in (Wishes(keep=True), Wishes(rule=2, keep=True)):
+        found = encode_column(raw, np.arange(30), "here", wishes)
+        assert (found.column.kind, found.names) == ("numeric", ("when",))
+    earlier = encode_column(raw, np.arange(30), "here", Wishes(rule=2))
+    assert earlier.column.kind != "date"
+
+
+@pytest.mark.parametrize("key", ["day_first", "month_first"])
+def test_a_column_of_other_numbers_has_no_order_of_days(key: str) -> None:
+    wishes = Wishes(day_first=key == "day_first")
+    raw = RawColumn("when", np.arange(40.0))
+    with pytest.raises(DataError, match=f"data.{key}: column 'when' has numbers that are no dates"):
+        encode_column(raw, np.arange(40), "here", wishes)
+    assert encode_column(RawColumn("when", days(40)), np.arange(40), "here", wishes).names

@@ -22,8 +22,9 @@ from tuner.exports.network import Average
 from tuner.exports.read import read
 from tuner.results import confirm as confirming
 from tuner.results.confirm import ConfirmRequest
-from tuner.results.ensemble import Ensemble, Member, read_predictions
+from tuner.results.ensemble import Ensemble, Member
 from tuner.results.estimate import OfRows
+from tuner.results.predictions import read_predictions
 from tuner.results.replicas import finished_replicas
 from tuner.run.prepare import load_job, stored_study
 from tuner.storage import artifact_store

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import tuner
 from tuner.cli import app
 from tuner.data.prepare import STATISTICS
+from tuner.exports.predict import Predictor
 from tuner.training.evaluate import predict as outputs_of
 from tuner.training.evaluate import predicted as values_of
 
@@ -142,13 +143,14 @@ def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path
     days = pd.Series(pd.date_range("2023-01-01", periods=90, freq="37h"))
     flag = np.where(np.arange(90) % 3 == 0, "ja", "Nein")
     frame = pd.DataFrame({"when": days.dt.strftime("%d.%m.%Y %H:%M"), "flag": flag})
+    frame["paid"] = days[::-1].dt.strftime("%Y%m%d").astype(int).to_numpy()
     frame["price"] = np.arange(90) % 7 + (flag == "ja") + 0.25
     frame.to_csv(tmp_path / "dates.csv", index=False)
     about = {"path": str(tmp_path / "dates.csv"), "target": "price"}
     options = trained("dates", data=about, training=SMALL)
     tuner.export("dates", tmp_path / "model", options)
     trainer = again(options, "dates")
-    assert {"when age", "when hour cos", "flag"} < set(trainer.data.features)
+    assert {"when age", "when hour cos", "flag", "paid age"} < set(trainer.data.features)
     rows = trainer.data.validation
     expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
     known = frame.iloc[trainer.data.positions[1]]
@@ -162,9 +164,11 @@ def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path
     with pytest.warns(UserWarning, match="column 'flag': .* a word that is neither yes nor no"):
         assert len(tuner.predict(tmp_path / "model", typed)) == len(known)
     typed["flag"] = typed["flag"].astype(int)
+    typed["paid"] = pd.to_datetime(typed["paid"], format="%Y%m%d")
     again_found = tuner.predict(tmp_path / "model", typed)
     np.testing.assert_allclose(again_found["value"], found["value"], rtol=1e-6)
     later = pd.DataFrame({"when": ["24.12.2030 18:00", "morgen"], "flag": ["nein", "?"]})
+    later["paid"] = [20301224, 20301225]
     with pytest.warns(UserWarning, match="column 'when': 1 of 2 rows have a text that is no date"):
         values = tuner.predict(tmp_path / "model", later)["value"]
     assert np.isfinite(values).all()
@@ -408,12 +412,26 @@ def test_the_cell_that_is_wrong_is_named(shop: Path, monkeypatch: pytest.MonkeyP
     rows = '79,$5.00,TRUE,Ulm\n63,"1,5",TRUE,Ulm\nthirty,$7.00,TRUE,Ulm\n37,€5,TRUE,Ulm\n'
     done = asked(shop, HEADER + rows)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "column 'age' has 'thirty' in row 2 counted from 0" in done.stderr
-    assert "column 'price 😀' has '1,5' in row 1 counted from 0 (2 such rows)" in done.stderr
+    assert "column 'age' has 'thirty' in row 4 (the header is row 1)" in done.stderr
+    assert "column 'price 😀' has '1,5' in row 3 (the header is row 1) (2 such rows)" in done.stderr
     assert "instead of a number in '$'" in done.stderr
     monkeypatch.setattr("tuner.data.memory.ROWS", 1)
     monkeypatch.setattr("tuner.data.memory.CELLS", 4)
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 7 + "old,$5.00,TRUE,Ulm\n")
-    assert "column 'age' has 'old' in row 7 counted from 0" in done.stderr
+    assert "column 'age' has 'old' in row 9 (the header is row 1)" in done.stderr
     done = asked(shop, HEADER + "79,$5.00,TRUE,Ulm\n" * 3 + "inf,$5.00,TRUE,Ulm\n")
-    assert "the first is row 3 counted from 0, in column 'age'" in done.stderr
+    assert "the first is row 5 (the header is row 1), in column 'age'" in done.stderr
+
+
+def test_a_table_is_predicted_in_one_thread(shop: Path) -> None:
+    """So its predictions depend on no number of threads, and the caller keeps those."""
+    predictor, threads = Predictor(shop), []
+    predictor.network.register_forward_hook(lambda *_: threads.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    frame = pd.DataFrame({"age": [30], "price 😀": ["$7.00"], "member": ["TRUE"], "town": ["Ulm"]})
+    try:
+        predictor(frame, "rows")
+        assert (threads, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)

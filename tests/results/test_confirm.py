@@ -15,11 +15,13 @@ import tuner
 from tuner.data import load
 from tuner.errors import StudyFileError, UsageError
 from tuner.results import confirm as confirming
+from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
 from tuner.run.prepare import stored_study, submit
 from tuner.run.replicate import confirm
 from tuner.show.best import record, view
 from tuner.storage import open_storage
+from tuner.study import load_study
 from tuner.study.parse import parse
 from tuner.training.trainer import Trainer
 from tuner.worker.job import REPLICA
@@ -36,7 +38,14 @@ def test_the_best_few_and_the_baseline_over_seeds(searched: Any) -> None:
     for each in found.rows:
         assert len(each.validation.values) == len(each.test.values) == 3
         assert each.test.low <= each.test.mean <= each.test.high
-    assert list(found.to_frame()["label"]) == [each.label for each in found.rows]
+    frame = found.to_frame().set_index("label")
+    others = [each.name for each in found.rivals if each.name != "baseline"]
+    assert list(frame.index) == [*(each.label for each in found.rows), "ensemble", *others]
+    for each in found.rivals:
+        assert frame.loc[each.name, "test mean"] == pytest.approx(each.value)
+        assert frame.loc[each.name, "gain"] == each.gain
+    assert frame.loc["ensemble", "test low"] == found.ensemble.test.low
+    assert frame.loc["baseline", "trial"] == 0
     storage = open_storage(searched.url)
     assert confirming.read(storage, stored_study(storage, "small")[0]) == found
 
@@ -251,3 +260,26 @@ def test_a_category_that_only_the_final_rows_have(tmp_path: Path) -> None:
     assert all(row.test is not None and len(row.test.values) == 1 for row in found.rows)
     spec = stored_study(open_storage(options.storage), "towns")[0].data
     assert len(load(spec).features) + 1 == len(load(spec, final=True).features)
+
+
+def test_functions_beside_the_study_file_are_its_readers(
+    once: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the process works: a study that was read from a file brings its folder."""
+    code = "def right(shares, y): return float((shares.argmax(1) == y).double().mean())\n"
+    code += "def lost(outputs, targets): return (outputs.softmax(1) - targets).square().sum(1)\n"
+    (tmp_path / "functions_beside_a_study.py").write_text(code)
+    text = (once.folder / "small.toml").read_text().replace("trials = 8", "trials = 2")
+    text = text.replace('metric = "accuracy"', 'metric = "functions_beside_a_study:right"')
+    text = text.replace("epochs = 4", 'epochs = 1\nloss = "functions_beside_a_study:lost"')
+    (tmp_path / "own.toml").write_text('direction = "maximize"\n' + text)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    study = load_study(str(tmp_path / "own.toml"))
+    options = RunOptions(f"sqlite:///{tmp_path}/tuner.db", workers=1, device="cpu")
+    optimize(study, options)
+    found = confirm(study, options, top=1, seeds=2)
+    assert found.finished
+    assert found.winner.test is not None
+    with pytest.raises(StudyFileError, match="--allow functions_beside_a_study"):
+        confirm("own", options, top=1, seeds=2)

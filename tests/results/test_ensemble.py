@@ -19,21 +19,16 @@ from tuner.errors import UsageError
 from tuner.imports import allowing, of_person
 from tuner.metrics import METRICS, own_metric
 from tuner.results import confirm as confirming
-from tuner.results.ensemble import (
-    Ensemble,
+from tuner.results.ensemble import Ensemble, Member, choose, ensemble, gain, measured
+from tuner.results.estimate import OfRows
+from tuner.results.predictions import (
     Judge,
-    Member,
     Predictions,
     Table,
-    choose,
-    ensemble,
-    gain,
-    measured,
     mixed,
     read_predictions,
     stacked,
 )
-from tuner.results.estimate import OfRows
 from tuner.results.replicas import finished_replicas
 from tuner.run.prepare import load_job, stored_study
 from tuner.run.replicate import confirm
@@ -250,7 +245,16 @@ def test_the_test_rows_do_not_choose(searched: Any, noisy: Any) -> None:
     assert before.ensemble is not None
     assert after.ensemble is not None
     assert before.ensemble.test != after.ensemble.test
-    blind = [replace(x.ensemble, test=None, test_gain=None) for x in (before, after)]
+    blind = [
+        replace(
+            x.ensemble,
+            test=None,
+            test_gain=None,
+            left_out=(),
+            calibration=replace(x.ensemble.calibration, before=None, after=None),
+        )
+        for x in (before, after)
+    ]
     assert blind[0] == blind[1]
 
 

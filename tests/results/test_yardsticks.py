@@ -15,8 +15,10 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
+from typer.testing import CliRunner
 
 import tuner
+from tuner.cli import app
 from tuner.data import DataSet, load
 from tuner.data.spec import DataSpec
 from tuner.metrics import METRICS, Metric, better
@@ -24,7 +26,7 @@ from tuner.results import confirm as confirming
 from tuner.results import yardsticks
 from tuner.results.confirm import ENSEMBLE
 from tuner.results.ensemble import Ensemble, Member
-from tuner.results.estimate import of_differences, over_seeds_and_rows
+from tuner.results.estimate import OfRows, of_differences, over_seeds_and_rows
 from tuner.results.replicas import ASKED, Result, find_holder
 from tuner.results.yardsticks import BOOSTING, Yardstick, measure, rival, rivals
 from tuner.run.prepare import stored_study
@@ -343,6 +345,19 @@ def test_the_baseline_is_compared_over_the_seeds_that_both_have() -> None:
     assert rivals(known, baseline, {}, "accuracy", "maximize") == ()
 
 
+def test_an_ensemble_is_compared_in_place_of_the_winner() -> None:
+    own, together = dict(enumerate(results(0.80, 0.81))), results(0.85)[0]
+    baseline = dict(enumerate(results(0.70, 0.71, 0.72)))
+    shifted = tuple(x + 0.05 for x in together.left_out)
+    known = [Yardstick("better", 0.90, shifted), Yardstick("short", 0.9, ())]
+    first, second, third = rivals(known, baseline, own, "accuracy", "maximize", together)
+    assert first.gain == pytest.approx(0.71 - 0.85)
+    assert second.gain == pytest.approx(0.05)
+    assert second.low == pytest.approx(0.05)  # no row makes a difference
+    assert second.wins
+    assert (third.gain, third.low, third.wins) == (pytest.approx(0.05), None, False)
+
+
 # In `confirm`.
 
 
@@ -422,3 +437,36 @@ def test_it_says_so_of_an_ensemble_too(searched: Any, tmp_path: Path) -> None:
     assert said == [made.beaten]
     assert made.beaten.startswith("an oracle beats ")
     assert f"**An oracle beats {made.beaten[16:].split(':')[0]}" in (out / "README.md").read_text()
+
+
+def test_the_ensemble_is_judged_where_it_is_exported(searched: Any, tmp_path: Path) -> None:
+    confirmation = confirm(searched.name, searched.options, top=1, seeds=2)
+    storage = open_storage(searched.url)
+    holder = find_holder(storage, "small", "confirm")
+    assert holder is not None
+    known = [Yardstick("near", 0.9, (0.9,) * 20), Yardstick("far", 0.97, (0.97,) * 20)]
+    yardsticks.store(storage, holder[1], "test", known)
+    keys = [(row.label, row.number, seed) for row in confirmation.rows for seed in (0, 1)]
+    members = tuple(Member(*key, 1 / len(keys)) for key in keys)
+    spreads = OfRows(0.95, 0.9, 1.0), OfRows(0.1, 0.0, 0.2)
+    together = Ensemble(16, members, 4, 0.5, 0.1, 60, *spreads, left_out=(0.95,) * 20)
+    asked = storage.get_study_user_attrs(holder[1])[ASKED]
+    storage.set_study_user_attr(holder[1], ENSEMBLE, {"request": asked, **asdict(together)})
+    found = confirming.read(storage, stored_study(storage, "small")[0])
+    assert found is not None
+    assert found.judged == found.answer == together
+    gains = {each.name: each.gain for each in found.rivals}
+    assert gains == {
+        "baseline": pytest.approx(found.baseline.test.mean - 0.95),  # type: ignore[union-attr]
+        "near": pytest.approx(-0.05),
+        "far": pytest.approx(0.02),
+    }
+    shown = CliRunner().invoke(app, ["best", "--study", "small", "--storage", searched.url])
+    words = "far beats the ensemble on the test rows: accuracy 0.9700 against 0.9500, +2.0 points"
+    assert words in " ".join(shown.stdout.replace("#", " ").split())
+    assert found.to_frame().set_index("label").loc["near", "gain"] == pytest.approx(-0.05)
+    without = replace(together, left_out=())
+    storage.set_study_user_attr(holder[1], ENSEMBLE, {"request": asked, **asdict(without)})
+    again = confirming.read(storage, stored_study(storage, "small")[0])
+    assert again is not None
+    assert again.judged is again.winner

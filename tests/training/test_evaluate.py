@@ -21,9 +21,15 @@ from tuner.training.trainer import in_precision
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = nn.Linear(3, 2).double(), torch.randn(1000, 3, dtype=torch.float64)
     whole = predict(network, x)
-    monkeypatch.setattr(module, "CHUNK", 1)
+    sizes: list[int] = []
+    network.register_forward_hook(lambda layer, given, out: sizes.append(len(given[0])))
+    monkeypatch.setattr(module, "CPU_CHUNK", 1200)
     torch.testing.assert_close(predict(network, x), whole)
     assert whole.shape == (1000, 2)
+    assert sizes == [400, 400, 200]
+    monkeypatch.setattr(module, "CPU_CHUNK", 1)
+    predict(network, x)
+    assert max(sizes[3:]) == 256
 
 
 def test_words_stay_whole_numbers_and_come_in_chunks() -> None:

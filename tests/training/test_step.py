@@ -158,3 +158,19 @@ def test_the_loss_of_members_is_the_mean_of_theirs() -> None:
         alone = [one(of[:, k], wanted) for k in range(3)]
         torch.testing.assert_close(several(of, wanted), torch.stack(alone).mean())
         torch.testing.assert_close(several(of[:, 0], wanted), one(of[:, 0], wanted))
+
+
+@pytest.mark.parametrize(
+    ("form", "units"),
+    [("linear", (1e-6, 1.0, 1e6)), ("log", (1e-6, 1.0, 1e6)), ("log1p", (1.0, 1e6))],
+)
+def test_a_loss_in_units_is_the_same_for_every_unit(form: str, units: tuple[float, ...]) -> None:
+    """Targets of a millionth weigh as much as those of a million."""
+    forward = {"linear": lambda y: y, "log": torch.log, "log1p": torch.log1p}[form]
+    for unit in units:
+        y = torch.tensor([[1.0], [2.0], [3.0], [10.0]], dtype=torch.float64) * unit
+        mean, scale = float(forward(y).mean()), float(forward(y).std())
+        target = Target("regression", mean=mean, scale=scale, form=form)
+        loss = training_loss({"loss": "mape"}, METRICS["mape"], target)
+        outputs, targets = ((forward(each) - mean) / scale for each in (y * 1.2, y))
+        assert float(loss(outputs, targets)) == pytest.approx(0.2, rel=1e-6)

@@ -47,6 +47,14 @@ Single = Annotated[
         help="One configuration, even where the ensemble of confirm helps.",
     ),
 ]
+Uncalibrated = Annotated[
+    bool,
+    typer.Option(
+        "--uncalibrated",
+        envvar="TUNER_UNCALIBRATED",
+        help="Leave probabilities as the network gives them.",
+    ),
+]
 ModelFolder = Annotated[
     Path,
     typer.Option(
@@ -90,6 +98,7 @@ def export(
     force: Force = False,
     onnx: Onnx = False,
     single: Single = False,
+    uncalibrated: Uncalibrated = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     device: Device = "auto",
     allow: Allow = None,
@@ -118,6 +127,7 @@ def export(
         force=force,
         onnx=onnx,
         single=single,
+        uncalibrated=uncalibrated,
         say=say,
     )
     if as_json:
@@ -131,6 +141,8 @@ def export(
     )
     if several:
         typer.echo(f"{made.parameters:,} parameters; {cost(made.slowdown)}")
+    if made.probabilities:
+        typer.echo(made.probabilities)
     if words := left_out_words(made.left_out):
         typer.echo(words)
     return typer.echo(f"tuner predict --model {out} --input FILE uses it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,15 @@ from torch import Tensor
 from tuner.data import prepare, sources
 from tuner.data.encoders import Number
 from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
-from tuner.data.labels import Labels, LeftOut, encode_like, scaled, usable, usable_test
+from tuner.data.labels import (
+    Labels,
+    LeftOut,
+    check_scale,
+    encode_like,
+    scaled,
+    usable,
+    usable_test,
+)
 from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
@@ -87,6 +96,10 @@ class Gathered:
     @property
     def shape(self) -> torch.Size:
         return torch.Size((len(self.rows), *self.pool.rows.shape[1:]))
+
+    @property
+    def device(self) -> torch.device:
+        return self.pool.rows.device
 
     def is_floating_point(self) -> bool:
         return self.pool.rows.is_floating_point()
@@ -222,6 +235,12 @@ class Target:
     form: str = "linear"
     limits: tuple[float, float] | None = None
 
+    @property
+    def deviation(self) -> float:
+        """Of the training rows in the target's own unit; of those whose logarithm is taken in first
+        order, from the slope of the scale at their mean."""
+        return self.scale if self.form == "linear" else self.scale * math.exp(self.mean)
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -323,6 +342,7 @@ def load(
     table = _read(spec, folder, frame)
     _check_named(table, spec)
     table, labels, left_out = usable(table, spec)
+    check_scale(table, labels, spec.target_scale)
     hashed = RowHashes.of(table, labels)
     folds, together = _divisions(table, labels, spec, hashed)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
@@ -335,6 +355,7 @@ def load(
     if final:
         rows = folds[-1]
         if test is not None:
+            check_scale(test, check_fits(table, labels, test), spec.target_scale)
             table, labels, rows = append(table, labels, rows, test)
         folds = (final_rows(rows),)
     del test
@@ -553,7 +574,7 @@ def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
     for raw in table.columns:
         other = _matching(raw, test)
         if raw.kind == "numeric":
-            numbers(other, test.where)
+            numbers(other, test.where, row=test.row)
     return replace(labels, values=values)
 
 

@@ -55,6 +55,10 @@ DATE = re.compile(
 """A date, with or without the time of day, or a time of day alone."""
 PERIOD = re.compile(r"((?:19|20)\d\d)-(0[1-9]|1[0-2])")
 """A month of a year."""
+DAY = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?:\.0)?")
+"""A date without signs, as a number is written."""
+FEWEST = 5
+"""So many different numbers have to be dates: one in 28 in their range is one by chance."""
 ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?)?")
 """The form that most programs write; read by itself, since that is faster."""
 DATES = 0.95
@@ -68,6 +72,19 @@ def are_dates(texts: Iterable[Any]) -> bool:
     present = [text for text in map(str, texts) if not is_mark(text)]
     dates = sum(DATE.fullmatch(text.strip()) is not None for text in present)
     return dates > 0 and dates >= DATES * len(present)
+
+
+def are_days(numbers: NDArray[Any]) -> bool:
+    """Whether all numbers [n] are dates such as 20210131, but for NaN, and different enough to be
+    no chance."""
+    if numbers.dtype.kind not in "iuf":
+        return False
+    present = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+    if not len(present) or present.min() < 19000101 or present.max() > 20991231:
+        return False
+    distinct = np.unique(present).astype(np.float64)
+    days = days_of(distinct // 10000, distinct // 100 % 100, distinct % 100)
+    return len(distinct) >= FEWEST and not bool(np.isnan(days).any() or (distinct % 1).any())
 
 
 def count(texts: Iterable[str]) -> int:
@@ -137,7 +154,10 @@ def _parts(text: str) -> _Parts:
         return (y, m, d, _NAN, _NAN, _of_clock(*clock), False)
     match = DATE.fullmatch(text)
     if match is None:
-        period = PERIOD.fullmatch(text)
+        period, plain = PERIOD.fullmatch(text), DAY.fullmatch(text)
+        if plain is not None:
+            y, m, d = map(float, plain.groups())
+            return (y, m, d, _NAN, _NAN, 0.0, False)
         return _NOTHING if period is None else _of_month(*map(float, period.groups()))
     if match["hour_1"] is not None:
         return (*_NOTHING[:5], _hour(match, 1), False)
@@ -213,15 +233,19 @@ def times(dates: Written, day_first: bool) -> Times:
     first, second = (dates.one, dates.two) if day_first else (dates.two, dates.one)
     day = np.where(np.isnan(dates.day), first, dates.day)
     month = np.where(np.isnan(dates.month), second, dates.month)
-    dated = ~np.isnan(dates.year)
-    good = dated & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (dates.year > 0)
-    months = np.where(good, (dates.year - 1970) * 12 + month - 1, 0).astype(np.int64)
+    days = np.where(np.isnan(dates.hour), np.nan, days_of(dates.year, month, day))
+    hours = np.where(np.isnan(days) & ~np.isnan(dates.year), np.nan, dates.hour)
+    return Times(days, hours)
+
+
+def days_of(year: Numbers, month: Numbers, day: Numbers) -> Numbers:
+    """Days since 1970 [n] of dates; NaN for what the calendar lacks."""
+    good = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (year > 0)
+    months = np.where(good, (year - 1970) * 12 + month - 1, 0).astype(np.int64)
     start = months.astype("M8[M]").astype("M8[D]").astype(np.int64)
     after = (months + 1).astype("M8[M]").astype("M8[D]").astype(np.int64)
     days = start + np.where(good, day, 1).astype(np.int64) - 1
-    good &= (days < after) & ~np.isnan(dates.hour)
-    hours = np.where(good | ~dated, dates.hour, np.nan)
-    return Times(np.where(good, days, np.nan), hours)
+    return np.where(good & (days < after), days, np.nan)
 
 
 # Numbers of dates: how old they are, and where they stand in the year, the week and the day.

@@ -65,19 +65,23 @@ SCALES: Mapping[str, Scale] = {
 }
 
 
-def scaled(labels: Labels, name: str) -> NDArray[Any]:
-    """Quantities on a scale; DataError for those that have no place on it."""
+def check_scale(table: Table, labels: Labels, name: str) -> None:
+    """DataError for quantities that have no place on a scale."""
     scale, values = SCALES[name], labels.values
     bad = values <= scale.above
-    if bad.any():
+    if labels.task == "regression" and bad.any():
         row = int(bad.argmax())
         raise DataError(
             f"{name} needs targets above {scale.above:g}, and {int(bad.sum())} of {len(values)} "
-            f"are not, the first in row {row} counted from 0: {values[row]:g}",
+            f"are not, the first in {table.row(row)}: {values[row]:g}",
             where="data.target_scale",
             hint=scale.hint,
         )
-    return scale.forward(values)
+
+
+def scaled(labels: Labels, name: str) -> NDArray[Any]:
+    """Quantities on a scale."""
+    return SCALES[name].forward(labels.values)
 
 
 # Labels as indices of classes, or as quantities.

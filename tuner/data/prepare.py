@@ -326,7 +326,7 @@ class Wishes:
     """What a study file says of a column, over what its values look like.
 
     Attributes:
-        keep: it is no identifier.
+        keep: it is no identifier, and numbers are no dates.
         category: each of its values is a category.
         day_first: 1/2/2024 is in February, or in January; None: the column decides.
         rule: of DIVISIONS; by the first a column of text is one of categories.
@@ -345,8 +345,13 @@ class Wishes:
 
 
 def encode_column(raw: RawColumn, rows: Index, where: str, wishes: Wishes | None = None) -> Encoded:
-    """Decides about a column by its training rows; DataError for one with too many categories."""
+    """Decides about a column by its training rows; DataError for one with too many categories, and
+    for one that the study file wrongly says is of dates."""
     train, wishes = raw.values[rows], wishes or Wishes()
+    if wishes.day_first is not None and raw.categories is None and not dates.are_days(raw.values):
+        key = "day_first" if wishes.day_first else "month_first"
+        text = f"column {raw.name!r} has numbers that are no dates"
+        raise DataError(text, where=f"data.{key}", hint="remove it there")
     if wishes.category:
         return _encode_chosen(raw, rows, where)
     if raw.categories is not None and wishes.rule > 1:
@@ -359,6 +364,8 @@ def encode_column(raw: RawColumn, rows: Index, where: str, wishes: Wishes | None
         if words is not None:
             return _encode_flag(raw, booleans, train + 0, words)
         return _encode_categories(raw, booleans, train + 0, where)
+    if wishes.rule > 2 and not wishes.keep and dates.are_days(raw.values):
+        return _encode_days(raw, rows)
     return _encode_numbers(raw, train, wishes.keep, wishes.rule)
 
 
@@ -367,6 +374,16 @@ def _encode_chosen(raw: RawColumn, rows: Index, where: str) -> Encoded:
     codes, texts = coded(raw)
     encoded = _encode_categories(raw, np.array(texts, dtype=object), codes[rows], where, keep=True)
     reason = f"{encoded.column.reason}; listed in data.categories"
+    return replace(encoded, column=replace(encoded.column, reason=reason))
+
+
+def _encode_days(raw: RawColumn, rows: Index) -> Encoded:
+    """Numbers such as 20210131, which are dates."""
+    codes, texts = coded(raw)
+    encoded = _encode_dates(
+        RawColumn(raw.name, codes, np.array(texts, dtype=object)), codes[rows], None
+    )
+    reason = f"{encoded.column.reason}; numbers where data.keep lists it"
     return replace(encoded, column=replace(encoded.column, reason=reason))
 
 

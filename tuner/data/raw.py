@@ -144,14 +144,28 @@ def _date_column(name: str, series: pd.Series[Any]) -> RawColumn:
     return RawColumn(name, codes.astype(np.int64), texts)
 
 
+Naming = Callable[[int], str]
+"""From a row's place to the words for it."""
+
+
+def counted(row: int) -> str:
+    """A row of an array or a frame in words."""
+    return f"row {row} counted from 0"
+
+
+def in_file(row: int) -> str:
+    """A row of a text file in words, by its number: a spreadsheet counts the header as row 1."""
+    return f"row {row + 2} (the header is row 1)"
+
+
 def numbers(
-    raw: RawColumn, where: str, number_format: Format | None = None, before: int = 0
+    raw: RawColumn, where: str, number_format: Format | None = None, row: Naming = counted
 ) -> NDArray[Any]:
     """The values of a column that is numbers in the training rows.
 
     Args:
         number_format: of text in the training rows; texts that are no number in it are missing.
-        before: rows that came before, for messages.
+        row: names a row in words.
 
     Raises:
         DataError: without a format, a text that is no number, with its row.
@@ -161,8 +175,7 @@ def numbers(
     values, odd = raw.read(number_format)
     if number_format is None and odd.any():
         raise DataError(
-            f"{first_odd(raw, odd, lambda at: counted(before + at))}, "
-            "but the training rows have numbers there",
+            f"{first_odd(raw, odd, row)}, but the training rows have numbers there",
             where=where,
             hint=NO_NUMBER,
         )
@@ -172,12 +185,7 @@ def numbers(
 NO_NUMBER = "write numbers, or leave cells without one empty"
 
 
-def counted(row: int) -> str:
-    """A row in words."""
-    return f"row {row} counted from 0"
-
-
-def first_odd(raw: RawColumn, odd: NDArray[np.bool_], row: Callable[[int], str] = counted) -> str:
+def first_odd(raw: RawColumn, odd: NDArray[np.bool_], row: Naming) -> str:
     """The first cell that is no number, in words.
 
     Args:

@@ -136,7 +136,10 @@ class DataSpec:
     max_length: int = declare(int, 256, "longest text, in words; longer ones are cut", minimum=1)
     drop: tuple[str, ...] = declare(list, (), "columns to drop from the features", items=str)
     keep: tuple[str, ...] = declare(
-        list, (), "columns to keep although they look like identifiers or copies", items=str
+        list,
+        (),
+        "columns to keep as they are although they look like identifiers, copies or dates",
+        items=str,
     )
     categories: tuple[str, ...] = declare(
         list, (), "columns whose values are categories, whatever they look like", items=str

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tuner.data import memory
 from tuner.data.numbers import GROUPED, are_digits
-from tuner.data.raw import RawColumn, counted, raw_columns, writes_comma
+from tuner.data.raw import RawColumn, counted, in_file, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class Table:
     rows: NDArray[Any] | None = None
 
     def row(self, at: int) -> str:
-        """A row in words, by its number in the file: a spreadsheet counts the header as row 1."""
+        """A row in words, by its number in the file."""
         place = at if self.rows is None else int(self.rows[at])
-        return f"row {place + 2} (the header is row 1)" if self.headed else counted(place)
+        return in_file(place) if self.headed else counted(place)
 
 
 def only(table: Table, rows: NDArray[Any]) -> Table:

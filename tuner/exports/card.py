@@ -81,6 +81,7 @@ def card(trained: Trained, onnx: bool = False, together: TrainedEnsemble | None 
         f"- Task: {_task(trained)}.",
         f"- Data: {_data(trained)}.",
         _made(trained) if together is None else _made_together(together),
+        *_probabilities((together or trained).probabilities),
     ]
     numbers = _numbers(trained) if together is None else _numbers_together(together)
     return "\n".join(
@@ -109,6 +110,10 @@ def _made(trained: Trained) -> str:
         f"- Made by tuner: trial {trained.chosen.trial.number} of the study, {trained.chosen.why}, "
         f"trained with the seed {trained.seed} for {trained.epochs} epochs on {_rows(trained)}."
     )
+
+
+def _probabilities(words: str) -> list[str]:
+    return [f"- {words[0].upper()}{words[1:]}."] if words else []
 
 
 def _networks(together: TrainedEnsemble) -> list[str]:

@@ -133,6 +133,7 @@ class Trained:
     Attributes:
         network: of plain layers, with the weights that `value` was measured with.
         value: the metric on the validation rows, or on the test rows of a final training.
+        probabilities: whether they are calibrated, in words; empty for values.
     """
 
     job: NetworkJob
@@ -144,6 +145,7 @@ class Trained:
     epochs: int
     value: float
     final: bool
+    probabilities: str = ""
 
     @property
     def recipe(self) -> Recipe:
@@ -163,6 +165,7 @@ class TrainedEnsemble:
         value: the metric on the validation rows, or on the test rows of a final training.
         slowdown: how many times longer it takes for a batch than its heaviest member does.
         line: what it is worth, in words.
+        probabilities: whether they are calibrated, in words; empty for values.
     """
 
     members: tuple[Trained, ...]
@@ -172,6 +175,7 @@ class TrainedEnsemble:
     value: float
     slowdown: float
     line: str
+    probabilities: str = ""
 
     def input_of(self, member: Trained) -> int:
         """The number of a member's recipe."""

@@ -61,6 +61,7 @@ class Exported:
         parameters: of all of them.
         slowdown: how many times longer it takes for a batch of rows than its heaviest member does.
         beaten: what beats the winner of `confirm`, in words; else empty.
+        probabilities: whether they are calibrated, in words; empty for values.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Exported:
     parameters: int = 0
     slowdown: float = 1.0
     beaten: str = ""
+    probabilities: str = ""
 
 
 def is_export(folder: Path) -> bool:

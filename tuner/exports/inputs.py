@@ -17,7 +17,16 @@ from tuner.data.arrays import open_member, read_idx
 from tuner.data.encoders import Date, Flag, Number, OneHot
 from tuner.data.memory import CELLS
 from tuner.data.numbers import is_limit
-from tuner.data.raw import NO_NUMBER, RawColumn, counted, first_odd, numbers, raw_columns
+from tuner.data.raw import (
+    NO_NUMBER,
+    Naming,
+    RawColumn,
+    counted,
+    first_odd,
+    in_file,
+    numbers,
+    raw_columns,
+)
 from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
 from tuner.data.sources import FRAMES
 from tuner.data.tables import Table, Text, check_unique, is_frame, read_text, strings
@@ -36,18 +45,18 @@ TEXTS = 5
 NOTHING: NDArray[Any] = np.empty(0)
 
 
-def as_table(recipe: Recipe, rows: Any, where: str, before: int = 0) -> Table:
+def as_table(recipe: Recipe, rows: Any, where: str, row: Naming = counted) -> Table:
     """Rows in the form that a recipe takes.
 
     Args:
         rows: a pandas frame; or an array-like [N, *shape], where the network learned from one.
-        before: the number of rows before these, for messages.
+        row: names a row in words.
 
     Raises:
         DataError: a column is missing, or is neither numbers nor text; rows of another size.
     """
     if isinstance(recipe, OfArray):
-        return Table(_numbers(recipe, rows, where, before), NOTHING, (), (), where)
+        return Table(_numbers(recipe, rows, where, row), NOTHING, (), (), where)
     if not is_frame(rows):
         names = ", ".join(_names(recipe))
         raise DataError("is not a table with named columns", where=where, hint=f"columns: {names}")
@@ -69,20 +78,23 @@ class UnknownCells:
     rows: int = 0
     _cells: dict[tuple[str, str], tuple[int, dict[str, None]]] = field(default_factory=dict)
 
-    def check(self, recipe: Recipe, table: Table, count: int, where: str) -> None:
+    def check(self, recipe: Recipe, table: Table, count: int, where: str, row: Naming) -> None:
         """Checks the next rows.
+
+        Args:
+            row: names one of them in words.
 
         Raises:
             DataError: a text where the rows to train on had numbers, with its row.
         """
-        before, self.rows = self.rows, self.rows + count
+        self.rows += count
         if not isinstance(recipe, OfColumns):
             return
         known = {raw.name: raw for raw in table.columns}
         bad = [
             message
             for feature in recipe.features
-            for message in self._check_column(feature, known[feature.name], before)
+            for message in self._check_column(feature, known[feature.name], row)
         ]
         if bad:
             more = f"; and {len(bad) - TEXTS} more columns" if len(bad) > TEXTS else ""
@@ -97,7 +109,7 @@ class UnknownCells:
             lines.append(f"column {name!r}: {count} of {self.rows} rows have {kind} ({named})")
         return lines
 
-    def _check_column(self, feature: Feature, raw: RawColumn, before: int) -> Iterator[str]:
+    def _check_column(self, feature: Feature, raw: RawColumn, row: Naming) -> Iterator[str]:
         """Yields the errors of a column; notes its cells that are acceptable."""
         encoder = feature.encoder
         if not isinstance(encoder, Number):
@@ -107,9 +119,8 @@ class UnknownCells:
             values, odd = raw.read(encoder.format)
             if odd.any():
                 unit = encoder.format.unit if encoder.format is not None else ""
-                yield first_odd(
-                    raw, odd, lambda at: counted(before + at)
-                ) + f" instead of a number in {unit!r}" * bool(unit)
+                instead = f" instead of a number in {unit!r}" * bool(unit)
+                yield first_odd(raw, odd, row) + instead
             marked = np.isnan(values) & (raw.values >= 0) & ~odd
             limits = np.array([*(is_limit(str(each)) for each in raw.categories), False])
             for kind, mask in ((MARKED, marked), (LIMITS, limits[raw.values] & ~marked & ~odd)):
@@ -161,7 +172,7 @@ def _chosen(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
     return columns.set_axis(names, axis=1)
 
 
-def _numbers(recipe: OfArray, rows: Any, where: str, before: int) -> NDArray[Any]:
+def _numbers(recipe: OfArray, rows: Any, where: str, row: Naming) -> NDArray[Any]:
     if is_frame(rows):
         size = math.prod(recipe.shape)
         if len(recipe.names) == size:
@@ -173,7 +184,7 @@ def _numbers(recipe: OfArray, rows: Any, where: str, before: int) -> NDArray[Any
                 hint="give one column for each, in the order of the training; they have no names",
             )
         columns = raw_columns(rows, where)
-        return np.stack([numbers(column, where, None, before) for column in columns], axis=1)
+        return np.stack([numbers(column, where, row=row) for column in columns], axis=1)
     try:
         x = np.asarray(rows)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -196,10 +207,12 @@ class Piece:
     Attributes:
         values: a frame, or an array [N, ...].
         beside: columns to write beside the predictions.
+        row: names a row in words, by its place in the file.
     """
 
     values: pd.DataFrame | NDArray[Any]
     beside: pd.DataFrame
+    row: Naming = counted
 
 
 def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[Piece]:
@@ -226,18 +239,23 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
             yield Piece(part, _no_columns(len(part)))
     else:
         for frame in _frames(file, model, keep):
-            yield Piece(frame, _columns_to_keep(frame, keep, file))
+            row = in_file if _reader(file) is read_text else counted
+            yield Piece(frame, _columns_to_keep(frame, keep, file), row)
 
 
 def _frames(file: Path, model: Model, keep: Collection[str]) -> Iterator[pd.DataFrame]:
+    reader = _reader(file)
+    if reader is read_text:
+        yield from tables.text_parts(file, _texts(model, keep))
+    else:
+        frame = reader(file)
+        yield from _slices(frame, frame.shape[1])
+
+
+def _reader(file: Path) -> Callable[..., pd.DataFrame]:
     for ending, reader in FRAMES.items():
         if file.name.lower().endswith(ending):
-            if reader is read_text:
-                yield from tables.text_parts(file, _texts(model, keep))
-            else:
-                frame = reader(file)
-                yield from _slices(frame, frame.shape[1])
-            return
+            return reader
     raise DataError(
         f"unknown format {file.suffix or file.name!r}",
         where=str(file),

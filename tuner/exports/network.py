@@ -158,6 +158,28 @@ class Average(nn.Module):
         return (weights * values).sum(0).to(together.dtype)
 
 
+class Calibrated(nn.Module):
+    """A network of classes whose outputs are divided by a temperature (Guo et al. 2017): their
+    softmax are calibrated probabilities.
+
+    Shape:
+        ``[B, *shape]`` to ``[B, outputs]``.
+    """
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.network(x)
+        return outputs / self.temperature
+
+
+def with_temperature(network: nn.Module, temperature: float) -> nn.Module:
+    """The network with a temperature, in evaluation mode; itself where that is 1."""
+    return network if temperature == 1 else Calibrated(network, temperature).eval()
+
+
 # A network as a program that runs with torch alone.
 
 

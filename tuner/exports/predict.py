@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from gzip import GzipFile
 from io import TextIOWrapper
@@ -19,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tuner.data.recipe import Recipe
+from tuner.data.raw import Naming, counted
+from tuner.data.recipe import OfColumns, Recipe
 from tuner.data.tables import is_frame
 from tuner.errors import DataError, UsageError
 from tuner.exports.folder import PROGRAM
@@ -31,6 +33,7 @@ from tuner.models.factory import is_factory
 from tuner.output import replacing
 from tuner.training.evaluate import predict as outputs_of
 from tuner.training.evaluate import predicted
+from tuner.training.trainer import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +128,7 @@ def predict_file(
     for rows in read_pieces(file, predictor.model, keep):
         if not len(rows.values):
             continue
-        predictions = predictor(rows.values, str(file), count)
+        predictions = predictor(rows.values, str(file), after(count, rows.row))
         twice = [name for name in rows.beside.columns if name in predictions.columns]
         if twice:
             message = f"the predictions have a column {twice[0]!r} too"
@@ -147,23 +150,24 @@ class Predictor:
         self.network = runnable(self.model)
         self.unknown = UnknownCells()
 
-    def __call__(self, rows: Any, where: str, first: int = 0) -> pd.DataFrame:
-        """Predicts raw rows; `first` is the number of rows before these, for messages."""
+    def __call__(self, rows: Any, where: str, row: Naming = counted) -> pd.DataFrame:
+        """Predicts raw rows; `row` names one of them in words."""
         import pandas as pd
 
         recipe, target = self.model.recipe, self.model.target
-        table = as_table(recipe, rows, where, first)
+        table = as_table(recipe, rows, where, row)
         count = len(rows)
         if count == 0:
             raise DataError("no rows", where=where)
-        self.unknown.check(recipe, table, count, where)
-        tables = [table, *(as_table(each, rows, where, first) for each in self.model.more)]
+        self.unknown.check(recipe, table, count, where, row)
+        tables = [table, *(as_table(each, rows, where, row) for each in self.model.more)]
         inputs = []
         for learned, its_table in zip(self.model.recipes, tables, strict=True):
             inputs.append(learned.rows(its_table, np.arange(count)))
-            _check_finite(inputs[-1], learned, where, first)
+            _check_finite(inputs[-1], learned, where, row)
         prepared = inputs[0] if len(inputs) == 1 else np.concatenate(inputs, axis=1)
-        outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
+        with self._threads():
+            outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
         if target.task == "regression":
             values = predicted(outputs.squeeze(1), target).numpy()
@@ -173,18 +177,28 @@ class Predictor:
         each = {f"probability {name}": shares[:, i] for i, name in enumerate(target.classes)}
         return pd.DataFrame({"class": named, **each}, index=index)
 
+    def _threads(self) -> AbstractContextManager[None]:
+        """One thread for tables: on a busy machine several wait for each other in each of the many
+        small layers of an ensemble for longer than they work."""
+        return one_thread() if isinstance(self.model.recipe, OfColumns) else nullcontext()
 
-def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, first: int) -> None:
+
+def after(count: int, row: Naming) -> Naming:
+    """Names rows of which so many come before."""
+    return lambda at: row(count + at)
+
+
+def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, row: Naming) -> None:
     bad = ~np.isfinite(x).reshape(len(x), -1)
     rows = bad.any(axis=1)
     if rows.any():
-        row = int(rows.argmax())
+        first = int(rows.argmax())
         names = feature_names(recipe)
-        at = int(bad[row].argmax())
+        at = int(bad[first].argmax())
         named = f", in column {names[at]!r}" if len(names) == bad.shape[1] else ""
         raise DataError(
-            f"NaN, infinite or too large numbers in {int(rows.sum())} rows, the first is row "
-            f"{first + row} counted from 0{named}",
+            f"NaN, infinite or too large numbers in {int(rows.sum())} rows, the first is "
+            f"{row(first)}{named}",
             where=where,
             hint="remove these rows, or fill them with a number",
         )

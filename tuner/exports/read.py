@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tuner.data.recipe import Recipe
 from tuner.data.text import Vocabulary
 from tuner.errors import UsageError
 from tuner.exports import folder as files
-from tuner.exports.network import Average, network_of, parts
+from tuner.exports.network import Average, network_of, parts, with_temperature
 from tuner.imports import Allowed, allowing, of_person
 from tuner.space import walk
 from tuner.study import NetworkStudy, load_study
@@ -55,6 +56,7 @@ class Model:
             holds the numbers of all, one after the other along the first axis of a row.
         members: of an ensemble.
         of_member: the meaning of a member's outputs.
+        temperature: by which the outputs are divided; 1 leaves them.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Model:
     more: tuple[Recipe, ...] = ()
     members: tuple[MemberFile, ...] = ()
     of_member: Target | None = None
+    temperature: float = 1.0
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -98,6 +101,7 @@ def network(model: Model, allowed: Allowed) -> nn.Module:
     """The network of an export that was read; it may import the allowed modules."""
     with allowing(allowed):
         module = _plain(model, files.STUDY, 0) if model.of_member is None else _average(model)
+    module = with_temperature(module, model.temperature)
     weights = _weights(model.folder / files.WEIGHTS)
     try:
         module.load_state_dict(weights)
@@ -153,10 +157,11 @@ def read(folder: Path) -> Model:
         features, vectors = document["features"], document["word_vectors"]
         more = tuple(map(recipe.from_json, document.get("more_inputs", ())))
         words = tuple(_words(each, vectors) for each in (learned, *more))
+        temperature = _temperature(document)
     except (KeyError, TypeError, ValueError) as error:
         message = f"is damaged: {type(error).__name__}: {error}"
         raise UsageError(message, where=str(file), hint=AGAIN) from error
-    model = Model(folder, learned, target, words, features, more)
+    model = Model(folder, learned, target, words, features, more, temperature=temperature)
     if versions[files.MARK] != files.OF_ENSEMBLE:
         return model
     members, of_member = _members(folder, len(model.recipes))
@@ -181,6 +186,18 @@ def _members(folder: Path, recipes: int) -> tuple[tuple[MemberFile, ...], Target
         what = "is damaged: no members" if not members else "is damaged: an unknown input or file"
         raise UsageError(what, where=str(file), hint=AGAIN)
     return members, target
+
+
+def _temperature(document: dict[str, Any]) -> float:
+    """1 where an export is not calibrated.
+
+    Raises:
+        ValueError: it is no number above 0.
+    """
+    number = float(document.get("temperature", 1.0))
+    if not 0 < number < math.inf:
+        raise ValueError(f"a temperature of {number}")
+    return number
 
 
 def _target(about: dict[str, Any]) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tuner.data import DataSet, Target
+from tuner.data.dataset import Inputs
 from tuner.errors import UsageError
 from tuner.exports import folder
 from tuner.exports.card import card, size_of
@@ -28,6 +30,7 @@ from tuner.exports.choose import (
 from tuner.exports.folder import Exported
 from tuner.exports.network import (
     Average,
+    Calibrated,
     averaged,
     check_installed,
     example,
@@ -36,14 +39,16 @@ from tuner.exports.network import (
     parts,
     program,
     traced,
+    with_temperature,
 )
 from tuner.imports import allowing, of_person, versions
 from tuner.metrics import Metric
 from tuner.results import confirm
+from tuner.results.calibration import Calibration
 from tuner.results.confirm import Confirmation
 from tuner.run.options import RunOptions, devices
 from tuner.run.prepare import load_job, stored_study
-from tuner.show.answers import ensemble_line
+from tuner.show.answers import ensemble_line, temperature
 from tuner.storage import opened
 from tuner.techniques import ENDING
 from tuner.training.evaluate import in_units, predict, predicted
@@ -62,6 +67,7 @@ def export(
     force: bool = False,
     onnx: bool = False,
     single: bool = False,
+    uncalibrated: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Retrains a configuration of a study, or the ensemble that `confirm` chose, and writes it as a
@@ -76,6 +82,8 @@ def export(
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
         single: one configuration, even where an ensemble helps.
+        uncalibrated: probabilities as the network gives them, also where `confirm` found a
+            temperature that makes them better.
         say: called before anything is trained or written with what beats the winner of `confirm`.
 
     Raises:
@@ -95,15 +103,15 @@ def export(
             members = chosen_members(storage, stored, confirmation, confirmation.answer, final)
             _warn(members[0][0], say)
             job = load_job(stored, study_id)
-            together = train_together(job, members, confirmation, device, final)
+            together = train_together(job, members, confirmation, device, final, uncalibrated)
             trained = together.members[0]
-            network, value = together.network, together.value
+            network, value, words = together.network, together.value, together.probabilities
             files = contents_together(together, onnx)
         else:
             choice = chosen(storage, stored, study_id, trial)
             _warn(choice, say)
-            trained = train(load_job(stored, study_id), choice, device, final)
-            network, value = trained.network, trained.value
+            trained = train(load_job(stored, study_id), choice, device, final, uncalibrated)
+            network, value, words = trained.network, trained.value, trained.probabilities
             files = contents(trained, onnx)
     folder.write(out, files, force)
     return Exported(
@@ -120,6 +128,7 @@ def export(
         size_of(network),
         1.0 if together is None else together.slowdown,
         trained.chosen.beaten,
+        words,
     )
 
 
@@ -128,17 +137,40 @@ def _warn(choice: Chosen, say: Callable[[str], None]) -> None:
         say(choice.beaten)
 
 
-def train(job: NetworkJob, choice: Chosen, device: str, final: bool) -> Trained:
+def train(
+    job: NetworkJob, choice: Chosen, device: str, final: bool, uncalibrated: bool = False
+) -> Trained:
     """Trains the configuration with its trial's seed, for as many epochs as the trial."""
-    trial, known = choice.trial, choice.trial.user_attrs
+    trial, attributes = choice.trial, choice.trial.user_attrs
     seed = seed_of(job, trial)
     config = job.study.config(trial.params)
-    last = amount(known, "epochs") or config["epochs"]
+    last = amount(attributes, "epochs") or config["epochs"]
     if final:
-        config, last = {**config, **ENDING}, amount(known, "best_epoch") or last
+        config, last = {**config, **ENDING}, amount(attributes, "best_epoch") or last
     data = job.finals[config["preprocessing"]] if final else job.data_for(config)
     _check_one_network(job, data)
-    return _trained(job, choice, Trainer(config, data, job.metric, seed, device), last, data, final)
+    trainer = Trainer(config, data, job.metric, seed, device)
+    made = _trained(job, choice, trainer, last, data, final)
+    known = None if choice.confirmed is None else choice.confirmed.calibration
+    number, words = _probabilities(job, known, uncalibrated)
+    network, value = with_temperature(made.network, number), made.value
+    if network is not made.network:
+        value = _value(network, data.validation.x, data, job.metric)
+    return replace(made, network=network, value=value, probabilities=words)
+
+
+def _probabilities(
+    job: NetworkJob, known: Calibration | None, uncalibrated: bool
+) -> tuple[float, str]:
+    """The temperature of an export, 1 for none, and what is said of it."""
+    if job.metric.task != "classification":
+        return 1.0, ""
+    if uncalibrated:
+        return 1.0, "probabilities are as the network gives them (--uncalibrated)"
+    if known is None:
+        command = f"`tuner confirm --study {job.study.name}`"
+        return 1.0, f"probabilities are not calibrated: {command} finds a temperature for them"
+    return known.temperature if known.helps else 1.0, f"probabilities {temperature(known)}"
 
 
 def _check_one_network(job: NetworkJob, data: DataSet) -> None:
@@ -171,6 +203,7 @@ def train_together(
     confirmation: Confirmation,
     device: str,
     final: bool,
+    uncalibrated: bool = False,
 ) -> TrainedEnsemble:
     """Trains the members of an ensemble as `confirm` did, and makes one network of them."""
     members = []
@@ -179,13 +212,16 @@ def train_together(
         _check_one_network(job, data)
         [trainer] = course_of(job, trial, device).parts
         members.append(_trained(job, choice, trainer, last_epoch(trial), data, final))
-    assert confirmation.answer is not None
-    weights = tuple(each.weight for each in confirmation.answer.members)
+    answer = confirmation.answer
+    assert answer is not None
+    weights = tuple(each.weight for each in answer.members)
     by_recipe = {id(each.recipe): each.data for each in members}
     places = dict(zip(by_recipe, parts([data.shape for data in by_recipe.values()]), strict=True))
     inputs = [places[id(each.recipe)] for each in members]
     target = members[0].data.target
-    network = Average([each.network for each in members], weights, inputs, target).eval()
+    number, words = _probabilities(job, answer.calibration, uncalibrated)
+    average = Average([each.network for each in members], weights, inputs, target).eval()
+    network = with_temperature(average, number)
     x = torch.cat([data.validation.x[:].cpu() for data in by_recipe.values()], 1)
     alone = members[0].data.validation.x[:].cpu()
     return TrainedEnsemble(
@@ -196,11 +232,12 @@ def train_together(
         value=_value(network, x, members[0].data, job.metric),
         slowdown=_seconds(network, x) / _seconds(members[0].network, alone),
         line=ensemble_line(confirmation),
+        probabilities=words,
     )
 
 
-def _value(network: nn.Module, x: Tensor, data: DataSet, metric: Metric) -> float:
-    """The metric of an average of networks of these data."""
+def _value(network: nn.Module, x: Inputs, data: DataSet, metric: Metric) -> float:
+    """The metric of a network with a temperature, or of an average of networks, of these data."""
     outputs, y, target = predict(network, x), data.validation.y.cpu(), data.target
     if target.task == "classification":
         return float(metric.function(outputs, y))
@@ -229,7 +266,7 @@ def contents(trained: Trained, onnx: bool = False) -> dict[str, bytes]:
     shape, words = trained.data.shape, trained.data.vocabulary is not None
     return {
         **_network_files(trained.network, example(shape, words), onnx),
-        folder.PREPROCESSING: _json(_preprocessing(trained)),
+        folder.PREPROCESSING: _json({**_preprocessing(trained), **_temperature(trained.network)}),
         folder.STUDY: study_file(trained).encode(),
         folder.VERSIONS: _json(_versions(trained)),
         folder.CARD: card(trained, onnx).encode(),
@@ -265,6 +302,7 @@ def contents_together(together: TrainedEnsemble, onnx: bool = False) -> dict[str
                 **_preprocessing(first),
                 "target": {"column": first.job.spec.target, **_target(averaged(target))},
                 **({"more_inputs": more} if more else {}),
+                **_temperature(together.network),
             }
         ),
         **studies,
@@ -295,6 +333,10 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         "word_vectors": vectors,
         "target": {"column": trained.job.spec.target, **_target(data.target)},
     }
+
+
+def _temperature(network: nn.Module) -> dict[str, float]:
+    return {"temperature": network.temperature} if isinstance(network, Calibrated) else {}
 
 
 def _target(target: Target) -> dict[str, Any]:

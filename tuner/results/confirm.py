@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from tuner.metrics import Metric, limits, sign_of
-from tuner.results.ensemble import (
-    MOST,
-    Ensemble,
-    Predictions,
-    Table,
-    ensemble,
-    read_predictions,
-    stacked,
-)
+from tuner.results.calibration import Calibration, calibrated
+from tuner.results.ensemble import MOST, Ensemble, ensemble
 from tuner.results.estimate import Estimate, Limits, over_seeds
+from tuner.results.predictions import Predictions, Table, read_predictions, stacked
 from tuner.results.replicas import (
     ASKED,
     Replica,
@@ -111,6 +105,7 @@ class Measured:
         test: trained on both, measured on the test rows; none where there are none, or not yet.
             All configurations have the same seeds here, which may be fewer than on the
             validation rows while `confirm` is unfinished.
+        calibration: of its probabilities; none of values, or while `confirm` is unfinished.
     """
 
     label: str
@@ -118,6 +113,7 @@ class Measured:
     config: Config
     validation: Estimate
     test: Estimate | None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ class Confirmation:
             better than the winner by the rows of the search, and is then what `export` writes.
         rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
             test rows, or on the validation rows where there are no test rows; empty until all is
-            trained.
+            trained. Where `judged` is an ensemble, against that, on the test rows.
     """
 
     study: str
@@ -171,15 +167,28 @@ class Confirmation:
         return self.ensemble if self.ensemble is not None and self.ensemble.helps else None
 
     @property
+    def judged(self) -> Ensemble | Measured:
+        """That with which the rivals are compared: the ensemble where it is the answer, if it is
+        known how much its value depends on the test rows; else the winner."""
+        together = self.answer
+        return together if together is not None and together.left_out else self.winner
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """That of the answer, the ensemble or the winner."""
+        return (self.answer or self.winner).calibration
+
+    @property
     def best_but_baseline(self) -> Measured | None:
         """The first configuration that the search found."""
         return next((each for each in self.rows if each is not self.baseline), None)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each configuration."""
+        """A row for each configuration, for the ensemble, and for each yardstick; of a rival what
+        it gains over what is judged."""
         import pandas as pd
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         for each in self.rows:
             row: dict[str, Any] = {"label": each.label, "trial": each.number}
             for name, estimate in (("validation", each.validation), ("test", each.test)):
@@ -187,7 +196,19 @@ class Confirmation:
                     row[f"{name} {key}"] = None if estimate is None else asdict(estimate)[key]
                 row[f"{name} seeds"] = 0 if estimate is None else len(estimate.values)
             rows.append(row)
-        return pd.DataFrame(rows)
+        if self.ensemble is not None:
+            test = {} if self.ensemble.test is None else asdict(self.ensemble.test)
+            rows.append({"label": "ensemble", **{f"test {key}": x for key, x in test.items()}})
+        split = "validation" if self.winner.test is None else "test"
+        known = {row["label"]: row for row in rows}
+        for rival in self.rivals:
+            if rival.name not in known:
+                rows.append({"label": rival.name, f"{split} mean": rival.value})
+            row = known.get(rival.name, rows[-1])
+            row |= {"gain": rival.gain, "gain low": rival.low, "gain high": rival.high}
+        frame = pd.DataFrame(rows)
+        whole = ["trial", "validation seeds", "test seeds"]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
 
 
 def candidates(
@@ -290,14 +311,22 @@ def read(
     test = _tested(request, results, ordered, limits(metric))
     first = baseline_trial(study, trials)
     zero = 0 if first is None else first.number
+    asked = standing(study.name, COMMAND, request.options, request.seeds, wanted, done)
+    calibrations = _calibrations(storage, holder[1], request) if asked.finished else {}
     rows = tuple(
-        Measured(label, n, study.config(trials[n].params), validation[label], test.get(label))
+        Measured(
+            label,
+            n,
+            study.config(trials[n].params),
+            validation[label],
+            test.get(label),
+            calibrations.get(label),
+        )
         for label in ordered
         for n in [zero if label == BASELINE else _number(label)]
     )
     counts = {label: len(_values(request, results, label, False)) for label in request.labels}
-    asked = standing(study.name, COMMAND, request.options, request.seeds, wanted, done)
-    return Confirmation(
+    found = Confirmation(
         study=study.name,
         metric=metric,
         direction=direction,
@@ -310,10 +339,8 @@ def read(
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
         ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
-        rivals=_rivals(storage, holder[1], request, results, rows[0].label)
-        if asked.finished
-        else (),
     )
+    return replace(found, rivals=_rivals(storage, holder[1], request, results, found))
 
 
 def _rivals(
@@ -321,13 +348,19 @@ def _rivals(
     holder_id: int,
     request: ConfirmRequest,
     results: Mapping[ReplicaKey, Result],
-    winner: str,
+    found: Confirmation,
 ) -> tuple[Rival, ...]:
-    """The baseline and the yardsticks against the winner."""
+    """The baseline and the yardsticks against what is judged."""
+    if not found.finished:
+        return ()
     measured = stored(storage, holder_id, request.split) if request.yardsticks else ()
-    own = _results(request, results, winner, request.tests)
-    others = {} if winner == BASELINE else _results(request, results, BASELINE, request.tests)
-    return rivals(measured, others, own, *metric_and_direction(storage, holder_id))
+    judged, together = found.judged, None
+    if isinstance(judged, Ensemble) and judged.test is not None:
+        together = Result(judged.test.mean, judged.left_out)
+    own = _results(request, results, found.winner.label, request.tests)
+    is_own = found.winner.label == BASELINE and together is None
+    others = {} if is_own else _results(request, results, BASELINE, request.tests)
+    return rivals(measured, others, own, *metric_and_direction(storage, holder_id), together)
 
 
 def _last_request(
@@ -400,40 +433,74 @@ def _tested(
     return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
 
 
-# The ensemble, which is chosen once, when all trainings are done, and stored.
+# The ensemble and the temperatures, which are chosen once, when all trainings are done, and stored.
 
 
-ENSEMBLE = "tuner:ensemble"
-"""The attribute of a study of replicas that holds the ensemble of a request."""
+ENSEMBLE, CALIBRATIONS = "tuner:ensemble", "tuner:calibrations"
+"""The attributes of a study of replicas that hold the ensemble of a request, and the temperature of
+each configuration."""
+DECISIVE = ("labels", "seeds", "tests", "ensemble")
+"""What of a request they depend on."""
 
 
-def keep_ensemble(
+def has_choices(storage: Storage, study: Study, metric: Metric, request: ConfirmRequest) -> bool:
+    """Whether all that a finished request chooses is stored."""
+    holder = find_holder(storage, study.name, COMMAND)
+    if holder is None:
+        return False
+    wanted = [ENSEMBLE] if request.ensemble else []
+    wanted += [CALIBRATIONS] if metric.task == "classification" else []
+    return all(_stored(storage, holder[1], key, request) is not None for key in wanted)
+
+
+def store_choices(
     storage: Storage,
     store: Artifacts,
     study: Study,
     metric: Metric,
     request: ConfirmRequest,
     confirmation: Confirmation,
-) -> bool:
-    """Chooses the ensemble of a finished request and stores it; `read` gives it from then on.
+) -> None:
+    """Chooses the ensemble and the temperatures of a finished request by the predictions that its
+    trainings kept, if they did, and stores them; `read` gives them from then on.
 
-    Returns:
-        Whether there is one: not of a single training, nor of those that kept no predictions.
+    A single training makes no ensemble.
     """
     holder = find_holder(storage, study.name, COMMAND)
     table = _table(storage, store, study, request, confirmation)
-    if holder is None or table is None or len(table.keys) < 2:
-        return False
-    record = {"request": request.record, **asdict(ensemble(metric, table, request.ensemble))}
-    storage.set_study_user_attr(holder[1], ENSEMBLE, record)
-    return True
+    if holder is None or table is None:
+        return
+    if metric.task == "classification":
+        of = {label: asdict(calibrated(*table.of(k))) for k, label in enumerate(table.labels)}
+        record = {"request": request.record, "of": of}
+        storage.set_study_user_attr(holder[1], CALIBRATIONS, record)
+    if request.ensemble and len(table.keys) > 1:
+        record = {"request": request.record, **asdict(ensemble(metric, table, request.ensemble))}
+        storage.set_study_user_attr(holder[1], ENSEMBLE, record)
+
+
+def _stored(
+    storage: Storage, holder_id: int, key: str, request: ConfirmRequest
+) -> dict[str, Any] | None:
+    """What an attribute holds of a request; None where that is of one that decides otherwise."""
+    record = dict(storage.get_study_user_attrs(holder_id).get(key, {}))
+    before, now = record.pop("request", None), request.record
+    if before is None or any(before.get(name) != now[name] for name in DECISIVE):
+        return None
+    return record
 
 
 def _stored_ensemble(storage: Storage, holder_id: int, request: ConfirmRequest) -> Ensemble | None:
-    record = dict(storage.get_study_user_attrs(holder_id).get(ENSEMBLE, {}))
-    if record.pop("request", None) != request.record or not request.ensemble:
-        return None
-    return Ensemble.from_json(record)
+    record = _stored(storage, holder_id, ENSEMBLE, request) if request.ensemble else None
+    return None if record is None else Ensemble.from_json(record)
+
+
+def _calibrations(
+    storage: Storage, holder_id: int, request: ConfirmRequest
+) -> dict[str, Calibration]:
+    """The calibration of each configuration, by its label."""
+    record = _stored(storage, holder_id, CALIBRATIONS, request) or {"of": {}}
+    return {label: Calibration(**each) for label, each in record["of"].items()}
 
 
 def _table(

@@ -18,7 +18,14 @@ from tuner.data import DataSet, load
 from tuner.data.encoders import Number, OneHot
 from tuner.data.recipe import Feature, OfColumns, Recipe
 from tuner.metrics import Metric, limits, sign_of
-from tuner.results.estimate import of_differences, over_seeds_and_rows
+from tuner.results.estimate import (
+    Estimate,
+    OfRows,
+    jackknife_variance,
+    of_differences,
+    over_rows,
+    over_seeds_and_rows,
+)
 from tuner.results.replicas import Result
 from tuner.storage import Storage
 from tuner.training.evaluate import in_units
@@ -393,19 +400,20 @@ def stored(storage: Storage, study_id: int, rows: str) -> tuple[Yardstick, ...]:
     )
 
 
-# Against the winner of `confirm`.
+# Against the answer of `confirm`.
 
 
 @dataclass(frozen=True)
 class Rival:
-    """The baseline or a yardstick against the winner, on the same rows.
+    """The baseline or a yardstick against the answer, the winner or the ensemble, on the same rows.
 
     Attributes:
         value: the metric; of the baseline the mean over seeds; None where it was not measured.
-        gain: how much better than the winner it is, above zero whatever the direction, in the mean
+        gain: how much better than the answer it is, above zero whatever the direction, in the mean
             over the winner's seeds.
-        low, high: of the 95% interval of the gain, over seeds and over rows; None with a single
-            seed, and with fewer than two rows for each of the groups that are left out in turn.
+        low, high: of the 95% interval of the gain, over seeds and over rows, of a yardstick against
+            an ensemble over rows alone; None with a single seed of the winner, and with fewer than
+            two rows for each of the groups that are left out in turn.
         wins: whether the whole interval is above zero.
         note: as in a ``Yardstick``.
     """
@@ -420,10 +428,20 @@ class Rival:
 
 
 def rival(
-    name: str, results: Sequence[Result], winner: Sequence[Result], metric: str, direction: str
+    name: str,
+    results: Sequence[Result],
+    answer: Sequence[Result],
+    metric: str,
+    direction: str,
+    *,
+    fixed: bool = False,
 ) -> Rival:
-    """The results of another model against those of the winner, in pairs."""
-    sign, pairs = sign_of(direction), list(zip(results, winner, strict=True))
+    """The results of another model against those of the answer, in pairs.
+
+    Args:
+        fixed: neither has seeds, so that the interval is over rows alone.
+    """
+    sign, pairs = sign_of(direction), list(zip(results, answer, strict=True))
     gains = [sign * (a.value - b.value) for a, b in pairs]
     without = [
         [sign * (x - y) for x, y in zip(a.left_out, b.left_out, strict=True)]
@@ -431,10 +449,13 @@ def rival(
         if a.left_out and len(a.left_out) == len(b.left_out)
     ]
     value, gain = fmean(each.value for each in results), fmean(gains)
-    if len(gains) < 2 or len(without) < len(gains):
+    if len(gains) < 2 - fixed or len(without) < len(gains):
         return Rival(name, value, gain)
-    estimate = over_seeds_and_rows(gains, without, of_differences(limits(metric)))
-    return Rival(name, value, gain, estimate.low, estimate.high, estimate.low > 0)
+    bounds = of_differences(limits(metric))
+    spread: OfRows | Estimate = over_seeds_and_rows(gains, without, bounds)
+    if fixed:
+        spread = over_rows(gain, jackknife_variance(without[0]), len(without[0]), bounds)
+    return Rival(name, value, gain, spread.low, spread.high, spread.low > 0)
 
 
 def rivals(
@@ -443,25 +464,28 @@ def rivals(
     winner: Mapping[int, Result],
     metric: str,
     direction: str,
+    together: Result | None = None,
 ) -> tuple[Rival, ...]:
-    """The baseline and the yardsticks against the winner.
+    """The baseline and the yardsticks against the answer.
 
     Args:
-        baseline, winner: results by seed; no baseline where it is the winner, or has none.
+        baseline, winner: results by seed; no baseline where it is the answer, or has none.
+        together: of the ensemble, where that is the answer.
     """
     if not winner:
         return ()
-    seeds = sorted(baseline.keys() & winner.keys())
+    seeds = sorted(baseline if together else baseline.keys() & winner.keys())
     against: list[Rival] = []
     if seeds:
-        own = [winner[seed] for seed in seeds]
+        own = [together or winner[seed] for seed in seeds]
         against.append(rival("baseline", [baseline[s] for s in seeds], own, metric, direction))
-    own = list(winner.values())
+    own = [together] if together else list(winner.values())
     for each in measured:
         if each.value is None:
             against.append(Rival(each.name, None, note=each.note))
             continue
         results = [Result(each.value, each.left_out)] * len(own)
-        compared = rival(each.name, results, own, metric, direction)
+        fixed = together is not None
+        compared = rival(each.name, results, own, metric, direction, fixed=fixed)
         against.append(replace(compared, note=each.note))
     return tuple(against)

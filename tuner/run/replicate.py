@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
@@ -57,7 +58,7 @@ def confirm(
     if ensemble < 0:
         raise UsageError(f"found {ensemble}", where="--ensemble", hint="give 0 for none, or more")
     replication = Replication(study, options, watch)
-    with allowing(of_person(options.allow)):
+    with allowing(replication.rules):
         wanted = replication.wanted(top, seeds)
         labels = tuple(dict.fromkeys(each.label for each in wanted))
         asked = ConfirmRequest(labels, seeds, top, replication.tests, ensemble, yardsticks)
@@ -99,7 +100,7 @@ def ablate(
         if view not in VIEWS:
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
     replication = Replication(study, options, watch)
-    with allowing(of_person(options.allow)):
+    with allowing(replication.rules):
         mixed, confirmed = replication.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
         asked = taking_apart.AblateRequest(number, replication.tests, confirmed, seeds, kinds)
@@ -131,13 +132,19 @@ def _check_counts(**counts: int) -> None:
 
 
 class Replication:
-    """Trains configurations of a study in the database again."""
+    """Trains configurations of a study in the database again.
+
+    Attributes:
+        rules: which modules may be imported meanwhile.
+    """
 
     def __init__(self, study: str | Study, options: RunOptions, watch: Watch) -> None:
         self.options, self.watch = options, watch
         self.storage = opened(options.storage)
         stored, study_id = stored_study(self.storage, study)
-        with allowing(of_person(options.allow)):
+        folder = Path() if isinstance(study, str) else study.folder  # whoever read it trusts it
+        self.rules = of_person(options.allow, folder)
+        with allowing(self.rules):
             self.job = load_job(stored, study_id).keep_rows(self.storage)
         self.direction = self.job.metric.direction
         self.sign = sign_of(self.direction)
@@ -174,7 +181,7 @@ class Replication:
             beside.store(self.storage, holder[1], split, measured)
 
     def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
-        """The result of `confirm`, with its ensemble once all trainings are done.
+        """The result of `confirm`, with its ensemble and temperatures once all trainings are done.
 
         Raises:
             TrainingError: there is none yet.
@@ -183,13 +190,12 @@ class Replication:
         confirmation = confirming.read(storage, study, asked)
         if confirmation is None:
             raise _too_early(study.name)
-        if not asked.ensemble or not confirmation.finished or confirmation.ensemble is not None:
+        metric = self.job.metric
+        if not confirmation.finished or confirming.has_choices(storage, study, metric, asked):
             return confirmation
         with one_thread():
-            chosen = confirming.keep_ensemble(
-                storage, store, study, self.job.metric, asked, confirmation
-            )
-        return (confirming.read(storage, study, asked) or confirmation) if chosen else confirmation
+            confirming.store_choices(storage, store, study, metric, asked, confirmation)
+        return confirming.read(storage, study, asked) or confirmation
 
     def wanted(self, top: int, seeds: int) -> list[Replica]:
         """The replicas that `confirm` trains."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.results.ablate import OFF, ON, PATH
-from tuner.results.confirm import BASELINE
+from tuner.results.confirm import BASELINE, Measured
 from tuner.results.surrogate import FEWEST, METHOD
 from tuner.results.words import amount, rows_of
 from tuner.results.yardsticks import Rival
@@ -23,7 +23,8 @@ from tuner.study.trials import left_out_words
 
 if TYPE_CHECKING:
     from tuner.results.ablate import Ablation
-    from tuner.results.confirm import Confirmation, Measured
+    from tuner.results.calibration import Calibration
+    from tuner.results.confirm import Confirmation
     from tuner.results.estimate import Estimate, OfRows
     from tuner.results.pooled import MainEffect
 
@@ -60,6 +61,8 @@ def confirmed(confirmation: Confirmation) -> RenderableType:
         table.add_row(label, *["\N{EN DASH}"] * 3, f"{count}, not compared")
     line = ensemble_line(confirmation)
     together = [Text(), Text(line)] if line else []
+    if probabilities := calibration_line(confirmation):
+        together += [Text(), Text(probabilities)]
     parts = [Text(verdict(confirmation)), Text(), table, *together, *_rivals(confirmation)]
     return Group(*parts, *_left_out(confirmation))
 
@@ -86,7 +89,7 @@ def rival_columns(confirmation: Confirmation) -> tuple[str, ...]:
     return (
         "",
         confirmation.metric,
-        f"against {_named(confirmation.winner.label)}",
+        f"against {_judged(confirmation)}",
         "verdict",
         "remark",
     )
@@ -124,12 +127,13 @@ def _judgement(rival: Rival) -> str:
 def beaten(confirmation: Confirmation) -> str:
     """The headline where the baseline or a yardstick wins; else empty.
 
-    A rival wins where the whole 95% interval of its gain over the winner of `confirm`, over seeds
-    and over rows, is above zero. The baseline also wins where it is that winner.
+    A rival wins where the whole 95% interval of its gain over the winner of `confirm`, or the
+    ensemble where that is the answer, is above zero. The baseline also wins where it is that
+    winner.
     """
     wins = sorted((r for r in confirmation.rivals if r.wins), key=lambda r: -(r.gain or 0.0))
     parts = [_beats(wins, confirmation)] if wins else []
-    if confirmation.winner is confirmation.baseline:
+    if confirmation.judged is confirmation.baseline:
         who = "" if wins else "the baseline wins: "
         better = " than the baseline" if wins else ""
         parts.append(f"{who}no confirmed configuration is better{better} on the validation rows")
@@ -138,11 +142,17 @@ def beaten(confirmation: Confirmation) -> str:
 
 def _beats(wins: Sequence[Rival], confirmation: Confirmation) -> str:
     """The best of those that win, and by how much; and the names of the others."""
-    (first, *others), winner = wins, confirmation.winner
-    text = f"{_named(first.name)} beats {_named(winner.label)} on the {_split(confirmation)} rows: "
-    text += f"{confirmation.metric} {number(first.value)} against "
-    text += f"{number(_estimate(winner).mean)}, {_gain(first, confirmation)}"
+    (first, *others), judged = wins, confirmation.judged
+    own = _estimate(judged) if isinstance(judged, Measured) else judged.test
+    text = f"{_named(first.name)} beats {_judged(confirmation)} on the {_split(confirmation)} rows"
+    text += f": {confirmation.metric} {number(first.value)} against "
+    text += f"{number(None if own is None else own.mean)}, {_gain(first, confirmation)}"
     return f"{text}; so {_does([each.name for each in others])}" if others else text
+
+
+def _judged(confirmation: Confirmation) -> str:
+    judged = confirmation.judged
+    return _named(judged.label) if isinstance(judged, Measured) else "the ensemble"
 
 
 def _named(name: str) -> str:
@@ -233,6 +243,29 @@ def ensemble_line(confirmation: Confirmation) -> str:
     )
 
 
+def calibration_line(confirmation: Confirmation) -> str:
+    """What a temperature does to the probabilities of the answer; empty where there is none."""
+    of = "the ensemble" if confirmation.answer is not None else confirmation.winner.label
+    known = confirmation.calibration
+    return "" if known is None else f"probabilities of {of} {temperature(known)}"
+
+
+def temperature(known: Calibration) -> str:
+    """A temperature in words, and what it is worth."""
+    gain = f"{number(known.gain)} (standard error {number(known.error)})"
+    unseen = "on rows of the search that its fit has not seen"
+    if not known.helps:
+        text = "stay as they are: "
+        return f"{text}{unseen}, a temperature takes {gain} off the log loss"
+    text = f"have the temperature {known.temperature:.3g}, which {unseen} takes {gain} off the "
+    text += "log loss"
+    if known.before is None or known.after is None:
+        return text
+    return (
+        f"{text}; on the test rows it is {number(known.after)} in place of {number(known.before)}"
+    )
+
+
 def _estimate(measured: Measured) -> Estimate:
     """The estimate on the test rows, or on the validation rows if there is none."""
     return measured.test or measured.validation
@@ -295,4 +328,6 @@ def document(answer: Confirmation | Ablation) -> dict[str, Any]:
     record = asdict(answer)
     if isinstance(answer, Confirmation) and answer.ensemble is not None:
         record["ensemble"] |= {"helps": answer.ensemble.helps, "line": ensemble_line(answer)}
+    if isinstance(answer, Confirmation) and answer.calibration is not None:
+        record["probabilities"] = calibration_line(answer)
     return record

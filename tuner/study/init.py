@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuner.data import DataSet, DataSpec, load
-from tuner.data.dates import are_dates
+from tuner.data.dates import are_dates, are_days
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
 from tuner.data.numbers import Recognized, are_digits, recognize
@@ -155,6 +155,8 @@ class _Columns:
             self._propose_time(name, series)
         elif series.dtype.kind not in "biuf":
             self.dropped[name] = f"{series.dtype} is neither number nor text"
+        elif are_days(series.to_numpy()):
+            self._propose_time(name, series)
         elif _repeats(name, series):
             self._drop_group(name)
 

@@ -16,8 +16,9 @@ from tuner.errors import StudyFileError, TrainingError
 from tuner.losses import LossFunction, cross_entropy
 from tuner.metrics import Metric, OwnMetric, precision
 
-CHUNK = 2**20
-"""How many input numbers are evaluated at a time; of text 256 rows, for each word is a vector."""
+CHUNK, CPU_CHUNK = 2**20, 2**16
+"""How many input numbers are evaluated at a time, on a processor so few that what wide layers make
+of them stays in its cache; of text 256 rows, for each word is a vector."""
 
 
 @torch.inference_mode()
@@ -28,7 +29,8 @@ def predict(network: nn.Module, x: Inputs) -> Tensor:
 
 def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]``, of so many rows at a time that memory lasts."""
-    rows = 256 if not x.is_floating_point() else max(256, CHUNK // max(1, math.prod(x.shape[1:])))
+    cells = CPU_CHUNK if x.device.type == "cpu" else CHUNK
+    rows = 256 if not x.is_floating_point() else max(256, cells // max(1, math.prod(x.shape[1:])))
     starts = range(0, max(1, len(x)), rows)
     parts = [network(x[start : start + rows]) for start in starts]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -152,6 +152,11 @@ ROWS, NUMBERS = 20_000, 2**19
 """The most rows, and the most numbers, that are kept of the predictions of a training."""
 
 
+def most_rows(outputs: int) -> int:
+    """The most rows that are kept, of so many outputs."""
+    return min(ROWS, NUMBERS // outputs)
+
+
 @torch.inference_mode()
 def predictions(course: Course) -> dict[str, Tensor]:
     """The predictions on the validation rows; of folds, on the rows of each in their order.
@@ -162,7 +167,7 @@ def predictions(course: Course) -> dict[str, Tensor]:
         ``outputs``: float32 probabilities [N, C], or values [N] in the target's unit; ``targets``
         [N]; ``sizes``: the rows of each fold.
     """
-    rows = min(ROWS, NUMBERS // course.parts[-1].data.outputs) // len(course.parts)
+    rows = most_rows(course.parts[-1].data.outputs) // len(course.parts)
     parts = [_predictions(part, max(1, rows)) for part in course.parts]
     return {
         "outputs": torch.cat([outputs for outputs, _ in parts]).float().cpu(),

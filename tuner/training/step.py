@@ -117,9 +117,10 @@ def _loss_of_one(config: Config, metric: Metric, target: Target) -> LossFunction
 
 def _in_units(loss: LossFunction, target: Target) -> LossFunction:
     """The loss of numbers in the target's own unit, divided by its deviation."""
+    deviation = target.deviation
 
     def call(outputs: Tensor, targets: Tensor) -> Tensor:
-        return loss(*(in_units(each, target) / target.scale for each in (outputs, targets)))
+        return loss(*(in_units(each, target) / deviation for each in (outputs, targets)))
 
     return call
 

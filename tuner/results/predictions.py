@@ -1,0 +1,206 @@
+"""The predictions that the trainings of ``confirm`` keep, and what a metric says of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.trial import FrozenTrial
+from safetensors.torch import load
+from torch import Tensor
+
+from tuner.errors import TrainingError
+from tuner.metrics import Metric, OwnMetric, sign_of
+from tuner.storage import Artifacts
+from tuner.storage.attached import artifact_named
+from tuner.training.outcome import most_rows
+from tuner.worker.keep import PREDICTIONS
+
+PARTS = 5
+"""Into so many parts the rows are divided, to measure a choice on rows that it has not seen."""
+DOUBT = 0.5
+"""So many standard errors the gain of a choice has to be above 0. With the whole error, half of the
+ensembles that help are refused at a hundred rows."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What trainings predict of the same rows.
+
+    Attributes:
+        outputs: [..., N, C] probabilities, or [..., N] values in the target's unit.
+        targets: [N].
+        folds: [N], the number of each row's fold; the metric is the mean over folds.
+    """
+
+    outputs: Tensor
+    targets: Tensor
+    folds: Tensor
+
+    @classmethod
+    def of(cls, record: Mapping[str, Tensor]) -> Predictions:
+        """Those that a training keeps."""
+        sizes = record["sizes"]
+        folds = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        return cls(record["outputs"], record["targets"], folds)
+
+    def same_rows(self, other: Predictions) -> bool:
+        """Whether the rows of both are the same, as far as their targets tell."""
+        return torch.equal(self.targets, other.targets) and torch.equal(self.folds, other.folds)
+
+    @property
+    def whole(self) -> bool:
+        """Whether none of the rows was left out for their number."""
+        return len(self) < most_rows(self.outputs[0, 0].numel() // len(self))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def index(self) -> Tensor:
+        return torch.arange(len(self))
+
+    @property
+    def parts(self) -> Tensor:
+        """[N], the part of each row: its fold, or one of PARTS."""
+        return self.folds if len(set(self.folds.tolist())) > 1 else self.index % PARTS
+
+    @property
+    def flat(self) -> Predictions:
+        """Those ``[M, N, …]`` of networks in place of ``[K, S, N, …]``."""
+        return replace(self, outputs=self.outputs.flatten(0, 1))
+
+    def mixed(self, weights: Tensor) -> Predictions:
+        """The weighted mean ``[1, N, …]`` of those ``[K, S, N, …]``; M = K * S weights."""
+        return replace(self, outputs=mixed(self.flat.outputs, weights).unsqueeze(0))
+
+
+# What a metric says of them.
+
+
+class Judge:
+    """Measures predictions of rows.
+
+    Args:
+        rows: those to measure, by their index.
+    """
+
+    def __init__(self, metric: Metric, known: Predictions, rows: Tensor) -> None:
+        self.metric, self.sign = metric, sign_of(metric.direction)
+        folds, targets = known.folds[rows], known.targets[rows]
+        self.targets = targets
+        self._folds = [(rows, targets[rows]) for rows in masks(folds)]
+
+    def value(self, outputs: Tensor) -> float:
+        """The metric of ``[N, C]`` or ``[N]``; NaN where it cannot be computed of these rows."""
+        return float(self.values(outputs.unsqueeze(0)))
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """The metric of each of ``[M, N, C]`` or ``[M, N]``: ``[M]``; the mean over the folds in
+        which it can be computed."""
+        if self.metric.task == "classification":  # the metric takes logits
+            outputs = logarithm(outputs)
+        folds = [self._of_rows(outputs[:, rows], y) for rows, y in self._folds]
+        return torch.stack(folds).nanmean(0)
+
+    def _of_rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+        function = self.metric.function
+        if not isinstance(function, OwnMetric):
+            return torch.vmap(function, in_dims=(0, None))(outputs, y).double()
+        try:
+            values = [float(function(each, y)) for each in outputs]
+            return torch.tensor(values, dtype=torch.float64)
+        except TrainingError:  # it may need every row
+            return torch.full((len(outputs),), math.nan, dtype=torch.float64)
+
+    def orders(self, outputs: Tensor) -> list[tuple[float, float]]:
+        """For each of ``[M, N, …]`` what is larger for better predictions: the metric, and where
+        that is equal the mean logarithm of the right class's probability, or the squared error."""
+        scores = (self.sign * self.values(outputs)).nan_to_num(nan=-math.inf)
+        if self.metric.task == "classification":
+            right = outputs[:, torch.arange(len(self.targets)), self.targets]
+            closer = logarithm(right).double().mean(1)
+        else:
+            closer = -(outputs - self.targets).double().square().mean(1)
+        return list(zip(scores.tolist(), closer.tolist(), strict=True))
+
+
+def logarithm(probabilities: Tensor) -> Tensor:
+    """Finite for a probability of 0."""
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+
+
+def masks(parts: Tensor) -> list[Tensor]:
+    """For each part which rows ``[N]`` it has."""
+    return [parts == part for part in sorted(set(parts.tolist()))]
+
+
+def mixed(outputs: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of predictions ``[M, N, …]``."""
+    mean: Tensor = torch.tensordot(weights.double(), outputs.double(), 1)
+    return mean.to(outputs.dtype)
+
+
+# Those of the trainings of ``confirm``.
+
+
+def read_predictions(store: Artifacts, trial: FrozenTrial) -> Predictions | None:
+    """The predictions that a training kept; None if it has none."""
+    artifact_id = artifact_named(trial, PREDICTIONS)
+    if artifact_id is None:
+        return None
+    try:
+        with store.open_reader(artifact_id) as file:
+            return Predictions.of(load(file.read()))
+    except ArtifactNotFound:
+        return None
+
+
+def stacked(rows: Sequence[Sequence[Predictions | None]]) -> Predictions | None:
+    """The predictions ``[K, S, N, …]`` of a table of trainings; None if any is missing, or is of
+    other rows."""
+    every = [each for row in rows for each in row]
+    first = every[0] if every else None
+    if first is None or not all(each is not None and each.same_rows(first) for each in every):
+        return None
+    outputs = torch.stack([torch.stack([each.outputs for each in row if each]) for row in rows])
+    return Predictions(outputs, first.targets, first.folds)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The trainings of ``confirm``: each configuration with each seed.
+
+    Attributes:
+        labels: of K configurations, the winner first.
+        numbers: of their trials.
+        seeds: S of them, by their index.
+        validation: predictions ``[K, S, N, …]`` of the rows of the search.
+        test: of the test rows, by networks that are trained on all others; none where there are
+            no test rows.
+    """
+
+    labels: tuple[str, ...]
+    numbers: tuple[int, ...]
+    seeds: tuple[int, ...]
+    validation: Predictions
+    test: Predictions | None
+
+    @cached_property
+    def keys(self) -> list[tuple[str, int, int]]:
+        """Label, number and seed of each training, in the order of the flat predictions."""
+        pairs = zip(self.labels, self.numbers, strict=True)
+        return [(label, number, seed) for label, number in pairs for seed in self.seeds]
+
+    def of(self, k: int) -> tuple[Predictions, Predictions | None]:
+        """Predictions ``[S, N, …]`` of a configuration, of the rows of the search and of the test
+        rows."""
+        test = self.test
+        return (
+            replace(self.validation, outputs=self.validation.outputs[k]),
+            None if test is None else replace(test, outputs=test.outputs[k]),
+        )
