@@ -1,14 +1,23 @@
-"""What a device asks of a training: copies for which nobody waits, the same numbers each time."""
+"""What a device asks of a training: copies for which nobody waits, the same numbers each time, and
+care after an error."""
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from tuner.errors import LostDeviceError
+
+# Copies, and a device's name.
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
@@ -21,6 +30,7 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+@cache
 def described(device: torch.device) -> str:
     """The name of a device for people, with the model of a GPU, on which rounding depends.
 
@@ -30,6 +40,9 @@ def described(device: torch.device) -> str:
     if device.type != "cuda":
         return str(device)
     return f"{device} {torch.cuda.get_device_name(device)}"
+
+
+# The same numbers each time.
 
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -62,3 +75,66 @@ def deterministic(on: bool, device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.use_deterministic_algorithms(algorithms, warn_only=warning)
         memory.fill_uninitialized_memory = filling
+
+
+# After an error.
+
+
+OUT_OF_MEMORY = (
+    "allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+"""Words of errors that have no type of their own."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, says that memory is used up."""
+    while error is not None:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if known or any(words in str(error) for words in OUT_OF_MEMORY):
+            return True
+        error = error.__cause__
+    return False
+
+
+def recover(device: torch.device) -> None:
+    """Frees what a failed trial left on a device.
+
+    Raises:
+        LostDeviceError: nothing works on it any more in this process: CUDA refuses everything
+            after some errors, such as an index that is out of range.
+    """
+    if device.type == "cpu":
+        return
+    gc.collect()  # the error's traceback held tensors
+    module = torch.get_device_module(device)
+    try:
+        module.synchronize(device)
+        module.empty_cache()
+    except RuntimeError as error:
+        raise LostDeviceError(
+            f"nothing works on it any more in this process: {error}",
+            where=str(device),
+            hint="the trial is recorded as failed; a new process can use the device",
+        ) from error
+
+
+# Processes.
+
+
+def is_forkable() -> bool:
+    """Whether a forked process could compute: not once torch has used a GPU, or has begun the
+    threads in which it computes gradients for one."""
+    return sys.platform == "linux" and not (_cuda_in_use() or _gradient_threads())
+
+
+def _cuda_in_use() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def _gradient_threads() -> bool:
+    names = (each.read_text() for each in Path("/proc/self/task").glob("*/comm"))
+    return any(name.startswith("pt_autograd") for name in names)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -289,15 +285,3 @@ class Stack:
 @pytest.fixture
 def stack() -> type[Stack]:
     return Stack
-
-
-@pytest.fixture(scope="session")
-def pretend() -> ModuleType:
-    """The module of the pretend GPU."""
-    path = Path(__file__).with_name("pretend_gpu.py")
-    spec = importlib.util.spec_from_file_location("pretend_gpu", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -284,7 +284,7 @@ def test_a_trial_moves(
     one = trainer(of, data, dtype=torch.float32, device=first)
     next(one.epochs())
     two = trainer(of, data, dtype=torch.float32, device=second)
-    restore(two, to_bytes(one))
+    assert restore(two, to_bytes(one)) == str(first)
     assert len(list(two.epochs())) == 1
     assert two.past == whole.past
 
