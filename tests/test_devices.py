@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
+import runpy
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -119,3 +122,18 @@ def test_no_fork_once_there_are_threads_for_gradients() -> None:
     done.set()
     thread.join()
     assert is_forkable()
+
+
+SCRIPT = Path(__file__).parent / "benchmarks" / "cuda.py"
+
+
+def test_the_script_for_a_gpu_says_that_there_is_none() -> None:
+    """It can be imported by no other script beside it, for which torch's own import would be."""
+    words = [sys.executable, str(SCRIPT), "--device", "cuda:99"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    found = json.loads(done.stdout)
+    assert found["ran"] is False
+    assert "no cuda:99" in found["why"]
+    with pytest.raises(ImportError, match="must not find this file"):
+        runpy.run_path(str(SCRIPT), run_name="cuda")

@@ -216,3 +216,16 @@ def test_workers_are_spawned_after_cuda_was_used(
     trials = open_storage(sqlite_url).get_all_trials(made.study_id)
     assert [each.state for each in trials] == [TrialState.COMPLETE] * 3
     assert pool.spent["training"] > 0
+
+
+def test_the_rows_of_replicas_are_uploaded_once(
+    pretend: ModuleType, tmp_path: Path, sqlite_url: str
+) -> None:
+    with pretend.pretend_gpu() as gpu:
+        made = job(tmp_path, sqlite_url).to(pretend.DEVICE)
+        final = made.finals["standard"]
+        assert isinstance(final.train.x, pretend.OnGpu)
+        before = len(gpu.waits)
+        moved = final.to(pretend.DEVICE)
+        assert moved.train.x is final.train.x
+        assert len(gpu.waits) == before

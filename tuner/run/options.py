@@ -18,8 +18,10 @@ class RunOptions:
         storage: the database's URL.
         trials, epochs: a budget in place of the study file's, in trials, epochs or both.
         timeout: seconds after which the workers leave; None takes the study file's.
-        workers: processes; ``auto`` is one for each GPU, or for each core without GPUs.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: processes; ``auto`` is one for each GPU, or more where they share it with gain, or
+            one for each core where the cores train.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` measures where a study trains
+            faster, if there is a GPU.
         seed: a seed in place of the study file's.
         allow: packages that the study may import, besides modules in the working directory and
             beside its file; if empty, ``TUNER_ALLOW`` names them.

@@ -23,6 +23,7 @@ from tuner.devices import is_forkable
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.imports import allowed
 from tuner.logs import Say
+from tuner.run.measure import chosen_devices
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.process import (
     LOST_DEVICE,
@@ -321,19 +322,20 @@ class Here:
     Args:
         devices: the device of each worker.
         artifacts: where the best trials' files go, as in ``RunOptions``.
+        choose: chooses the devices for a job instead.
     """
 
     devices: tuple[str, ...]
     artifacts: str | None = None
+    choose: Callable[[Job], Sequence[str]] | None = None
 
     def start(self, order: Order) -> Pool:
+        devices = self.devices if self.choose is None else self.choose(order.job)
         deadline = deadline_of(order.seconds)
         main = partial(
             run_worker, order.url, order.job, deadline, allowed(), artifacts=self.artifacts
         )
-        return Pool(
-            main, self.devices[: order.most], on_overdue=partial(record_overdue_in, order.url)
-        )
+        return Pool(main, devices[: order.most], on_overdue=partial(record_overdue_in, order.url))
 
 
 @contextmanager
@@ -351,4 +353,10 @@ def here(options: RunOptions, address: str, say: Say) -> Iterator[Here]:
             where="--gpus-per-worker",
             hint="on this machine a worker uses the GPU that --device names",
         )
-    yield Here(tuple(worker_devices(options)), options.artifacts)
+    devices = tuple(worker_devices(options))
+    if options.device == "auto" and devices[0] != "cpu":
+        count = None if options.workers == "auto" else len(devices)
+        choose = partial(chosen_devices, workers=count, otherwise=devices, say=say)
+        yield Here(devices, options.artifacts, choose)
+    else:
+        yield Here(devices, options.artifacts)
