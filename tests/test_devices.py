@@ -100,8 +100,12 @@ def test_a_device_that_refuses_everything_is_lost(pretend: ModuleType) -> None:
 
 
 def test_no_fork_once_cuda_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_forkable() == (sys.platform == "linux")
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    """CUDA says so in the child: here in its place a function that tells the processes apart."""
+    on_linux, parent = sys.platform == "linux", os.getpid()
+    assert is_forkable() == on_linux
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert is_forkable() == on_linux
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: os.getpid() != parent)
     assert not is_forkable()
 
 

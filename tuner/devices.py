@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,15 +126,24 @@ def recover(device: torch.device) -> None:
 
 
 def is_forkable() -> bool:
-    """Whether a forked process could compute: not once torch has used a GPU, or has begun the
-    threads in which it computes gradients for one."""
-    return sys.platform == "linux" and not (_cuda_in_use() or _gradient_threads())
-
-
-def _cuda_in_use() -> bool:
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    """Whether a forked process could compute: not once torch has used a GPU or asked CUDA for one,
+    or has begun the threads in which it computes gradients where it sees one."""
+    if sys.platform != "linux" or _gradient_threads():
+        return False
+    return torch.cuda.device_count() == 0 or not _fork_is_refused()
 
 
 def _gradient_threads() -> bool:
-    names = (each.read_text() for each in Path("/proc/self/task").glob("*/comm"))
-    return any(name.startswith("pt_autograd") for name in names)
+    for each in Path("/proc/self/task").glob("*/comm"):
+        with suppress(OSError):  # the thread has ended meanwhile
+            if each.read_text().startswith("pt_autograd"):
+                return True
+    return False
+
+
+def _fork_is_refused() -> bool:
+    """Whether CUDA refuses to work in a child, which only a child can say."""
+    child = os.fork()
+    if child == 0:
+        os._exit(int(torch.cuda._is_in_bad_fork()))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0

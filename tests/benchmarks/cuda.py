@@ -409,7 +409,7 @@ def first_to_last(trials: Sequence[FrozenTrial]) -> float:
 def trials_an_hour(device: str) -> dict[str, Any]:
     """Beside a plain Optuna loop, with 1, 4 and 16 workers on a GPU, or 1 and 2 in a rehearsal."""
     epochs = 10
-    found = {"plain loop": plain_loop(device, epochs, 8)}
+    found = {}
     for workers in (1, 2) if device == "cpu" else (1, 4, 16):
         count = 8 + 4 * workers
         with study(epochs, count) as (url, job):
@@ -417,15 +417,14 @@ def trials_an_hour(device: str) -> dict[str, Any]:
         ended(trials, count, 0)
         found[f"{workers} workers"] = first_to_last(trials)
         found[f"{workers} workers, with their start"] = count / seconds * 3600
-    return found
+    return {**found, "plain loop": plain_loop(device, epochs, 8)}
 
 
 CHECKS = (
+    *(two_workers, out_of_memory, poisoned, trials_an_hour, retrained),
     *(catalogue, metrics, retrain, waits, moves, auto),
-    *(two_workers, retrained, out_of_memory, poisoned, trials_an_hour),
 )
-ALONE = {catalogue, metrics, retrain, waits, moves, auto}
-"""Checks that use the device in this process; the others fork their workers before."""
+"""In this order: as long as this process has not used the device itself, workers are forked."""
 
 
 def run(check: Callable[[str], dict[str, Any]], device: str) -> dict[str, Any]:
@@ -462,7 +461,7 @@ def main() -> int:
     torch.set_num_threads(1)
     begun, wanted = time.monotonic(), set(filter(None, options.only.split(",")))
     document: dict[str, Any] = {"ran": True, "rehearsal": options.device == "cpu", "checks": {}}
-    for check in sorted(CHECKS, key=lambda each: each in ALONE):
+    for check in CHECKS:
         if wanted and check.__name__ not in wanted:
             continue
         if time.monotonic() - begun > options.seconds:

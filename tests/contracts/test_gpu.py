@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tuner.data.dataset import DataSet, Gathered, SharedRows
 from tuner.imports import allowing, of_person
+from tuner.losses import LOSSES
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
 from tuner.models.text import Direction
@@ -202,6 +203,12 @@ def test_every_metric(
     there, _, gpu = watched(lambda device: Trainer(of, data, measure, 1, device), kept)
     assert there.past == alone.past
     assert sum(gpu.waits_of("epoch").values()) == 2 * READS
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(check: Any, config: Any, rows: DataSet, numbers: DataSet, loss: str) -> None:
+    data = rows if LOSSES[loss].task == "classification" else numbers
+    check(config(loss=loss, epochs=2), data)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -206,7 +206,9 @@ def test_workers_are_spawned_after_cuda_was_used(
     tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = job(tmp_path, sqlite_url)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    parent = os.getpid()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: os.getpid() != parent)
     pool = Pool(partial(run_worker, sqlite_url, made, None, allowed()), ["cpu"])
     try:
         while pool.wait(0.1):

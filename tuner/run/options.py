@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -63,6 +65,18 @@ def devices(wanted: str) -> list[str]:
         where="--device",
         hint=f"available: {', '.join(['cpu', *gpus])}",
     )
+
+
+def device_again(wanted: str, attrs: Mapping[str, Any]) -> str:
+    """The device that trains a trial again; ``auto`` is the CPU if that trained it.
+
+    Args:
+        attrs: of the trial.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    return "cpu" if wanted == "auto" and attrs.get("device") == "cpu" else devices(wanted)[0]
 
 
 def cores() -> int:

@@ -14,7 +14,7 @@ import torch
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import TrialState
 
-from tuner.devices import is_out_of_memory
+from tuner.devices import described, is_out_of_memory
 from tuner.errors import LostDeviceError, MissingError, TrainingError
 from tuner.logs import Say, note, tell
 from tuner.search.overlay import Overlay
@@ -121,7 +121,7 @@ class Worker:
         store: Artifacts | None = None,
         milestones: Milestones | None = None,
     ) -> None:
-        tell("started", worker=holder, device=str(device))
+        tell("started", worker=holder, device=described(device))
         self.store, self.milestones = store, milestones or NoMilestones()
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
