@@ -36,6 +36,7 @@ def job(folder: Path, validation: str = "0.2") -> NetworkJob:
         (Speed(core=100, gpu=400, busy=0.25), 8, None, ["cuda:0"] * 3),  # it has time for others
         (Speed(core=1, gpu=400, busy=0.01), 16, None, ["cuda:0"] * 8),
         (Speed(core=1, gpu=400, busy=0.01), 4, None, ["cuda:0"] * 4),  # each needs a core
+        (Speed(core=1, gpu=400, busy=0.01, room=2), 16, None, ["cuda:0"] * 2),  # and memory
         (Speed(core=100, gpu=400), 16, 1, ["cuda:0"]),
         (Speed(core=100, gpu=400), 16, 8, ["cpu"] * 8),
         (Speed(core=1, gpu=400), 16, 3, ["cuda:0"] * 3),
@@ -53,7 +54,7 @@ def test_workers_take_the_gpus_in_turn() -> None:
     chosen, why = choice(Speed(1, 400, 0.5), ["cuda:0", "cuda:1"], 16, None)
     assert chosen == ["cuda:0", "cuda:1"]
     assert "800 steps a second with 2 workers on cuda:0, cuda:1" in why
-    assert "16 with 16 on the cores" in why
+    assert "16 with 16 workers on the cores" in why
 
 
 @pytest.mark.parametrize("validation", ["0.2", "{ folds = 3 }"])

@@ -3,10 +3,11 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tuner.data.dataset import DataSet, Split, Target
 from tuner.errors import StudyFileError
@@ -14,7 +15,7 @@ from tuner.losses import brier, cross_entropy, mse
 from tuner.metrics import METRICS, own_metric
 from tuner.techniques.norm_dropout import Dropout
 from tuner.training import evaluate as module
-from tuner.training.evaluate import check_metric, evaluate, in_units, predict, predicted
+from tuner.training.evaluate import check_metric, evaluate, in_chunks, in_units, predict, predicted
 from tuner.training.trainer import in_precision
 
 
@@ -114,3 +115,19 @@ def test_a_metric_of_ones_own_is_called_before_any_trial(task: str, tmp_path: Pa
     with pytest.raises(StudyFileError, match="no function 'absent'"):
         check("absent")
     check_metric(METRICS["accuracy"], data)  # not one of ones own
+
+
+def test_a_gpu_gets_larger_pieces(pretend: ModuleType) -> None:
+    sizes: list[int] = []
+
+    def network(x: Tensor) -> Tensor:
+        sizes.append(len(x))
+        return x
+
+    x = torch.zeros(5000, 2**10)
+    assert in_chunks(network, x).shape == x.shape
+    assert sizes == [1024] * 4 + [904]
+    sizes.clear()
+    with pretend.pretend_gpu():
+        assert in_chunks(network, x.to(pretend.DEVICE)).shape == x.shape
+    assert sizes == [5000]

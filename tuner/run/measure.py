@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ QUEUED = 4
 """Steps that a GPU is given at once to see how long it computes; its queue holds few more."""
 SLEEP = 200_000_000
 """Cycles for which it sleeps before, while they are given to it."""
+MOST = 8
+"""Workers that may share a GPU."""
+CONTEXT = 2**29
+"""Bytes that CUDA itself takes for each."""
 PATIENCE = 60.0
 """Seconds within which the measurement has to be done; the first use of a GPU takes some."""
 
@@ -45,11 +50,13 @@ class Speed:
         gpu: of one worker on the GPU.
         busy: the share of its time that the GPU computes then, above 0; the rest it waits for its
             next operation, and could work for others.
+        room: the workers for which it has memory, at least 1.
     """
 
     core: float
     gpu: float
     busy: float = 1.0
+    room: int = MOST
 
 
 def speed(job: NetworkJob, gpu: str) -> Speed:
@@ -57,7 +64,7 @@ def speed(job: NetworkJob, gpu: str) -> Speed:
     with one_thread():
         core, rate = (_rate(_trainer(job, device, STEPS)) for device in ("cpu", gpu))
         busy = _seconds_of_a_step(_trainer(job, gpu, QUEUED)) * rate
-        return Speed(core, rate, min(1.0, max(busy, 0.01)))
+        return Speed(core, rate, min(1.0, max(busy, 0.01)), _room(job, gpu))
 
 
 def _trainer(job: NetworkJob, device: str, steps: int) -> Trainer:
@@ -107,11 +114,20 @@ def _seconds_of_a_step(trainer: Trainer) -> float:
     return float(before.elapsed_time(after)) / 1000 / trainer.steps
 
 
+def _room(job: NetworkJob, device: str) -> int:
+    """The workers for whose data and networks a GPU has memory, by estimate."""
+    if not device.startswith("cuda"):
+        return MOST
+    data = job.data
+    rows = (len(data.train) + len(data.validation)) * len(data.folds) * max(1, len(job.variants))
+    each = CONTEXT + 8 * rows * math.prod(data.shape) + 2 * torch.cuda.max_memory_reserved(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, int(free / each))
+
+
 # The choice.
 
 
-MOST = 8
-"""Workers that may share a GPU."""
 GAIN = 0.7
 """How much of a GPU's idle time other workers can use, by estimate: it switches between them."""
 
@@ -128,17 +144,21 @@ def choice(
     """
     on_cores = min(workers or count, count)
     idle = 1 / speed.busy - 1
-    sharing = max(1, min(MOST, int(1 + GAIN * idle), count // len(gpus)))
+    sharing = max(1, min(MOST, speed.room, int(1 + GAIN * idle), count // len(gpus)))
     on_gpus = min(workers or sharing * len(gpus), sharing * len(gpus))
     by_core, by_gpu = speed.core * on_cores, speed.gpu * _share(on_gpus, len(gpus), speed)
     chosen = ["cpu"] if by_core > by_gpu else list(gpus)
     used = workers or (on_cores if by_core > by_gpu else on_gpus)
     why = (
-        f"the baseline takes {by_gpu:,.0f} steps a second with {on_gpus} workers on "
-        f"{', '.join(gpus)}, by estimate, and {by_core:,.0f} with {on_cores} on the cores"
+        f"by estimate the baseline takes {by_gpu:,.0f} steps a second with {_workers(on_gpus)} on "
+        f"{', '.join(gpus)}, and {by_core:,.0f} with {_workers(on_cores)} on the cores"
     )
     named = "the CPU" if by_core > by_gpu else ", ".join(gpus)
     return [chosen[i % len(chosen)] for i in range(used)], f"training on {named}: {why}"
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _share(workers: int, gpus: int, speed: Speed) -> float:
