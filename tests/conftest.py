@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import psycopg
 import pytest
@@ -235,3 +236,15 @@ def warm_tuner() -> Iterator[Path]:
             assert server.stdout.readline() == "ready\n"
             yield Path(name) / "tuner"
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def pretend() -> ModuleType:
+    """The module of the pretend GPU."""
+    path = Path(__file__).parent / "contracts" / "pretend_gpu.py"
+    spec = importlib.util.spec_from_file_location("pretend_gpu", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -64,6 +64,10 @@ class TrainingError(TunerError):
     """A trial cannot be trained."""
 
 
+class LostDeviceError(TunerError):
+    """A GPU does nothing any more in this process."""
+
+
 class TerminatedError(TunerError):
     """SIGTERM stopped the work early; the exit code is that of a process that SIGTERM kills."""
 

@@ -180,12 +180,12 @@ def data_for() -> Callable[[str], DataSet]:
     return lambda family: next((d for n, d in others if getattr(FAMILIES[family], n)), ROWS)
 
 
-def _column(numbers: Sequence[Any]) -> Any:
+def _column(numbers: Sequence[Any], device: torch.device | str) -> Any:
     """``[K, 1]`` of K numbers; what is no number must be the same for all."""
     if isinstance(numbers[0], bool | str):
         assert len(set(numbers)) == 1
         return numbers[0]
-    return torch.tensor(numbers, dtype=torch.float64).unsqueeze(1)
+    return torch.tensor(numbers, dtype=torch.float64, device=device).unsqueeze(1)
 
 
 class Stack:
@@ -195,14 +195,20 @@ class Stack:
     never trained; techniques that are on in any trial take part in all.
     """
 
-    def __init__(self, configs: Sequence[Config], data: DataSet, seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        data: DataSet,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+    ) -> None:
         names = {t.name for c in configs for t in _trainer(c, data).plan.techniques}
         pairs = zip(configs, seeds, strict=True)
-        self.trials = [_trainer(c, data, seed, keep=names) for c, seed in pairs]
-        self.data, self.first = data, self.trials[0]
+        self.trials = [_trainer(c, data, seed, keep=names, device=device) for c, seed in pairs]
+        self.data, self.device, self.first = data, device, self.trials[0]
         self.network, self.recipe = self.first.network.train(), self.first.recipe
         self.state = start(self.recipe, torch.stack([t.params for t in self.trials]))
-        self.state.count = torch.zeros(len(self.trials), 1, dtype=torch.float64)
+        self.state.count = torch.zeros(len(self.trials), 1, dtype=torch.float64, device=device)
         self.hp = Hyperparameters(
             self._columns([t.plan.values for t in self.trials]),
             self._columns([t.plan.optimizer_values for t in self.trials]),
@@ -217,13 +223,13 @@ class Stack:
         modules = self.network.named_modules()
         self.masks = [f"{name}.mask" for name, module in modules if hasattr(module, "draw")]
 
-    @staticmethod
-    def _columns(hp: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {name: _column([values[name] for values in hp]) for name in hp[0]}
+    def _columns(self, hp: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {name: _column([values[name] for values in hp], self.device) for name in hp[0]}
 
     def train(self) -> list[Tensor]:
         """Trains all epochs; the mean loss of each epoch, ``[epochs, K]``."""
-        rates = torch.tensor([self._rates(t) for t in self.trials], dtype=torch.float64)
+        every = [self._rates(t) for t in self.trials]
+        rates = torch.tensor(every, dtype=torch.float64, device=self.device)
         losses: list[Tensor] = []
         means = []
         for epoch in range(self.first.plan.epochs):

@@ -14,7 +14,7 @@ import sklearn.datasets
 import torch
 
 from tuner.data import DataSet, DataSpec, Split, Target, load
-from tuner.data.dataset import Gathered, SharedRows
+from tuner.data.dataset import Gathered, SharedRows, Texts
 from tuner.data.labels import Labels
 from tuner.data.splits import split
 from tuner.errors import DataError
@@ -592,3 +592,17 @@ def test_an_error_names_the_row_of_the_file(tmp_path: Path) -> None:
         load(replace(spec, shape=None, group=" b "))
     with pytest.raises(DataError, match=r"no column 'b'\n.*did you mean ' b '"):
         load(replace(spec, group="b"))
+
+
+def test_texts_are_cut_to_the_longest_of_a_slice() -> None:
+    words = torch.tensor([[3, 0, 0, 0], [2, 5, 0, 0], [0, 0, 0, 0], [2, 4, 6, 0]])
+    texts = Texts.of(words)
+    assert texts.lengths.tolist() == [1, 2, 0, 3]
+    assert texts[:2].tolist() == [[3, 0], [2, 5]]
+    assert texts[2:3].tolist() == [[0]]
+    assert texts[0:0].shape == (0, 1)
+    some = torch.tensor([3, 0])
+    assert texts[some].tolist() == words[some].tolist()  # where the longest is known later
+    assert texts.cut(texts[some], some).tolist() == [[2, 4, 6], [3, 0, 0]]
+    assert (len(texts), texts.shape, texts.is_floating_point()) == (4, (4, 4), False)
+    assert texts.to("cpu").words is words

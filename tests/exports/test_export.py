@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import tuner
+from tuner.data.dataset import Texts
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
 from tuner.results.confirm import ConfirmRequest, remember
@@ -84,6 +85,7 @@ def test_every_family_says_the_same_without_tuner(
     trainer = again(options, name)
     assert made.value == made.recorded == trainer.result.value
     rows = trainer.data.validation.x
+    rows = rows.words if isinstance(rows, Texts) else rows
     expected = outputs_of(trainer.network, rows).numpy()
     network = tuner.load(tmp_path / "model")
     assert not network.training

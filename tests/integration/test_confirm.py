@@ -73,7 +73,7 @@ def stuck(*words: str) -> None:
     """The command in a session of its own, whose second training stays at its third epoch."""
     train, begun = Trainer._train_epoch, 0
 
-    def train_once(self: Trainer) -> float:
+    def train_once(self: Trainer) -> Any:
         nonlocal begun
         begun += self.epoch == 0
         while begun > 1 and self.epoch == 2:

@@ -29,7 +29,7 @@ def held_worker(
 
         train, go = Trainer._train_epoch, shared.folder / "go"
 
-        def train_held(self: Trainer) -> float:
+        def train_held(self: Trainer) -> Any:
             while self.epoch == 2 and not go.exists():
                 time.sleep(0.01)
             return train(self)

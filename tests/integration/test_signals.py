@@ -61,7 +61,7 @@ def slow(seconds: float) -> None:
 
     train = Trainer._train_epoch
 
-    def train_slowly(self: Trainer) -> float:
+    def train_slowly(self: Trainer) -> Any:
         until = time.monotonic() + seconds * (self.epoch >= 2)
         while time.monotonic() < until:
             sum(range(10_000))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tuner.errors import UsageError
-from tuner.run.options import RunOptions, cores, worker_devices
+from tuner.run.options import RunOptions, cores, device_again, worker_devices
 
 
 def chosen(**options: object) -> list[str]:
@@ -63,3 +63,12 @@ def test_one_for_each_core_without_gpus() -> None:
 def test_what_cannot_be(options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         chosen(**options)
+
+
+def test_a_trial_of_the_cpu_is_trained_again_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a GPU, too: its numbers are the CPU's."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_again("auto", {"device": "cpu"}) == "cpu"
+    assert device_again("auto", {"device": "cuda:0 NVIDIA H200"}) == "cuda:0"
+    assert device_again("auto", {}) == "cuda:0"
+    assert device_again("cuda:0", {"device": "cpu"}) == "cuda:0"

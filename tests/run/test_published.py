@@ -12,10 +12,12 @@ from xml.etree import ElementTree
 
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note, wsgi
 from safetensors import safe_open
 from safetensors.torch import load
+from torch import Tensor
 
 import tuner
 from tuner.run.optimize import train
@@ -255,9 +257,9 @@ def test_a_trial_on_which_ten_workers_died_says_why(sqlite_url: str) -> None:
 def _fails_later() -> Any:
     count = iter(range(1000))
 
-    def evaluate(self: Any) -> tuple[float, float]:
+    def evaluate(self: Any) -> tuple[Tensor, Tensor]:
         if next(count) % 2:
             raise ValueError("no more")
-        return 0.5, 0.5
+        return torch.tensor(0.5), torch.tensor(0.5)
 
     return evaluate

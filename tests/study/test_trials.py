@@ -14,6 +14,7 @@ from tuner.cli import app
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.study.trials import (
+    TOO_LARGE,
     LeftOut,
     Own,
     best_first,
@@ -93,6 +94,27 @@ def test_samplers_see_a_paused_trial_as_pruned_with_its_last_value() -> None:
     running.intermediate_values[3] = 0.75  # it went on
     [seen] = Own(study).learned([running])
     assert seen.state == TrialState.RUNNING
+
+
+def test_samplers_see_a_trial_that_ran_out_of_memory_as_one_that_diverged() -> None:
+    """So they learn that its size does not fit; of other failures they learn nothing."""
+    failed = numbered(
+        *(
+            create_trial(
+                state=TrialState.FAIL,
+                params={"learning_rate": 0.01},
+                distributions={"learning_rate": KIND},
+                intermediate_values={1: 0.25},
+                user_attrs=attrs,
+            )
+            for attrs in ({TOO_LARGE: True}, {})
+        )
+    )
+    large, other = Own(small()).learned(failed)
+    assert (large.state, large.values, large.intermediate_values) == (TrialState.PRUNED, None, {})
+    assert large.params == {"learning_rate": 0.01}
+    assert other is failed[1]
+    assert failed[0].state == TrialState.FAIL
 
 
 def test_epochs_that_a_study_trained() -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tuner.data.dataset import DataSet, Split, Target
 from tuner.errors import StudyFileError
@@ -14,7 +15,7 @@ from tuner.losses import brier, cross_entropy, mse
 from tuner.metrics import METRICS, own_metric
 from tuner.techniques.norm_dropout import Dropout
 from tuner.training import evaluate as module
-from tuner.training.evaluate import check_metric, evaluate, in_units, predict, predicted
+from tuner.training.evaluate import check_metric, evaluate, in_chunks, in_units, predict, predicted
 from tuner.training.trainer import in_precision
 
 
@@ -23,11 +24,11 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = predict(network, x)
     sizes: list[int] = []
     network.register_forward_hook(lambda layer, given, out: sizes.append(len(given[0])))
-    monkeypatch.setattr(module, "CPU_CHUNK", 1200)
+    monkeypatch.setattr(module, "CHUNK", 1200)
     torch.testing.assert_close(predict(network, x), whole)
     assert whole.shape == (1000, 2)
     assert sizes == [400, 400, 200]
-    monkeypatch.setattr(module, "CPU_CHUNK", 1)
+    monkeypatch.setattr(module, "CHUNK", 1)
     predict(network, x)
     assert max(sizes[3:]) == 256
 
@@ -120,3 +121,19 @@ def test_a_metric_of_ones_own_is_called_before_any_trial(task: str, tmp_path: Pa
     with pytest.raises(StudyFileError, match="no function 'absent'"):
         check("absent")
     check_metric(METRICS["accuracy"], data)  # not one of ones own
+
+
+def test_a_gpu_gets_larger_pieces(pretend: ModuleType) -> None:
+    sizes: list[int] = []
+
+    def network(x: Tensor) -> Tensor:
+        sizes.append(len(x))
+        return x
+
+    x = torch.zeros(5000, 2**10)
+    assert in_chunks(network, x).shape == x.shape
+    assert sizes == [256] * 19 + [136]
+    sizes.clear()
+    with pretend.pretend_gpu():
+        assert in_chunks(network, x.to(pretend.DEVICE)).shape == x.shape
+    assert sizes == [5000]

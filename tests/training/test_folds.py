@@ -118,7 +118,8 @@ def test_a_checkpoint_has_that_of_each_fold(config: Any, folded: DataSet) -> Non
         assert tensors[f"fold/{i}"].numpy().tobytes() == to_bytes(part)
     header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
     words = json.loads(header["__metadata__"]["tuner"])
-    assert words.keys() == {"format", "trial"}
+    assert words.keys() == {"format", "trial", "device"}
+    assert words["device"] == "cpu"
     assert words["trial"] == {**config(), "seed": 7, "metric": "accuracy", "folds": 3}
 
 

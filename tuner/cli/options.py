@@ -129,7 +129,7 @@ Workers = Annotated[
         envvar="TUNER_WORKERS",
         metavar="N|auto",
         callback=parse_workers,
-        help="Number of worker processes; auto: one per GPU, or one per core without GPUs.",
+        help="Number of worker processes; auto: as many as pay on the GPUs, or one per core.",
     ),
 ]
 Device = Annotated[
@@ -139,7 +139,7 @@ Device = Annotated[
         envvar="TUNER_DEVICE",
         metavar="auto|cpu|cuda:0",
         callback=parse_device,
-        help="The device to train on; auto: a GPU if there is one.",
+        help="The device to train on; auto: a GPU if there is one and it is faster than the cores.",
     ),
 ]
 On = Annotated[

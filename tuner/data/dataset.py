@@ -112,7 +112,52 @@ class Gathered:
         return replace(self, pool=self.pool.to(place), rows=rows, shift=shift, scale=scale)
 
 
-Inputs = Tensor | Gathered
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Texts of which some rows in turn are cut to the longest of them; like a tensor, as far as
+    taking batches of rows goes.
+
+    Attributes:
+        words: whole numbers [n, L], 0 after the end of a text.
+        lengths: [n], on the CPU, so that the device need not be asked.
+    """
+
+    words: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, words: Tensor) -> Texts:
+        return cls(words, (words != 0).sum(1).cpu())
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
+        """Some of the rows; of a slice, cut."""
+        rows = self.words[wanted]
+        return self.cut(rows, wanted) if isinstance(wanted, slice) else rows
+
+    def cut(self, rows: Tensor, which: Tensor | slice) -> Tensor:
+        """Those rows without what is behind the longest of them; ``which`` are on the CPU."""
+        return rows[:, : max([1, *self.lengths[which].tolist()])]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.words.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.words.device
+
+    def is_floating_point(self) -> bool:
+        return False
+
+    def to(self, where: torch.device | torch.dtype | str) -> Texts:
+        """The same rows on a device."""
+        return replace(self, words=self.words.to(where))
+
+
+Inputs = Tensor | Gathered | Texts
 """The rows of a split."""
 
 

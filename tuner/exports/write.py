@@ -46,7 +46,7 @@ from tuner.metrics import Metric
 from tuner.results import confirm
 from tuner.results.calibration import Calibration
 from tuner.results.confirm import Confirmation
-from tuner.run.options import RunOptions, devices
+from tuner.run.options import RunOptions, device_again
 from tuner.run.prepare import load_job, stored_study
 from tuner.show.answers import ensemble_line, temperature
 from tuner.storage import opened
@@ -97,12 +97,13 @@ def export(
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
     confirmation = None if single or trial is not None else confirm.read(storage, stored)
-    device, together = devices(options.device)[0], None
+    together = None
     with allowing(of_person(options.allow)), one_thread():
         if confirmation is not None and confirmation.answer is not None:
             members = chosen_members(storage, stored, confirmation, confirmation.answer, final)
             _warn(members[0][0], say)
             job = load_job(stored, study_id)
+            device = device_again(options.device, members[0][1].user_attrs)
             together = train_together(job, members, confirmation, device, final, uncalibrated)
             trained = together.members[0]
             network, value, words = together.network, together.value, together.probabilities
@@ -110,6 +111,7 @@ def export(
         else:
             choice = chosen(storage, stored, study_id, trial)
             _warn(choice, say)
+            device = device_again(options.device, choice.trial.user_attrs)
             trained = train(load_job(stored, study_id), choice, device, final, uncalibrated)
             network, value, words = trained.network, trained.value, trained.probabilities
             files = contents(trained, onnx)

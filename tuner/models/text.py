@@ -20,9 +20,11 @@ from tuner.techniques import Shape
 class Embedding(nn.Module):
     """A vector for each word; that of padding stays 0 (Bengio et al. 2003).
 
-    A batch is cut to its longest text, so that the others of the data set cost nothing. Where many
-    networks are mapped over (``torch.func.vmap``) shapes cannot depend on values: the driver sets
-    ``mapped``, and no batch is cut. No row's output depends on how far it is filled up.
+    A batch is cut to its longest text, so that the others of the data set cost nothing; not on a
+    GPU, which the host would wait for to know that: there the trainer gives batches that are cut
+    already. Where many networks are mapped over (``torch.func.vmap``) shapes cannot depend on
+    values: the driver sets ``mapped``, and no batch is cut. No row's output depends on how far it
+    is filled up.
 
     Args:
         words: how many there are, and their pretrained vectors, if any.
@@ -52,7 +54,7 @@ class Embedding(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         known = x != 0
-        if not self.mapped:
+        if not self.mapped and x.device.type == "cpu":
             longest = max(1, int(known.any(0).sum()))
             x, known = x[:, :longest], known[:, :longest]
         return functional.embedding(x, self.weight, padding_idx=0), known

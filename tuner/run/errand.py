@@ -25,6 +25,7 @@ from tuner.run.options import devices
 from tuner.run.pool import LEAVE_SECONDS
 from tuner.run.prepare import prepared, stored_study
 from tuner.run.process import (
+    LOST_DEVICE,
     child_leaving,
     deadline_of,
     open_worker,
@@ -103,12 +104,15 @@ class ErrandResult:
 def run(errand: Errand) -> ErrandResult:
     """Runs a worker in a process of its own, until it ends or Ctrl-C interrupts it.
 
-    A worker whose trial does not end at its time limit is ended and replaced.
+    A worker whose trial does not end at its time limit is ended and replaced; so is one that lost
+    its device.
     """
     messages: list[Any] = []
     with _interrupts() as asked:
         while True:
             over, code = _run_worker(errand, asked, messages)
+            if code == LOST_DEVICE:
+                continue
             if over is None:
                 return ErrandResult(socket.gethostname(), code, tuple(messages))
             try:

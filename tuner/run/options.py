@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -18,8 +20,10 @@ class RunOptions:
         storage: the database's URL.
         trials, epochs: a budget in place of the study file's, in trials, epochs or both.
         timeout: seconds after which the workers leave; None takes the study file's.
-        workers: processes; ``auto`` is one for each GPU, or for each core without GPUs.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: processes; ``auto`` is one for each GPU, or more where they share it with gain, or
+            one for each core where the cores train.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` measures where a study trains
+            faster, if there is a GPU.
         seed: a seed in place of the study file's.
         allow: packages that the study may import, besides modules in the working directory and
             beside its file; if empty, ``TUNER_ALLOW`` names them.
@@ -61,6 +65,18 @@ def devices(wanted: str) -> list[str]:
         where="--device",
         hint=f"available: {', '.join(['cpu', *gpus])}",
     )
+
+
+def device_again(wanted: str, attrs: Mapping[str, Any]) -> str:
+    """The device that trains a trial again; ``auto`` is the CPU if that trained it.
+
+    Args:
+        attrs: of the trial.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    return "cpu" if wanted == "auto" and attrs.get("device") == "cpu" else devices(wanted)[0]
 
 
 def cores() -> int:

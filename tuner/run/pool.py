@@ -19,11 +19,19 @@ from multiprocessing.process import BaseProcess
 from types import MappingProxyType
 from typing import Protocol
 
+from tuner.devices import is_forkable
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.imports import allowed
 from tuner.logs import Say
+from tuner.run.measure import chosen_devices
 from tuner.run.options import RunOptions, worker_devices
-from tuner.run.process import deadline_of, record_overdue_in, run_worker, signals_held_back
+from tuner.run.process import (
+    LOST_DEVICE,
+    deadline_of,
+    record_overdue_in,
+    run_worker,
+    signals_held_back,
+)
 from tuner.worker.job import Job
 from tuner.worker.overdue import LimitedTrial, Term
 
@@ -176,14 +184,15 @@ def _run_and_exit(main: Callable[[str, Connection], None], device: str, pipe: Co
 class Pool:
     """Processes that run the same function, each on its device.
 
-    A worker on Linux is forked, so that it shares the imported modules and the data; elsewhere it
-    is spawned, and torch shares the data's tensors.
+    A worker on Linux is forked, so that it shares the imported modules and the data; elsewhere, and
+    where this process has used a GPU, it is spawned, and torch shares the data's tensors.
 
     Args:
         main: the function that each runs, called with its device and a pipe for messages.
         devices: one for each worker.
         before_restart: by exit code, a function to call before a worker that ended with this code
-            is started again; this does not count as a death.
+            is started again; this does not count as a death. Nor does the end of one whose device
+            was lost: its trial failed, and is counted as such.
         on_overdue: called with a trial that did not end at its time limit, after its worker was
             ended and replaced.
     """
@@ -195,11 +204,14 @@ class Pool:
         before_restart: Mapping[int, Callable[[], None]] = MappingProxyType({}),
         on_overdue: Callable[[LimitedTrial], None] = lambda _: None,
     ) -> None:
-        linux = sys.platform == "linux"
+        forkable = is_forkable()
         self._context: ForkContext | SpawnContext = (
-            multiprocessing.get_context("fork") if linux else multiprocessing.get_context("spawn")
+            multiprocessing.get_context("fork")
+            if forkable
+            else multiprocessing.get_context("spawn")
         )
-        self._main, self._before_restart, self._on_overdue = main, before_restart, on_overdue
+        self._main, self._on_overdue = main, on_overdue
+        self._before_restart = {LOST_DEVICE: lambda: None, **before_restart}
         self._toll = Toll(len(devices))
         self._running: list[Child] = []
         try:
@@ -217,7 +229,8 @@ class Pool:
     def _start(self, device: str) -> Child:
         ours, theirs = self._context.Pipe(duplex=False)
         main = self._main
-        if threading.current_thread() is not threading.main_thread():
+        forked = self._context.get_start_method() == "fork"
+        if forked and threading.current_thread() is not threading.main_thread():
             main = partial(_run_and_exit, main)
         process = self._context.Process(target=main, args=(device, theirs), daemon=True)
         with signals_held_back():
@@ -309,19 +322,20 @@ class Here:
     Args:
         devices: the device of each worker.
         artifacts: where the best trials' files go, as in ``RunOptions``.
+        choose: chooses the devices for a job instead.
     """
 
     devices: tuple[str, ...]
     artifacts: str | None = None
+    choose: Callable[[Job], Sequence[str]] | None = None
 
     def start(self, order: Order) -> Pool:
+        devices = self.devices if self.choose is None else self.choose(order.job)
         deadline = deadline_of(order.seconds)
         main = partial(
             run_worker, order.url, order.job, deadline, allowed(), artifacts=self.artifacts
         )
-        return Pool(
-            main, self.devices[: order.most], on_overdue=partial(record_overdue_in, order.url)
-        )
+        return Pool(main, devices[: order.most], on_overdue=partial(record_overdue_in, order.url))
 
 
 @contextmanager
@@ -339,4 +353,10 @@ def here(options: RunOptions, address: str, say: Say) -> Iterator[Here]:
             where="--gpus-per-worker",
             hint="on this machine a worker uses the GPU that --device names",
         )
-    yield Here(tuple(worker_devices(options)), options.artifacts)
+    devices = tuple(worker_devices(options))
+    if options.device == "auto" and devices[0] != "cpu":
+        count = None if options.workers == "auto" else len(devices)
+        choose = partial(chosen_devices, workers=count, otherwise=devices, say=say)
+        yield Here(devices, options.artifacts, choose)
+    else:
+        yield Here(devices, options.artifacts)

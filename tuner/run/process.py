@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 import uuid
@@ -19,7 +20,7 @@ from pathlib import Path
 import optuna
 import torch
 
-from tuner.errors import TrainingError, TunerError, UsageError
+from tuner.errors import LostDeviceError, TrainingError, TunerError, UsageError
 from tuner.imports import Allowed, allowing
 from tuner.logs import Say, gather, note
 from tuner.run.publish import Publisher
@@ -33,6 +34,8 @@ from tuner.worker.signals import Leaving, Patience, StopRequested
 REFRESH_SECONDS, LOCAL_REFRESH_SECONDS = 0.5, 0.1
 """How old, in seconds, a worker's view of other workers' trials may be."""
 LEASE_VARIABLE, SPOOL_VARIABLE = "TUNER_LEASE", "TUNER_SPOOL"
+LOST_DEVICE = 76
+"""The exit code of a worker whose device works in a new process alone."""
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -94,8 +97,10 @@ def open_worker(
     """A worker with connections of its own, registered in the database."""
     quiet()
     torch.set_num_threads(1)
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)  # or each worker takes some memory of the first GPU too
+    if device != "cpu":
+        torch.get_device_module(device).set_device(
+            device
+        )  # or each worker takes some memory of the first GPU too
     storage = open_storage(url, lease_seconds=lease_seconds())
     storage.mirrors.refresh_interval = REFRESH_SECONDS if storage.remote else LOCAL_REFRESH_SECONDS
     holder = new_holder()
@@ -140,11 +145,14 @@ def child_leaving() -> Leaving:
 
 @contextmanager
 def reporting_errors(pipe: Connection) -> Iterator[None]:
-    """Sends an error within to the parent."""
+    """Sends an error within to the parent; where the device is lost, leaves to be replaced."""
     try:
         yield
     except StopRequested:
         return
+    except LostDeviceError as error:
+        note(f"a worker leaves, and another takes its place: {error}")
+        sys.exit(LOST_DEVICE)
     except TunerError as error:
         pipe.send(error)
     except Exception as error:

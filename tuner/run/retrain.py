@@ -10,7 +10,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from tuner.errors import UsageError
 from tuner.imports import allowing, of_person
-from tuner.run.options import RunOptions, devices
+from tuner.run.options import RunOptions, device_again
 from tuner.run.prepare import load_job, stored_study
 from tuner.search.promote import is_paused
 from tuner.storage import opened
@@ -120,7 +120,8 @@ def retrain(study_name: str, number: int, options: RunOptions) -> Retrained:
     with allowing(of_person(options.allow)), one_thread():
         if isinstance(study, ObjectiveStudy):
             return _called(study, trial)
-        return _train(load_job(study, study_id), trial, devices(options.device)[0])
+        device = device_again(options.device, trial.user_attrs)
+        return _train(load_job(study, study_id), trial, device)
 
 
 def _called(study: ObjectiveStudy, trial: FrozenTrial) -> Retrained:

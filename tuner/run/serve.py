@@ -12,7 +12,14 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from tuner.errors import MissingError, StorageError, TerminatedError, TrainingError, TunerError
+from tuner.errors import (
+    LostDeviceError,
+    MissingError,
+    StorageError,
+    TerminatedError,
+    TrainingError,
+    TunerError,
+)
 from tuner.imports import Allowed, allowing, of_operator
 from tuner.logs import Say
 from tuner.run.options import devices
@@ -102,7 +109,7 @@ class Service:
         try:
             with explaining_deletion(study.name):
                 done = self.worker.step(bench)
-        except StorageError:
+        except (StorageError, LostDeviceError):
             raise
         except TunerError as error:
             return self._refuse(study, error)

@@ -85,6 +85,15 @@ BATCH_SIZE = Leaf(
     source="Masters and Luschi 2018",
 )
 
+DETERMINISTIC = Leaf(
+    name="deterministic",
+    kind=bool,
+    default=True,
+    static=True,
+    doc="a GPU gives the same numbers each time, without TF32; a CPU always does",
+    unit="on or off",
+)
+
 
 def _techniques(section: str) -> tuple[Leaf, ...]:
     return tuple(t.leaf for t in TECHNIQUES if t.section == section)
@@ -94,7 +103,7 @@ SECTIONS: dict[str, tuple[Leaf, ...]] = {
     "model": (FAMILY, CATEGORIES, NUMBERS, INPUT_SCALE),
     "regularization": _techniques("regularization"),
     "training": (
-        *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP, LOSS),
+        *(EPOCHS, BATCH_SIZE, LEARNING_RATE, OPTIMIZER, LR_SCHEDULER, WARMUP, LOSS, DETERMINISTIC),
         *_techniques("training"),
     ),
 }

@@ -87,7 +87,7 @@ class Own:
     def learned(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """The trials that samplers and pruners learn from: those of a configuration, with the
         study's parameters and distributions, and failed ones as they are. A paused trial is shown
-        as pruned, with its last value."""
+        as pruned, with its last value; one that ran out of memory as one that diverged."""
         examined = (
             trial if trial.state == TrialState.FAIL else self._examined(trial) for trial in trials
         )
@@ -118,7 +118,15 @@ class Own:
         return normalized
 
 
+TOO_LARGE = "out_of_memory"
+"""The attribute of a trial that failed because memory was used up."""
+
+
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    if trial.state == TrialState.FAIL and trial.user_attrs.get(TOO_LARGE):
+        failed = copy(trial)
+        failed.state, failed.values, failed.intermediate_values = TrialState.PRUNED, None, {}
+        return failed
     if not is_paused(trial):
         return trial
     pruned = copy(trial)

@@ -32,8 +32,7 @@ class Draw:
 
     def uniform(self, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Numbers in [0, 1), ``[steps, *size]``."""
-        generator, shape = self.generator, (self.steps, *size)
-        return torch.rand(shape, generator=generator, device=generator.device, dtype=dtype)
+        return torch.rand((self.steps, *size), generator=self.generator, dtype=dtype)
 
 
 def add_masked(a: Tensor, b: Tensor, mask: Tensor, hp: Any) -> Tensor:

@@ -19,9 +19,9 @@ def _balanced_rows(hp: str, classes: Tensor, generator: torch.Generator) -> Tens
     counts = torch.bincount(classes)
     known = counts.nonzero().squeeze(1)
     starts = counts.cumsum(0) - counts
-    size, device = (len(classes),), generator.device
-    chosen = known[torch.randint(len(known), size, generator=generator, device=device)]
-    within = torch.rand(size, generator=generator, device=device, dtype=torch.float64)
+    size = (len(classes),)
+    chosen = known[torch.randint(len(known), size, generator=generator)]
+    within = torch.rand(size, generator=generator, dtype=torch.float64)
     places = (within * counts[chosen]).long()
     return by_class[starts[chosen] + places]
 
@@ -66,7 +66,7 @@ def weights(shares: Tensor, power: float) -> Tensor:
 def _draw_weights(hp: str, draw: Draw) -> Noise:
     """The weights, the same in every step: nothing is random about them."""
     if hp == "none" or draw.shares is None:
-        factors = torch.ones(1, device=draw.generator.device)
+        factors = torch.ones(1)
     else:
         factors = weights(draw.shares, POWERS[hp])
     return (factors.expand(draw.steps, -1),)
@@ -136,7 +136,7 @@ def _draw_mixup(hp: float, draw: Draw) -> Noise:
         return (torch.ones_like(uniform),)
     from scipy.special import betaincinv  # here, for it takes a quarter of a second
 
-    return (torch.from_numpy(betaincinv(hp, hp, uniform.numpy(force=True))).to(uniform),)
+    return (torch.from_numpy(betaincinv(hp, hp, uniform.numpy())),)
 
 
 def _mix_batch(x: Tensor, y: Tensor, hp: Any, share: Tensor) -> tuple[Tensor, Tensor]:

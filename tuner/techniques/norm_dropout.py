@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tuner.devices import upload
 from tuner.space import Leaf, Range
 from tuner.techniques.base import Shape, Technique
 
@@ -111,8 +112,9 @@ class Dropout(nn.Module):
         rate, so that the mean of a mask is exactly 1.
         """
         count = batch * math.prod(self.noise_shape)
-        words = torch.empty(steps, -(-count // 4), dtype=torch.int64, device=generator.device)
-        quarters = words.random_(-(2**63), None, generator=generator).view(torch.int16)
+        words = torch.empty(steps, -(-count // 4), dtype=torch.int64)
+        words = upload(words.random_(-(2**63), None, generator=generator), self.mask.device)
+        quarters = words.view(torch.int16)
         dropped = round(self.rate * 2**16)
         survives = quarters[:, :count] >= dropped - 2**15
         mask = survives.to(self.mask.dtype).mul_(2**16 / (2**16 - dropped))

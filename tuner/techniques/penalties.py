@@ -88,9 +88,9 @@ WEIGHT_DECAY = Technique(
 
 def _clip(gradient: Tensor, params: Tensor, mask: Tensor, hp: Any) -> Tensor:
     """Scales a gradient [..., P] whose norm is above ``hp`` down to it; 0 leaves it alone."""
-    limit = torch.as_tensor(hp, dtype=gradient.dtype, device=gradient.device)
-    limit = torch.where(limit > 0, limit, math.inf)
     norm: Tensor = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+    limit = hp if isinstance(hp, Tensor) else torch.full_like(norm, hp)
+    limit = torch.where(limit > 0, limit, math.inf)
     return gradient * (limit / (norm + 1e-6)).clamp(max=1.0)
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from tuner.devices import described
 from tuner.errors import TrainingError
 from tuner.models import FAMILIES
 from tuner.study.catalogue import SECTIONS
@@ -29,6 +30,7 @@ DEFAULTS = {
 }
 """The values of leaves that an earlier tuner did not know, and so are not in its checkpoints."""
 HEADER, EPOCHS, BEST, FOLD = "tuner", "epochs", "best/", "fold/"
+DEVICE = "device"
 
 
 def to_bytes(course: Course) -> bytes:
@@ -41,7 +43,7 @@ def to_bytes(course: Course) -> bytes:
         raise TrainingError("a checkpoint can be written only between two epochs")
     rows = [[e.value, e.train_loss, e.validation_loss] for e in course.past]
     epochs = torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
-    header: dict[str, Any] = {"format": FORMAT, "trial": _facts(course)}
+    header: dict[str, Any] = {"format": FORMAT, "trial": _facts(course), DEVICE: _device(course)}
     if len(course.parts) > 1:
         stored = _fold_checkpoints(course)
     else:
@@ -63,14 +65,23 @@ def _fold_checkpoints(course: Course) -> dict[str, Tensor]:
     return {f"{FOLD}{i}": torch.frombuffer(p, dtype=torch.uint8) for i, p in enumerate(parts)}
 
 
-def restore(course: Course, data: bytes) -> None:
+def _device(course: Course) -> str:
+    """Where it was trained, which decides about rounding alone."""
+    return described(course.parts[0].device)
+
+
+def restore(course: Course, data: bytes) -> str:
     """Puts a new course of the same trial to where the checkpoint was taken.
+
+    Returns:
+        the device that trained it until then; empty if the checkpoint does not say so.
 
     Raises:
         TrainingError: the bytes are not a checkpoint, or of another configuration, seed or data;
             the course is as it was.
     """
     _prepare(course, data)()
+    return str(_read(data)[1].get(DEVICE, ""))
 
 
 def _prepare(course: Course, data: bytes) -> Callable[[], None]:

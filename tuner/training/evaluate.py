@@ -16,9 +16,13 @@ from tuner.errors import StudyFileError, TrainingError
 from tuner.losses import LossFunction, cross_entropy
 from tuner.metrics import Metric, OwnMetric, precision
 
-CHUNK, CPU_CHUNK = 2**20, 2**16
-"""How many input numbers are evaluated at a time, on a processor so few that what wide layers make
-of them stays in its cache; of text 256 rows, for each word is a vector."""
+CHUNK, CHUNK_OF_TEXT = 2**16, 2**8
+"""How many input numbers, or texts, are evaluated at a time on a CPU: so few that what wide layers
+make of them stays in its cache."""
+GPU_CHUNK, GPU_CHUNK_OF_TEXT = 2**23, 2**11
+"""The same on a GPU, for which small pieces are slow."""
+LEAST = 256
+"""Rows of numbers that are evaluated at a time at least."""
 
 
 @torch.inference_mode()
@@ -29,8 +33,11 @@ def predict(network: nn.Module, x: Inputs) -> Tensor:
 
 def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]``, of so many rows at a time that memory lasts."""
-    cells = CPU_CHUNK if x.device.type == "cpu" else CHUNK
-    rows = 256 if not x.is_floating_point() else max(256, cells // max(1, math.prod(x.shape[1:])))
+    on_cpu = x.device.type == "cpu"
+    rows = CHUNK_OF_TEXT if on_cpu else GPU_CHUNK_OF_TEXT
+    if x.is_floating_point():
+        numbers = CHUNK if on_cpu else GPU_CHUNK
+        rows = max(LEAST, numbers // max(1, math.prod(x.shape[1:])))
     starts = range(0, max(1, len(x)), rows)
     parts = [network(x[start : start + rows]) for start in starts]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -50,16 +57,19 @@ def predicted(outputs: Tensor, target: Target) -> Tensor:
 @torch.inference_mode()
 def evaluate(
     network: nn.Module, split: Split, data: DataSet, metric: Metric, loss: LossFunction
-) -> tuple[float, float]:
-    """The values of the metric and of the training's loss, without what techniques change."""
+) -> tuple[Tensor, Tensor]:
+    """The values of the metric and of the training's loss, without what techniques change.
+
+    The device has them; nobody has waited for it.
+    """
     outputs, y = predict(network, split.x), split.y
     precise = outputs.to(precision(outputs))
     if data.target.task == "classification":
         # cross entropy takes classes as well, which are smaller than rows of probabilities
         hot = y if loss is cross_entropy else functional.one_hot(y, outputs.shape[1]).to(precise)
-        return float(metric.function(outputs, y)), float(loss(precise, hot))
+        return metric.function(outputs, y), loss(precise, hot)
     value = metric.function(predicted(outputs.squeeze(1), data.target), in_units(y, data.target))
-    return float(value), float(loss(precise, y.unsqueeze(1).to(precise)))
+    return value, loss(precise, y.unsqueeze(1).to(precise))
 
 
 def check_metric(metric: Metric, data: DataSet) -> None:

@@ -18,7 +18,7 @@ from tuner.models.inputs import INPUT_SCALE, NUMBERS, Numbers, Scale, embedding_
 from tuner.optimizers import OPTIMIZERS, Optimizer
 from tuner.schedules import SCHEDULES, Schedule
 from tuner.space import Config, Leaf
-from tuner.study.catalogue import DATA_LEAVES, SECTIONS
+from tuner.study.catalogue import DATA_LEAVES, DETERMINISTIC, SECTIONS
 from tuner.techniques import TECHNIQUES, Shape, Technique
 
 # A network's parameters as one flat vector, of which the parameters are views.
@@ -140,6 +140,7 @@ class TrainingPlan:
         numbers: how a quantity is taken, with the values of the option's leaves.
         input_scale: whether each input has a trained scale.
         warmup: fraction of all steps.
+        deterministic: a GPU is asked for the same numbers each time.
     """
 
     techniques: tuple[Technique, ...]
@@ -157,6 +158,7 @@ class TrainingPlan:
     warmup: float
     epochs: int
     batch_size: int
+    deterministic: bool
 
 
 def own_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[str, Any]:
@@ -203,6 +205,7 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
         warmup=config["warmup"],
         epochs=config["epochs"],
         batch_size=config["batch_size"],
+        deterministic=config.get(DETERMINISTIC.name, DETERMINISTIC.default),
     )
 
 

@@ -3,6 +3,7 @@
 All of it is a function of the trial's seed and the epoch, and is drawn before the steps that use
 it, in blocks of steps so that it fits in memory. So it depends neither on other trials nor on an
 interruption. Each use has a stream of its own: a technique that is on or off changes no other's.
+It is drawn on the CPU and uploaded, so that it does not depend on the device either.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from tuner.devices import upload
 from tuner.seeds import derive
 from tuner.techniques import Draw, Noise, Shape, Technique
 
 BLOCK = 2**21
-"""How many numbers of data or of one mask a block may hold. No result on a CPU depends on it."""
+"""How many numbers of data or of one mask a block may hold. No result depends on it."""
 
 
 class Drawing(Protocol):
@@ -42,7 +44,7 @@ def drawing_layers(module: nn.Module) -> list[Drawing]:
 
 @dataclass(frozen=True)
 class Streams:
-    """The random streams of one epoch of one trial."""
+    """The random streams of one epoch of one trial, and the device that trains it."""
 
     seed: int
     epoch: int
@@ -51,12 +53,15 @@ class Streams:
     def generator(self, *use: int | str) -> torch.Generator:
         """The stream of one use, from its beginning."""
         seed = derive(self.seed, self.epoch, *use)
-        return torch.Generator(self.device).manual_seed(seed)
+        return torch.Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of one step: rows ``[B]``, noise by technique, a mask for each drawing layer."""
+    """The input of one step: rows ``[B]``, noise by technique, a mask for each drawing layer.
+
+    The rows are on the CPU, all else is on the device.
+    """
 
     rows: Tensor
     noise: dict[str, Noise]
@@ -83,7 +88,8 @@ def batches(
 ) -> Iterator[list[Batch]]:
     """Blocks of batches that together hold every row once, in random order; see ``steps_of``.
 
-    The last batch may be smaller. A technique may choose other rows by their ``classes [rows]``.
+    The last batch may be smaller. A technique may choose other rows by their ``classes [rows]``,
+    which are on the CPU.
     """
     order = _order(rows, techniques, streams, classes)
     parts = torch.split(order, batch_size)[: steps_of(rows, batch_size)]
@@ -96,10 +102,10 @@ def batches(
     steps = max(1, BLOCK // (batch_size * largest))
     for first in range(0, len(parts), steps):
         block = parts[first : first + steps]
-        drawn = {
-            t.name: _unbound(t, value, Draw(len(block), batch_size, shape, generator, shares))
-            for t, value, generator in drawing
-        }
+        drawn = {}
+        for t, value, generator in drawing:
+            draw = Draw(len(block), batch_size, shape, generator, shares)
+            drawn[t.name] = _unbound(t, value, draw, streams.device)
         masks = [layer.draw(len(block), batch_size, g).unbind() for layer, g in masking]
         yield [
             Batch(
@@ -121,7 +127,7 @@ def _order(
     for t, value in techniques:
         if t.rows and classes is not None:
             return t.rows(value, classes, generator)
-    return torch.randperm(rows, generator=generator, device=streams.device)
+    return torch.randperm(rows, generator=generator)
 
 
 def _shares(classes: Tensor | None) -> Tensor | None:
@@ -130,10 +136,11 @@ def _shares(classes: Tensor | None) -> Tensor | None:
     return torch.bincount(classes).double() / len(classes)
 
 
-def _unbound(technique: Technique, value: Any, draw: Draw) -> list[Noise]:
-    """A technique's noise, step by step."""
+def _unbound(technique: Technique, value: Any, draw: Draw, device: torch.device) -> list[Noise]:
+    """A technique's noise on the device, step by step."""
     assert technique.draw is not None
-    return list(zip(*(part.unbind() for part in technique.draw(value, draw)), strict=True))
+    parts = (upload(part, device).unbind() for part in technique.draw(value, draw))
+    return list(zip(*parts, strict=True))
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def without_groups(metric: Metric, outputs: Tensor, y: Tensor) -> list[float]:
     """A metric of outputs and targets without each group of rows in turn, as ``left_out``."""
     if len(y) < 2 * GROUPS:
         return []
-    groups = torch.arange(len(y), device=y.device) % GROUPS
+    groups = torch.arange(len(y)) % GROUPS
     remaining = [groups != group for group in range(GROUPS)]
     try:
         values = [float(metric.function(outputs[rows], y[rows])) for rows in remaining]
@@ -69,7 +69,7 @@ def without_groups(metric: Metric, outputs: Tensor, y: Tensor) -> list[float]:
 @torch.inference_mode()
 def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     """Outputs and targets of the validation rows: logits ``[N, C]`` and classes ``[N]``, or two
-    ``[N]`` in the target's own unit."""
+    ``[N]`` in the target's own unit; on the CPU, where asking about them makes nobody wait."""
     weights = trainer.weights()
     network = trainer.network.eval()
 
@@ -77,7 +77,7 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
         return functional_call(network, weights, (x,))  # type: ignore[no-any-return]
 
     rows, target = trainer.data.validation, trainer.data.target
-    outputs, y = in_chunks(forward, rows.x), rows.y
+    outputs, y = in_chunks(forward, rows.x).cpu(), rows.y.cpu()
     if target.task == "regression":
         return predicted(outputs.squeeze(1), target), in_units(y, target)
     return outputs, y
@@ -170,8 +170,8 @@ def predictions(course: Course) -> dict[str, Tensor]:
     rows = most_rows(course.parts[-1].data.outputs) // len(course.parts)
     parts = [_predictions(part, max(1, rows)) for part in course.parts]
     return {
-        "outputs": torch.cat([outputs for outputs, _ in parts]).float().cpu(),
-        "targets": torch.cat([y for _, y in parts]).cpu(),
+        "outputs": torch.cat([outputs for outputs, _ in parts]).float(),
+        "targets": torch.cat([y for _, y in parts]),
         "sizes": torch.tensor([len(y) for _, y in parts]),
     }
 
@@ -179,5 +179,5 @@ def predictions(course: Course) -> dict[str, Tensor]:
 def _predictions(trainer: Trainer, most: int) -> tuple[Tensor, Tensor]:
     outputs, y = outputs_of(trainer)
     sample = torch.linspace(0, len(y) - 1, min(most, len(y)), dtype=torch.float64).round().long()
-    outputs, y = outputs[sample.to(y.device)], y[sample.to(y.device)]
+    outputs, y = outputs[sample], y[sample]
     return outputs.softmax(1) if y.dtype == torch.int64 else outputs, y

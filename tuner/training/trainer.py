@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from tuner.data import DataSet, Split
+from tuner.data.dataset import Texts
+from tuner.devices import deterministic, upload
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import is_reference
 from tuner.losses import LOSS
-from tuner.metrics import Metric, sign_of
+from tuner.metrics import Metric, precision, sign_of
 from tuner.models.factory import factory, is_factory
 from tuner.models.inputs import learn
 from tuner.schedules import learning_rates
@@ -199,6 +201,15 @@ def batches_of_targets(
         yield from torch.split(training_targets(data, torch.cat(tuple(some)), dtype), parts)
 
 
+def with_lengths(data: DataSet) -> DataSet:
+    """The data set of texts, with the length of each."""
+
+    def split(rows: Split) -> Split:
+        return replace(rows, x=Texts.of(rows.x)) if isinstance(rows.x, Tensor) else rows
+
+    return replace(data, train=split(data.train), validation=split(data.validation))
+
+
 # How many threads torch uses.
 
 
@@ -242,6 +253,8 @@ class Trainer(Course):
         super().__init__(config, metric, seed, keep)
         self.device = torch.device(device)
         self.data = in_precision(data.to(self.device), dtype)
+        if self.plan.family.text and not self.plan.family.own:
+            self.data = with_lengths(self.data)
         seeded = derive(seed, "network")
         network = build_network(
             *(self.plan, data.shape, data.outputs, seeded),
@@ -259,6 +272,9 @@ class Trainer(Course):
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
+        by_class = any(t.rows or t.draw for t in self.plan.techniques)
+        known = by_class and data.target.task == "classification"
+        self.classes = self.data.train.y.cpu() if known else None
         self.best: dict[str, Tensor] | None = None
 
     @property
@@ -279,26 +295,41 @@ class Trainer(Course):
         return untrained(self.network)
 
     def _next_epoch(self) -> Epoch:
-        with seeded_torch(self.plan.family.own, self.seed, self.epoch, self.device):
+        return Epoch(self.epoch + 1, *self.measured_epoch().tolist())
+
+    def measured_epoch(self) -> Tensor:
+        """Trains and evaluates an epoch.
+
+        Returns:
+            value, training loss and validation loss, ``[3]`` on the device: reading them is the one
+            moment of an epoch at which the host waits for it.
+        """
+        own = seeded_torch(self.plan.family.own, self.seed, self.epoch, self.device)
+        with own, deterministic(self.plan.deterministic, self.device):
             train_loss = self._train_epoch()
             value, validation_loss = self.evaluate()
-        return Epoch(self.epoch + 1, value, train_loss, validation_loss)
+        read = [each.to(train_loss) for each in (value, train_loss, validation_loss)]
+        return torch.stack(read)
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self) -> Tensor:
+        """Takes the steps of an epoch; the mean of their losses."""
         techniques = [(t, self.plan.values[t.name]) for t in self.plan.techniques]
         streams = Streams(self.seed, self.epoch, self.device)
         size, shape = self.plan.batch_size, self.data.shape
         x, rates = self.data.train.x, self.rates()
         losses: list[Tensor] = []
         self.network.train()
-        y = self.data.train.y if self.data.target.task == "classification" else None
-        for block in batches(len(x), size, shape, techniques, self.layers, streams, y):
-            rows = [batch.rows for batch in block]
-            xs = torch.split(x[torch.cat(rows)], [len(each) for each in rows])
-            ys = batches_of_targets(self.data, rows, self.params.dtype)
+        for block in batches(len(x), size, shape, techniques, self.layers, streams, self.classes):
+            rows = upload(torch.cat([batch.rows for batch in block]), self.device)
+            parts = [len(batch.rows) for batch in block]
+            xs = torch.split(x[rows], parts)
+            ys = batches_of_targets(self.data, torch.split(rows, parts), self.params.dtype)
             for batch, batch_x, batch_y in zip(block, xs, ys, strict=True):
+                if isinstance(x, Texts):
+                    batch_x = x.cut(batch_x, batch.rows)
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)]))
-        return float(torch.stack(losses).mean())
+        mean = torch.stack(losses).mean()
+        return mean.to(precision(mean))
 
     def _step(self, batch: Batch, x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
         for layer, mask in zip(self.layers, batch.masks, strict=True):
@@ -320,7 +351,7 @@ class Trainer(Course):
             **self.plan.schedule_values,
         )
         rates = torch.tensor(multipliers, dtype=torch.float64) * self.plan.learning_rate
-        return rates.to(self.device, self.params.dtype).unbind()
+        return upload(rates.to(self.params.dtype), self.device).unbind()
 
     def _evaluated(self) -> Tensor:
         """The parameters to evaluate: an average of them, where a technique keeps one."""
@@ -330,8 +361,8 @@ class Trainer(Course):
                 params = t.evaluate(params, self.state.techniques[t.name])
         return params
 
-    def evaluate(self) -> tuple[float, float]:
-        """Metric and loss on the validation split."""
+    def evaluate(self) -> tuple[Tensor, Tensor]:
+        """Metric and loss on the validation split, as ``tuner.training.evaluate.evaluate``."""
         trained = self.params.clone()
         self.params.copy_(self._evaluated())
         rows, loss = self.data.validation, self.recipe.loss

@@ -145,7 +145,8 @@ class NetworkJob(Job):
         data_sets = {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
         for data in data_sets.values():
             check_rows(self.study, data, self.record)
-        return data_sets
+        device = self.data.train.y.device  # once, not for each replica
+        return {name: data.to(device) for name, data in data_sets.items()}
 
     @property
     def record(self) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ import torch
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import TrialState
 
-from tuner.errors import MissingError, TrainingError
+from tuner.devices import described, is_out_of_memory
+from tuner.errors import LostDeviceError, MissingError, TrainingError
 from tuner.logs import Say, note, tell
 from tuner.search.overlay import Overlay
 from tuner.search.prune import PruningStudy
@@ -120,7 +121,7 @@ class Worker:
         store: Artifacts | None = None,
         milestones: Milestones | None = None,
     ) -> None:
-        tell("started", worker=holder, device=str(device))
+        tell("started", worker=holder, device=described(device))
         self.store, self.milestones = store, milestones or NoMilestones()
         self.storage, self.holder, self.device = storage, holder, device
         self.leaving, self.clock = leaving, Clock()
@@ -162,7 +163,7 @@ class Worker:
     ) -> Bench:
         if not isinstance(pruner, NopPruner):  # which needs to read nothing
             desk = replace(desk, pruning=PruningStudy(view, job.study.name, pruner))
-        moved = job.to(self.device)  # once, not for each trial
+        moved = self._moved(job)  # once, not for each trial
         propose = Proposer(view, own, moved, pruner, self.clock, self.holder, self.device)
         if self.store is not None and propose.replicates:
             desk = replace(desk, keeper=PredictionKeeper(self.store))
@@ -170,6 +171,21 @@ class Worker:
             maximize = job.metric.direction == "maximize"
             desk = replace(desk, keeper=Keeper(self.store, view, job.study_id, maximize))
         return Bench(moved, propose, lambda lease: TrialRun(desk, moved, lease).run())
+
+    def _moved(self, job: NetworkJob) -> NetworkJob:
+        """The job with its data on the device.
+
+        Raises:
+            TrainingError: the data does not fit there.
+        """
+        try:
+            return job.to(self.device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            what, hint = f"the data does not fit on {self.device}: {error}", "fewer workers on it"
+            hint = f"{hint}, or --device cpu"
+            raise TrainingError(what, where=job.study.name, hint=hint) from error
 
     def work(self, job: Job, deadline: float | None = None) -> None:
         """Trains trials until the study's budget is met, it is not open, or it is time to leave.
@@ -200,6 +216,7 @@ class Worker:
             TrainingError: too many trials failed; the study is stopped.
             MissingError: it was deleted.
             StorageError: the database cannot be used.
+            LostDeviceError: this process can train no other trial.
             StopRequested: it is time to leave, and the database did not answer.
         """
         self.outbox.check()
@@ -211,9 +228,15 @@ class Worker:
             tell, study=bench.job.study.name, trial=lease.number, worker=self.holder
         )
         log_event("claimed", resumed=lease.resumed or None)
+        lost: LostDeviceError | None = None
         with self.clock.measure("training"), self._time_limit(bench.job, lease):
-            bench.run(lease)
+            try:
+                bench.run(lease)
+            except LostDeviceError as error:
+                lost = error
         self._ended(bench.job, lease, log_event)
+        if lost is not None:
+            raise lost
         return True
 
     @contextmanager

@@ -20,6 +20,7 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tuner.devices import recover
 from tuner.errors import LeaseLostError, StorageError, TrainingError
 from tuner.search.overlay import Overlay, changed
 from tuner.search.samplers import build_sampler
@@ -29,7 +30,15 @@ from tuner.storage import STOPPED, Lease, OutageError, Update
 from tuner.storage.rows import GROWS, blank
 from tuner.worker.job import ObjectiveJob
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
-from tuner.worker.run import ATTEMPTS, Desk, amount, current_traceback, ending_facts, explain
+from tuner.worker.run import (
+    ATTEMPTS,
+    Desk,
+    amount,
+    current_traceback,
+    ending_facts,
+    explain,
+    memory_facts,
+)
 from tuner.worker.signals import Overdue, Patience, StopRequested
 
 # What an objective writes to its trial, as the database stores it.
@@ -155,6 +164,7 @@ class ObjectiveRun:
 
     def run(self) -> None:
         """Runs the trial, as ``Caller``."""
+        failed = False
         try:
             if self.lease.token > ATTEMPTS:
                 what = f"{self.lease.token - 1} workers left or died before it ended"
@@ -174,8 +184,11 @@ class ObjectiveRun:
         except TrainingError as error:
             self._finish(TrialState.FAIL, "failed", error=str(error))
         except BaseException as error:  # SystemExit too; a signal's error is caught above
-            trace = current_traceback()
-            self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace)
+            trace, more = current_traceback(), memory_facts(error)
+            self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace, **more)
+            failed = True
+        if failed:
+            recover(self.desk.device)
         return None
 
     def _call(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,13 +20,13 @@ from tuner.search.promote import CONTINUES, Promotion, last_epoch, promotion
 from tuner.search.propose import propose
 from tuner.search.samplers import SAMPLERS, build_sampler, derived_seed
 from tuner.search.tpe import Past
-from tuner.space import Prescribed, check_names, with_switches
+from tuner.space import Prescribed, check_names, walk, with_switches
 from tuner.storage.claims import fixed as fixed_of
 from tuner.storage.lease import ExhaustedError, Rule
 from tuner.storage.rows import blank
 from tuner.storage.studies import REPLICATES
 from tuner.study import NetworkStudy
-from tuner.study.trials import DUPLICATE, Own, prescribed, tried
+from tuner.study.trials import DUPLICATE, TOO_LARGE, Own, prescribed, tried
 from tuner.worker.job import REPLICA, NetworkJob, repeated
 from tuner.worker.overdue import REFUSED
 from tuner.worker.run import Clock, ending_facts, repeated_facts
@@ -82,6 +83,10 @@ class Segments:
 
 
 # The next trial.
+
+
+ATTEMPTS = 50
+"""How often another configuration is drawn in place of one that does not fit into memory."""
 
 
 class Proposer:
@@ -182,10 +187,25 @@ class Proposer:
         elif asked is None:
             self._check_left()
         self.prescribed = fixed is None and asked is not None
+        trial = self._sampled(number, asked, attrs, point)
+        if asked is None and not point:
+            return self._smaller(trial, attrs)
+        return trial
+
+    def _sampled(
+        self,
+        number: int,
+        asked: dict[str, Any] | None,
+        attrs: Mapping[str, Any],
+        point: Mapping[str, Any] = MappingProxyType({}),
+        attempt: int = 0,
+    ) -> FrozenTrial:
+        """The sampler's trial; from the second attempt on, a random one."""
+        study = self.job.study
         sampler = build_sampler(
-            self.name,
-            self.options,
-            seed=study.search.seed,
+            "random" if attempt else self.name,
+            {} if attempt else self.options,
+            seed=study.search.seed + attempt,
             number=number,
             point=point,
             past=self.past,
@@ -201,6 +221,26 @@ class Proposer:
             fixed=asked,
             user_attrs=attrs,
         )
+
+    def _smaller(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> FrozenTrial:
+        """The trial, or a random one where its size is known not to fit into memory."""
+        failed = [each.params for each in self._trials() if each.user_attrs.get(TOO_LARGE)]
+        for attempt in range(1, ATTEMPTS + 1 if failed else 0):
+            if not any(self._as_large(trial.params, params) for params in failed):
+                break
+            trial = self._sampled(trial.number, None, attrs, attempt=attempt)
+        return trial
+
+    def _as_large(self, params: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Whether a configuration takes no less memory than another: the same shape, and no number
+        of it smaller."""
+        for node in walk(self.job.study.nodes):
+            if node.leaf.static and node.searched:
+                one, two = params.get(node.name), other.get(node.name)
+                numbers = all(isinstance(v, int | float) for v in (one, two))
+                if one < two if numbers else one != two:  # type: ignore[operator]
+                    return False
+        return True
 
     def _point(
         self, grid: SearchGrid, asked: dict[str, Any] | None, queued: bool

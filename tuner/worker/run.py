@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.devices import described, is_out_of_memory, recover
 from tuner.errors import StorageError
 from tuner.hidden import hide
 from tuner.search.overlay import changed
 from tuner.search.promote import PAUSED_AT, is_paused
 from tuner.search.prune import PruningStudy
 from tuner.storage import Lease, OutageError, Outbox, Storage, Update
+from tuner.study.trials import TOO_LARGE
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.outcome import standard_error
 from tuner.training.trainer import ONE_ROW, Course, Epoch
@@ -63,8 +65,7 @@ ONE_ROW_HINT = "batch normalization learns nothing of one row: a batch_size of a
 def explain(error: BaseException) -> str:
     """A trial's error message without passwords, and with a hint for known causes."""
     message = hide(f"{type(error).__name__}: {error}")
-    kinds = torch.cuda.OutOfMemoryError, MemoryError
-    if isinstance(error, kinds) or "allocate memory" in str(error):
+    if is_out_of_memory(error):
         return f"{MEMORY_HINT} ({message})"
     return f"{ONE_ROW_HINT} ({message})" if ONE_ROW in str(error) else message
 
@@ -101,8 +102,13 @@ def ending_facts(why: str, seconds: float, worker: str, device: torch.device) ->
         "ended": why,
         "seconds": round(seconds, 3),
         "worker": worker,
-        "device": str(device),
+        "device": described(device),
     }
+
+
+def memory_facts(error: BaseException) -> dict[str, bool]:
+    """An attribute of a trial that failed because memory was used up: its size does not fit."""
+    return {TOO_LARGE: True} if is_out_of_memory(error) else {}
 
 
 def training_facts(course: Course | None, result: Epoch | None) -> dict[str, Any]:
@@ -174,13 +180,16 @@ class TrialRun:
         self.spent = amount(lease.trial.user_attrs, "seconds")
         self.reported_epoch = max(lease.trial.intermediate_values, default=0)
         self.course: Course | None = None
+        self.moved_from = ""
 
     def run(self) -> None:
         """Runs the trial until it is recorded, released, or lost to another worker.
 
         Raises:
             StorageError: the database cannot be used, which does not fail the trial.
+            LostDeviceError: this process can train no other trial.
         """
+        failed = False
         try:
             self._train()
         except StopRequested:
@@ -190,8 +199,12 @@ class TrialRun:
         except StorageError:
             raise
         except BaseException as error:  # a factory's SystemExit too; a signal's is caught above
-            self._fail(explain(error), traceback=current_traceback())
+            self._fail(explain(error), traceback=current_traceback(), **memory_facts(error))
+            failed = True
         self.desk.checkpoints.left(self.lease)
+        if failed:
+            self.course = None
+            recover(self.desk.device)
 
     def _train(self) -> None:
         if self.lease.token > ATTEMPTS and not self.reported_epoch:
@@ -236,7 +249,7 @@ class TrialRun:
         if stored is None:
             return course, ""
         try:
-            restore(course, self.desk.checkpoints.get(self.lease, stored))
+            self.moved_from = restore(course, self.desk.checkpoints.get(self.lease, stored))
         except Exception as error:  # whatever the damage is, a trial can start over
             return self._course(), f"{type(error).__name__}: {error}"
         return course, ""
@@ -314,9 +327,11 @@ class TrialRun:
 
     def _facts(self, ended: str, result: Epoch | None = None) -> dict[str, Any]:
         facts = ending_facts(ended, self.seconds, self.lease.holder, self.desk.device)
+        if self.moved_from not in ("", facts["device"]):  # its numbers are those of either
+            facts["device"] = f"{self.moved_from}, then {facts['device']}"
         return facts | training_facts(self.course, result)
 
-    def _fail(self, error: str, **more: str) -> None:
+    def _fail(self, error: str, **more: str | bool) -> None:
         facts = self._facts("failed") | {"error": error, **more}
         self._put(state=TrialState.FAIL, user_attrs=facts)
 
