@@ -105,6 +105,19 @@ class PostgresServer:
             "fsync": "on" if self._fsync else "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        until = time.monotonic() + 60
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                self._launch(options)  # again, where children of one that was killed still ended
+            try:
+                psycopg.connect(self._conninfo("postgres")).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+    def _launch(self, options: list[str]) -> None:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *options],
@@ -113,15 +126,6 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + 60
-        while True:
-            try:
-                psycopg.connect(self._conninfo("postgres")).close()
-                return
-            except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
 
     @property
     def pid(self) -> int:

@@ -129,7 +129,7 @@ def test_types_of_a_second_file_follow_the_first(tmp_path: Path) -> None:
             r"b\.csv: class 'perhaps' does not occur in the training rows\n.*no, yes",
         ),
         ({"bought": None}, r"b\.csv: 6 of 6 labels are missing"),
-        ({"place": "far"}, r"b\.csv: column 'place' has 'far' in row 0 .*, but .* have numbers"),
+        ({"place": "far"}, r"b\.csv: column 'place' has 'far' in row 2 .*, but .* have numbers"),
     ],
     ids=str,
 )

@@ -67,7 +67,7 @@ def test_folds_workers_retrain_confirm_export_and_predict(
     measured = tuner.confirm("towns", options, top=3, seeds=2)
     assert all(each.test is not None for each in measured.rows)
 
-    tuner.export("towns", tmp_path / "model", options, trial=1, final=True)
+    tuner.export("towns", tmp_path / "model", options, trial=1, final=True, uncalibrated=True)
     first, *_ = tuner.load(tmp_path / "model").children()
     assert isinstance(first, Categories)
     linear = [layer for layer in first.layers if isinstance(layer, nn.Linear)]
@@ -109,6 +109,6 @@ def test_a_network_of_ones_own_is_given_the_vectors(
     assert tuner.optimize(own, options).progress.met
     trials = optuna.load_study(study_name="towns", storage=options.storage).trials
     assert trials[1].params["family"] == "nets_of_towns:net"
-    tuner.export("towns", tmp_path / "model", options, trial=1, final=True)
+    tuner.export("towns", tmp_path / "model", options, trial=1, final=True, uncalibrated=True)
     first, own_network = tuner.load(tmp_path / "model").children()
     assert next(own_network.parameters()).shape == (4, first.width)
