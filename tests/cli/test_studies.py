@@ -324,6 +324,8 @@ def test_a_file_that_is_there_stays(tuner, customers: Path) -> None:
         (("../churn", "--data", "customers.csv", "--target", "churned"), "cannot name a study"),
         (("churn", "--data", "customers.csv", "--target", "note"), "labels are different"),
         (("churn", "--data", ".", "--target", "churned"), "a folder has no columns"),
+        ((*INIT[1:], "--metric", "roc-auc"), "unknown metric 'roc-auc'"),
+        ((*INIT[1:], "--metric", "rmse"), "rmse is for regression"),
     ],
 )
 def test_nothing_is_written_for_a_mistake(tuner, customers: Path, arguments, words: str) -> None:
@@ -331,6 +333,22 @@ def test_nothing_is_written_for_a_mistake(tuner, customers: Path, arguments, wor
     assert (outcome.code, outcome.stdout) == (2, "")
     assert words in outcome.stderr
     assert not (customers / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "smooths", "weighs"),
+    [("roc_auc", False, False), ("f1", True, True), ("accuracy", True, False)],
+)
+def test_a_metric_that_is_given_decides_what_is_searched(
+    tuner, customers: Path, metric: str, smooths: bool, weighs: bool
+) -> None:
+    assert tuner(*INIT, "--metric", metric).code == 0
+    text = (customers / "studies" / "churn.toml").read_text()
+    study = tomllib.loads(text)
+    assert study["metric"] == metric
+    assert "the one given by --metric" in text
+    assert ("label_smoothing" in study["regularization"]) == smooths
+    assert ("class_weights" in study["training"]) == weighs
 
 
 def test_a_quantity_in_parquet(tuner, empty: Path) -> None:

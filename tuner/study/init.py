@@ -21,7 +21,7 @@ from tuner.data.sources import read_frame
 from tuner.data.splits import times_of
 from tuner.data.text import word_count
 from tuner.errors import DataError, UsageError, nearest
-from tuner.metrics import METRICS
+from tuner.metrics import METRICS, lookup
 from tuner.output import one_line, toml
 from tuner.study.describe import balance
 from tuner.study.proposal import Line, Space, search, size_of
@@ -242,15 +242,21 @@ NAMED = 20
 """Columns left out that the file names, each in a line of its own."""
 
 
-def draft(survey: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
+def draft(
+    survey: Survey, named: Callable[[str], str], metric: str | None = None
+) -> tuple[Line, ...]:
     """The lines of a study file, in order.
 
     Args:
         survey: of the data.
         named: from a path to how the study file should name it.
+        metric: its name; by default the one that suits the classes.
+
+    Raises:
+        StudyFileError: no metric has that name, or it does not fit the data.
     """
     data = survey.data
-    metric, why, rare = _metric(data)
+    metric, why, rare = _metric(data) if metric is None else _given_metric(data, metric)
     counts = (len(data.numbers), len(data.train) * len(data.features))
     prepared = counts[0] > 0 and all(map(le, counts, PREPARED))
     space = Space(data, size_of(data), METRICS[metric].judges, rare, prepared)
@@ -293,6 +299,15 @@ def _metric(data: DataSet) -> tuple[str, str, str]:
         why = f"{rarest}, {constant}; balanced_accuracy would count each class alike"
         return "accuracy", one_line(why), ""
     return "balanced_accuracy", one_line(f"each class counts alike: {rarest}, {constant}"), rarest
+
+
+def _given_metric(data: DataSet, name: str) -> tuple[str, str, str]:
+    """The same of a metric that is given; classes need weights where it judges them, and more than
+    the share of rows that are right."""
+    metric = lookup(name)
+    metric.check(data.target.task, data.target.classes)
+    weighs = metric.judges == "classes" and name != "accuracy"
+    return name, "the one given by --metric", _metric(data)[2] if weighs else ""
 
 
 def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
