@@ -321,6 +321,8 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
         lines.append(Line("data", "target", toml(spec.target)))
+    if survey.data.target.task == "regression":
+        lines.append(Line("data", "target_clip", "true", "no prediction beyond the training rows"))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     why = "for validation during the search"

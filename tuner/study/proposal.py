@@ -54,7 +54,7 @@ SLOW_STEPS, SLOW_LONGEST, SLOW_BATCH = 600, 100, 128
 """The same of networks for images and texts, and their largest batch."""
 MANY_EPOCHS = 64
 """From so many epochs on, those of a network for tables are searched: few rows are soon learned by
-heart. Early stopping instead would take the luckiest epoch, and few rows to validate make luck."""
+heart. So is early stopping, which takes the best epoch, and with few rows to validate also luck."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,10 @@ class Space:
             lines.append(("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
             why = "where a mirrored image means the same"
             lines.append(("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
+        if self.size.begin:
+            most = self.size.epochs
+            value = f"{{ off = 0, low = {most // 4}, high = {most}, log = true }}"
+            lines.append(("early_stopping", value, "on: the best epoch counts, not the last"))
         if self.smooths:
             lines.append(("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
         return lines
@@ -244,7 +248,8 @@ class Space:
         """Configurations that are good on most tables, by what they are; all within the space.
 
         The rate of the first is that of RealMLP-TD in the usual parametrization: there, weights are
-        divided by the root of their inputs, and so is the step.
+        divided by the root of their inputs, and so is the step; the decay of a step is the rate
+        times `weight_decay` in both. It trains to the end, and its best epoch counts.
         """
         if not self.for_table:
             return {}
@@ -254,17 +259,19 @@ class Space:
             "categories": "embedding" if vector else None,
             "embedding.size": vector or None,
             "class_weights": "balanced" if self.rare else None,
-            "epochs": self.size.begin,
         }
+        classes = bool(self.data.target.classes)
         realmlp = {
             "depth": 3,
-            "activation": "selu" if self.data.target.classes else "mish",
+            "activation": "selu" if classes else "mish",
             "numbers": "periodic" if self.embeds else None,
             "input_scale": True,
             "dropout": 0.15,
-            "weight_decay": 0.1,
+            "weight_decay": 0.3,
             "label_smoothing": 0.1 if self.smooths else None,
-            "learning_rate": 3e-3,
+            "learning_rate": 3e-3 if classes else 1.2e-2,
+            "epochs": self.size.epochs if self.size.begin else None,
+            "early_stopping": self.size.epochs if self.size.begin else None,
             "adam.beta2": 0.95,
             "lr_scheduler": "coslog4",
             "preprocessing": "robust" if self.preprocessing else None,
@@ -276,6 +283,7 @@ class Space:
             "weight_decay": 0.01,
             "learning_rate": 2e-3,
             "lr_scheduler": "cosine",
+            "epochs": self.size.begin,
         }
         known = {
             "close to RealMLP-TD (Holzmüller et al. 2024)": realmlp,
