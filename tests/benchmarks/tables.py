@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -177,45 +178,54 @@ def write_rival(name: str, metric: str, folder: Path) -> None:
 # tuner, by whole command lines.
 
 
-def command(folder: Path, *arguments: str) -> tuple[dict[str, Any], float]:
-    """What a command prints as JSON, and its seconds."""
-    begun = time.monotonic()
+def command(folder: Path, *arguments: str) -> tuple[dict[str, Any], float, float]:
+    """What a command prints as JSON, its seconds, and those of a core that it took."""
+    begun, before = time.monotonic(), cores()
     line = [str(Path(sys.executable).parent / "tuner"), *arguments]
     said = None if arguments[0] == "predict" else "--json"
     done = subprocess.run(
         [*line, said] if said else line, cwd=folder, check=True, capture_output=True, text=True
     )
-    return (json.loads(done.stdout) if said else {}), time.monotonic() - begun
+    record = json.loads(done.stdout) if said else {}
+    return record, round(time.monotonic() - begun, 1), round(cores() - before, 1)
+
+
+def cores() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Predicts the kept rows into `tuner.csv`; what there is to say of it."""
     workers = ("--workers", str(options.workers))
-    spent: dict[str, float] = {}
+    spent: dict[str, list[float]] = {}
 
     def run(*arguments: str) -> dict[str, Any]:
-        record, spent[arguments[0]] = command(folder, *arguments)
+        record, *spent[arguments[0]] = command(folder, *arguments)
         return record
 
     run("init", "t", "--data", "learn.csv", "--target", TARGET, "--metric", metric)
     study = ("--study", "t")
     searched = run("optimize", *study, *workers, "--timeout", f"{options.seconds}s")
-    confirmed = run("confirm", *study, *workers)
+    size = ("--top", str(options.top), "--seeds", str(options.seeds))
+    confirmed = run("confirm", *study, *workers, *size)
     exported = run("export", *study, "--final", "--out", "model")
     model = ("--model", "model")
     run("predict", *model, "--input", "test.csv", "--output", "tuner.csv")
     rows = pd.read_csv(folder / "test.csv").sample(BATCH, replace=True, random_state=0)
     rows.to_csv(folder / "many.csv", index=False)
-    _, many = command(folder, "predict", *model, "--input", "many.csv", "--output", "many.out.csv")
+    _, many, _ = command(
+        folder, "predict", *model, "--input", "many.csv", "--output", "many.out.csv"
+    )
     together = confirmed["ensemble"]
     helps = bool(together and together["helps"])
     return {
-        "trials": searched["progress"]["done"] if "progress" in searched else None,
+        "trials": [searched["complete"], searched["complete"] + searched["paused"]],
         "members": exported["members"],
         "interval": [together["test"]["low"], together["test"]["high"]] if helps else None,
         "difference": difference(folder) if helps else None,
-        "predict of 10,000 rows, s": round(many, 2),
-        "seconds": {name: round(each, 1) for name, each in spent.items()},
+        "predict of 10,000 rows, s": many,
+        "seconds, and of a core": spent,
     }
 
 
@@ -357,6 +367,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=600, help="of optimize; 0: rivals alone")
     parser.add_argument("--rivals", nargs="*", choices=list(RIVALS), default=list(RIVALS))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--top", type=int, default=5, help="of confirm")
+    parser.add_argument("--seeds", type=int, default=5, help="of confirm")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     temporary = tempfile.TemporaryDirectory(prefix="rivals")
