@@ -106,7 +106,8 @@ def test_few_rows_get_many_epochs(
 ) -> None:
     study, document = proposed(table(rows, 1), tmp_path)
     assert study.max_epochs == epochs
-    assert document["training"]["batch_size"] == batch
+    sizes = {"choices": [32, 128]} if rows <= 1_000 else batch
+    assert document["training"]["batch_size"] == sizes
     assert max(document["model"]["width"]["choices"]) == widest
     assert document["search"]["trials"] == (60 if rows < 20_000 else 30)
     known = (document["search"].get("baseline", {}), *document["search"]["enqueue"])
@@ -115,6 +116,7 @@ def test_few_rows_get_many_epochs(
     least = epochs // 4
     wanted = [least, epochs, least] if searched else [None] * 3
     assert [each.get("epochs") for each in known] == wanted
+    assert known[1].get("batch_size") == (128 if rows <= 1_000 else None)
     stopping = document["regularization"].get("early_stopping")
     assert (stopping is not None) == searched
     assert known[1].get("early_stopping") == (epochs if searched else None)

@@ -260,10 +260,12 @@ def draft(
     counts = (len(data.numbers), len(data.train) * len(data.features))
     prepared = counts[0] > 0 and all(map(le, counts, PREPARED))
     space = Space(data, size_of(data), METRICS[metric].judges, rare, prepared)
+    clip = Line("data", "target_clip", "true", "no prediction beyond the training rows")
     return (
         Line("", "metric", toml(metric), why),
         *_data(survey, named),
         *_preprocessing(data, prepared),
+        *(() if data.target.classes else (clip,)),
         *space.lines(),
         *search(space),
     )
@@ -321,8 +323,6 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
         lines.append(Line("data", "target", toml(spec.target)))
-    if survey.data.target.task == "regression":
-        lines.append(Line("data", "target_clip", "true", "no prediction beyond the training rows"))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     why = "for validation during the search"

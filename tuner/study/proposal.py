@@ -46,6 +46,8 @@ SIZES = (
 LARGEST = (1024, (128, 256, 512))
 WEIGHTS = 5_000_000
 """Where a row has very many numbers, widths are those of at most so many weights."""
+LARGER_BATCH = 4
+"""Where rows are few, a batch so many times larger is tried too: fewer and calmer steps."""
 SHORTEST = 8
 """Epochs of a trial at least, however many the rows are."""
 STEPS, LONGEST = 3_000, 256
@@ -82,7 +84,14 @@ class Size:
         epochs = (
             ("epochs", value, f"up to {why}") if self.begin else ("epochs", str(self.epochs), why)
         )
-        return [epochs, ("batch_size", str(self.batch), "")]
+        batch = _choices(self.batches) if len(self.batches) > 1 else str(self.batch)
+        return [epochs, ("batch_size", batch, "")]
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The sizes of a batch that are searched."""
+        few = self.begin is not None and self.rows <= SIZES[0][0]
+        return (self.batch, LARGER_BATCH * self.batch) if few else (self.batch,)
 
 
 def size_of(data: DataSet) -> Size:
@@ -270,6 +279,7 @@ class Space:
             "weight_decay": 0.3,
             "label_smoothing": 0.1 if self.smooths else None,
             "learning_rate": 3e-3 if classes else 1.2e-2,
+            "batch_size": self.size.batches[-1] if len(self.size.batches) > 1 else None,
             "epochs": self.size.epochs if self.size.begin else None,
             "early_stopping": self.size.epochs if self.size.begin else None,
             "adam.beta2": 0.95,
