@@ -230,8 +230,8 @@ class Space:
             why = "where a mirrored image means the same"
             lines.append(("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
         if self.size.begin:
-            most = self.size.epochs
-            value = f"{{ off = 0, low = {most // 4}, high = {most}, log = true }}"
+            epochs = self.size.epochs
+            value = f"{{ off = 0, low = {epochs // 4}, high = {epochs}, log = true }}"
             lines.append(("early_stopping", value, "on: the best epoch counts, not the last"))
         if self.smooths:
             lines.append(("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
