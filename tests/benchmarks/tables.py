@@ -231,7 +231,7 @@ def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, A
 
 def difference(folder: Path) -> float:
     """How far the exported ensemble's predictions of the study's own test rows are, at most, from
-    those of the study's networks."""
+    those of the study's networks: of probabilities, or in deviations of the predicted quantity."""
     import tuner
     from tuner.data import load
     from tuner.results import confirm
@@ -254,7 +254,8 @@ def difference(folder: Path) -> float:
     _, positions = load(study.data, folder=folder, final=True).positions
     rows = pd.read_csv(folder / "learn.csv").iloc[positions]
     ours = tuner.predict(folder / "model", rows).drop(columns="class", errors="ignore")
-    return float(np.abs(ours.to_numpy().squeeze() - np.squeeze(total)).max())
+    apart = np.abs(ours.to_numpy().squeeze() - np.squeeze(total)).max()
+    return float(apart / (np.std(total) if "value" in ours else 1))
 
 
 # All of them, on the same rows.
