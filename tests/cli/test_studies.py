@@ -261,7 +261,7 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     assert said["data"]["preprocessing"]["choices"] == ["standard", "robust", "quantile"]
     suggested = {each["key"]: each["value"] for each in found["decided"] if each["suggested"]}
     assert suggested == {
-        "data.validation": "{ folds = 5 }",
+        "data.validation": "0.2",
         "data.keep": '["customer_id"]',
         "data.group": '"shop_id"',
         "data.time": '"since"',
@@ -272,7 +272,8 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     why = {each["key"]: each["why"] for each in found["decided"]}
     assert "yes is " in why["metric"]
     assert "always no would have an accuracy of " in why["metric"]
-    assert "60 rows decide little" in why["data.validation"]
+    assert "judged by 60 rows" in why["data.validation"]
+    assert said["data"]["validation"] == {"folds": 5}
     assert "spend" in why["data.preprocessing"]
 
 

@@ -24,7 +24,7 @@ from tuner.errors import DataError, UsageError, nearest
 from tuner.metrics import METRICS, lookup
 from tuner.output import one_line, toml
 from tuner.study.describe import balance
-from tuner.study.proposal import Line, Space, search, size_of
+from tuner.study.proposal import Line, Space, is_slow, search, size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +235,8 @@ RARE = 2 / 3
 EVEN = 0.8
 """Classes are of similar size if each has at least this part of an even share."""
 FEW_ROWS = 1_000
-"""Of so many rows to train on, those for validation decide little."""
+"""Of so many rows to train on, those for validation decide little: a table has folds."""
+FOLDS = 5
 PREPARED = (1_000, 5_000_000)
 """Up to so many columns and numbers to train on, they may be preprocessed in several ways."""
 NAMED = 20
@@ -325,11 +326,7 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
-    why = "for validation during the search"
-    lines.append(Line("data", "validation", toml(spec.validation), why))
-    if len(survey.data.train) <= FEW_ROWS:
-        why = f"instead: {len(survey.data.validation)} rows decide little; five trainings a trial"
-        lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
+    lines += _validation(survey)
     if survey.data.test is not None:
         lines.append(Line("data", "test", toml(spec.test), "for the final measurement only"))
     if survey.dropped:
@@ -343,6 +340,20 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         why += "; take it out of drop then" * (column in survey.dropped)
         lines.append(Line("data", key, toml(column), why, active=False))
     return lines
+
+
+def _validation(survey: Survey) -> list[Line]:
+    """The rows that judge a trial: of a table with few, all of them in turn."""
+    data, spec = survey.data, survey.spec
+    share = Line("data", "validation", toml(spec.validation), "for validation during the search")
+    if len(data.train) > FEW_ROWS:
+        return [share]
+    for_table = not is_slow(data)
+    why = f"{len(data.validation)} rows alone decide little; {FOLDS} trainings a trial"
+    folds = Line("data", "validation", f"{{ folds = {FOLDS} }}", why, active=for_table)
+    why = f"instead: one training a trial, judged by {len(data.validation)} rows"
+    other = replace(share, why=why, active=False)
+    return [folds, other] if for_table else [share, replace(folds, why=f"instead: {folds.why}")]
 
 
 def _dropped_identifiers(survey: Survey) -> list[tuple[str, str]]:
