@@ -342,7 +342,7 @@ def summary(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
     inside = [
         each["interval"][0] <= each["values"]["tuner"] <= each["interval"][1]
         for each in every
-        if each.get("interval")
+        if each.get("interval") and None not in each["interval"]  # none of too few rows
     ]
     record["covered"] = f"{sum(inside)} of {len(inside)}"
     apart = [each["difference"] for each in every if each.get("difference") is not None]
