@@ -261,7 +261,7 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     assert said["data"]["preprocessing"]["choices"] == ["standard", "robust", "quantile"]
     suggested = {each["key"]: each["value"] for each in found["decided"] if each["suggested"]}
     assert suggested == {
-        "data.validation": "{ folds = 5 }",
+        "data.validation": "0.2",
         "data.keep": '["customer_id"]',
         "data.group": '"shop_id"',
         "data.time": '"since"',
@@ -272,7 +272,8 @@ def test_what_init_decides_about_a_table(tuner, customers: Path) -> None:
     why = {each["key"]: each["why"] for each in found["decided"]}
     assert "yes is " in why["metric"]
     assert "always no would have an accuracy of " in why["metric"]
-    assert "60 rows decide little" in why["data.validation"]
+    assert "judged by 60 rows" in why["data.validation"]
+    assert said["data"]["validation"] == {"folds": 5}
     assert "spend" in why["data.preprocessing"]
 
 
@@ -324,6 +325,8 @@ def test_a_file_that_is_there_stays(tuner, customers: Path) -> None:
         (("../churn", "--data", "customers.csv", "--target", "churned"), "cannot name a study"),
         (("churn", "--data", "customers.csv", "--target", "note"), "labels are different"),
         (("churn", "--data", ".", "--target", "churned"), "a folder has no columns"),
+        ((*INIT[1:], "--metric", "roc-auc"), "unknown metric 'roc-auc'"),
+        ((*INIT[1:], "--metric", "rmse"), "rmse is for regression"),
     ],
 )
 def test_nothing_is_written_for_a_mistake(tuner, customers: Path, arguments, words: str) -> None:
@@ -331,6 +334,22 @@ def test_nothing_is_written_for_a_mistake(tuner, customers: Path, arguments, wor
     assert (outcome.code, outcome.stdout) == (2, "")
     assert words in outcome.stderr
     assert not (customers / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "smooths", "weighs"),
+    [("roc_auc", False, False), ("f1", True, True), ("accuracy", True, False)],
+)
+def test_a_metric_that_is_given_decides_what_is_searched(
+    tuner, customers: Path, metric: str, smooths: bool, weighs: bool
+) -> None:
+    assert tuner(*INIT, "--metric", metric).code == 0
+    text = (customers / "studies" / "churn.toml").read_text()
+    study = tomllib.loads(text)
+    assert study["metric"] == metric
+    assert "the one given by --metric" in text
+    assert ("label_smoothing" in study["regularization"]) == smooths
+    assert ("class_weights" in study["training"]) == weighs
 
 
 def test_a_quantity_in_parquet(tuner, empty: Path) -> None:

@@ -13,7 +13,7 @@ from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
 from tuner.run.prepare import submit
 from tuner.run.retrain import retrain
-from tuner.search.promote import CONTINUES, is_paused, last_epoch
+from tuner.search.promote import CONTINUES, PAUSED_AT, is_paused, last_epoch
 from tuner.study.trials import epochs_trained
 
 RULE = 'pruner = { name = "promote", reduction_factor = 2 }'
@@ -59,6 +59,13 @@ def test_a_trial_that_paused_has_the_numbers_of_one_that_did_not(
     assert {1, 9} <= ends <= {1, 3, 9}
     assert trials[0].state == TrialState.COMPLETE  # the baseline never pauses
     assert epochs_trained(trials) < epochs_trained(whole)
+
+
+def test_an_enqueued_configuration_never_pauses(make: Any, sqlite_url: str) -> None:
+    worst = "enqueue = [{ learning_rate = 1e-3, dropout = 0.5 }]"
+    trials = run(pausing(make(sqlite_url), search=worst))
+    assert trials[1].params["learning_rate"] == 1e-3
+    assert [PAUSED_AT in trial.user_attrs for trial in trials[:3]] == [False, False, True]
 
 
 def test_a_larger_budget_continues_what_ended(

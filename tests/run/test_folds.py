@@ -37,10 +37,10 @@ pruner = "none"
 """
 
 
-def study(**search: object) -> tuner.Study:
+def study(test: float = 0.2, **search: object) -> tuner.Study:
     return tuner.define_study(
         "folded",
-        data={"source": "sklearn.datasets:load_wine", "validation": {"folds": 3}},
+        data={"source": "sklearn.datasets:load_wine", "validation": {"folds": 3}, "test": test},
         model={"family": "mlp", "width": 8},
         training={
             "epochs": 3,
@@ -118,11 +118,16 @@ def test_an_answer_and_an_export(sqlite_url: str, tmp_path: Path) -> None:
         run(*f"confirm --study folded --storage {sqlite_url} --seeds 2 --top 1 --json".split())
     )
     assert answer["rows"]
-    with pytest.raises(UsageError, match="a trial of 3 folds has as many networks"):
-        export("folded", tmp_path / "out", options)
-    made = export("folded", tmp_path / "out", options, final=True)
+    made = export("folded", tmp_path / "out", options)
     assert made.final
     assert "on the mean over 3 folds" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_without_test_rows_nothing_is_exported(sqlite_url: str, tmp_path: Path) -> None:
+    options = tuner.RunOptions(storage=sqlite_url, workers=1, device="cpu")
+    tuner.optimize(study(test=0.0), options)
+    with pytest.raises(UsageError, match="a trial of 3 folds has as many networks"):
+        export("folded", tmp_path / "out", options)
 
 
 NET = """\

@@ -65,6 +65,8 @@ def test_known_good_configurations_follow_the_baseline(tmp_path: Path, kind: str
     first = queue[0]
     assert (first["numbers"], first["preprocessing"]) == ("periodic", "robust")
     assert first["activation"] == ("mish" if kind == "quantity" else "selu")
+    assert first["learning_rate"] == (0.012 if kind == "quantity" else 0.003)
+    assert document["data"].get("target_clip", False) == (kind == "quantity")
     assert ("label_smoothing" in first) == (kind != "quantity")
     assert first.get("class_weights") == ("balanced" if kind == "imbalance" else None)
     assert first.get("categories") == ("embedding" if kind == "categories" else None)
@@ -104,13 +106,20 @@ def test_few_rows_get_many_epochs(
 ) -> None:
     study, document = proposed(table(rows, 1), tmp_path)
     assert study.max_epochs == epochs
-    assert document["training"]["batch_size"] == batch
+    sizes = {"choices": [32, 128]} if rows <= 1_000 else batch
+    assert document["training"]["batch_size"] == sizes
     assert max(document["model"]["width"]["choices"]) == widest
     assert document["search"]["trials"] == (60 if rows < 20_000 else 30)
     known = (document["search"].get("baseline", {}), *document["search"]["enqueue"])
     searched = isinstance(document["training"]["epochs"], dict)
     assert searched == (epochs >= 64)
-    assert {each.get("epochs") for each in known} == ({epochs // 4} if searched else {None})
+    least = epochs // 4
+    wanted = [least, epochs, least] if searched else [None] * 3
+    assert [each.get("epochs") for each in known] == wanted
+    assert known[1].get("batch_size") == (128 if rows <= 1_000 else None)
+    stopping = document["regularization"].get("early_stopping")
+    assert (stopping is not None) == searched
+    assert known[1].get("early_stopping") == (epochs if searched else None)
 
 
 def test_images_get_enough_steps(tmp_path: Path) -> None:

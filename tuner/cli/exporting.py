@@ -25,7 +25,11 @@ Out = Annotated[
 ]
 Final = Annotated[
     bool,
-    typer.Option("--final", envvar="TUNER_FINAL", help="Train on the validation rows as well."),
+    typer.Option(
+        "--final",
+        envvar="TUNER_FINAL",
+        help="Train on the validation rows as well, as always where trials have folds.",
+    ),
 ]
 Force = Annotated[
     bool,

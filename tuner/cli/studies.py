@@ -121,6 +121,15 @@ Target = Annotated[
         "--target", envvar="TUNER_TARGET", metavar="COLUMN", help="The column to predict."
     ),
 ]
+GivenMetric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        envvar="TUNER_METRIC",
+        metavar="NAME",
+        help="What to optimize.  [default: by the sizes of the classes; rmse for numbers]",
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -139,6 +148,7 @@ def init(
     name: Name,
     data: Data,
     target: Target = None,
+    metric: GivenMetric = None,
     out: Out = None,
     force: Force = False,
     as_json: Json = False,
@@ -159,17 +169,17 @@ def init(
 
     with uncollected():  # with 100,000 columns, garbage collection would take long
         facts = survey(find_path(data, "--data", Path()), target)
-        record = _write_study(name, file, facts)
+        record = _write_study(name, file, facts, metric)
         return show_json(record) if as_json else show(init_lines(record))
 
 
-def _write_study(name: str, file: Path, survey: Survey) -> dict[str, Any]:
+def _write_study(name: str, file: Path, survey: Survey, metric: str | None) -> dict[str, Any]:
     """Writes the study file if it is valid and fits the data, and returns its record."""
     from tuner.study import NetworkStudy, describe
     from tuner.study.init import draft, file_text
     from tuner.study.parse import parse
 
-    lines = draft(survey, lambda path: _portable_path(Path(path), file))
+    lines = draft(survey, lambda path: _portable_path(Path(path), file), metric)
     text = file_text(name, survey, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
     assert isinstance(study, NetworkStudy)  # a draft has data

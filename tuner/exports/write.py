@@ -50,6 +50,7 @@ from tuner.run.options import RunOptions, device_again
 from tuner.run.prepare import load_job, stored_study
 from tuner.show.answers import ensemble_line, temperature
 from tuner.storage import opened
+from tuner.study import NetworkStudy, Study
 from tuner.techniques import ENDING
 from tuner.training.evaluate import in_units, predict, predicted
 from tuner.training.trainer import Trainer, one_thread
@@ -78,7 +79,8 @@ def export(
         out: the folder to make.
         trial: the number of a complete one; by default the ensemble of `confirm` where it helps,
             else its winner, else the best.
-        final: train on the validation rows too, for as many epochs as were the best.
+        final: train on the validation rows too, for as many epochs as were the best; always so
+            where trials have folds and there are test rows.
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
         single: one configuration, even where an ensemble helps.
@@ -96,6 +98,7 @@ def export(
         check_installed()
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
+    final = final or _needs_final(stored)
     confirmation = None if single or trial is not None else confirm.read(storage, stored)
     together = None
     with allowing(of_person(options.allow)), one_thread():
@@ -132,6 +135,13 @@ def export(
         trained.chosen.beaten,
         words,
     )
+
+
+def _needs_final(study: Study) -> bool:
+    """Whether a trial has several networks, one for each fold, and test rows measure another."""
+    if not isinstance(study, NetworkStudy) or study.folds is None:
+        return False
+    return study.data.test_path is not None or study.data.test > 0
 
 
 def _warn(choice: Chosen, say: Callable[[str], None]) -> None:

@@ -21,10 +21,10 @@ from tuner.data.sources import read_frame
 from tuner.data.splits import times_of
 from tuner.data.text import word_count
 from tuner.errors import DataError, UsageError, nearest
-from tuner.metrics import METRICS
+from tuner.metrics import METRICS, lookup
 from tuner.output import one_line, toml
 from tuner.study.describe import balance
-from tuner.study.proposal import Line, Space, search, size_of
+from tuner.study.proposal import Line, Space, is_slow, search, size_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,29 +237,38 @@ RARE = 2 / 3
 EVEN = 0.8
 """Classes are of similar size if each has at least this part of an even share."""
 FEW_ROWS = 1_000
-"""Of so many rows to train on, those for validation decide little."""
+"""Of so many rows to train on, those for validation decide little: a table has folds."""
+FOLDS = 5
 PREPARED = (1_000, 5_000_000)
 """Up to so many columns and numbers to train on, they may be preprocessed in several ways."""
 NAMED = 20
 """Columns left out that the file names, each in a line of its own."""
 
 
-def draft(survey: Survey, named: Callable[[str], str]) -> tuple[Line, ...]:
+def draft(
+    survey: Survey, named: Callable[[str], str], metric: str | None = None
+) -> tuple[Line, ...]:
     """The lines of a study file, in order.
 
     Args:
         survey: of the data.
         named: from a path to how the study file should name it.
+        metric: its name; by default the one that suits the classes.
+
+    Raises:
+        StudyFileError: no metric has that name, or it does not fit the data.
     """
     data = survey.data
-    metric, why, rare = _metric(data)
+    metric, why, rare = _metric(data) if metric is None else _given_metric(data, metric)
     counts = (len(data.numbers), len(data.train) * len(data.features))
     prepared = counts[0] > 0 and all(map(le, counts, PREPARED))
     space = Space(data, size_of(data), METRICS[metric].judges, rare, prepared)
+    clip = Line("data", "target_clip", "true", "no prediction beyond the training rows")
     return (
         Line("", "metric", toml(metric), why),
         *_data(survey, named),
         *_preprocessing(data, prepared),
+        *(() if data.target.classes else (clip,)),
         *space.lines(),
         *search(space),
     )
@@ -297,6 +306,15 @@ def _metric(data: DataSet) -> tuple[str, str, str]:
     return "balanced_accuracy", one_line(f"each class counts alike: {rarest}, {constant}"), rarest
 
 
+def _given_metric(data: DataSet, name: str) -> tuple[str, str, str]:
+    """The same of a metric that is given; classes need weights where it judges them, and more than
+    the share of rows that are right."""
+    metric = lookup(name)
+    metric.check(data.target.task, data.target.classes)
+    weighs = metric.judges == "classes" and name != "accuracy"
+    return name, "the one given by --metric", _metric(data)[2] if weighs else ""
+
+
 def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
     spec = survey.spec
     lines = [Line("data", "path", toml(named(spec.path or "")))]
@@ -310,11 +328,7 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
-    why = "for validation during the search"
-    lines.append(Line("data", "validation", toml(spec.validation), why))
-    if len(survey.data.train) <= FEW_ROWS:
-        why = f"instead: {len(survey.data.validation)} rows decide little; five trainings a trial"
-        lines.append(Line("data", "validation", "{ folds = 5 }", why, active=False))
+    lines += _validation(survey)
     if survey.data.test is not None:
         lines.append(Line("data", "test", toml(spec.test), "for the final measurement only"))
     if survey.dropped:
@@ -328,6 +342,20 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         why += "; take it out of drop then" * (column in survey.dropped)
         lines.append(Line("data", key, toml(column), why, active=False))
     return lines
+
+
+def _validation(survey: Survey) -> list[Line]:
+    """The rows that judge a trial: of a table with few, all of them in turn."""
+    data, spec = survey.data, survey.spec
+    share = Line("data", "validation", toml(spec.validation), "for validation during the search")
+    if len(data.train) > FEW_ROWS:
+        return [share]
+    for_table = not is_slow(data)
+    why = f"{len(data.validation)} rows alone decide little; {FOLDS} trainings a trial"
+    folds = Line("data", "validation", f"{{ folds = {FOLDS} }}", why, active=for_table)
+    why = f"instead: one training a trial, judged by {len(data.validation)} rows"
+    other = replace(share, why=why, active=False)
+    return [folds, other] if for_table else [share, replace(folds, why=f"instead: {folds.why}")]
 
 
 def _dropped_identifiers(survey: Survey) -> list[tuple[str, str]]:

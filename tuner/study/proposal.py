@@ -46,6 +46,8 @@ SIZES = (
 LARGEST = (1024, (128, 256, 512))
 WEIGHTS = 5_000_000
 """Where a row has very many numbers, widths are those of at most so many weights."""
+LARGER_BATCH = 4
+"""Where rows are few, a batch so many times larger is tried too: fewer and calmer steps."""
 SHORTEST = 8
 """Epochs of a trial at least, however many the rows are."""
 STEPS, LONGEST = 3_000, 256
@@ -54,7 +56,7 @@ SLOW_STEPS, SLOW_LONGEST, SLOW_BATCH = 600, 100, 128
 """The same of networks for images and texts, and their largest batch."""
 MANY_EPOCHS = 64
 """From so many epochs on, those of a network for tables are searched: few rows are soon learned by
-heart. Early stopping instead would take the luckiest epoch, and few rows to validate make luck."""
+heart. So is early stopping, which takes the best epoch, and with few rows to validate also luck."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,14 @@ class Size:
         epochs = (
             ("epochs", value, f"up to {why}") if self.begin else ("epochs", str(self.epochs), why)
         )
-        return [epochs, ("batch_size", str(self.batch), "")]
+        batch = _choices(self.batches) if len(self.batches) > 1 else str(self.batch)
+        return [epochs, ("batch_size", batch, "")]
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The sizes of a batch that are searched."""
+        few = self.begin is not None and self.rows <= SIZES[0][0]
+        return (self.batch, LARGER_BATCH * self.batch) if few else (self.batch,)
 
 
 def size_of(data: DataSet) -> Size:
@@ -220,6 +229,10 @@ class Space:
             lines.append(("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
             why = "where a mirrored image means the same"
             lines.append(("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
+        if self.size.begin:
+            epochs = self.size.epochs
+            value = f"{{ off = 0, low = {epochs // 4}, high = {epochs}, log = true }}"
+            lines.append(("early_stopping", value, "on: the best epoch counts, not the last"))
         if self.smooths:
             lines.append(("label_smoothing", "{ off = 0.0, low = 0.01, high = 0.2 }"))
         return lines
@@ -244,7 +257,8 @@ class Space:
         """Configurations that are good on most tables, by what they are; all within the space.
 
         The rate of the first is that of RealMLP-TD in the usual parametrization: there, weights are
-        divided by the root of their inputs, and so is the step.
+        divided by the root of their inputs, and so is the step; the decay of a step is the rate
+        times `weight_decay` in both. It trains to the end, and its best epoch counts.
         """
         if not self.for_table:
             return {}
@@ -254,17 +268,20 @@ class Space:
             "categories": "embedding" if vector else None,
             "embedding.size": vector or None,
             "class_weights": "balanced" if self.rare else None,
-            "epochs": self.size.begin,
         }
+        classes = bool(self.data.target.classes)
         realmlp = {
             "depth": 3,
-            "activation": "selu" if self.data.target.classes else "mish",
+            "activation": "selu" if classes else "mish",
             "numbers": "periodic" if self.embeds else None,
             "input_scale": True,
             "dropout": 0.15,
-            "weight_decay": 0.1,
+            "weight_decay": 0.3,
             "label_smoothing": 0.1 if self.smooths else None,
-            "learning_rate": 3e-3,
+            "learning_rate": 3e-3 if classes else 1.2e-2,
+            "batch_size": self.size.batches[-1] if len(self.size.batches) > 1 else None,
+            "epochs": self.size.epochs if self.size.begin else None,
+            "early_stopping": self.size.epochs if self.size.begin else None,
             "adam.beta2": 0.95,
             "lr_scheduler": "coslog4",
             "preprocessing": "robust" if self.preprocessing else None,
@@ -276,6 +293,7 @@ class Space:
             "weight_decay": 0.01,
             "learning_rate": 2e-3,
             "lr_scheduler": "cosine",
+            "epochs": self.size.begin,
         }
         known = {
             "close to RealMLP-TD (Holzmüller et al. 2024)": realmlp,

@@ -38,7 +38,8 @@ from tuner.worker.run import Clock, ending_facts, repeated_facts
 class Segments:
     """The rule by which a study's trials train in segments, from one pause to the next.
 
-    The baseline never pauses, unless a budget in epochs is spent.
+    The baseline and the configurations that the study enqueues never pause, unless a budget in
+    epochs is spent: they are known to be worth a whole training.
 
     Args:
         promotion: None if trials pause only where the epochs of a budget are spent.
@@ -53,7 +54,7 @@ class Segments:
 
     def target(self, trial: FrozenTrial) -> int:
         whole = int(self.study.config(trial.params)["epochs"])
-        if self.promotion is None or trial.params == self.study.baseline():
+        if self.promotion is None or trial.params in prescribed(self.study):
             return whole
         return min(whole, self.promotion.pause_at(last_epoch(trial)))
 
