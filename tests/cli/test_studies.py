@@ -327,6 +327,7 @@ def test_a_file_that_is_there_stays(tuner, customers: Path) -> None:
         (("churn", "--data", ".", "--target", "churned"), "a folder has no columns"),
         ((*INIT[1:], "--metric", "roc-auc"), "unknown metric 'roc-auc'"),
         ((*INIT[1:], "--metric", "rmse"), "rmse is for regression"),
+        ((*INIT[1:], "--budget", "10 apples"), "--budget: found '10 apples'"),
     ],
 )
 def test_nothing_is_written_for_a_mistake(tuner, customers: Path, arguments, words: str) -> None:
@@ -350,6 +351,16 @@ def test_a_metric_that_is_given_decides_what_is_searched(
     assert "the one given by --metric" in text
     assert ("label_smoothing" in study["regularization"]) == smooths
     assert ("class_weights" in study["training"]) == weighs
+
+
+def test_a_budget_in_time(tuner, customers: Path) -> None:
+    assert tuner(*INIT).code == 0
+    by_trials = tomllib.loads((customers / "studies" / "churn.toml").read_text())
+    assert "timeout" not in by_trials["search"]
+    assert tuner(*INIT, "--budget", "90s", "--force").code == 0
+    study = tomllib.loads((customers / "studies" / "churn.toml").read_text())
+    assert (study["search"]["timeout"], study["search"]["trials"]) == ("90s", 1000)
+    assert study["search"]["enqueue"] == by_trials["search"]["enqueue"]
 
 
 def test_a_quantity_in_parquet(tuner, empty: Path) -> None:

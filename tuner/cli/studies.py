@@ -130,6 +130,15 @@ GivenMetric = Annotated[
         help="What to optimize.  [default: by the sizes of the classes; rmse for numbers]",
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        envvar="TUNER_INIT_BUDGET",
+        metavar="DURATION",
+        help="How long a search may take, such as 10m.  [default: a number of trials]",
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -149,6 +158,7 @@ def init(
     data: Data,
     target: Target = None,
     metric: GivenMetric = None,
+    budget: Budget = None,
     out: Out = None,
     force: Force = False,
     as_json: Json = False,
@@ -166,20 +176,25 @@ def init(
     from tuner.data.sources import find_path
     from tuner.show.tables import init_lines
     from tuner.study.init import survey
+    from tuner.study.settings import seconds
 
+    if budget is not None:
+        seconds("--budget", budget)
     with uncollected():  # with 100,000 columns, garbage collection would take long
         facts = survey(find_path(data, "--data", Path()), target)
-        record = _write_study(name, file, facts, metric)
+        record = _write_study(name, file, facts, metric, budget)
         return show_json(record) if as_json else show(init_lines(record))
 
 
-def _write_study(name: str, file: Path, survey: Survey, metric: str | None) -> dict[str, Any]:
+def _write_study(
+    name: str, file: Path, survey: Survey, metric: str | None, budget: str | None
+) -> dict[str, Any]:
     """Writes the study file if it is valid and fits the data, and returns its record."""
     from tuner.study import NetworkStudy, describe
     from tuner.study.init import draft, file_text
     from tuner.study.parse import parse
 
-    lines = draft(survey, lambda path: _portable_path(Path(path), file), metric)
+    lines = draft(survey, lambda path: _portable_path(Path(path), file), metric, budget)
     text = file_text(name, survey, lines)
     study = parse(file.stem, tomllib.loads(text), file.parent)
     assert isinstance(study, NetworkStudy)  # a draft has data

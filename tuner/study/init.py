@@ -236,8 +236,9 @@ RARE = 2 / 3
 """A class with less than this part of an even share is rare."""
 EVEN = 0.8
 """Classes are of similar size if each has at least this part of an even share."""
-FEW_ROWS = 1_000
-"""Of so many rows to train on, those for validation decide little: a table has folds."""
+FEW_ROWS, FEW_ROWS_IN_TIME = 1_000, 3_000
+"""Of so many rows to train on, those for validation decide little: a table has folds. With a budget
+in time, more rows have them: there are as many trials as it has room for."""
 FOLDS = 5
 PREPARED = (1_000, 5_000_000)
 """Up to so many columns and numbers to train on, they may be preprocessed in several ways."""
@@ -246,7 +247,10 @@ NAMED = 20
 
 
 def draft(
-    survey: Survey, named: Callable[[str], str], metric: str | None = None
+    survey: Survey,
+    named: Callable[[str], str],
+    metric: str | None = None,
+    budget: str | None = None,
 ) -> tuple[Line, ...]:
     """The lines of a study file, in order.
 
@@ -254,6 +258,7 @@ def draft(
         survey: of the data.
         named: from a path to how the study file should name it.
         metric: its name; by default the one that suits the classes.
+        budget: of a search in time, such as "10m"; by default it is in trials.
 
     Raises:
         StudyFileError: no metric has that name, or it does not fit the data.
@@ -266,11 +271,11 @@ def draft(
     clip = Line("data", "target_clip", "true", "no prediction beyond the training rows")
     return (
         Line("", "metric", toml(metric), why),
-        *_data(survey, named),
+        *_data(survey, named, FEW_ROWS if budget is None else FEW_ROWS_IN_TIME),
         *_preprocessing(data, prepared),
         *(() if data.target.classes else (clip,)),
         *space.lines(),
-        *search(space),
+        *search(space, budget),
     )
 
 
@@ -315,7 +320,7 @@ def _given_metric(data: DataSet, name: str) -> tuple[str, str, str]:
     return name, "the one given by --metric", _metric(data)[2] if weighs else ""
 
 
-def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
+def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Line]:
     spec = survey.spec
     lines = [Line("data", "path", toml(named(spec.path or "")))]
     if spec.test_path is not None:
@@ -328,7 +333,7 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
         lines.append(Line("data", "target", toml(spec.target)))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
-    lines += _validation(survey)
+    lines += _validation(survey, few_rows)
     if survey.data.test is not None:
         lines.append(Line("data", "test", toml(spec.test), "for the final measurement only"))
     if survey.dropped:
@@ -344,11 +349,11 @@ def _data(survey: Survey, named: Callable[[str], str]) -> list[Line]:
     return lines
 
 
-def _validation(survey: Survey) -> list[Line]:
-    """The rows that judge a trial: of a table with few, all of them in turn."""
+def _validation(survey: Survey, few_rows: int) -> list[Line]:
+    """The rows that judge a trial: of a table with few to train on, all of them in turn."""
     data, spec = survey.data, survey.spec
     share = Line("data", "validation", toml(spec.validation), "for validation during the search")
-    if len(data.train) > FEW_ROWS:
+    if len(data.train) > few_rows:
         return [share]
     for_table = not is_slow(data)
     why = f"{len(data.validation)} rows alone decide little; {FOLDS} trainings a trial"

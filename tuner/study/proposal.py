@@ -305,14 +305,23 @@ class Space:
         }
 
 
-def search(space: Space) -> list[Line]:
-    """The lines of [search]."""
+MOST_TRIALS = 1000
+"""Of a search whose budget is time."""
+
+
+def search(space: Space, budget: str | None = None) -> list[Line]:
+    """The lines of [search]; for a budget in time, such as "10m", trials are hardly limited."""
     trials = 30 if space.size.rows > 10_000 else 60
     work = trials * space.size.epochs // 3
     lines = [
         Line("search", "trials", str(trials)),
         Line("search", "epochs", str(work), "in work instead, if most trials end early", False),
     ]
+    if budget is not None:
+        lines = [
+            Line("search", "timeout", toml(budget), "the budget, of each run"),
+            Line("search", "trials", str(MOST_TRIALS), "at most"),
+        ]
     if space.size.begin:
         value = toml({"epochs": space.size.begin})
         lines.append(Line("search", "baseline", value, "of trial 0, whose techniques are off"))
