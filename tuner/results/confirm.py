@@ -292,7 +292,7 @@ def read(
     """The results so far; None if there is nothing to compare.
 
     Args:
-        asked: the request to answer; by default the last one.
+        request: to answer; by default the last one.
     """
     study_id, holder = study_id_of(storage, study.name), find_holder(storage, study.name, COMMAND)
     results = read_results(storage, study, COMMAND)
