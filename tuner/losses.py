@@ -176,7 +176,7 @@ class OwnLoss:
             raise TrainingError(what, where=self.reference, hint=hint)
         if not result.is_floating_point():
             what = f"the loss returned a tensor of type {result.dtype}"
-            hint = "return floats, which training can follow down"
+            hint = "compute it in floats: whole numbers have no gradient"
             raise TrainingError(what, where=self.reference, hint=hint)
         return result.mean()
 
