@@ -139,6 +139,7 @@ def mean(outputs, targets): return (outputs - targets).square().mean()
 def raising(outputs, targets): return 1 / 0
 def number(outputs, targets): return 0.5
 def table(outputs, targets): return outputs * targets
+def wrong(outputs, targets): return (outputs.argmax(1) != targets.argmax(1)).sum()
 """
 
 
@@ -172,6 +173,7 @@ def test_a_function_of_ones_own_gives_each_row_or_the_mean(folder: Path) -> None
         ("focal", {"gama": 1}, "the loss raised TypeError: focal() got an unexpected keyword"),
         ("number", {}, "the loss returned 0.5 of type float"),
         ("table", {}, "the loss returned a tensor of shape [12, 3]"),
+        ("wrong", {}, "the loss returned a tensor of type torch.int64"),
     ],
 )
 def test_a_function_of_ones_own_that_fails(

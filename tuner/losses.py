@@ -174,6 +174,10 @@ class OwnLoss:
             what = f"the loss returned a tensor of shape {list(result.shape)}"
             hint = f"return the mean over the rows, or one number for each of {len(outputs)} rows"
             raise TrainingError(what, where=self.reference, hint=hint)
+        if not result.is_floating_point():
+            what = f"the loss returned a tensor of type {result.dtype}"
+            hint = "compute it in floats: whole numbers have no gradient"
+            raise TrainingError(what, where=self.reference, hint=hint)
         return result.mean()
 
 

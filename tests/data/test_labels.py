@@ -55,6 +55,7 @@ def test_the_task_can_be_said() -> None:
     assert _encode([1, 2, 1, 2], "regression").values.tolist() == [1.0, 2.0, 1.0, 2.0]
     assert _encode([*range(30)] * 2, "classification").classes[:2] == ("0", "1")
     assert _encode([0.5, 1.5], "classification").classes == ("0.5", "1.5")
+    assert _encode([1e20, 2e20], "classification").classes == ("1e+20", "2e+20")
 
 
 def test_names_from_the_source_belong_to_their_numbers() -> None:

@@ -391,6 +391,7 @@ def test_a_fold_in_time_trains_on_what_is_before_it(test: float) -> None:
             "3 groups cannot be divided into 5 folds and the test split",
         ),
         ({"column": FOLDING_Y, "time": "c"}, "fold 1: the (train|validation) split has 0 rows"),
+        ({"column": FOLDING_Y * 0, "time": "c"}, "fold 1: the train split has 0 rows"),
         ({"time": "c"}, "fold 1: class '1' does not occur in the training rows"),
     ],
 )

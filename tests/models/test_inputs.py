@@ -64,6 +64,14 @@ def test_equal_quantiles_make_fewer_bins() -> None:
     assert torch.equal(constant[0, 1], constant[1, 1])
 
 
+def test_quantiles_that_differ_by_rounding_make_no_bin() -> None:
+    column = torch.zeros(241, 1)
+    column[145:] = 1.0  # the quantile 0.6 is 3e-14
+    layer = PiecewiseLinear(1, bins=5, size=3)
+    layer.learn(column)
+    assert layer.slope[0].tolist() == [1, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("form", ["plr", "pbld"])
 def test_waves(form: str) -> None:
     torch.manual_seed(0)

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.reports.facts import Answers, Facts, read_facts
 from tuner.results.ablate import VIEWS, Ablation, Effect
 from tuner.results.confirm import Confirmation, Measured
-from tuner.results.estimate import Estimate
+from tuner.results.estimate import Estimate, over_seeds
 from tuner.storage import open_storage
 from tuner.study import Study
 from tuner.study.parse import parse
@@ -56,7 +56,9 @@ def answers(best: float = 0.95, tested: bool = True) -> Answers:
     gain = guess(0.01, 0.02, 0.03, half=0.005)
     effects = tuple(Effect("dropout", view, gain, f"dropout: {view}") for view in VIEWS)
     found = ("made", "accuracy")
-    confirmation = Confirmation(*found, "maximize", (winner, first), winner, first, 3)
+    pairs = over_seeds([a - b for a, b in zip(mine.values, base.values, strict=True)])
+    rows = (winner, first)
+    confirmation = Confirmation(*found, "maximize", rows, winner, first, 3, gain=pairs)
     return Answers(confirmation, Ablation(*found, "maximize", "test", 3, True, 3, effects))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,6 +16,8 @@ import tuner
 from tuner.data import load
 from tuner.errors import StudyFileError, UsageError
 from tuner.results import confirm as confirming
+from tuner.results.estimate import over_seeds_and_rows
+from tuner.results.replicas import read_results
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
 from tuner.run.prepare import stored_study, submit
@@ -47,7 +50,17 @@ def test_the_best_few_and_the_baseline_over_seeds(searched: Any) -> None:
     assert frame.loc["ensemble", "test low"] == found.ensemble.test.low
     assert frame.loc["baseline", "trial"] == 0
     storage = open_storage(searched.url)
-    assert confirming.read(storage, stored_study(storage, "small")[0]) == found
+    study = stored_study(storage, "small")[0]
+    assert confirming.read(storage, study) == found
+    results = read_results(storage, study, "confirm")
+    pairs = [
+        [results[label, seed, True] for label in (found.winner.label, "baseline")]
+        for seed in range(3)
+    ]
+    values = [a.value - b.value for a, b in pairs]
+    without = [np.subtract(a.left_out, b.left_out).tolist() for a, b in pairs]
+    assert found.gain == over_seeds_and_rows(values, without, (-1.0, 1.0))
+    assert found.gain.mean == pytest.approx(found.winner.test.mean - found.baseline.test.mean)
 
 
 def test_a_trial_like_the_baseline_is_no_candidate(searched: Any) -> None:

@@ -35,6 +35,10 @@ def test_equal_values_leave_no_doubt() -> None:
     assert found.clear
 
 
+def test_rows_that_only_some_seeds_know_are_left_out_of_account() -> None:
+    assert over_seeds_and_rows([0.5, 0.7], [[0.4, 0.6], []]) == over_seeds([0.5, 0.7])
+
+
 def test_the_jackknife_of_a_mean_is_its_variance_over_rows() -> None:
     rows = np.random.default_rng(0).normal(1.0, 2.0, size=2000)
     groups = np.arange(len(rows)) % 20

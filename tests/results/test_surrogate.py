@@ -146,6 +146,18 @@ def test_beliefs_stay_within_the_metrics_limits() -> None:
     assert all(0 <= b.low <= b.mean <= b.high <= 1 for b in found([t.params for t in given]))
 
 
+def test_a_percentage_may_have_the_name_of_a_share() -> None:
+    given = trials(40)
+    for trial in given:
+        trial.values = [90 + 3 * value(trial.params)]
+    found = model_of(given, "accuracy")
+    errors = [
+        abs(belief.mean - trial.values[0])
+        for belief, trial in zip(found([t.params for t in given]), given, strict=True)
+    ]
+    assert max(errors) < 0.5
+
+
 def bare(count: int) -> list[FrozenTrial]:
     return [create_trial(value=float(n)) for n in range(count)]
 

@@ -155,6 +155,32 @@ def test_a_finite_space_is_listed(trials: list[optuna.trial.FrozenTrial]) -> Non
     }
 
 
+def test_each_level_has_a_number_of_its_own(dimension: Dimension) -> None:
+    if not 0 < dimension.levels < 400:
+        assert dimension.levels == 0
+        return
+    joint = Joint((dimension,))
+    rows = joint.listed(dimension.levels)
+    assert rows is not None
+    assert len({repr(joint.decode(row)) for row in rows}) == dimension.levels
+    assert [dimension.level_of(row[0]) for row in rows] == list(range(dimension.levels))
+
+
+def test_the_number_of_layers_asks_for_their_widths_in_a_logarithm_too() -> None:
+    study = optuna.create_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        depth = trial.suggest_int("depth", 1, 8, log=True)
+        return sum(trial.suggest_float(f"width {i}", 0, 1) for i in range(depth))
+
+    for depth in range(1, 9):
+        study.enqueue_trial({"depth": depth})
+    study.optimize(objective, n_trials=8)
+    of = {d.name: d for d in joint_of(study.trials).dimensions}
+    assert of["width 4"].when == {4, 5, 6, 7}
+    assert of["width 7"].when == {7}
+
+
 def test_a_declared_space_is_what_sampling_asks_for() -> None:
     nodes = load_study("sentiment").nodes
     joint = joint_of_nodes(nodes)

@@ -18,6 +18,7 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState, create_trial
 
+from tuner.search.joint import joint_of_nodes
 from tuner.search.propose import ORIGIN
 from tuner.search.sampler import (
     DESIGN,
@@ -26,6 +27,7 @@ from tuner.search.sampler import (
     START,
     Sampler,
     history,
+    propose,
 )
 from tuner.search.samplers import build_sampler
 from tuner.space import sample
@@ -144,6 +146,14 @@ def test_the_rest_of_a_queued_trial_goes_with_what_is_queued() -> None:
     assert (params["optimizer"], params["dropout.on"]) == ("sgd", True)
     assert abs(math.log10(params["lr"] / best)) < 1
     assert abs(params["momentum"] - 0.9) < 0.4
+
+
+def test_a_declared_space_without_a_design_is_searched_from_the_first_trial_on() -> None:
+    space = joint_of_nodes(load_study("digits").nodes)
+    past = history([], 1.0, np.random.default_rng(0), space)
+    params, origin = propose(past, number=0, seed=0, start=0)
+    assert "learning_rate" in params
+    assert origin == DESIGN
 
 
 def test_a_declared_space_is_searched_from_the_first_trial_on() -> None:

@@ -253,7 +253,9 @@ def _classes(y: NDArray[Any], table: Table) -> Labels:
 
 def _whole(y: NDArray[Any]) -> NDArray[Any]:
     """0.0 and 1.0 in a table are the classes "0" and "1"."""
-    return y.astype(np.int64) if y.dtype.kind == "f" and (y == np.floor(y)).all() else y
+    if y.dtype.kind != "f" or not ((y == np.floor(y)) & (np.abs(y) < 2.0**63)).all():
+        return y
+    return y.astype(np.int64)
 
 
 def _names(distinct: NDArray[Any], table: Table) -> tuple[str, ...]:

@@ -516,7 +516,8 @@ def by_times(column: pd.Series[Any], spec: DataSpec, where: str) -> Index:
     times = times_of(column, where)
     test = (_divide_once(spec, column, where, by_time) == TEST) if spec.test else times != times
     ordered, parts = np.sort(times[~test]), count_of(spec) + 1
-    ends = [ordered[round(len(ordered) * i / parts)] for i in range(1, parts)]
+    at = [round(len(ordered) * i / parts) for i in range(1, parts)]
+    ends = ordered[at] if len(ordered) else ordered  # all rows are of the last time
     fold: Index = np.where(test, NO_FOLD, np.searchsorted(ends, times, side="right"))
     return fold
 

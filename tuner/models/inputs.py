@@ -85,6 +85,10 @@ class ByColumn(nn.Module):
         return products + self.bias.view(self.weight.shape[0], self.weight.shape[2])
 
 
+ROUNDING = 1e-9
+"""Quantiles that differ by less, as a part of the range, differ by rounding alone."""
+
+
 class PiecewiseLinear(nn.Module):
     """How far a number is through each bin, then a linear layer and relu (Gorishniy et al. 2022).
 
@@ -114,6 +118,7 @@ class PiecewiseLinear(nn.Module):
         levels = np.linspace(0, 1, self.low.shape[1] + 1)
         for j, column in enumerate(x.double().numpy(force=True).T):
             ends = np.unique(np.quantile(column, levels))
+            ends = ends[np.diff(ends, prepend=-math.inf) > ROUNDING * np.ptp(ends)]
             bins = len(ends) - 1
             self.low[j, :bins] = torch.from_numpy(ends[:-1])
             self.slope[j, :bins] = torch.from_numpy(1 / np.diff(ends))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tuner.metrics import limits
 from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
-from tuner.results.estimate import Estimate, of_differences, over_seeds
 from tuner.show.answers import beaten, ensemble_line, interval, unfinished
 from tuner.show.text import difference, number, progress_text, several
 from tuner.space import format_value
@@ -49,7 +47,7 @@ def _confirmed(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
     if other is not None and label == other.label:
         return (f"{first}.", *left)
     text = f"{first}; the baseline reaches {interval(baseline)}."
-    return text, _difference(facts, winner, baseline), *left
+    return text, _gain(facts, confirmation, winner.mean, baseline.mean), *left
 
 
 def _left(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
@@ -67,17 +65,14 @@ def _identified(facts: Facts) -> bool:
     return facts.identity is not None and ADOPTED not in facts.identity
 
 
-def _difference(facts: Facts, winner: Estimate, baseline: Estimate) -> str:
-    gain = facts.gain(winner.mean, baseline.mean)
-    if len(winner.values) != len(baseline.values) or len(winner.values) < 2:
-        return f"The gain over the baseline is {signed(gain)}."
-    pairs = zip(winner.values, baseline.values, strict=True)
-    possible = of_differences(limits(facts.metric))
-    gains = over_seeds([facts.gain(a, b) for a, b in pairs], possible)
-    low, high = signed(gains.low), signed(gains.high)
-    text = f"Seed by seed it gains {signed(gains.mean)} ({low} to {high})"
-    if gains.clear:
-        return f"{text}: {'better' if gains.mean > 0 else 'worse'} than the baseline."
+def _gain(facts: Facts, confirmation: Confirmation, winner: float, baseline: float) -> str:
+    gain = confirmation.gain
+    if gain is None or len(gain.values) < 2:
+        return f"The gain over the baseline is {signed(facts.gain(winner, baseline))}."
+    low, high = signed(gain.low), signed(gain.high)
+    text = f"Seed by seed it gains {signed(gain.mean)} ({low} to {high})"
+    if gain.clear:
+        return f"{text}: {'better' if gain.mean > 0 else 'worse'} than the baseline."
     return f"{text}: no significant difference from the baseline."
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from tuner.metrics import limits, sign_of
+from tuner.metrics import sign_of
 from tuner.results.confirm import BASELINE
-from tuner.results.estimate import Estimate, of_differences, over_seeds_and_rows
+from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled
 from tuner.results.replicas import (
     Replica,
@@ -22,6 +22,7 @@ from tuner.results.replicas import (
     diverged,
     enqueued,
     find_holder,
+    gain,
     read_results,
     standing,
     study_id_of,
@@ -329,7 +330,7 @@ def effects(
     compared, seeds = comparable(have)
     for pair in compared:
         name, view, *_ = pair
-        difference = _difference(_results(mixture, results, pair, request, seeds), sign, metric)
+        difference = gain(_results(mixture, results, pair, request, seeds), sign, metric)
         yield Effect(name, view, difference, sentence(name, difference, metric, direction))
 
 
@@ -355,14 +356,6 @@ def _results(
     """The results with a technique and without it, seed by seed."""
     having, lacking = (mixture.label(state) for state in pair[2:])
     return [(results[having, s, request.final], results[lacking, s, request.final]) for s in seeds]
-
-
-def _difference(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Estimate:
-    values = [sign * (a.value - b.value) for a, b in pairs]
-    parted = [
-        [sign * (x - y) for x, y in zip(a.left_out, b.left_out, strict=False)] for a, b in pairs
-    ]
-    return over_seeds_and_rows(values, parted, of_differences(limits(metric)))
 
 
 def remember(storage: Storage, study_id: int, request: AblateRequest) -> None:

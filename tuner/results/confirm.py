@@ -26,6 +26,7 @@ from tuner.results.replicas import (
     enqueued,
     find_holder,
     finished_replicas,
+    gain,
     read_results,
     standing,
     study_id_of,
@@ -135,6 +136,9 @@ class Confirmation:
         too_few: configurations that have too few seeds to be compared, and how many; because
             `confirm` is unfinished, or because their trainings diverged.
         left_out: trials of the search that other programs added and that do not count.
+        gain: of the winner over the baseline, in pairs of one seed, over seeds and rows; on the
+            test rows where both are measured there; none where the baseline is the winner, or not
+            among them.
         ensemble: chosen among the trainings, if that was asked for; `helps` says whether it is
             better than the winner by the rows of the search, and is then what `export` writes.
         rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
@@ -153,6 +157,7 @@ class Confirmation:
     asked: Standing | None = None
     too_few: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    gain: Estimate | None = None
     ensemble: Ensemble | None = None
     rivals: tuple[Rival, ...] = ()
 
@@ -292,7 +297,7 @@ def read(
     """The results so far; None if there is nothing to compare.
 
     Args:
-        asked: the request to answer; by default the last one.
+        request: to answer; by default the last one.
     """
     study_id, holder = study_id_of(storage, study.name), find_holder(storage, study.name, COMMAND)
     results = read_results(storage, study, COMMAND)
@@ -340,7 +345,23 @@ def read(
         left_out=Own(study).left_out(trials),
         ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
     )
+    found = replace(found, gain=_gain(request, results, found))
     return replace(found, rivals=_rivals(storage, holder[1], request, results, found))
+
+
+def _gain(
+    request: ConfirmRequest, results: Mapping[ReplicaKey, Result], found: Confirmation
+) -> Estimate | None:
+    """The winner against the baseline, over the seeds that all compared configurations have."""
+    winner, baseline = found.winner, found.baseline
+    if baseline is None or baseline is winner:
+        return None
+    final = winner.test is not None and baseline.test is not None
+    rows = [row for row in found.rows if not final or row.test is not None]
+    of = {row.label: _results(request, results, row.label, final) for row in rows}
+    seeds = sorted(set[int].intersection(*(set(each) for each in of.values())))
+    pairs = [(of[winner.label][seed], of[BASELINE][seed]) for seed in seeds]
+    return gain(pairs, sign_of(found.direction), found.metric)
 
 
 def _rivals(

@@ -86,10 +86,10 @@ def over_seeds_and_rows(
             the degrees of freedom of Satterthwaite (1946).
         limits: as in ``over_seeds``.
     """
-    table = np.array(left_out, dtype=float)
-    if table.ndim != 2 or len(table) != len(values) or table.shape[1] < 2:
+    groups = {len(each) for each in left_out}
+    if len(left_out) != len(values) or len(groups) != 1 or max(groups) < 2:
         return over_seeds(values, limits)
-    without = table.mean(axis=0)
+    without = np.array(left_out, dtype=float).mean(axis=0)
     return _estimate(values, jackknife_variance(without), len(without) - 1, limits)
 
 

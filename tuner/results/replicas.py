@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import MissingError
-from tuner.metrics import Metric
+from tuner.metrics import Metric, limits
+from tuner.results.estimate import Estimate, of_differences, over_seeds_and_rows
 from tuner.seeds import derive
 from tuner.storage import Storage
 from tuner.storage.studies import NAME_LETTERS, REPLICATES
@@ -71,6 +72,19 @@ class Result:
 
     value: float
     left_out: tuple[float, ...]
+
+
+def gain(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Estimate:
+    """How much better the first of each pair is than the second, over seeds and rows.
+
+    Args:
+        sign: 1 where more is better, else -1.
+    """
+    values = [sign * (a.value - b.value) for a, b in pairs]
+    without = [
+        [sign * (x - y) for x, y in zip(a.left_out, b.left_out, strict=False)] for a, b in pairs
+    ]
+    return over_seeds_and_rows(values, without, of_differences(limits(metric)))
 
 
 @dataclass(frozen=True)

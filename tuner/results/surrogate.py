@@ -19,10 +19,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from tuner.metrics import limits, sign_of
-from tuner.results.estimate import LEVEL, Limits
+from tuner.results.estimate import ANY, LEVEL, Limits
 from tuner.search.joint import OFF, Joint, joint_of_nodes
 from tuner.study import Study
-from tuner.study.trials import RESULT, Own, complete
+from tuner.study.trials import RESULT, Own, complete, value_of
 from tuner.worker.job import REPLICA
 
 if TYPE_CHECKING:
@@ -212,7 +212,15 @@ def surrogate(
     sign = -float(sign_of(direction))
     space = joint_of_nodes(study.nodes) if study.nodes else None
     past = history(usable, sign, np.random.default_rng(0), space)
-    return Surrogate(past, sign, limits(metric)) if len(past.joint) else None
+    values = [value_of(trial) for trial in usable if complete(trial)]
+    return Surrogate(past, sign, _within(metric, values)) if len(past.joint) else None
+
+
+def _within(metric: str, values: Sequence[float]) -> Limits:
+    """The limits of a metric; any where values are beyond them, as an own objective's may be that
+    gives the name accuracy to a percentage."""
+    low, high = limits(metric)
+    return (low, high) if low <= min(values) and max(values) <= high else ANY
 
 
 def results(study: Study, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -73,6 +73,16 @@ class Dimension:
         return count if count <= LEVELS else 0
 
     @cached_property
+    def numbers(self) -> Array:
+        """The number of each level, where there are levels."""
+        if self.choices:
+            return np.arange(float(self.choices))
+        if not _is_log(self):
+            return self.rounded(np.linspace(0, 1, self.levels))
+        low = _ends(self.distribution)[0]
+        return np.array([self.encode(low + i) for i in range(self.levels)])
+
+    @cached_property
     def _ordered(self) -> bool:
         """Whether the choices are numbers that rise or fall."""
         choices = self.distribution.choices  # type: ignore[attr-defined]
@@ -134,8 +144,11 @@ class Dimension:
 
     def level_of(self, number: float) -> int:
         """The index of a number's value; -1 for OFF."""
-        scale = 1 if self.choices else max(1, self.levels - 1)
-        return -1 if number == OFF else round(number * scale)
+        if number == OFF:
+            return -1
+        if not self.choices and _is_log(self):  # only whole numbers have a logarithm and levels
+            return int(self.decode(number) - _ends(self.distribution)[0])
+        return round(number * (1 if self.choices else max(1, self.levels - 1)))
 
 
 def _ends(given: BaseDistribution) -> tuple[float, float]:
@@ -179,10 +192,8 @@ class Joint:
             asked = self._asked(rows, j)
             if d.levels == 0:
                 return None
-            levels = d.rounded(np.linspace(0, 1, d.levels))
-            numbers = np.arange(d.levels, dtype=float) if d.choices else levels
-            each = np.repeat(rows[asked], len(numbers), axis=0)
-            each[:, j] = np.tile(numbers, int(asked.sum()))
+            each = np.repeat(rows[asked], d.levels, axis=0)
+            each[:, j] = np.tile(d.numbers, int(asked.sum()))
             rows = np.concatenate((rows[~asked], each))
             if len(rows) > most:
                 return None

@@ -218,7 +218,7 @@ def propose(
     """
     rng = np.random.default_rng(_stream(seed, number))
     fixed = fixed or {}
-    if len(past.rows) < start:
+    if len(past.rows) < max(1, start):
         rows, origin = _designed(past.joint, number, seed), DESIGN
     else:
         rows, origin = _promising(past, fixed, rng), MODEL

@@ -70,7 +70,7 @@ def _heads(connection: Connection, mirror: Mirror, query: Select[Any]) -> dict[i
 
 
 @cache
-def _lease_of(dialect: str) -> Select[Any]:
+def _lease() -> Select[Any]:
     held = schema.leases
     query = select(held.c.token).where(held.c.trial_id == bindparam("trial_id"), is_paused())
     return query.with_for_update()
@@ -78,8 +78,7 @@ def _lease_of(dialect: str) -> Select[Any]:
 
 def paused_token(connection: Connection, trial_id: int) -> int | None:
     """The token of a paused trial's lease, which is locked; None if it is not paused any more."""
-    query = _lease_of(connection.dialect.name)
-    return connection.execute(query, {"trial_id": trial_id}).scalar()
+    return connection.execute(_lease(), {"trial_id": trial_id}).scalar()
 
 
 # The epochs that a study has trained.
