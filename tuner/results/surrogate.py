@@ -220,7 +220,8 @@ def _within(metric: str, values: Sequence[float]) -> Limits:
     """The limits of a metric; any where values are beyond them, as an own objective's may be that
     gives the name accuracy to a percentage."""
     low, high = limits(metric)
-    return (low, high) if low <= min(values) and max(values) <= high else ANY
+    within = all(low <= value <= high for value in values)
+    return (low, high) if within else ANY
 
 
 def results(study: Study, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
