@@ -22,8 +22,8 @@ make of them stays in its cache."""
 GPU_CHUNK, GPU_CHUNK_OF_TEXT = 2**23, 2**11
 """The same on a GPU, for which small pieces are slow."""
 LEAST, MOST = 256, 2**16
-"""Rows of numbers that are evaluated at a time at least and at most: of few numbers wide layers make
-thousands, for which the memory of a GPU has to last."""
+"""Rows of numbers that are evaluated at a time at least, and at most: wide layers make thousands of
+numbers of a few, and a GPU has to have the memory for them."""
 
 
 @torch.inference_mode()
