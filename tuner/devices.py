@@ -23,11 +23,12 @@ from tuner.errors import LostDeviceError
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on a device; neither waits for the other.
 
-    On the CPU the tensor itself.
+    On the CPU the tensor itself. What repeats numbers cannot be pinned, and what has gaps would be
+    waited for: it is made whole first.
     """
     if device.type == "cpu":
         return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 @cache
