@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -31,10 +32,18 @@ def settings() -> tuple[object, ...]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.backends.cudnn.deterministic,
         torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.allow_tf32,
-        torch.get_float32_matmul_precision(),
         torch.utils.deterministic.fill_uninitialized_memory,
+        *precisions(),
     )
+
+
+CUDNN: Any = torch.backends.cudnn
+KINDS: tuple[Any, ...] = (torch.backends.cuda.matmul, CUDNN.conv, CUDNN.rnn)
+
+
+def precisions() -> tuple[str, ...]:
+    """Of the float32 products of each kind of operation."""
+    return tuple(each.fp32_precision for each in KINDS)
 
 
 def test_a_gpu_is_asked_for_the_same_numbers(
@@ -43,9 +52,37 @@ def test_a_gpu_is_asked_for_the_same_numbers(
     monkeypatch.delenv(WORKSPACE, raising=False)
     before = settings()
     with deterministic(True, pretend.DEVICE):
-        assert settings() == (True, True, True, False, False, "highest", False)
+        assert settings() == (True, True, True, False, False, "ieee", "ieee", "ieee")
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.cudnn.allow_tf32 is False
         assert os.environ[WORKSPACE] == ":4096:8"
     assert settings() == before
+
+
+NEWER: list[tuple[Any, str]] = [
+    (KINDS[0], "tf32"),
+    (KINDS[1], "ieee"),
+    (torch.backends, "tf32"),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), NEWER, ids=["products", "convolutions", "all"])
+def test_whoever_uses_newer_settings_of_torch_trains_too(
+    pretend: ModuleType, place: Any, value: str
+) -> None:
+    """torch raises where the older ones are read then."""
+    plain = [(each, each.fp32_precision) for each in (*KINDS, torch.backends)]
+    place.fp32_precision = value
+    try:
+        before = settings()
+        with deterministic(True, pretend.DEVICE):
+            assert precisions() == ("ieee", "ieee", "ieee")
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cudnn.allow_tf32 is False
+        assert settings() == before
+    finally:
+        for each, precision in plain:
+            each.fp32_precision = precision
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -23,11 +23,12 @@ from tuner.errors import LostDeviceError
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on a device; neither waits for the other.
 
-    On the CPU the tensor itself.
+    On the CPU the tensor itself. What repeats numbers cannot be pinned, and what has gaps would be
+    waited for: it is made whole first.
     """
     if device.type == "cpu":
         return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 @cache
@@ -62,19 +63,49 @@ def deterministic(on: bool, device: torch.device) -> Iterator[None]:
     os.environ.setdefault(WORKSPACE, ":4096:8")
     algorithms = torch.are_deterministic_algorithms_enabled()
     warning = torch.is_deterministic_algorithms_warn_only_enabled()
-    precision = torch.get_float32_matmul_precision()
     memory: Any = torch.utils.deterministic  # whose filling costs time and decides nothing here
     filling, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.set_float32_matmul_precision("highest")
-    enabled = torch.backends.cudnn.enabled
+    cudnn.deterministic, cudnn.benchmark = True, False
     try:
-        with torch.backends.cudnn.flags(enabled, deterministic=True, allow_tf32=False):
+        with _without_tf32():
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        cudnn.deterministic, cudnn.benchmark = before
         torch.use_deterministic_algorithms(algorithms, warn_only=warning)
         memory.fill_uninitialized_memory = filling
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Whole float32 products.
+
+    torch has an older and a newer way to ask for them. Where somebody has used the newer one, the
+    older cannot be read, and has torch's own values; and torch raises where the two differ.
+    """
+    cudnn: Any = torch.backends.cudnn
+    kinds = [torch.backends.cuda.matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)]
+    newer: list[Any] = [kind for kind in kinds if hasattr(kind, "fp32_precision")]
+    values = [kind.fp32_precision for kind in newer]
+    products, others = "highest", True
+    with suppress(RuntimeError):
+        products = torch.get_float32_matmul_precision()
+    with suppress(RuntimeError):
+        others = cudnn.allow_tf32
+    try:
+        _set_precision("highest", False, newer, ["ieee"] * len(newer))
+        yield
+    finally:
+        _set_precision(products, others, newer, values)
+
+
+def _set_precision(products: str, others: bool, newer: list[Any], values: list[str]) -> None:
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = others
+    for kind, value in zip(newer, values, strict=True):
+        kind.fp32_precision = value
 
 
 # After an error.

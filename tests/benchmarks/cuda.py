@@ -13,16 +13,21 @@ from __future__ import annotations
 if __name__ == "cuda":
     raise ImportError("torch looks for NVIDIA's package of this name, and must not find this file")
 
+import sys
+
+if sys.path[0] == __file__.rpartition("/")[0]:
+    sys.path.pop(0)  # where torch would look for that package first
+
 import argparse
 import importlib.util
 import json
 import os
-import sys
 import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -36,7 +41,6 @@ from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor, nn
 
 from tuner.devices import described
-from tuner.errors import TunerError
 from tuner.imports import allowed
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
@@ -118,6 +122,17 @@ def entries() -> Iterator[tuple[str, Any, Any]]:
     yield "a quantity", KIT._config(), KIT.NUMBERS
 
 
+def larger() -> Iterator[tuple[str, Any, Any]]:
+    """Each family at a size for which a GPU has other kernels than for the smallest."""
+    size = {"width": 128, "channels": 32, "filters": 64, "batch_size": 512, "dropout": 0.2}
+    for family in FAMILIES:
+        data = data_for(family)
+        x, y = data.train.x, data.train.y
+        some = replace(data.train, x=x.repeat(64, *[1] * (x.dim() - 1)), y=y.repeat(64))
+        of = KIT._config(family=family, epochs=2, batch_norm=True, **size)
+        yield f"{family}, larger", of, replace(data, train=some)
+
+
 def trained(of: Any, data: Any, device: str, dtype: torch.dtype) -> Trainer:
     trainer: Trainer = KIT._train(of, data, dtype=dtype, device=device)
     return trainer
@@ -163,7 +178,7 @@ def metrics(device: str) -> dict[str, Any]:
         for place in (device, "cpu"):
             trainer = Trainer(KIT._config(), data, bound, 1, place, torch.float64)
             values.append([epoch.value for epoch in trainer.epochs()][-1])
-        if abs(values[0] - values[1]) > 1e-6 * max(1.0, abs(values[1])):
+        if not abs(values[0] - values[1]) <= 1e-6 * max(1.0, abs(values[1])):
             differing[name] = values
     if differing:
         raise BrokenPromiseError({"differing": differing})
@@ -173,7 +188,7 @@ def metrics(device: str) -> dict[str, Any]:
 def retrain(device: str) -> dict[str, Any]:
     """Training again in float32 gives the same numbers bit by bit, for every entry."""
     differing, warned = [], set()
-    for name, of, data in entries():
+    for name, of, data in (*entries(), *larger()):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             one, two = (trained(of, data, device, torch.float32) for _ in range(2))
@@ -186,28 +201,29 @@ def retrain(device: str) -> dict[str, Any]:
 
 
 def waits(device: str) -> dict[str, Any]:
-    """No step waits for the GPU: CUDA's own mode raises where one does."""
+    """No epoch waits for the GPU before its numbers are read: CUDA's own mode raises where one
+    does. The first epoch is left out, in which CUDA prepares itself."""
     if not device.startswith("cuda"):
         return {"not shown": "needs CUDA"}
     waiting: dict[str, str] = {}
-    step = Trainer._step
+    epoch = Trainer.measured_epoch
 
-    def strict(*given: Any) -> Tensor:
-        torch.cuda.set_sync_debug_mode("error")
+    def strict(trainer: Trainer) -> Tensor:
+        torch.cuda.set_sync_debug_mode("error" if trainer.epoch else "default")
         try:
-            return step(*given)
+            return epoch(trainer)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    Trainer._step = strict  # type: ignore[method-assign]
+    Trainer.measured_epoch = strict  # type: ignore[method-assign]
     try:
-        for name, of, data in entries():
+        for name, of, data in (*entries(), *larger()):
             try:
                 trained(of, data, device, torch.float32)
             except RuntimeError as error:
-                waiting[name] = str(error)[:300]
+                waiting[name] = f"{error}: {traceback.format_exc()}"[-600:]
     finally:
-        Trainer._step = step  # type: ignore[method-assign]
+        Trainer.measured_epoch = epoch  # type: ignore[method-assign]
     if waiting:
         raise BrokenPromiseError(waiting)
     return {}
@@ -254,7 +270,8 @@ def work(
     begun = time.monotonic()
     try:
         while pool.wait(0.1):
-            pass
+            if time.monotonic() - begun > LONGEST:
+                raise BrokenPromiseError(f"the workers have not ended after {LONGEST:g} seconds")
     finally:
         pool.leave()
     seconds = time.monotonic() - begun
@@ -278,8 +295,44 @@ def _main(
     run_worker(url, job, None, allowed(), device, pipe)
 
 
+LONGEST = 150.0
+"""Seconds within which the workers of a check have to end."""
+
+
 def nothing(_: Trainer) -> None:
     """An epoch as it is."""
+
+
+def meet(folder: str, workers: int, trainer: Trainer) -> None:
+    """Waits until so many workers are about to train; each leaves a file in the folder."""
+    mine, until = Path(folder) / str(os.getpid()), time.monotonic() + LONGEST
+    if mine.exists():
+        return
+    _use(trainer.device)
+    mine.touch()
+    while len(list(mine.parent.iterdir())) < workers and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def _use(device: torch.device) -> None:
+    """Has the device ready: its first products and gradients take seconds."""
+    weights = torch.ones(64, 64, device=device, requires_grad=True)
+    (weights @ weights).relu().sum().backward()  # type: ignore[no-untyped-call]
+    float(weights.detach()[0, 0])
+
+
+def together(
+    url: str, job: NetworkJob, device: str, workers: int
+) -> tuple[list[FrozenTrial], float, float]:
+    """The trials of workers that begin at one time, their seconds from then on, and all seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        trials, seconds = work(url, job, [device] * workers, partial(meet, folder, workers))
+        met = [each.stat().st_mtime for each in Path(folder).iterdir()]
+    used = {each.user_attrs.get("worker") for each in trials}
+    if len(met) != workers or len(used) != workers:
+        raise BrokenPromiseError({"workers": workers, "met": len(met), "trained": len(used)})
+    ends = [e.datetime_complete.timestamp() for e in trials if e.datetime_complete is not None]
+    return trials, max(ends) - max(met), seconds
 
 
 def ended(trials: Sequence[FrozenTrial], complete: int, failed: int) -> dict[str, Any]:
@@ -294,11 +347,10 @@ def ended(trials: Sequence[FrozenTrial], complete: int, failed: int) -> dict[str
 
 
 def two_workers(device: str) -> dict[str, Any]:
-    """Two workers share the device."""
+    """Two workers train on the device at one time."""
     with study() as (url, job):
-        trials, seconds = work(url, job, [device] * 2, nothing)
-    workers = len({each.user_attrs.get("worker") for each in trials})
-    return {**ended(trials, 8, 0), "workers": workers, "seconds": seconds}
+        trials, seconds, _ = together(url, job, device, 2)
+    return {**ended(trials, 8, 0), "seconds of training": seconds}
 
 
 def retrained(device: str) -> dict[str, Any]:
@@ -319,21 +371,28 @@ def retrained(device: str) -> dict[str, Any]:
 
 
 def _fill(trainer: Trainer) -> None:
-    """Takes more memory than any device has, where the network is wide."""
-    if len(trainer.params) > 10_000_000:
-        torch.empty(2**50, dtype=torch.uint8, device=trainer.device)
+    """Takes all memory that is left, where the network is wide, and afterwards looks whether it was
+    given back."""
+    on_gpu = trainer.device.type == "cuda"
+    taken: list[Tensor] = []
+    while len(trainer.params) > 10_000_000:  # until it raises
+        taken.append(
+            torch.empty(2**30 if on_gpu else 2**50, dtype=torch.uint8, device=trainer.device)
+        )
+    if on_gpu and torch.cuda.memory_reserved(trainer.device) >= 2**30:
+        raise ValueError("the memory of a failed trial was not given back")
 
 
 def out_of_memory(device: str) -> dict[str, Any]:
-    """A size that does not fit fails one trial, and is not proposed again."""
+    """A size that does not fit fails one trial, is not proposed again, and its memory is free."""
     with study(trials=6, width="{ choices = [32, 4096] }") as (url, job):
         trials, _ = work(url, job, [device], _fill)
-    failed = [each for each in trials if each.state == TrialState.FAIL]
-    found = ended(trials, 6, len(failed))
-    marked = all(each.user_attrs.get("out_of_memory") for each in failed)
-    if len(failed) > 1 or not marked:
-        raise BrokenPromiseError({**found, "marked": marked})
-    return {**found, "shown": bool(failed)}
+    found = ended(trials, 6, 1)
+    marked = [bool(each.user_attrs.get("out_of_memory")) for each in trials]
+    workers = len({each.user_attrs.get("worker") for each in trials})
+    if sum(marked) != 1 or workers != 1:
+        raise BrokenPromiseError({**found, "marked": marked, "workers": workers})
+    return found
 
 
 def _poison(seed: int, trainer: Trainer) -> None:
@@ -354,17 +413,20 @@ def poisoned(device: str) -> dict[str, Any]:
 
 
 def auto(device: str) -> dict[str, Any]:
-    """What `--device auto` measures and chooses for the study of these checks."""
+    """`--device auto` measures the study of these checks in a few seconds, and what it chooses."""
     with study() as (_, job):
         begun = time.monotonic()
-        found = measure.speed(job, device)
+        found = measure._in_a_process(job, device)
         seconds = time.monotonic() - begun
+    if found is None:
+        raise BrokenPromiseError("nothing was measured")
     chosen, why = measure.choice(found, [device], cores())
-    return {**asdict(found), "workers": chosen, "why": why, "seconds": seconds}
+    return {**asdict(found), "workers": chosen, "why": why, "seconds of it": seconds}
 
 
 def plain_loop(device: str, epochs: int, trials: int) -> float:
     """Trials an hour of a plain Optuna loop that trains the same networks by hand."""
+    torch.set_num_threads(1)
     with study(epochs) as (_, job):
         data = job.data.to(device)
 
@@ -400,29 +462,28 @@ def plain_loop(device: str, epochs: int, trials: int) -> float:
     return trials / (time.monotonic() - begun) * 3600
 
 
-def first_to_last(trials: Sequence[FrozenTrial]) -> float:
-    """Trials an hour between the first end of one and the last: the start of workers left out."""
-    ends = sorted(each.datetime_complete for each in trials if each.datetime_complete is not None)
-    return (len(ends) - 1) / max((ends[-1] - ends[0]).total_seconds(), 1e-9) * 3600
-
-
 def trials_an_hour(device: str) -> dict[str, Any]:
-    """Beside a plain Optuna loop, with 1, 4 and 16 workers on a GPU, or 1 and 2 in a rehearsal."""
+    """Beside a plain Optuna loop, with 1, 4 and 16 workers on a GPU, or 1 and 2 in a rehearsal.
+
+    From when all workers are there to the end of the last trial; each may train six.
+    """
     epochs = 10
     found = {}
     for workers in (1, 2) if device == "cpu" else (1, 4, 16):
-        count = 8 + 4 * workers
+        count = max(12, 6 * workers)
         with study(epochs, count) as (url, job):
-            trials, seconds = work(url, job, [device] * workers, nothing)
+            trials, training, seconds = together(url, job, device, workers)
         ended(trials, count, 0)
-        found[f"{workers} workers"] = first_to_last(trials)
+        found[f"{workers} workers"] = count / training * 3600
         found[f"{workers} workers, with their start"] = count / seconds * 3600
-    return {**found, "plain loop": plain_loop(device, epochs, 8)}
+    with ProcessPoolExecutor(1) as alone:  # for cuBLAS keeps the settings of its first use
+        found["plain loop"] = alone.submit(plain_loop, device, epochs, 12).result()
+    return found
 
 
 CHECKS = (
-    *(two_workers, out_of_memory, poisoned, trials_an_hour, retrained),
-    *(catalogue, metrics, retrain, waits, moves, auto),
+    *(auto, two_workers, out_of_memory, poisoned, trials_an_hour, retrained),
+    *(catalogue, metrics, retrain, waits, moves),
 )
 """In this order: as long as this process has not used the device itself, workers are forked."""
 
@@ -433,7 +494,7 @@ def run(check: Callable[[str], dict[str, Any]], device: str) -> dict[str, Any]:
         found = {"holds": True, **check(device)}
     except BrokenPromiseError as error:
         found = {"holds": False, "found": error.args[0]}
-    except (Exception, TunerError) as error:
+    except Exception as error:
         last = traceback.format_exc()[-1500:]
         found = {"holds": False, "error": f"{type(error).__name__}: {error}", "traceback": last}
     return {**found, "seconds": round(time.monotonic() - begun, 1)}
@@ -473,7 +534,7 @@ def main() -> int:
         document["device"] = described(torch.device(options.device))
     document |= {"torch": torch.__version__, "cores": cores()}
     document["seconds"] = round(time.monotonic() - begun, 1)
-    print(json.dumps(document))
+    print(json.dumps(document, default=str))
     return 0 if all(each["holds"] for each in document["checks"].values()) else 1
 
 

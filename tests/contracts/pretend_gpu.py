@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._prims_common import is_non_overlapping_and_dense_or_false
 from torch.autograd.grad_mode import inference_mode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
@@ -256,8 +257,13 @@ def _inside(value: Any) -> Any:
 
 
 def _pinned(tensor: Tensor) -> Tensor:
-    copy = tensor.clone()
-    copy.pinned = True  # type: ignore[attr-defined]
+    """A copy with the same strides, as torch makes it; it refuses one of repeated numbers.
+
+    For its upload nobody waits, unless there are gaps in it: these CUDA first closes in memory that
+    is not pinned.
+    """
+    copy = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor)
+    copy.pinned = is_non_overlapping_and_dense_or_false(tensor)  # type: ignore[attr-defined]
     return copy
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.data.dataset import DataSet, Gathered, SharedRows
+from tuner.devices import upload
 from tuner.imports import allowing, of_person
 from tuner.losses import LOSSES
 from tuner.metrics import METRICS
@@ -393,3 +394,16 @@ def test_pinned_rows_are_uploaded_without_a_wait(gpu: Any, pretend: ModuleType) 
     assert there.inner.tolist() == [1, 1, 1]
     assert gpu.waits == []
     assert gpu.uploads["outside"] == 1
+
+
+def test_pinned_rows_with_gaps_are_waited_for(gpu: Any, pretend: ModuleType) -> None:
+    there = torch.arange(6).view(3, 2)[:, 0].pin_memory().to(pretend.DEVICE, non_blocking=True)
+    assert there.inner.tolist() == [0, 2, 4]
+    assert len(gpu.waits) == 1
+
+
+def test_repeated_numbers_cannot_be_pinned(gpu: Any, pretend: ModuleType) -> None:
+    with pytest.raises(RuntimeError, match="refers to a single memory location"):
+        torch.ones(3).expand(2, 3).pin_memory()
+    assert upload(torch.ones(3).expand(2, 3), pretend.DEVICE).inner.tolist() == [[1.0] * 3] * 2
+    assert gpu.waits == []

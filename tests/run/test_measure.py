@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from types import ModuleType
 
@@ -84,3 +86,16 @@ def test_nothing_is_measured_without_a_gpu(tmp_path: Path) -> None:
     said: list[str] = []
     assert chosen_devices(job(tmp_path), None, ["cpu"] * 2, said.append) == ["cpu"] * 2
     assert said == []
+
+
+def test_ctrl_c_ends_a_measurement_by_its_parent_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal sends it to both; in the child it would print an error."""
+
+    def interrupted(job: NetworkJob, gpu: str) -> Speed:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Speed(1, 2)
+
+    monkeypatch.setattr(measure, "speed", interrupted)
+    assert measure._in_a_process(job(tmp_path), "cuda:0") == Speed(1, 2)

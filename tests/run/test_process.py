@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
-from tuner.errors import UsageError
-from tuner.run.process import lease_seconds, new_holder, spool_folder
+from tuner.errors import LostDeviceError, UsageError
+from tuner.run.process import (
+    LOST_DEVICE,
+    lease_seconds,
+    new_holder,
+    reporting_errors,
+    spool_folder,
+)
 
 
 def test_a_lease_lasts_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +52,18 @@ def test_a_spool_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_no_two_holders_have_one_name() -> None:
     assert new_holder() != new_holder()
+
+
+def test_a_process_that_lost_its_device_ends_at_once() -> None:
+    """Python's own end frees tensors, at which CUDA aborts: the parent would count a death."""
+    ours, theirs = Pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with reporting_errors(theirs):
+                raise LostDeviceError("nothing works on it any more")
+        finally:
+            os.abort()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == LOST_DEVICE
+    ours.close()
+    theirs.close()

@@ -136,4 +136,8 @@ def test_a_gpu_gets_larger_pieces(pretend: ModuleType) -> None:
     sizes.clear()
     with pretend.pretend_gpu():
         assert in_chunks(network, x.to(pretend.DEVICE)).shape == x.shape
-    assert sizes == [5000]
+        assert sizes == [5000]
+        sizes.clear()
+        narrow = torch.zeros(2**16 + 7, 2).to(pretend.DEVICE)
+        assert in_chunks(network, narrow).shape == narrow.shape
+    assert sizes == [2**16, 7]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from tuner.data import DataSet, Split
-from tuner.devices import is_forkable
+from tuner.devices import deterministic, is_forkable
 from tuner.imports import Allowed, allowed, allowing
 from tuner.logs import Say
 from tuner.run.options import cores, devices
@@ -98,19 +99,21 @@ def _rate(trainer: Trainer) -> float:
 def _seconds_of_a_step(trainer: Trainer) -> float:
     """How long a GPU computes for a step, its waiting for the host left out; infinite for others.
 
-    While it sleeps it is given several steps at once, which it then does without a gap.
+    While it sleeps it is given several steps at once, which it then does without a gap; at the
+    second time, for at the first it is asked for memory, for which the host may wait.
     """
     if trainer.device.type != "cuda":
         return float("inf")
     cuda: Any = torch.cuda
-    before, after = (cuda.Event(enable_timing=True) for _ in range(2))
-    next(trainer.epochs())
-    cuda.synchronize()
-    cuda._sleep(SLEEP)
-    before.record()
-    trainer._train_epoch()
-    after.record()
-    cuda.synchronize()
+    with cuda.device(trainer.device), deterministic(trainer.plan.deterministic, trainer.device):
+        before, after = (cuda.Event(enable_timing=True) for _ in range(2))
+        for _ in range(2):
+            cuda.synchronize()
+            cuda._sleep(SLEEP)
+            before.record()
+            trainer._train_epoch()
+            after.record()
+        cuda.synchronize()
     return float(before.elapsed_time(after)) / 1000 / trainer.steps
 
 
@@ -206,5 +209,6 @@ def _in_a_process(job: NetworkJob, gpu: str) -> Speed | None:
 
 
 def _send(job: NetworkJob, gpu: str, rules: Allowed, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
     with suppress(Exception), allowing(rules):
         pipe.send(speed(job, gpu))

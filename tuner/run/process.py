@@ -152,7 +152,9 @@ def reporting_errors(pipe: Connection) -> Iterator[None]:
         return
     except LostDeviceError as error:
         note(f"a worker leaves, and another takes its place: {error}")
-        sys.exit(LOST_DEVICE)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(LOST_DEVICE)  # Python's own exit frees what is on the device, which may abort
     except TunerError as error:
         pipe.send(error)
     except Exception as error:

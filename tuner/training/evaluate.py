@@ -21,8 +21,9 @@ CHUNK, CHUNK_OF_TEXT = 2**16, 2**8
 make of them stays in its cache."""
 GPU_CHUNK, GPU_CHUNK_OF_TEXT = 2**23, 2**11
 """The same on a GPU, for which small pieces are slow."""
-LEAST = 256
-"""Rows of numbers that are evaluated at a time at least."""
+LEAST, MOST = 256, 2**16
+"""Rows of numbers that are evaluated at a time at least, and at most: wide layers make thousands of
+numbers of a few, and a GPU has to have the memory for them."""
 
 
 @torch.inference_mode()
@@ -37,7 +38,7 @@ def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
     rows = CHUNK_OF_TEXT if on_cpu else GPU_CHUNK_OF_TEXT
     if x.is_floating_point():
         numbers = CHUNK if on_cpu else GPU_CHUNK
-        rows = max(LEAST, numbers // max(1, math.prod(x.shape[1:])))
+        rows = min(MOST, max(LEAST, numbers // max(1, math.prod(x.shape[1:]))))
     starts = range(0, max(1, len(x)), rows)
     parts = [network(x[start : start + rows]) for start in starts]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from tuner.devices import deterministic
 from tuner.errors import TrainingError
 from tuner.metrics import Metric
 from tuner.training.evaluate import in_chunks, in_units, predicted
@@ -77,7 +78,8 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
         return functional_call(network, weights, (x,))  # type: ignore[no-any-return]
 
     rows, target = trainer.data.validation, trainer.data.target
-    outputs, y = in_chunks(forward, rows.x).cpu(), rows.y.cpu()
+    with deterministic(trainer.plan.deterministic, trainer.device):
+        outputs, y = in_chunks(forward, rows.x).cpu(), rows.y.cpu()
     if target.task == "regression":
         return predicted(outputs.squeeze(1), target), in_units(y, target)
     return outputs, y
