@@ -204,9 +204,10 @@ def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         record, *spent[arguments[0]] = command(folder, *arguments)
         return record
 
-    run("init", "t", "--data", "learn.csv", "--target", TARGET, "--metric", metric)
+    wanted = ("--target", TARGET, "--metric", metric, "--budget", f"{options.seconds}s")
+    run("init", "t", "--data", "learn.csv", *wanted)
     study = ("--study", "t")
-    searched = run("optimize", *study, *workers, "--timeout", f"{options.seconds}s")
+    searched = run("optimize", *study, *workers)
     size = ("--top", str(options.top), "--seeds", str(options.seeds))
     confirmed = run("confirm", *study, *workers, *size)
     exported = run("export", *study, "--final", "--out", "model")
@@ -231,11 +232,12 @@ def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, A
 
 def difference(folder: Path) -> float:
     """How far the exported ensemble's predictions of the study's own test rows are, at most, from
-    those of the study's networks: of probabilities, or in deviations of the predicted quantity."""
+    those of the study's networks, with the temperature of both: of probabilities, or in deviations
+    of the predicted quantity."""
     import tuner
     from tuner.data import load
     from tuner.results import confirm
-    from tuner.results.ensemble import read_predictions
+    from tuner.results.predictions import read_predictions
     from tuner.results.replicas import finished_replicas
     from tuner.run.prepare import stored_study
     from tuner.storage import artifact_store
@@ -251,6 +253,9 @@ def difference(folder: Path) -> float:
         known = read_predictions(store, done[each.label, each.seed, True][1])
         assert known is not None
         total = total + each.weight * known.outputs.double().numpy()
+    if found.calibration is not None and found.calibration.helps:
+        total = total ** (1 / found.calibration.temperature)
+        total = total / total.sum(1, keepdims=True)
     _, positions = load(study.data, folder=folder, final=True).positions
     rows = pd.read_csv(folder / "learn.csv").iloc[positions]
     ours = tuner.predict(folder / "model", rows).drop(columns="class", errors="ignore")
