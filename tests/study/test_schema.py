@@ -290,8 +290,8 @@ def test_an_objective_needs_a_direction_and_nothing_else_has_one() -> None:
 )
 def test_metrics_and_losses_fit_both(more: dict[str, Any]) -> None:
     found = {"data": {"source": "a:b"}, **more}
-    VALIDATOR.validate(found)
-    parse("own", found)
+    assert VALIDATOR.is_valid(found)
+    assert parse("own", found).document == found
 
 
 @pytest.mark.parametrize(

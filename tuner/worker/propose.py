@@ -86,7 +86,7 @@ class Segments:
 # The next trial.
 
 
-ATTEMPTS = 50
+REDRAWS = 50
 """How often another configuration is drawn in place of one that does not fit into memory."""
 
 
@@ -226,7 +226,7 @@ class Proposer:
     def _smaller(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> FrozenTrial:
         """The trial, or a random one where its size is known not to fit into memory."""
         failed = [each.params for each in self._trials() if each.user_attrs.get(TOO_LARGE)]
-        for attempt in range(1, ATTEMPTS + 1 if failed else 0):
+        for attempt in range(1, REDRAWS + 1 if failed else 0):
             if not any(self._as_large(trial.params, params) for params in failed):
                 break
             trial = self._sampled(trial.number, None, attrs, attempt=attempt)
