@@ -210,7 +210,7 @@ def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     searched = run("optimize", *study, *workers)
     size = ("--top", str(options.top), "--seeds", str(options.seeds))
     confirmed = run("confirm", *study, *workers, *size)
-    exported = run("export", *study, "--final", "--out", "model")
+    exported = run("export", *study, "--all-rows", "--out", "model")
     model = ("--model", "model")
     run("predict", *model, "--input", "test.csv", "--output", "tuner.csv")
     rows = pd.read_csv(folder / "test.csv").sample(BATCH, replace=True, random_state=0)
@@ -220,6 +220,8 @@ def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     )
     together = confirmed["ensemble"]
     helps = bool(together and together["helps"])
+    if helps:
+        command(folder, "export", *study, "--final", "--out", "measured")
     return {
         "trials": [searched["complete"], searched["complete"] + searched["paused"]],
         "members": exported["members"],
@@ -258,7 +260,7 @@ def difference(folder: Path) -> float:
         total = total / total.sum(1, keepdims=True)
     _, positions = load(study.data, folder=folder, final=True).positions
     rows = pd.read_csv(folder / "learn.csv").iloc[positions]
-    ours = tuner.predict(folder / "model", rows).drop(columns="class", errors="ignore")
+    ours = tuner.predict(folder / "measured", rows).drop(columns="class", errors="ignore")
     apart = np.abs(ours.to_numpy().squeeze() - np.squeeze(total)).max()
     return float(apart / (np.std(total) if "value" in ours else 1))
 

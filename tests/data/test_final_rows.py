@@ -87,6 +87,23 @@ def test_statistics_of_the_final_rows_are_of_all_rows_to_train_on(tmp_path: Path
     assert len(data.validation) == COUNT // 4
 
 
+def test_everything_is_all_rows_to_train_on_and_the_same_test_rows(tmp_path: Path) -> None:
+    spec = _written(_frame(), tmp_path / "a.csv")
+    spec = DataSpec(path=spec.path, target="place", test=0.25)
+    final = load(spec, folder=tmp_path, final=True)
+    data = load(spec, folder=tmp_path, final=True, everything=True)
+    assert data.positions[0].tolist() == list(range(COUNT))
+    assert data.positions[1].tolist() == final.positions[1].tolist()
+    assert data.target.mean == pytest.approx(np.arange(COUNT).mean() + 0.5)
+    own = data.validation.x[:]
+    assert torch.equal(data.train.x[torch.from_numpy(final.positions[1])], own)
+    second = _written(_frame(), tmp_path / "c.csv", test_path="d.csv")
+    _frame(30, seed=1).to_csv(tmp_path / "d.csv", index=False)
+    both = load(second, folder=tmp_path, final=True, everything=True)
+    assert (len(both.train), len(both.validation)) == (COUNT + 30, 30)
+    assert torch.equal(both.train.x[COUNT:], both.validation.x[:])
+
+
 def test_a_second_file_is_used_for_the_final_number_only(tmp_path: Path) -> None:
     spec = _written(_frame(), tmp_path / "a.csv", test_path="b.csv", group="who")
     _frame(7).to_csv(tmp_path / "b.csv", index=False)

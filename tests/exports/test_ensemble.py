@@ -218,6 +218,20 @@ def test_of_folds_the_networks_of_all_rows(
     np.testing.assert_allclose(found.drop(columns="class"), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_on_all_rows(trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
+    together = confirmed(trained, place, "used", "label")
+    final = tuner.export("used", tmp_path / "final", together.options, final=True)
+    made = tuner.export("used", tmp_path / "model", together.options, all_rows=True)
+    assert (made.value, made.members) == (final.value, final.members)
+    data = together.expected(final=True)[1]
+    rows = len(data.train) + len(data.validation)
+    assert f"on all {rows} rows, those for the test too" in (tmp_path / "model" / CARD).read_text()
+    ours, others = (
+        tuner.predict(tmp_path / each, frame).drop(columns="class") for each in ("model", "final")
+    )
+    assert np.abs(ours.to_numpy() - others.to_numpy()).max() > 1e-4
+
+
 def test_of_embedded_numbers_and_a_logarithm_within_limits(
     trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from tuner.data.dataset import Texts
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
 from tuner.results.confirm import ConfirmRequest, remember
+from tuner.run.prepare import load_job, stored_study
 from tuner.training.evaluate import predict as outputs_of
+from tuner.training.trainer import Trainer
+from tuner.worker.job import seed_of
 
 ALONE = """\
 import os, sys, numpy
@@ -134,6 +138,31 @@ def test_a_final_training_has_all_rows_and_the_epochs_of_the_trial(
     fixed = tuner.load_study(str(tmp_path / "model" / STUDY))
     assert not any(node.searched for node in fixed.nodes)
     assert fixed.config({})["early_stopping"] == 0
+
+
+def test_all_rows_are_trained_on_and_the_number_is_of_a_training_without_the_test_rows(
+    data: Any, trained: Any, tmp_path: Path
+) -> None:
+    training = {"epochs": 6, "learning_rate": 0.03}
+    options = trained("whole", data=data("mlp"), training=training)
+    final = tuner.export("whole", tmp_path / "final", options, final=True)
+    made = tuner.export("whole", tmp_path / "model", options, all_rows=True)
+    assert (made.value, made.final, made.all_rows) == (final.value, True, True)
+    card = (tmp_path / "model" / CARD).read_text()
+    assert "for 6 epochs on all 90 rows, those for the test too" in card
+    assert "on 20 test rows, the same, trained without these rows" in card
+    storage = tuner.open_storage(options.storage)
+    study, study_id = stored_study(storage, "whole")
+    job = replace(load_job(study, study_id), everything=True)
+    (trial,) = storage.get_all_trials(study_id)
+    trainer = Trainer(
+        study.config(trial.params), job.finals["standard"], job.metric, seed_of(job, trial)
+    )
+    for _ in trainer.epochs():
+        pass
+    weights = trainer.weights()
+    for name, tensor in tuner.load(tmp_path / "model").state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
 
 
 def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path) -> None:

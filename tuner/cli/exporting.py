@@ -31,6 +31,14 @@ Final = Annotated[
         help="Train on the validation rows as well, as always where trials have folds.",
     ),
 ]
+AllRows = Annotated[
+    bool,
+    typer.Option(
+        "--all-rows",
+        envvar="TUNER_ALL_ROWS",
+        help="Measure a final training, then train the same on the test rows too, for use.",
+    ),
+]
 Force = Annotated[
     bool,
     typer.Option(
@@ -99,6 +107,7 @@ def export(
     out: Out,
     trial: ExportTrial = None,
     final: Final = False,
+    all_rows: AllRows = False,
     force: Force = False,
     onnx: Onnx = False,
     single: Single = False,
@@ -128,6 +137,7 @@ def export(
         options,
         trial=trial,
         final=final,
+        all_rows=all_rows,
         force=force,
         onnx=onnx,
         single=single,
@@ -143,6 +153,8 @@ def export(
         f"{name} of {made.study}: {made.metric} {number(made.value)} on the {rows} "
         f"rows; in {out}: {', '.join(made.files)}"
     )
+    if made.all_rows:
+        typer.echo("then trained on all rows, so that no row is left to measure it")
     if several:
         typer.echo(f"{made.parameters:,} parameters; {cost(made.slowdown)}")
     if made.probabilities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,6 +84,7 @@ def confirm(
     as_json: Json = False,
 ) -> None:
     """Retrain the best configurations over several seeds and measure them on the test rows."""
+    from tuner.cli.lookup import needed_url
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
 
@@ -101,7 +103,13 @@ def confirm(
     if ensemble and answer.finished and answer.ensemble is None:
         message = "no ensemble: there is one training alone, or their predictions are not kept"
         typer.echo(message, err=True)
-    return show_json(document(answer)) if as_json else show(confirmed(answer))
+    if as_json:
+        return show_json(document(answer))
+    show(confirmed(answer))
+    if answer.finished and answer.winner.test is not None:
+        where = f"--study {shlex.quote(answer.study)} {storage_option(needed_url(storage))}".strip()
+        typer.echo(f"next      tuner export {where} --all-rows --out model  # for use, of all rows")
+    return None
 
 
 def ablate(

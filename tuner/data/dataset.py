@@ -360,6 +360,7 @@ def load(
     *,
     folder: Path = Path(),
     final: bool = False,
+    everything: bool = False,
     frame: pd.DataFrame | None = None,
 ) -> DataSet:
     """Read, divide and prepare; the same specification and rows give the same data set.
@@ -374,6 +375,8 @@ def load(
         final: for the final number, when the search is over. `train` of the result is then all
             rows for training and validation, and `validation` is the test rows. All is learned
             from `train`.
+        everything: of a final data set, `train` has the test rows as well: for a network to use,
+            and not to measure.
         frame: the table in `spec.path`, where it was read already.
 
     With folds there is a data set for each, with statistics of its own. They share one copy of the
@@ -402,7 +405,7 @@ def load(
         if test is not None:
             check_scale(test, check_fits(table, labels, test), spec.target_scale)
             table, labels, rows = append(table, labels, rows, test)
-        folds = (final_rows(rows),)
+        folds = (final_rows(rows, everything),)
     del test
     columns, table = list(table.columns), replace(table, columns=())  # never in memory twice
     places: Places = np.arange(len(labels.values))

@@ -43,7 +43,8 @@ Rule = Callable[["pd.Series[Any]", DataSpec, str], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Rows:
-    """Positions of the rows of each kind, ascending: disjoint, and together all rows."""
+    """Positions of the rows of each kind, ascending: together all rows, and disjoint, but where the
+    test rows are trained on."""
 
     train: Places
     validation: Places
@@ -57,7 +58,7 @@ class Rows:
     @property
     def searched(self) -> Places:
         """Those for training and validation, ascending."""
-        return np.sort(np.concatenate((self.train, self.validation)))
+        return np.unique(np.concatenate((self.train, self.validation)))
 
     def small(self) -> Rows:
         """The same in half the memory, where there are fewer than 2**31 rows: folds have many."""
@@ -67,8 +68,11 @@ class Rows:
         return Rows(*(part.astype(np.int32, copy=False) for part in parts))
 
 
-def final_rows(rows: Rows) -> Rows:
+def final_rows(rows: Rows, everything: bool = False) -> Rows:
     """All rows for training and validation to train on, and the test rows to measure.
+
+    Args:
+        everything: the test rows are trained on too, so that what they measure is no estimate.
 
     Raises:
         DataError: there are no test rows.
@@ -80,7 +84,8 @@ def final_rows(rows: Rows) -> Rows:
             hint='set a share (test = 0.2), a second file (test_path = "test.csv") or a column '
             "(split), and search again: the training rows change",
         )
-    return Rows(rows.searched, rows.test, np.empty(0, dtype=np.int64))
+    train = np.union1d(rows.searched, rows.test) if everything else rows.searched
+    return Rows(train, rows.test, np.empty(0, dtype=np.int64))
 
 
 def among(places: Places, rows: Rows) -> Rows:

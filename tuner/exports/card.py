@@ -147,7 +147,7 @@ def _numbers_together(together: TrainedEnsemble) -> list[str]:
     count = len(first.data.validation)
     return [
         *_heading(first),
-        f"- {number(together.value)} on {count:,} {rows} rows, these networks",
+        f"- {number(together.value)} on {count:,} {rows} rows, {_this(first, 'these networks')}",
         f"- `tuner confirm`: {together.line}.",
     ]
 
@@ -228,8 +228,15 @@ def _data(trained: Trained) -> str:
 
 
 def _rows(trained: Trained) -> str:
+    if trained.job.everything:
+        return f"all {len(trained.data.train):,} rows, those for the test too"
     kind = "training and validation" if trained.final else "training"
     return f"{len(trained.data.train):,} rows for {kind}"
+
+
+def _this(trained: Trained, made: str) -> str:
+    """Which training or networks the metric is of."""
+    return "the same, trained without these rows" if trained.job.everything else made
 
 
 def _numbers(trained: Trained) -> list[str]:
@@ -237,7 +244,8 @@ def _numbers(trained: Trained) -> list[str]:
     lines = _heading(trained)
     count = len(trained.data.validation)
     if trained.final:
-        lines.append(f"- {number(trained.value)} on {count:,} test rows, this training")
+        this = _this(trained, "this training")
+        lines.append(f"- {number(trained.value)} on {count:,} test rows, {this}")
         place = trained.job.study.measured_on.replace("validation split", "validation rows")
         lines.append(f"- {number(recorded)} on the {place}, in the search")
     else:

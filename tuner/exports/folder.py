@@ -62,6 +62,7 @@ class Exported:
         slowdown: how many times longer it takes for a batch of rows than its heaviest member does.
         beaten: what beats the winner of `confirm`, in words; else empty.
         probabilities: whether they are calibrated, in words; empty for values.
+        all_rows: whether the test rows were trained on too; `value` is of a training without them.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class Exported:
     slowdown: float = 1.0
     beaten: str = ""
     probabilities: str = ""
+    all_rows: bool = False
 
 
 def is_export(folder: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def export(
     *,
     trial: int | None = None,
     final: bool = False,
+    all_rows: bool = False,
     force: bool = False,
     onnx: bool = False,
     single: bool = False,
@@ -81,6 +83,7 @@ def export(
             else its winner, else the best.
         final: train on the validation rows too, for as many epochs as were the best; always so
             where trials have folds and there are test rows.
+        all_rows: measure a final training, and then train the same on the test rows too.
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
         single: one configuration, even where an ensemble helps.
@@ -90,7 +93,7 @@ def export(
 
     Raises:
         UsageError: no such study or trial, the trial is not complete, there is such a folder.
-        DataError: for a final training there are no test rows.
+        DataError: for a final training, or one on all rows, there are no test rows.
     """
     out = Path(out)
     folder.check(out, force)
@@ -98,42 +101,46 @@ def export(
         check_installed()
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
-    final = final or _needs_final(stored)
+    final = final or all_rows or _needs_final(stored)
     confirmation = None if single or trial is not None else confirm.read(storage, stored)
-    together = None
+    made: Trained | TrainedEnsemble
+    make: Callable[[NetworkJob], Trained | TrainedEnsemble]
     with allowing(of_person(options.allow)), one_thread():
         if confirmation is not None and confirmation.answer is not None:
             members = chosen_members(storage, stored, confirmation, confirmation.answer, final)
-            _warn(members[0][0], say)
-            job = load_job(stored, study_id)
-            device = device_again(options.device, members[0][1].user_attrs)
-            together = train_together(job, members, confirmation, device, final, uncalibrated)
-            trained = together.members[0]
-            network, value, words = together.network, together.value, together.probabilities
-            files = contents_together(together, onnx)
+            choice, first = members[0]
+            device = device_again(options.device, first.user_attrs)
+            make = partial(train_together, members, confirmation, device, final, uncalibrated)
         else:
             choice = chosen(storage, stored, study_id, trial)
-            _warn(choice, say)
             device = device_again(options.device, choice.trial.user_attrs)
-            trained = train(load_job(stored, study_id), choice, device, final, uncalibrated)
-            network, value, words = trained.network, trained.value, trained.probabilities
-            files = contents(trained, onnx)
+            make = partial(train, choice, device, final, uncalibrated)
+        if choice.beaten:
+            say(choice.beaten)
+        job = load_job(stored, study_id)
+        made = make(job)
+        if all_rows:  # none of them can measure it
+            made = replace(make(replace(job, everything=True)), value=made.value)
+        together = made if isinstance(made, TrainedEnsemble) else None
+        trained = made if isinstance(made, Trained) else made.members[0]
+        files = contents(trained, onnx) if together is None else contents_together(together, onnx)
     folder.write(out, files, force)
     return Exported(
         out,
         stored.name,
         trained.chosen.trial.number,
         trained.job.metric.name,
-        value,
+        made.value,
         trained.chosen.trial.values[0],
         final,
         tuple(files),
         trained.chosen.left_out,
         1 if together is None else len(together.members),
-        size_of(network),
+        size_of(made.network),
         1.0 if together is None else together.slowdown,
         trained.chosen.beaten,
-        words,
+        made.probabilities,
+        all_rows,
     )
 
 
@@ -144,14 +151,7 @@ def _needs_final(study: Study) -> bool:
     return study.data.test_path is not None or study.data.test > 0
 
 
-def _warn(choice: Chosen, say: Callable[[str], None]) -> None:
-    if choice.beaten:
-        say(choice.beaten)
-
-
-def train(
-    job: NetworkJob, choice: Chosen, device: str, final: bool, uncalibrated: bool = False
-) -> Trained:
+def train(choice: Chosen, device: str, final: bool, uncalibrated: bool, job: NetworkJob) -> Trained:
     """Trains the configuration with its trial's seed, for as many epochs as the trial."""
     trial, attributes = choice.trial, choice.trial.user_attrs
     seed = seed_of(job, trial)
@@ -210,12 +210,12 @@ def _trained(
 
 
 def train_together(
-    job: NetworkJob,
     chosen: Sequence[tuple[Chosen, FrozenTrial]],
     confirmation: Confirmation,
     device: str,
     final: bool,
-    uncalibrated: bool = False,
+    uncalibrated: bool,
+    job: NetworkJob,
 ) -> TrainedEnsemble:
     """Trains the members of an ensemble as `confirm` did, and makes one network of them."""
     members = []

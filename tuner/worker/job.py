@@ -104,11 +104,13 @@ class NetworkJob(Job):
     Args:
         data: the baseline's data.
         variants: the data by ``preprocessing``, if the study searches it.
+        everything: whether ``finals`` train on the test rows too.
     """
 
     study: NetworkStudy
     data: DataSet
     variants: Mapping[str, DataSet] = field(default_factory=dict)
+    everything: bool = False
 
     resumes: ClassVar[bool] = True
 
@@ -135,14 +137,17 @@ class NetworkJob(Job):
 
     @cached_property
     def finals(self) -> Mapping[str, DataSet]:
-        """By ``preprocessing``, data sets that train on all rows of the search and validate on the
-        test rows.
+        """By ``preprocessing``, data sets that train on all rows of the search, or on everything,
+        and validate on the test rows.
 
         Raises:
             DataError: there are no test rows, or the rows differ from those of ``data``.
         """
         variants, folder = self.study.data_variants(), self.study.folder
-        data_sets = {name: load(spec, folder=folder, final=True) for name, spec in variants.items()}
+        data_sets = {
+            name: load(spec, folder=folder, final=True, everything=self.everything)
+            for name, spec in variants.items()
+        }
         for data in data_sets.values():
             check_rows(self.study, data, self.record)
         device = self.data.train.y.device  # once, not for each replica
