@@ -234,7 +234,7 @@ def test_a_name_below_two_choices_is_one_parameter() -> None:
     joint = Joint((kind, *below))
     rows = joint.draw(60, np.random.default_rng(0))
     values = np.where(rows[:, 0] == 0, rows[:, 1], 0.1 + 2 * rows[:, 2] ** 2)
-    past = History(joint, rows, values, np.zeros(60), rows[:0], [])
+    past = History(joint, rows, values, np.zeros(60), rows[:0], [], 60.0)
     found = Surrogate(past, 1.0, (-math.inf, math.inf))
     assert set(found.importances) == {"kind", "width"}
     assert found.importances["width"] > 0.5

@@ -69,10 +69,10 @@ def test_a_trial_beyond_a_rung_pauses_at_the_next() -> None:
 
 
 def test_the_best_of_four_is_promoted_and_no_other() -> None:
-    rule = Promotion(1.0, 27)
+    rule = Promotion(1.0, 27, 4)
     assert choice(rule, trials([3.0], [1.0], [2.0]), 0, 1, 2) is None
     assert choice(rule, trials([3.0], [1.0], [2.0], [4.0]), 0, 1, 2, 3) == 1
-    assert choice(Promotion(-1.0, 27), trials([3.0], [1.0], [2.0], [0.0]), 0, 1, 2, 3) == 0
+    assert choice(Promotion(-1.0, 27, 4), trials([3.0], [1.0], [2.0], [0.0]), 0, 1, 2, 3) == 0
     assert choice(Promotion(1.0, 27, 3), trials([3.0], [1.0], [2.0]), 0, 1, 2) == 1
     assert choice(rule, trials([3.0], [1.0, 1.0], [2.0], [4.0]), 0, 2, 3) is None
 

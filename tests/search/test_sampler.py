@@ -236,3 +236,26 @@ def test_several_objectives_are_refused() -> None:
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=Sampler(seed=0))
     with pytest.raises(ValueError, match="one objective"):
         study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.0), n_trials=1)
+
+
+def test_a_stopped_trial_counts_for_the_design_by_its_part_of_a_full_training() -> None:
+    def curve(epochs: int, state: TrialState) -> Any:
+        value = 0.5 if state == TrialState.COMPLETE else None
+        steps = dict.fromkeys(range(1, epochs + 1), 0.5)
+        kinds = {"x": FloatDistribution(0, 1)}
+        return create_trial(
+            params={"x": 0.5},
+            distributions=kinds,
+            state=state,
+            value=value,
+            intermediate_values=steps,
+        )
+
+    def trained(*trials: Any) -> float:
+        return history(trials, 1.0, np.random.default_rng(0)).trained
+
+    stopped = [curve(1, TrialState.PRUNED)] * 4
+    assert trained(*stopped) == 0  # nothing says yet what a full training is
+    assert trained(*stopped, curve(8, TrialState.COMPLETE)) == 1.5
+    assert trained(curve(9, TrialState.PRUNED), curve(8, TrialState.COMPLETE)) == 2
+    assert trained(curve(0, TrialState.COMPLETE), curve(0, TrialState.PRUNED)) == 1

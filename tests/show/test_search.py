@@ -96,7 +96,7 @@ def test_a_study_that_searches_nothing() -> None:
         ),
         (
             "promote",
-            "promote: after epoch 1, 3, 9 a trial pauses with its checkpoint; of the best one in 4 "
+            "promote: after epoch 1, 3, 9 a trial pauses with its checkpoint; of the best one in 3 "
             "goes on from the first, one in 2 later, and the others end with the budget",
         ),
         ({"name": "asha", "min_resource": 30}, "asha: never prunes: by its first rung"),

@@ -60,7 +60,7 @@ class Promotion:
 
     sign: float
     epochs: int
-    reduction_factor: int = 4
+    reduction_factor: int = 3
     min_resource: int = 1
 
     @property

@@ -202,7 +202,7 @@ _ENTRIES = (
             Leaf(
                 "reduction_factor",
                 int,
-                4,
+                3,
                 minimum=2,
                 doc="one in this many trials goes on from the first rung; from later ones one in 2",
             ),

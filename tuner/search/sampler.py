@@ -6,6 +6,7 @@ of the trial to propose. It has no state, so any worker proposes the same.
 
 from __future__ import annotations
 
+import math
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,13 +25,14 @@ from tuner.search.by_number import COUNTABLE
 from tuner.search.curves import LARGEST, observed
 from tuner.search.gaussian import Features, Process, warped
 from tuner.search.joint import Joint, joint_of
+from tuner.search.promote import last_epoch
 from tuner.search.propose import ORIGIN
 from tuner.space import same
 
 Array = NDArray[np.float64]
 
 START = 5
-"""The number of first trials that come from a low-discrepancy design."""
+"""So many full trainings are spent on a low-discrepancy design."""
 MOST = 150
 """The model takes at most this many trials: the better half, and a random part of the others."""
 ERROR = "standard_error"
@@ -56,7 +58,8 @@ class Sampler(BaseSampler):
 
     Args:
         seed: of the proposals; a random one if None.
-        n_startup_trials: the number of first trials, which come from a low-discrepancy design.
+        n_startup_trials: so many full trainings are spent on a low-discrepancy design first; a
+            trial that was stopped counts by its part of the steps of a complete one.
         space: the parameters and their tree, if they are known before any trial.
     """
 
@@ -138,6 +141,7 @@ class History:
         errors: [n], their standard errors, as far as known.
         running: [m, d], configurations that are being measured.
         tried: all configurations that any trial has.
+        trained: how many full trainings those measured are worth.
     """
 
     joint: Joint
@@ -146,6 +150,7 @@ class History:
     errors: Array
     running: Array
     tried: Sequence[Mapping[str, Any]]
+    trained: float
 
 
 def history(
@@ -162,6 +167,7 @@ def history(
         joint: the space; inferred from the trials if None.
     """
     measured, values = observed(trials, sign)
+    trained = _trained(measured)
     numbers = {each.number for each in measured}
     running = [
         each.params
@@ -177,7 +183,17 @@ def history(
     rows = joint.encode(each.params for each in measured)
     tried = [each.params for each in trials if each.params]
     errors = _errors(measured, rows, values)
-    return History(joint, rows, values, errors, joint.encode(running), tried)
+    return History(joint, rows, values, errors, joint.encode(running), tried, trained)
+
+
+def _trained(measured: Sequence[FrozenTrial]) -> float:
+    """How many full trainings trials are worth. Where few are complete, the model would believe
+    what the first steps tell, and choose quick starters."""
+    complete = [each for each in measured if each.state == TrialState.COMPLETE]
+    longest = max((last_epoch(each) for each in complete), default=math.inf)
+    stopped = (each for each in measured if each.state != TrialState.COMPLETE)
+    parts = (last_epoch(each) / longest for each in stopped if longest)
+    return len(complete) + sum(min(1.0, part) for part in parts)
 
 
 def _errors(measured: Sequence[FrozenTrial], rows: Array, values: Array) -> Array:
@@ -213,12 +229,12 @@ def propose(
     """The parameters of trial ``number`` and where they come from; every worker gets the same.
 
     Args:
-        start: the number of first trials, which come from a low-discrepancy design.
+        start: so many full trainings are spent on a low-discrepancy design.
         fixed: parameters that are not to be chosen.
     """
     rng = np.random.default_rng(_stream(seed, number))
     fixed = fixed or {}
-    if len(past.rows) < max(1, start):
+    if not len(past.rows) or past.trained < start:
         rows, origin = _designed(past.joint, number, seed), DESIGN
     else:
         rows, origin = _promising(past, fixed, rng), MODEL
