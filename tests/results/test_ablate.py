@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,15 @@ import pytest
 from tuner.errors import UsageError
 from tuner.results import ablate as taking_apart
 from tuner.results.ablate import REST, mixture
-from tuner.run.prepare import stored_study
+from tuner.results.replicas import finished_replicas
+from tuner.run.optimize import optimize
+from tuner.run.options import RunOptions
+from tuner.run.prepare import load_job, stored_study
 from tuner.run.replicate import ablate, confirm
 from tuner.storage import open_storage
+from tuner.worker.job import data_of
+
+from .conftest import table
 
 
 def test_every_view_of_every_technique(searched: Any) -> None:
@@ -71,3 +78,50 @@ def test_without_confirm_it_takes_the_best_of_the_search(searched: Any) -> None:
 def test_an_unknown_view(searched: Any) -> None:
     with pytest.raises(UsageError, match="no view 'of'"):
         ablate(searched.name, searched.options, views=["of"])
+
+
+CHOSEN = """\
+metric = "accuracy"
+[data]
+path = "{table}"
+target = "label"
+split = "part"
+preprocessing = {{ choices = ["standard", "robust"] }}
+[model]
+family = "mlp"
+depth = 1
+width = 8
+activation = {{ choices = ["relu", "mish"] }}
+[training]
+epochs = 4
+optimizer = {{ name = "adam", beta2 = {{ choices = [0.999, 0.95] }} }}
+learning_rate = {{ low = 1e-6, high = 1e-1, log = true }}
+[search]
+trials = 2
+pruner = "none"
+baseline = {{ learning_rate = 1e-6 }}
+enqueue = [
+    {{ activation = "mish", preprocessing = "robust", "adam.beta2" = 0.95, learning_rate = 0.03 }},
+]
+"""
+
+
+def test_choices_are_changed_alone_too(tmp_path: Path) -> None:
+    file = tmp_path / "chosen.toml"
+    file.write_text(CHOSEN.format(table=table(tmp_path)))
+    options = RunOptions(f"sqlite:///{tmp_path}/tuner.db", workers=1, device="cpu")
+    optimize(str(file), options)
+    storage = open_storage(options.storage)
+    study, study_id = stored_study(storage, "chosen")
+    baseline, best = storage.get_all_trials(study_id)
+    mixed = mixture(study, baseline, best)
+    assert mixed.techniques == ("activation", "preprocessing", "adam.beta2")
+    made = mixed.replica(mixed.everything - {"preprocessing"}, 0, False)
+    config = {**study.config(made.params), **made.override}
+    assert config == {**study.config(best.params), "preprocessing": "standard"}
+    found = ablate("chosen", options, seeds=1, views=["off"])
+    assert [e.technique for e in found.effects] == list(mixed.techniques)
+    label = mixed.label(mixed.everything - {"preprocessing"})
+    trained = finished_replicas(storage, study, taking_apart.COMMAND)[label, 0, True][1]
+    job = load_job(study, study_id)
+    assert data_of(job, trained) is job.finals["standard"]

@@ -44,13 +44,14 @@ if TYPE_CHECKING:
 
 
 REST = "the rest"
-"""All that is not a technique: architecture, optimizer, learning rate, batch size."""
-OFFS = {
-    **{leaf.name: leaf.off for each in SECTIONS.values() for leaf in each if leaf.off is not None},
-    **{name: leaf.off for name, leaf in model_leaves().items() if leaf.off is not None},
-    "lr_scheduler": "constant",
-}
-"""The value of each technique when it is off."""
+"""All that is not changed alone: sizes of the network, optimizer, learning rate, batch size."""
+ALONE = (
+    *(leaf.name for each in SECTIONS.values() for leaf in each if leaf.off is not None),
+    *(name for name, leaf in model_leaves().items() if leaf.off is not None),
+    *("lr_scheduler", "activation", "preprocessing", "adam.beta2"),
+)
+"""What is changed alone: techniques, which can be off, and choices, of which the baseline has one.
+"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def mixture(
 ) -> Mixture:
     """The mixture of two trials of a study."""
     before, after = (study.config(trial.params) for trial in (baseline, best))
-    both = [name for name in OFFS if name in before and name in after]
+    both = [name for name in ALONE if name in before and name in after]
     techniques = tuple(name for name in both if _part(before, name) != _part(after, name))
     changed = {name for each in techniques for name in (*_part(before, each), *_part(after, each))}
     names = {name for name in before.keys() | after.keys() if name not in changed}
