@@ -27,7 +27,7 @@ from tuner.worker.keep import Keeper, PredictionKeeper
 from tuner.worker.objective import BlankProposer, Caller
 from tuner.worker.overdue import LimitedTrial, check_failures, limited_trial
 from tuner.worker.propose import Proposer
-from tuner.worker.run import Clock, Desk, TrialRun, outcome
+from tuner.worker.run import Clock, Desk, TrialRun, amount, outcome
 from tuner.worker.signals import Leaving, Patience, StopRequested
 
 # The observer of a study's progress.
@@ -246,8 +246,8 @@ class Worker:
         if limit is None:
             yield
             return
-        seconds = lease.trial.user_attrs.get("seconds", 0.0)
-        spent = float(seconds) if job.resumes else 0.0
+        goes_on = job.resumes or lease.checkpoint is not None
+        spent = amount(lease.trial.user_attrs, "seconds") if goes_on else 0.0
         trial = limited_trial(job.study.name, lease, limit, spent)
         self.announce(trial)
         try:
