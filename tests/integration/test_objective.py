@@ -243,8 +243,10 @@ def test_people_see_an_objective_as_any_study(make: Any, sqlite_url: str) -> Non
     report = (shared.folder / "report.md").read_text()
     assert "baseline" not in report
     assert "on the own objective" in report
-    for command in ("confirm", "ablate"):
-        assert "its own objective" in told(shared, command, "--study", "bowl", code=2)
+    assert "`tuner confirm" in report
+    said = told(shared, "ablate", "--study", "bowl", code=2)
+    assert "the study has its own objective" in said
+    assert "`tuner confirm --study bowl` repeats" in said
     assert f"objective {MODULE}:bowl: minimize height" in told(shared, "check", "--study", "bowl")
 
 

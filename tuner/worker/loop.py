@@ -154,7 +154,8 @@ class Worker:
         )
         self._publish(job)
         if isinstance(job, ObjectiveJob):
-            return Bench(job, BlankProposer(job), Caller(desk, job, view, pruner, self.patiently))
+            call = Caller(desk, job, view, pruner, self.patiently)
+            return Bench(job, BlankProposer(job, view), call)
         assert isinstance(job, NetworkJob)
         return self._network_bench(job, own, view, pruner, desk)
 

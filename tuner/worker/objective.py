@@ -32,13 +32,15 @@ from tuner.search.tpe import Past
 from tuner.seeds import derive
 from tuner.space import shown
 from tuner.storage import STOPPED, Lease, OutageError, Update
+from tuner.storage.claims import fixed as fixed_of
 from tuner.storage.lease import Rule
 from tuner.storage.rows import GROWS, blank
+from tuner.storage.studies import REPLICATES
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import prescribed
 from tuner.worker.checkpoints import Pace
 from tuner.worker.folder import Folder, Saved, read_saved
-from tuner.worker.job import ObjectiveJob
+from tuner.worker.job import REPLICA, ObjectiveJob, repeated
 from tuner.worker.overdue import TIME_LIMIT, nothing_reported
 from tuner.worker.run import (
     ATTEMPTS,
@@ -230,9 +232,11 @@ class OwnStudy(Study):
 
 @dataclass(frozen=True)
 class BlankProposer:
-    """Proposes a trial without parameters; a storage's ``claim`` calls it."""
+    """Proposes a trial without parameters, or of a study of replicas one that failed; a storage's
+    ``claim`` calls it."""
 
     job: ObjectiveJob
+    view: Overlay
     learns: bool = False
     exhausted: bool = False
 
@@ -246,8 +250,21 @@ class BlankProposer:
         asked = self.job.study.fixed_params(number) if fixed is None else dict(fixed)
         trial = blank(number)
         trial.user_attrs = {"seed": self.job.seed(number)}
+        again = None if fixed is not None else self._failed_replica(number)
+        if again is not None:
+            asked = fixed_of(again)
+            trial.user_attrs = {key: again.user_attrs[key] for key in ("seed", REPLICA)}
         trial.system_attrs = {GROWS: True} | ({"fixed_params": asked} if asked else {})
         return trial
+
+    def _failed_replica(self, number: int) -> FrozenTrial | None:
+        if not self.replicates:
+            return None
+        return repeated(self.view.get_all_trials(self.job.study_id, deepcopy=False), number)
+
+    @cached_property
+    def replicates(self) -> bool:
+        return REPLICATES in self.view.get_study_user_attrs(self.job.study_id)
 
 
 @dataclass(frozen=True)
