@@ -25,7 +25,7 @@ from tuner.worker.checkpoints import CheckpointStore
 from tuner.worker.job import Job, NetworkJob, ObjectiveJob
 from tuner.worker.keep import Keeper, PredictionKeeper
 from tuner.worker.objective import BlankProposer, Caller
-from tuner.worker.overdue import LimitedTrial, check_failures, limited_trial
+from tuner.worker.overdue import LimitedTrial, check_failures, ending_itself, limited_trial
 from tuner.worker.propose import Proposer
 from tuner.worker.run import Clock, Desk, TrialRun, amount, outcome
 from tuner.worker.signals import Leaving, Patience, StopRequested
@@ -252,7 +252,7 @@ class Worker:
         trial = limited_trial(job.study.name, lease, limit, spent)
         self.announce(trial)
         try:
-            with self.leaving.within(trial.left):
+            with self.leaving.within(trial.left), ending_itself(self.storage, trial):
                 yield
         finally:
             self.announce(None)
