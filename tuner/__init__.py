@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tuner.storage import open_storage
     from tuner.study import Study, define_study, load_study
     from tuner.training.trainer import Epoch, Trainer
+    from tuner.worker.objective import checkpoint, seed
 
 _HOME = {
     "Ablation": "tuner.results.ablate",
@@ -60,6 +61,7 @@ _HOME = {
     "TunerError": "tuner.errors",
     "ablate": "tuner.run.replicate",
     "best": "tuner.reports.report",
+    "checkpoint": "tuner.worker.objective",
     "compare": "tuner.reports.report",
     "confirm": "tuner.run.replicate",
     "define_study": "tuner.study",
@@ -72,6 +74,7 @@ _HOME = {
     "predict": "tuner.exports.predict",
     "report": "tuner.reports.report",
     "retrain": "tuner.run.retrain",
+    "seed": "tuner.worker.objective",
 }
 
 __all__ = [
@@ -98,6 +101,7 @@ __all__ = [
     "TunerError",
     "ablate",
     "best",
+    "checkpoint",
     "compare",
     "confirm",
     "define_study",
@@ -110,6 +114,7 @@ __all__ = [
     "predict",
     "report",
     "retrain",
+    "seed",
 ]
 
 

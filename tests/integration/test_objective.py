@@ -243,8 +243,10 @@ def test_people_see_an_objective_as_any_study(make: Any, sqlite_url: str) -> Non
     report = (shared.folder / "report.md").read_text()
     assert "baseline" not in report
     assert "on the own objective" in report
-    for command in ("confirm", "ablate"):
-        assert "its own objective" in told(shared, command, "--study", "bowl", code=2)
+    assert "`tuner confirm" in report
+    said = told(shared, "ablate", "--study", "bowl", code=2)
+    assert "the study has its own objective" in said
+    assert "`tuner confirm --study bowl` repeats" in said
     assert f"objective {MODULE}:bowl: minimize height" in told(shared, "check", "--study", "bowl")
 
 
@@ -448,7 +450,11 @@ def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_ur
         (("[search]", "[training]\n[search]"), ("training: an objective",)),
         (("trials = 4", "sampler = 'grid'"), ("search.sampler: a grid needs to know",)),
         (("trials = 4", "pruner = 'hyperband'"), ("search.pruner: hyperband", "max_resource = 30")),
-        (("trials = 4", "pruner = 'promote'"), ("search.pruner: an objective", "cannot pause")),
+        (("trials = 4", "pruner = 'promote'"), ("search.pruner: promote", "max_resource = 30")),
+        (
+            ("trials = 4", "pruner = { name = 'patient', pruner = 'promote' }"),
+            ("search.pruner.pruner: promote pauses trials",),
+        ),
         (("trials = 4", "epochs = 40"), ("search.epochs: tuner does not know",)),
         (("trials = 4", "baseline = { x = 1 }"), ("search.baseline: does not go",)),
         (("trials = 4", "duplicates = true"), ("search.duplicates: does not go",)),

@@ -21,9 +21,9 @@ from tuner.study.trials import (
     best_trial,
     epochs_trained,
     left_out_words,
-    never_reported,
     nothing_complete,
     trained,
+    without_pruning,
     without_result,
 )
 
@@ -179,10 +179,10 @@ def test_an_objective_that_never_reports_leaves_a_pruner_nothing_to_do() -> None
         return found
 
     silent, loud = create_trial(value=0.5), create_trial(value=0.5, intermediate_values={0: 0.1})
-    assert "median never prunes" in never_reported(own(pruner="median"), [silent])
-    assert never_reported(own(pruner="median"), [silent, loud]) == ""
-    assert never_reported(own(pruner="none"), [silent]) == ""
-    assert never_reported(own(), [silent]) == ""  # nobody asked for one
+    assert "median never prunes" in without_pruning(own(pruner="median"), [silent])
+    assert without_pruning(own(pruner="median"), [silent, loud]) == ""
+    assert without_pruning(own(pruner="none"), [silent]) == ""
+    assert without_pruning(own(), [silent]) == ""  # nobody asked for one
 
 
 STUDY = """\

@@ -83,7 +83,10 @@ def confirm(
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Retrain the best configurations over several seeds and measure them on the test rows."""
+    """Retrain the best configurations over several seeds and measure them on the test rows.
+
+    An objective of your own is called again with other seeds, and measures itself.
+    """
     from tuner.cli.lookup import needed_url
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
@@ -100,7 +103,7 @@ def confirm(
         watch=progress,
     )
     progress.report_unfinished()
-    if ensemble and answer.finished and answer.ensemble is None:
+    if ensemble and answer.finished and answer.ensemble is None and not answer.own_objective:
         message = "no ensemble: there is one training alone, or their predictions are not kept"
         typer.echo(message, err=True)
     if as_json:

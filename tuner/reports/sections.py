@@ -295,11 +295,15 @@ def _verdict(facts: Facts) -> tuple[Part, ...]:
     if confirmation is None:
         parts += [_baseline_and_best(facts)] if facts.complete else []
     else:
+        tested = not confirmation.own_objective
         rows = tuple(
-            (row.label, interval(row.validation), interval(row.test), seeds_of(row, confirmation))
+            (
+                *(row.label, interval(row.validation), *[interval(row.test)] * tested),
+                seeds_of(row, confirmation),
+            )
             for row in confirmation.rows
         )
-        columns = ("configuration", facts.study.measured_on, "test split", "seeds")
+        columns = ("configuration", facts.study.measured_on, *["test split"] * tested, "seeds")
         caption = f"{facts.metric} over seeds, mean and 95% interval"
         parts.append(Grid(caption, columns, rows))
         if beside := rival_rows(confirmation):

@@ -6,7 +6,7 @@ from collections import Counter
 
 from tuner.reports.facts import Facts, headline_estimates
 from tuner.results.confirm import Confirmation
-from tuner.show.answers import beaten, ensemble_line, interval, unfinished
+from tuner.show.answers import OWN_MEASURE, beaten, ensemble_line, interval, unfinished
 from tuner.show.text import difference, number, progress_text, several
 from tuner.space import format_value
 from tuner.storage.studies import ADOPTED
@@ -42,6 +42,8 @@ def _confirmed(facts: Facts, confirmation: Confirmation) -> tuple[str, ...]:
         f"{facts.metric} {interval(winner)} on the {rows}"
     )
     left = _left(facts, confirmation)
+    if confirmation.own_objective:
+        return (f"{first}.", f"{OWN_MEASURE[0].upper()}{OWN_MEASURE[1:]}.", *left)
     if baseline is None:
         return (f"{first}. There is no comparison: the baseline has no result.", *left)
     if other is not None and label == other.label:
@@ -92,7 +94,10 @@ def _searched(facts: Facts) -> tuple[str, ...]:
     if baseline is None or baseline.value is None:
         first = f"Best of {several(len(facts.complete), 'complete trial')}: {where}."
         if facts.own_objective:
-            return (first,)
+            caution = (
+                "This is a single run of those that selected it, so the number is optimistic: "
+            )
+            return first, f"{caution}`{facts.command('confirm')}` repeats it over seeds."
         first += " The baseline, trial 0, is not complete, so there is no comparison."
     elif best is baseline:
         first = f"The baseline is best so far: {where}."

@@ -1,7 +1,9 @@
-"""Retrains the best configurations over seeds and measures them on the test rows."""
+"""Retrains the best configurations over seeds and measures them on the test rows; repeats an
+objective over seeds, which measures itself."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -35,6 +37,7 @@ from tuner.results.yardsticks import Rival, rivals, stored
 from tuner.space import Config
 from tuner.storage import Artifacts, Storage, metric_and_direction
 from tuner.study import Study
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import LeftOut, Own, baseline_trial, best_first, nothing_complete
 from tuner.techniques import ENDING
 
@@ -144,6 +147,8 @@ class Confirmation:
         rivals: the baseline, unless it is the winner, and the yardsticks against the winner: on the
             test rows, or on the validation rows where there are no test rows; empty until all is
             trained. Where `judged` is an ensemble, against that, on the test rows.
+        own_objective: whether the user's own objective was repeated. Then `validation` is what it
+            returned, by its own measure, and there is nothing else.
     """
 
     study: str
@@ -160,6 +165,7 @@ class Confirmation:
     gain: Estimate | None = None
     ensemble: Ensemble | None = None
     rivals: tuple[Rival, ...] = ()
+    own_objective: bool = False
 
     @property
     def finished(self) -> bool:
@@ -309,11 +315,12 @@ def read(
     done = {*results, *diverged(storage, study, COMMAND)}
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = metric_and_direction(storage, study_id)
-    validation = _validated(request, results, limits(metric))
+    bounds = _bounds(study, metric)
+    validation = _validated(request, results, bounds)
     ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
     if not ordered:
         return None
-    test = _tested(request, results, ordered, limits(metric))
+    test = _tested(request, results, ordered, bounds)
     first = baseline_trial(study, trials)
     zero = 0 if first is None else first.number
     asked = standing(study.name, COMMAND, request.options, request.seeds, wanted, done)
@@ -344,9 +351,15 @@ def read(
         too_few={label: n for label, n in counts.items() if label not in validation},
         left_out=Own(study).left_out(trials),
         ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
+        own_objective=isinstance(study, ObjectiveStudy),
     )
     found = replace(found, gain=_gain(request, results, found))
     return replace(found, rivals=_rivals(storage, holder[1], request, results, found))
+
+
+def _bounds(study: Study, metric: str) -> Limits:
+    """The limits of a study's metric; the value of an own objective has that name, and any size."""
+    return (-math.inf, math.inf) if isinstance(study, ObjectiveStudy) else limits(metric)
 
 
 def _gain(

@@ -22,7 +22,7 @@ from tuner.study import NetworkStudy, Study
 from tuner.study.parse import parse
 from tuner.study.record import canonical, fingerprint
 from tuner.study.trials import complete, value_of
-from tuner.worker.job import PREDICTED, REPLICA
+from tuner.worker.job import PREDICTED, REPLICA, Measure
 
 ASKED = "tuner:asked"
 """The attribute of a study of replicas that holds the last request."""
@@ -191,8 +191,12 @@ def _replica_name(storage: Storage, study: str, command: str) -> str:
 
 
 def enqueue(
-    storage: Storage, study: NetworkStudy, metric: Metric, command: str, wanted: Iterable[Replica]
-) -> tuple[NetworkStudy, int]:
+    storage: Storage,
+    study: Study,
+    metric: Metric | Measure,
+    command: str,
+    wanted: Iterable[Replica],
+) -> tuple[Study, int]:
     """Puts replicas that are not there yet into the database; returns their study and its id.
 
     Replicas that still wait for an earlier request, and that this one does not need, are withdrawn,
@@ -207,7 +211,7 @@ def enqueue(
         spec=canonical(made.document),
         fingerprint=fingerprint(made.document),
         budget=0,
-        data=study.row_record,
+        data=study.row_record if isinstance(study, NetworkStudy) else None,
         replicates=study.name,
     )
     if not storage.progress(study_id).running:
@@ -284,12 +288,17 @@ def study_id_of(storage: Storage, name: str) -> int | None:
         return None
 
 
-def _study_of(study: NetworkStudy, name: str) -> NetworkStudy:
-    search = {"pruner": "none", "duplicates": True, "seed": study.search.seed}
+def _study_of(study: Study, name: str) -> Study:
+    search: dict[str, Any] = {"pruner": "none", "seed": study.search.seed}
+    if isinstance(study, NetworkStudy):
+        search["duplicates"] = True
+    elif study.search.trial_timeout is not None:  # an objective may never come to its end
+        search["trial_timeout"] = study.search.trial_timeout
     document = {**study.document, "search": search}
     made = parse(name, json.loads(canonical(document)), study.folder)
-    assert isinstance(made, NetworkStudy)  # as is the study that it is made of
-    return replace(made, data=study.data, row_record=study.row_record)
+    if isinstance(study, NetworkStudy) and isinstance(made, NetworkStudy):
+        return replace(made, data=study.data, row_record=study.row_record)
+    return made
 
 
 def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:

@@ -25,7 +25,7 @@ from tuner.run.options import devices
 from tuner.run.pool import LEAVE_SECONDS
 from tuner.run.prepare import prepared, stored_study
 from tuner.run.process import (
-    LOST_DEVICE,
+    REPLACED,
     child_leaving,
     deadline_of,
     open_worker,
@@ -111,7 +111,7 @@ def run(errand: Errand) -> ErrandResult:
     with _interrupts() as asked:
         while True:
             over, code = _run_worker(errand, asked, messages)
-            if code == LOST_DEVICE:
+            if code in REPLACED:
                 continue
             if over is None:
                 return ErrandResult(socket.gethostname(), code, tuple(messages))

@@ -27,7 +27,7 @@ from tuner.run.publish import Publisher
 from tuner.show.snapshot import Snapshot, Watch, snapshot
 from tuner.storage import OutageError, Storage, artifact_store, open_storage
 from tuner.study import Study
-from tuner.study.trials import Own, never_reported
+from tuner.study.trials import Own, without_pruning
 from tuner.worker.job import Job
 from tuner.worker.loop import explaining_deletion
 
@@ -78,7 +78,7 @@ def _optimize(
     job = join(storage, job, options.trials, options.epochs)
     last = train(job, storage, options, place, watch, spent)
     trials = storage.get_all_trials(job.study_id, deepcopy=False)
-    if words := never_reported(study, trials):
+    if words := without_pruning(study, trials):
         say(f"warning: {words}")
     confirmed = confirm.read(storage, study)
     luck = luck_of(study, trials, last.direction, confirmed)

@@ -26,7 +26,7 @@ from tuner.logs import Say
 from tuner.run.measure import chosen_devices
 from tuner.run.options import RunOptions, worker_devices
 from tuner.run.process import (
-    LOST_DEVICE,
+    REPLACED,
     deadline_of,
     record_overdue_in,
     run_worker,
@@ -192,7 +192,7 @@ class Pool:
         devices: one for each worker.
         before_restart: by exit code, a function to call before a worker that ended with this code
             is started again; this does not count as a death. Nor does the end of one whose device
-            was lost: its trial failed, and is counted as such.
+            was lost, or that ended itself with an overdue trial, which is counted as it ended.
         on_overdue: called with a trial that did not end at its time limit, after its worker was
             ended and replaced.
     """
@@ -211,7 +211,7 @@ class Pool:
             else multiprocessing.get_context("spawn")
         )
         self._main, self._on_overdue = main, on_overdue
-        self._before_restart = {LOST_DEVICE: lambda: None, **before_restart}
+        self._before_restart = {**dict.fromkeys(REPLACED, lambda: None), **before_restart}
         self._toll = Toll(len(devices))
         self._running: list[Child] = []
         try:

@@ -28,7 +28,7 @@ from tuner.storage import artifact_store, open_storage
 from tuner.storage.lease import LEASE_SECONDS
 from tuner.worker.job import Job
 from tuner.worker.loop import Worker
-from tuner.worker.overdue import LimitedTrial, record_overdue
+from tuner.worker.overdue import OVERDUE, LimitedTrial, record_overdue
 from tuner.worker.signals import Leaving, Patience, StopRequested
 
 REFRESH_SECONDS, LOCAL_REFRESH_SECONDS = 0.5, 0.1
@@ -36,6 +36,8 @@ REFRESH_SECONDS, LOCAL_REFRESH_SECONDS = 0.5, 0.1
 LEASE_VARIABLE, SPOOL_VARIABLE = "TUNER_LEASE", "TUNER_SPOOL"
 LOST_DEVICE = 76
 """The exit code of a worker whose device works in a new process alone."""
+REPLACED = (LOST_DEVICE, OVERDUE)
+"""The exit codes of workers in whose place another one starts, and that did not die."""
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 

@@ -22,13 +22,15 @@ from tuner.results.replicas import Replica, enqueue, find_holder, read_results
 from tuner.run.optimize import train
 from tuner.run.options import RunOptions
 from tuner.run.places import place_of
-from tuner.run.prepare import load_job, stored_study
+from tuner.run.prepare import load_job, prepared, stored_study
 from tuner.run.publish import Publisher
 from tuner.show.snapshot import Watch
 from tuner.storage import Artifacts, Storage, artifact_store, opened
 from tuner.study import Study
+from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import Own, baseline_trial
 from tuner.training.trainer import one_thread
+from tuner.worker.job import Job, NetworkJob
 
 
 def confirm(
@@ -53,6 +55,9 @@ def confirm(
 
     Raises:
         UsageError: no trial is complete, or a number is out of range.
+
+    The objective of a study that has its own is called again with other seeds: there are no test
+    rows, no ensemble and no yardsticks.
     """
     _check_counts(top=top, seeds=seeds)
     if ensemble < 0:
@@ -68,8 +73,8 @@ def confirm(
             epochs = confirming.epochs_found(replication.storage, replication.job.study)
             final = confirming.final_replicas(wanted, epochs)
             done = replication.train(confirming.COMMAND, final, remember)
-        if done and yardsticks:
-            replication.measure_yardsticks(asked.split)
+        if done and yardsticks and isinstance(replication.job, NetworkJob):
+            replication.measure_yardsticks(replication.job, asked.split)
         store = artifact_store(replication.storage, options.artifacts)
         confirmation = replication.answer(store, asked)
     Publisher(replication.storage, store).finish(replication.job)
@@ -93,13 +98,15 @@ def ablate(
         watch: called about twice a second with a snapshot.
 
     Raises:
-        UsageError: no trial is complete, the baseline is not, or the two are the same.
+        UsageError: no trial is complete, the baseline is not, or the two are the same; or the study
+            has its own objective.
     """
     _check_counts(seeds=seeds)
     for view in views:
         if view not in VIEWS:
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
     replication = Replication(study, options, watch)
+    replication.require_network()
     with allowing(replication.rules):
         mixed, confirmed = replication.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
@@ -144,12 +151,23 @@ class Replication:
         stored, study_id = stored_study(self.storage, study)
         folder = Path() if isinstance(study, str) else study.folder  # whoever read it trusts it
         self.rules = of_person(options.allow, folder)
+        load = prepared if isinstance(stored, ObjectiveStudy) else load_job
         with allowing(self.rules):
-            self.job = load_job(stored, study_id).keep_rows(self.storage)
+            self.job: Job = load(stored, study_id).keep_rows(self.storage)
         self.direction = self.job.metric.direction
         self.sign = sign_of(self.direction)
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)
-        self.tests = self.job.data.test != 0
+        self.tests = isinstance(self.job, NetworkJob) and self.job.data.test != 0
+
+    def require_network(self) -> None:
+        """Raises UsageError if the study has its own objective, which has no techniques."""
+        if not isinstance(self.job, NetworkJob):
+            name = self.job.study.name
+            raise UsageError(
+                "ablate changes techniques of a network, and the study has its own objective",
+                where=name,
+                hint=f"`tuner confirm --study {name}` repeats its best configurations over seeds",
+            )
 
     def train(
         self, what: str, wanted: Iterable[Replica], remember: Callable[[Storage, int], None]
@@ -167,17 +185,17 @@ class Replication:
             raise UsageError(f"the study is {progress.state}", where=study.name, hint=hint)
         remember(self.storage, study_id)
         job = replace(self.job, study=study, study_id=study_id)
-        if self.tests:
+        if self.tests and isinstance(job, NetworkJob):
             _ = job.finals  # read before workers are forked, so that they share it
         with place_of(self.options) as place:
             last = train(job, self.storage, self.options, place, self.watch, {})
         return last.progress.met
 
-    def measure_yardsticks(self, split: str) -> None:
+    def measure_yardsticks(self, job: NetworkJob, split: str) -> None:
         """Stores the yardsticks with the trainings of `confirm`, unless they are there."""
         holder = find_holder(self.storage, self.job.study.name, confirming.COMMAND)
         if holder is not None and not beside.stored(self.storage, holder[1], split):
-            measured = beside.yardsticks(self.job, tests=self.tests)
+            measured = beside.yardsticks(job, tests=self.tests)
             beside.store(self.storage, holder[1], split, measured)
 
     def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
@@ -190,8 +208,10 @@ class Replication:
         confirmation = confirming.read(storage, study, asked)
         if confirmation is None:
             raise _too_early(study.name)
+        if not confirmation.finished or not isinstance(self.job, NetworkJob):
+            return confirmation
         metric = self.job.metric
-        if not confirmation.finished or confirming.has_choices(storage, study, metric, asked):
+        if confirming.has_choices(storage, study, metric, asked):
             return confirmation
         with one_thread():
             confirming.store_choices(storage, store, study, metric, asked, confirmation)

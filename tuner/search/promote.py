@@ -16,7 +16,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.search.pruners import PROMOTE, check_pruner, rungs_of
+from tuner.search.pruners import PROMOTE, check_pruner, most_epochs, rungs_of
 
 LATER = 2
 """One in this many trials of a rung after the first is promoted."""
@@ -28,7 +28,8 @@ FEWEST = 2
 
 
 PAUSED_AT = "paused"
-"""The user attribute of a trial that paused: the epoch. A trial that went on has later reports."""
+"""The user attribute of a trial that paused: its last epoch or step. A trial that went on has later
+reports."""
 CONTINUES = "continues"
 """The user attribute of a trial that goes on where another one ended: that one's number."""
 
@@ -41,7 +42,8 @@ def last_epoch(trial: FrozenTrial) -> int:
 def is_paused(trial: FrozenTrial) -> bool:
     """Whether a trial is paused, or went on and has not reported an epoch since."""
     paused_at = trial.user_attrs.get(PAUSED_AT)
-    return trial.state == TrialState.RUNNING and paused_at == last_epoch(trial) > 0
+    running = trial.state == TrialState.RUNNING and bool(trial.intermediate_values)
+    return running and paused_at == last_epoch(trial)
 
 
 # The rule.
@@ -136,16 +138,22 @@ class Promotion:
         return math.inf if math.isnan(mean) else mean
 
 
-def promotion(name: str, options: Mapping[str, Any], epochs: int, sign: float) -> Promotion | None:
+def promotion(
+    name: str, options: Mapping[str, Any], epochs: int | None, sign: float
+) -> Promotion | None:
     """The rule of a study's pruner; None for one that ends trials and pauses none.
 
     Args:
         name, options: of the study file.
-        epochs: of a full trial.
+        epochs: of a full trial; None where the options say it.
         sign: 1 if smaller values are better, -1 if larger are.
 
     Raises:
         StudyFileError: an unknown name or option, or a wrong value.
     """
     values = check_pruner(name, options)
-    return Promotion(sign, epochs, **values) if name == PROMOTE else None
+    if name != PROMOTE:
+        return None
+    most = most_epochs(values, epochs)
+    assert most is not None
+    return Promotion(sign, most, values["reduction_factor"], values["min_resource"])

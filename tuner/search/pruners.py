@@ -106,6 +106,12 @@ def rungs_of(epochs: int, first: int) -> tuple[int, ...]:
     return tuple(rungs[:-1])
 
 
+def most_epochs(options: Mapping[str, Any], epochs: int | None) -> int | None:
+    """The epochs of a full trial of PROMOTE, by its options and the study; None where unknown."""
+    given: int | None = options["max_resource"]
+    return min(filter(None, (given, epochs)), default=None)
+
+
 def _warmup(options: dict[str, Any], epochs: int) -> int:
     """The given warm-up, else a sixth of the epochs: early curves of slow learners cross later."""
     given = options["n_warmup_steps"]
@@ -118,6 +124,7 @@ _REDUCTION = Leaf(
 _RESOURCE = Leaf(
     "min_resource", int, 1, minimum=1, doc="epochs of every trial before the first rung"
 )
+_MOST = Leaf("max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs")
 _BOOTSTRAP = Leaf(
     "bootstrap_count", int, 0, minimum=0, doc="trials a rung needs before it promotes any"
 )
@@ -146,9 +153,7 @@ _ENTRIES = (
         _hyperband,
         (
             _RESOURCE,
-            Leaf(
-                "max_resource", int, None, minimum=1, doc="epochs of a full trial; training.epochs"
-            ),
+            _MOST,
             _REDUCTION,
             _BOOTSTRAP,
         ),
@@ -199,6 +204,7 @@ _ENTRIES = (
         _none,  # a trial that pauses asks no pruner: see tuner.search.promote
         (
             _RESOURCE,
+            _MOST,
             Leaf(
                 "reduction_factor",
                 int,
@@ -266,6 +272,8 @@ def idle(name: str, options: Mapping[str, Any], *, epochs: int | None, trials: i
         trials: the budget.
     """
     values = check_pruner(name, options)
+    if name == PROMOTE:
+        epochs = most_epochs(values, epochs)
     if "pruner" in values:
         inner, inner_options = split(values["pruner"], f"{WHERE}.pruner")
         inside = "" if inner == "none" else idle(inner, inner_options, epochs=epochs, trials=trials)

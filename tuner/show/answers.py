@@ -36,6 +36,11 @@ TITLES = {
 }
 
 
+OWN_MEASURE = (
+    "the numbers are the objective's own, measured as in the search: tuner knows no test rows of it"
+)
+
+
 def interval(estimate: Estimate | OfRows | None) -> str:
     """A mean with its interval, such as "0.9722 (0.9651 to 0.9793)"."""
     if estimate is None:
@@ -48,21 +53,25 @@ def interval(estimate: Estimate | OfRows | None) -> str:
 def confirmed(confirmation: Confirmation) -> RenderableType:
     """The verdict, and a row for each configuration."""
     table = Table(box=None, pad_edge=False)
-    for title in ("configuration", "validation", "test", "sd over seeds", "seeds"):
+    measured = ("own objective",) if confirmation.own_objective else ("validation", "test")
+    for title in ("configuration", *measured, "sd over seeds", "seeds"):
         table.add_column(title)
     for each in confirmation.rows:
         best = each is confirmation.winner
         sd = (each.test or each.validation).sd
-        row = [each.label, interval(each.validation), interval(each.test)]
+        row = [each.label, interval(each.validation)]
+        row += [] if confirmation.own_objective else [interval(each.test)]
         row += ["" if math.isnan(sd) else number(sd), seeds_of(each, confirmation)]
         table.add_row(*row, style="bold" if best else "")
     for label, seeds in confirmation.too_few.items():
         count = _seed_count(seeds, confirmation)
-        table.add_row(label, *["\N{EN DASH}"] * 3, f"{count}, not compared")
+        table.add_row(label, *["\N{EN DASH}"] * (len(measured) + 1), f"{count}, not compared")
     line = ensemble_line(confirmation)
     together = [Text(), Text(line)] if line else []
     if probabilities := calibration_line(confirmation):
         together += [Text(), Text(probabilities)]
+    if confirmation.own_objective:
+        together += [Text(), Text(OWN_MEASURE)]
     parts = [Text(verdict(confirmation)), Text(), table, *together, *_rivals(confirmation)]
     return Group(*parts, *_left_out(confirmation))
 
@@ -211,9 +220,11 @@ def verdict(confirmation: Confirmation) -> str:
 def _verdict(confirmation: Confirmation) -> str:
     winner = confirmation.winner
     seeds = several(len(_estimate(winner).values), "seed")
-    rows = _split(confirmation)
+    where = f"on the {rows_of(_split(confirmation), confirmation.folds)}"
+    if confirmation.own_objective:
+        where = "by its own objective"
     text = f"{confirmation.study}: {winner.label} has {confirmation.metric} "
-    text += f"{interval(_estimate(winner))} on the {rows_of(rows, confirmation.folds)} over {seeds}"
+    text += f"{interval(_estimate(winner))} {where} over {seeds}"
     if confirmation.baseline in (None, winner):
         return text
     return f"{text}; the baseline {interval(_estimate(confirmation.baseline))}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from tuner.search.options import split
 from tuner.search.promote import LATER
-from tuner.search.pruners import PROMOTE, PRUNERS, check_pruner, idle, rungs_of
+from tuner.search.pruners import PROMOTE, PRUNERS, check_pruner, idle, most_epochs, rungs_of
 from tuner.search.samplers import SAMPLERS, check_sampler
 from tuner.show.text import several
 from tuner.space import Range, walk
@@ -193,12 +193,13 @@ def _hyperband(options: Options, study: Study) -> str:
 
 
 def _promote(options: Options, study: Study) -> str:
-    rungs = rungs_of(study.max_epochs or 1, options["min_resource"])
+    rungs = rungs_of(most_epochs(options, study.max_epochs) or 1, options["min_resource"])
     epochs = ", ".join(map(str, rungs))
+    if_any = "" if study.nodes else " (of tuner.checkpoint, if there is one)"
     shares = f"one in {options['reduction_factor']} goes on from the first, one in {LATER} later"
     return (
-        f"after {study.step} {epochs} a trial pauses with its checkpoint; of the best {shares}, "
-        "and the others end with the budget"
+        f"after {study.step} {epochs} a trial pauses with its checkpoint{if_any}; of the best "
+        f"{shares}, and the others end with the budget"
     )
 
 

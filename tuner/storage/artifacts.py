@@ -120,6 +120,8 @@ class FileArtifacts:
 
 
 ARTIFACTS_VARIABLE = "TUNER_ARTIFACTS"
+DATABASE_LIMIT = 32 * 2**20
+"""The largest artifact in bytes that workers put into the database."""
 
 
 class Artifacts(Protocol):
@@ -154,7 +156,7 @@ class Artifacts(Protocol):
 class DatabaseArtifacts:
     """Artifacts as rows of the database that holds the trials."""
 
-    limit: int | None = 32 * 2**20
+    limit: int | None = DATABASE_LIMIT
     root = None
 
     def __init__(self, database: Database) -> None:

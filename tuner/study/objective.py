@@ -152,21 +152,19 @@ def _search(table: Mapping[str, Any]) -> SearchSettings:
 
 
 def _check_pruner(name: str, options: Mapping[str, Any], where: str) -> None:
-    if name == "hyperband" and "max_resource" not in options:
+    if name in ("hyperband", PROMOTE) and "max_resource" not in options:
         raise StudyFileError(
-            "hyperband needs the number of steps that the objective reports",
+            f"{name} needs the number of steps that the objective reports",
             where=where,
-            hint='set it: { name = "hyperband", max_resource = 30 }; or use asha or median',
-        )
-    if name == PROMOTE:
-        raise StudyFileError(
-            "an objective of your own has no checkpoints, and cannot pause",
-            where=where,
-            hint="use asha, median or hyperband with max_resource",
+            hint=f'set it: {{ name = "{name}", max_resource = 30 }}; or use asha or median',
         )
     if "pruner" in options:
         inside = f"{where}.pruner"
-        _check_pruner(*split(options["pruner"], inside), inside)
+        inner, inner_options = split(options["pruner"], inside)
+        if inner == PROMOTE:
+            what = "promote pauses trials, and is no pruner that another one can ask"
+            raise StudyFileError(what, where=inside, hint="use asha or median")
+        _check_pruner(inner, inner_options, inside)
 
 
 def _queue(raw: Any) -> tuple[dict[str, Any], ...]:

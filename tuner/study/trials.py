@@ -24,7 +24,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.errors import TrainingError, TunerError, UsageError
 from tuner.metrics import sign_of
 from tuner.search.by_number import SearchGrid, countable
-from tuner.search.promote import CONTINUES, is_paused, last_epoch
+from tuner.search.promote import CONTINUES, PAUSED_AT, is_paused, last_epoch
+from tuner.search.pruners import PROMOTE
 from tuner.search.samplers import SAMPLERS
 from tuner.space import (
     Choice,
@@ -325,14 +326,22 @@ def without_result(trials: Iterable[FrozenTrial]) -> bool:
     return all(_ending(trial) in ("diverged", NOT_FINITE) for trial in ended)
 
 
-def never_reported(study: Study, trials: Iterable[FrozenTrial]) -> str:
-    """A warning where the study sets a pruner but its own objective reports nothing; else empty."""
+def without_pruning(study: Study, trials: Sequence[FrozenTrial]) -> str:
+    """A warning where the study sets a pruner, and its own objective reports nothing, or saves no
+    checkpoint with which a trial could pause; else empty."""
     name, _ = study.search.pruner
     asked = "pruner" in study.document.get("search", {}) and name != "none"
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if study.nodes or not asked or not done or any(trial.intermediate_values for trial in done):
+    if study.nodes or not asked or not done:
         return ""
-    return f"search.pruner: {name} never prunes: the objective reports nothing (trial.report)"
+    if not any(trial.intermediate_values for trial in done):
+        return f"search.pruner: {name} never prunes: the objective reports nothing (trial.report)"
+    if name == PROMOTE and not any(PAUSED_AT in trial.user_attrs for trial in trials):
+        return (
+            "search.pruner: no trial paused: the objective saves no checkpoint (tuner.checkpoint), "
+            "or never asks trial.should_prune"
+        )
+    return ""
 
 
 NOT_FINITE = "not finite"

@@ -8,10 +8,14 @@ import uuid
 from tuner.errors import TrainingError
 from tuner.logs import note
 from tuner.storage import Artifacts, Lease, Outbox
+from tuner.storage.artifacts import ARTIFACTS_VARIABLE, DATABASE_LIMIT
 from tuner.storage.attached import parse_reference, reference
 
 LARGE = 2**20
 """A checkpoint of more bytes becomes a file, if artifacts are files."""
+
+LARGEST = 2**30
+"""The most bytes of the files of an objective's checkpoint, where checkpoints are files."""
 
 CHECKPOINT_SECONDS = 2.0
 """The shortest time between two checkpoints; it is less if a lease is short."""
@@ -63,10 +67,23 @@ class CheckpointStore:
         self._latest: dict[int, str] = {}
         self._old: list[tuple[Lease, str]] = []
 
-    def put(self, lease: Lease, data: bytes) -> bytes:
-        """The bytes that the database is to store for a checkpoint."""
+    @property
+    def limit(self) -> tuple[int, str]:
+        """The most bytes that the files of an objective's checkpoint may have together, and what to
+        do where they have more."""
+        less = "keep less in the folder of tuner.checkpoint"
+        if self._store is not None:
+            return LARGEST, less
+        place = f"{ARTIFACTS_VARIABLE} or --artifacts names a place for larger ones"
+        return DATABASE_LIMIT, f"{place}; or {less}"
+
+    def put(self, lease: Lease, data: bytes) -> bytes | None:
+        """The bytes that the database is to store for a checkpoint; None to keep the one before,
+        where no file can be written and the database is no place for it."""
         self.tidy()
         name = self._write_file(data) if len(data) > LARGE else None
+        if name is None and self._store is not None and len(data) > DATABASE_LIMIT:
+            return None
         self._replace(lease, name)
         return data if name is None else reference(name)
 
@@ -78,7 +95,8 @@ class CheckpointStore:
         try:
             self._store.stage(name, data)
         except Exception as error:  # a bucket that is away
-            note(f"a checkpoint is stored in the database instead: {type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            note(f"a checkpoint is stored in the database instead, or not at all: {why}")
             return None
         return name
 

@@ -37,7 +37,7 @@ class Job(ABC):
     study_id: int
 
     resumes: ClassVar[bool]
-    """Whether a trial goes on where its last worker left it, or begins anew."""
+    """Whether a trial without a checkpoint keeps the time that its earlier workers spent on it."""
 
     @property
     @abstractmethod

@@ -25,9 +25,9 @@ from tuner.worker.checkpoints import CheckpointStore
 from tuner.worker.job import Job, NetworkJob, ObjectiveJob
 from tuner.worker.keep import Keeper, PredictionKeeper
 from tuner.worker.objective import BlankProposer, Caller
-from tuner.worker.overdue import LimitedTrial, check_failures, limited_trial
+from tuner.worker.overdue import LimitedTrial, check_failures, ending_itself, limited_trial
 from tuner.worker.propose import Proposer
-from tuner.worker.run import Clock, Desk, TrialRun, outcome
+from tuner.worker.run import Clock, Desk, TrialRun, amount, outcome
 from tuner.worker.signals import Leaving, Patience, StopRequested
 
 # The observer of a study's progress.
@@ -154,7 +154,8 @@ class Worker:
         )
         self._publish(job)
         if isinstance(job, ObjectiveJob):
-            return Bench(job, BlankProposer(job), Caller(desk, job, view, pruner, self.patiently))
+            call = Caller(desk, job, view, pruner, self.patiently)
+            return Bench(job, BlankProposer(job, view), call)
         assert isinstance(job, NetworkJob)
         return self._network_bench(job, own, view, pruner, desk)
 
@@ -246,12 +247,12 @@ class Worker:
         if limit is None:
             yield
             return
-        seconds = lease.trial.user_attrs.get("seconds", 0.0)
-        spent = float(seconds) if job.resumes else 0.0
+        goes_on = job.resumes or lease.checkpoint is not None
+        spent = amount(lease.trial.user_attrs, "seconds") if goes_on else 0.0
         trial = limited_trial(job.study.name, lease, limit, spent)
         self.announce(trial)
         try:
-            with self.leaving.within(trial.left):
+            with self.leaving.within(trial.left), ending_itself(self.storage, trial):
                 yield
         finally:
             self.announce(None)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
@@ -61,7 +65,8 @@ def check_failures(
 # An exception ends a trial of tuner's networks and of most objectives (``Leaving.within``). An
 # objective that catches all exceptions, or waits within a library, goes on. So the worker announces
 # each limited trial to the process that started it. That ends the worker of an overdue trial, and
-# records how the trial ended.
+# records how the trial ended. Where that process is gone, or there is none, a thread of the worker
+# does both. A trial that lets no thread run does not renew its lease, and another worker gets it.
 
 
 GRACE_SECONDS = 10.0
@@ -147,6 +152,44 @@ def record_overdue(storage: Storage, overdue: LimitedTrial) -> None:
         note(f"{overdue.study}: could not record that trial {overdue.number} timed out: {error}")
     except MissingError:  # the study was deleted
         return
+
+
+OVERDUE = 77
+"""The exit code of a worker that ended itself with an overdue trial."""
+
+
+@contextmanager
+def ending_itself(storage: Storage, trial: LimitedTrial) -> Iterator[None]:
+    """Ends this process, and records how the trial ended, if this takes so long that no other
+    process can be there to do so."""
+    lock, over = threading.Lock(), False
+
+    def end() -> None:
+        with lock:
+            if over:
+                return
+            note(
+                f"{trial.study}: trial {trial.number} did not stop at its time limit; its worker "
+                "ends itself"
+            )
+            try:
+                record_overdue(storage, trial)
+            except TrainingError as error:
+                note(str(error))
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(OVERDUE)
+
+    timer = threading.Timer(trial.left + 2 * GRACE_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:  # or, if it is ending the process, for ever
+            over = True
 
 
 def _end(lease: Lease, limit: float) -> Update:

@@ -56,7 +56,8 @@ class Segments:
         whole = int(self.study.config(trial.params)["epochs"])
         if self.promotion is None or trial.params in prescribed(self.study):
             return whole
-        return min(whole, self.promotion.pause_at(last_epoch(trial)))
+        pause = self.promotion.pause_at(last_epoch(trial))
+        return min(whole, pause) if pause < self.promotion.epochs else whole
 
     def choice(
         self, trials: Sequence[FrozenTrial], paused: Container[int], new: bool
