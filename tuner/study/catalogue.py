@@ -64,6 +64,14 @@ LR_SCHEDULER = Leaf(
     unit="name",
 )
 
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    OPTIMIZER.name: ("gradient", "state", "step"),
+    LR_SCHEDULER.name: ("progress",),
+    LOSS.name: ("outputs", "targets"),
+}
+"""The leaves of ``[training]`` that may name a function of the user's, and what tuner passes to it:
+no option has these names."""
+
 EPOCHS = Leaf(
     name="epochs",
     kind=int,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tuner import optimizers, schedules
 from tuner.data import DataSet, Split
 from tuner.data.dataset import Texts
 from tuner.devices import deterministic, upload
@@ -32,7 +33,9 @@ from tuner.training.network import (
     build_network,
     flatten,
     give_gradients,
+    optimizer_of,
     plan,
+    schedule_of,
     untrained,
 )
 from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
@@ -371,7 +374,7 @@ class Trainer(Course):
         return result
 
 
-# Checks before any trial: of a user's factories and losses, and of networks that may get one row.
+# Checks before any trial: of a user's functions, and of networks that may get one row.
 
 
 def families(study: NetworkStudy) -> list[str]:
@@ -428,6 +431,21 @@ def check_losses(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
         if not (loss.isfinite() and gradient.isfinite().all()):
             what = f"the loss of random outputs is {loss.item():g}, or its gradient is not finite"
             raise StudyFileError(what, where=name)
+
+
+def check_steps(study: NetworkStudy) -> None:
+    """Tries each optimizer and schedule that is a function of the user's, before any trial.
+
+    Raises:
+        StudyFileError: it cannot be imported here, fails, or gives other numbers a second time.
+    """
+    for key, of, try_out in (
+        ("optimizer", optimizer_of, optimizers.try_out),
+        ("lr_scheduler", schedule_of, schedules.try_out),
+    ):
+        for name in filter(is_reference, _labels(study, key)):
+            wanted = {**study.search.baseline, key: name}
+            try_out(*of(study.config(params_of(study.nodes, wanted, baseline_value))))
 
 
 def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
