@@ -96,9 +96,12 @@ def test_a_loss_of_ones_own_that_cannot_be_minimized(
         ("lr_scheduler", "progress", "return None", ("returned None at progress 0", "one number")),
         ("lr_scheduler", "progress", "return -1.0", ("returned -1.0 at progress 0", "at least 0")),
         ("lr_scheduler", "step, total", "return 1.0", ("raised TypeError", "given progress 0")),
+        ("sampling", "targets, generator", "return targets > 0", ("type torch.bool", "nonzero()")),
+        ("sampling", "targets, generator", "return targets + 99", ("position 99", "to 23")),
+        ("sampling", "targets", "return targets", ("raised TypeError", "torch.int64 targets")),
     ],
 )
-def test_an_optimizer_or_schedule_of_ones_own_that_is_none(
+def test_a_part_of_the_training_of_ones_own_that_is_none(
     folder: Path,
     edit: Callable[..., None],
     refused: Run,

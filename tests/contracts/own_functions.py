@@ -1,4 +1,4 @@
-"""Functions as users write them, for the contracts: optimizers, schedules, a loss."""
+"""Functions as users write them, for the contracts."""
 
 import math
 
@@ -41,3 +41,13 @@ def triangle(progress):
 def focal(outputs, targets, gamma=2.0):
     logarithms = outputs.log_softmax(1)
     return -(targets * (1 - logarithms.exp()) ** gamma * logarithms).sum(1)
+
+
+def half(targets, generator):
+    return torch.randperm(len(targets), generator=generator)[: len(targets) // 2]
+
+
+def uneven(targets, generator, power=1.0):
+    """Twice as many rows as there are; large targets, or late classes, more often."""
+    shares = (targets.double() - targets.min() + 0.1) ** power
+    return torch.multinomial(shares, 2 * len(targets), replacement=True, generator=generator)

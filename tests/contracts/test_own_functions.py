@@ -1,4 +1,4 @@
-"""The laws of a training hold with the user's own optimizer, schedule and loss."""
+"""The laws of a training hold with the user's own optimizer, schedule, loss and rows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tuner.data.dataset import DataSet
 from tuner.imports import Allowed, allowing
 from tuner.space import Config
 from tuner.training.checkpoint import restore, to_bytes
+from tuner.training.noise import Streams, batches
 from tuner.training.trainer import Trainer
 
 MODULE = "own_functions"
@@ -23,7 +24,10 @@ CASES: dict[str, Config] = {
     "odd state": {"optimizer": f"{MODULE}:patient"},
     "schedule": {"lr_scheduler": f"{MODULE}:waves", f"{MODULE}:waves.count": 3, "warmup": 0.2},
     "tensor": {"lr_scheduler": f"{MODULE}:triangle"},
+    "fewer rows": {"sampling": f"{MODULE}:half"},
+    "more rows": {"sampling": f"{MODULE}:uneven", f"{MODULE}:uneven.power": 2.0, "warmup": 0.3},
     "all": {
+        "sampling": f"{MODULE}:uneven",
         "optimizer": f"{MODULE}:adam",
         f"{MODULE}:adam.beta1": 0.8,
         f"{MODULE}:adam.learning_rate": 0.02,
@@ -121,3 +125,30 @@ def test_the_same_function_gives_the_numbers_of_ours(
 ) -> None:
     a, b = train(config() | own, rows), train(config() | ours, rows)
     torch.testing.assert_close(a.params, b.params, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("half", 2), ("uneven", 8)])  # of 29 rows, by 8
+def test_rows_are_chosen_for_any_task(
+    name: str, steps: int, numbers: DataSet, train: Any, trainer: Any, config: Any
+) -> None:
+    of = config(sampling=f"{MODULE}:{name}", lr_scheduler="cosine")
+    whole, current = train(of, numbers), trainer(of, numbers)
+    assert whole.steps == steps
+    while not current.done:
+        stored = to_bytes(current)
+        current = trainer(of, numbers)
+        restore(current, stored)
+        next(current.epochs())
+    assert same(current, whole)
+
+
+def test_rows_are_those_of_the_seed_and_the_epoch(rows: DataSet, trainer: Any, config: Any) -> None:
+    def drawn(seed: int, epoch: int) -> list[int]:
+        made = trainer(config(sampling=f"{MODULE}:half"), rows, seed)
+        streams = Streams(seed, epoch, made.device)
+        techniques = [(t, made.plan.values[t.name]) for t in made.plan.techniques]
+        blocks = batches(made.rows, 8, rows.shape, techniques, [], streams, made.targets)
+        return [row for block in blocks for batch in block for row in batch.rows.tolist()]
+
+    assert drawn(1, 0) == drawn(1, 0)
+    assert len({tuple(drawn(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4

@@ -1,5 +1,5 @@
-"""An optimizer and a schedule of the user's beside an own loss and metric, from `optimize` to
-`export`."""
+"""An optimizer, a schedule and a sampler of rows of the user's beside an own loss and metric, from
+`optimize` to `export`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import tuner
+from tuner.errors import StudyFileError
+from tuner.run.prepare import load_job
 
 MODULE = "my_training"
 TEXT = """
@@ -27,6 +29,13 @@ def focal(outputs, targets, gamma=2.0):
 def signs(gradient, state, step, beta=0.9):
     mean = torch.lerp(state[0] if state else torch.zeros_like(gradient), gradient, 1 - beta)
     return mean.sign(), (mean,)
+
+def rare(targets, generator, power=0.5):
+    shares = torch.bincount(targets).double()[targets] ** -power
+    return torch.multinomial(shares, len(targets) // 2, replacement=True, generator=generator)
+
+def large(targets, generator):
+    return torch.multinomial(targets.exp(), 150, generator=generator)
 
 def waves(progress, count=2):
     return abs(math.cos(math.pi * count * progress))
@@ -56,6 +65,7 @@ def defined(**training: Any) -> tuner.Study:
         f"{MODULE}:signs.beta": 0.8,
         "lr_scheduler": f"{MODULE}:waves",
         "loss": f"{MODULE}:focal",
+        "sampling": f"{MODULE}:rare",
     }
     return tuner.define_study(
         "s",
@@ -68,6 +78,7 @@ def defined(**training: Any) -> tuner.Study:
             "loss": {"choices": ["auto", own("focal", gamma=1.5)]},
             "optimizer": {"choices": ["adam", signs]},
             "lr_scheduler": {"choices": ["constant", waves]},
+            "sampling": {"choices": ["shuffled", "balanced", own("rare", power=1.0)]},
             **training,
         },
         search={"trials": 4, "sampler": "random", "pruner": "none", "enqueue": [first]},
@@ -91,6 +102,7 @@ def test_every_command_knows_them(sqlite_url: str, folder: Path) -> None:
     assert training["optimizer"]["beta"] == 0.8
     assert 0.001 <= training["optimizer"]["learning_rate"] <= 0.01
     assert training["lr_scheduler"]["name"] == f"{MODULE}:waves"
+    assert training["sampling"] == own("rare", power=1.0)
     assert training["loss"] == own("focal", gamma=1.5)
     (folder / f"{MODULE}.py").unlink()  # a network needs none of them
     sys.modules.pop(MODULE)
@@ -104,3 +116,26 @@ def test_another_option_is_another_study(sqlite_url: str, key: str, name: str) -
     whole = own(name, **{"signs": {"beta": 0.8}, "waves": {}}[name])
     with pytest.raises(tuner.TunerError, match=f"has changed since it began: training.{key}"):
         tuner.optimize(defined(**{key: whole}), options)
+
+
+def test_rows_of_a_regression_and_of_folds(sqlite_url: str) -> None:
+    study = tuner.define_study(
+        "s",
+        data={"source": "sklearn.datasets:load_diabetes", "validation": {"folds": 3}},
+        model={"family": "linear"},
+        training={"epochs": 2, "sampling": {"choices": ["shuffled", f"{MODULE}:large"]}},
+        search={"trials": 2, "sampler": "grid", "pruner": "none"},
+    )
+    options = tuner.RunOptions(sqlite_url, workers=1, device="cpu")
+    assert tuner.optimize(study, options).progress.met
+    assert tuner.best("s", options).value > 0
+
+
+def test_balanced_rows_need_classes() -> None:
+    study = tuner.define_study(
+        "s",
+        data={"source": "sklearn.datasets:load_diabetes"},
+        training={"sampling": {"choices": ["balanced", f"{MODULE}:large"]}},
+    )
+    with pytest.raises(StudyFileError, match=r"training\.sampling: needs classes"):
+        load_job(study)

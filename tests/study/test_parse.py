@@ -152,6 +152,17 @@ def test_an_optimizer_and_a_schedule_may_be_ones_own(read):
     assert baseline_value(nodes["optimizer"]) == "adam"
 
 
+def test_a_sampler_of_rows_may_be_ones_own(read):
+    text = """
+    [training]
+    sampling = { choices = ["shuffled", { name = "mine:rows", power = { low = 0.5, high = 2.0 } }] }
+    """
+    nodes = nodes_of(read(text))
+    assert nodes["sampling"].value.labels == ("shuffled", "mine:rows")
+    assert nodes["mine:rows.power"].value == Range(0.5, 2.0)
+    assert baseline_value(nodes["sampling"]) == "shuffled"
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -286,6 +286,7 @@ def test_an_objective_needs_a_direction_and_nothing_else_has_one() -> None:
         {"training": {"loss": {"choices": ["auto", {"name": "pinball", "quantile": 0.9}]}}},
         {"training": {"loss": "mine:loss"}},
         {"training": {"loss": {"name": "mine:loss", "gamma": {"low": 0.5, "high": 5.0}}}},
+        {"training": {"sampling": {"choices": ["balanced", {"name": "mine:rows", "n": 2}]}}},
         {"training": {"optimizer": "mine:step", "lr_scheduler": "mine:waves"}},
         {"training": {"optimizer": {"choices": ["adamw", {"name": "mine:step", "beta": 0.5}]}}},
         {"training": {"lr_scheduler": {"name": "mine:waves", "count": {"low": 1, "high": 4}}}},

@@ -21,6 +21,7 @@ from tuner.schedules import SCHEDULES, Schedule, own_schedule
 from tuner.space import Config, Leaf
 from tuner.study.catalogue import DATA_LEAVES, DETERMINISTIC, SECTIONS
 from tuner.techniques import TECHNIQUES, Shape, Technique
+from tuner.techniques.batches import OwnRows
 
 # A network's parameters as one flat vector, of which the parameters are views.
 
@@ -189,7 +190,7 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
         keep: dynamic techniques that take part even where they are off, as trials that are stepped
             together need.
     """
-    values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
+    values = {t.name: _value_of(t, config) for t in TECHNIQUES}
     forced = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
     active = tuple(t for t in TECHNIQUES if t.name in forced or values[t.name] != t.leaf.off)
     family, family_values = _family(config)
@@ -214,6 +215,12 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
         batch_size=config["batch_size"],
         deterministic=config.get(DETERMINISTIC.name, DETERMINISTIC.default),
     )
+
+
+def _value_of(technique: Technique, config: Config) -> Any:
+    """A technique's value in a configuration; a function of the user's with its options."""
+    value: Any = config.get(technique.name, technique.leaf.off)
+    return OwnRows(value, own_options(config, value)) if is_reference(value) else value
 
 
 def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
