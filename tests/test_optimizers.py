@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 from torch import Tensor
 
 from tuner.errors import StudyFileError
-from tuner.optimizers import OPTIMIZERS, Optimizer, State, lookup
+from tuner.imports import Allowed, allowing
+from tuner.optimizers import OPTIMIZERS, Optimizer, State, lookup, own_optimizer, try_out
 
 Hyper = dict[str, Any]
 SIZE, STEPS = 23, 60
@@ -244,3 +247,118 @@ def test_unknown_name() -> None:
         lookup("adamw")
     assert "'adamw'" in str(caught.value)
     assert "lion" in str(caught.value)
+
+
+# Functions of the user's.
+
+
+MINE = """
+import torch
+
+def half(gradient, state, step, share=0.5): return gradient * share, ()
+def summed(gradient, state, step):
+    total = gradient + (state[0] if state else 0)
+    return total, [total, gradient]
+def raising(gradient, state, step): return state[0], state
+def alone(gradient, state, step): return gradient
+def three(gradient, state, step): return gradient, (), step
+def number(gradient, state, step): return 0.5, ()
+def short(gradient, state, step): return gradient[1:], ()
+def half_precision(gradient, state, step): return gradient.half(), ()
+def counting(gradient, state, step): return gradient, (gradient, step)
+def single(gradient, state, step): return gradient, gradient
+def needy(gradient, state, step): return gradient.requires_grad_(), ()
+def endless(gradient, state, step): return gradient / 0, ()
+def random(gradient, state, step): return torch.randn_like(gradient), ()
+calls = []
+def remembering(gradient, state, step):
+    calls.append(step)
+    return gradient / len(calls), ()
+
+class Descent(torch.optim.SGD): pass
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_steps.py").write_text(MINE)
+    monkeypatch.delitem(sys.modules, "my_steps", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_function_of_ones_own(folder: Path) -> None:
+    gradient = torch.arange(3.0)
+    own = own_optimizer("my_steps:half")
+    direction, state = own.direction(gradient, own.init(gradient), 1, share=0.25)
+    assert torch.equal(direction, gradient / 4)
+    assert (state, own.own, own.name) == ((), True, "my_steps:half")
+    try_out(own, {"share": 2.0})
+
+
+def test_the_state_is_what_the_function_gave_and_is_its_own(folder: Path) -> None:
+    own, gradient = own_optimizer("my_steps:summed"), torch.ones(3)
+    state: State = own.init(gradient)
+    for step in (1, 2, 3):
+        direction, state = own.direction(gradient, state, step)
+        assert torch.equal(direction, torch.full((3,), float(step)))
+        gradient.zero_().add_(1)  # as the next step does
+    assert isinstance(state, tuple)
+    assert state[1].data_ptr() != gradient.data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raising", "the optimizer raised IndexError: tuple index out of range"),
+        ("alone", "the optimizer returned a tensor of shape [16] alone"),
+        ("three", "the optimizer returned a tuple of Tensor, tuple, int"),
+        ("number", "the optimizer returned 0.5 of type float as its direction"),
+        ("short", "the optimizer returned a direction of shape [15], and the gradient's is [16]"),
+        (
+            "half_precision",
+            "the optimizer returned a direction of dtype torch.float16, and the gradient's",
+        ),
+        ("counting", "the optimizer returned a tuple of Tensor, int as its state"),
+        ("single", "the optimizer returned a tensor of shape [16] alone as its state"),
+        ("needy", "the optimizer returned a direction of requires_grad True, and the gradient's"),
+        ("endless", "the optimizer: the direction of a random gradient is not finite"),
+        ("random", "the optimizer gives other numbers for the same gradients"),
+        ("remembering", "the optimizer gives other numbers for the same gradients"),
+    ],
+)
+def test_a_function_of_ones_own_that_is_no_optimizer(folder: Path, name: str, words: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        try_out(own_optimizer(f"my_steps:{name}"), {})
+    assert caught.value.where == f"my_steps:{name}"
+    assert caught.value.message.startswith(words)
+    assert caught.value.hint
+
+
+def test_an_option_that_it_does_not_have(folder: Path) -> None:
+    with pytest.raises(StudyFileError, match="unexpected keyword argument 'shar'"):
+        try_out(own_optimizer("my_steps:half"), {"shar": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ("torch.optim:Adam", 'optimizer = "adam" is it'),
+        ("torch.optim:AdamW", 'optimizer = "adam" is it'),
+        ("torch.optim.sgd:SGD", 'optimizer = "sgd" is it'),
+        ("torch.optim:Rprop", "write a function: def mine(gradient, state, step"),
+        ("my_steps:Descent", "write a function: def mine(gradient, state, step"),
+    ],
+)
+def test_a_class_of_torch_is_refused_with_what_to_write(
+    folder: Path, reference: str, hint: str
+) -> None:
+    with pytest.raises(StudyFileError, match="is a class") as caught:
+        try_out(own_optimizer(reference), {})
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_function_that_is_not_allowed_is_not_imported(folder: Path) -> None:
+    with allowing(Allowed()), pytest.raises(StudyFileError, match="my_steps"):
+        try_out(own_optimizer("my_steps:half"), {})
+    assert "my_steps" not in sys.modules

@@ -142,13 +142,14 @@ def test_the_network_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
     assert "own: 2 of 2 trials" in said
 
 
-def test_the_metric_and_the_loss_of_ones_own_run(tmp_path: Path, warm: Warm) -> None:
+def test_the_functions_of_ones_own_run(tmp_path: Path, warm: Warm) -> None:
     (tmp_path / "measures.py").write_text(blocks("python")[1], encoding="utf-8")
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "cheap.toml").write_text(blocks("toml")[2], encoding="utf-8")
     said = warm("tuner", "optimize", "--study", "cheap", "--trials", "2")
     assert "cheap: 2 of 2 trials" in said
     assert "measures:cost(missed=10.0)" in said
+    assert "measures:signs" in warm("tuner", "check", "--study", "cheap")
 
 
 def test_every_metric_and_loss_is_in_the_readme() -> None:

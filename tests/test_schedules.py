@@ -3,8 +3,10 @@ from __future__ import annotations
 import doctest
 import itertools
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,15 @@ from torch.optim import SGD, lr_scheduler
 
 import tuner.schedules
 from tuner.errors import StudyFileError, TrainingError
-from tuner.schedules import SCHEDULES, WARMUP, learning_rates, lookup
+from tuner.imports import Allowed, allowing
+from tuner.schedules import (
+    SCHEDULES,
+    WARMUP,
+    learning_rates,
+    lookup,
+    own_schedule,
+    try_out,
+)
 
 RATE = 0.3  # the base learning rate of the references
 Reference = Callable[[SGD, int], Any]
@@ -253,3 +263,68 @@ def test_unknown_name() -> None:
     with pytest.raises(StudyFileError, match="did you mean 'cosine'") as caught:
         lookup("cosin")
     assert "one_cycle" in str(caught.value)
+
+
+# Functions of the user's.
+
+
+MINE = """
+import torch
+
+def falling(progress, by=0.5): return 1 - by * progress
+def tensor(progress): return torch.tensor(2.0) * progress
+def raising(progress): return 1 / progress
+def absent(progress): return float("nan") if progress > 0.5 else 1.0
+def nothing(progress): pass
+def negative(progress): return 0.5 - progress
+def several(progress): return torch.ones(2)
+def text(progress): return "0.5"
+def steps(progress): return 1.0 if progress > 1 else 0
+calls = []
+def remembering(progress):
+    calls.append(progress)
+    return 1 / len(calls)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_rates.py").write_text(MINE)
+    monkeypatch.delitem(sys.modules, "my_rates", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_function_of_ones_own(folder: Path) -> None:
+    own = own_schedule("my_rates:falling")
+    assert learning_rates(own, 4, 0, 4, warmup=0.0, by=1.0) == [1.0, 0.75, 0.5, 0.25]
+    assert learning_rates(own, 4, 0, 4, warmup=0.5, by=1.0) == [0.5, 1.0, 1.0, 0.5]
+    assert learning_rates(own_schedule("my_rates:tensor"), 2, 0, 2, warmup=0.0) == [0.0, 1.0]
+    try_out(own, {"by": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raising", "the schedule raised ZeroDivisionError: float division by zero"),
+        ("absent", "the schedule returned nan at progress 0.505"),
+        ("nothing", "the schedule returned None at progress 0"),
+        ("negative", "the schedule returned -0.0"),
+        ("several", "the schedule returned tensor([1., 1.]) at progress 0"),
+        ("text", "the schedule returned '0.5' at progress 0"),
+        ("steps", "the schedule is 0 everywhere"),
+        ("remembering", "the schedule gives other numbers for the same progress"),
+    ],
+)
+def test_a_function_of_ones_own_that_is_no_schedule(folder: Path, name: str, words: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        try_out(own_schedule(f"my_rates:{name}"), {})
+    assert caught.value.where == f"my_rates:{name}"
+    assert caught.value.message.startswith(words)
+    assert caught.value.hint
+
+
+def test_a_function_that_is_not_allowed_is_not_imported(folder: Path) -> None:
+    with allowing(Allowed()), pytest.raises(StudyFileError, match="my_rates"):
+        try_out(own_schedule("my_rates:falling"), {})
+    assert "my_rates" not in sys.modules

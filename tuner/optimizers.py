@@ -4,19 +4,23 @@ Tensors have shape ``[..., P]``: one trial is ``[P]``, K trials together are ``[
 updates the parameters as ``p - learning_rate * direction``; penalties and decoupled weight decay
 are techniques, so that ``adam`` with ``weight_decay`` is AdamW.
 
-To add one: write its two functions, and list it at the end.
+To add one: write its two functions, and list it at the end. A function of the user's,
+`optimizer = "package.module:function"`, is called as ``direction`` is: see ``OwnDirection``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tuner.errors import StudyFileError, nearest
-from tuner.space import Leaf, Range
+from tuner.errors import StudyFileError, TrainingError, nearest
+from tuner.imports import function
+from tuner.space import Leaf, Range, shown
 
 Number = float | Tensor
 """A number for one trial, or one for each of K trials as ``[K, 1]``."""
@@ -38,6 +42,7 @@ class Optimizer:
         leaves: its hyperparameters; static ones are Python values, all others may be ``[K, 1]``.
         learning_rate: what a study file that names none gets.
         source: the paper.
+        own: it is a user's: what its state is, only its steps know.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Optimizer:
     leaves: tuple[Leaf, ...]
     learning_rate: float
     source: str
+    own: bool = False
 
 
 def lookup(name: str) -> Optimizer:
@@ -193,3 +199,142 @@ _LISTED = (
 )
 # fmt: on
 OPTIMIZERS: dict[str, Optimizer] = {optimizer.name: optimizer for optimizer in _LISTED}
+
+
+# Optimizers of the user's.
+
+
+FUNCTION = (
+    "write a function: def mine(gradient, state, step, beta=0.9): …; return direction, state. "
+    "Parameters become less by the direction times the learning rate; penalties are techniques"
+)
+
+
+@dataclass(frozen=True)
+class OwnDirection:
+    """A function of the user's, called as ``function(gradient, state, step, **options)``.
+
+    The gradient is ``[P]``, all parameters as one vector. The state is what the function gave at
+    the step before; ``()`` at the first. It returns the direction and the new state, a tuple of
+    tensors; the caller subtracts the direction times the learning rate.
+
+    Its module is imported at the first call, for a trained network needs no optimizer.
+
+    Raises (when called):
+        TrainingError: the function raises, or returns something else.
+        StudyFileError: there is none, it is not allowed here, or it is a class.
+    """
+
+    reference: str
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        module, _, name = self.reference.partition(":")
+        if f"{module}.".startswith("torch.optim."):
+            ours = {"adamw": "adam"}.get(name.lower(), name.lower())
+            raise self._class(f'optimizer = "{ours}" is it' if ours in OPTIMIZERS else FUNCTION)
+        call = function(self.reference, "training.optimizer", StudyFileError)
+        if isinstance(call, type):
+            raise self._class(FUNCTION)
+        return call
+
+    def __call__(self, gradient: Tensor, state: State, step: Number, **options: Any) -> Result:
+        call = self.call
+        try:
+            # a copy, for the next step overwrites the gradient, and the state may hold it
+            result = call(gradient.clone(), state, step, **options)
+        except Exception as error:
+            what = f"the optimizer raised {type(error).__name__}: {error}"
+            hint = (
+                f"it was given a gradient of shape {list(gradient.shape)} and a state of "
+                f"{len(state)} tensors, which is () at the first step"
+            )
+            raise TrainingError(what, where=self.reference, hint=hint) from error
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise self._wrong(f"returned {_described(result)}")
+        direction, after = result
+        self._check_direction(direction, gradient)
+        if not (isinstance(after, tuple | list) and all(isinstance(t, Tensor) for t in after)):
+            raise self._wrong(f"returned {_described(after)} as its state")
+        return direction, _apart(tuple(after))
+
+    def _check_direction(self, direction: Any, gradient: Tensor) -> None:
+        if not isinstance(direction, Tensor):
+            raise self._wrong(f"returned {_described(direction)} as its direction")
+        for name in ("shape", "dtype", "device", "requires_grad"):
+            ours, theirs = getattr(direction, name), getattr(gradient, name)
+            if ours != theirs:
+                what = f"returned a direction of {name} {ours}, and the gradient's is {theirs}"
+                raise self._wrong(what.replace("torch.Size(", "").replace(")", ""))
+
+    def _class(self, hint: str) -> StudyFileError:
+        what = "is a class, whose state tuner could not go on with after an interruption"
+        return StudyFileError(what, where=self.reference, hint=hint)
+
+    def _wrong(self, what: str) -> TrainingError:
+        hint = "return direction, state: a tensor like the gradient, and a tuple of tensors"
+        return TrainingError(f"the optimizer {what}", where=self.reference, hint=hint)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {list(value.shape)} alone"
+    if isinstance(value, tuple | list) and len(value) < 10:
+        return f"a {type(value).__name__} of {', '.join(type(x).__name__ for x in value) or 'none'}"
+    return f"{shown(value)} of type {type(value).__name__}"
+
+
+def _apart(state: State) -> State:
+    """A state whose tensors share no memory: after a checkpoint they would not, either."""
+    places = {tensor.untyped_storage()._cdata for tensor in state}
+    return state if len(places) == len(state) else tuple(tensor.clone() for tensor in state)
+
+
+def own_optimizer(reference: str) -> Optimizer:
+    """The optimizer of a user's function."""
+    return Optimizer(
+        name=reference,
+        init=lambda params: (),
+        direction=OwnDirection(reference),
+        leaves=(),
+        learning_rate=1e-3,
+        source="a function of the user's",
+        own=True,
+    )
+
+
+TRIED = 16, 3
+"""Parameters and steps with which a user's optimizer is tried."""
+
+
+def try_out(optimizer: Optimizer, values: Mapping[str, Any]) -> None:
+    """Takes a few steps twice, before any trial.
+
+    Raises:
+        StudyFileError: it cannot be imported here, fails, gives numbers that are not finite, or
+            others the second time.
+    """
+    size, steps = TRIED
+    gradients = torch.randn(steps, size, generator=torch.Generator().manual_seed(0))
+    try:
+        once, again = (_directions(optimizer, gradients, values) for _ in range(2))
+    except TrainingError as error:
+        raise StudyFileError(error.message, where=error.where, hint=error.hint) from error
+    if not once.isfinite().all():
+        what, hint = "the direction of a random gradient is not finite", "add a small number below"
+        raise StudyFileError(f"the optimizer: {what}", where=optimizer.name, hint=hint)
+    if not torch.equal(once, again):
+        raise StudyFileError(
+            "the optimizer gives other numbers for the same gradients",
+            where=optimizer.name,
+            hint="keep what it remembers in its state alone, and draw no random numbers",
+        )
+
+
+@torch.no_grad()
+def _directions(optimizer: Optimizer, gradients: Tensor, values: Mapping[str, Any]) -> Tensor:
+    state, directions = optimizer.init(gradients[0]), []
+    for step, gradient in enumerate(gradients, 1):
+        direction, state = optimizer.direction(gradient, state, step, **values)
+        directions.append(direction.clone())
+    return torch.stack(directions)

@@ -1,16 +1,20 @@
 """Learning-rate schedules: functions from progress in [0, 1] to a multiplier of the learning rate.
 
-To add one: write its function, and list it at the end.
+To add one: write its function, and list it at the end. A function of the user's,
+`lr_scheduler = "package.module:function"`, is called likewise: see ``OwnMultiplier``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from tuner.errors import StudyFileError, TrainingError, nearest
-from tuner.space import Leaf, Range
+from tuner.imports import function
+from tuner.space import Leaf, Range, shown
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,9 @@ class Schedule:
 
     Args:
         name: its name in a study file.
-        multiplier: ``(progress, **leaves)`` to a multiplier in [0, 1]. Progress is the number of
-            finished steps divided by all steps: 0 at the first step, below 1 at the last.
+        multiplier: ``(progress, **leaves)`` to a multiplier in [0, 1], or at least 0 where it is a
+            user's. Progress is the number of finished steps divided by all steps: 0 at the first
+            step, below 1 at the last.
         leaves: its parameters.
         source: the paper.
     """
@@ -220,3 +225,79 @@ _LISTED = (
 )
 # fmt: on
 SCHEDULES: dict[str, Schedule] = {schedule.name: schedule for schedule in _LISTED}
+
+
+# Schedules of the user's.
+
+
+@dataclass(frozen=True)
+class OwnMultiplier:
+    """A function of the user's, called as ``function(progress, **options)``.
+
+    It returns one finite number of at least 0, by which the learning rate is multiplied.
+
+    Its module is imported at the first call, for a trained network needs no schedule.
+
+    Raises (when called):
+        TrainingError: the function raises, or returns something else.
+        StudyFileError: there is none, or it is not allowed here.
+    """
+
+    reference: str
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        return function(self.reference, "training.lr_scheduler", StudyFileError)
+
+    def __call__(self, progress: float, **options: Any) -> float:
+        call = self.call
+        try:
+            result = call(progress, **options)
+        except Exception as error:
+            what = f"the schedule raised {type(error).__name__}: {error}"
+            hint = f"it was given progress {progress:g}"
+            raise TrainingError(what, where=self.reference, hint=hint) from error
+        try:
+            number = math.nan if isinstance(result, str | bool) else float(result)
+        except (TypeError, ValueError, RuntimeError):
+            number = math.nan
+        if not 0 <= number < math.inf:
+            what = f"the schedule returned {shown(result)} at progress {progress:g}"
+            hint = "return one number of at least 0, which multiplies the learning rate"
+            raise TrainingError(what, where=self.reference, hint=hint)
+        return number
+
+
+def own_schedule(reference: str) -> Schedule:
+    """The schedule of a user's function."""
+    return Schedule(reference, OwnMultiplier(reference), (), "a function of the user's")
+
+
+TRIED = 200
+"""Places between 0 and 1 at which a user's schedule is tried."""
+
+
+def try_out(schedule: Schedule, values: Mapping[str, Any]) -> None:
+    """Asks a schedule for its multipliers twice, before any trial.
+
+    Raises:
+        StudyFileError: it cannot be imported here, fails, all multipliers are 0, or others the
+            second time.
+    """
+    try:
+        once, again = (
+            [schedule.multiplier(place / TRIED, **values) for place in range(TRIED)]
+            for _ in range(2)
+        )
+    except TrainingError as error:
+        raise StudyFileError(error.message, where=error.where, hint=error.hint) from error
+    if not any(once):
+        what, hint = (
+            "the schedule is 0 everywhere",
+            "progress goes from 0 to 1, and counts no steps",
+        )
+        raise StudyFileError(what, where=schedule.name, hint=hint)
+    if once != again:
+        what = "the schedule gives other numbers for the same progress"
+        hint = "compute them from progress and options alone"
+        raise StudyFileError(what, where=schedule.name, hint=hint)

@@ -1,4 +1,4 @@
-"""Own networks, metrics and losses that cannot be used, through the command."""
+"""Own networks, metrics, losses and optimizers that cannot be used, through the command."""
 
 from __future__ import annotations
 
@@ -83,13 +83,54 @@ def test_a_loss_of_ones_own_that_cannot_be_minimized(
 
 
 @pytest.mark.parametrize(
+    ("key", "arguments", "body", "words"),
+    [
+        (
+            "optimizer",
+            "gradient, state, step",
+            "1 / 0",
+            ("raised ZeroDivisionError", "of 0 tensors"),
+        ),
+        ("optimizer", "gradient, state, step", "return gradient", ("return direction, state",)),
+        ("optimizer", "params, lr", "return params", ("raised TypeError", "shape [16]")),
+        ("lr_scheduler", "progress", "return None", ("returned None at progress 0", "one number")),
+        ("lr_scheduler", "progress", "return -1.0", ("returned -1.0 at progress 0", "at least 0")),
+        ("lr_scheduler", "step, total", "return 1.0", ("raised TypeError", "given progress 0")),
+        ("sampling", "targets, generator", "return targets > 0", ("type torch.bool", "nonzero()")),
+        ("sampling", "targets, generator", "return targets + 99", ("position 99", "to 23")),
+        ("sampling", "targets", "return targets", ("raised TypeError", "torch.int64 targets")),
+    ],
+)
+def test_a_part_of_the_training_of_ones_own_that_is_none(
+    folder: Path,
+    edit: Callable[..., None],
+    refused: Run,
+    key: str,
+    arguments: str,
+    body: str,
+    words: tuple[str, ...],
+) -> None:
+    module = f"own_{key}_{abs(hash(body))}"
+    (folder / f"{module}.py").write_text(f"def mine({arguments}):\n    {body}\n")
+    edit("epochs = 2", f'epochs = 2\n{key} = {{ choices = ["{module}:mine"] }}')
+    refused(*OPTIMIZE, words=(f"{module}:mine: ", *words))
+
+
+def test_a_class_of_torch_as_an_optimizer(edit: Callable[..., None], refused: Run) -> None:
+    edit("epochs = 2", 'epochs = 2\noptimizer = "torch.optim:Adam"')
+    refused(*OPTIMIZE, words=("torch.optim:Adam: is a class", 'optimizer = "adam" is it'))
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("epochs = 2", 'optimizer = "nowhere_at_all:step"'),
+        ("epochs = 2", 'lr_scheduler = "nowhere_at_all:waves"'),
         ('"accuracy"', '"nowhere_at_all:score"\ndirection = "minimize"'),
         ("epochs = 2", 'loss = "nowhere_at_all:loss"'),
     ],
 )
-def test_a_metric_or_loss_whose_module_is_missing(
+def test_a_function_whose_module_is_missing(
     edit: Callable[..., None], refused: Run, old: str, new: str
 ) -> None:
     edit(old, new)

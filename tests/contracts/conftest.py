@@ -182,8 +182,8 @@ def data_for() -> Callable[[str], DataSet]:
 
 def _column(numbers: Sequence[Any], device: torch.device | str) -> Any:
     """``[K, 1]`` of K numbers; what is no number must be the same for all."""
-    if isinstance(numbers[0], bool | str):
-        assert len(set(numbers)) == 1
+    if isinstance(numbers[0], bool) or not isinstance(numbers[0], int | float):
+        assert all(each == numbers[0] for each in numbers)
         return numbers[0]
     return torch.tensor(numbers, dtype=torch.float64, device=device).unsqueeze(1)
 
@@ -248,9 +248,8 @@ class Stack:
     def _batches(self, trial: Trainer, epoch: int) -> list[Batch]:
         techniques = [(t, trial.plan.values[t.name]) for t in trial.plan.techniques]
         streams = Streams(trial.seed, epoch, trial.device)
-        rows, size, shape = len(self.data.train), trial.plan.batch_size, self.data.shape
-        classes = self.data.train.y if self.data.target.classes else None
-        blocks = batches(rows, size, shape, techniques, trial.layers, streams, classes)
+        rows, size, shape = trial.rows, trial.plan.batch_size, self.data.shape
+        blocks = batches(rows, size, shape, techniques, trial.layers, streams, trial.targets)
         return [batch for block in blocks for batch in block]
 
     def _targets(self, batch: Batch) -> Tensor:

@@ -189,7 +189,7 @@ def test_tied_frozen_and_lazy_parameters(own: Own) -> None:
         ({"family": "mine:nett"}, "did you mean 'net'"),
         ({"family": "mine:"}, "is not module:function"),
         ({"family": "mine:net", "hidden": [4, 5]}, "found"),
-        ({"family": "mine:net", "shape": 4}, "is an argument that tuner passes to the factory"),
+        ({"family": "mine:net", "shape": 4}, "is an argument that tuner passes to the function"),
         ({"family": "mine:net", "dropout": 0.1}, "is a parameter of .regularization."),
     ],
 )

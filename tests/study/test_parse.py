@@ -133,6 +133,36 @@ def test_a_loss_may_be_a_choice_and_have_options(read):
     assert nodes_of(read('[training]\nloss = "mine:focal"'))["loss"].value == Option("mine:focal")
 
 
+def test_an_optimizer_and_a_schedule_may_be_ones_own(read):
+    text = """
+    [training]
+    lr_scheduler = { choices = ["constant",
+      { name = "mine:waves", count = { low = 1, high = 4 } }] }
+    optimizer = { choices = ["adam", "mine:rest",
+      { name = "mine:step", beta = { low = 0.5, high = 1 }, learning_rate = 0.1 }] }
+    """
+    nodes = nodes_of(read(text))
+    assert nodes["lr_scheduler"].value.labels == ("constant", "mine:waves")
+    assert nodes["mine:waves.count"].value == Range(1, 4)
+    assert nodes["optimizer"].value.labels == ("adam", "mine:rest", "mine:step")
+    assert nodes["mine:step.beta"].value == Range(0.5, 1.0)
+    assert nodes["mine:step.learning_rate"].value == 0.1
+    assert nodes["mine:step.learning_rate"].leaf.unit == "per step"
+    assert "mine:rest.learning_rate" not in nodes
+    assert baseline_value(nodes["optimizer"]) == "adam"
+
+
+def test_a_sampler_of_rows_may_be_ones_own(read):
+    text = """
+    [training]
+    sampling = { choices = ["shuffled", { name = "mine:rows", power = { low = 0.5, high = 2.0 } }] }
+    """
+    nodes = nodes_of(read(text))
+    assert nodes["sampling"].value.labels == ("shuffled", "mine:rows")
+    assert nodes["mine:rows.power"].value == Range(0.5, 2.0)
+    assert baseline_value(nodes["sampling"]) == "shuffled"
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -249,6 +279,27 @@ BAD = [
         "training.loss.mine:loss.gamma",
         "found [1]",
         "allowed: numbers, strings",
+    ),
+    ('[training]\noptimizer = "mine"', "training.optimizer", "unknown optimizer 'mine'", "did you"),
+    ('[training]\noptimizer = "a b:c"', "training.optimizer", "'a b:c' is not module:function", ""),
+    ('[training]\nlr_scheduler = ":c"', "training.lr_scheduler", "':c' is not module:function", ""),
+    (
+        '[training]\noptimizer = { name = "mine:step", learning_rate = -1.0 }',
+        "training.optimizer.mine:step.learning_rate",
+        "found -1.0, which is not a number above 0",
+        "step size",
+    ),
+    (
+        '[training]\noptimizer = { name = "mine:step", state = 2 }',
+        "training.optimizer.mine:step.state",
+        "is an argument that tuner passes to the function",
+        "",
+    ),
+    (
+        '[training]\nlr_scheduler = { name = "mine:waves", progress = 0.5 }',
+        "training.lr_scheduler.mine:waves.progress",
+        "is an argument that tuner passes to the function",
+        "",
     ),
     ("metric = true", "metric", "found true, which is not a name", ""),
     ('metric = "acuracy"', "metric", "unknown metric 'acuracy'", "did you mean 'accuracy'?"),

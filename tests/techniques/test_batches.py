@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,18 @@ from scipy import stats
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
+from tuner.errors import StudyFileError
+from tuner.imports import Allowed, allowing
 from tuner.techniques import Draw
-from tuner.techniques.batches import CLASS_WEIGHTS, LABEL_SMOOTHING, MIXUP, SAMPLING, weights
+from tuner.techniques.batches import (
+    CLASS_WEIGHTS,
+    LABEL_SMOOTHING,
+    MIXUP,
+    SAMPLING,
+    OwnRows,
+    try_out,
+    weights,
+)
 
 CLASSES = torch.tensor([2, 0, 0, 0, 0, 1, 0, 0, 2, 0]).repeat(300)
 
@@ -137,3 +150,70 @@ def test_images_and_numbers() -> None:
     assert mixed_x.dtype == mixed_y.dtype == torch.float32
     assert torch.allclose(mixed_x[1], 0.25 * x[1] + 0.75 * x[0])
     assert torch.equal(mixed_y, torch.tensor([[3.25], [1.25], [2.25], [3.25]]))
+
+
+# Functions of the user's.
+
+
+MINE = """
+import torch
+
+def first(targets, generator, count=2): return torch.arange(count)
+def zeroing(targets, generator): return torch.arange(len(targets.zero_()))
+def raising(targets, generator): return targets[:, 3]
+def listed(targets, generator): return [0, 1]
+def mask(targets, generator): return targets > 0
+def weights(targets, generator): return torch.rand(len(targets), generator=generator)
+def table(targets, generator): return torch.zeros(3, 2, dtype=torch.int64)
+def none(targets, generator): return torch.tensor([], dtype=torch.int64)
+def beyond(targets, generator): return torch.tensor([0, len(targets)])
+def negative(targets, generator): return torch.tensor([-1, 0])
+def random(targets, generator): return torch.randperm(len(targets))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_rows.py").write_text(MINE)
+    monkeypatch.delitem(sys.modules, "my_rows", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_function_of_ones_own(folder: Path) -> None:
+    targets = torch.tensor([0.5, 1.0, 2.0])
+    assert OwnRows("my_rows:first", {"count": 3})(targets, torch.Generator()).tolist() == [0, 1, 2]
+    assert len(OwnRows("my_rows:zeroing")(targets, torch.Generator())) == 3
+    assert targets.tolist() == [0.5, 1.0, 2.0]
+    try_out(OwnRows("my_rows:first"), targets)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "hint"),
+    [
+        ("raising", "the sampler raised IndexError", "torch.int64 targets of shape [3]"),
+        ("listed", "the sampler returned [0, 1] of type list", "a tensor of positions"),
+        ("mask", "the sampler returned a tensor of type torch.bool", "mask.nonzero().squeeze(1)"),
+        ("weights", "the sampler returned a tensor of type torch.float32", "whole numbers"),
+        ("table", "the sampler returned a tensor of shape [3, 2]", "one position for each row"),
+        ("none", "the sampler returned a tensor of shape [0]", "one position for each row"),
+        ("beyond", "the sampler returned position 3, and there are 3", "from 0 to 2"),
+        ("negative", "the sampler returned position -1, and there are 3", "from 0 to 2"),
+        ("random", "the sampler gives other rows for the same generator", "generator=generator"),
+    ],
+)
+def test_a_function_of_ones_own_that_is_no_sampler(
+    folder: Path, name: str, words: str, hint: str
+) -> None:
+    targets = torch.tensor([0, 1, 1] * (1 if name != "random" else 20))
+    with pytest.raises(StudyFileError) as caught:
+        try_out(OwnRows(f"my_rows:{name}"), targets)
+    assert caught.value.where == f"my_rows:{name}"
+    assert caught.value.message.startswith(words)
+    assert hint in caught.value.hint
+
+
+def test_a_function_that_is_not_allowed_is_not_imported(folder: Path) -> None:
+    with allowing(Allowed()), pytest.raises(StudyFileError, match="my_rows"):
+        try_out(OwnRows("my_rows:first"), torch.tensor([0, 1, 1]))
+    assert "my_rows" not in sys.modules

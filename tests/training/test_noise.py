@@ -6,11 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from tuner.techniques.batches import MIXUP
+from tuner.errors import TrainingError
+from tuner.techniques import Technique
+from tuner.techniques.batches import MIXUP, SAMPLING, OwnRows
 from tuner.techniques.images import SHIFT
 from tuner.techniques.norm_dropout import Dropout
 from tuner.training import noise
-from tuner.training.noise import Batch, Streams, batches, drawing_layers, steps_of
+from tuner.training.noise import (
+    Batch,
+    Streams,
+    batches,
+    drawing_layers,
+    rows_of_epoch,
+    steps_of,
+)
 
 STREAMS = Streams(1, 0, torch.device("cpu"))
 
@@ -93,3 +102,33 @@ def test_drawing_layers_in_the_networks_order() -> None:
     one, two = Dropout((2,), 0.1), Dropout((3,), 0.1)
     module = nn.Sequential(nn.Linear(2, 2), one, nn.Sequential(nn.ReLU(), two))
     assert drawing_layers(module) == [one, two]
+
+
+def choosing(count: int) -> tuple[Technique, OwnRows]:
+    """A technique with a function of the user's, which chooses so many rows."""
+    rows = OwnRows("mine:rows")
+    rows.__dict__["call"] = lambda targets, generator: torch.arange(count)  # as if imported
+    return SAMPLING, rows
+
+
+def test_a_choice_of_rows_decides_the_steps() -> None:
+    targets, technique = torch.zeros(10), choosing(7)
+    assert rows_of_epoch(10, [technique], STREAMS, targets) == 7
+    assert rows_of_epoch(10, [], STREAMS, targets) == 10
+    found = all_of(7, 4, techniques=[technique], targets=targets)
+    assert [batch.rows.tolist() for batch in found] == [[0, 1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (8, "epoch 3 has 8 rows, and the first epoch has 7"),
+        (11, "epoch 3: the sampler returned position 10, and there are 10 training rows"),
+    ],
+)
+def test_a_choice_that_cannot_be_names_the_epoch(count: int, words: str) -> None:
+    streams = Streams(1, 2, torch.device("cpu"))
+    with pytest.raises(TrainingError) as caught:
+        all_of(7, 4, streams=streams, techniques=[choosing(count)], targets=torch.zeros(10))
+    assert caught.value.message == words
+    assert caught.value.hint

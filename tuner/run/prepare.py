@@ -21,7 +21,12 @@ from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.study.record import UNLIMITED, canonical, changed_keys, fingerprint
 from tuner.training.evaluate import check_metric
-from tuner.training.trainer import check_batches, check_factories, check_losses
+from tuner.training.trainer import (
+    check_batches,
+    check_factories,
+    check_functions,
+    check_losses,
+)
 from tuner.worker.job import DIVISION, Job, NetworkJob, ObjectiveJob, check_rows, has_begun
 
 J = TypeVar("J", bound=Job)
@@ -190,6 +195,7 @@ def load_job(study: Study, study_id: int = -1) -> NetworkJob:
     check_factories(study, data, metric)
     check_metric(metric, data)
     check_losses(study, data, metric)
+    check_functions(study, data)
     return NetworkJob(study, study_id, data, variants)
 
 

@@ -17,6 +17,7 @@ from tuner.schedules import SCHEDULES, WARMUP
 from tuner.space import Leaf, Range, declared
 from tuner.study.record import SearchSettings
 from tuner.techniques import TECHNIQUES
+from tuner.techniques.batches import SAMPLING
 
 LEARNING_RATE = Leaf(
     name="learning_rate",
@@ -63,6 +64,15 @@ LR_SCHEDULER = Leaf(
     doc="how the learning rate changes over the training",
     unit="name",
 )
+
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    OPTIMIZER.name: ("gradient", "state", "step"),
+    LR_SCHEDULER.name: ("progress",),
+    LOSS.name: ("outputs", "targets"),
+    SAMPLING.name: ("targets", "generator"),
+}
+"""The leaves of ``[training]`` that may name a function of the user's, and what tuner passes to it:
+no option has these names."""
 
 EPOCHS = Leaf(
     name="epochs",

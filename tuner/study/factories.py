@@ -1,19 +1,20 @@
 """Parameters of a user's functions: of a family of networks, read from the study file and completed
-by the factory; of a loss, as the study file has them.
+by the factory; of a loss, an optimizer or a schedule, as the study file has them.
 
 Reading a file imports nothing, so that a study can be read anywhere; ``resolved`` imports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from tuner.errors import StudyFileError, nearest
 from tuner.imports import is_reference, parts
 from tuner.models import FAMILIES
-from tuner.models.factory import GIVEN, KINDS, Factory, factory, is_factory
+from tuner.models.factory import GIVEN as GIVEN_TO_FACTORIES
+from tuner.models.factory import KINDS, Factory, factory, is_factory
 from tuner.space import Choice, Leaf, Node, Option, Range, format_value, shown
 from tuner.study.record import NetworkStudy
 
@@ -46,26 +47,36 @@ def with_factories(leaf: Leaf, table: Mapping[str, Any], others: Mapping[str, st
     return replace(leaf, options=options)
 
 
-def with_losses(leaf: Leaf, table: Mapping[str, Any]) -> Leaf:
-    """The leaf ``loss`` with the user's functions that a file names as further options.
+def with_functions(
+    leaf: Leaf, table: Mapping[str, Any], given: Collection[str], common: tuple[Leaf, ...] = ()
+) -> Leaf:
+    """A leaf of names with the user's functions that a file names as further options.
 
     Args:
         table: ``[training]``.
+        given: the arguments that tuner passes to such a function.
+        common: the leaves that every option of the leaf has.
 
     Raises:
         StudyFileError: a wrong reference or parameter.
     """
     options = dict(leaf.options or {})
+    shared = {each.name for each in common}
     for name, own in _named(table.get(leaf.name)):
         if is_reference(name):
             parts(name, f"training.{leaf.name}", StudyFileError)
             place = f"training.{leaf.name}.{name}"
-            options[name] = tuple(_leaf(f"{place}.{k}", name, k, raw) for k, raw in own.items())
+            leaves = [
+                _leaf(f"{place}.{k}", name, k, raw, given)
+                for k, raw in own.items()
+                if k not in shared
+            ]
+            options[name] = (*leaves, *common)
     return replace(leaf, options=options)
 
 
 def _named(raw: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Each name that ``family`` or ``loss`` has, with the parameters in its table."""
+    """Each name that such a leaf has in a file, with the parameters in its table."""
     if isinstance(raw, Mapping) and isinstance(raw.get("choices"), list):
         for each in raw["choices"]:
             yield from _named(each)
@@ -84,11 +95,13 @@ def _check_place(owner: str, key: str, others: Mapping[str, str]) -> None:
         )
 
 
-def _leaf(path: str, owner: str, key: str, raw: Any) -> Leaf:
+def _leaf(
+    path: str, owner: str, key: str, raw: Any, given: Collection[str] = GIVEN_TO_FACTORIES
+) -> Leaf:
     """A leaf of the kind of the values that a file gives it."""
-    if key in GIVEN:
+    if key in given:
         raise StudyFileError(
-            "is an argument that tuner passes to the factory, not a parameter of the study",
+            "is an argument that tuner passes to the function, not a parameter of the study",
             where=path,
         )
     values = [raw]

@@ -11,7 +11,6 @@ from typing import Any
 
 from tuner.errors import StudyFileError
 from tuner.imports import is_reference, parts
-from tuner.losses import LOSS
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
 from tuner.models.factory import is_factory
@@ -36,6 +35,9 @@ from tuner.study.catalogue import (
     DATA,
     DATA_LEAVES,
     FAMILY,
+    FUNCTIONS,
+    LEARNING_RATE,
+    OPTIMIZER,
     SEARCH,
     SECTIONS,
     STANDARD,
@@ -44,7 +46,7 @@ from tuner.study.catalogue import (
     TOP,
     model_leaves,
 )
-from tuner.study.factories import with_factories, with_losses
+from tuner.study.factories import with_factories, with_functions
 from tuner.study.objective import check_direction, read_objective
 from tuner.study.record import NetworkStudy, Study
 from tuner.study.settings import read_data, read_search
@@ -154,8 +156,7 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
             known += [*model_leaves(), *(beside if own else ())]
             leaves = tuple(family if leaf is FAMILY else leaf for leaf in leaves)
         if section == "training":
-            loss = with_losses(LOSS, table)
-            leaves = tuple(loss if leaf is LOSS else leaf for leaf in leaves)
+            leaves = tuple(_with_functions(leaf, table) for leaf in leaves)
         _check_places(section, table, known)
         for leaf in leaves:
             raw = table.get(leaf.name, usual.get(leaf.name, leaf.default))
@@ -166,6 +167,14 @@ def read_nodes(document: Mapping[str, Any]) -> tuple[Node, ...]:
         raw, path = data.get(leaf.name, leaf.default), f"data.{leaf.name}"
         nodes.append(Node(leaf.name, leaf, read_value(path, leaf, raw), path))
     return tuple(nodes)
+
+
+def _with_functions(leaf: Leaf, table: Mapping[str, Any]) -> Leaf:
+    """A leaf of ``[training]``, with the user's functions that the table names."""
+    if leaf.name not in FUNCTIONS:
+        return leaf
+    common = (LEARNING_RATE,) if leaf is OPTIMIZER else ()
+    return with_functions(leaf, table, FUNCTIONS[leaf.name], common)
 
 
 def _fixed(data: Mapping[str, Any], nodes: tuple[Node, ...]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from tuner.space import (
     sample,
     walk,
 )
-from tuner.techniques import TECHNIQUES
+from tuner.techniques import TECHNIQUES, Technique
 from tuner.techniques.batches import LABEL_SMOOTHING
 from tuner.techniques.rates import SCALE_RATE
 
@@ -403,7 +403,7 @@ class NetworkStudy(Study):
             if node.searched or label(node.value) != technique.leaf.off:  # type: ignore[arg-type]
                 where = f"{self.name}: {technique.section}.{technique.name}"
                 needs_text(where, False, technique.numbers, data)
-                needs_shape(where, technique.images, technique.classes, data)
+                needs_shape(where, technique.images, _needs_classes(technique, node), data)
         for name in _names(wanted[LOSS.name]):
             self._check_loss(name, data.target.task)
         if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:
@@ -426,6 +426,12 @@ class NetworkStudy(Study):
                 where=f"{self.name}: training.{LOSS.name}",
                 hint=f"for {task}: {', '.join(x.name for x in LOSSES.values() if x.task == task)}",
             )
+
+
+def _needs_classes(technique: Technique, node: Node) -> bool:
+    """Whether a study needs classes for a technique: not for functions of the user's alone."""
+    names = [name for name in _names(node) if name != technique.leaf.off]
+    return technique.classes and not (names and all(map(is_reference, names)))
 
 
 PLACES = ("", ".name", ".choices")

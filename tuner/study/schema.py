@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.data.spec import APART, FOLDS, OF_TEXT, TABLES
-from tuner.losses import LOSS
 from tuner.metrics import METRICS
 from tuner.search.pruners import PRUNERS
 from tuner.search.samplers import SAMPLERS
 from tuner.space import Leaf
-from tuner.study.catalogue import DATA, DATA_LEAVES, FAMILY, SEARCH, SECTIONS, TOP, model_leaves
+from tuner.study.catalogue import (
+    DATA,
+    DATA_LEAVES,
+    FAMILY,
+    FUNCTIONS,
+    SEARCH,
+    SECTIONS,
+    TOP,
+    model_leaves,
+)
 from tuner.study.parse import suggested
 from tuner.study.settings import DURATION
 
@@ -35,7 +43,7 @@ KEYWORDS = {
     "below": "exclusiveMaximum",
 }
 """The keyword of a schema for each bound of a leaf."""
-OWN = (FAMILY.name, LOSS.name)
+OWN = (FAMILY.name, *FUNCTIONS)
 """Leaves that may name a function of the user's."""
 REFERENCE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$"
 """Of "package.module:function"."""
@@ -51,7 +59,7 @@ def table(properties: Mapping[str, Schema], required: list[str] | None = None) -
 def scalar(leaf: Leaf) -> Schema:
     """One value of a leaf."""
     if leaf.name in OWN:
-        return {"anyOf": [{"enum": list(leaf.options or {})}, NAMED]}
+        return {"anyOf": [{"enum": [*(leaf.options or {}), *leaf.aliases]}, NAMED]}
     if leaf.options is not None:
         return {"enum": [*leaf.options, *leaf.aliases]}
     if leaf.items is not None:

@@ -53,8 +53,8 @@ class Technique:
 
     Args:
         leaf: its name, range, off value, documentation and source.
-        rows: ``(hp, classes [N], generator) → positions [N]``, the rows of an epoch in order,
-            instead of each row once.
+        rows: ``(hp, targets [N], generator) → positions``, the rows of an epoch in order, instead
+            of each row once; as many in each epoch.
         draw: ``(hp, Draw) → noise``, each tensor ``[steps, …]``, outside the step. It is for full
             batches: where there is noise for each row, the last batch takes the first of it.
         layer: ``(shape, hp) → Module`` inside the network's blocks.

@@ -2,18 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tuner.space import Leaf, Range
+from tuner.errors import StudyFileError, TrainingError
+from tuner.imports import function
+from tuner.space import Leaf, Range, shown
 from tuner.techniques.base import Draw, Noise, Technique
 
 # Sampling: which rows an epoch takes.
 
 
-def _balanced_rows(hp: str, classes: Tensor, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class OwnRows:
+    """A function of the user's, called as ``function(targets, generator, **options)``.
+
+    The targets are those of the training rows: classes, int64 ``[N]``, or standardized numbers. It
+    returns the positions of an epoch's rows in their order, any number of them. All randomness is
+    the generator's, which is a function of the trial's seed and the epoch. Its module is imported
+    at the first call, for a trained network needs no rows.
+
+    Raises (when called):
+        TrainingError: the function raises, or returns something else.
+        StudyFileError: there is none, or it is not allowed here.
+    """
+
+    reference: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        return function(self.reference, "training.sampling", StudyFileError)
+
+    def __call__(self, targets: Tensor, generator: torch.Generator) -> Tensor:
+        call, count = self.call, len(targets)
+        try:
+            result = call(targets.clone(), generator, **self.options)
+        except Exception as error:
+            what = f"raised {type(error).__name__}: {error}"
+            hint = f"it was given {targets.dtype} targets of shape {list(targets.shape)}"
+            raise self._wrong(what, hint) from error
+        if not isinstance(result, Tensor):
+            hint = "return a tensor of positions"
+            raise self._wrong(f"returned {shown(result)} of type {type(result).__name__}", hint)
+        if result.dtype == torch.bool or result.is_floating_point() or result.is_complex():
+            hint = "return positions, whole numbers; those of a mask are mask.nonzero().squeeze(1)"
+            raise self._wrong(f"returned a tensor of type {result.dtype}", hint)
+        if result.dim() != 1 or len(result) == 0:
+            what = f"returned a tensor of shape {list(result.shape)}"
+            raise self._wrong(what, "return one position for each row that the epoch takes")
+        rows = result.cpu().long()
+        outside = next((end for end in (rows.min(), rows.max()) if not 0 <= end < count), None)
+        if outside is not None:
+            what = f"returned position {outside}, and there are {count} training rows"
+            raise self._wrong(what, f"return positions from 0 to {count - 1}")
+        return rows
+
+    def _wrong(self, what: str, hint: str) -> TrainingError:
+        return TrainingError(f"the sampler {what}", where=self.reference, hint=hint)
+
+
+def try_out(rows: OwnRows, targets: Tensor) -> None:
+    """Asks for the rows of an epoch twice, before any trial.
+
+    Args:
+        targets: of the training rows, on the CPU.
+
+    Raises:
+        StudyFileError: it cannot be imported here, fails, or gives others the second time.
+    """
+    try:
+        once, again = (rows(targets, torch.Generator().manual_seed(0)) for _ in range(2))
+    except TrainingError as error:
+        raise StudyFileError(error.message, where=error.where, hint=error.hint) from error
+    if not torch.equal(once, again):
+        what = "the sampler gives other rows for the same generator"
+        hint = "draw with it alone: torch.randperm(len(targets), generator=generator)"
+        raise StudyFileError(what, where=rows.reference, hint=hint)
+
+
+def _rows(hp: str | OwnRows, classes: Tensor, generator: torch.Generator) -> Tensor:
+    return hp(classes, generator) if isinstance(hp, OwnRows) else _balanced(classes, generator)
+
+
+def _balanced(classes: Tensor, generator: torch.Generator) -> Tensor:
     """As many rows as there are, with replacement: a class at random, and a row of it."""
     by_class = classes.argsort(stable=True)
     counts = torch.bincount(classes)
@@ -35,11 +112,12 @@ SAMPLING = Technique(
         options={"shuffled": (), "balanced": ()},
         search=("shuffled", "balanced"),
         static=True,
-        doc="an epoch's rows: each once, or drawn with replacement, each class as often",
+        doc="an epoch's rows: each once, or drawn with replacement, each class as often; or as a "
+        "function of your own chooses",
         unit="name",
         source="He and Garcia 2009",
     ),
-    rows=_balanced_rows,
+    rows=_rows,
     classes=True,
     section="training",
 )

@@ -19,6 +19,7 @@ from torch import Tensor
 from tuner.devices import described
 from tuner.errors import TrainingError
 from tuner.models import FAMILIES
+from tuner.optimizers import State
 from tuner.study.catalogue import SECTIONS
 from tuner.training.trainer import Course, Epoch, Trainer
 
@@ -29,7 +30,7 @@ DEFAULTS = {
     **{f"{f.name}.{leaf.name}": leaf.default for f in FAMILIES.values() for leaf in f.leaves},
 }
 """The values of leaves that an earlier tuner did not know, and so are not in its checkpoints."""
-HEADER, EPOCHS, BEST, FOLD = "tuner", "epochs", "best/", "fold/"
+HEADER, EPOCHS, BEST, FOLD, OPTIMIZER = "tuner", "epochs", "best/", "fold/", "optimizer/"
 DEVICE = "device"
 
 
@@ -115,12 +116,16 @@ def _prepare_trainer(
     state = _state(trainer)
     best = {name: t for name, t in tensors.items() if name.startswith(BEST)}
     stored = {name: t for name, t in tensors.items() if name not in best and name != EPOCHS}
-    _check(_shapes(stored), _shapes(state), "tensor ")
+    own = _own_state(trainer, stored)
+    known = {name: t for name, t in stored.items() if own is None or not name.startswith(OPTIMIZER)}
+    _check(_shapes(known), _shapes(state), "tensor ")
 
     def put() -> None:
         with torch.no_grad():
             for name, tensor in state.items():
-                tensor.copy_(stored[name])
+                tensor.copy_(known[name])
+        if own is not None:
+            trainer.state.optimizer = own
         trainer.state.count = header["steps"]
         named = {name.removeprefix(BEST): t.to(trainer.device) for name, t in best.items()}
         trainer.best = named or None
@@ -128,10 +133,19 @@ def _prepare_trainer(
     return put
 
 
+def _own_state(trainer: Trainer, stored: dict[str, Tensor]) -> State | None:
+    """The state of a user's optimizer, which may be any tensors; None where it is one of ours."""
+    if not trainer.recipe.optimizer.own:
+        return None
+    count = sum(name.startswith(OPTIMIZER) for name in stored)
+    tensors = [stored[f"{OPTIMIZER}{i}"] for i in range(count)]
+    return tuple(tensor.to(trainer.device, copy=True) for tensor in tensors)
+
+
 def _state(trainer: Trainer) -> dict[str, Tensor]:
     """The trainer's own tensors, not copies, by name."""
     state = {"params": trainer.params}
-    state |= {f"optimizer/{i}": tensor for i, tensor in enumerate(trainer.state.optimizer)}
+    state |= {f"{OPTIMIZER}{i}": tensor for i, tensor in enumerate(trainer.state.optimizer)}
     for technique, tensors in trainer.state.techniques.items():
         state |= {f"technique/{technique}/{i}": tensor for i, tensor in enumerate(tensors)}
     return state | {f"buffer/{name}": tensor for name, tensor in trainer.buffers().items()}

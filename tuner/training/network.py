@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tuner.imports import is_reference
 from tuner.models import FAMILIES, Family, Inside, WordTable
 from tuner.models.categories import CATEGORIES, FEWEST, Categories
 from tuner.models.factory import factory, is_factory
 from tuner.models.inputs import INPUT_SCALE, NUMBERS, Numbers, Scale, embedding_of
-from tuner.optimizers import OPTIMIZERS, Optimizer
-from tuner.schedules import SCHEDULES, Schedule
+from tuner.optimizers import OPTIMIZERS, Optimizer, own_optimizer
+from tuner.schedules import SCHEDULES, Schedule, own_schedule
 from tuner.space import Config, Leaf
 from tuner.study.catalogue import DATA_LEAVES, DETERMINISTIC, SECTIONS
 from tuner.techniques import TECHNIQUES, Shape, Technique
+from tuner.techniques.batches import OwnRows
 
 # A network's parameters as one flat vector, of which the parameters are views.
 
@@ -174,6 +176,12 @@ def nested_values(leaves: tuple[Leaf, ...], config: Config, owner: str) -> dict[
     return {leaf.name: config.get(f"{owner}.{leaf.name}", leaf.default) for leaf in leaves}
 
 
+def own_options(config: Config, reference: str) -> dict[str, Any]:
+    """The options of a function of the user's, as the study file has them."""
+    own = f"{reference}."
+    return {k.removeprefix(own): v for k, v in config.items() if k.startswith(own)}
+
+
 def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
     """The plan of a full configuration, as ``tuner.space.sample`` gives it.
 
@@ -182,12 +190,12 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
         keep: dynamic techniques that take part even where they are off, as trials that are stepped
             together need.
     """
-    values = {t.name: config.get(t.name, t.leaf.off) for t in TECHNIQUES}
+    values = {t.name: _value_of(t, config) for t in TECHNIQUES}
     forced = {t.name for t in TECHNIQUES if t.name in keep and not t.leaf.static}
     active = tuple(t for t in TECHNIQUES if t.name in forced or values[t.name] != t.leaf.off)
     family, family_values = _family(config)
-    optimizer = OPTIMIZERS[config["optimizer"]]
-    schedule = SCHEDULES[config["lr_scheduler"]]
+    optimizer, optimizer_values = optimizer_of(config)
+    schedule, schedule_values = schedule_of(config)
     rate = f"{optimizer.name}.learning_rate"
     return TrainingPlan(
         techniques=active,
@@ -198,15 +206,21 @@ def plan(config: Config, keep: Collection[str] = ()) -> TrainingPlan:
         numbers=_chosen(NUMBERS, config),
         input_scale=config.get(INPUT_SCALE.name, False),
         optimizer=optimizer,
-        optimizer_values=nested_values(optimizer.leaves, config, optimizer.name),
+        optimizer_values=optimizer_values,
         schedule=schedule,
-        schedule_values=nested_values(schedule.leaves, config, schedule.name),
+        schedule_values=schedule_values,
         learning_rate=config[rate if rate in config else "learning_rate"],
         warmup=config["warmup"],
         epochs=config["epochs"],
         batch_size=config["batch_size"],
         deterministic=config.get(DETERMINISTIC.name, DETERMINISTIC.default),
     )
+
+
+def _value_of(technique: Technique, config: Config) -> Any:
+    """A technique's value in a configuration; a function of the user's with its options."""
+    value: Any = config.get(technique.name, technique.leaf.off)
+    return OwnRows(value, own_options(config, value)) if is_reference(value) else value
 
 
 def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
@@ -216,6 +230,24 @@ def _family(config: Config) -> tuple[Family, Mapping[str, Any]]:
         made = factory(name)
         return made.family, made.values(config, OTHERS)
     return FAMILIES[name], own_values(FAMILIES[name].leaves, config, name)
+
+
+def optimizer_of(config: Config) -> tuple[Optimizer, Mapping[str, Any]]:
+    """The optimizer of a configuration, and the values of its leaves."""
+    name = config["optimizer"]
+    if is_reference(name):
+        values = own_options(config, name)
+        values.pop("learning_rate", None)
+        return own_optimizer(name), values
+    return OPTIMIZERS[name], nested_values(OPTIMIZERS[name].leaves, config, name)
+
+
+def schedule_of(config: Config) -> tuple[Schedule, Mapping[str, Any]]:
+    """The schedule of a configuration, and the values of its leaves."""
+    name = config["lr_scheduler"]
+    if is_reference(name):
+        return own_schedule(name), own_options(config, name)
+    return SCHEDULES[name], nested_values(SCHEDULES[name].leaves, config, name)
 
 
 def _chosen(leaf: Leaf, config: Config) -> tuple[str, dict[str, Any]]:

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from tuner.devices import upload
+from tuner.errors import TrainingError
 from tuner.seeds import derive
 from tuner.techniques import Draw, Noise, Shape, Technique
+from tuner.techniques.batches import OwnRows
 
 BLOCK = 2**21
 """How many numbers of data or of one mask a block may hold. No result depends on it."""
@@ -84,19 +86,25 @@ def batches(
     techniques: Sequence[tuple[Technique, Any]],
     layers: Sequence[Drawing],
     streams: Streams,
-    classes: Tensor | None = None,
+    targets: Tensor | None = None,
 ) -> Iterator[list[Batch]]:
     """Blocks of batches that together hold every row once, in random order; see ``steps_of``.
 
-    The last batch may be smaller. A technique may choose other rows by their ``classes [rows]``,
-    which are on the CPU.
+    The last batch may be smaller. A technique may choose ``rows`` others by the ``targets``, which
+    are on the CPU.
     """
-    order = _order(rows, techniques, streams, classes)
+    order = _order(rows, techniques, streams, targets)
+    if len(order) != rows:
+        raise TrainingError(
+            f"epoch {streams.epoch + 1} has {len(order)} rows, and the first epoch has {rows}",
+            where="training.sampling",
+            hint="choose as many rows in each epoch, for the learning rate follows the steps",
+        )
     parts = torch.split(order, batch_size)[: steps_of(rows, batch_size)]
     drawing = [
         (t, value, streams.generator("technique", t.name)) for t, value in techniques if t.draw
     ]
-    shares = _shares(classes) if drawing else None
+    shares = _shares(targets) if drawing else None
     masking = [(layer, streams.generator("layer", i)) for i, layer in enumerate(layers)]
     largest = max(math.prod(s) for s in [shape, *(layer.noise_shape for layer in layers)])
     steps = max(1, BLOCK // (batch_size * largest))
@@ -117,23 +125,44 @@ def batches(
         ]
 
 
+def rows_of_epoch(
+    rows: int,
+    techniques: Sequence[tuple[Technique, Any]],
+    streams: Streams,
+    targets: Tensor | None,
+) -> int:
+    """How many rows an epoch takes: all, or as many as a user's function chooses.
+
+    Args:
+        streams: of the first epoch.
+    """
+    if not any(isinstance(value, OwnRows) for _, value in techniques):
+        return rows
+    return len(_order(rows, techniques, streams, targets))
+
+
 def _order(
     rows: int,
     techniques: Sequence[tuple[Technique, Any]],
     streams: Streams,
-    classes: Tensor | None,
+    targets: Tensor | None,
 ) -> Tensor:
     generator = streams.generator("rows")
     for t, value in techniques:
-        if t.rows and classes is not None:
-            return t.rows(value, classes, generator)
+        if t.rows and targets is not None:
+            try:
+                return t.rows(value, targets, generator)
+            except TrainingError as error:
+                what = f"epoch {streams.epoch + 1}: {error.message}"
+                raise TrainingError(what, where=error.where, hint=error.hint) from error
     return torch.randperm(rows, generator=generator)
 
 
-def _shares(classes: Tensor | None) -> Tensor | None:
-    if classes is None:
+def _shares(targets: Tensor | None) -> Tensor | None:
+    """The share of each class; None where the targets are none."""
+    if targets is None or targets.is_floating_point() or targets.dim() > 1:
         return None
-    return torch.bincount(classes).double() / len(classes)
+    return torch.bincount(targets).double() / len(targets)
 
 
 def _unbound(technique: Technique, value: Any, draw: Draw, device: torch.device) -> list[Noise]:

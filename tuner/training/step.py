@@ -23,7 +23,7 @@ from tuner.optimizers import Optimizer
 from tuner.space import Config
 from tuner.techniques import Noise, State, Technique
 from tuner.training.evaluate import in_units
-from tuner.training.network import nested_values
+from tuner.training.network import nested_values, own_options
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,7 @@ def _loss_of_one(config: Config, metric: Metric, target: Target) -> LossFunction
     """
     name = config[LOSS.name]
     if is_reference(name):
-        own = f"{name}."
-        options = {k.removeprefix(own): v for k, v in config.items() if k.startswith(own)}
-        return own_loss(name, options)
+        return own_loss(name, own_options(config, name))
     if name == FITTING:
         loss, options = fitting(metric)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tuner import optimizers, schedules
 from tuner.data import DataSet, Split
 from tuner.data.dataset import Texts
 from tuner.devices import deterministic, upload
@@ -25,17 +26,29 @@ from tuner.schedules import learning_rates
 from tuner.seeds import derive
 from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
 from tuner.study import NetworkStudy
-from tuner.techniques import TECHNIQUES
+from tuner.techniques import TECHNIQUES, Technique
+from tuner.techniques.batches import SAMPLING
+from tuner.techniques.batches import try_out as try_rows
 from tuner.training.evaluate import evaluate
 from tuner.training.network import (
     KINDS,
     build_network,
     flatten,
     give_gradients,
+    optimizer_of,
     plan,
+    schedule_of,
     untrained,
 )
-from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
+from tuner.training.noise import (
+    Batch,
+    Streams,
+    batches,
+    drawing_layers,
+    rows_of_epoch,
+    seeded_torch,
+    steps_of,
+)
 from tuner.training.step import (
     Hyperparameters,
     StepRecipe,
@@ -272,9 +285,10 @@ class Trainer(Course):
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
-        by_class = any(t.rows or t.draw for t in self.plan.techniques)
-        known = by_class and data.target.task == "classification"
-        self.classes = self.data.train.y.cpu() if known else None
+        by_target = any(t.rows or t.draw for t in self.plan.techniques)
+        self.targets = self.data.train.y.cpu() if by_target else None
+        streams = Streams(seed, 0, self.device)
+        self.rows = rows_of_epoch(len(self.data.train), self._values, streams, self.targets)
         self.best: dict[str, Tensor] | None = None
 
     @property
@@ -282,9 +296,14 @@ class Trainer(Course):
         return (self,)
 
     @property
+    def _values(self) -> list[tuple[Technique, Any]]:
+        """The techniques that take part, each with its value."""
+        return [(t, self.plan.values[t.name]) for t in self.plan.techniques]
+
+    @property
     def steps(self) -> int:
         """Steps of one epoch."""
-        return steps_of(len(self.data.train), self.plan.batch_size)
+        return steps_of(self.rows, self.plan.batch_size)
 
     def weights(self) -> dict[str, Tensor]:
         now = self.layout.views(self._evaluated()) | self.buffers()
@@ -313,13 +332,13 @@ class Trainer(Course):
 
     def _train_epoch(self) -> Tensor:
         """Takes the steps of an epoch; the mean of their losses."""
-        techniques = [(t, self.plan.values[t.name]) for t in self.plan.techniques]
         streams = Streams(self.seed, self.epoch, self.device)
         size, shape = self.plan.batch_size, self.data.shape
         x, rates = self.data.train.x, self.rates()
         losses: list[Tensor] = []
         self.network.train()
-        for block in batches(len(x), size, shape, techniques, self.layers, streams, self.classes):
+        given = size, shape, self._values, self.layers, streams, self.targets
+        for block in batches(self.rows, *given):
             rows = upload(torch.cat([batch.rows for batch in block]), self.device)
             parts = [len(batch.rows) for batch in block]
             xs = torch.split(x[rows], parts)
@@ -371,7 +390,7 @@ class Trainer(Course):
         return result
 
 
-# Checks before any trial: of a user's factories and losses, and of networks that may get one row.
+# Checks before any trial: of a user's functions, and of networks that may get one row.
 
 
 def families(study: NetworkStudy) -> list[str]:
@@ -428,6 +447,28 @@ def check_losses(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
         if not (loss.isfinite() and gradient.isfinite().all()):
             what = f"the loss of random outputs is {loss.item():g}, or its gradient is not finite"
             raise StudyFileError(what, where=name)
+
+
+def check_functions(study: NetworkStudy, data: DataSet) -> None:
+    """Tries each optimizer, schedule and sampler of rows that is a function of the user's, before
+    any trial.
+
+    Raises:
+        StudyFileError: it cannot be imported here, fails, or gives something else a second time.
+    """
+
+    def sample(config: Config) -> None:
+        try_rows(plan(config).values[SAMPLING.name], data.train.y.cpu())
+
+    tries: dict[str, Callable[[Config], None]] = {
+        "optimizer": lambda config: optimizers.try_out(*optimizer_of(config)),
+        "lr_scheduler": lambda config: schedules.try_out(*schedule_of(config)),
+        SAMPLING.name: sample,
+    }
+    for key, try_out in tries.items():
+        for name in filter(is_reference, _labels(study, key)):
+            wanted = {**study.search.baseline, key: name}
+            try_out(study.config(params_of(study.nodes, wanted, baseline_value)))
 
 
 def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
