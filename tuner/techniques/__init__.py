@@ -14,7 +14,12 @@ from tuner.techniques.images import (
     SHIFT,
     TRIVIAL_AUGMENT,
 )
-from tuner.techniques.norm_dropout import BATCH_NORM, DROPOUT
+from tuner.techniques.norm_dropout import (
+    BATCH_NORM,
+    DROPOUT,
+    NORMALIZATION,
+    STOCHASTIC_DEPTH,
+)
 from tuner.techniques.penalties import GRADIENT_CLIPPING, L1, L2, WEIGHT_DECAY
 from tuner.techniques.rates import BIAS_RATE, FIRST_LAYER_RATE, SCALE_RATE
 
@@ -31,7 +36,9 @@ TECHNIQUES: tuple[Technique, ...] = (
     LABEL_SMOOTHING,
     CLASS_WEIGHTS,
     BATCH_NORM,
+    NORMALIZATION,
     DROPOUT,
+    STOCHASTIC_DEPTH,
     L1,
     L2,
     GRADIENT_CLIPPING,
