@@ -356,6 +356,11 @@ class Node:
     def searched(self) -> bool:
         return isinstance(self.value, Range | Choice)
 
+    @property
+    def off(self) -> bool:
+        """Whether it has one value, which is the leaf's off."""
+        return not isinstance(self.value, Range | Choice) and label(self.value) == self.leaf.off
+
 
 def label(option: Value | Option) -> Value:
     return option.name if isinstance(option, Option) else option

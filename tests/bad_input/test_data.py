@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -184,9 +187,21 @@ def test_files_of_images_that_cannot_be_learnt_from(
         for i in range(6):
             Image.new("L", (8, 8), i).save(folder / "images" / name / f"{i}.png")
     Image.new("L", (9, 8)).save(folder / "images" / "dog" / "3.png")
-    refused(*OPTIMIZE, words=("dog/3.png: 9 x 8 pixels", "cat/0.png has 8 x 8"))
-    (folder / "images" / "dog" / "3.png").write_bytes(b"no image")
-    refused(*OPTIMIZE, words=("dog/3.png: cannot be read as an image",))
+    refused(*OPTIMIZE, words=("dog/3.png: 9 x 8 pixels", "cat/0.png has 8 x 8", "resize = [8, 8]"))
+    edit('path = "images"', 'path = "images"\nresize = [8]')
+    refused(*OPTIMIZE, words=("data.resize", "[8] is not a height and a width"))
+    edit("resize = [8]", "resize = [8, 8]")
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    for content in (b"no image", b"", png(noise)[:90]):
+        (folder / "images" / "dog" / "3.png").write_bytes(content)
+        for command in (OPTIMIZE, ("check", *OPTIMIZE[1:]), ("init", "new", "--data", "images")):
+            refused(*command, words=("dog/3.png: cannot be read as an image", "repair or remove"))
+
+
+def png(pixels: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png")
+    return stream.getvalue()
 
 
 def test_idx_files_that_cannot_be_learnt_from(

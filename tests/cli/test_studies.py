@@ -400,6 +400,21 @@ def test_images(tuner, empty: Path) -> None:
     assert tuner("optimize", "--study", "pets", "--trials", "1").code == 0
 
 
+def test_images_of_different_sizes(tuner, empty: Path) -> None:
+    for shade, name in enumerate(("cat", "dog")):
+        (empty / "pets" / name).mkdir(parents=True)
+        for i in range(20):
+            size = (40 + i, 30 + 3 * shade)
+            Image.new("L", size, 99 * shade + i).save(empty / "pets" / name / f"{i}.png")
+    assert tuner("init", "pets", "--data", "pets").code == 0
+    text = (empty / "studies" / "pets.toml").read_text()
+    assert tomllib.loads(text)["data"]["resize"] == [32, 48]
+    assert "# height and width: near the medians" in text
+    said = "images of 40 x 30 to 59 x 33 pixels are resized to 48 x 32, whole"
+    assert said in tuner("check", "--study", "pets").stdout
+    assert tuner("optimize", "--study", "pets", "--trials", "1").code == 0
+
+
 @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "val"), ("Train", "Test")])
 def test_images_in_folders_for_training_and_the_test(
     tuner, empty: Path, parts: tuple[str, ...]

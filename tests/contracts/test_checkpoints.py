@@ -55,6 +55,11 @@ def test_members(check: Any, config: Any, table: DataSet) -> None:
     check(config(members=3, batch_norm=True, dropout=0.2, ema=0.5), table)
 
 
+def test_residual_branches(check: Any, config: Any, images: DataSet) -> None:
+    on = {"residual": True, "stochastic_depth": 0.4, "normalization": "group"}
+    check(config(family="cnn", **on), images)
+
+
 def test_embeddings_of_numbers(
     embedded: dict[str, Any], check: Any, config: Any, table: DataSet
 ) -> None:

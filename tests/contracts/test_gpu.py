@@ -144,6 +144,20 @@ def test_every_family(
     check(config(family=family, batch_norm=batch_norm), data_for(family))
 
 
+@pytest.mark.parametrize("normalization", ["batch", "layer", "group"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_normalization(
+    check: Any, config: Any, data_for: Any, family: str, normalization: str
+) -> None:
+    check(config(family=family, epochs=2, normalization=normalization), data_for(family))
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_residual_branches(check: Any, config: Any, data_for: Any, family: str) -> None:
+    on = {"residual": True, "stochastic_depth": 0.4, "dropout": 0.1}
+    check(config(family=family, epochs=2, **on), data_for(family))
+
+
 def nearly(trainer: Any, device: torch.device, of: Config, data: DataSet) -> None:
     """Trains on both devices; the parameters are equal but for rounding."""
     alone, there = trainer(of, data), trainer(of, data, device=device)

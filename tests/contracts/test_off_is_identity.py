@@ -13,6 +13,7 @@ from tuner.models import FAMILIES, Family
 from tuner.techniques import TECHNIQUES, Draw, Technique
 
 P, K = 7, 3
+DEPTH = "stochastic_depth"
 DYNAMIC = [t for t in TECHNIQUES if not t.leaf.static]
 
 
@@ -149,3 +150,14 @@ def test_whole_training(
         assert torch.equal(a, b)
     for name, tensors in without.state.techniques.items():
         assert all(map(torch.equal, tensors, forced.state.techniques[name]))
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_branches_that_are_never_left_out(
+    family: str, config: Any, train: Any, data_for: Any
+) -> None:
+    on = config(family=family, residual=True, dropout=0.3)
+    without, forced = train(on, data_for(family)), train(on, data_for(family), keep=[DEPTH])
+    assert len(forced.layers) > len(without.layers)
+    assert torch.equal(forced.params, without.params)
+    assert forced.past == without.past

@@ -92,6 +92,33 @@ class GivenDropout(nn.Dropout):
         return input * self.mask if self.training else input
 
 
+class Skip(nn.Module):
+    """A residual block, whose branch some rows leave out."""
+
+    def __init__(self, config: Config, depth: float, *block: nn.Module) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*block)
+        rate = config["stochastic_depth"] * depth
+        self.drop = nn.Sequential(*[GivenDropout(rate)] * bool(rate))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.drop(self.block(x))  # type: ignore[no-any-return]
+
+
+def _norm(config: Config, width: int, batch: type[nn.Module]) -> list[nn.Module]:
+    """Of features, over the batch or each row of them."""
+    if config["batch_norm"] or config["normalization"] == "batch":
+        return [batch(width)]
+    if config["normalization"] == "none":
+        return []
+    maps = batch is nn.BatchNorm2d
+    return [nn.GroupNorm(max(1, width // 8), width) if maps else nn.LayerNorm(width)]
+
+
+def _has_bias(config: Config) -> bool:
+    return not config["batch_norm"] and config["normalization"] != "batch"
+
+
 def _dropout(config: Config) -> list[nn.Module]:
     return [GivenDropout(config["dropout"])] if config["dropout"] else []
 
@@ -122,10 +149,13 @@ class Curve(nn.Module):
 def mlp(config: Config, data: DataSet) -> nn.Sequential:
     layers: list[nn.Module] = []
     entering = data.shape[0]
-    for _ in range(config["depth"]):
-        layers.append(nn.Linear(entering, config["width"], bias=not config["batch_norm"]))
-        layers += [nn.BatchNorm1d(config["width"])] if config["batch_norm"] else []
-        layers += [Curve(config.get("activation", "relu")), *_dropout(config)]
+    for number in range(config["depth"]):
+        block: list[nn.Module] = [nn.Linear(entering, config["width"], bias=_has_bias(config))]
+        block += _norm(config, config["width"], nn.BatchNorm1d)
+        block += [Curve(config.get("activation", "relu")), *_dropout(config)]
+        if config.get("residual", False) and entering == config["width"]:
+            block = [Skip(config, (number + 1) / config["depth"], *block)]
+        layers += block
         entering = config["width"]
     return nn.Sequential(*layers, nn.Linear(entering, data.outputs))
 
@@ -171,8 +201,8 @@ def cnn(config: Config, data: DataSet) -> nn.Sequential:
     """Two blocks; images of 6x5 are pooled once, to 3x2, and the channels double."""
     layers: list[nn.Module] = []
     for entering, leaving in ((2, 4), (4, 8)):
-        layers.append(nn.Conv2d(entering, leaving, 3, padding=1, bias=not config["batch_norm"]))
-        layers += [nn.BatchNorm2d(leaving)] if config["batch_norm"] else []
+        layers.append(nn.Conv2d(entering, leaving, 3, padding=1, bias=_has_bias(config)))
+        layers += _norm(config, leaving, nn.BatchNorm2d)
         layers += [nn.ReLU(), *_dropout(config)]
         layers += [nn.MaxPool2d(2)] if entering == 2 else []
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
@@ -188,7 +218,7 @@ class Reading(nn.Module):
         assert data.vocabulary is not None
         self.words = nn.Embedding(data.vocabulary.size, 64, padding_idx=0)
         self.build(config)
-        self.norm = nn.BatchNorm1d(self.wide) if config["batch_norm"] else nn.Identity()
+        self.norm = nn.Sequential(*_norm(config, self.wide, nn.BatchNorm1d))
         self.dropout = nn.Sequential(*_dropout(config))
         self.head = nn.Linear(self.wide, data.outputs)
 
@@ -205,7 +235,7 @@ class Convolutions(Reading):
     wide = 9
 
     def build(self, config: Config) -> None:
-        bias = not config["batch_norm"]
+        bias = _has_bias(config)
         self.windows = nn.ModuleList(nn.Conv1d(64, 3, width, bias=bias) for width in (3, 4, 5))
 
     def read(self, texts: list[Tensor]) -> Tensor:
@@ -455,7 +485,10 @@ class HandWritten:
             layer.mask = mask
         x, y = self.data.train.x[batch.rows], self.data.train.y[batch.rows]
         self.optimizer.zero_grad()
-        loss = self._loss(x, y, *batch.noise.get("mixup", ()))
+        if "cutmix" in batch.noise:
+            loss = self._loss_of_cutmix(x, y, *batch.noise["cutmix"])
+        else:
+            loss = self._loss(x, y, *batch.noise.get("mixup", ()))
         if config["l1_lambda"]:
             loss = loss + config["l1_lambda"] * sum(w.abs().sum() for w in self.weights)
         if config["l2_lambda"] and self.penalty == "loss":
@@ -499,6 +532,23 @@ class HandWritten:
         partner = torch.arange(len(x)) - 1  # the row before, the last row's for the first
         outputs = self.network(share * x + (1 - share) * x[partner])
         return share * criterion(outputs, y) + (1 - share) * criterion(outputs, y[partner])
+
+    def _loss_of_cutmix(self, x: Tensor, y: Tensor, share: Tensor, centre: Tensor) -> Tensor:
+        """The authors' own code, but for the order of the images, which is random already."""
+        height, width = x.shape[2:]
+        partner = torch.arange(len(x)) - 1
+        cut = np.sqrt(1.0 - float(share))
+        middle = int(centre[0] * height), int(centre[1] * width)
+        half = int(height * cut) // 2, int(width * cut) // 2
+        top, left = (max(0, m - h) for m, h in zip(middle, half, strict=True))
+        bottom, right = (
+            min(n, m + h) for m, h, n in zip(middle, half, (height, width), strict=True)
+        )
+        x = x.clone()
+        x[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
+        own = 1 - (bottom - top) * (right - left) / (height * width)
+        outputs, criterion = self.network(x), self._criterion()
+        return own * criterion(outputs, y) + (1 - own) * criterion(outputs, y[partner])
 
 
 @pytest.fixture(autouse=True)
@@ -619,13 +669,26 @@ def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_fo
         {"class_weights": "balanced"},
         {"class_weights": "balanced", "mixup": 0.4, "label_smoothing": 0.2},
         {"sampling": "balanced", "dropout": 0.2},
+        {"normalization": "layer"},
+        {"normalization": "group", "dropout": 0.2},
+        {"normalization": "batch", "ema": 0.5},
     ],
     ids=str,
 )
 def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) -> None:
-    without = {"linear": ("batch_norm", "dropout"), "rnn": ("mixup",), "text-cnn": ("mixup",)}
+    within = ("batch_norm", "normalization", "dropout")
+    without = {"linear": within, "rnn": ("mixup",), "text-cnn": ("mixup",)}
     on = {name: value for name, value in on.items() if name not in without.get(family, ())}
     check(data_for(family), family=family, **on)
+
+
+@pytest.mark.parametrize("within", [{}, {"batch_norm": True, "dropout": 0.3}], ids=str)
+def test_stochastic_depth(within: dict[str, Any], check: Any, rows: DataSet) -> None:
+    check(rows, depth=3, residual=True, stochastic_depth=0.6, **within, **PENALTIES["all"])
+
+
+def test_cutmix(check: Any, images: DataSet) -> None:
+    check(images, family="cnn", cutmix=1.0, label_smoothing=0.1)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -100,6 +100,19 @@ def test_all_techniques_at_once(
     check(data_for(family), many, family=family, batch_norm=batch_norm)
 
 
+@pytest.mark.parametrize("normalization", ["batch", "layer", "group"])
+@pytest.mark.parametrize("family", [f.name for f in FAMILIES.values() if f.leaves])
+def test_every_normalization(family: str, normalization: str, check: Any, data_for: Any) -> None:
+    many = {"dropout": [0.0, 0.3]}
+    check(data_for(family), many, family=family, normalization=normalization, width=16, channels=8)
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_residual_branches(family: str, check: Any, data_for: Any) -> None:
+    many = {"stochastic_depth": [0.0, 0.2, 0.5], "dropout": [0.1, 0.0]}
+    check(data_for(family), many, family=family, residual=True, depth=3)
+
+
 @pytest.mark.parametrize(("family", "batch_norm"), TABLES)
 def test_vectors_of_categories(
     family: str, batch_norm: bool, check: Any, table: DataSet, values: Any

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tuner.data import DataSpec, load
-from tuner.data.images import proposed, read, stacked
+from tuner.data.images import decoded, labelled, proposed, read, stacked
 from tuner.errors import DataError
 
 
@@ -52,6 +53,90 @@ def test_an_image_of_another_size(folder: Path) -> None:
     with pytest.raises(DataError, match=r"8 x 4 pixels, but .*0\.png has 6 x 4") as caught:
         load(DataSpec(path=str(folder)))
     assert caught.value.where == str(folder / "dog" / "5.bmp")
+    assert caught.value.hint.startswith("set resize = [8, 8] in [data]")
+
+
+def test_images_of_different_sizes_and_modes_are_resized(folder: Path) -> None:
+    Image.new("RGBA", (30, 20), (9, 8, 7, 255)).save(folder / "cat" / "0.png")
+    Image.new("L", (1, 3), 50).save(folder / "dog" / "5.bmp")
+    spec = DataSpec(path=str(folder), resize=(5, 7))
+    table = read(folder, spec)
+    assert table is not None
+    assert table.x is not None
+    assert table.x.shape == (18, 3, 5, 7)
+    assert table.x[[0, 1, 14], :, 2, 3].tolist() == [[9, 8, 7], [1] * 3, [50] * 3]
+    data = load(spec)
+    assert data.shape == (3, 5, 7)
+    assert data.note == (
+        "images of 1 x 3 to 30 x 20 pixels are resized to 7 x 5, whole, whatever their proportions"
+    )
+
+
+def test_no_pixel_is_left_out_of_a_smaller_image(tmp_path: Path) -> None:
+    """One white column of forty would be there or not, without a mean over what is covered."""
+    pixels = np.zeros((40, 40), np.uint8)
+    for column in range(40):
+        image = pixels.copy()
+        image[:, column] = 255
+        Image.fromarray(image).save(tmp_path / "0.png")
+        small = decoded(tmp_path / "0.png", (4, 4), 1)
+        assert small.shape == (1, 4, 4)
+        assert 10 < int(small[0, 0].astype(int).sum()) < 50  # of 255 / 10 on average
+
+
+def test_an_image_of_the_right_size_stays_as_it_is(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "0.png")
+    assert np.array_equal(decoded(tmp_path / "0.png", (5, 7), 3), pixels.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "resize"),
+    [
+        ([(28, 28)], None),
+        ([(128, 128)], None),
+        ([(129, 100)], (48, 64)),
+        ([(640, 480), (480, 640), (500, 500)], (64, 64)),
+        ([(400, 300), (800, 600)], (48, 64)),
+        ([(20, 30), (22, 31), (24, 33)], (32, 24)),
+        ([(1000, 10), (900, 10)], (8, 64)),
+    ],
+)
+def test_a_size_is_proposed_near_the_medians(
+    tmp_path: Path, sizes: list[tuple[int, int]], resize: tuple[int, int] | None
+) -> None:
+    for i, size in enumerate(sizes):
+        _save(tmp_path / "cat" / f"{i}.png", size=size)
+    assert proposed(tmp_path).resize == resize
+
+
+def test_files_with_their_labels(folder: Path) -> None:
+    known = labelled(folder, DataSpec(path="."))
+    assert known is not None
+    assert known.classes == ("cat", "dog")
+    assert known.labels.tolist() == [0] * 9 + [1] * 9
+    assert [file.name for file in known.files[8:11]] == ["8.png", "0.bmp", "1.bmp"]
+    assert known.parts == ("",) * 18
+
+
+def test_resize_is_for_images_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=np.ones((9, 1, 4, 6)), y=np.arange(9) % 2)
+    with pytest.raises(DataError, match="only a folder of images is resized"):
+        load(DataSpec(path=str(tmp_path / "t.npz"), resize=(4, 6)))
+    with pytest.raises(DataError, match=r"\[4\] is not a height and a width"):
+        DataSpec(path=".", resize=(4,))
+
+
+def test_without_pillow_the_error_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    for attempt in (
+        lambda: load(DataSpec(path=str(folder))),
+        lambda: decoded(folder / "cat" / "0.png", (4, 6), 1),
+        lambda: proposed(folder),
+    ):
+        with pytest.raises(DataError, match="reading images needs Pillow") as caught:
+            attempt()
+        assert "tuner[images]" in caught.value.hint
 
 
 @pytest.mark.parametrize("kept", [0, 30, 45])
@@ -78,20 +163,35 @@ def test_no_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "mode"),
-    [
-        ("uint16", "9.png", "I;16"),
-        ("uint16", "9.tif", "I;16"),
-        (">u2", "9.tif", "I;16B"),
-        ("uint16", "9.pgm", "I"),
-        ("int32", "9.tif", "I"),
-        ("float32", "9.tif", "F"),
-    ],
+    ("kind", "name"),
+    [("uint16", "9.png"), ("uint16", "9.tif"), (">u2", "9.tif"), ("uint16", "9.pgm")],
 )
-def test_pixels_of_more_than_eight_bits(folder: Path, kind: str, name: str, mode: str) -> None:
-    odd = folder / "dog" / name
+def test_sixteen_bits_become_eight(folder: Path, kind: str, name: str) -> None:
+    deep = folder / "dog" / name
+    values = np.arange(24).reshape(4, 6) * 2729 + 255  # up to 63,022
+    Image.fromarray(values.astype(kind)).save(deep)
+    table = read(folder, DataSpec(path="."))
+    assert table is not None
+    assert table.x is not None
+    assert table.x.shape == (19, 1, 4, 6)
+    assert np.array_equal(table.x[-1, 0], values // 256)
+    assert np.array_equal(stacked([deep], (1, 4, 6))[0, 0], values // 256)
+    assert load(DataSpec(path=str(folder))).note == "1 images of 16 bits are divided by 256"
+
+
+def test_twelve_bits_leave_few_greys(folder: Path) -> None:
+    Image.fromarray(np.full((4, 6), 4095, np.uint16)).save(folder / "dog" / "9.png")
+    assert load(DataSpec(path=str(folder))).note == (
+        "1 images of 16 bits are divided by 256, which leaves 16 greys: they use a small part of "
+        "the 16 bits, and arrays in NPZ keep all values"
+    )
+
+
+@pytest.mark.parametrize("kind", ["int32", "float32"])
+def test_pixels_of_thirty_two_bits(folder: Path, kind: str) -> None:
+    odd = folder / "dog" / "9.tif"
     Image.fromarray(np.full((4, 6), 999).astype(kind)).save(odd)
-    says = rf"pixels have (16|32) bits \(mode {mode}\), but only 8-bit images are read"
+    says = rf"pixels have 32 bits \(mode {'I' if kind == 'int32' else 'F'}\)"
     with pytest.raises(DataError, match=says) as caught:
         load(DataSpec(path=str(folder)))
     assert caught.value.where == str(odd)
@@ -149,17 +249,37 @@ def test_images_are_turned_as_exif_says(tmp_path: Path, ending: str, orientation
     file = tmp_path / "cat" / f"0.{ending}"
     more = {"lossless": True} if ending == "webp" else {}
     Image.fromarray(pixels).save(file, exif=exif, **more)
-    if ending == "tif" and orientation > 4:
-        with pytest.raises(DataError, match="is a rotated TIFF"):
-            read(tmp_path, DataSpec(path="."))
-        return
     table = read(tmp_path, DataSpec(path="."))
     assert table is not None
     assert table.x is not None
-    with Image.open(file) as image:
+    upright = tmp_path / "upright.png"  # Pillow garbles a TIFF that lies on its side
+    Image.fromarray(pixels).save(upright, exif=exif)
+    with Image.open(file if ending == "jpg" else upright) as image:
         wanted = np.asarray(ImageOps.exif_transpose(image).convert("L"))
     assert np.array_equal(table.x[0, 0], wanted)
     assert table.x.shape[2:] == ((32, 16) if orientation > 4 else (16, 32))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_tiff_of_sixteen_bits_is_turned(tmp_path: Path, order: str, orientation: int) -> None:
+    values = np.arange(8 * 5).reshape(8, 5).astype(f"{order}u2") * 256
+    file = tmp_path / "0.tif"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(values).save(file, exif=exif, compression="tiff_lzw")
+    size = (8, 5) if orientation == 3 else (5, 8)
+    wanted = np.rot90(np.arange(8 * 5).reshape(8, 5), 2 if orientation == 3 else -1)
+    assert np.array_equal(decoded(file, size, 1)[0], wanted)
+
+
+def test_a_bigtiff_that_is_turned_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "0.tif"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (6, 4)).save(file, exif=exif, big_tiff=True)
+    with pytest.raises(DataError, match="a BigTIFF that is to be turned: save it upright"):
+        decoded(file, (6, 4), 1)
 
 
 def test_exif_that_is_damaged_turns_nothing(tmp_path: Path) -> None:

@@ -71,3 +71,16 @@ def test_members(outputs: int) -> None:
     network.load_state_dict(ours.state_dict())
     rows = torch.randn(7, *SHAPE, generator=torch.Generator().manual_seed(1))
     check(network, rows, ours(rows))
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer", "group"])
+@pytest.mark.parametrize("shape", [(5,), (2, 6, 5)])
+def test_normalization_and_residual_branches(shape: tuple[int, ...], normalization: str) -> None:
+    family = "mlp" if len(shape) == 1 else "cnn"
+    of = config(family=family, normalization=normalization, residual=True, width=16, channels=16)
+    of |= {"stochastic_depth": 0.5, "depth": 2}
+    ours = build_network(plan(of), shape, OUTPUTS, seed=4).eval()
+    network = network_of(of, shape, OUTPUTS)
+    network.load_state_dict(ours.state_dict())
+    rows = torch.randn(7, *shape, generator=torch.Generator().manual_seed(1))
+    check(network, rows, ours(rows))

@@ -338,6 +338,24 @@ def test_images_in_every_form(trained: Any, tmp_path: Path) -> None:
         assert words in done.stderr
 
 
+def test_images_are_resized_as_in_the_training(trained: Any, again: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        kind, size = ("dark", "light")[i % 2], (5 + i % 4, 6 + i % 3)
+        (tmp_path / "all" / kind).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 128, size) + 100 * (i % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "all" / kind / f"{i:02}.png")
+    data = {"path": str(tmp_path / "all"), "resize": [4, 6]}
+    options = trained("resized", data=data, model={"family": "cnn"}, training={"epochs": 1})
+    tuner.export("resized", tmp_path / "model", options)
+    trainer = again(options, "resized")
+    outputs = outputs_of(trainer.network, trainer.data.validation.x).softmax(1)
+    found = predicted(tmp_path / "model", tmp_path / "all")
+    assert len(found) == 40
+    chosen = found.iloc[trainer.data.positions[1]]  # in the order of classes and names, as these
+    np.testing.assert_allclose(chosen.iloc[:, 2:], outputs.numpy(), atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def shop(place: Path, trained: Any) -> Path:
     """An export of a study of numbers that are text, of a switch and of a category, whose names and

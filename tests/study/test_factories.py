@@ -214,6 +214,8 @@ EITHER: dict[str, Any] = {"batch_norm": {"choices": [True, False]}}
         ("mlp", {"batch_size": {"low": 1, "high": 9}}, NORM, "may be 1, and mlp"),
         ("mlp", {"batch_size": {"choices": [8, 1]}}, EITHER, "may be 1, and mlp"),
         ({"choices": ["linear", "mlp"]}, ONE, NORM, "is 1, and mlp"),
+        ("mlp", ONE, {"normalization": "batch"}, "is 1, and mlp with regularization.normalization"),
+        ("mlp", ONE, {"normalization": {"choices": ["none", "batch"]}}, "may be 1, and mlp with"),
         ("mine:inside", ONE, NORM, "net.*:inside with regularization.batch_norm"),
         ("mine:net", ONE, {}, "net.*:net with its own layers"),
     ],
@@ -234,6 +236,7 @@ def test_batches_of_one_row_and_batch_normalization(
     ("family", "training", "regularization"),
     [
         ("mlp", ONE, {}),
+        ("mlp", ONE, {"normalization": "layer"}),
         ("linear", ONE, NORM),
         ("mlp", {"batch_size": {"low": 2, "high": 9}}, NORM),
         ("mine:net", {"batch_size": 2}, {}),

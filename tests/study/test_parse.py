@@ -193,6 +193,16 @@ def test_a_rate_of_scales_that_no_network_has(read, rate):
     assert read("[training]\nscale_rate = 1.0").warnings() == ()
 
 
+def test_stochastic_depth_without_residual_branches(read):
+    on = "[regularization]\nstochastic_depth = 0.3\n"
+    (warning,) = read(on).warnings()
+    assert warning == "regularization.stochastic_depth: has no effect without model.residual = true"
+    for model in ("residual = true", "residual = { choices = [true, false] }"):
+        assert read(f"{on}[model]\n{model}").warnings() == ()
+    assert len(read(f'{on}[model]\nfamily = "linear"').warnings()) == 1
+    assert read("[regularization]\nstochastic_depth = 0.0").warnings() == ()
+
+
 def test_adamw_beside_adam_is_the_same_twice(read):
     with pytest.raises(StudyFileError, match="found 'adam' twice"):
         read('[training]\noptimizer = { choices = ["adam", "adamw"] }')

@@ -248,6 +248,8 @@ def test_smoothed_labels_do_not_go_with_every_metric(metric, smoothing, warned):
         ('[model]\nnumbers = { choices = ["plain", "periodic"] }', TABLE),
         ("[model]\ninput_scale = true", TWO),
         ('[model]\nfamily = "cnn"\nnumbers = "plain"\ninput_scale = false', IMAGES),
+        ('[regularization]\nnormalization = { choices = ["none", "batch", "group"] }', ROWS),
+        ('[regularization]\nbatch_norm = true\nnormalization = "none"', ROWS),
     ],
 )
 def test_a_study_that_fits_its_data(read, text, data):
@@ -309,6 +311,17 @@ def test_a_study_that_fits_its_data(read, text, data):
             r"^x: model\.input_scale: needs a table, but a row is text",
         ),
         ('[training]\nsampling = "balanced"', NUMBERS, r"^x: training\.sampling: needs classes"),
+        (
+            '[regularization]\nbatch_norm = true\nnormalization = "layer"',
+            ROWS,
+            r"^x: regularization\.batch_norm: both it and regularization\.normalization normalize",
+        ),
+        (
+            "[regularization]\nbatch_norm = { choices = [true, false] }\n"
+            'normalization = { choices = ["none", "group"] }',
+            ROWS,
+            r"^x: regularization\.batch_norm: both it .*\n  leave it out",
+        ),
     ],
 )
 def test_a_study_that_does_not_fit_its_data(read, text, data, message):

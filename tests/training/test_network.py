@@ -10,7 +10,7 @@ from torch import nn
 
 from tuner.models.categories import Categories
 from tuner.models.inputs import Numbers, Scale
-from tuner.techniques.norm_dropout import BatchNorm, Dropout
+from tuner.techniques.norm_dropout import BatchNorm, Dropout, StochasticDepth
 from tuner.training.network import KINDS, build_network, flatten, layout, plan
 
 
@@ -128,6 +128,49 @@ def test_network_with_layers_in_their_places(config: Any) -> None:
     assert isinstance(network[3], Dropout)
     assert network[0].bias is None
     assert build_network(plan(config(depth=1)), (3,), 2, seed=1)[0].bias is not None
+
+
+@pytest.mark.parametrize(
+    ("normalization", "kind", "bias"),
+    [("batch", "BatchNorm", False), ("layer", "GroupNorm", True), ("group", "GroupNorm", True)],
+)
+def test_normalization_stands_where_batch_norm_does(
+    config: Any, normalization: str, kind: str, bias: bool
+) -> None:
+    network = build_network(plan(config(normalization=normalization, depth=1)), (3,), 2, seed=1)
+    assert [type(module).__name__ for module in network] == ["Linear", kind, "ReLU", "Linear"]
+    assert (network[0].bias is not None) == bias
+
+
+def test_members_are_normalized_each_on_its_own(config: Any) -> None:
+    """What one member gives does not depend on the others."""
+    of = plan(config(normalization="layer", depth=1, members=3))
+    network = build_network(of, (3,), 2, seed=1).train()
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(2))
+    before = network(x)
+    with torch.no_grad():
+        network[1].s[:6] *= torch.arange(1, 7)
+    after = network(x)
+    assert not torch.allclose(after[:, 0], before[:, 0])
+    assert torch.equal(after[:, 1:], before[:, 1:])
+
+
+def test_stochastic_depth_grows_with_depth(config: Any) -> None:
+    on = {"residual": True, "stochastic_depth": 0.6, "depth": 3, "width": 6}
+    for family, shape, wanted in (
+        ("mlp", (6,), [0.2, 0.4, 0.6]),
+        ("mlp", (3,), [0.4, 0.6]),  # the first block changes the width, so that it is no branch
+        ("cnn", (2, 6, 5), [0.2, 0.4, 0.6]),
+    ):
+        network = build_network(plan(config(family=family, **on)), shape, 2, seed=1)
+        found = [m for m in network.modules() if isinstance(m, StochasticDepth)]
+        assert [m.rate for m in found] == pytest.approx(wanted)
+    assert not any(isinstance(m, StochasticDepth) for m in _without(config).modules())
+
+
+def _without(config: Any) -> nn.Module:
+    """A network that has no residual branch to leave out."""
+    return build_network(plan(config(stochastic_depth=0.6, depth=3)), (6,), 2, seed=1)
 
 
 def test_initial_weights_are_a_function_of_the_seed(config: Any) -> None:

@@ -528,6 +528,10 @@ def _check_named(table: Table, spec: DataSpec) -> None:
             where=table.where,
             hint="remove text, or give a table or a function that returns a pandas frame",
         )
+    if spec.resize is not None and not table.images:
+        raise DataError(
+            "only a folder of images is resized", where="data.resize", hint="remove resize"
+        )
     for key in ("group", "time", "split"):
         name = getattr(spec, key)
         if name is not None and name not in table.aside:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +26,20 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("1", "L", "LA", "La")
-DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Grey in 16 or 32 bits: the value of white is unknown, and Pillow would cut it off at 255."""
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+"""Grey of 16 bits, which Pillow would cut off at 255. It has some as I, of 32 bits: see WIDE."""
+WIDE = ("I", "F")
+"""Grey of 32 bits, whole numbers or floats."""
+SIXTEEN = ("PNG", "PPM")
+"""Formats whose greys are of at most 16 bits, where the mode says I."""
 CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
 """Modes with a channel for opacity."""
 ORIENTATION = 0x0112
 """The EXIF tag for how the camera was held."""
+LONGEST = 64
+"""The longest side of a size that is proposed: convolutions are slow on larger images."""
+KEPT = 128
+"""Images that are all of one size, of sides up to this long, stay as they are."""
 FOLDER = "folder"
 """As ``split`` in place of a column: the folders for training, validation and test."""
 SPLITS: Mapping[str, str] = {
@@ -39,15 +50,31 @@ SPLITS: Mapping[str, str] = {
 """The split of a folder, by its name in lower case."""
 
 
-def read(folder: Path, spec: DataSpec) -> Table | None:
-    """uint8 [N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
+# From a folder to a table.
 
-    Pixels are as a viewer shows them: turned as EXIF says, and white where they are transparent.
-    Classes are the folders by name, and images are in the order of their names.
+
+@dataclass(frozen=True)
+class Labelled:
+    """The images of a folder, not yet read.
+
+    Attributes:
+        files: by split and class, and then by name.
+        labels: [N], the place of the class of each among `classes`.
+        classes: the folders' names, in their order.
+        parts: the split of each file; empty texts where folders are classes.
+    """
+
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+def labelled(folder: Path, spec: DataSpec) -> Labelled | None:
+    """The images of a folder with their classes; None where it has no images.
 
     Raises:
-        DataError: no Pillow, an image that cannot be read or has more than 8 bits, images of
-            several sizes; folders for training and for the test without `split`.
+        DataError: folders for training and for the test without `split`.
     """
     places = _split(folder, spec)
     names = sorted({each.name for place in places.values() for each in _subfolders(place)})
@@ -59,28 +86,57 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
     ]
     if not files:
         return None
-    common = _common([file for file, *_ in files])
-    channels = 1 if common.grey else 3
-    x = np.empty((len(files), common.height, common.width, channels), np.uint8)
-    for row, (file, *_) in enumerate(files):
-        x[row] = _pixels(file, common.grey)
-    y = np.array([label for *_, label in files])
-    table = from_arrays(x.transpose(0, 3, 1, 2), y, str(folder), classes=names)
+    labels = np.array([label for *_, label in files], np.int64)
+    parts = tuple(part for _, part, _ in files)
+    return Labelled(tuple(file for file, *_ in files), labels, tuple(names), parts)
+
+
+def read(folder: Path, spec: DataSpec) -> Table | None:
+    """uint8 [N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
+
+    Pixels are as a viewer shows them: turned as EXIF says, and white where they are transparent.
+    Classes are the folders by name, and images are in the order of their names.
+
+    Raises:
+        DataError: no Pillow, an image that cannot be read or has 32 bits, images of several sizes
+            without `resize`; folders for training and for the test without `split`.
+    """
+    known = labelled(folder, spec)
+    if known is None:
+        return None
+    form = form_of(known.files, spec.resize)
+    x = np.empty((len(known.files), *form.shape), np.uint8)
+    for row, file in enumerate(known.files):
+        x[row] = decoded(file, form.size, form.channels)
+    table = from_arrays(x, known.labels, str(folder), classes=known.classes)
+    table = replace(table, images=True, note=form.note(x))
     if spec.split is None:
         return table
     import pandas as pd
 
-    return replace(table, aside={FOLDER: pd.Series([part for _, part, _ in files])})
+    return replace(table, aside={FOLDER: pd.Series(known.parts)})
 
 
 def proposed(folder: Path) -> DataSpec:
-    """How a study should read a folder: by its splits, where it has some."""
+    """How a study should read a folder: by its splits, where it has some; and in which size, where
+    images differ in it or are large."""
     parts = splits(folder)
+    spec = DataSpec(path=str(folder))
     if "validation" in parts:
-        return DataSpec(path=str(folder), split=FOLDER)
-    if parts:
-        return DataSpec(path=str(parts["train"]), test_path=str(parts["test"]))
-    return DataSpec(path=str(folder))
+        spec = DataSpec(path=str(folder), split=FOLDER)
+    elif parts:
+        spec = DataSpec(path=str(parts["train"]), test_path=str(parts["test"]))
+    known = labelled(Path(spec.path or ""), spec)
+    if known is None:
+        return spec
+    kinds = [_kind(file) for file in known.files]
+    largest = max(max(kind.width, kind.height) for kind in kinds)
+    if len({kind.size for kind in kinds}) == 1 and largest <= KEPT:
+        return spec
+    return replace(spec, resize=_size_for(kinds))
+
+
+# The folders for classes and splits.
 
 
 def check_known(folder: Path, classes: Sequence[str]) -> None:
@@ -208,29 +264,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
 
 
-def stacked(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """uint8 [N, C, H, W] of images that all have the shape [C, H, W], or as many numbers as it.
-
-    Raises:
-        DataError: no Pillow, an image that cannot be read, one of another size or in colour where
-            C = 1.
-    """
-    images = []
-    for file in files:
-        kind = _kind(file)
-        size = (kind.height, kind.width)
-        channels = next((c for c in (1, 3) if _fits((c, *size), shape)), None)
-        if channels is None or (channels == 1 and not kind.grey):
-            what = f"{kind.size} pixels{'' if kind.grey else ' in colour'}"
-            hint = "convert it to the size and colours of the training images"
-            message = f"{what}, but a row has shape {list(shape)}"
-            raise DataError(message, where=str(file), hint=hint)
-        images.append(_pixels(file, channels == 1).transpose(2, 0, 1))
-    return np.stack(images)
-
-
-def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    return shape == other if len(other) == 3 else math.prod(shape) == math.prod(other)
+# From a file to pixels.
 
 
 @dataclass(frozen=True)
@@ -240,62 +274,182 @@ class Kind:
     Attributes:
         width, height: in pixels, after turning as EXIF says.
         grey: of one channel.
+        deep: of 16 bits.
     """
 
     width: int
     height: int
     grey: bool
+    deep: bool = False
 
     @property
     def size(self) -> str:
         return f"{self.width} x {self.height}"
 
 
-def _kind(file: Path) -> Kind:
-    with _opened(file) as image:
-        if image.mode in DEEP:
-            bits = 16 if "16" in image.mode else 32
-            raise DataError(
-                f"its pixels have {bits} bits (mode {image.mode}), but only 8-bit images are read",
-                where=str(file),
-                hint="save it with 8 bits; or put all images as x [N, H, W, 1] and the labels as y "
-                "into an NPZ file, which keeps every value",
+@dataclass(frozen=True)
+class Form:
+    """What all images of a folder become.
+
+    Attributes:
+        channels: 1 where all are grey, else 3.
+        size: height and width.
+        kinds: of each image.
+    """
+
+    channels: int
+    size: tuple[int, int]
+    kinds: tuple[Kind, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.channels, *self.size)
+
+    def note(self, x: NDArray[np.uint8]) -> str:
+        """For people: what was changed to make these rows [N, C, H, W]."""
+        deep = np.array([kind.deep for kind in self.kinds])
+        notes = []
+        if deep.any():
+            notes.append(f"{deep.sum():,} images of 16 bits are divided by 256")
+            greys = int(x[deep].max()) + 1
+            if greys <= FEW_GREYS:
+                few = f"which leaves {greys} greys: they use a small part of the 16 bits"
+                notes[-1] += f", {few}, and arrays in NPZ keep all values"
+        sides = [(kind.height, kind.width) for kind in self.kinds]
+        if any(each != self.size for each in sides):
+            height, width = self.size
+            low, high = min(self.kinds, key=_area), max(self.kinds, key=_area)
+            given = low.size if low.size == high.size else f"{low.size} to {high.size}"
+            notes.append(
+                f"images of {given} pixels are resized to {width} x {height}, whole, whatever "
+                "their proportions"
             )
-        sideways = _orientation(image) > 4
-        if sideways and image.format == "TIFF":
-            raise DataError(
-                "is a rotated TIFF, which cannot be read",
-                where=str(file),
-                hint="save it upright, or as PNG",
-            )
-        width, height = image.size[::-1] if sideways else image.size
-        return Kind(width, height, grey=image.mode in GREY)
+        return "; ".join(notes)
 
 
-def _common(files: list[Path]) -> Kind:
-    """The common size of all images, and whether all are grey; DataError for several sizes."""
-    first = _kind(files[0])
-    grey = first.grey
-    for file in files[1:]:
-        kind = _kind(file)
-        grey = grey and kind.grey
+FEW_GREYS = 64
+"""So few greys that are left of 16 bits are said."""
+
+
+def _area(kind: Kind) -> int:
+    return kind.width * kind.height
+
+
+def form_of(files: Sequence[Path], resize: tuple[int, ...] | None) -> Form:
+    """The channels and the size of all images together, by their headers alone.
+
+    Args:
+        resize: height and width; by default those that all images have.
+
+    Raises:
+        DataError: no Pillow, an image that is none, images of several sizes without `resize`.
+    """
+    kinds = tuple(_kind(file) for file in files)
+    channels = 1 if all(kind.grey for kind in kinds) else 3
+    first = kinds[0]
+    if resize is not None:
+        height, width = resize
+        return Form(channels, (height, width), kinds)
+    for file, kind in zip(files, kinds, strict=True):
         if kind.size != first.size:
+            proposal = list(_size_for(kinds))
             raise DataError(
                 f"{kind.size} pixels, but {files[0]} has {first.size}",
                 where=str(file),
-                hint="resize all images to one size",
+                hint=f"set resize = {proposal} in [data]: the height and width of all images",
             )
-    return Kind(first.width, first.height, grey)
+    return Form(channels, (first.height, first.width), kinds)
 
 
-def _pixels(file: Path, grey: bool) -> NDArray[np.uint8]:
-    """[H, W, 1] or [H, W, 3]."""
+def _size_for(kinds: Sequence[Kind]) -> tuple[int, int]:
+    """Height and width near the medians, at most LONGEST, and multiples of 8, which are halved
+    thrice."""
+    height, width = median(k.height for k in kinds), median(k.width for k in kinds)
+    factor = min(1.0, LONGEST / max(height, width))
+    return max(8, 8 * round(height * factor / 8)), max(8, 8 * round(width * factor / 8))
+
+
+def decoded(file: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    """uint8 [C, H, W] of one image.
+
+    An image of another size is resized whole, so that its proportions change where those of `size`
+    are others; each pixel is a weighted mean of those that it covers, so that none is left out.
+
+    Args:
+        size: height and width.
+        channels: 1 for grey, 3 for colour.
+
+    Raises:
+        DataError: no Pillow, an image that cannot be read or has 32 bits.
+    """
+    height, width = size
     with _opened(file) as image:
+        from PIL.Image import Resampling
+
         try:
-            pixels = np.asarray(_opaque(_turned(image)).convert("L" if grey else "RGB"))
-            return pixels[:, :, None] if grey else pixels
-        except (OSError, SyntaxError, ValueError) as error:
+            seen = _opaque(_turned(image, file)).convert("L" if channels == 1 else "RGB")
+            if seen.size != (width, height):
+                seen = seen.resize((width, height), Resampling.BILINEAR)
+            pixels = np.asarray(seen)
+        except DAMAGED as error:
             raise _unreadable(file, error) from error
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def stacked(
+    files: Sequence[Path], shape: tuple[int, ...], resize: tuple[int, ...] | None = None
+) -> NDArray[np.uint8]:
+    """uint8 [N, C, H, W] of images that all have the shape [C, H, W], or as many numbers as it.
+
+    Args:
+        resize: height and width to which each is resized first, as those of the training were.
+
+    Raises:
+        DataError: no Pillow, an image that cannot be read, one of another size or in colour where
+            C = 1.
+    """
+    images = []
+    for file in files:
+        kind = _kind(file)
+        height, width = (kind.height, kind.width) if resize is None else resize
+        channels = next((c for c in (1, 3) if _fits((c, height, width), shape)), None)
+        if channels is None or (channels == 1 and not kind.grey):
+            what = f"{kind.size} pixels{'' if kind.grey else ' in colour'}"
+            hint = "convert it to the size and colours of the training images"
+            message = f"{what}, but a row has shape {list(shape)}"
+            raise DataError(message, where=str(file), hint=hint)
+        images.append(decoded(file, (height, width), channels))
+    return np.stack(images)
+
+
+def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return shape == other if len(other) == 3 else math.prod(shape) == math.prod(other)
+
+
+def _kind(file: Path) -> Kind:
+    with _opened(file) as image:
+        deep = image.mode in DEEP or (image.mode == "I" and image.format in SIXTEEN)
+        if image.mode in WIDE and not deep:
+            raise DataError(
+                f"its pixels have 32 bits (mode {image.mode}), and no format says what is white",
+                where=str(file),
+                hint="save it with 8 or 16 bits; or put all images as x [N, H, W, 1] and the "
+                "labels as y into an NPZ file, which keeps every value",
+            )
+        try:
+            stored = _stored_size(image)
+        except DAMAGED as error:
+            raise _unreadable(file, error) from error
+        width, height = stored[::-1] if _orientation(image) > 4 else stored
+        return Kind(width, height, image.mode in GREY or deep, deep)
+
+
+def _stored_size(image: Image) -> tuple[int, int]:
+    """Width and height before turning, which some versions of Pillow have swapped for a TIFF."""
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        return int(tags[256]), int(tags[257])
+    return image.size
 
 
 def _opaque(image: Image) -> Image:
@@ -319,7 +473,8 @@ def _orientation(image: Image) -> int:
     return orientation if isinstance(orientation, int) and orientation in range(1, 9) else 1
 
 
-def _turned(image: Image) -> Image:
+def _turned(image: Image, file: Path) -> Image:
+    """The image as it was held, in 8 bits."""
     from PIL.Image import Transpose
 
     ways = (
@@ -331,11 +486,46 @@ def _turned(image: Image) -> Image:
         Transpose.TRANSVERSE,
         Transpose.ROTATE_90,
     )
-    orientation = 1 if image.format == "TIFF" else _orientation(image)  # Pillow turns TIFF itself
+    orientation = _orientation(image)
+    if image.format == "TIFF" and orientation > 1:
+        image = _opened(file, _upright(file))
+    image = _of_eight_bits(image)
     return image if orientation == 1 else image.transpose(ways[orientation - 2])
 
 
-def _opened(file: Path) -> Image:
+def _of_eight_bits(image: Image) -> Image:
+    """Greys of 16 bits divided by 256; all else as it is."""
+    from PIL import Image as Images
+
+    if image.mode not in (*DEEP, *WIDE):
+        return image
+    return Images.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _upright(file: Path) -> io.BytesIO:
+    """A TIFF that is to be turned, without its tag for that: Pillow would turn it itself, and
+    garbles one that lies on its side and is not compressed."""
+    content = bytearray(file.read_bytes())
+    order = "<" if content[:2] == b"II" else ">"
+    magic, start = struct.unpack_from(f"{order}HI", content, 2)
+    if magic != 42:
+        raise ValueError("a BigTIFF that is to be turned: save it upright, or as PNG")
+    (count,) = struct.unpack_from(f"{order}H", content, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from(f"{order}H", content, entry) == (ORIENTATION,):
+            struct.pack_into(f"{order}H", content, entry + 8, 1)
+    return io.BytesIO(content)
+
+
+DAMAGED = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError),
+    *(AttributeError, struct.error, zlib.error),
+)
+"""What Pillow raises for files that are damaged, by format."""
+
+
+def _opened(file: Path, content: io.BytesIO | None = None) -> Image:
+    """An image of a file, or of its changed content."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -343,8 +533,8 @@ def _opened(file: Path) -> Image:
             "reading images needs Pillow", where=str(file), hint="pip install 'tuner[images]'"
         ) from error
     try:
-        return Image.open(file)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return Image.open(file if content is None else content)
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise _unreadable(file, error) from error
 
 

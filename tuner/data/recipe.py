@@ -143,6 +143,7 @@ class OfArray:
     Attributes:
         turns: whether rows [H, W, C] are turned to a shape [C, H, W]; by the first of DIVISIONS
             numbers stay in their order.
+        resize: the height and width to which files of images are resized; None where they are not.
     """
 
     kind: ClassVar[str] = "array"
@@ -151,6 +152,7 @@ class OfArray:
     names: tuple[str, ...]
     transform: Transform
     turns: bool = True
+    resize: tuple[int, ...] | None = None
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -172,13 +174,16 @@ class OfArray:
             "names": list(self.names),
             "transform": self.transform.to_json(),
         }
+        if self.resize is not None:
+            known["resize"] = list(self.resize)
         return known if self.turns else {**known, "turns": False}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OfArray:
         transform = prepare.transform_from_json(record["transform"])
         shape, names = tuple(record["shape"]), tuple(record["names"])
-        return cls(shape, names, transform, record.get("turns", True))
+        resize = tuple(record["resize"]) if "resize" in record else None
+        return cls(shape, names, transform, record.get("turns", True), resize)
 
 
 @dataclass(frozen=True)
@@ -350,11 +355,12 @@ def _learn_array(
     _check_varies(x, train, table.where)
     transform = prepare.lookup(spec.preprocessing)(x, train)
     shape = tuple(x.shape[1:])
-    note = ""
+    notes = [table.note] if table.note else []
     if turns and is_turned(tuple(given.shape[1:]), shape):
         layout = f"rows of shape {list(given.shape[1:])} have their channels last"
-        note = f"{layout} and are transposed to {list(shape)}"
-    return Learned(table.names, (), OfArray(shape, table.names, transform, turns), note=note)
+        notes.append(f"{layout} and are transposed to {list(shape)}")
+    recipe = OfArray(shape, table.names, transform, turns, spec.resize)
+    return Learned(table.names, (), recipe, note="; ".join(notes))
 
 
 def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:

@@ -109,6 +109,15 @@ class DataSpec:
         items=int,
         minimum=1,
     )
+    resize: tuple[int, ...] | None = declare(
+        list,
+        None,
+        "height and width of all images of a folder, such as [48, 64]; each is resized whole, and "
+        "those of other proportions are squeezed; default: their own, where all have the same",
+        items=int,
+        minimum=1,
+        maximum=16_384,
+    )
     group: str | None = declare(str, None, "a column whose groups are never divided")
     time: str | None = declare(str, None, "a column: train before validation before test")
     split: str | None = declare(
@@ -171,6 +180,12 @@ class DataSpec:
         if self.shape == ():
             hint = "give the sizes of one row, such as [1, 8, 8]"
             raise DataError("[] is not a shape", where="data.shape", hint=hint)
+        if self.resize is not None and len(self.resize) != 2:
+            raise DataError(
+                f"{list(self.resize)} is not a height and a width",
+                where="data.resize",
+                hint="give both, such as [48, 64]",
+            )
         self._check_origin()
         self._check_shares()
         self._check_division()

@@ -65,6 +65,8 @@ class Table:
         comma: decimals are written with a comma in the file.
         headed: it is a file of text, whose first row is a header.
         rows: the place of each row among those of the source; None where these are all.
+        images: each row is a file of its own.
+        note: for people, what was changed when they were read; else empty.
     """
 
     x: NDArray[Any] | None
@@ -79,6 +81,8 @@ class Table:
     comma: bool = False
     headed: bool = False
     rows: NDArray[Any] | None = None
+    images: bool = False
+    note: str = ""
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""

@@ -298,10 +298,10 @@ def _images(place: Path, model: Model) -> Iterator[Piece]:
     if not files:
         hint = f"images end in {', '.join(images.ENDINGS)}"
         raise DataError("the folder holds no images", where=str(place), hint=hint)
-    shape = model.recipe.shape
+    shape, resize = model.recipe.shape, model.recipe.resize
     for some in _slices(files, math.prod(shape)):
         names = [str(each.relative_to(place)) if place.is_dir() else each.name for each in some]
-        yield Piece(images.stacked(some, shape), pd.DataFrame({"file": names}))
+        yield Piece(images.stacked(some, shape, resize), pd.DataFrame({"file": names}))
 
 
 def _array(file: Path, features: str | None) -> NDArray[Any]:

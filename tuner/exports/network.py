@@ -23,7 +23,7 @@ from tuner.models import WordTable
 from tuner.models.text import Embedding
 from tuner.space import Config
 from tuner.techniques import Shape
-from tuner.techniques.norm_dropout import BatchNorm, Dropout
+from tuner.techniques.norm_dropout import BatchNorm, Dropout, StochasticDepth
 from tuner.training.evaluate import predicted
 from tuner.training.network import build_network, plan
 
@@ -75,6 +75,8 @@ def example(shape: Shape, text: bool, rows: int = 2) -> Tensor:
 
 
 def _replaced(module: nn.Module, dims: dict[nn.Module, int]) -> nn.Module:
+    if isinstance(module, StochasticDepth):
+        return nn.Identity()  # torch has no such layer
     if isinstance(module, Dropout):
         return DROPOUTS[len(module.noise_shape)](module.rate)
     if isinstance(module, BatchNorm):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,11 +27,13 @@ class Inside:
     """The layers that techniques put into every block, before and after its activation.
 
     Args:
+        branches: end residual branches, given the share of the network's depth at which one stands.
         bias: whether the block's weights have a bias; not if a layer subtracts the mean.
     """
 
     before: tuple[Callable[[Shape], nn.Module], ...] = ()
     after: tuple[Callable[[Shape], nn.Module], ...] = ()
+    branches: tuple[Callable[[Shape, float], nn.Module], ...] = ()
     bias: bool = True
 
 
@@ -132,3 +134,15 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = self.shortcut(x) + self.inner(x)
         return added
+
+
+def residual(
+    block: Sequence[nn.Module],
+    shape: Shape,
+    inside: Inside,
+    depth: float,
+    shortcut: nn.Module | None = None,
+) -> Residual:
+    """A block that gives ``shape`` as a residual branch, at a share of the network's depth."""
+    ending = [layer(shape, depth) for layer in inside.branches]
+    return Residual(nn.Sequential(*block, *ending), shortcut)

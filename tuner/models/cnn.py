@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, Residual, activated, depth
+from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth, residual
 from tuner.space import Leaf
 from tuner.techniques import Shape
 
@@ -31,8 +31,8 @@ def build(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside)
     entering, *size = shape
     channels = limit = leaves["channels"]
     layers: list[nn.Module] = []
-    for _ in range(leaves["depth"]):
-        layers.append(_block(entering, channels, size, leaves, inside))
+    for number in range(leaves["depth"]):
+        layers.append(_block(number, entering, (channels, *size), leaves, inside))
         entering = channels
         if min(size) >= SMALLEST:
             layers.append(POOLINGS[leaves["pooling"]]())
@@ -43,14 +43,16 @@ def build(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside)
 
 
 def _block(
-    entering: int, channels: int, size: list[int], leaves: Mapping[str, Any], inside: Inside
+    number: int, entering: int, shape: Shape, leaves: Mapping[str, Any], inside: Inside
 ) -> nn.Module:
+    """The block of that number, counted from 0, that gives ``shape``."""
+    channels = shape[0]
     convolution = _convolution(entering, channels, leaves["kernel_size"], inside.bias)
-    shape = (channels, *size)
-    block = nn.Sequential(*activated(convolution, shape, leaves["activation"], inside))
+    block = activated(convolution, shape, leaves["activation"], inside)
     if not leaves["residual"]:
-        return block
-    return Residual(block, nn.Conv2d(entering, channels, 1) if entering != channels else None)
+        return nn.Sequential(*block)
+    shortcut = nn.Conv2d(entering, channels, 1) if entering != channels else None
+    return residual(block, shape, inside, (number + 1) / leaves["depth"], shortcut)
 
 
 def _convolution(entering: int, channels: int, kernel: int, bias: bool) -> nn.Module:

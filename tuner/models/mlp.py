@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, Residual, activated, depth
+from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth, residual
 from tuner.space import Leaf, Range
 from tuner.techniques import Shape
 
@@ -121,13 +121,22 @@ def build_mlp(shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Ins
     layers += [Copies(members)] if members > 1 else []
     for number in range(leaves["depth"]):
         weights = _weights(members, entering, width, inside.bias, number == 0)
-        block = activated(weights, (members * width,), leaves["activation"], inside)
+        shape = (members * width,)
+        block = _apart(activated(weights, shape, leaves["activation"], inside), members)
         if leaves["residual"] and entering == width:
-            block = [Residual(nn.Sequential(*block))]
+            block = [residual(block, shape, inside, (number + 1) / leaves["depth"])]
         layers += block
         entering = width
     ending = [Together(members, outputs)] if members > 1 else []
     return nn.Sequential(*layers, _weights(members, entering, outputs, True, False), *ending)
+
+
+def _apart(block: list[nn.Module], members: int) -> list[nn.Module]:
+    """The layers of a block; those that normalize within a row do so within each member."""
+    for layer in block:
+        if isinstance(layer, nn.GroupNorm):
+            layer.num_groups *= members
+    return block
 
 
 def _weights(members: int, entering: int, leaving: int, bias: bool, signs: bool) -> nn.Module:

@@ -326,6 +326,9 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
     if spec.test_path is not None:
         why = "for the final measurement only"
         lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
+    if spec.resize is not None:
+        why = "height and width: near the medians, and small enough to be fast"
+        lines.append(Line("data", "resize", toml(list(spec.resize)), why))
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
         return [*lines, Line("data", "split", toml(spec.split), why)]

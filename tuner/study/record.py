@@ -17,6 +17,7 @@ from tuner.losses import FITTING, LOSS, LOSSES
 from tuner.metrics import METRICS, Direction, Metric, own_metric
 from tuner.metrics import lookup as lookup_metric
 from tuner.models import FAMILIES
+from tuner.models.base import RESIDUAL
 from tuner.models.categories import CATEGORIES, FEWEST
 from tuner.models.factory import factory, is_factory
 from tuner.models.inputs import INPUT_SCALE, NUMBERS
@@ -38,6 +39,7 @@ from tuner.space import (
 )
 from tuner.techniques import TECHNIQUES, Technique
 from tuner.techniques.batches import LABEL_SMOOTHING
+from tuner.techniques.norm_dropout import BATCH_NORM, NORMALIZATION, STOCHASTIC_DEPTH
 from tuner.techniques.rates import SCALE_RATE
 
 if TYPE_CHECKING:
@@ -349,16 +351,27 @@ class NetworkStudy(Study):
             for alias, (_, words) in node.leaf.aliases.items()
             if any(_names_it(alias, values.get(f"{node.path}{end}")) for end in PLACES)
         ]
-        more = (*aliases, *self._rates_of_nothing(), *self._bent_probabilities())
-        return (*super().warnings(), *more)
+        more = (*self._rates_of_nothing(), *self._without_branches(), *self._bent_probabilities())
+        return (*super().warnings(), *aliases, *more)
 
     def _rates_of_nothing(self) -> list[str]:
         """A factor of the learning rate of scales that no network of the study has."""
         nodes = {node.name: node for node in self.nodes}
         rate, scale = nodes[SCALE_RATE.name], nodes[INPUT_SCALE.name]
-        if scale.value is not False or (not rate.searched and rate.value == SCALE_RATE.leaf.off):
+        if scale.value is not False or rate.off:
             return []
         return [f"{rate.path}: has no effect without {scale.path} = true"]
+
+    def _without_branches(self) -> list[str]:
+        """Stochastic depth where no network of the study has residual branches."""
+        depth = next(node for node in self.nodes if node.name == STOCHASTIC_DEPTH.name)
+        residual = [node for node in walk(self.nodes) if node.leaf.name == RESIDUAL.name]
+        own = any(map(is_factory, _names(next(n for n in self.nodes if n.name == "family"))))
+        if depth.off or own:
+            return []
+        if any(node.value is not False for node in residual):
+            return []
+        return [f"{depth.path}: has no effect without model.{RESIDUAL.name} = true"]
 
     def _bent_probabilities(self) -> list[str]:
         """Smoothed labels where the metric depends on the probabilities that they bend."""
@@ -395,12 +408,14 @@ class NetworkStudy(Study):
         return metric
 
     def check_fit(self, data: DataSet) -> None:
-        """Raises StudyFileError where the data lacks what a family or technique needs."""
+        """Raises StudyFileError where the data lacks what a family or technique needs, or two
+        techniques contradict each other."""
         self.metric_for(data.target)
         wanted = {node.name: node for node in walk(self.nodes)}
+        self._check_norms(wanted[BATCH_NORM.name], wanted[NORMALIZATION.name])
         for technique in TECHNIQUES:
             node = wanted[technique.name]
-            if node.searched or label(node.value) != technique.leaf.off:  # type: ignore[arg-type]
+            if not node.off:
                 where = f"{self.name}: {technique.section}.{technique.name}"
                 needs_text(where, False, technique.numbers, data)
                 needs_shape(where, technique.images, _needs_classes(technique, node), data)
@@ -418,6 +433,15 @@ class NetworkStudy(Study):
             where = f"{self.name}: model.family {name}"
             needs_text(where, family.text, not family.text, data)
             needs_shape(where, family.images, False, data)
+
+    def _check_norms(self, batch_norm: Node, normalization: Node) -> None:
+        if batch_norm.off or normalization.off:
+            return
+        raise StudyFileError(
+            f"both it and {normalization.path} normalize a block",
+            where=f"{self.name}: {batch_norm.path}",
+            hint='leave it out: normalization = { choices = ["none", "batch", "layer"] } has both',
+        )
 
     def _check_loss(self, name: str, task: str) -> None:
         if name != FITTING and not is_reference(name) and LOSSES[name].task != task:

@@ -59,8 +59,11 @@ class Technique:
             batches: where there is noise for each row, the last batch takes the first of it.
         layer: ``(shape, hp) → Module`` inside the network's blocks.
         before_activation: where in a block the layer stands.
-        centres: the layer subtracts the mean, so a bias right before it would have no effect, and
-            its gradient would be rounding errors, which adaptive optimizers amplify.
+        centres: the values at which the layer subtracts the mean of each feature, so a bias right
+            before it would have no effect, and its gradient would be rounding errors, which
+            adaptive optimizers amplify.
+        branch: the layer ends residual branches instead, where there are some; ``hp`` grows from 0
+            at the network's input to the leaf's value at its last branch.
         batch: ``(x, y, hp, *noise) → x, y``; classes come as rows of probabilities ``[B, C]``
             (times the weight of a class, after class weights).
         gradient: ``(gradient, params, mask, hp) → gradient``; mask is 1 at the parameters of the
@@ -83,7 +86,8 @@ class Technique:
     draw: Callable[[Any, Draw], Noise] | None = None
     layer: Callable[[Shape, Any], nn.Module] | None = None
     before_activation: bool = False
-    centres: bool = False
+    centres: tuple[Any, ...] = ()
+    branch: bool = False
     batch: Callable[..., tuple[Tensor, Tensor]] | None = None
     gradient: Callable[[Tensor, Tensor, Tensor, Any], Tensor] | None = None
     update: Callable[[Tensor, Tensor, Tensor, Any], Tensor] | None = None

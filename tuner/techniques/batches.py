@@ -204,17 +204,21 @@ LABEL_SMOOTHING = Technique(
 # Mixup: trains on mixtures of two rows and of their targets.
 
 
-def _draw_mixup(hp: float, draw: Draw) -> Noise:
-    """The share of the own row, one Beta(α, α) number a step; 1 where mixup is off.
+def beta(hp: float, uniform: Tensor) -> Tensor:
+    """Beta(α, α) numbers, each a function of one number in [0, 1); 1 where α is 0, which is off.
 
-    By the inverse of the distribution function, so that each share is a function of one number.
+    They are the inverse of the distribution function.
     """
-    uniform = draw.uniform(dtype=torch.float64)
     if hp == 0:
-        return (torch.ones_like(uniform),)
+        return torch.ones_like(uniform)
     from scipy.special import betaincinv  # here, for it takes a quarter of a second
 
-    return (torch.from_numpy(betaincinv(hp, hp, uniform.numpy())),)
+    return torch.from_numpy(betaincinv(hp, hp, uniform.numpy()))
+
+
+def _draw_mixup(hp: float, draw: Draw) -> Noise:
+    """The share of the own row, one number a step."""
+    return (beta(hp, draw.uniform(dtype=torch.float64)),)
 
 
 def _mix_batch(x: Tensor, y: Tensor, hp: Any, share: Tensor) -> tuple[Tensor, Tensor]:

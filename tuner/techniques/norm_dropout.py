@@ -1,4 +1,4 @@
-"""Techniques that are layers: batch normalization and dropout.
+"""Techniques that are layers: normalization, dropout and stochastic depth.
 
 A layer never draws random numbers itself. A layer with a ``draw`` method is given its noise before
 each step, in the buffer ``mask``, so that its forward pass is a pure function: the same lines serve
@@ -8,6 +8,7 @@ one network and many stacked ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,58 @@ BATCH_NORM = Technique(
     ),
     layer=_batch_norm,
     before_activation=True,
-    centres=True,
+    centres=(True,),
+)
+
+
+# The same over a batch, or within each row: the same in training and evaluation.
+
+
+GROUP = 8
+"""Channels of a group at least; where there are fewer, they are one group."""
+
+
+def _layer_norm(width: int) -> nn.Module:
+    """Over all features of a row (Ba et al. 2016); for feature maps also over their pixels, as Wu
+    and He compare it."""
+    return nn.GroupNorm(1, width)
+
+
+def _group_norm(width: int) -> nn.Module:
+    """The most groups of the same size that have GROUP features or more each."""
+    groups = next(n for n in range(max(1, width // GROUP), 0, -1) if width % n == 0)
+    return nn.GroupNorm(groups, width)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: nn.Identity(),
+    "batch": BatchNorm,
+    "layer": _layer_norm,
+    "group": _group_norm,
+}
+
+
+def _normalization(shape: Shape, hp: str) -> nn.Module:
+    return NORMS[hp](shape[0])
+
+
+NORMALIZATION = Technique(
+    leaf=Leaf(
+        name="normalization",
+        kind=str,
+        default="none",
+        off="none",
+        options=dict.fromkeys(NORMS, ()),
+        search=("none", "batch", "layer", "group"),
+        static=True,
+        doc="normalizes each feature over the batch, all features of a row, or groups of at least "
+        "8 features or channels; instead of batch_norm, which is its batch",
+        unit="name",
+        source="Ioffe and Szegedy 2015; Ba et al. 2016; Wu and He 2018",
+    ),
+    layer=_normalization,
+    before_activation=True,
+    centres=("batch",),
 )
 
 
@@ -96,6 +148,7 @@ class Dropout(nn.Module):
         input and output ``[B, *shape]``.
     """
 
+    use = "layer"
     mask: Tensor
 
     def __init__(self, shape: Shape, rate: float) -> None:
@@ -138,4 +191,41 @@ DROPOUT = Technique(
         source="Srivastava et al. 2014; Tompson et al. 2015",
     ),
     layer=Dropout,
+)
+
+
+# Stochastic depth: some rows skip a residual branch in training.
+
+
+class StochasticDepth(Dropout):
+    """Leaves a row's branch out with probability ``rate`` in training, and scales it by 1/(1-rate)
+    for the others, so that evaluation needs no factor (Huang et al. 2016 scale there).
+
+    Shape:
+        input and output ``[B, *shape]``.
+    """
+
+    use = "branch"
+
+    def __init__(self, shape: Shape, rate: float) -> None:
+        super().__init__(shape, rate)
+        self.noise_shape = (1,) * len(shape)
+
+
+STOCHASTIC_DEPTH = Technique(
+    leaf=Leaf(
+        name="stochastic_depth",
+        kind=float,
+        default=0.0,
+        off=0.0,
+        minimum=0.0,
+        maximum=0.95,
+        search=Range(0.05, 0.5, off=0.0),
+        doc="how often a row skips the last residual branch in training; those before it less, in "
+        "proportion to their depth; for networks with residual = true",
+        unit="probability",
+        source="Huang et al. 2016, arXiv:1603.09382",
+    ),
+    layer=StochasticDepth,
+    branch=True,
 )

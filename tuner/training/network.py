@@ -278,12 +278,14 @@ def build_network(
     layers = [
         (t.before_activation, partial(_layer, t, of.values[t.name]))
         for t in of.techniques
-        if t.layer
+        if t.layer and not t.branch
     ]
+    branches = (partial(_branch_layer, t, of.values[t.name]) for t in of.techniques if t.branch)
     inside = Inside(
         before=tuple(layer for before, layer in layers if before),
         after=tuple(layer for before, layer in layers if not before),
-        bias=not any(t.centres for t in of.techniques),
+        branches=tuple(branches),
+        bias=not any(of.values[t.name] in t.centres for t in of.techniques),
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed devices too
@@ -317,3 +319,8 @@ def _first_layers(
 def _layer(technique: Technique, value: Any, shape: Shape) -> nn.Module:
     assert technique.layer is not None
     return technique.layer(shape, value)
+
+
+def _branch_layer(technique: Technique, value: Any, shape: Shape, depth: float) -> nn.Module:
+    """The layer at the end of a residual branch, at a share of the network's depth."""
+    return _layer(technique, value * depth, shape)

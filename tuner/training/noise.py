@@ -28,8 +28,13 @@ BLOCK = 2**21
 
 
 class Drawing(Protocol):
-    """A layer that is given its noise in ``mask``."""
+    """A layer that is given its noise in ``mask``.
 
+    Attributes:
+        use: layers of one use have streams by their number among these.
+    """
+
+    use: str
     noise_shape: Shape
     mask: Tensor
 
@@ -105,7 +110,11 @@ def batches(
         (t, value, streams.generator("technique", t.name)) for t, value in techniques if t.draw
     ]
     shares = _shares(targets) if drawing else None
-    masking = [(layer, streams.generator("layer", i)) for i, layer in enumerate(layers)]
+    uses = [layer.use for layer in layers]
+    masking = [
+        (layer, streams.generator(layer.use, uses[:i].count(layer.use)))
+        for i, layer in enumerate(layers)
+    ]
     largest = max(math.prod(s) for s in [shape, *(layer.noise_shape for layer in layers)])
     steps = max(1, BLOCK // (batch_size * largest))
     for first in range(0, len(parts), steps):

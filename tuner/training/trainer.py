@@ -22,9 +22,10 @@ from tuner.losses import LOSS
 from tuner.metrics import Metric, precision, sign_of
 from tuner.models.factory import factory, is_factory
 from tuner.models.inputs import learn
+from tuner.output import toml
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
-from tuner.space import Choice, Config, Option, baseline_value, label, params_of, walk
+from tuner.space import Choice, Config, baseline_value, label, params_of, walk
 from tuner.study import NetworkStudy
 from tuner.techniques import TECHNIQUES, Technique
 from tuner.techniques.batches import SAMPLING
@@ -480,25 +481,32 @@ def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
         StudyFileError: batch normalization would have nothing but that row to learn from.
     """
     nodes = {node.name: node for node in study.nodes}
-    size, norm = nodes["batch_size"].value, nodes["batch_norm"]
-    if 1 not in (size.labels if isinstance(size, Choice) else (getattr(size, "low", size),)):
+    size = nodes["batch_size"].value
+    if 1 not in _labels_of(size):
         return
-    on = {"batch_norm": True} if norm.searched else {}
+    by_batch = [(nodes[each.name], on) for each in TECHNIQUES for on in each.centres]
+    norm, on = next((n for n in by_batch if n[1] in _labels_of(n[0].value)), by_batch[0])
     for name in _names(nodes["family"].value):
-        wanted = {**study.search.baseline, **on, "family": name}
+        chosen = {norm.name: on} if norm.searched else {}
+        wanted = {**study.search.baseline, **chosen, "family": name}
         config = study.config(params_of(study.nodes, wanted, baseline_value))
         trainer = Trainer(config, data, metric, 0)
         if not _takes_one(trainer):
             some = nodes["batch_size"].searched or norm.searched
-            own = is_factory(name) and not config["batch_norm"]
+            own = is_factory(name) and config[norm.name] != on
             by = "its own layers" if own else f"regularization.{norm.name}"
             raise StudyFileError(
                 f"{'may be' if some else 'is'} 1, and {name} with {by} normalizes over a batch: "
                 "of one row there is nothing to learn",
                 where=f"{study.name}: training.batch_size",
                 hint="set batch_size to at least 2"
-                + ("" if own else ", or regularization.batch_norm = false"),
+                + ("" if own else f", or regularization.{norm.name} = {toml(norm.leaf.off)}"),
             )
+
+
+def _labels_of(value: Any) -> tuple[Any, ...]:
+    """The values of a leaf that may be chosen; of a range the least."""
+    return value.labels if isinstance(value, Choice) else (label(getattr(value, "low", value)),)
 
 
 @torch.no_grad()
@@ -523,8 +531,7 @@ def _check_inside(study: NetworkStudy, names: list[str]) -> None:
         return
     for node in walk(study.nodes):
         layer = next((t for t in TECHNIQUES if t.name == node.name and t.layer), None)
-        off = not node.searched and not isinstance(node.value, Option)
-        if layer is not None and not (off and node.value == layer.leaf.off):
+        if layer is not None and not node.off:
             raise StudyFileError(
                 f"has no effect on {', '.join(names)}, which takes no `inside`",
                 where=f"{study.name}: {node.path}",
