@@ -91,8 +91,7 @@ def batches(
     The last batch may be smaller. A technique may choose other rows by their ``classes [rows]``,
     which are on the CPU.
     """
-    order = _order(rows, techniques, streams, classes)
-    parts = torch.split(order, batch_size)[: steps_of(rows, batch_size)]
+    parts = order_of(rows, batch_size, techniques, streams, classes)
     drawing = [
         (t, value, streams.generator("technique", t.name)) for t, value in techniques if t.draw
     ]
@@ -115,6 +114,18 @@ def batches(
             )
             for i, rows_of in enumerate(block)
         ]
+
+
+def order_of(
+    rows: int,
+    batch_size: int,
+    techniques: Sequence[tuple[Technique, Any]],
+    streams: Streams,
+    classes: Tensor | None = None,
+) -> Sequence[Tensor]:
+    """The rows of each batch of an epoch, on the CPU; the same each time."""
+    order = _order(rows, techniques, streams, classes)
+    return torch.split(order, batch_size)[: steps_of(rows, batch_size)]
 
 
 def _order(

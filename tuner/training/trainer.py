@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuner.data import DataSet, Split
-from tuner.data.dataset import Texts
+from tuner.data.rows import Texts, epoch_of
 from tuner.devices import deterministic, upload
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import is_reference
@@ -35,7 +36,15 @@ from tuner.training.network import (
     plan,
     untrained,
 )
-from tuner.training.noise import Batch, Streams, batches, drawing_layers, seeded_torch, steps_of
+from tuner.training.noise import (
+    Batch,
+    Streams,
+    batches,
+    drawing_layers,
+    order_of,
+    seeded_torch,
+    steps_of,
+)
 from tuner.training.step import (
     Hyperparameters,
     StepRecipe,
@@ -317,16 +326,17 @@ class Trainer(Course):
         streams = Streams(self.seed, self.epoch, self.device)
         size, shape = self.plan.batch_size, self.data.shape
         x, rates = self.data.train.x, self.rates()
+        order = partial(order_of, len(x), size, techniques, streams, self.classes)
+        taking = epoch_of(x, order, derive(self.seed, self.epoch, "items"))
         losses: list[Tensor] = []
         self.network.train()
         for block in batches(len(x), size, shape, techniques, self.layers, streams, self.classes):
-            rows = upload(torch.cat([batch.rows for batch in block]), self.device)
-            parts = [len(batch.rows) for batch in block]
-            xs = torch.split(x[rows], parts)
-            ys = batches_of_targets(self.data, torch.split(rows, parts), self.params.dtype)
+            places = [batch.rows for batch in block]
+            rows = upload(torch.cat(places), self.device)
+            xs = taking(places, rows)
+            parts = torch.split(rows, [len(each) for each in places])
+            ys = batches_of_targets(self.data, parts, self.params.dtype)
             for batch, batch_x, batch_y in zip(block, xs, ys, strict=True):
-                if isinstance(x, Texts):
-                    batch_x = x.cut(batch_x, batch.rows)
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)]))
         mean = torch.stack(losses).mean()
         return mean.to(precision(mean))
