@@ -314,7 +314,8 @@ def _divisions(
     table: Table, labels: Labels, spec: DataSpec, hashed: RowHashes
 ) -> tuple[tuple[Rows, ...], str]:
     """The rows of each kind, and a note on rows that are equal, which stay in one split."""
-    wanted = spec.division > 2 and spec.copies == "together" and not spec.dividing
+    wanted = spec.division > 2 and spec.copies == "together"
+    wanted = wanted and not spec.dividing and table.parts is None
     first = first_alike(hashed.rows) if wanted else None
     if first is None:
         return divisions(table, labels, spec), ""
@@ -370,6 +371,12 @@ def _rows(
     table: Table, learned: list[Learned], folds: tuple[Rows, ...], places: Places
 ) -> Iterable[Pair]:
     """Each division's rows; folds share one copy where they differ by shifts and scales alone."""
+    if table.stream is not None:
+        for each, rows in zip(learned, folds, strict=True):
+            assert isinstance(each.recipe, OfArray)
+            stream, recipe = table.stream, each.recipe
+            yield stream.rows(recipe, rows.train), stream.rows(recipe, rows.validation)
+        return
     base = learned[-1].recipe
     maps = [relative(each.recipe, base, table) for each in learned[:-1]]
     if not maps or None in maps:
@@ -430,9 +437,7 @@ def _check_named(table: Table, spec: DataSpec) -> None:
 
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
     if spec.source is not None:
-        return sources.read_loader(
-            spec.source, spec.target, folder, spec.dividing, spec.text, spec.drop
-        )
+        return sources.read_loader(spec, folder)
     return sources.read_path(spec, folder, frame)
 
 

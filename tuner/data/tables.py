@@ -26,6 +26,8 @@ from tuner.errors import DataError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tuner.data.streamed import Stream
+
 
 # The rows of a source: the table that every reader returns.
 
@@ -65,6 +67,9 @@ class Table:
         comma: decimals are written with a comma in the file.
         headed: it is a file of text, whose first row is a header.
         rows: the place of each row among those of the source; None where these are all.
+        parts: the split of each row [N], as a place in ``splits.PARTS``, where the source divides
+            them itself; else None.
+        stream: numbers that are not in memory, in place of x; else None.
     """
 
     x: NDArray[Any] | None
@@ -79,6 +84,8 @@ class Table:
     comma: bool = False
     headed: bool = False
     rows: NDArray[Any] | None = None
+    parts: NDArray[np.int64] | None = None
+    stream: Stream | None = None
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
@@ -96,6 +103,8 @@ def only(table: Table, rows: NDArray[Any]) -> Table:
         aside={name: column.iloc[rows] for name, column in table.aside.items()},
         text=None if table.text is None else replace(table.text, values=table.text.values[rows]),
         rows=np.arange(len(table.y))[rows] if table.rows is None else table.rows[rows],
+        parts=None if table.parts is None else table.parts[rows],
+        stream=None if table.stream is None else table.stream.only(rows),
     )
 
 
@@ -127,6 +136,11 @@ def from_arrays(
     if empty:
         raise DataError("no feature columns", where=where)
     return Table(features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns)
+
+
+def from_stream(stream: Stream, y: Any, where: str, classes: Sequence[Any] = ()) -> Table:
+    """A table whose numbers are not in memory; DataError for labels that are not one a row."""
+    return Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
 
 
 def from_frame(
