@@ -87,9 +87,9 @@ class Answers:
 
 
 def inputs(x: NDArray[Any], recipe: OfArray) -> Tensor:
-    """Raw rows as float32 [n, *shape]; DataError where they are of another size than the first."""
-    shaped = arranged(x, recipe.shape, recipe.turns)
-    return torch.from_numpy(prepare.apply(recipe.transform, shaped, np.arange(len(x))))
+    """Raw rows as float32 [n, *shape], as ``OfArray.rows`` makes them."""
+    prepared = recipe.transform(arranged(x, recipe.shape, recipe.turns))
+    return torch.from_numpy(np.ascontiguousarray(prepared, dtype=np.float32))
 
 
 class Requests:
