@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tuner.data.dataset import DataSet, Gathered, SharedRows
+from tuner.data.dataset import DataSet
+from tuner.data.rows import Gathered, SharedRows
 from tuner.devices import upload
 from tuner.imports import allowing, of_person
 from tuner.losses import LOSSES

@@ -14,8 +14,8 @@ import sklearn.datasets
 import torch
 
 from tuner.data import DataSet, DataSpec, Split, Target, load
-from tuner.data.dataset import Gathered, SharedRows, Texts
 from tuner.data.labels import Labels
+from tuner.data.rows import Gathered
 from tuner.data.splits import split
 from tuner.errors import DataError
 from tuner.training.evaluate import in_units
@@ -143,23 +143,6 @@ def test_images_are_held_once(tmp_path: Path, preprocessing: str) -> None:
         if wanted is None:
             wanted = (held - mean.reshape(shape)) / scale.reshape(shape)
         np.testing.assert_allclose(fold.validation.x[:], wanted, atol=1e-6)
-
-
-def test_it_takes_rows_as_a_tensor_does() -> None:
-    pool, places = (
-        SharedRows(torch.arange(12.0).reshape(6, 2)),
-        torch.tensor([5, 1, 2], dtype=torch.int32),
-    )
-    plain = Gathered(pool, places)
-    moved = Gathered(pool, places, torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 1.0]]))
-    assert (len(moved), moved.shape, moved.is_floating_point()) == (3, (3, 2), True)
-    assert plain[torch.tensor([2, 0])].tolist() == [[4.0, 5.0], [10.0, 11.0]]
-    assert moved[1:].tolist() == [[0.5, 3.0], [1.5, 5.0]]
-    assert pool.rows.tolist() == torch.arange(12.0).reshape(6, 2).tolist()  # taken, not changed
-    assert moved.to("cpu").pool is pool
-    wide = moved.to(torch.float64)
-    assert wide[:].dtype == torch.float64
-    assert plain.to(torch.float64).pool is wide.pool  # made once
 
 
 Module = Callable[[str], str]
@@ -592,20 +575,6 @@ def test_an_error_names_the_row_of_the_file(tmp_path: Path) -> None:
         load(replace(spec, shape=None, group=" b "))
     with pytest.raises(DataError, match=r"no column 'b'\n.*did you mean ' b '"):
         load(replace(spec, group="b"))
-
-
-def test_texts_are_cut_to_the_longest_of_a_slice() -> None:
-    words = torch.tensor([[3, 0, 0, 0], [2, 5, 0, 0], [0, 0, 0, 0], [2, 4, 6, 0]])
-    texts = Texts.of(words)
-    assert texts.lengths.tolist() == [1, 2, 0, 3]
-    assert texts[:2].tolist() == [[3, 0], [2, 5]]
-    assert texts[2:3].tolist() == [[0]]
-    assert texts[0:0].shape == (0, 1)
-    some = torch.tensor([3, 0])
-    assert texts[some].tolist() == words[some].tolist()  # where the longest is known later
-    assert texts.cut(texts[some], some).tolist() == [[2, 4, 6], [3, 0, 0]]
-    assert (len(texts), texts.shape, texts.is_floating_point()) == (4, (4, 4), False)
-    assert texts.to("cpu").words is words
 
 
 # Weights of rows.

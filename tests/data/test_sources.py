@@ -170,7 +170,7 @@ def test_every_form_of_result(
     module: Module, tmp_path: Path, code: str, target: str | None, classes: tuple[str, ...]
 ) -> None:
     before = list(sys.path)
-    table = read_loader(f"{module(code)}:load", target, tmp_path)
+    table = read_loader(DataSpec(source=f"{module(code)}:load", target=target), tmp_path)
     x = table.columns[0].values[:, None] if table.x is None else table.x
     assert x.tolist() == [[1], [2]]
     assert table.y.tolist() == ["a", "b"]
@@ -182,7 +182,7 @@ def test_a_module_in_a_package(tmp_path: Path) -> None:
     package = tmp_path / "tuner_test_package"
     package.mkdir()
     (package / "inner.py").write_text("def load(): return [[1.0], [2.0]], [0, 1]")
-    assert len(read_loader("tuner_test_package.inner:load", None, tmp_path).y) == 2
+    assert len(read_loader(DataSpec(source="tuner_test_package.inner:load"), tmp_path).y) == 2
 
 
 @pytest.mark.parametrize(
@@ -197,14 +197,14 @@ def test_a_module_in_a_package(tmp_path: Path) -> None:
 )
 def test_unknown_module_or_function(tmp_path: Path, source: str, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
-        read_loader(source, None, tmp_path)
+        read_loader(DataSpec(source=source), tmp_path)
     assert caught.value.where == source
 
 
 @pytest.mark.parametrize("source", ["load_digits", "sklearn.datasets:", ":load", ""])
 def test_not_module_and_function(tmp_path: Path, source: str) -> None:
     with pytest.raises(DataError, match="is not module:function"):
-        read_loader(source, None, tmp_path)
+        read_loader(DataSpec(source=source), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -223,14 +223,14 @@ def test_not_module_and_function(tmp_path: Path, source: str) -> None:
 def test_functions_that_do_not_fit(module: Module, tmp_path: Path, code: str, says: str) -> None:
     source = f"{module(code)}:load"
     with pytest.raises(DataError, match=says) as caught:
-        read_loader(source, None, tmp_path)
+        read_loader(DataSpec(source=source), tmp_path)
     assert caught.value.where == source
 
 
 def test_a_target_beside_labels_is_refused(module: Module, tmp_path: Path) -> None:
     name = module("def load(): return [[1.0], [2.0]], [0, 1]")
     with pytest.raises(DataError, match=r"target = 'y'.*\n.*remove target"):
-        read_loader(f"{name}:load", "y", tmp_path)
+        read_loader(DataSpec(source=f"{name}:load", target="y"), tmp_path)
 
 
 def test_heavy_libraries_are_imported_only_when_needed(module: Module, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import tuner
-from tuner.data.dataset import Texts
+from tuner.data.rows import Texts
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
 from tuner.models import FAMILIES
 from tuner.results.confirm import ConfirmRequest, remember

@@ -31,6 +31,7 @@ from tuner.data.memory import fresh, give_back, uncollected
 from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
+from tuner.data.rows import Gathered, RowSource, SharedRows
 from tuner.data.spec import WISHES, DataSpec
 from tuner.data.splits import (
     Places,
@@ -48,118 +49,6 @@ from tuner.metrics import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Rows that several folds share, each with statistics of its own.
-
-
-@dataclass(frozen=True, eq=False)
-class SharedRows:
-    """Rows [N, *shape] that are held once, on each device and in each precision."""
-
-    rows: Tensor
-    _made: dict[torch.device | torch.dtype, SharedRows] = field(default_factory=dict)
-
-    def to(self, where: torch.device | torch.dtype) -> SharedRows:
-        """The same rows there; made once."""
-        moved = self._made[where].rows if where in self._made else self.rows.to(where)
-        if moved is self.rows:
-            return self
-        return self._made.setdefault(where, SharedRows(moved))
-
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """Some rows of a pool, each number (value - shift) / scale; like a tensor, as far as taking
-    batches of rows goes.
-
-    Attributes:
-        pool: shared with other folds.
-        rows: int32 [n], which of its rows.
-        shift, scale: go with [n, *shape]; None where the rows are as they are.
-    """
-
-    pool: SharedRows
-    rows: Tensor
-    shift: Tensor | None = None
-    scale: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
-        """A copy of some of the rows."""
-        rows = self.pool.rows[self.rows[wanted]]
-        if self.shift is None or self.scale is None:
-            return rows
-        return rows.sub_(self.shift).div_(self.scale)
-
-    @property
-    def shape(self) -> torch.Size:
-        return torch.Size((len(self.rows), *self.pool.rows.shape[1:]))
-
-    @property
-    def device(self) -> torch.device:
-        return self.pool.rows.device
-
-    def is_floating_point(self) -> bool:
-        return self.pool.rows.is_floating_point()
-
-    def to(self, where: torch.device | torch.dtype | str) -> Gathered:
-        """The same rows on a device or in a precision."""
-        place = torch.device(where) if isinstance(where, str) else where
-        rows = self.rows.to(place) if isinstance(place, torch.device) else self.rows
-        shift, scale = (None if t is None else t.to(place) for t in (self.shift, self.scale))
-        return replace(self, pool=self.pool.to(place), rows=rows, shift=shift, scale=scale)
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """Texts of which some rows in turn are cut to the longest of them; like a tensor, as far as
-    taking batches of rows goes.
-
-    Attributes:
-        words: whole numbers [n, L], 0 after the end of a text.
-        lengths: [n], on the CPU, so that the device need not be asked.
-    """
-
-    words: Tensor
-    lengths: Tensor
-
-    @classmethod
-    def of(cls, words: Tensor) -> Texts:
-        return cls(words, (words != 0).sum(1).cpu())
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
-        """Some of the rows; of a slice, cut."""
-        rows = self.words[wanted]
-        return self.cut(rows, wanted) if isinstance(wanted, slice) else rows
-
-    def cut(self, rows: Tensor, which: Tensor | slice) -> Tensor:
-        """Those rows without what is behind the longest of them; ``which`` are on the CPU."""
-        return rows[:, : max([1, *self.lengths[which].tolist()])]
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.words.shape
-
-    @property
-    def device(self) -> torch.device:
-        return self.words.device
-
-    def is_floating_point(self) -> bool:
-        return False
-
-    def to(self, where: torch.device | torch.dtype | str) -> Texts:
-        """The same rows on a device."""
-        return replace(self, words=self.words.to(where))
-
-
-Inputs = Tensor | Gathered | Texts
-"""The rows of a split."""
-
 
 # One fold's numbers from another's, where they differ by a shift and a scale alone.
 
@@ -250,7 +139,7 @@ class Split:
             rows; None where all count the same.
     """
 
-    x: Inputs
+    x: RowSource
     y: Tensor
     weight: Tensor | None = None
 
@@ -442,7 +331,8 @@ def _divisions(
     table: Table, labels: Labels, spec: DataSpec, hashed: RowHashes
 ) -> tuple[tuple[Rows, ...], str]:
     """The rows of each kind, and a note on rows that are equal, which stay in one split."""
-    wanted = spec.division > 2 and spec.copies == "together" and not spec.dividing
+    wanted = spec.division > 2 and spec.copies == "together"
+    wanted = wanted and not spec.dividing and table.parts is None
     first = first_alike(hashed.rows) if wanted else None
     if first is None:
         return divisions(table, labels, spec), ""
@@ -487,7 +377,7 @@ class _Source:
     left_out: LeftOut
 
 
-Pair = tuple[Inputs, Inputs]
+Pair = tuple[RowSource, RowSource]
 """Rows for training and for validation."""
 
 
@@ -500,6 +390,12 @@ def _rows(
     table: Table, learned: list[Learned], folds: tuple[Rows, ...], places: Places
 ) -> Iterable[Pair]:
     """Each division's rows; folds share one copy where they differ by shifts and scales alone."""
+    if table.stream is not None:
+        for each, rows in zip(learned, folds, strict=True):
+            assert isinstance(each.recipe, OfArray)
+            stream, recipe = table.stream, each.recipe
+            yield stream.rows(recipe, rows.train), stream.rows(recipe, rows.validation)
+        return
     base = learned[-1].recipe
     maps = [relative(each.recipe, base, table) for each in learned[:-1]]
     if not maps or None in maps:
@@ -521,7 +417,7 @@ def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataS
     """A division's data set."""
     target, y = _target(source.labels, rows, source.spec)
 
-    def split(x: Inputs, places: Places) -> Split:
+    def split(x: RowSource, places: Places) -> Split:
         weight = None if source.weight is None else source.weight[places]
         return Split(x, torch.from_numpy(y[places]), relative_weights(weight))
 
@@ -573,9 +469,7 @@ def _check_named(table: Table, spec: DataSpec) -> None:
 
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
     if spec.source is not None:
-        return sources.read_loader(
-            *(spec.source, spec.target, folder, spec.dividing, spec.text, spec.drop, spec.weight)
-        )
+        return sources.read_loader(spec, folder)
     return sources.read_path(spec, folder, frame)
 
 

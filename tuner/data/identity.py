@@ -278,7 +278,9 @@ def _input_hashes(table: Table) -> Hashes:
     if table.text is not None:
         return _mixed(_hashes(table.text.values.tolist()))
     if table.x is not None:
-        return _array_hashes(table.x)
+        return array_hashes(table.x)
+    if table.stream is not None:
+        return table.stream.hashes
     sums = np.zeros(len(table.y), dtype=np.uint64)
     plain = [raw for raw in table.columns if _is_number(raw)]
     coded = [(raw, _code_hashes(raw)) for raw in table.columns if not _is_number(raw)]
@@ -313,7 +315,7 @@ def _add_numbers(sums: Hashes, columns: Sequence[RawColumn], rows: slice) -> Non
         sums += _summed(_bits(numbers), np.array([_odd_hash(raw.name) for raw in some]))
 
 
-def _array_hashes(x: NDArray[Any]) -> Hashes:
+def array_hashes(x: NDArray[Any]) -> Hashes:
     """A hash of each of rows [N, ...]; bytes, as in images, are taken eight at a time."""
     hashes = np.empty(len(x), dtype=np.uint64)
     width = math.prod(x.shape[1:])

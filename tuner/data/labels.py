@@ -385,7 +385,7 @@ def usable(table: Table, spec: DataSpec) -> tuple[Table, Labels, LeftOut]:
     table, rows, notes = _labelled(table, spec, "rows")
     labels = encode(table, spec.task, spec.division)
     rare: tuple[str, ...] = ()
-    if spec.division > 2 and spec.rare == "drop" and spec.split is None:
+    if spec.division > 2 and spec.rare == "drop" and spec.split is None and table.parts is None:
         need = 2 + (spec.test > 0 and not table.held)
         labels, left, rare = without_rare(labels, need)
         if rare:

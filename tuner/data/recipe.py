@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, Text
 from tuner.data.text import Vocabulary, learn_vocabulary
 from tuner.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from tuner.data.streamed import Stream
 
 # From raw rows to a network's inputs: what was learned, as plain values.
 #
@@ -293,6 +296,8 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
         return _learn_text(table.text, spec, train, table.where)
     if table.x is not None:
         return _learn_array(table, table.x, spec, train, together)
+    if table.stream is not None:
+        return _learn_stream(table.stream, spec, train, together, table.where)
     if spec.shape is None:
         encoded = [
             encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
@@ -355,12 +360,34 @@ def _learn_array(
     _check_varies(x, train, table.where)
     transform = prepare.lookup(spec.preprocessing)(x, train)
     shape = tuple(x.shape[1:])
-    notes = [table.note] if table.note else []
-    if turns and is_turned(tuple(given.shape[1:]), shape):
-        layout = f"rows of shape {list(given.shape[1:])} have their channels last"
-        notes.append(f"{layout} and are transposed to {list(shape)}")
+    turning = _turning(tuple(given.shape[1:]), shape) if turns else ""
     recipe = OfArray(shape, table.names, transform, turns, spec.resize)
-    return Learned(table.names, (), recipe, note="; ".join(notes))
+    notes = (table.note, turning)
+    return Learned(table.names, (), recipe, note="; ".join(each for each in notes if each))
+
+
+def _turning(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """The note on rows whose channels come last."""
+    if not is_turned(given, shape):
+        return ""
+    return (
+        f"rows of shape {list(given)} have their channels last and are transposed to {list(shape)}"
+    )
+
+
+def _learn_stream(
+    stream: Stream, spec: DataSpec, train: Index, together: Index, where: str
+) -> Learned:
+    odd = stream.odd(together)
+    if odd:
+        raise _not_finite(f"in {odd} rows", where)
+    hashes = stream.hashes[train]
+    if len(hashes) > 1 and (hashes == hashes[0]).all():
+        raise _constant("all numbers are the same", where)
+    transform = stream.transform(spec.preprocessing, train)
+    recipe = OfArray(stream.shape, (), transform, stream.turns)
+    note = _turning(stream.given, stream.shape) if stream.turns else ""
+    return Learned((), (), recipe, note=note)
 
 
 def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:
@@ -412,10 +439,17 @@ def _transform(
 def _shaped(
     table: Table, x: NDArray[Any], shape: tuple[int, ...] | None, turns: bool
 ) -> NDArray[Any]:
-    given = tuple(x.shape[1:])
+    return arranged(x, shape_of(tuple(x.shape[1:]), shape, turns, table.where), turns)
+
+
+def shape_of(
+    given: tuple[int, ...], shape: tuple[int, ...] | None, turns: bool, where: str
+) -> tuple[int, ...]:
+    """The shape of a row as a network takes it: `shape`, or else as it is given, channels first;
+    DataError where that holds another count of numbers."""
     shape = shape or (channels_first(given) if turns else given)
-    _check_shape(shape, given, table.where)
-    return arranged(x, shape, turns)
+    _check_shape(shape, given, where)
+    return shape
 
 
 def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> None:
@@ -486,8 +520,12 @@ def _refuse(bad: list[tuple[str, int]], where: str) -> None:
         return
     named = ", ".join(f"{name} ({count})" for name, count in bad[:10])
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
-    raise DataError(
-        f"NaN, infinite or too large for float32 in the rows that are used: {named}{more}",
+    raise _not_finite(f"{named}{more}", where)
+
+
+def _not_finite(named: str, where: str) -> DataError:
+    return DataError(
+        f"NaN, infinite or too large for float32 in the rows that are used: {named}",
         where=where,
         hint="remove these rows or columns, or fill them with a number",
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tuner.data import arrays, images, memory
+from tuner.data import arrays, images, items, memory, streamed
 from tuner.data.arrays import read_npz
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_frame, is_frame, read_text
@@ -240,40 +240,32 @@ LOADERS = ("load_", "fetch_")
 """Prefixes of the functions of `sklearn.datasets` that any study may name."""
 
 
-def read_loader(
-    source: str,
-    target: str | None,
-    folder: Path,
-    aside: Sequence[str] = (),
-    text: str | None = None,
-    drop: Sequence[str] = (),
-    weight: str | None = None,
-) -> Table:
-    """The table that a function returns.
+def read_loader(spec: DataSpec, folder: Path) -> Table:
+    """The table that the function `spec.source` returns.
 
     Args:
-        source: "module:function"; see `tuner.imports` for which modules may be named.
-        target: the column with the labels, where the function returns a frame.
+        spec: the section ``[data]``; see `tuner.imports` for which modules may be named.
         folder: the study file's.
-        aside: columns of a frame that divide rows and are no features.
-        text: the column of a frame that holds text.
-        drop: columns of a frame that are no features.
-        weight: the column of a frame that says how much each row counts.
 
     Raises:
         DataError: no such module or function, it is not allowed, it raises, or it returns
             something else.
     """
+    source, target = spec.source or "", spec.target
     loader = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
     value = _call(loader, source)
     if is_frame(value):
-        return from_frame(value, target, source, aside, text, drop, weight)
-    if aside:
+        return from_frame(value, target, source, spec.dividing, spec.text, spec.drop, spec.weight)
+    if spec.dividing:
         raise DataError(
-            f"no column {aside[0]!r}: only a frame has columns",
+            f"no column {spec.dividing[0]!r}: only a frame has columns",
             where=source,
             hint="return a pandas frame, and name the target",
         )
+    datasets = items.datasets(value, source)
+    if datasets is not None:
+        _refuse_target(target, source)
+        return streamed.read(datasets, spec, source, _collate(spec, folder))
     for form in FORMS:
         table = form(value, target, source)
         if table is not None:
@@ -281,8 +273,16 @@ def read_loader(
     raise DataError(
         f"returned {_describe(value)}",
         where=source,
-        hint="return (X, y) or (X, y, weight), an object with .data and .target, or a pandas frame",
+        hint="return (X, y) or (X, y, weight), an object with .data and .target, a pandas frame, "
+        "or a Dataset",
     )
+
+
+def _collate(spec: DataSpec, folder: Path) -> Callable[[list[Any]], Any] | None:
+    """The function that makes a batch of items, where one is named."""
+    if spec.collate is None:
+        return None
+    return function(spec.collate, "data.collate", DataError, folder=folder)
 
 
 def is_loader(module: str, name: str) -> bool:

@@ -179,6 +179,21 @@ class DataSpec:
         "whether rows that are equal stay in one split",
         options=dict.fromkeys(COPIES, ()),
     )
+    collate: str | None = declare(
+        str,
+        None,
+        '"module:function" that makes a batch of the items of a Dataset, as for a DataLoader',
+    )
+    readers: int = declare(
+        int, 0, "processes that read the rows of a large Dataset ahead, for each worker", minimum=0
+    )
+    in_memory: int = declare(
+        int,
+        256,
+        "MB of float32 up to which a Dataset is read into memory once; a larger one, and one whose "
+        "items are random, is read as it is needed",
+        minimum=0,
+    )
     division: int = DIVISIONS[-1]
 
     def __post_init__(self) -> None:

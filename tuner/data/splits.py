@@ -105,6 +105,8 @@ def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
     Raises:
         DataError: as ``divide``; a class or the whole has too few rows or groups for the folds.
     """
+    if table.parts is not None:
+        return _given(table, table.parts, labels, spec)
     if spec.folds is None:
         return (divide(table, labels, spec),)
     if table.held:
@@ -117,6 +119,30 @@ def divisions(table: Table, labels: Labels, spec: DataSpec) -> tuple[Rows, ...]:
             fold = rule(table.aside[name], spec, where)
             return _rows_of_folds(fold, labels, key, spec, where)
     return _rows_of_folds(dealt(labels, spec, table.where), labels, "", spec, table.where)
+
+
+def _given(
+    table: Table, parts: NDArray[np.int64], labels: Labels, spec: DataSpec
+) -> tuple[Rows, ...]:
+    """The splits of a source that divides its rows itself; validation rows are taken from those
+    for training where it gives none."""
+    if (parts == PARTS.index("validation")).any():
+        if spec.folds is not None:
+            raise DataError(
+                "folds cannot be combined with validation rows that the source gives",
+                where="data.validation",
+                hint="return train and test alone, or give a share: validation = 0.2",
+            )
+        rows = Rows(*(np.flatnonzero(parts == kind) for kind in range(len(PARTS))))
+        check(rows, labels, "split", spec, table.where)
+        return (rows,)
+    train, test = (np.flatnonzero(parts == PARTS.index(name)) for name in ("train", "test"))
+    of_train = replace(labels, values=labels.values[train])
+    alone = replace(table, parts=None, held=True)
+    return tuple(
+        replace(rows, train=train[rows.train], validation=train[rows.validation], test=test)
+        for rows in divisions(alone, of_train, spec)
+    )
 
 
 COPIES, SAME = 0.5, 0.05

@@ -27,6 +27,8 @@ from tuner.errors import DataError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tuner.data.streamed import Stream
+
 
 # The rows of a source: the table that every reader returns.
 
@@ -70,6 +72,9 @@ class Table:
         note: for people, what was changed when they were read; else empty.
         weight: how much each row counts, float64 [N], NaN where it is missing or no number; None
             where all count the same.
+        parts: the split of each row [N], as a place in ``splits.PARTS``, where the source divides
+            them itself; else None.
+        stream: numbers that are not in memory, in place of x; else None.
     """
 
     x: NDArray[Any] | None
@@ -87,6 +92,8 @@ class Table:
     images: bool = False
     note: str = ""
     weight: NDArray[np.float64] | None = None
+    parts: NDArray[np.int64] | None = None
+    stream: Stream | None = None
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
@@ -105,6 +112,8 @@ def only(table: Table, rows: NDArray[Any]) -> Table:
         text=None if table.text is None else replace(table.text, values=table.text.values[rows]),
         rows=np.arange(len(table.y))[rows] if table.rows is None else table.rows[rows],
         weight=None if table.weight is None else table.weight[rows],
+        parts=None if table.parts is None else table.parts[rows],
+        stream=None if table.stream is None else table.stream.only(rows),
     )
 
 
@@ -146,6 +155,11 @@ def from_arrays(
         features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns
     )
     return table if weight is None else replace(table, weight=_weights(weight, count, where))
+
+
+def from_stream(stream: Stream, y: Any, where: str, classes: Sequence[Any] = ()) -> Table:
+    """A table whose numbers are not in memory; DataError for labels that are not one a row."""
+    return Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
 
 
 def from_frame(

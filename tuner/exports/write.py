@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tuner.data import DataSet, Target
-from tuner.data.dataset import Inputs
+from tuner.data.rows import RowSource
 from tuner.errors import UsageError
 from tuner.exports import folder
 from tuner.exports.card import card, size_of
@@ -248,7 +248,7 @@ def train_together(
     )
 
 
-def _value(network: nn.Module, x: Inputs, data: DataSet, metric: Metric) -> float:
+def _value(network: nn.Module, x: RowSource, data: DataSet, metric: Metric) -> float:
     """The metric of a network with a temperature, or of an average of networks, of these data."""
     outputs, y, target = predict(network, x), data.validation.y.cpu(), data.target
     weights = None if data.validation.weight is None else data.validation.weight.cpu()

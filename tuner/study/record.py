@@ -105,7 +105,8 @@ ABSENT = "leave it out; `tuner check` shows how each column is used"
 
 
 BUDGET = ("description", "search.trials", "search.epochs", "search.timeout")
-"""The keys that may change while a study runs."""
+READING = ("data.readers", "data.in_memory")
+"""The keys that may change while a study runs: no number depends on them."""
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -124,12 +125,14 @@ def flat(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def essence(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by dotted path that must not change: all but the budget and the description.
+    """The values by dotted path that must not change: all but the budget, the description and how
+    rows are read.
 
     An empty table is left out, and 1.0 is the same as 1.
     """
     values = {key: _plain(value) for key, value in flat(document).items()}
-    return {key: value for key, value in values.items() if key not in BUDGET and value != {}}
+    free = {*BUDGET, *READING}
+    return {key: value for key, value in values.items() if key not in free and value != {}}
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuner.data import DataSet, Split, Target
-from tuner.data.dataset import Inputs
 from tuner.data.labels import SCALES
+from tuner.data.rows import RowSource, slices_of
 from tuner.errors import StudyFileError, TrainingError
 from tuner.losses import LossFunction, cross_entropy
 from tuner.metrics import Metric, OwnMetric, precision
@@ -27,20 +27,19 @@ numbers of a few, and a GPU has to have the memory for them."""
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, x: Inputs) -> Tensor:
+def predict(network: nn.Module, x: RowSource) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]`` in evaluation mode; leaves the network in that mode."""
     return in_chunks(network.eval(), x)
 
 
-def in_chunks(network: Callable[[Tensor], Tensor], x: Inputs) -> Tensor:
+def in_chunks(network: Callable[[Tensor], Tensor], x: RowSource) -> Tensor:
     """Outputs ``[N, O]`` of ``x [N, …]``, of so many rows at a time that memory lasts."""
     on_cpu = x.device.type == "cpu"
     rows = CHUNK_OF_TEXT if on_cpu else GPU_CHUNK_OF_TEXT
     if x.is_floating_point():
         numbers = CHUNK if on_cpu else GPU_CHUNK
         rows = min(MOST, max(LEAST, numbers // max(1, math.prod(x.shape[1:]))))
-    starts = range(0, max(1, len(x)), rows)
-    parts = [network(x[start : start + rows]) for start in starts]
+    parts = [network(some) for some in slices_of(x, rows)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -98,14 +98,7 @@ def batches(
     The last batch may be smaller. A technique may choose ``rows`` others by the ``targets``, which
     are on the CPU.
     """
-    order = _order(rows, techniques, streams, targets)
-    if len(order) != rows:
-        raise TrainingError(
-            f"epoch {streams.epoch + 1} has {len(order)} rows, and the first epoch has {rows}",
-            where="training.sampling",
-            hint="choose as many rows in each epoch, for the learning rate follows the steps",
-        )
-    parts = torch.split(order, batch_size)[: steps_of(rows, batch_size)]
+    parts = order_of(rows, batch_size, techniques, streams, targets)
     drawing = [
         (t, value, streams.generator("technique", t.name)) for t, value in techniques if t.draw
     ]
@@ -148,6 +141,28 @@ def rows_of_epoch(
     if not any(isinstance(value, OwnRows) for _, value in techniques):
         return rows
     return len(_order(rows, techniques, streams, targets))
+
+
+def order_of(
+    rows: int,
+    batch_size: int,
+    techniques: Sequence[tuple[Technique, Any]],
+    streams: Streams,
+    targets: Tensor | None = None,
+) -> Sequence[Tensor]:
+    """The rows of each batch of an epoch, on the CPU; the same each time.
+
+    Raises:
+        TrainingError: they are not as many as in the first epoch.
+    """
+    order = _order(rows, techniques, streams, targets)
+    if len(order) != rows:
+        raise TrainingError(
+            f"epoch {streams.epoch + 1} has {len(order)} rows, and the first epoch has {rows}",
+            where="training.sampling",
+            hint="choose as many rows in each epoch, for the learning rate follows the steps",
+        )
+    return torch.split(order, batch_size)[: steps_of(rows, batch_size)]
 
 
 def _order(

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from tuner import optimizers, schedules
 from tuner.data import DataSet, Split
-from tuner.data.dataset import Texts
+from tuner.data.rows import Texts, epoch_of
 from tuner.devices import deterministic, upload
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import is_reference
@@ -46,6 +47,7 @@ from tuner.training.noise import (
     Streams,
     batches,
     drawing_layers,
+    order_of,
     rows_of_epoch,
     seeded_torch,
     steps_of,
@@ -337,18 +339,19 @@ class Trainer(Course):
         streams = Streams(self.seed, self.epoch, self.device)
         size, shape = self.plan.batch_size, self.data.shape
         x, weights, rates = self.data.train.x, self.data.train.weight, self.rates()
+        order = partial(order_of, self.rows, size, self._values, streams, self.targets)
+        taking = epoch_of(x, order, derive(self.seed, self.epoch, "items"))
         losses: list[Tensor] = []
         self.network.train()
         given = size, shape, self._values, self.layers, streams, self.targets
         for block in batches(self.rows, *given):
-            rows = upload(torch.cat([batch.rows for batch in block]), self.device)
-            parts = [len(batch.rows) for batch in block]
-            xs = torch.split(x[rows], parts)
-            ys = batches_of_targets(self.data, torch.split(rows, parts), self.params.dtype)
-            ws = [None] * len(parts) if weights is None else torch.split(weights[rows], parts)
+            places = [batch.rows for batch in block]
+            rows = upload(torch.cat(places), self.device)
+            xs = taking(places, rows)
+            parts = torch.split(rows, [len(each) for each in places])
+            ys = batches_of_targets(self.data, parts, self.params.dtype)
+            ws = [None if weights is None else weights[each] for each in parts]
             for batch, batch_x, batch_y, weight in zip(block, xs, ys, ws, strict=True):
-                if isinstance(x, Texts):
-                    batch_x = x.cut(batch_x, batch.rows)
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)], weight))
         mean = torch.stack(losses).mean()
         return mean.to(precision(mean))

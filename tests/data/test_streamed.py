@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tuner.data import DataSet, DataSpec, load
+from tuner.data.rows import epoch_of, slices_of
+from tuner.data.streamed import Readers, Streamed
+from tuner.errors import DataError
+
+Module = Callable[[str], str]
+
+SETS = """
+    import random
+    import numpy as np
+    import torch
+    from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
+
+    generator = torch.Generator().manual_seed(0)
+    X = torch.rand(60, 3, 4, 5, generator=generator) + torch.arange(3.0).reshape(3, 1, 1)
+    WIDE = X.reshape(60, -1)[:, :7]
+    BYTES = (40 * X).byte().permute(0, 2, 3, 1).contiguous()
+    Y = torch.arange(60) % 3
+    NAMES = ["a", "b", "c"]
+
+    class Pairs(Dataset):
+        def __init__(self, x, y, noise=0.0):
+            self.x, self.y, self.noise = x, y, noise
+        def __len__(self):
+            return len(self.x)
+        def __getitem__(self, index):
+            x = self.x[index]
+            if self.noise:
+                drawn = torch.randn(()) + np.random.randn() + random.gauss(0, 1)
+                x = x + self.noise * float(drawn)
+            return x, self.y[index]
+
+    def images(): return X, Y
+    def image_set(): return Pairs(X, Y)
+    def images_together(): return ConcatDataset([Subset(Pairs(X, Y), range(20)),
+        TensorDataset(X[20:], Y[20:])])
+    def wide(): return WIDE, Y
+    def wide_set(): return Pairs(WIDE, Y)
+    def pixels(): return BYTES.numpy(), Y
+    def pixel_set(): return Pairs(BYTES.numpy(), Y)
+    def texts(): return WIDE, [NAMES[y] for y in Y]
+    def text_set(): return Pairs(WIDE, [NAMES[y] for y in Y])
+    def amounts(): return WIDE, WIDE.sum(1)
+    def amount_set(): return Pairs(WIDE, WIDE.sum(1))
+    def noisy(): return Pairs(X, Y, 0.1)
+    def parts(): return Pairs(X[:30], Y[:30]), Pairs(X[30:45], Y[30:45]), Pairs(X[45:], Y[45:])
+    def two(): return Pairs(X[:30], Y[:30]), Pairs(X[30:], Y[30:])
+    def tested(): return {"train": Pairs(X[:40], Y[:40]), "test": Pairs(X[40:], Y[40:])}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_reader_is_left() -> Iterator[None]:
+    yield
+    if Readers.open is not None:
+        Readers.open.close()
+    assert multiprocessing.active_children() == []
+
+
+@pytest.fixture
+def read(module: Module, tmp_path: Path) -> Callable[..., DataSet]:
+    name = module(SETS)
+
+    def read(function: str, final: bool = False, **keys: Any) -> DataSet:
+        spec = DataSpec(source=f"{name}:{function}", **keys)
+        return load(spec, folder=tmp_path, final=final)
+
+    return read
+
+
+def same(one: DataSet, other: DataSet) -> bool:
+    """Whether not a bit differs."""
+    splits = ((getattr(one, name), getattr(other, name)) for name in ("train", "validation"))
+    alike = [torch.equal(a.x[:], b.x[:]) and torch.equal(a.y, b.y) for a, b in splits]
+    assert one.identity is not None
+    assert other.identity is not None
+    known = one.identity.record() | {"where": 0} == other.identity.record() | {"where": 0}
+    return all(alike) and known and (one.shape, one.target) == (other.shape, other.target)
+
+
+@pytest.mark.parametrize("in_memory", [256, 0])
+@pytest.mark.parametrize(
+    ("arrays", "dataset"),
+    [
+        ("images", "image_set"),
+        ("images", "images_together"),
+        ("wide", "wide_set"),
+        ("pixels", "pixel_set"),
+        ("texts", "text_set"),
+        ("amounts", "amount_set"),
+    ],
+)
+def test_the_rows_of_a_dataset_are_those_of_the_same_arrays(
+    read: Any, arrays: str, dataset: str, in_memory: int
+) -> None:
+    expected, data = read(arrays), read(dataset, in_memory=in_memory)
+    assert isinstance(data.train.x, Streamed if in_memory == 0 else torch.Tensor)
+    assert same(data, expected)
+    assert (data.test, data.note) == (expected.test, expected.note)
+    assert same(read(dataset, final=True, in_memory=in_memory), read(arrays, final=True))
+
+
+@pytest.mark.parametrize("arrays", ["images", "wide"])
+def test_folds_have_statistics_of_their_own(read: Any, arrays: str) -> None:
+    expected = read(arrays, folds=3)
+    data = read(f"{arrays.removesuffix('s')}_set", folds=3, in_memory=0)
+    for fold, known in zip(data.folds, expected.folds, strict=True):
+        torch.testing.assert_close(fold.train.x[:], known.train.x[:], rtol=1e-5, atol=1e-6)
+        assert torch.equal(fold.validation.y, known.validation.y)
+
+
+def test_shape_and_preprocessing(read: Any) -> None:
+    keys = {"shape": (1, 12, 5), "preprocessing": "none"}
+    assert same(read("image_set", in_memory=0, **keys), read("images", **keys))
+    with pytest.raises(DataError, match=r"shape .* holds 6 numbers"):
+        read("image_set", shape=(6,))
+    with pytest.raises(DataError, match="quantile needs all rows in memory"):
+        read("wide_set", preprocessing="quantile", in_memory=0)
+    assert same(read("wide_set", preprocessing="quantile"), read("wide", preprocessing="quantile"))
+
+
+@pytest.mark.parametrize("in_memory", [256, 0])
+def test_splits_that_the_source_gives(read: Any, in_memory: int) -> None:
+    data = read("parts", in_memory=in_memory)
+    assert [len(data.train), len(data.validation), data.test] == [30, 15, 15]
+    assert [each.tolist() for each in data.positions] == [[*range(30)], [*range(30, 45)]]
+    final = read("parts", final=True, in_memory=in_memory)
+    assert [len(final.train), len(final.validation)] == [45, 15]
+    data = read("two", in_memory=in_memory)
+    assert [len(data.train), len(data.validation), data.test] == [30, 30, 0]
+    with pytest.raises(DataError, match="there are no test rows"):
+        read("two", final=True)
+    data = read("tested", in_memory=in_memory)
+    assert [len(data.train), len(data.validation), data.test] == [32, 8, 20]
+    data = read("tested", folds=4, in_memory=in_memory)
+    places = [fold.positions[1] for fold in data.folds]
+    assert sorted(torch.cat([*map(torch.tensor, places)]).tolist()) == [*range(40)]
+    with pytest.raises(DataError, match="folds cannot be combined with validation rows"):
+        read("parts", folds=4)
+
+
+def test_random_items_are_never_held(read: Any) -> None:
+    data = read("noisy")
+    assert isinstance(data.train.x, Streamed)
+    assert torch.equal(data.train.x[:], read("noisy").train.x[:])
+    order = [torch.arange(8), torch.arange(8, 13)]
+
+    def taken(seed: int, readers: int = 0) -> torch.Tensor:
+        x = read("noisy", readers=readers).train.x
+        return torch.cat([*epoch_of(x, lambda: order, seed)(order, torch.cat(order))])
+
+    assert torch.equal(taken(1), taken(1, readers=2))
+    assert not (taken(1) == taken(2)).all(1).any()
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_an_epoch_and_slices(read: Any, readers: int) -> None:
+    x = read("image_set", in_memory=0, readers=readers).train.x
+    every = x[:]
+    order = torch.split(torch.randperm(len(x)), 7)
+    for _ in range(2):
+        taking = epoch_of(x, lambda: order, 3)
+        parts = [*taking(order[:2], torch.cat(order[:2])), *taking(order[2:], torch.cat(order[2:]))]
+        assert [len(each) for each in parts] == [len(each) for each in order]
+        assert torch.equal(torch.cat(parts), every[torch.cat(order)])
+    begun = epoch_of(x, lambda: order, 3)
+    assert len([*begun(order[:1], order[0])]) == 1  # and is never ended
+    assert [len(each) for each in slices_of(x, 10)] == [10, 10, 10, 6]
+    assert torch.equal(torch.cat([*slices_of(x, 10)]), every)
+
+
+def test_it_is_like_a_tensor(read: Any) -> None:
+    x = read("image_set", in_memory=0, readers=2).train.x
+    assert (len(x), x.shape, x.device.type, x.is_floating_point()) == (
+        36,
+        (36, 3, 4, 5),
+        "cpu",
+        True,
+    )
+    assert x.to(torch.float64)[:2].dtype == torch.float64
+    assert x.to("cpu").device == torch.device("cpu")
+    assert torch.equal(x[torch.tensor([3, 0])], x[:][[3, 0]])
+    assert x[:0].shape == (0, 3, 4, 5)
+    assert [len(each) for each in slices_of(Streamed(x.readers, x.places[:0], x.recipe), 9)] == [0]
+
+
+def test_readers_of_other_items_end_the_first(read: Any) -> None:
+    one, two = (read(name, in_memory=0, readers=1).train.x for name in ("image_set", "wide_set"))
+    assert len(next(iter(slices_of(one, 40)))) == 36
+    assert Readers.open is one.readers
+    assert len(next(iter(slices_of(two, 40)))) == 36
+    assert Readers.open is two.readers
+    assert torch.equal(torch.cat([*slices_of(one, 9)]), one[:])
+
+
+def test_readers_are_not_pickled(read: Any) -> None:
+    from torch.utils.data import TensorDataset
+
+    from tuner.data.items import Items
+
+    readers = Readers(Items({"": TensorDataset(torch.ones(3, 1), torch.ones(3))}, "mine"), 1)
+    copy = pickle.loads(pickle.dumps(readers))
+    assert (copy.count, len(copy.items)) == (1, 3)
+
+
+ITEMS = """
+    import numpy as np
+    class Set:
+        def __len__(self): return 30
+        def __getitem__(self, i):
+            {code}
+    def load(): return Set()
+"""
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+@pytest.mark.parametrize("in_memory", [256, 0])
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (
+            "return [1.0] * (1 + (i == 17)), i % 2",
+            r"item 17 has shape \[2\], and of item \d+ \[1\]",
+        ),
+        ("return [[float(i)][i % 29]], i % 2", "item 1 raised IndexError: list index out of range"),
+        ("return [np.nan if i == 3 else i / 2], i % 2", r"NaN, infinite or too large for float32"),
+        ("return [1.0], i % 2", "in every training row"),
+        ("return [float(i)], 1", "all 30 labels are '1'"),
+        ("return np.random.default_rng().random(3), i % 2", "another each time it is read"),
+        ("return [float(i)], [i]", r"label of item 0 is \[0\]"),
+    ],
+)
+def test_items_that_do_not_fit(
+    module: Module, tmp_path: Path, code: str, says: str, in_memory: int, readers: int
+) -> None:
+    source = f"{module(ITEMS.format(code=code))}:load"
+    with pytest.raises(DataError, match=says):
+        load(DataSpec(source=source, in_memory=in_memory, readers=readers), folder=tmp_path)
+
+
+def test_collate_by_the_study_and_by_the_dataset(module: Module, tmp_path: Path) -> None:
+    code = (
+        ITEMS.format(code="return [1.0 + i] * (1 + i % 4), i % 2")
+        + """
+    def pad(batch):
+        longest = max(len(x) for x, _ in batch)
+        return [x + [0.0] * (longest - len(x)) for x, _ in batch], [y for _, y in batch]
+    def own():
+        made = Set()
+        made.collate_fn = pad
+        return made
+    def arrays():
+        made = Set()
+        return pad([made[i] for i in range(30)])
+    """
+    )
+    name = module(code)
+    expected = load(DataSpec(source=f"{name}:arrays"), folder=tmp_path)
+    for in_memory in (256, 0):
+        spec = DataSpec(source=f"{name}:load", collate=f"{name}:pad", in_memory=in_memory)
+        assert same(load(spec, folder=tmp_path), expected)
+        spec = DataSpec(source=f"{name}:own", in_memory=in_memory, readers=1)
+        assert same(load(spec, folder=tmp_path), expected)
+    with pytest.raises(DataError, match="no function 'pas'"):
+        load(DataSpec(source=f"{name}:load", collate=f"{name}:pas"), folder=tmp_path)
+
+
+def test_a_target_beside_a_dataset_is_refused(module: Module, tmp_path: Path) -> None:
+    source = f"{module(ITEMS.format(code='return [1.0], 1'))}:load"
+    with pytest.raises(DataError, match="returns its labels separately"):
+        load(DataSpec(source=source, target="y"), folder=tmp_path)

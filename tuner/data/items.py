@@ -1,0 +1,327 @@
+"""Reads the items of Datasets as torch knows them: anything with a length and items by index.
+
+An item that draws random numbers is read with generators that a seed and its row have set, so
+that it is the same whoever reads it, and when.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from tuner.data.splits import PARTS
+from tuner.errors import DataError, nearest
+from tuner.seeds import derive
+
+NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
+MEASURED = 0
+"""The seed of items that are measured and not trained on: the same in every epoch and trial."""
+
+
+# What a function may return: a Dataset, or several for training, validation and the test.
+
+
+def datasets(value: object, where: str) -> Mapping[str, Any] | None:
+    """The Datasets in a value, by their split; by "" where there is one alone, which is to be
+    divided. None for a value without a Dataset.
+
+    Raises:
+        DataError: they have no length or no index, or no split of that name.
+    """
+    if _is_dataset(value):
+        found: dict[str, Any] = {"": value}
+    elif isinstance(value, Mapping) and value and all(map(_is_dataset, value.values())):
+        found = {str(name): each for name, each in value.items()}
+        _check_splits(found, where)
+    elif isinstance(value, tuple | list) and value and all(map(_is_dataset, value)):
+        if len(value) not in (2, 3):
+            hint = "return one Dataset; or train, validation; or train, validation, test"
+            raise DataError(f"returned {len(value)} Datasets", where=where, hint=hint)
+        found = dict(zip(PARTS, value, strict=False))
+    else:
+        return None
+    for name, each in found.items():
+        _check_map_style(each, _of(name) + where)
+    return found
+
+
+def _is_dataset(value: object) -> bool:
+    """Whether it is a Dataset, or is used like one: not an array, a frame or a list of numbers."""
+    if isinstance(value, Dataset | DataLoader):
+        return True
+    plain = (Mapping, Sequence, Tensor, np.ndarray)
+    indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    return indexed and not isinstance(value, plain) and not hasattr(value, "shape")
+
+
+def _check_splits(found: Mapping[str, Any], where: str) -> None:
+    for name in found:
+        if name not in PARTS:
+            raise DataError(f"no split {name!r}", where=where, hint=nearest(name, PARTS))
+    if "train" not in found or len(found) == 1:
+        names = ", ".join(found)
+        hint = "name train and validation, or train and test, or all three"
+        raise DataError(f"returned Datasets for {names} alone", where=where, hint=hint)
+
+
+def _check_map_style(dataset: Any, where: str) -> None:
+    if isinstance(dataset, DataLoader):
+        hint = "return its dataset: tuner makes the batches, in an order that a seed decides"
+        raise DataError("is a DataLoader", where=where, hint=hint)
+    if isinstance(dataset, IterableDataset):
+        hint = "give it __len__ and __getitem__; or write what it yields into files once, and read \
+these by index"
+        raise DataError("is iterable: its rows have no index", where=where, hint=hint)
+    try:
+        count = len(dataset)
+    except (TypeError, NotImplementedError, AttributeError) as error:
+        hint = "define __len__, which returns the number of its items"
+        raise DataError(f"has no length: {error}", where=where, hint=hint) from error
+    if not hasattr(dataset, "__getitem__"):
+        raise DataError("has no __getitem__", where=where, hint="define __getitem__(self, index)")
+    if count == 0:
+        raise DataError("has no items", where=where)
+
+
+def _of(split: str) -> str:
+    return f"{split} of " if split else ""
+
+
+# Random numbers within items.
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Puts the generators of torch, numpy and random back into their state before."""
+    before = states()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])
+
+
+def states() -> tuple[Tensor, Any, Any]:
+    """The states of these generators on the CPU."""
+    return torch.get_rng_state(), random.getstate(), np.random.get_state()
+
+
+def _alike(one: tuple[Tensor, Any, Any], other: tuple[Tensor, Any, Any]) -> bool:
+    numpys = zip(one[2], other[2], strict=True)
+    same = all(np.array_equal(a, b) for a, b in numpys)
+    return same and one[1] == other[1] and torch.equal(one[0], other[0])
+
+
+def seed_generators(seed: int) -> None:
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+# Items as rows.
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some rows.
+
+    Attributes:
+        x: numbers [n, *shape].
+        y: the labels, as Python's own values.
+        random: whether an item drew random numbers.
+    """
+
+    x: NDArray[Any]
+    y: list[Any]
+    random: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The items of several Datasets, one after the other.
+
+    Attributes:
+        parts: the Datasets by their split.
+        where: for messages.
+        collate: makes a batch of a list of items; None where items are used as they are.
+        longest: an item that stands beside each in its batch, so that all are padded alike; None
+            where there is no need.
+        random: whether items draw random numbers.
+    """
+
+    parts: Mapping[str, Any]
+    where: str
+    collate: Callable[[list[Any]], Any] | None = None
+    longest: Any = None
+    random: bool = False
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    @property
+    def starts(self) -> list[int]:
+        """The row at which each Dataset begins, and the number of all rows."""
+        return [*accumulate((len(each) for each in self.parts.values()), initial=0)]
+
+    @property
+    def splits(self) -> NDArray[np.int64] | None:
+        """The place in PARTS of each row's split; None where they are to be divided."""
+        if "" in self.parts:
+            return None
+        counts = [end - start for start, end in pairwise(self.starts)]
+        return np.repeat([PARTS.index(name) for name in self.parts], counts)
+
+    def batch(self, rows: Sequence[int], seed: int) -> Batch:
+        """Some rows, read with this seed; no generator is in another state afterwards.
+
+        Raises:
+            DataError: an item cannot be read, is no pair of numbers and a label, or has another
+                shape or type than the first.
+        """
+        with restored():
+            if not self.random:
+                before = states()
+                x, y = self._read(rows, None)
+                if _alike(before, states()):
+                    return Batch(x, y, False)
+            return Batch(*self._read(rows, seed), True)
+
+    def _read(self, rows: Sequence[int], seed: int | None) -> tuple[NDArray[Any], list[Any]]:
+        xs: list[NDArray[Any]] = []
+        ys = []
+        for row in rows:
+            if seed is not None:
+                seed_generators(derive(seed, row))
+            x, y = self.row(row)
+            if xs:
+                self.check_alike(rows[0], xs[0], row, x)
+            xs.append(x)
+            ys.append(y)
+        return np.stack(xs), ys
+
+    def row(self, row: int) -> tuple[NDArray[Any], Any]:
+        """The numbers of an item, and its label."""
+        item = self.item(row)
+        if self.collate is None:
+            return self._split(item, row)
+        together = [item] if self.longest is None else [item, self.longest]
+        try:
+            x, y = self._split(self.collate(together), row)
+            return x[0], y[0]
+        except DataError:
+            raise
+        except Exception as error:
+            what = f"collate raised {type(error).__name__} for {self.name(row)}: {error}"
+            hint = "it gets a list of items and returns x [n, ...] and y [n] of them"
+            raise DataError(what, where=self.where, hint=hint) from error
+
+    def item(self, row: int) -> Any:
+        """An item as its Dataset gives it."""
+        starts = self.starts
+        at = int(np.searchsorted(starts, row, side="right")) - 1
+        try:
+            return [*self.parts.values()][at][row - starts[at]]
+        except Exception as error:
+            what = f"{self.name(row)} raised {type(error).__name__}: {error}"
+            raise DataError(what, where=self.where) from error
+
+    def name(self, row: int) -> str:
+        """An item in words, by its index in its Dataset."""
+        starts = self.starts
+        at = int(np.searchsorted(starts, row, side="right")) - 1
+        split = [*self.parts][at]
+        return f"item {row - starts[at]}" + f" of {split}" * bool(split)
+
+    def _split(self, item: Any, row: int) -> tuple[NDArray[Any], Any]:
+        if isinstance(item, Mapping) and {"x", "y"} <= item.keys():
+            x, y = item["x"], item["y"]
+        elif isinstance(item, tuple | list) and len(item) == 2:
+            x, y = item
+        else:
+            form = type(item).__name__
+            if isinstance(item, Mapping):
+                form += f" with the keys {', '.join(map(str, item))}"
+            elif isinstance(item, tuple | list):
+                form += f" of {len(item)}"
+            hint = "an item is a pair (x, y), or a dict with the keys x and y"
+            raise DataError(f"{self.name(row)} is a {form}", where=self.where, hint=hint)
+        numbers = self._numbers(x, row)
+        batched = self.collate is not None
+        return numbers, [*map(self._label, y)] if batched else self._label(y, row)
+
+    def _numbers(self, x: Any, row: int) -> NDArray[Any]:
+        try:
+            numbers = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            what = f"x of {self.name(row)} does not make an array: {error}"
+            raise DataError(what, where=self.where) from error
+        if numbers.dtype.kind not in NUMERIC:
+            what = f"x of {self.name(row)} is of type {numbers.dtype}, and not numbers"
+            hint = "return a tensor or an array of numbers"
+            raise DataError(what, where=self.where, hint=hint)
+        if numbers.size == 0:
+            raise DataError(f"x of {self.name(row)} is empty", where=self.where)
+        return numbers.reshape(-1) if numbers.ndim == 0 else numbers
+
+    def _label(self, y: Any, row: int | None = None) -> Any:
+        """A label as a value of Python's own."""
+        if isinstance(y, Tensor):
+            y = y.detach().cpu().numpy()
+        if isinstance(y, np.ndarray | np.generic) and y.size == 1:
+            return y.item()
+        if isinstance(y, np.ndarray | list | tuple | Mapping):
+            named = "" if row is None else f" of {self.name(row)}"
+            shape = f"has shape {list(np.shape(y))}" if hasattr(y, "shape") else f"is {y!r:.80}"
+            what = f"the label{named} {shape}"
+            raise DataError(what, where=self.where, hint="return one number or text for each item")
+        return y
+
+    def check_alike(self, first: int, x: NDArray[Any], row: int, other: NDArray[Any]) -> None:
+        """DataError where the numbers of two items have different shapes or types."""
+        if x.shape != other.shape:
+            shapes = f"{list(other.shape)}, and of {self.name(first)} {list(x.shape)}"
+            padding = 'name a function that pads them: collate = "module:function" of [data]'
+            hint = f"make them equal in the Dataset; or {padding}, as for a DataLoader"
+            if self.collate is not None:
+                hint = "collate has to give all rows of a list one shape"
+            what = f"x of {self.name(row)} has shape {shapes}"
+            raise DataError(what, where=self.where, hint=hint)
+        if x.dtype != other.dtype:
+            types = f"{other.dtype}, and of {self.name(first)} {x.dtype}"
+            hint = "give every item the same type, such as x.float()"
+            raise DataError(
+                f"x of {self.name(row)} is of type {types}", where=self.where, hint=hint
+            )
+
+    def padded(self) -> Items:
+        """The same items with their `longest`, where ``collate`` pads to the longest of a batch."""
+        if self.collate is None:
+            return self
+        with restored():
+            shapes = []
+            for row in range(len(self)):
+                seed_generators(derive(MEASURED, row))
+                shapes.append(self.row(row)[0].shape)
+            if len({*shapes}) == 1:
+                return self
+            largest = max(range(len(self)), key=lambda row: (np.prod(shapes[row]), -row))
+            seed_generators(derive(MEASURED, largest))
+            return replace(self, longest=self.item(largest))
+
+
+def class_names(dataset: Any) -> Sequence[str]:
+    """The names of the labels 0, 1, ..., where a Dataset has them as an attribute `classes`."""
+    names = getattr(getattr(dataset, "dataset", dataset), "classes", ())
+    named = isinstance(names, tuple | list) and all(isinstance(each, str) for each in names)
+    return tuple(names) if named else ()

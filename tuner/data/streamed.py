@@ -1,0 +1,468 @@
+"""Rows that stay where they are, in a Dataset of the user's, and are read as a training needs them.
+
+One pass over all rows learns what has to be known of them: labels, shapes, hashes and statistics.
+After it a row is read again each time it is needed, ahead of the training in processes of their
+own where the study asks for readers.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tuner.data import prepare
+from tuner.data.identity import array_hashes
+from tuner.data.items import MEASURED, Batch, Items, class_names
+from tuner.data.prepare import Shifted, Transform, Unchanged
+from tuner.data.recipe import LARGEST, OfArray, arranged, shape_of
+from tuner.data.rows import Ordered, Taking
+from tuner.data.spec import DataSpec
+from tuner.data.tables import Table, from_arrays, from_stream
+from tuner.errors import DataError
+
+Places = NDArray[np.signedinteger[Any]]
+
+GROUP = 2**17
+"""Numbers that a reader reads at a time, at least a batch: no result depends on it."""
+NUMBER = 4
+"""Bytes of a float32."""
+REPEATED = 4
+"""Items that are read twice, to see whether they are the same."""
+CPU = torch.device("cpu")
+
+
+# Readers: processes that read rows ahead.
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Rows to read.
+
+    Attributes:
+        rows: the places of the items.
+        seed: for items that are random.
+        recipe: makes inputs of a network of them; None for the raw rows with their labels.
+    """
+
+    rows: Sequence[int]
+    seed: int
+    recipe: OfArray | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error of a reader, which torch would wrap in another."""
+
+    message: str
+    where: str
+    hint: str
+
+
+class Answers:
+    """The items as a DataLoader knows them, by request."""
+
+    def __init__(self, items: Items) -> None:
+        self.items = items
+
+    def __getitem__(self, request: Request) -> Tensor | Batch | Failure:
+        try:
+            batch = self.items.batch(request.rows, request.seed)
+            return batch if request.recipe is None else inputs(batch.x, request.recipe)
+        except DataError as error:
+            return Failure(error.message, error.where, error.hint)
+
+
+def inputs(x: NDArray[Any], recipe: OfArray) -> Tensor:
+    """Raw rows as float32 [n, *shape], as ``OfArray.rows`` makes them."""
+    prepared = recipe.transform(arranged(x, recipe.shape, recipe.turns))
+    return torch.from_numpy(np.ascontiguousarray(prepared, dtype=np.float32))
+
+
+class Requests:
+    """The requests of one pass, which a DataLoader takes for its batches."""
+
+    def __init__(self) -> None:
+        self.now: Sequence[Request] = ()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.now)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+
+class Readers:
+    """Reads items in the order of requests, in so many processes, or in this one if they are none.
+
+    The processes begin with the first requests and stay. A process that was forked starts its own;
+    and those of other items end when these begin.
+    """
+
+    open: Readers | None = None
+
+    def __init__(self, items: Items, count: int) -> None:
+        self.items, self.count = items, count
+        self._requests = Requests()
+        self._loader: DataLoader[Any] | None = None
+        self._kind = (0, False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_loader": None, "_requests": Requests()}
+
+    def read(self, requests: Sequence[Request], pin: bool = False) -> Iterator[Any]:
+        """The answer to each request: inputs of a network, or a ``Batch`` of raw rows.
+
+        Args:
+            pin: copy them into memory from which a GPU takes them without waiting.
+
+        Raises:
+            DataError: as ``Items.batch``.
+        """
+        if self.count == 0 or not requests:
+            answers = Answers(self.items)
+            return (_checked(answers[request]) for request in requests)
+        return self._ahead(requests, pin)
+
+    def passing(self, requests: Sequence[Request]) -> Iterator[Any]:
+        """The same for one pass alone, after which the processes end."""
+        try:
+            yield from self.read(requests)
+        finally:
+            self.close()
+
+    def _ahead(self, requests: Sequence[Request], pin: bool) -> Iterator[Any]:
+        loader = self._started(pin)
+        self._requests.now = requests
+        with _may_start_processes():
+            passing = iter(loader)
+        for answer in passing:
+            yield _checked(answer)
+
+    def _started(self, pin: bool) -> DataLoader[Any]:
+        kind = os.getpid(), pin
+        if self._loader is None or self._kind != kind:
+            if Readers.open is not None and Readers.open is not self:
+                Readers.open.close()
+            Readers.open, self._kind = self, kind
+            self._loader = DataLoader(
+                Answers(self.items),  # type: ignore[arg-type]
+                batch_size=None,
+                sampler=self._requests,
+                num_workers=self.count,
+                collate_fn=_as_it_is,
+                pin_memory=pin,
+                worker_init_fn=_begin,
+                multiprocessing_context="fork" if sys.platform == "linux" else None,
+                generator=torch.Generator(),  # or it would draw from the one of the training
+                persistent_workers=True,
+            )
+        return self._loader
+
+    def close(self) -> None:
+        """Ends the processes, if they are this process' own."""
+        self._loader = None
+        if Readers.open is self:
+            Readers.open = None
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _begin(number: int) -> None:
+    """A reader leaves Ctrl-C to the process that started it, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _checked(answer: Any) -> Any:
+    if isinstance(answer, Failure):
+        raise DataError(answer.message, where=answer.where, hint=answer.hint)
+    return answer
+
+
+@contextmanager
+def _may_start_processes() -> Iterator[None]:
+    """Lets a worker start readers: as a daemon, which ends with its parent, it may have no children
+    by the rules of multiprocessing, although readers are daemons too and end with it."""
+    config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    daemon = config.get("daemon", False)
+    config["daemon"] = False
+    try:
+        yield
+    finally:
+        config["daemon"] = daemon
+
+
+# One pass over all rows.
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one pass learns of each row.
+
+    Attributes:
+        hashes: of the raw numbers, as of an array's.
+        odd: how many numbers are not finite, or too large for float32.
+        means, squares: of an image the mean of each channel [N, C], and the sum of the squared
+            differences from it; None for other rows.
+    """
+
+    hashes: NDArray[np.uint64]
+    odd: NDArray[np.int64]
+    means: NDArray[np.float64] | None
+    squares: NDArray[np.float64] | None
+
+    @classmethod
+    def empty(cls, count: int, shape: tuple[int, ...]) -> Survey:
+        """Of so many rows, of which nothing is known yet."""
+        of_channels = [np.zeros((count, shape[0])) if len(shape) == 3 else None for _ in range(2)]
+        return cls(np.zeros(count, np.uint64), np.zeros(count, np.int64), *of_channels)
+
+    def add(self, place: slice, x: NDArray[Any], shape: tuple[int, ...], turns: bool) -> None:
+        """Learns of some rows, which are raw."""
+        self.hashes[place] = array_hashes(x)
+        if x.dtype.kind == "f":
+            self.odd[place] = (~(np.abs(x) <= LARGEST)).reshape(len(x), -1).sum(1)
+        if self.means is not None and self.squares is not None:
+            pixels = arranged(x, shape, turns).reshape(len(x), shape[0], -1).astype(np.float64)
+            means = pixels.mean(2, keepdims=True)
+            self.means[place] = means[:, :, 0]
+            self.squares[place] = np.square(pixels - means).sum(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """The raw rows of a table that is not in memory.
+
+    Attributes:
+        readers: read its items.
+        places: which items its rows are.
+        shape: of a row as a network takes it.
+        turns: as for ``OfArray``.
+        given: the shape of a row as an item has it.
+        survey: of all items.
+    """
+
+    readers: Readers
+    places: Places
+    shape: tuple[int, ...]
+    turns: bool
+    given: tuple[int, ...]
+    survey: Survey
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def only(self, rows: NDArray[Any]) -> Stream:
+        """Some of the rows."""
+        return replace(self, places=self.places[rows])
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        return self.survey.hashes[self.places]
+
+    def odd(self, rows: Places) -> int:
+        """How many of some rows hold a number that is not finite, or too large."""
+        return int((self.survey.odd[self.places[rows]] > 0).sum())
+
+    def transform(self, name: str, train: Places) -> Transform:
+        """The statistics of that name, of the training rows.
+
+        Raises:
+            DataError: they need all numbers of a column at once.
+        """
+        prepare.lookup(name)
+        if name == "none":
+            return Unchanged()
+        if name != "standard":
+            raise DataError(
+                f"{name} needs all rows in memory, and these are read as they are needed",
+                where="data.preprocessing",
+                hint='use "standard" or "none"; data.in_memory sets how much is held in memory',
+            )
+        moments = self._of_channels(train) if len(self.shape) == 3 else self._of_numbers(train)
+        return standardizing(*moments, (1, *self.shape))
+
+    def _of_channels(self, train: Places) -> tuple[NDArray[Any], NDArray[Any]]:
+        assert self.survey.means is not None
+        assert self.survey.squares is not None
+        rows, pixels = self.places[train], math.prod(self.shape[1:])
+        means, squares = self.survey.means[rows], self.survey.squares[rows]
+        mean = means.mean(0)
+        variance = (squares.sum(0) + pixels * np.square(means - mean).sum(0)) / (pixels * len(rows))
+        return mean, variance
+
+    def _of_numbers(self, train: Places) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and variance in one pass more, of the training rows alone (Chan et al. 1979)."""
+        count, mean, squares = 0, np.zeros(self.shape), np.zeros(self.shape)
+        for batch in self.readers.passing(requests(self.places[train], math.prod(self.shape))):
+            x = arranged(batch.x, self.shape, self.turns).astype(np.float64)
+            its_mean, new = x.mean(0), count + len(x)
+            shift = its_mean - mean
+            squares += np.square(x - its_mean).sum(0) + np.square(shift) * count * len(x) / new
+            mean += shift * len(x) / new
+            count = new
+        return mean, squares / count
+
+    def rows(self, recipe: OfArray, wanted: Places) -> Streamed:
+        """Some rows as inputs of a network."""
+        return Streamed(self.readers, self.places[wanted], recipe)
+
+
+def standardizing(mean: NDArray[Any], variance: NDArray[Any], shape: tuple[int, ...]) -> Shifted:
+    """As `standard` of ``tuner.data.prepare``."""
+    size = (1, len(mean), 1, 1) if len(shape) == 4 else shape
+    deviation = np.sqrt(variance)
+    varies = deviation > 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return Shifted(mean.reshape(size), np.where(varies, deviation, 1.0).reshape(size))
+
+
+def requests(places: Places, numbers: int) -> list[Request]:
+    """Requests for raw rows, of so many numbers each, in their order."""
+    size = max(1, GROUP // max(1, numbers))
+    parts = (places[start : start + size] for start in range(0, len(places), size))
+    return [Request(part.tolist(), MEASURED) for part in parts]
+
+
+def read(
+    datasets: Mapping[str, Any],
+    spec: DataSpec,
+    where: str,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> Table:
+    """The rows of Datasets, read once; in memory where they are small and not random.
+
+    Args:
+        datasets: by their split, as ``items.datasets`` gives them.
+        collate: makes a batch of items; else an attribute `collate_fn` of the first Dataset does.
+
+    Raises:
+        DataError: as ``Items.batch``; or items are others when they are read again.
+    """
+    first = next(iter(datasets.values()))
+    items = Items(datasets, where, collate or getattr(first, "collate_fn", None)).padded()
+    one = items.batch([0], MEASURED).x
+    given = tuple(one.shape[1:])
+    turns = spec.division > 1
+    shape = shape_of(given, spec.shape, turns, where)
+    numbers = math.prod(shape)
+    every = np.arange(len(items))
+    survey = Survey.empty(len(items), shape)
+    small = NUMBER * len(items) * numbers <= spec.in_memory * 2**20
+    held = np.empty((len(items) if small else 0, *given), one.dtype)
+    labels: list[Any] = []
+    random = False
+    for batch in Readers(items, spec.readers).passing(requests(every, numbers)):
+        place = slice(len(labels), len(labels) + len(batch.y))
+        items.check_alike(0, one[0], place.start, batch.x[0])
+        survey.add(place, batch.x, shape, turns)
+        if small:
+            held[place] = batch.x
+        labels += batch.y
+        random = random or batch.random
+    items = replace(items, random=random)
+    again = every[:REPEATED]
+    if (array_hashes(items.batch(again.tolist(), MEASURED).x) != survey.hashes[again]).any():
+        raise _unseeded(where)
+    classes = class_names(first)
+    if small and not random:
+        table = from_arrays(held, labels, where, classes=classes)
+    else:
+        readers = Readers(items, spec.readers)
+        stream = Stream(readers, every, shape, turns, given, survey)
+        table = from_stream(stream, labels, where, classes)
+    return replace(table, parts=items.splits)
+
+
+def _unseeded(where: str) -> DataError:
+    return DataError(
+        "an item is another each time it is read, although torch, numpy and random are seeded",
+        where=where,
+        hint="draw random numbers from torch, numpy.random or random alone, and not from a "
+        "generator of its own: tuner seeds them by the trial, the epoch and the row",
+    )
+
+
+# Rows for a training.
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed(Ordered):
+    """Rows that are read from a Dataset as they are needed.
+
+    Attributes:
+        readers: read its items.
+        places: which items the rows are.
+        recipe: makes inputs of them.
+        device, dtype: of the rows that are given.
+    """
+
+    readers: Readers
+    places: Places
+    recipe: OfArray
+    device: torch.device = CPU
+    dtype: torch.dtype = torch.float32
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
+        """Some rows as they are measured, read in this process."""
+        places = self.places[wanted if isinstance(wanted, slice) else wanted.cpu().numpy()]
+        if not len(places):
+            return torch.empty((0, *self.recipe.shape), dtype=self.dtype, device=self.device)
+        answer = Answers(self.readers.items)[Request(places.tolist(), MEASURED, self.recipe)]
+        return self._moved(_checked(answer))
+
+    def epoch(self, order: Callable[[], Sequence[Tensor]], seed: int) -> Taking:
+        batches = self._in_turn([self.places[batch.numpy()] for batch in order()], seed)
+
+        def following(some: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
+            return islice(batches, len(some))
+
+        return following
+
+    def slices(self, size: int) -> Iterator[Tensor]:
+        starts = range(0, len(self), size)
+        if not starts:
+            return iter([self[:0]])
+        return self._in_turn([self.places[start : start + size] for start in starts], MEASURED)
+
+    def _in_turn(self, batches: Sequence[Places], seed: int) -> Iterator[Tensor]:
+        """Each batch; small ones are read several at once."""
+        size = max(1, GROUP // (len(batches[0]) * math.prod(self.recipe.shape)))
+        groups = [batches[start : start + size] for start in range(0, len(batches), size)]
+        wanted = [Request(np.concatenate(group).tolist(), seed, self.recipe) for group in groups]
+        answers = self.readers.read(wanted, self.device.type == "cuda")
+        for group, rows in zip(groups, answers, strict=True):
+            yield from torch.split(self._moved(rows), [len(batch) for batch in group])
+
+    def _moved(self, rows: Tensor) -> Tensor:
+        return rows.to(self.device, self.dtype, non_blocking=rows.is_pinned())
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self.places), *self.recipe.shape))
+
+    def is_floating_point(self) -> bool:
+        return True
+
+    def to(self, where: torch.device | torch.dtype | str) -> Streamed:
+        """The same rows on a device or in a precision."""
+        if isinstance(where, torch.dtype):
+            return replace(self, dtype=where)
+        return replace(self, device=torch.device(where))
