@@ -210,7 +210,7 @@ def tuner(metric: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     searched = run("optimize", *study, *workers)
     size = ("--top", str(options.top), "--seeds", str(options.seeds))
     confirmed = run("confirm", *study, *workers, *size)
-    exported = run("export", *study, "--all-rows", "--out", "model")
+    exported = run("export", *study, "--out", "model")
     model = ("--model", "model")
     run("predict", *model, "--input", "test.csv", "--output", "tuner.csv")
     rows = pd.read_csv(folder / "test.csv").sample(BATCH, replace=True, random_state=0)

@@ -13,7 +13,7 @@ def test_confirm_and_ablate_say_what_is_true(tuner, place) -> None:
     assert confirmed.code == 0, confirmed.stderr
     assert "small: " in confirmed.stdout
     assert "on the test rows over 2 seeds" in confirmed.stdout
-    assert "next      tuner export --study small --all-rows --out model" in confirmed.stdout
+    assert "next      tuner export --study small --out model" in confirmed.stdout
     assert "baseline" in confirmed.stdout
     assert "small:confirm: 8 of 8 trainings" in confirmed.stderr
     for name in ("majority class", "logistic regression", "HistGradientBoosting"):

@@ -86,8 +86,10 @@ def test_probabilities_of_module_program_and_onnx_file(
 def test_the_value_is_that_of_the_calibrated_predictions(
     options: Any, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    made = tuner.export("tempered", tmp_path / "model", options, single=True)
-    plain = tuner.export("tempered", tmp_path / "plain", options, single=True, uncalibrated=True)
+    made = tuner.export("tempered", tmp_path / "model", options, single=True, final=False)
+    plain = tuner.export(
+        "tempered", tmp_path / "plain", options, single=True, final=False, uncalibrated=True
+    )
     storage = tuner.open_storage(options.storage)
     study, study_id = stored_study(storage, "tempered")
     trial = storage.get_all_trials(study_id)[made.number]

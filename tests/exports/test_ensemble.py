@@ -212,7 +212,8 @@ def test_of_folds_the_networks_of_all_rows(
     trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path
 ) -> None:
     folds = confirmed(trained, place, "folded", "label", validation={"folds": 3})
-    assert tuner.export("folded", tmp_path / "model", folds.options).final
+    given = tuner.export("folded", tmp_path / "model", folds.options, final=False)
+    assert (given.final, given.all_rows) == (True, False)  # a trial has no single network
     expected, data = folds.expected(final=True)
     found = tuner.predict(tmp_path / "model", frame.iloc[data.positions[1]])
     np.testing.assert_allclose(found.drop(columns="class"), expected, rtol=1e-6, atol=1e-6)
@@ -221,8 +222,11 @@ def test_of_folds_the_networks_of_all_rows(
 def test_on_all_rows(trained: Any, place: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
     together = confirmed(trained, place, "used", "label")
     final = tuner.export("used", tmp_path / "final", together.options, final=True)
-    made = tuner.export("used", tmp_path / "model", together.options, all_rows=True)
+    made = tuner.export("used", tmp_path / "model", together.options)
     assert (made.value, made.members) == (final.value, final.members)
+    assert (final.all_rows, made.all_rows) == (False, True)  # as `confirm` has measured it
+    given = tuner.export("used", tmp_path / "given", together.options, trial=made.number)
+    assert (given.final, given.all_rows) == (False, False)
     data = together.expected(final=True)[1]
     rows = len(data.train) + len(data.validation)
     assert f"on all {rows} rows, those for the test too" in (tmp_path / "model" / CARD).read_text()

@@ -246,7 +246,7 @@ def test_data_in_words() -> None:
     regression = {**DATA, "task": "regression", "classes": [], "shape": [10], "balance": {}}
     first, *others = data_lines({**regression, "test": None})
     assert first.endswith("10 features; regression")
-    assert others == ["test      in a file of its own"]
+    assert others == ["test      rows of their own"]
     text = {**DATA, "shape": [69], "words": 13789}
     assert "each of at most 69 words (13,789 are known); classification" in data_lines(text)[0]
 

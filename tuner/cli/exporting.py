@@ -24,11 +24,12 @@ Out = Annotated[
     typer.Option("--out", envvar="TUNER_EXPORT_OUT", metavar="DIR", help="The folder to make."),
 ]
 Final = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--final",
+        "--final/--no-final",
         envvar="TUNER_FINAL",
-        help="Train on the validation rows as well, as always where trials have folds.",
+        help="Train on the validation rows as well, or as in the search.  [default: as in the "
+        "search; after confirm --all-rows]",
     ),
 ]
 AllRows = Annotated[
@@ -106,7 +107,7 @@ def export(
     study: StudyName,
     out: Out,
     trial: ExportTrial = None,
-    final: Final = False,
+    final: Final = None,
     all_rows: AllRows = False,
     force: Force = False,
     onnx: Onnx = False,

@@ -111,7 +111,7 @@ def confirm(
     show(confirmed(answer))
     if answer.finished and answer.winner.test is not None:
         where = f"--study {shlex.quote(answer.study)} {storage_option(needed_url(storage))}".strip()
-        typer.echo(f"next      tuner export {where} --all-rows --out model  # for use, of all rows")
+        typer.echo(f"next      tuner export {where} --out model  # the network for use")
     return None
 
 

@@ -201,7 +201,8 @@ class DataSet:
         vocabulary: the words of the numbers of a text, and their vectors; None for all else.
         positions: where the rows of train and of validation are in the source, ascending; rows of a
             second file come after those of the first.
-        test: how many rows are set aside; None where they are in a file of their own.
+        test: how many rows are set aside; None where they are in a file or a
+            Dataset of their own.
         recipe: how raw rows became these; None where they did not come from a source.
         note: for people, where the rows were rearranged; else empty.
         rest: the other folds, where there are any, in their order: this is the last. Each was
@@ -315,7 +316,8 @@ def load(
         places = folds[-1].searched
         without_test(columns, places)
     table = replace(table, columns=tuple(columns), rows=left_out.places(places))
-    elsewhere = table.held and not final
+    given = table.held or (table.parts is not None and len(folds[-1].test) > 0)
+    elsewhere = given and not final
     left_out = replace(left_out, notes=(*left_out.notes, together))
     aside = _set_aside(table, spec)
     source = _Source(aside, labels, table.weight, spec, folder, elsewhere, left_out)
@@ -364,7 +366,7 @@ class _Source:
     Attributes:
         aside: the columns that are no features.
         weight: of all rows.
-        elsewhere: the test rows are in a file of their own.
+        elsewhere: the test rows are in a file or a Dataset of their own.
         left_out: the rows of the source that are not used.
     """
 

@@ -65,7 +65,7 @@ def export(
     options: RunOptions,
     *,
     trial: int | None = None,
-    final: bool = False,
+    final: bool | None = None,
     all_rows: bool = False,
     force: bool = False,
     onnx: bool = False,
@@ -82,8 +82,10 @@ def export(
         trial: the number of a complete one; by default the ensemble of `confirm` where it helps,
             else its winner, else the best.
         final: train on the validation rows too, for as many epochs as were the best; always so
-            where trials have folds and there are test rows.
-        all_rows: measure a final training, and then train the same on the test rows too.
+            where trials have folds and there are test rows. False: as in the search.
+        all_rows: measure a final training, and then train the same on the test rows too. Without
+            `final` and `trial` this is the default once `confirm` has measured on test rows that
+            were set aside of the study's own data.
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
         single: one configuration, even where an ensemble helps.
@@ -101,13 +103,16 @@ def export(
         check_installed()
     storage = opened(options.storage)
     stored, study_id = stored_study(storage, study)
-    final = final or all_rows or _needs_final(stored)
-    confirmation = None if single or trial is not None else confirm.read(storage, stored)
+    confirmation = confirm.read(storage, stored) if trial is None else None
     made: Trained | TrainedEnsemble
     make: Callable[[NetworkJob], Trained | TrainedEnsemble]
     with allowing(of_person(options.allow)), one_thread():
-        if confirmation is not None and confirmation.answer is not None:
-            members = chosen_members(storage, stored, confirmation, confirmation.answer, final)
+        job = load_job(stored, study_id)
+        all_rows = all_rows or (final is None and _measured(job, confirmation))
+        final = final or all_rows or _needs_final(stored)
+        together = None if single or confirmation is None else confirmation.answer
+        if confirmation is not None and together is not None:
+            members = chosen_members(storage, stored, confirmation, together, final)
             choice, first = members[0]
             device = device_again(options.device, first.user_attrs)
             make = partial(train_together, members, confirmation, device, final, uncalibrated)
@@ -117,13 +122,12 @@ def export(
             make = partial(train, choice, device, final, uncalibrated)
         if choice.beaten:
             say(choice.beaten)
-        job = load_job(stored, study_id)
         made = make(job)
         if all_rows:  # none of them can measure it
             made = replace(make(replace(job, everything=True)), value=made.value)
-        together = made if isinstance(made, TrainedEnsemble) else None
+        several = made if isinstance(made, TrainedEnsemble) else None
         trained = made if isinstance(made, Trained) else made.members[0]
-        files = contents(trained, onnx) if together is None else contents_together(together, onnx)
+        files = contents(trained, onnx) if several is None else contents_together(several, onnx)
     folder.write(out, files, force)
     return Exported(
         out,
@@ -135,13 +139,20 @@ def export(
         final,
         tuple(files),
         trained.chosen.left_out,
-        1 if together is None else len(together.members),
+        1 if several is None else len(several.members),
         size_of(made.network),
-        1.0 if together is None else together.slowdown,
+        1.0 if several is None else several.slowdown,
         trained.chosen.beaten,
         made.probabilities,
         all_rows,
     )
+
+
+def _measured(job: NetworkJob, confirmation: Confirmation | None) -> bool:
+    """Whether `confirm` has measured what is exported on test rows that are the study's own."""
+    if confirmation is None or not confirmation.finished or confirmation.winner.test is None:
+        return False
+    return bool(job.data.test) and job.spec.split is None
 
 
 def _needs_final(study: Study) -> bool:

@@ -106,7 +106,7 @@ def data_lines(data: Record) -> list[str]:
     lines += [f"note      {data['note']}"] * bool(data["note"])
     lines += [f"weights   {data['weights']}"] * bool(data["weights"])
     test = data["test"]
-    lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
+    lines += [f"test      {'rows of their own' if test is None else f'{test:,} rows set aside'}"]
     counts = data["balance"]
     total = sum(counts.values())
     shares = [f"{name} {count / total:.1%}" for name, count in list(counts.items())[:20]]
