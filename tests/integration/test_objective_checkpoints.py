@@ -29,6 +29,7 @@ sampler = "random"
 OBJECTIVES = """\
 import json
 import os
+import signal
 import time
 
 import optuna
@@ -93,6 +94,26 @@ def long(trial):
             time.sleep(0.05)
     trial.set_user_attr("pids", state["pids"])
     return state["position"]
+
+
+def quits(trial):
+    # as some libraries do: it ends itself at a signal, after the handler that was there
+    before = signal.getsignal(signal.SIGTERM)
+    asked = []
+
+    def on_signal(number, frame):
+        asked.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    trial.set_user_attr("begun", True)
+    for step in range(10):
+        trial.report(1.0, step)
+        while not (asked or os.path.exists("go")):
+            time.sleep(0.02)
+        if asked:
+            raise SystemExit(1)
+    return trial.suggest_float("x", 0.0, 10.0)
 
 
 def bare(trial):
@@ -233,6 +254,27 @@ def test_sigterm_loses_no_report_and_leaves_no_folder(
     [trial] = run(shared)
     assert trial.user_attrs["began_at"] == before
     assert trial.intermediate_values == expected(trial, 60)
+
+
+def test_a_signal_fails_no_trial_where_the_objective_ends_itself(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    shared = written(make, sqlite_url, "quits", 1, 'pruner = "none"')
+    words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
+    command = shared.warm(*words)
+
+    def begun() -> bool:
+        try:
+            return any(trial.intermediate_values for trial in shared.trials())
+        except Exception:  # no tables yet
+            return False
+
+    until(begun, seconds=60)
+    command.terminate()
+    command.communicate(timeout=30)
+    assert [trial.state for trial in shared.trials()] == [TrialState.RUNNING]
+    (shared.folder / "go").touch()
+    assert [trial.state for trial in run(shared)] == [TrialState.COMPLETE]
 
 
 def test_a_trial_with_a_checkpoint_pauses_and_goes_on(make: Any, database_url: str) -> None:

@@ -349,7 +349,7 @@ class ObjectiveRun:
         except StopRequested:
             self._give_back()
         except LeaseLostError:
-            return
+            pass
         except TrialPruned:
             self._prune()
         except Overdue:
@@ -359,12 +359,19 @@ class ObjectiveRun:
         except TrainingError as error:
             self._finish(TrialState.FAIL, "failed", error=str(error))
         except BaseException as error:  # SystemExit too; a signal's error is caught above
-            trace, more = current_traceback(), memory_facts(error)
-            self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace, **more)
-            failed = True
+            failed = self._fail(error)
         if failed:
             recover(self.desk.device)
-        return
+
+    def _fail(self, error: BaseException) -> bool:
+        """Ends the trial with the objective's error; false if that came as the worker leaves: some
+        libraries turn a signal into an error of their own."""
+        if self.desk.leaving():
+            self._give_back()
+            return False
+        trace, more = current_traceback(), memory_facts(error)
+        self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace, **more)
+        return True
 
     def _begin(self) -> None:
         self._restore()
