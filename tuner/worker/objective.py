@@ -214,7 +214,7 @@ class PausingPruner(BasePruner):
         self._run = run
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._run.pauses_here
+        return self._run.ask_to_pause()
 
 
 # One trial of a user's objective.
@@ -330,7 +330,7 @@ class ObjectiveRun:
         self._folder: Folder | None = None
         self._archive: bytes | None = None
         self._saved: Saved | None = None
-        self._ended = False
+        self._asked_to_pause = self._ended = False
 
     def run(self) -> None:
         """Runs the trial, as ``Caller``."""
@@ -427,6 +427,11 @@ class ObjectiveRun:
         target, reports = self.lease.target, self.trial.intermediate_values
         return target is not None and self._saved is not None and len(reports) >= target
 
+    def ask_to_pause(self) -> bool:
+        """Whether the objective has to end now, so that the trial pauses."""
+        self._asked_to_pause = self.pauses_here
+        return self._asked_to_pause
+
     def _pause(self) -> None:
         """Pauses the trial with its checkpoint; whoever promotes it goes on from there."""
         facts = ending_facts("paused", self._seconds(), self.lease.holder, self.desk.device)
@@ -443,7 +448,7 @@ class ObjectiveRun:
     def _prune(self) -> None:
         if self._is_late():
             self._finish(TrialState.PRUNED, TIME_LIMIT, self.last)
-        elif self.pauses_here:
+        elif self._asked_to_pause:
             self._pause()
         else:
             self._finish(TrialState.PRUNED, "pruned", self.last)
@@ -494,7 +499,9 @@ class ObjectiveRun:
         if folder is None or not reports:
             return None
         count = len(self.trial.intermediate_values.keys() | reports.keys())
-        at_target = target is not None and count >= target
+        at_target = target is not None and (
+            count == target or (count > target and self._saved is None)
+        )
         if not (at_target or self.pace.due or self.desk.leaving()):
             return None
         with self.pace, self.desk.clock.measure("storage"):
