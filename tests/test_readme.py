@@ -16,6 +16,7 @@ import typer
 from tuner.cli import app
 from tuner.losses import LOSSES
 from tuner.metrics import METRICS
+from tuner.storage import open_storage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def shapes(text: str) -> set[str]:
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
     shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
-    assert found == [*shell, *["python", "toml"] * 3, "python", "bash"]
+    assert found == [*shell, *["python", "toml"] * 4, "python", "python", "bash"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -123,7 +124,7 @@ def test_the_study_file_runs(tmp_path: Path, warm: Warm) -> None:
 
 
 def test_the_python_script_runs(tmp_path: Path) -> None:
-    text = blocks("python")[3]
+    text = blocks("python")[5]
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     said = run(sys.executable, "script.py", folder=tmp_path)
     value, rate = said.splitlines()[0].split()
@@ -165,6 +166,27 @@ def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
     assert "forest: 12 of 12 trials" in said
     said = warm("tuner", "retrain", "--study", "forest", "--trial", "0")
     assert "after 5 steps: the same" in said
+
+
+@pytest.mark.parametrize(("module", "reports"), [("nets", 27), ("lit", 9)])
+def test_the_objectives_with_checkpoints_pause_and_go_on(
+    tmp_path: Path, warm: Warm, module: str, reports: int
+) -> None:
+    nets, lightning = blocks("python")[3:5]
+    text = {"nets": nets, "lit": lightning}[module]
+    assert "tuner.checkpoint(trial)" in text
+    (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
+    file = blocks("toml")[4].replace("nets:", f"{module}:").replace("27", str(reports))
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / f"{module}.toml").write_text(file, encoding="utf-8")
+    said = warm("tuner", "optimize", "--study", module, "--trials", "6", "--workers", "1")
+    assert f"{module}: 6 of 6 trials" in said
+    assert "0 failed" in said
+    trials = open_storage(f"sqlite:///{tmp_path}/tuner.db").get_all_trials(1)
+    resumed = next(trial for trial in trials if trial.state.name == "COMPLETE")
+    assert "paused" in resumed.user_attrs
+    said = warm("tuner", "retrain", "--study", module, "--trial", str(resumed.number))
+    assert f"after {reports} steps: the same" in said
 
 
 def test_the_two_lines_to_copy() -> None:
@@ -215,7 +237,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 
 def test_every_file_that_the_documents_name_exists() -> None:
     for text in (README, CONTRIBUTING):
-        shown = {f"studies/{name}.toml" for name in ("mine", "own", "cheap", "forest")}
+        shown = {f"studies/{name}.toml" for name in ("mine", "own", "cheap", "forest", "nets")}
         named = set(PATH.findall(text)) - shown - {"table.csv"}
         assert named
         for path in named:

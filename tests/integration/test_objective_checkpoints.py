@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.operation.copy import copy
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
+from tuner.run.prepare import submit
 from tuner.run.retrain import retrain
-from tuner.search.promote import CONTINUES, PAUSED_AT
+from tuner.search.promote import CONTINUES, PAUSED_AT, is_paused
 
 STUDY = """\
 objective = "{module}:{function}"
@@ -29,6 +31,7 @@ sampler = "random"
 OBJECTIVES = """\
 import json
 import os
+import signal
 import time
 
 import optuna
@@ -57,6 +60,20 @@ def walk(trial):
     trial.set_user_attr("pid", os.getpid())
     while state["step"] < 9:
         move(state, x)
+        path.write_text(json.dumps(state))
+        trial.report(state["position"], state["step"] - 1)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return state["position"]
+
+
+def stroll(trial):
+    x = trial.suggest_float("x", 0.0, 10.0)
+    path, state = begun(trial)
+    trial.set_user_attr("pid", os.getpid())
+    while state["step"] < 9:
+        move(state, x)
+        time.sleep(0.03)
         path.write_text(json.dumps(state))
         trial.report(state["position"], state["step"] - 1)
         if trial.should_prune():
@@ -93,6 +110,26 @@ def long(trial):
             time.sleep(0.05)
     trial.set_user_attr("pids", state["pids"])
     return state["position"]
+
+
+def quits(trial):
+    # as some libraries do: it ends itself at a signal, after the handler that was there
+    before = signal.getsignal(signal.SIGTERM)
+    asked = []
+
+    def on_signal(number, frame):
+        asked.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    trial.set_user_attr("begun", True)
+    for step in range(10):
+        trial.report(1.0, step)
+        while not (asked or os.path.exists("go")):
+            time.sleep(0.02)
+        if asked:
+            raise SystemExit(1)
+    return trial.suggest_float("x", 0.0, 10.0)
 
 
 def bare(trial):
@@ -235,6 +272,27 @@ def test_sigterm_loses_no_report_and_leaves_no_folder(
     assert trial.intermediate_values == expected(trial, 60)
 
 
+def test_a_signal_fails_no_trial_where_the_objective_ends_itself(
+    make: Any, until: Callable[..., None], sqlite_url: str
+) -> None:
+    shared = written(make, sqlite_url, "quits", 1, 'pruner = "none"')
+    words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
+    command = shared.warm(*words)
+
+    def begun() -> bool:
+        try:
+            return any(trial.intermediate_values for trial in shared.trials())
+        except Exception:  # no tables yet
+            return False
+
+    until(begun, seconds=60)
+    command.terminate()
+    command.communicate(timeout=30)
+    assert [trial.state for trial in shared.trials()] == [TrialState.RUNNING]
+    (shared.folder / "go").touch()
+    assert [trial.state for trial in run(shared)] == [TrialState.COMPLETE]
+
+
 def test_a_trial_with_a_checkpoint_pauses_and_goes_on(make: Any, database_url: str) -> None:
     shared = written(make, database_url, "walk")
     trials = run(shared, workers=2)
@@ -252,6 +310,36 @@ def test_a_trial_with_a_checkpoint_pauses_and_goes_on(make: Any, database_url: s
     assert states[1] == TrialState.PRUNED
     [complete, *_] = [t for t in trials if t.state == TrialState.COMPLETE]
     assert retrain("walk", complete.number, RunOptions(shared.url)).equal
+
+
+def test_a_budget_is_exact_and_every_value_too_whoever_is_killed(
+    make: Any, until: Callable[..., None], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNER_ALLOW", MODULE)
+    shared = written(make, database_url, "stroll", 16)
+    submit(str(shared.path), shared.url)
+    workers = [shared.worker() for _ in range(3)]
+
+    def busy(worker: Any, count: int) -> bool:
+        trials = shared.trials()
+        mine = [t for t in trials if t.user_attrs.get("pid") == worker.pid and not is_paused(t)]
+        return len(trials) >= count and any(t.state == TrialState.RUNNING for t in mine)
+
+    for victim, count in zip(workers[:2], (4, 8), strict=True):
+        until(partial(busy, victim, count))
+        victim.kill()
+        shared.worker()
+    for process in shared.processes:
+        process.join(60)
+    trials = shared.trials()
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert shared.progress.finished == len(trials) == 16
+    for trial in trials:
+        reached = len(trial.intermediate_values)
+        assert reached in (1, 3, 9)
+        assert trial.intermediate_values == expected(trial, reached)
+        assert trial.value == trial.intermediate_values[reached - 1]
+    assert shared.tokens() == []
 
 
 def test_a_larger_budget_continues_a_trial_that_ended_paused_in_a_copy_too(

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner.errors import StudyFileError
-from tuner.search.promote import Promotion, promotion
+from tuner.search.promote import Promotion, is_paused, promotion
 from tuner.search.pruners import idle
 
 NAN = float("nan")
@@ -59,6 +59,29 @@ def test_each_rung_has_three_times_the_epochs_and_none_is_near_the_end(
 def test_the_first_rung_is_the_least_epoch() -> None:
     assert Promotion(1.0, 27, min_resource=2).rungs == (2, 6, 18)
     assert Promotion(1.0, 27, min_resource=20).rungs == ()
+
+
+def test_the_options_may_say_how_long_a_full_trial_is() -> None:
+    for epochs, rungs in ((None, (1, 3, 9)), (100, (1, 3, 9)), (9, (1, 3))):
+        rule = promotion("promote", {"max_resource": 27}, epochs, 1.0)
+        assert rule is not None
+        assert rule.rungs == rungs
+    assert promotion("none", {}, None, 1.0) is None
+    never = idle("promote", {"max_resource": 1}, epochs=None, trials=9)
+    assert never == "promote never pauses: its first rung would be epoch 1 of 1"
+    assert idle("promote", {"max_resource": 27}, epochs=None, trials=9) == ""
+
+
+def test_a_trial_is_paused_from_its_first_step_on_whatever_its_number() -> None:
+    for step in (0, 1, 7):
+        trial = create_trial(
+            state=TrialState.RUNNING, intermediate_values={step: 1.0}, user_attrs={"paused": step}
+        )
+        assert is_paused(trial)
+        trial.intermediate_values[step + 1] = 1.0
+        assert not is_paused(trial)
+    fresh = create_trial(state=TrialState.RUNNING, user_attrs={"paused": 0})
+    assert not is_paused(fresh)
 
 
 def test_a_trial_beyond_a_rung_pauses_at_the_next() -> None:

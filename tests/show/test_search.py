@@ -135,3 +135,10 @@ def test_every_sampler_and_every_pruner_has_words() -> None:
         assert len(words(whole, sampler=name)["sampler"]) > len(name) + 20
     for name in PRUNERS:
         assert len(words(pruner=name)["pruner"]) > len(name) + 10
+
+
+def test_of_an_own_objective_pauses_are_counted_in_reports() -> None:
+    pruner = {"name": "promote", "max_resource": 27}
+    found = search_words(parse("own", {**OWN, "search": {"pruner": pruner}}))
+    words = "promote: after 1, 3, 9 reports a trial pauses with its checkpoint, if it has one of"
+    assert found["pruner"].startswith(words)

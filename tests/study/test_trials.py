@@ -183,6 +183,11 @@ def test_an_objective_that_never_reports_leaves_a_pruner_nothing_to_do() -> None
     assert without_pruning(own(pruner="median"), [silent, loud]) == ""
     assert without_pruning(own(pruner="none"), [silent]) == ""
     assert without_pruning(own(), [silent]) == ""  # nobody asked for one
+    promote = own(pruner={"name": "promote", "max_resource": 9})
+    assert "promote never prunes" in without_pruning(promote, [silent])
+    assert "saves no checkpoint (tuner.checkpoint)" in without_pruning(promote, [loud])
+    paused = create_trial(value=0.5, intermediate_values={0: 0.1}, user_attrs={"paused": 0})
+    assert without_pruning(promote, [paused, loud]) == ""
 
 
 STUDY = """\

@@ -90,6 +90,31 @@ def test_a_small_one_and_one_that_no_file_takes_are_told_as_they_are(place: Plac
     assert within.put(lease, FIRST) == FIRST
 
 
+def test_one_too_large_for_the_database_waits_for_the_place_of_files(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_module, "DATABASE_LIMIT", LARGE)
+    lease, (outbox, saved) = place.claim("me"), place.worker()
+    outbox.put(Update(lease, checkpoint=saved.put(lease, FIRST)))
+    outbox.flush()
+    before, aside = place.files, place.folder.with_name("aside")
+    place.folder.rename(aside)
+    place.folder.write_text("not a folder")
+    assert saved.put(lease, SECOND) is None
+    place.folder.unlink()
+    aside.rename(place.folder)
+    saved.tidy()
+    assert place.files == before  # it still counts
+
+
+def test_the_limit_of_an_objective_s_files_depends_on_the_place(place: Place) -> None:
+    _, files = place.worker()
+    within = CheckpointStore(artifact_store(place.storage), Outbox(place.storage))
+    assert files.limit[0] == 2**30
+    assert within.limit[0] == 32 * 2**20
+    assert "TUNER_ARTIFACTS" in within.limit[1]
+
+
 def test_another_worker_goes_on_from_it_and_removes_it(place: Place) -> None:
     lease, (outbox, saved) = place.claim("me"), place.worker()
     outbox.put(Update(lease, checkpoint=saved.put(lease, FIRST)))

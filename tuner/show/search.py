@@ -195,10 +195,11 @@ def _hyperband(options: Options, study: Study) -> str:
 def _promote(options: Options, study: Study) -> str:
     rungs = rungs_of(most_epochs(options, study.max_epochs) or 1, options["min_resource"])
     epochs = ", ".join(map(str, rungs))
-    if_any = "" if study.nodes else " (of tuner.checkpoint, if there is one)"
+    after = f"{study.step} {epochs}" if study.nodes else f"{epochs} reports"
+    if_any = "" if study.nodes else ", if it has one of tuner.checkpoint"
     shares = f"one in {options['reduction_factor']} goes on from the first, one in {LATER} later"
     return (
-        f"after {study.step} {epochs} a trial pauses with its checkpoint{if_any}; of the best "
+        f"after {after} a trial pauses with its checkpoint{if_any}; of the best "
         f"{shares}, and the others end with the budget"
     )
 

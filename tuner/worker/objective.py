@@ -214,7 +214,7 @@ class PausingPruner(BasePruner):
         self._run = run
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._run.pauses_here
+        return self._run.ask_to_pause()
 
 
 # One trial of a user's objective.
@@ -330,7 +330,7 @@ class ObjectiveRun:
         self._folder: Folder | None = None
         self._archive: bytes | None = None
         self._saved: Saved | None = None
-        self._ended = False
+        self._asked_to_pause = self._ended = False
 
     def run(self) -> None:
         """Runs the trial, as ``Caller``."""
@@ -349,7 +349,7 @@ class ObjectiveRun:
         except StopRequested:
             self._give_back()
         except LeaseLostError:
-            return
+            pass
         except TrialPruned:
             self._prune()
         except Overdue:
@@ -359,12 +359,19 @@ class ObjectiveRun:
         except TrainingError as error:
             self._finish(TrialState.FAIL, "failed", error=str(error))
         except BaseException as error:  # SystemExit too; a signal's error is caught above
-            trace, more = current_traceback(), memory_facts(error)
-            self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace, **more)
-            failed = True
+            failed = self._fail(error)
         if failed:
             recover(self.desk.device)
-        return
+
+    def _fail(self, error: BaseException) -> bool:
+        """Ends the trial with the objective's error; false if that came as the worker leaves: some
+        libraries turn a signal into an error of their own."""
+        if self.desk.leaving():
+            self._give_back()
+            return False
+        trace, more = current_traceback(), memory_facts(error)
+        self._finish(TrialState.FAIL, "failed", error=explain(error), traceback=trace, **more)
+        return True
 
     def _begin(self) -> None:
         self._restore()
@@ -420,6 +427,11 @@ class ObjectiveRun:
         target, reports = self.lease.target, self.trial.intermediate_values
         return target is not None and self._saved is not None and len(reports) >= target
 
+    def ask_to_pause(self) -> bool:
+        """Whether the objective has to end now, so that the trial pauses."""
+        self._asked_to_pause = self.pauses_here
+        return self._asked_to_pause
+
     def _pause(self) -> None:
         """Pauses the trial with its checkpoint; whoever promotes it goes on from there."""
         facts = ending_facts("paused", self._seconds(), self.lease.holder, self.desk.device)
@@ -436,7 +448,7 @@ class ObjectiveRun:
     def _prune(self) -> None:
         if self._is_late():
             self._finish(TrialState.PRUNED, TIME_LIMIT, self.last)
-        elif self.pauses_here:
+        elif self._asked_to_pause:
             self._pause()
         else:
             self._finish(TrialState.PRUNED, "pruned", self.last)
@@ -487,7 +499,9 @@ class ObjectiveRun:
         if folder is None or not reports:
             return None
         count = len(self.trial.intermediate_values.keys() | reports.keys())
-        at_target = target is not None and count >= target
+        at_target = target is not None and (
+            count == target or (count > target and self._saved is None)
+        )
         if not (at_target or self.pace.due or self.desk.leaving()):
             return None
         with self.pace, self.desk.clock.measure("storage"):
