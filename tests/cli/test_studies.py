@@ -389,6 +389,16 @@ def test_a_column_of_text(tuner, empty: Path) -> None:
     assert tuner("check", "--study", "said").code == 0
 
 
+def test_sequences_of_numbers(tuner, empty: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 12, 3)).cumsum(1)
+    np.savez("waves.npz", x=x, y=np.arange(90) % 2)
+    assert tuner("init", "waves", "--data", "waves.npz").code == 0
+    said = tomllib.loads((empty / "studies" / "waves.toml").read_text())
+    assert said["model"]["family"]["choices"] == ["rnn", "transformer"]
+    assert "shape = [1, 12, 3]" in (empty / "studies" / "waves.toml").read_text()
+    assert tuner("check", "--study", "waves").code == 0
+
+
 def test_images(tuner, empty: Path) -> None:
     for shade, name in enumerate(("cat", "dog")):
         (empty / "pets" / name).mkdir(parents=True)

@@ -153,6 +153,7 @@ def _config(**changes: Any) -> Config:
     """Every leaf at its default, small and short, but for the changes (``__`` stands for a dot)."""
     defaults = {leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves}
     small = {"epochs": 3, "batch_size": 8, "depth": 2, "width": 6, "channels": 4, "filters": 3}
+    small |= {"heads": 2, "head_width": 3, "expansion": 2}
     return defaults | small | {name.replace("__", "."): value for name, value in changes.items()}
 
 

@@ -23,6 +23,7 @@ from tuner.losses import LOSSES
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
 from tuner.models.text import Direction
+from tuner.models.transformer import Attention
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
 from tuner.space import Config
@@ -40,9 +41,11 @@ READS_AT_THE_END = 6
 
 
 @pytest.fixture(autouse=True)
-def _without_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build for the CPU has no layers of cuDNN; the same weights go through the equations."""
+def _without_fused_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build for the CPU has no layers of cuDNN, and a GPU not the attention of a CPU; the same
+    weights go through the equations on both."""
     monkeypatch.setattr(Direction, "forward", Direction._by_steps)
+    monkeypatch.setattr(Attention, "_fused", Attention._by_equations)
 
 
 @pytest.fixture

@@ -266,6 +266,52 @@ class Recurrent(Reading):
         return self.norm(torch.stack(found))  # type: ignore[no-any-return]
 
 
+class EachStep(nn.Module):
+    """A layer for ``[B, C, L]`` on ``[B, L, C]``."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.mT).mT  # type: ignore[no-any-return]
+
+
+class Attending(Reading):
+    """torch's own encoder layers; to each place the sines and cosines of its number."""
+
+    wide = 6
+
+    def __init__(self, config: Config, data: DataSet) -> None:
+        super().__init__(config, data)
+        assert data.vocabulary is not None
+        self.words = nn.Embedding(data.vocabulary.size, 6, padding_idx=0)
+
+    def build(self, config: Config) -> None:
+        self.layers = nn.ModuleList()
+        for _ in range(config["depth"]):
+            layer = nn.TransformerEncoderLayer(
+                6, 2, 12, 0.0, activation=functional.relu, norm_first=True, batch_first=True
+            )
+            layer.self_attn.in_proj_bias = None
+            layer.dropout = nn.Sequential(*map(EachStep, _dropout(config)))
+            layer.dropout1 = nn.Sequential(*map(EachStep, _dropout(config)))
+            self.layers.append(layer)
+        self.last = nn.LayerNorm(6, bias=not config["batch_norm"])
+
+    def read(self, texts: list[Tensor]) -> Tensor:
+        lengths = torch.tensor([len(text) for text in texts])
+        x = pad_sequence(texts, batch_first=True) * 6**0.5
+        for t in range(x.shape[1]):
+            waves = [(np.sin, np.cos)[i % 2](t / 10_000 ** (i // 2 * 2 / 6)) for i in range(6)]
+            x[:, t] += torch.tensor(waves).float()
+        beyond = torch.arange(x.shape[1]) >= lengths[:, None]
+        for layer in self.layers:
+            x = layer(x, src_key_padding_mask=beyond)
+        means = [text[:count].mean(0) for text, count in zip(self.last(x), lengths, strict=True)]
+        return self.norm(torch.stack(means))  # type: ignore[no-any-return]
+
+
 class Bins(nn.Module):
     """How far two numbers are through bins between quantiles, one number and one bin at a time."""
 
@@ -356,6 +402,7 @@ NETWORKS: dict[str, Callable[[Config, DataSet], nn.Module]] = {
     "linear": lambda config, data: nn.Sequential(nn.Linear(data.shape[0], data.outputs)),
     "rnn": Recurrent,
     "text-cnn": Convolutions,
+    "transformer": Attending,
 }
 
 
@@ -648,7 +695,7 @@ def test_every_schedule(
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("family", ["mlp", "cnn", "rnn", "text-cnn"])
+@pytest.mark.parametrize("family", ["mlp", "cnn", "rnn", "text-cnn", "transformer"])
 def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_for: Any) -> None:
     on = {"batch_norm": True, "dropout": 0.3, "lr_scheduler": "cosine", **PENALTIES["all"]}
     rate = _rate(optimizer)
@@ -677,7 +724,8 @@ def test_batch_norm_and_dropout(optimizer: str, family: str, check: Any, data_fo
 )
 def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) -> None:
     within = ("batch_norm", "normalization", "dropout")
-    without = {"linear": within, "rnn": ("mixup",), "text-cnn": ("mixup",)}
+    without = {"linear": within}
+    without |= dict.fromkeys(("rnn", "text-cnn", "transformer"), ("mixup",))
     on = {name: value for name, value in on.items() if name not in without.get(family, ())}
     check(data_for(family), family=family, **on)
 

@@ -103,6 +103,28 @@ def test_every_family_says_the_same_without_tuner(
         np.testing.assert_allclose(found, expected[some], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("family", [name for name, each in FAMILIES.items() if each.sequences])
+def test_sequences_of_numbers_say_the_same_without_tuner(
+    family: str, trained: Any, again: Any, alone: Alone, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 9, 2)).cumsum(1)
+    np.savez(tmp_path / "waves.npz", x=x, y=np.arange(60) % 2)
+    name, data = f"sequences-{family}", {"path": str(tmp_path / "waves.npz")}
+    options = trained(
+        name, data=data, model={"family": family}, regularization=TECHNIQUES, training={"epochs": 2}
+    )
+    tuner.export(name, tmp_path / "model", options, onnx=True)
+    trainer = again(options, name)
+    rows = trainer.data.validation.x
+    expected = outputs_of(trainer.network, rows).numpy()
+    found = alone(tmp_path / "model", rows, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    session = onnxruntime.InferenceSession(tmp_path / "model" / ONNX)
+    (found,) = session.run(["outputs"], {"rows": rows[:3].numpy()})
+    np.testing.assert_allclose(found, expected[:3], rtol=1e-6, atol=1e-6)
+    assert len(tuner.predict(tmp_path / "model", x[:7])) == 7
+
+
 def test_the_same_bytes_from_another_process(data: Any, trained: Any, tmp_path: Path) -> None:
     options = trained("twice", data=data("rnn"), model={"family": "rnn"}, training={"epochs": 1})
     made = tuner.export("twice", tmp_path / "first", options, onnx=True)

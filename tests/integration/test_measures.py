@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -40,7 +41,17 @@ def third_time(predictions, targets):
 def focal(outputs, targets, gamma=2.0):
     logarithms = outputs.log_softmax(1)
     return -(targets * (1 - logarithms.exp()) ** gamma * logarithms).sum(1)
+
+def plain(gradient, state, step):
+    return gradient, state
+
+def falling(progress):
+    return 1 - progress
+
+def half(targets, generator):
+    return torch.randperm(len(targets), generator=generator)[: len(targets) // 2]
 """
+NAMES = {"loss": "focal", "optimizer": "plain", "lr_scheduler": "falling", "sampling": "half"}
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +185,7 @@ def test_another_quantile_is_another_study(options: tuner.RunOptions) -> None:
         tuner.optimize(other, options)
 
 
-@pytest.mark.parametrize("kind", ["metric", "loss"])
+@pytest.mark.parametrize("kind", ["metric", "loss", "optimizer", "lr_scheduler", "sampling"])
 def test_a_worker_imports_only_what_it_is_allowed(
     kind: str, make: Any, sqlite_url: str, folder: Path
 ) -> None:
@@ -184,7 +195,8 @@ def test_a_worker_imports_only_what_it_is_allowed(
     if kind == "metric":
         text = text.replace('metric = "accuracy"', own)
     else:
-        text = text.replace("[training]", f'[training]\nloss = "{MODULE}:focal"')
+        text = re.sub(rf"(?m)^{kind} = .*\n", "", text)
+        text = text.replace("[training]", f'[training]\n{kind} = "{MODULE}:{NAMES[kind]}"')
     shared.path.write_text(text)
     submit(str(shared.path), sqlite_url)
     worker = shared.warm("worker", "--idle-exit", "--device", "cpu")

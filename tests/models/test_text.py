@@ -22,6 +22,11 @@ KINDS = [("text-cnn", {"window": 1}), ("text-cnn", {"windows": 1, "activation": 
     ("rnn", {"cell": cell, "bidirectional": both, "readout": readout, "depth": 2})
     for cell, both, readout in itertools.product(("gru", "lstm"), (True, False), ("max", "both"))
 ]
+KINDS += [
+    ("transformer", {"positions": positions, "summary": summary, "heads": 2})
+    for positions in ("sinusoidal", "learned")
+    for summary in ("mean", "max", "token")
+]
 
 
 def network(name: str, words: Vocabulary = WORDS, **leaves: Any) -> nn.Module:

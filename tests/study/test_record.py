@@ -119,6 +119,7 @@ def data_set(task, shape):
 IMAGES = data_set("classification", (1, 8, 8))
 ROWS = data_set("classification", (30,))
 NUMBERS = data_set("regression", (10,))
+SEQUENCES = data_set("regression", (12, 3))
 TEXT = dataclasses.replace(ROWS, vocabulary=Vocabulary(("good", "bad"), 30))
 
 MADE = {
@@ -241,6 +242,8 @@ def test_smoothed_labels_do_not_go_with_every_metric(metric, smoothing, warned):
         ("[regularization]\nlabel_smoothing = 0.1", ROWS),
         ("[regularization]\ncutout = 0.0", NUMBERS),
         ('[model]\nfamily = { choices = ["rnn", "text-cnn"] }', TEXT),
+        ('[model]\nfamily = { choices = ["rnn", "mlp", "transformer"] }', ROWS),
+        ('[model]\nfamily = { choices = ["rnn", "mlp", "transformer"] }', SEQUENCES),
         ('[training]\nclass_weights = "none"\nsampling = "shuffled"', NUMBERS),
         (VECTORS, THREE),
         (VECTORS, dataclasses.replace(TWO, rest=(THREE,))),
@@ -276,7 +279,21 @@ def test_a_study_that_fits_its_data(read, text, data):
             NUMBERS,
             r"^x: training\.class_weights: needs classes, but the data is for regression",
         ),
-        ('[model]\nfamily = "rnn"', ROWS, r"^x: model\.family rnn: needs text.*\n.*text = "),
+        (
+            '[model]\nfamily = "text-cnn"',
+            ROWS,
+            r"^x: model\.family text-cnn: needs text.*\n.*text = ",
+        ),
+        (
+            '[model]\nfamily = "rnn"',
+            IMAGES,
+            r"^x: model\.family rnn: needs text, or a sequence .* \[1, 8, 8\]\n  for images: cnn",
+        ),
+        (
+            '[model]\nfamily = "transformer"',
+            THREE,
+            r"^x: model\.family transformer: needs .*table with categories\n.*text = ",
+        ),
         ('[model]\nfamily = "mlp"', TEXT, r"^x: model\.family mlp: .*is text\n.*rnn, text-cnn"),
         ('[model]\nfamily = "cnn"', TEXT, r"^x: model\.family cnn: .*is text\n.*rnn, text-cnn"),
         (

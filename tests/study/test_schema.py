@@ -287,6 +287,10 @@ def test_an_objective_needs_a_direction_and_nothing_else_has_one() -> None:
         {"training": {"loss": "mine:loss"}},
         {"training": {"loss": {"name": "mine:loss", "gamma": {"low": 0.5, "high": 5.0}}}},
         {"training": {"sampling": {"choices": ["balanced", {"name": "mine:rows", "n": 2}]}}},
+        {
+            "training": {"optimizer": {"choices": ["adam", {"name": "mine:step", "beta": 0.5}]}},
+            "search": {"enqueue": [{"optimizer": "mine:step", "mine:step.beta": 0.5}]},
+        },
         {"training": {"optimizer": "mine:step", "lr_scheduler": "mine:waves"}},
         {"training": {"optimizer": {"choices": ["adamw", {"name": "mine:step", "beta": 0.5}]}}},
         {"training": {"lr_scheduler": {"name": "mine:waves", "count": {"low": 1, "high": 4}}}},

@@ -59,6 +59,8 @@ class Family:
             in training to ``[B, K, outputs]`` where it is K members, whose losses are averaged.
         images: it needs rows of shape ``[C, H, W]``.
         text: it needs rows of word ids ``[L]``, and ``build`` takes the vocabulary as ``words``.
+        sequences: instead of words it also takes rows of numbers ``[L]`` or ``[L, C]``; ``words``
+            is none then.
         own: it is a user's, not one of tuner's.
     """
 
@@ -70,6 +72,7 @@ class Family:
     images: bool = False
     text: bool = False
     own: bool = False
+    sequences: bool = False
 
 
 ACTIVATION = Leaf(

@@ -1,4 +1,7 @@
-"""Families for text: word embeddings, recurrent networks and convolutions over words."""
+"""Families for text: word embeddings, recurrent networks and convolutions over words.
+
+The recurrent ones also take sequences of numbers, of which each step is a vector already.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,25 @@ class Embedding(nn.Module):
             longest = max(1, int(known.any(0).sum()))
             x, known = x[:, :longest], known[:, :longest]
         return functional.embedding(x, self.weight, padding_idx=0), known
+
+
+class Steps(nn.Module):
+    """A sequence of numbers in the place of words; all steps are known.
+
+    Args:
+        shape: of a sequence: ``[L]``, or ``[L, C]``.
+
+    Shape:
+        numbers ``[B, *shape]`` to ``[B, L, C]``, and which are known: ``[B, L]``.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.size = shape[1] if len(shape) > 1 else 1
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        known = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        return x if x.dim() > 2 else x.unsqueeze(2), known
 
 
 def embedding(words: WordTable, leaves: Mapping[str, Any]) -> Embedding:
@@ -172,7 +194,7 @@ class Layer(nn.Module):
         return torch.cat((out, from_end.gather(1, turned.expand_as(from_end))), 2)
 
 
-# Recurrent networks for text.
+# Recurrent networks for texts and sequences of numbers.
 
 
 class Recurrent(nn.Module):
@@ -222,21 +244,26 @@ READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def build_rnn(
-    shape: Shape, outputs: int, leaves: Mapping[str, Any], inside: Inside, words: WordTable
+    shape: Shape,
+    outputs: int,
+    leaves: Mapping[str, Any],
+    inside: Inside,
+    words: WordTable | None = None,
 ) -> nn.Module:
-    """Embedding, ``depth`` recurrent layers, one vector of the text, linear output.
+    """Embedding of words, ``depth`` recurrent layers, one vector of the text, linear output.
 
     The layers that techniques place after a block (dropout) stand before each recurrent layer, the
     same for every word of a text (Gal and Ghahramani 2016), and before the output; those before an
     activation (batch normalization) before the output alone.
 
     Shape:
-        whole numbers ``[B, L]``, 0 at the end, to ``[B, outputs]``.
+        whole numbers ``[B, L]``, 0 at the end; or numbers ``[B, L]`` or ``[B, L, C]``; to
+        ``[B, outputs]``.
     """
-    first = embedding(words, leaves)
+    first = Steps(shape) if words is None else embedding(words, leaves)
     width = leaves["width"] * (2 if leaves["bidirectional"] else 1)
     entering = [first.size] + [width] * (leaves["depth"] - 1)
-    between = [nn.Sequential(*(layer((n, *shape)) for layer in inside.after)) for n in entering]
+    between = [nn.Sequential(*(layer((n, shape[0])) for layer in inside.after)) for n in entering]
     layers = [Layer(leaves["cell"], n, leaves["width"], leaves["bidirectional"]) for n in entering]
     features = width * (2 if leaves["readout"] == "both" else 1)
     ending = [layer((features,)) for layer in (*inside.before, *inside.after)]
@@ -284,9 +311,10 @@ RNN = Family(
         *(CELL, depth(2, 4), WIDTH, BIDIRECTIONAL),
         *(READOUT, EMBEDDING_SIZE, FREEZE_EMBEDDINGS),
     ),
-    doc="GRU or LSTM layers over word vectors",
+    doc="GRU or LSTM layers over words, or over the steps of a sequence of numbers",
     source="Elman 1990; Cho et al. 2014",
     text=True,
+    sequences=True,
 )
 
 

@@ -53,7 +53,7 @@ SHORTEST = 8
 STEPS, LONGEST = 3_000, 256
 """Steps of a trial, and how many epochs it may take for them where rows are few."""
 SLOW_STEPS, SLOW_LONGEST, SLOW_BATCH = 600, 100, 128
-"""The same of networks for images and texts, and their largest batch."""
+"""The same of networks for images, texts and sequences, and their largest batch."""
 MANY_EPOCHS = 64
 """From so many epochs on, those of a network for tables are searched: few rows are soon learned by
 heart. So is early stopping, which takes the best epoch, and with few rows to validate also luck."""
@@ -110,8 +110,8 @@ def size_of(data: DataSet) -> Size:
 
 
 def is_slow(data: DataSet) -> bool:
-    """Whether its networks are for images or texts."""
-    return len(data.shape) == 3 or data.vocabulary is not None
+    """Whether its networks are for images, texts or sequences of numbers."""
+    return len(data.shape) in (2, 3) or data.vocabulary is not None
 
 
 # The space.
@@ -178,6 +178,8 @@ class Space:
         if self.data.vocabulary is not None:
             why = "a convolution over words, or a recurrent network"
             return [("family", '{ choices = ["text-cnn", "rnn"] }', why)]
+        if len(self.data.shape) == 2:
+            return self._model_of_sequences()
         if len(self.data.shape) != 3:
             return [
                 ("family", '"mlp"'),
@@ -189,6 +191,18 @@ class Space:
             ("depth", "{ low = 1, high = 3 }"),
             ("channels", "{ choices = [16, 32] }"),
             ("residual", "{ choices = [true, false] }"),
+        ]
+
+    def _model_of_sequences(self) -> list[tuple[Any, ...]]:
+        shape = list(self.data.shape)
+        why = (
+            f"rows are sequences, {shape[0]} steps of {shape[1]}; if images: shape = {[1, *shape]}"
+        )
+        return [
+            ("family", '{ choices = ["rnn", "transformer"] }', why),
+            ("depth", "{ low = 1, high = 3 }"),
+            ("width", "{ choices = [32, 64, 128] }", "of an rnn"),
+            ("heads", "{ choices = [2, 4, 8] }", "of a transformer"),
         ]
 
     def _model(self) -> list[tuple[Any, ...]]:
@@ -218,7 +232,7 @@ class Space:
         lines: list[tuple[Any, ...]] = [
             ("dropout", "{ off = 0.0, low = 0.05, high = 0.5 }", "off, or in the range")
         ]
-        if self.data.vocabulary is None:
+        if self.data.vocabulary is None and len(self.data.shape) != 2:
             lines.append(("batch_norm", "{ choices = [true, false] }"))
         if self.for_table and len(self.data.features) >= NOISE:
             why = f"some of {len(self.data.features)} features may be noise"

@@ -66,6 +66,23 @@ def needs_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
         )
 
 
+def needs_sequence(where: str, data: DataSet) -> None:
+    """Checks that a row is a text, or numbers in an order: ``[L]`` or ``[L, C]``."""
+    if len(data.shape) > 2:
+        raise StudyFileError(
+            f"needs text, or a sequence of shape [L] or [L, C], but a row has shape "
+            f"{list(data.shape)}",
+            where=where,
+            hint="for images: cnn; for a sequence [data] shape = [L, C], if rows are stored so",
+        )
+    if data.categories:
+        raise StudyFileError(
+            "needs text, or a sequence of numbers, but a row is a table with categories",
+            where=where,
+            hint='name the column of text: [data] text = "review"',
+        )
+
+
 def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
     """Checks that rows are images where `images` are wanted, and that there are classes."""
     if images and len(data.shape) != 3:
@@ -434,8 +451,10 @@ class NetworkStudy(Study):
             own = is_factory(name)
             family = factory(name, self.folder).family if own else FAMILIES[name]
             where = f"{self.name}: model.family {name}"
-            needs_text(where, family.text, not family.text, data)
+            needs_text(where, family.text and not family.sequences, not family.text, data)
             needs_shape(where, family.images, False, data)
+            if family.sequences:
+                needs_sequence(where, data)
 
     def _check_norms(self, batch_norm: Node, normalization: Node) -> None:
         if batch_norm.off or normalization.off:

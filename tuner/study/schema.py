@@ -96,16 +96,22 @@ OWN_FAMILY: Schema = {
 """``[model]`` that names a user's factory."""
 
 
+ANY_VALUE: Schema = {"type": ["number", "string", "boolean"]}
+
+
 def own_leaf() -> Schema:
     """A parameter of a user's function, about which a schema knows nothing else."""
     number: Schema = {"type": "number"}
-    plain: Schema = {"type": ["number", "string", "boolean"]}
-    listed: Schema = {"type": "array", "items": plain, "minItems": 1, "uniqueItems": True}
+    listed: Schema = {"type": "array", "items": ANY_VALUE, "minItems": 1, "uniqueItems": True}
     bounds = {"low": number, "high": number, "step": number, "off": number}
     bounds["log"] = {"type": "boolean"}
     return {
         "description": "a parameter of the function",
-        "anyOf": [plain, table(bounds, ["low", "high"]), table({"choices": listed}, ["choices"])],
+        "anyOf": [
+            ANY_VALUE,
+            table(bounds, ["low", "high"]),
+            table({"choices": listed}, ["choices"]),
+        ],
     }
 
 
@@ -202,14 +208,16 @@ def _chosen(entries: Mapping[str, tuple[Leaf, ...]]) -> Schema:
 
 
 def _configuration() -> Schema:
-    """Values by leaf name; a nested leaf carries its option's name."""
+    """Values by leaf name; a nested leaf carries its option's name, or that of a function of the
+    user's, of whose parameters nothing is known here."""
     leaves = dict(model_leaves())
     for section in (*SECTIONS.values(), DATA_LEAVES):
         for leaf in section:
             leaves[leaf.name] = leaf
             for name, own in (leaf.options or {}).items():
                 leaves |= {f"{name}.{each.name}": each for each in own}
-    return table({name: scalar(leaf) for name, leaf in leaves.items()})
+    known = table({name: scalar(leaf) for name, leaf in leaves.items()})
+    return {**known, "patternProperties": {rf"{REFERENCE[:-1]}\.\w+$": ANY_VALUE}}
 
 
 # The JSON schema of a study file, made from the catalogue: editors complete and check with it.

@@ -270,7 +270,7 @@ class Trainer(Course):
         super().__init__(config, metric, seed, keep)
         self.device = torch.device(device)
         self.data = in_precision(data.to(self.device), dtype)
-        if self.plan.family.text and not self.plan.family.own:
+        if data.vocabulary is not None and not self.plan.family.own:
             self.data = with_lengths(self.data)
         seeded = derive(seed, "network")
         network = build_network(
