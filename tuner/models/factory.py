@@ -2,7 +2,8 @@
 
 The factory is called as ``factory(shape, outputs, **leaves)`` and returns any module that maps
 ``[B, *shape]`` to ``[B, outputs]``. With a parameter ``inside`` it gets the layers that techniques
-put into blocks and residual branches (``tuner.models.Inside``); with ``words`` it takes text, and gets the vocabulary.
+put into blocks and residual branches (``tuner.models.Inside``); with ``words`` it takes text, and
+gets the vocabulary.
 """
 
 from __future__ import annotations
