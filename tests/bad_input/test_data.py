@@ -226,6 +226,11 @@ def test_idx_files_that_cannot_be_learnt_from(
         ("alike", "[[0.0]] * 30, ['same'] * 30", ("all 30 labels are 'same'",)),
         ("uneven", "[[0.0]] * 30, [0, 1] * 10", ("30", "20")),
         ("raising", "1 / 0", ("raised ZeroDivisionError: division by zero",)),
+        (
+            "lacking",
+            "__import__('torchvision_of_nobody.transforms')",
+            ("needs the module 'torchvision_of_nobody'", "pip install torchvision-of-nobody"),
+        ),
     ],
 )
 def test_a_function_whose_data_cannot_be_learnt_from(

@@ -112,6 +112,9 @@ def entries() -> Iterator[tuple[str, Any, Any]]:
     for technique in TECHNIQUES:
         value = KIT._values(technique.leaf)[-1]
         yield technique.name, KIT._config(family="cnn", **{technique.name: value}), KIT.IMAGES
+    for name in ("batch", "layer", "group"):
+        on = {"residual": True, "stochastic_depth": 0.4, "normalization": name}
+        yield f"residual branches, {name}", KIT._config(family="cnn", **on), KIT.IMAGES
     for name in OPTIMIZERS:
         yield name, KIT._config(optimizer=name), KIT.ROWS
     for name in SCHEDULES:

@@ -414,15 +414,35 @@ def test_images_of_different_sizes(tuner, empty: Path) -> None:
     for shade, name in enumerate(("cat", "dog")):
         (empty / "pets" / name).mkdir(parents=True)
         for i in range(20):
-            size = (40 + i, 30 + 3 * shade)
+            size = (10 + i // 2, 8 + shade)
             Image.new("L", size, 99 * shade + i).save(empty / "pets" / name / f"{i}.png")
     assert tuner("init", "pets", "--data", "pets").code == 0
     text = (empty / "studies" / "pets.toml").read_text()
-    assert tomllib.loads(text)["data"]["resize"] == [32, 48]
+    assert tomllib.loads(text)["data"]["resize"] == [8, 16]
     assert "# height and width: near the medians" in text
-    said = "images of 40 x 30 to 59 x 33 pixels are resized to 48 x 32, whole"
+    said = "images of 10 x 8 to 19 x 9 pixels are resized to 16 x 8, whole"
     assert said in tuner("check", "--study", "pets").stdout
     assert tuner("optimize", "--study", "pets", "--trials", "1").code == 0
+
+
+def test_few_images_are_learned(tuner, empty: Path) -> None:
+    """144 images of three shapes, of other sizes and colours: a third would be right by chance."""
+    rng = np.random.default_rng(0)
+    corners = {"bar": (0.3, 1), "box": (1, 1), "rod": (1, 0.3)}
+    for kind, (across, down) in corners.items():
+        (empty / "shapes" / kind).mkdir(parents=True)
+        for i in range(48):
+            width, height = (int(n) for n in rng.integers(9, 14, 2))
+            image = Image.new("RGB", (width, height), tuple(rng.integers(0, 100, 3).tolist()))
+            side = int(rng.integers(6, 9))
+            left, top = (int(rng.integers(0, n - side)) for n in (width, height))
+            box = (left, top, left + round(side * across), top + round(side * down))
+            image.paste(tuple(rng.integers(120, 255, 3).tolist()), box)
+            image.save(empty / "shapes" / kind / f"{i}.png")
+    assert tuner("init", "shapes", "--data", "shapes").code == 0
+    assert tuner("optimize", "--study", "shapes", "--trials", "2").code == 0
+    best = json.loads(tuner("best", "--study", "shapes", "--json").stdout)
+    assert best["value"] > 0.7
 
 
 @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "val"), ("Train", "Test")])

@@ -122,14 +122,40 @@ def test_few_rows_get_many_epochs(
     assert known[1].get("early_stopping") == (epochs if searched else None)
 
 
-def test_images_get_enough_steps(tmp_path: Path) -> None:
-    for name in ("few", "many"):
-        rows = {"few": 60, "many": 20_000}[name]
-        x = RNG.integers(0, 255, (rows, 1, 4, 4)).astype("uint8")
-        np.savez(tmp_path / f"{name}.npz", x=x, y=np.arange(rows) % 3)
-    few, many = (size_of(survey(tmp_path / f"{name}.npz", None).data) for name in ("few", "many"))
-    assert (few.epochs, few.batch, few.begin) == (100, 32, None)
-    assert (many.epochs, many.batch, many.begin) == (8, 128, None)
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch"),
+    [(20, 400, 16), (144, 250, 16), (600, 65, 16), (1_200, 65, 32), (20_000, 15, 128)],
+)
+def test_images_get_enough_steps(tmp_path: Path, rows: int, epochs: int, batch: int) -> None:
+    x = RNG.integers(0, 255, (rows, 1, 4, 4)).astype("uint8")
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(rows) % 2)
+    size = size_of(survey(tmp_path / "x.npz", None).data)
+    assert (size.epochs, size.batch, size.begin) == (epochs, batch, None)
+    steps = size.epochs * -(-size.rows // batch)
+    assert steps >= 400 if rows == 20 else 1_000 < steps <= 1_600
+    (_, _, why), (_, _, small) = size.lines()
+    assert why == f"{steps:,} steps, for {size.rows:,} rows to train on"
+    assert small == ("small, so that few rows make many steps" if batch == 16 else "")
+
+
+@pytest.mark.parametrize(("side", "depth"), [(16, 3), (32, 4)])
+def test_larger_images_get_deeper_networks_and_a_known_one(
+    tmp_path: Path, side: int, depth: int
+) -> None:
+    x = RNG.integers(0, 255, (40, 1, side, side)).astype("uint8")
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(40) % 2)
+    facts = survey(tmp_path / "x.npz", None)
+    document = tomllib.loads(file_text("x", facts, draft(facts, str)))
+    study = parse("x", document, tmp_path)
+    assert isinstance(study, NetworkStudy)
+    study.check_fit(facts.data)
+    assert document["model"]["depth"] == {"low": 1, "high": depth}
+    (known,) = document["search"]["enqueue"]
+    params = study.fixed_params(1)
+    assert params is not None
+    config = study.config(params)
+    assert {name: config[name] for name in known} == known
+    assert (known["depth"], known["batch_norm"]) == (depth, True)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "log_loss"])

@@ -1,4 +1,4 @@
-"""Batch norm and dropout: the layers, and where the techniques put them."""
+"""Normalization, dropout and stochastic depth: the layers, and where the techniques put them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tuner.techniques.norm_dropout import BATCH_NORM, DROPOUT, BatchNorm, Dropout
+from tuner.techniques.norm_dropout import (
+    BATCH_NORM,
+    DROPOUT,
+    NORMALIZATION,
+    STOCHASTIC_DEPTH,
+    BatchNorm,
+    Dropout,
+    StochasticDepth,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +141,51 @@ def test_the_technique_dropout(shape: tuple[int, ...]) -> None:
     assert not DROPOUT.before_activation
     assert not DROPOUT.centres
     assert not DROPOUT.leaf.static
+
+
+@pytest.mark.parametrize(
+    ("width", "groups"), [(64, 8), (24, 3), (16, 2), (20, 2), (12, 1), (7, 1), (1, 1), (22, 2)]
+)
+def test_groups_have_eight_features_or_more(width: int, groups: int) -> None:
+    assert NORMALIZATION.layer
+    layer = NORMALIZATION.layer((width,), "group")
+    assert isinstance(layer, nn.GroupNorm)
+    assert layer.num_groups == groups
+
+
+@pytest.mark.parametrize("shape", [(16,), (16, 4, 5)])
+def test_layer_and_group_norm_by_their_formulas(shape: tuple[int, ...]) -> None:
+    x = numbers(3, *shape)
+    assert NORMALIZATION.layer
+    for name, groups in (("layer", 1), ("group", 2)):
+        layer = NORMALIZATION.layer(shape, name)
+        parts = x.reshape(3, groups, -1)
+        mean, variance = parts.mean(2, keepdim=True), parts.var(2, correction=0, keepdim=True)
+        expected = ((parts - mean) / (variance + 1e-5).sqrt()).reshape(x.shape)
+        torch.testing.assert_close(layer(x), expected)
+        assert torch.equal(layer.eval()(x), layer.train()(x))
+
+
+def test_the_technique_normalization() -> None:
+    assert NORMALIZATION.layer
+    assert isinstance(NORMALIZATION.layer((7,), "batch"), BatchNorm)
+    x = numbers(3, 7)
+    assert NORMALIZATION.layer((7,), "none")(x) is x
+    assert NORMALIZATION.before_activation
+    assert NORMALIZATION.centres == ("batch",)
+    assert NORMALIZATION.leaf.static
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 4, 5)])
+def test_stochastic_depth_leaves_out_whole_rows(shape: tuple[int, ...]) -> None:
+    assert STOCHASTIC_DEPTH.layer
+    layer = STOCHASTIC_DEPTH.layer(shape, 0.4)
+    assert isinstance(layer, StochasticDepth)
+    masks = layer.draw(50, 200, torch.Generator().manual_seed(1))
+    assert masks.shape == (50, 200) + (1,) * len(shape)
+    assert float((masks == 0).double().mean()) == pytest.approx(0.4, abs=0.02)
+    layer.mask = masks[0]
+    x = numbers(200, *shape).abs() + 1
+    gone = (layer.train()(x) == 0).flatten(1)
+    assert torch.equal(gone.any(1), gone.all(1))
+    assert layer.eval()(x) is x

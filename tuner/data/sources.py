@@ -16,7 +16,7 @@ from tuner.data.arrays import read_npz
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_frame, is_frame, read_text
 from tuner.errors import DataError
-from tuner.imports import function
+from tuner.imports import distribution, function
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -330,6 +330,10 @@ def _call(function: Callable[..., Any], source: str) -> Any:
         pass
     try:
         return function()
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        hint = f"pip install {distribution(missing)}"
+        raise DataError(f"needs the module {missing!r}", where=source, hint=hint) from error
     except Exception as error:
         raise DataError(f"raised {type(error).__name__}: {error}", where=source) from error
 

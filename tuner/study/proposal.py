@@ -52,8 +52,16 @@ SHORTEST = 8
 """Epochs of a trial at least, however many the rows are."""
 STEPS, LONGEST = 3_000, 256
 """Steps of a trial, and how many epochs it may take for them where rows are few."""
-SLOW_STEPS, SLOW_LONGEST, SLOW_BATCH = 600, 100, 128
-"""The same of networks for images, texts and sequences, and their largest batch."""
+IMAGE_STEPS, IMAGE_LONGEST = 1_500, 400
+"""The same of networks for images."""
+SLOW_STEPS, SLOW_LONGEST = 600, 100
+"""The same of networks for texts and sequences."""
+SLOW_BATCH = 128
+"""The largest batch of networks for images, texts and sequences."""
+LARGE_IMAGE = 32
+"""From such a side on, an image is halved more often, and the network is deeper."""
+FEW_IMAGES, SMALL_BATCH = 500, 16
+"""Up to so many images to train on, batches are smaller: an epoch of them has more steps."""
 MANY_EPOCHS = 64
 """From so many epochs on, those of a network for tables are searched: few rows are soon learned by
 heart. So is early stopping, which takes the best epoch, and with few rows to validate also luck."""
@@ -79,13 +87,14 @@ class Size:
     def lines(self) -> list[tuple[str, str, str]]:
         steps = self.epochs * -(-self.rows // self.batch)
         why = f"{steps:,} steps, for {self.rows:,} rows to train on"
+        small = "small, so that few rows make many steps" * (self.batch == SMALL_BATCH)
         least = max(SHORTEST, self.epochs // 16)
         value = f"{{ low = {least}, high = {self.epochs}, log = true }}"
         epochs = (
             ("epochs", value, f"up to {why}") if self.begin else ("epochs", str(self.epochs), why)
         )
         batch = _choices(self.batches) if len(self.batches) > 1 else str(self.batch)
-        return [epochs, ("batch_size", batch, "")]
+        return [epochs, ("batch_size", batch, small)]
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -101,12 +110,20 @@ def size_of(data: DataSet) -> Size:
     batch, listed = next(known, LARGEST)
     inputs = math.prod(data.shape)
     widths = tuple(each for each in listed if each * inputs <= WEIGHTS) or listed[:1]
-    slow = is_slow(data)
-    batch = min(batch, SLOW_BATCH) if slow else batch
-    wanted, longest = (SLOW_STEPS, SLOW_LONGEST) if slow else (STEPS, LONGEST)
-    epochs = min(max(wanted // -(-rows // batch), SHORTEST), longest)
-    begin = epochs // 4 if epochs >= MANY_EPOCHS and not slow else None
-    return Size(rows, epochs, batch, widths, begin)
+    if not is_slow(data):
+        epochs = _epochs(rows, batch, STEPS, LONGEST)
+        begin = epochs // 4 if epochs >= MANY_EPOCHS else None
+        return Size(rows, epochs, batch, widths, begin)
+    batch = min(batch, SLOW_BATCH)
+    if len(data.shape) != 3:
+        return Size(rows, _epochs(rows, batch, SLOW_STEPS, SLOW_LONGEST), batch, widths, None)
+    batch = SMALL_BATCH if rows <= FEW_IMAGES else batch
+    return Size(rows, _epochs(rows, batch, IMAGE_STEPS, IMAGE_LONGEST), batch, widths, None)
+
+
+def _epochs(rows: int, batch: int, steps: int, longest: int) -> int:
+    """How many epochs have so many steps, within bounds."""
+    return min(max(steps // -(-rows // batch), SHORTEST), longest)
 
 
 def is_slow(data: DataSet) -> bool:
@@ -161,6 +178,11 @@ class Space:
         return min(LONGEST_VECTOR, -(-most // 2)) if self.for_table and most >= MANY else 0
 
     @property
+    def deepest(self) -> int:
+        """The deepest network for images."""
+        return 4 if min(self.data.shape[1:]) >= LARGE_IMAGE else 3
+
+    @property
     def smooths(self) -> bool:
         """Whether smoothed labels are searched: they bend probabilities, and so their order."""
         return bool(self.data.target.classes) and self.judges == "classes"
@@ -188,7 +210,7 @@ class Space:
             ]
         return [
             ("family", '"cnn"', "rows are images"),
-            ("depth", "{ low = 1, high = 3 }"),
+            ("depth", f"{{ low = 1, high = {self.deepest} }}"),
             ("channels", "{ choices = [16, 32] }"),
             ("residual", "{ choices = [true, false] }"),
         ]
@@ -243,6 +265,10 @@ class Space:
             lines.append(("shift", "{ off = 0.0, low = 0.04, high = 0.12 }"))
             why = "where a mirrored image means the same"
             lines.append(("horizontal_flip", "{ off = 0.0, low = 0.1, high = 0.5 }", why, False))
+            why = "where a part of an image, larger, means the same"
+            lines.append(("crop_resize", "{ off = 0.0, low = 0.1, high = 0.6 }", why, False))
+            why = "where colours and angles do not matter"
+            lines.append(("trivial_augment", "{ off = 0.0, low = 0.2, high = 1.0 }", why, False))
         if self.size.begin:
             epochs = self.size.epochs
             value = f"{{ off = 0, low = {epochs // 4}, high = {epochs}, log = true }}"
@@ -268,12 +294,16 @@ class Space:
         return lines
 
     def known_good(self) -> dict[str, dict[str, Any]]:
-        """Configurations that are good on most tables, by what they are; all within the space.
+        """Configurations that are good on most data, by what they are; all within the space.
 
-        The rate of the first is that of RealMLP-TD in the usual parametrization: there, weights are
-        divided by the root of their inputs, and so is the step; the decay of a step is the rate
-        times `weight_decay` in both. It trains to the end, and its best epoch counts.
+        That for images normalizes each block and anneals the rate.
+
+        For tables, the rate of the first is that of RealMLP-TD in the usual parametrization: there,
+        weights are divided by the root of their inputs, and so is the step; the decay of a step is
+        the rate times `weight_decay` in both. It trains to the end, and its best epoch counts.
         """
+        if len(self.data.shape) == 3:
+            return {"a usual network of convolutions (He et al. 2016)": self._known_for_images()}
         if not self.for_table:
             return {}
         vector = min(8, self.vector)
@@ -317,6 +347,19 @@ class Space:
             name: {key: value for key, value in {**each, **both}.items() if value is not None}
             for name, each in known.items()
         }
+
+    def _known_for_images(self) -> dict[str, Any]:
+        known = {
+            "depth": self.deepest,
+            "channels": 16,
+            "residual": True,
+            "batch_norm": True,
+            "shift": 0.08,
+            "learning_rate": 3e-3,
+            "lr_scheduler": "cosine",
+            "class_weights": "balanced" if self.rare else None,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
 
 MOST_TRIALS = 1000
