@@ -147,10 +147,17 @@ class Readers:
     def _ahead(self, requests: Sequence[Request], pin: bool) -> Iterator[Any]:
         loader = self._started(pin)
         self._requests.now = requests
-        with _may_start_processes():
-            passing = iter(loader)
-        for answer in passing:
-            yield _checked(answer)
+        try:
+            with _may_start_processes():
+                answers = iter(loader)
+            for answer in answers:
+                yield _checked(answer)
+        except RuntimeError as error:  # so torch says it; other processes start with the next pass
+            self.close()
+            hint = "if memory ran out: fewer data.readers, or smaller batches"
+            raise DataError(
+                f"a reader failed: {error}", where=self.items.where, hint=hint
+            ) from error
 
     def _started(self, pin: bool) -> DataLoader[Any]:
         kind = os.getpid(), pin
