@@ -86,6 +86,28 @@ def test_many_trials_at_once(name: str) -> None:
         torch.testing.assert_close(own, alone.grad)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_row_of_weight_two_counts_as_two_rows(name: str) -> None:
+    outputs, targets = _batch(name)
+    loss = bound(LOSSES[name], {leaf.name: 0.8 for leaf in LOSSES[name].leaves})
+    times = torch.arange(ROWS) % 3 + 1
+    twice = loss(outputs.repeat_interleave(times, 0), targets.repeat_interleave(times, 0))
+    value = loss(outputs, targets, times / times.double().mean())
+    assert value.item() == pytest.approx(twice.item(), rel=1e-12)
+    rows = [loss(o, t).item() for o, t in zip(outputs.split(1), targets.split(1), strict=True)]
+    assert value.item() == pytest.approx(np.average(rows, weights=times), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_many_trials_with_weights_at_once(name: str) -> None:
+    outputs, targets = _batch(name)
+    loss = bound(LOSSES[name], {leaf.name: 0.8 for leaf in LOSSES[name].leaves})
+    several, weights = torch.stack([outputs, -outputs]), torch.rand(2, ROWS).double()
+    together = torch.func.vmap(loss, in_dims=(0, None, 0))(several, targets, weights)
+    alone = [loss(one, targets, w) for one, w in zip(several, weights, strict=True)]
+    torch.testing.assert_close(together, torch.stack(alone))
+
+
 def test_cross_entropy_takes_classes_too() -> None:
     outputs, targets = _batch("cross_entropy")
     loss = losses.cross_entropy
@@ -109,7 +131,9 @@ def test_a_target_of_zero_does_not_outweigh_all_others() -> None:
 def test_the_pinball_loss_is_least_at_the_quantile(quantile: float) -> None:
     targets = torch.randn(999, 1, generator=torch.Generator().manual_seed(1)).double()
     candidates = targets.sort(0).values[:, 0]
-    costs = [losses.pinball(c.expand(999, 1), targets, quantile).item() for c in candidates]
+    costs = [
+        losses.pinball(c.expand(999, 1), targets, quantile=quantile).item() for c in candidates
+    ]
     assert candidates[int(np.argmin(costs))] == np.quantile(
         targets, quantile, method="inverted_cdf"
     )
@@ -156,6 +180,16 @@ def test_a_function_of_ones_own(folder: Path) -> None:
     plain = own_loss("my_losses:focal", {"gamma": 0.0})(outputs, targets)
     torch.testing.assert_close(plain, losses.cross_entropy(outputs, targets))
     assert own_loss("my_losses:focal", {})(outputs, targets) < plain
+
+
+def test_a_function_of_ones_own_with_weights_gives_each_row(folder: Path) -> None:
+    outputs, targets = _batch("mse")
+    weights = torch.arange(ROWS).double() / 5.5
+    plain = losses.mse(outputs, targets, weights)
+    torch.testing.assert_close(own_loss("my_losses:column", {})(outputs, targets, weights), plain)
+    with pytest.raises(TrainingError, match="one number for all rows, but the rows have") as caught:
+        own_loss("my_losses:mean", {})(outputs, targets, weights)
+    assert caught.value.hint == "return one number for each of 12 rows, or remove data.weight"
 
 
 def test_a_function_of_ones_own_gives_each_row_or_the_mean(folder: Path) -> None:

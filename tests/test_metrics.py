@@ -26,61 +26,75 @@ def _probabilities(logits: Tensor) -> NDArray[np.float64]:
     return logits.double().softmax(1).numpy()
 
 
+Weights = NDArray[np.float64] | None
+
+
 def _by_class(
-    score: Callable[..., float], logits: Tensor, targets: Tensor, defined: Callable[[Any], Any]
+    score: Callable[..., float],
+    logits: Tensor,
+    targets: Tensor,
+    weights: Weights,
+    defined: Callable[[Any], Any],
 ) -> float:
     """Of the second of two classes; of more the mean over those for which it is defined."""
     if logits.shape[1] == 2:
         scores = (logits[:, 1] - logits[:, 0]).double().numpy()
-        return float(score(targets.numpy(), scores))
+        return float(score(targets.numpy(), scores, sample_weight=weights))
     scores = logits.double().log_softmax(1).numpy()
     each = [(targets == c).numpy() for c in range(logits.shape[1])]
-    values = [score(own, scores[:, c]) for c, own in enumerate(each) if defined(own)]
+    values = [
+        score(own, scores[:, c], sample_weight=weights)
+        for c, own in enumerate(each)
+        if defined(own)
+    ]
     return float(np.mean(values)) if values else math.nan
 
 
-def _auc(logits: Tensor, targets: Tensor) -> float:
+def _auc(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
     both = lambda own: own.any() and not own.all()  # noqa: E731
-    return _by_class(reference.roc_auc_score, logits, targets, both)
+    return _by_class(reference.roc_auc_score, logits, targets, weights, both)
 
 
-def _average_precision(logits: Tensor, targets: Tensor) -> float:
-    return _by_class(reference.average_precision_score, logits, targets, np.any)
+def _average_precision(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+    return _by_class(reference.average_precision_score, logits, targets, weights, np.any)
 
 
-def _log_loss(logits: Tensor, targets: Tensor) -> float:
-    labels = np.arange(logits.shape[1])
-    return float(reference.log_loss(targets.numpy(), _probabilities(logits), labels=labels))
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> float:
+def _cross_entropy(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
     """scikit-learn's without its smallest probability."""
     logarithms = log_softmax(logits.double().numpy(), axis=1)
-    return float(-logarithms[np.arange(len(targets)), targets.numpy()].mean())
+    own = logarithms[np.arange(len(targets)), targets.numpy()]
+    return float(-np.average(own, weights=weights))
 
 
-def _brier(logits: Tensor, targets: Tensor) -> float:
-    labels = np.arange(logits.shape[1])
-    return float(reference.brier_score_loss(targets.numpy(), _probabilities(logits), labels=labels))
+def _shared(function: Callable[..., float], **options: Any) -> Callable[..., float]:
+    """Of probabilities, of which every class is known."""
+
+    def score(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+        known = {"labels": np.arange(logits.shape[1]), "sample_weight": weights, **options}
+        return float(function(targets.numpy(), _probabilities(logits), **known))
+
+    return score
 
 
-def _top_k(logits: Tensor, targets: Tensor) -> float:
-    labels = np.arange(logits.shape[1])
-    scores = logits.numpy()
-    return float(reference.top_k_accuracy_score(targets.numpy(), scores, k=2, labels=labels))
+def _top_k(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+    known = {"labels": np.arange(logits.shape[1]), "sample_weight": weights}
+    return float(reference.top_k_accuracy_score(targets.numpy(), logits.numpy(), k=2, **known))
 
 
 def _labelled(function: Callable[..., float], **options: object) -> Callable[..., float]:
-    def score(logits: Tensor, targets: Tensor) -> float:
-        return float(function(targets.numpy(), logits.argmax(1).numpy(), **options))
+    def score(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+        named = targets.numpy(), logits.argmax(1).numpy()
+        return float(function(*named, sample_weight=weights, **options))
 
     return score
 
 
 def _valued(function: Callable[..., float], **options: object) -> Callable[..., float]:
-    return lambda outputs, targets: float(
-        function(targets.double().numpy(), outputs.double().numpy(), **options)
-    )
+    def score(outputs: Tensor, targets: Tensor, weights: Weights = None) -> float:
+        values = targets.double().numpy(), outputs.double().numpy()
+        return float(function(*values, sample_weight=weights, **options))
+
+    return score
 
 
 REFERENCE: dict[str, Callable[..., float]] = {
@@ -93,8 +107,8 @@ REFERENCE: dict[str, Callable[..., float]] = {
     "roc_auc": _auc,
     "average_precision": _average_precision,
     "cross_entropy": _cross_entropy,
-    "log_loss": _log_loss,
-    "brier": _brier,
+    "log_loss": _shared(reference.log_loss),
+    "brier": _shared(reference.brier_score_loss),
     "mse": _valued(reference.mean_squared_error),
     "rmse": _valued(reference.root_mean_squared_error),
     "mae": _valued(reference.mean_absolute_error),
@@ -113,14 +127,15 @@ MEASURED = [
 """Each metric with the numbers of classes that it can measure."""
 
 
-def _check(name: str, outputs: Tensor, targets: Tensor) -> None:
+def _check(name: str, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
     """The metric has the value of its reference, in float64 but for rounding."""
-    value = METRICS[name].bound({}).function(outputs, targets)
+    value = METRICS[name].bound({}).function(outputs, targets, weights)
     assert value.shape == ()
     assert value.dtype == torch.float64
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about values that are not defined
-        expected = REFERENCE[name](outputs, targets)
+        known = None if weights is None else weights.double().numpy()
+        expected = REFERENCE[name](outputs, targets, known)
     assert value.item() == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
 
 
@@ -187,6 +202,39 @@ def test_confident_logits_keep_their_order() -> None:
     """A softmax in float32 would round all four scores to one."""
     logits = torch.tensor([[0.0, 40.0], [0.0, 50.0], [0.0, 60.0], [0.0, 70.0]])
     assert metrics.roc_auc(logits, torch.tensor([0, 0, 1, 1])).item() == 1.0
+
+
+def _weights(rows: int, seed: int = 9) -> Tensor:
+    return torch.rand(rows, generator=torch.Generator().manual_seed(seed)).double() + 0.1
+
+
+@pytest.mark.parametrize(("name", "classes"), MEASURED)
+def test_weights_of_rows_of_classes_as_in_sklearn(name: str, classes: int) -> None:
+    for seed in range(4):
+        logits, targets = _case(seed, classes, torch.float32)
+        weights = _weights(len(targets))
+        _check(name, logits, targets, weights)
+        _check(name, logits, targets.where(targets != classes - 1, 0), weights)
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_weights_of_rows_of_numbers_as_in_sklearn(name: str) -> None:
+    targets = 100 + 30 * torch.randn(90, generator=torch.Generator().manual_seed(0))
+    _check(name, targets.roll(1), targets, _weights(90))
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_a_row_of_weight_two_counts_as_two_rows(name: str) -> None:
+    outputs, targets = _case(2, 2 if METRICS[name].binary else 3, torch.float64)
+    if METRICS[name].task == "regression":
+        outputs, targets = outputs[:, 0], outputs[:, 1]
+    times = torch.arange(len(targets)) % 3 + 1
+    function = METRICS[name].bound({}).function
+    twice = function(outputs.repeat_interleave(times, 0), targets.repeat_interleave(times))
+    assert function(outputs, targets, times / 2.0).item() == pytest.approx(twice.item(), rel=1e-12)
+    weights = torch.full((len(targets),), 0.7)
+    plain = function(outputs, targets).item()
+    assert function(outputs, targets, weights).item() == pytest.approx(plain, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -257,9 +305,10 @@ def test_many_trials_at_once(name: str) -> None:
         targets = torch.randn(20, dtype=torch.float64)
         outputs = torch.randn(3, 20, dtype=torch.float64)
     function = METRICS[name].bound({}).function
-    together = torch.func.vmap(function, in_dims=(0, None))(outputs, targets)
-    alone = torch.stack([function(row, targets) for row in outputs])
-    torch.testing.assert_close(together, alone)
+    for weights in (None, _weights(len(targets))):
+        together = torch.func.vmap(function, in_dims=(0, None, None))(outputs, targets, weights)
+        alone = torch.stack([function(row, targets, weights) for row in outputs])
+        torch.testing.assert_close(together, alone)
 
 
 def test_lookup() -> None:
@@ -342,6 +391,10 @@ def spoiling(predictions, targets):
     predictions.zero_(), targets.zero_()
     return 0
 
+def weighted(predictions, targets, weights=None, unit=1.0):
+    assert weights is None or weights.dtype == torch.float64
+    return 0 if weights is None else unit * weights.sum()
+
 def raising(predictions, targets): return 1 / 0
 def nothing(predictions, targets): pass
 def text(predictions, targets): return "0.5"
@@ -375,6 +428,17 @@ def test_a_function_of_ones_own_gets_numbers_and_options(mine: Callable[..., Own
     for outputs in (targets - 1, (targets - 1).unsqueeze(1)):
         assert mine("cost", "regression")(outputs, targets).item() == 2.0
         assert mine("cost", "regression", under=5)(outputs, targets).item() == 5.0
+
+
+def test_a_function_of_ones_own_gets_weights_where_it_takes_them(
+    mine: Callable[..., OwnMetric],
+) -> None:
+    values, weights = torch.ones(3), torch.tensor([1.0, 2.0, 4.0])
+    assert mine("weighted", "regression")(values, values).item() == 0
+    assert mine("weighted", "regression", unit=2.0)(values, values, weights).item() == 14
+    assert mine("cost", "regression")(values - 1, values, weights).item() == 2  # all rows alike
+    assert mine("weighted").weighs
+    assert not mine("cost").weighs
 
 
 def test_a_function_of_ones_own_cannot_change_the_data(mine: Callable[..., OwnMetric]) -> None:

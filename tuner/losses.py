@@ -1,7 +1,9 @@
 """Losses: what training minimises, as pure functions of tensors.
 
-Every function takes ``outputs`` and ``targets`` of a batch, whole rows of ``[B, O]``, and returns a
-0-d tensor, the mean over the rows. Classification: logits, and rows of probabilities, which
+Every function takes ``outputs`` and ``targets`` of a batch, whole rows of ``[B, O]``, and perhaps
+``weights`` ``[B]``; it returns a 0-d tensor, the mean over the rows, each times its weight. Weights
+are 1 in the mean over the training rows, so that the expectation over batches is their weighted
+mean. Classification: logits, and rows of probabilities, which
 techniques may have mixed, smoothed, or multiplied by the weight of a class. Regression: both are
 ``[B, 1]`` and standardized, as the network gives them; those of a loss ``in_units`` are in the
 target's own unit, divided by its deviation. It works under ``torch.func.vmap``: no branch and no
@@ -16,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 from torch.nn import functional
@@ -26,7 +28,13 @@ from tuner.imports import function
 from tuner.metrics import QUANTILE, Metric, Task
 from tuner.space import Leaf, shown
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+class LossFunction(Protocol):
+    """The mean loss of a batch, of rows that may have weights."""
+
+    def __call__(
+        self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Loss:
     Attributes:
         name: as in a study file.
         task: the kind of target that it is for.
-        function: (outputs, targets) -> 0-d tensor; see the module for shapes.
+        function: (outputs, targets, weights=None) -> 0-d tensor; see the module for shapes.
         doc, source: a short description, and where that comes from.
         leaves: its options; the function takes them by name.
         in_units: outputs and targets are not standardized.
@@ -51,40 +59,55 @@ class Loss:
     in_units: bool = False
 
 
-def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of the losses of rows, ``[B]`` or ``[B, O]``, each times the weight of its row."""
+    if weights is None:
+        return losses.mean()
+    return (losses.reshape(len(weights), -1).mean(1) * weights).mean()
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross entropy of logits ``[B, C]``; the targets may also be classes, int64 ``[B]``."""
-    return functional.cross_entropy(outputs, targets)
+    if weights is None:
+        return functional.cross_entropy(outputs, targets)
+    return _mean(functional.cross_entropy(outputs, targets, reduction="none"), weights)
 
 
-def brier(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Squared distance of the probabilities from the targets, times the weight of a row: what its
-    targets add up to."""
-    weights = targets.sum(1, keepdim=True)
-    errors = outputs.softmax(1) - targets / weights
-    return (weights * errors.square()).sum(1).mean()
+def brier(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Squared distance of the probabilities from the targets, times the weight of a row's classes:
+    what its targets add up to."""
+    sums = targets.sum(1, keepdim=True)
+    errors = outputs.softmax(1) - targets / sums
+    return _mean((sums * errors.square()).sum(1), weights)
 
 
-def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+def mse(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Squared error."""
-    return functional.mse_loss(outputs, targets)
+    if weights is None:
+        return functional.mse_loss(outputs, targets)
+    return _mean((outputs - targets).square(), weights)
 
 
-def mae(outputs: Tensor, targets: Tensor) -> Tensor:
+def mae(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Absolute error."""
-    return functional.l1_loss(outputs, targets)
+    if weights is None:
+        return functional.l1_loss(outputs, targets)
+    return _mean((outputs - targets).abs(), weights)
 
 
-def mape(outputs: Tensor, targets: Tensor) -> Tensor:
+def mape(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Absolute error as a share of the target, which counts as at least 0.01 deviations: a target
     of zero would outweigh all others."""
-    return ((outputs - targets).abs() / targets.abs().clamp(min=0.01)).mean()
+    return _mean((outputs - targets).abs() / targets.abs().clamp(min=0.01), weights)
 
 
-def pinball(outputs: Tensor, targets: Tensor, quantile: float) -> Tensor:
+def pinball(
+    outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, quantile: float
+) -> Tensor:
     """Pinball loss: an error below the target counts as much as the quantile, one above as much as
     the rest."""
     above = targets - outputs
-    return (above.clamp(min=0) * quantile + (-above).clamp(min=0) * (1 - quantile)).mean()
+    return _mean(above.clamp(min=0) * quantile + (-above).clamp(min=0) * (1 - quantile), weights)
 
 
 LOSSES: Mapping[str, Loss] = {
@@ -151,7 +174,8 @@ def fitting(metric: Metric) -> tuple[Loss, dict[str, Any]]:
 class OwnLoss:
     """A function of the user's, called as ``function(outputs, targets, **options)``.
 
-    It returns the mean over the rows, or the loss of each row, ``[B]`` or ``[B, 1]``.
+    It returns the mean over the rows, or the loss of each row, ``[B]`` or ``[B, 1]``; of rows that
+    have weights the loss of each row.
 
     Raises (when called):
         TrainingError: the function raises, or returns something else.
@@ -161,24 +185,32 @@ class OwnLoss:
     call: Callable[..., Any]
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         try:
             result = self.call(outputs, targets, **self.options)
         except Exception as error:
             what = f"the loss raised {type(error).__name__}: {error}"
             raise TrainingError(what, where=self.reference, hint=_given(outputs)) from error
+        losses = self._checked(result, len(outputs))
+        if weights is not None and not losses.shape:
+            what = "the loss returned one number for all rows, but the rows have weights"
+            hint = f"return one number for each of {len(outputs)} rows, or remove data.weight"
+            raise TrainingError(what, where=self.reference, hint=hint)
+        return _mean(losses, weights)
+
+    def _checked(self, result: Any, rows: int) -> Tensor:
         if not isinstance(result, Tensor):
             what = f"the loss returned {shown(result)} of type {type(result).__name__}"
             raise TrainingError(what, where=self.reference, hint="return a tensor")
-        if tuple(result.shape) not in ((), (len(outputs),), (len(outputs), 1)):
+        if tuple(result.shape) not in ((), (rows,), (rows, 1)):
             what = f"the loss returned a tensor of shape {list(result.shape)}"
-            hint = f"return the mean over the rows, or one number for each of {len(outputs)} rows"
+            hint = f"return the mean over the rows, or one number for each of {rows} rows"
             raise TrainingError(what, where=self.reference, hint=hint)
         if not result.is_floating_point():
             what = f"the loss returned a tensor of type {result.dtype}"
             hint = "compute it in floats: whole numbers have no gradient"
             raise TrainingError(what, where=self.reference, hint=hint)
-        return result.mean()
+        return result
 
 
 def _given(outputs: Tensor) -> str:

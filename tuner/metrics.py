@@ -1,9 +1,10 @@
 """Metrics: what a study maximises or minimises, as pure functions of tensors.
 
-Every function takes `outputs` and `targets` on one device and returns a 0-d tensor there, without
-waiting for the device. Classification: `outputs` are logits [N, C], `targets` int64 [N] in
-[0, C). Regression: both are float [N] or [N, 1], in the target's own unit. Sums are float64
-(float32 on a device without it), so that 0.975 is stored as 0.975.
+Every function takes `outputs`, `targets` and perhaps `weights` [N] on one device and returns a 0-d
+tensor there, without waiting for the device; a row of weight 2 counts like two rows.
+Classification: `outputs` are logits [N, C], `targets` int64 [N] in [0, C). Regression: both are
+float [N] or [N, 1], in the target's own unit. Sums are float64 (float32 on a device without it), so
+that 0.975 is stored as 0.975.
 
 A function of the user's, `metric = "package.module:function"`, gets probabilities in place of
 logits: see ``OwnMetric``.
@@ -11,8 +12,10 @@ logits: see ``OwnMetric``.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +52,7 @@ class Metric:
         name: as in a study file.
         task: the kind of target that it measures.
         direction: whether more or less is better.
-        function: (outputs, targets) -> 0-d tensor; see the module for shapes.
+        function: (outputs, targets, weights=None) -> 0-d tensor; see the module for shapes.
         source: its definition, range, and where that comes from.
         low, high: the least and the largest value that it can take.
         judges: of a classification: the predicted classes alone, the order of the rows by their
@@ -131,70 +134,74 @@ NAMED = 10
 # Of predicted classes.
 
 
-def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+def accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Share of rows whose largest logit is the target's."""
-    return (outputs.argmax(1) == targets).mean(dtype=precision(outputs))
+    return _mean(outputs.argmax(1) == targets, weights, precision(outputs))
 
 
-def balanced_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+def balanced_accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean recall over the classes that occur in the targets."""
-    support = _counts(targets, outputs)
-    return _mean_where(_correct(outputs, targets) / support, support > 0)
+    support = _counts(targets, outputs, weights)
+    return _mean_where(_correct(outputs, targets, weights) / support, support > 0)
 
 
-def f1_macro(outputs: Tensor, targets: Tensor) -> Tensor:
+def f1_macro(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean F1 over the classes that occur in the targets or the predictions."""
-    total = _counts(targets, outputs) + _counts(outputs.argmax(1), outputs)
-    return _mean_where(2 * _correct(outputs, targets) / total, total > 0)
+    total = _counts(targets, outputs, weights) + _counts(outputs.argmax(1), outputs, weights)
+    return _mean_where(2 * _correct(outputs, targets, weights) / total, total > 0)
 
 
-def f1(outputs: Tensor, targets: Tensor) -> Tensor:
+def f1(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """F1 of the second of two classes; 0 where that is neither predicted nor a target."""
-    named = outputs.argmax(1)
-    total = (named + targets).sum(dtype=precision(outputs))
-    both = (named * targets).sum(dtype=precision(outputs))
+    named, dtype = outputs.argmax(1), precision(outputs)
+    total = _sum(named + targets, weights, dtype)
+    both = _sum(named * targets, weights, dtype)
     return 2 * both / total.where(total > 0, 1)
 
 
-def mcc(outputs: Tensor, targets: Tensor) -> Tensor:
+def mcc(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Matthews' correlation of predicted and true classes, of two classes or more.
 
     0 where all predictions, or all targets, are of one class.
     """
-    true, named = _counts(targets, outputs), _counts(outputs.argmax(1), outputs)
+    true, named = (_counts(y, outputs, weights) for y in (targets, outputs.argmax(1)))
     rows = true.sum()
-    together = _correct(outputs, targets).sum() * rows - (true * named).sum()
+    together = _correct(outputs, targets, weights).sum() * rows - (true * named).sum()
     spread = (rows**2 - (true * true).sum()) * (rows**2 - (named * named).sum())
     return together.where(spread > 0, 0) / spread.where(spread > 0, 1).sqrt()
 
 
-def top_k_accuracy(outputs: Tensor, targets: Tensor, k: int) -> Tensor:
+def top_k_accuracy(
+    outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, k: int
+) -> Tensor:
     """Share of rows whose target is among the k largest logits; of equal ones the last first."""
     own = outputs.gather(1, targets.unsqueeze(1))
     later = torch.arange(outputs.shape[1], device=outputs.device) > targets.unsqueeze(1)
     before = (outputs > own) | ((outputs == own) & later)
-    return (before.sum(1) < k).mean(dtype=precision(outputs))
+    return _mean(before.sum(1) < k, weights, precision(outputs))
 
 
 # Of the order of the rows by their scores.
 
 
-def roc_auc(outputs: Tensor, targets: Tensor) -> Tensor:
+def roc_auc(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Area under the ROC curve, from average ranks, so that a tie counts one half.
 
     Two classes: of class 1. More: of each class against the rest, averaged over the classes for
     which it is defined. NaN where none is.
     """
-    return _mean_where(*_by_class(_areas, outputs, targets))
+    areas = _areas if weights is None else partial(_weighted_areas, weights=weights)
+    return _mean_where(*_by_class(areas, outputs, targets))
 
 
-def average_precision(outputs: Tensor, targets: Tensor) -> Tensor:
+def average_precision(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Precision at the score of each row of a class, averaged over these rows.
 
     Two classes: of the second. More: of each class against the rest, averaged over the classes
     that occur. 0 where no row is of the second of two classes.
     """
-    values, known = _by_class(_precisions, outputs, targets)
+    measure = _precisions if weights is None else partial(_weighted_precisions, weights=weights)
+    values, known = _by_class(measure, outputs, targets)
     return values.where(known, 0).sum() / known.sum().clamp(min=1)
 
 
@@ -251,71 +258,109 @@ def _precisions(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     return mean, ones.squeeze(1) > 0
 
 
+def _weighted_areas(scores: Tensor, positive: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """``_areas`` of rows with weights: the weight of the pairs in order, of a tie half of it."""
+    ones, others = positive * weights.to(scores.dtype), (1 - positive) * weights.to(scores.dtype)
+    below, upto = _below_and_upto(scores, others)
+    pairs = ones.sum(1) * others.sum(1)
+    return (ones * (below + upto) / 2).sum(1) / pairs, pairs > 0
+
+
+def _weighted_precisions(
+    scores: Tensor, positive: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``_precisions`` of rows with weights."""
+    every = weights.to(scores.dtype).expand_as(scores)
+    ones = positive * every
+    total = ones.sum(1, keepdim=True)
+    hits = total - _below_and_upto(scores, ones)[0]
+    reached = every.sum(1, keepdim=True) - _below_and_upto(scores, every)[0]
+    mean = (ones * hits / reached).sum(1) / total.squeeze(1).clamp(
+        min=torch.finfo(scores.dtype).tiny
+    )
+    return mean, total.squeeze(1) > 0
+
+
+def _below_and_upto(scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight of the rows with a lower score than each [C, N], and of those with at most it."""
+    ordered, order = scores.sort(1)
+    sums = functional.pad(weights.gather(1, order).cumsum(1), (1, 0))
+    places = (torch.searchsorted(ordered, scores, right=right) for right in (False, True))
+    below, upto = (sums.gather(1, place) for place in places)
+    return below, upto
+
+
 # Of probabilities.
 
 
-def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean negative log-likelihood of the targets under the softmax of the logits, in nats."""
-    return functional.cross_entropy(outputs.to(precision(outputs)), targets)
+    logits = outputs.to(precision(outputs))
+    if weights is None:
+        return functional.cross_entropy(logits, targets)
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    return _mean(losses, weights, logits.dtype)
 
 
-def log_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+def log_loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean negative logarithm of the probability of the target, of which none counts as less than
     the smallest step of a number in [1, 2): a row that is wrong beyond doubt costs 36 nats."""
     least = torch.finfo(precision(outputs)).eps
     own = _probabilities(outputs).gather(1, targets.unsqueeze(1))
-    return -own.clamp(least, 1 - least).log().mean()
+    return -_mean(own.clamp(least, 1 - least).log().squeeze(1), weights, own.dtype)
 
 
-def brier(outputs: Tensor, targets: Tensor) -> Tensor:
+def brier(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean squared distance of the probabilities from the targets, where the target's class has 1
     and the others 0; of two classes half of it, which is that of the second class alone."""
     classes = torch.arange(outputs.shape[1], device=targets.device)
     hot = (targets.unsqueeze(1) == classes).to(precision(outputs))
-    distance = (_probabilities(outputs) - hot).square().sum(1).mean()
+    distance = _mean((_probabilities(outputs) - hot).square().sum(1), weights, hot.dtype)
     return distance / 2 if outputs.shape[1] == 2 else distance
 
 
 # Of the numbers of a regression.
 
 
-def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+def mse(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean squared error, in the target's unit squared."""
-    return _residuals(outputs, targets).square().mean()
+    return _mean(_residuals(outputs, targets).square(), weights)
 
 
-def rmse(outputs: Tensor, targets: Tensor) -> Tensor:
+def rmse(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Root of the mean squared error, in the target's unit."""
-    return mse(outputs, targets).sqrt()
+    return mse(outputs, targets, weights).sqrt()
 
 
-def mae(outputs: Tensor, targets: Tensor) -> Tensor:
+def mae(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean absolute error, in the target's unit."""
-    return _residuals(outputs, targets).abs().mean()
+    return _mean(_residuals(outputs, targets).abs(), weights)
 
 
-def mape(outputs: Tensor, targets: Tensor) -> Tensor:
+def mape(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of the absolute error as a share of the target, 0.1 for a tenth; enormous where a target
     is zero."""
     actual = targets.reshape(-1).to(precision(outputs)).abs()
     least = torch.finfo(actual.dtype).eps
-    return (_residuals(outputs, targets).abs() / actual.clamp(min=least)).mean()
+    return _mean(_residuals(outputs, targets).abs() / actual.clamp(min=least), weights)
 
 
-def pinball(outputs: Tensor, targets: Tensor, quantile: float) -> Tensor:
+def pinball(
+    outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, quantile: float
+) -> Tensor:
     """Mean pinball loss, in the target's unit: least where the outputs are that quantile."""
     above = -_residuals(outputs, targets)
-    return torch.maximum(quantile * above, (quantile - 1) * above).mean()
+    return _mean(torch.maximum(quantile * above, (quantile - 1) * above), weights)
 
 
-def r2(outputs: Tensor, targets: Tensor) -> Tensor:
+def r2(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Share of the targets' variance that is explained, in (-inf, 1].
 
     Where the targets do not vary: 1 for exact outputs, otherwise 0.
     """
-    unexplained = _residuals(outputs, targets).square().sum()
+    unexplained = _sum(_residuals(outputs, targets).square(), weights)
     actual = targets.reshape(-1).to(unexplained.dtype)
-    total = (actual - actual.mean()).square().sum()
+    total = _sum((actual - _mean(actual, weights)).square(), weights)
     constant = (unexplained == 0).to(unexplained.dtype)
     return torch.where(total > 0, 1 - unexplained / total, constant)
 
@@ -348,7 +393,9 @@ class OwnMetric:
 
     It gets tensors on the CPU: the probabilities of the classes, float64 ``[N, C]``, and the class
     of each row, int64 ``[N]``; or the predictions and the targets of a regression in the target's
-    own unit, both float64 ``[N]``. It returns one finite number.
+    own unit, both float64 ``[N]``. A function with a parameter ``weights`` gets the weights of the
+    rows by that name, float64 ``[N]``, or None where they have none; to others all rows count the
+    same. It returns one finite number.
 
     Raises (when called):
         TrainingError: the function raises, or returns something else.
@@ -360,8 +407,10 @@ class OwnMetric:
     options: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path()
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        call = function(self.reference, "metric", StudyFileError, folder=self.folder)
+    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        call, options = self._function, dict(self.options)
+        if self.weighs:
+            options["weights"] = None if weights is None else weights.cpu().double()
         predictions, targets = outputs.cpu().double(), targets.cpu()
         if self.task == "classification":
             predictions, targets = predictions.softmax(1), targets.clone()
@@ -370,11 +419,22 @@ class OwnMetric:
         if not predictions.isfinite().all():  # the training diverged
             return torch.tensor(math.nan, dtype=torch.float64)
         try:
-            result = call(predictions.clone(), targets.clone(), **self.options)
+            result = call(predictions.clone(), targets.clone(), **options)
         except Exception as error:
             what = f"the metric raised {type(error).__name__}: {error}"
             raise TrainingError(what, where=self.reference, hint=self._given(outputs)) from error
         return torch.tensor(self._number(result), dtype=torch.float64)
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        return function(self.reference, "metric", StudyFileError, folder=self.folder)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the function takes the weights of the rows."""
+        with suppress(TypeError, ValueError):  # a built-in without a signature
+            return "weights" in inspect.signature(self._function).parameters
+        return False
 
     def _given(self, outputs: Tensor) -> str:
         rows = len(outputs)
@@ -423,9 +483,24 @@ def _counts(index: Tensor, outputs: Tensor, weight: Tensor | None = None) -> Ten
     return none.scatter_add(0, index, ones)
 
 
-def _correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """[C]: how many rows of each class are predicted correctly."""
-    return _counts(targets, outputs, outputs.argmax(1) == targets)
+def _correct(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """[C]: how many rows of each class are predicted correctly, or the sum of their weights."""
+    right = outputs.argmax(1) == targets
+    return _counts(targets, outputs, right if weights is None else right * weights)
+
+
+def _sum(values: Tensor, weights: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
+    """The sum over rows [N], each times its weight."""
+    if weights is None:
+        return values.sum(dtype=dtype)
+    return (values * weights.to(dtype or values.dtype)).sum()
+
+
+def _mean(values: Tensor, weights: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
+    """The mean over rows [N], each times its weight."""
+    if weights is None:
+        return values.mean(dtype=dtype)
+    return _sum(values, weights, dtype) / weights.to(dtype or values.dtype).sum()
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:

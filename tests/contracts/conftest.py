@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,15 @@ EMBEDDINGS: list[dict[str, Any]] = [
 ]
 """Each way in which a network may take a quantity."""
 
+
+def _weighted(data: DataSet) -> DataSet:
+    """The data set with a weight for each row."""
+    drawn = torch.rand(TRAIN + VALIDATION, generator=torch.Generator().manual_seed(6)).double()
+    splits = {"train": drawn[:TRAIN] + 0.2, "validation": drawn[TRAIN:] + 0.2}
+    rows = {n: replace(getattr(data, n), weight=w / w.mean()) for n, w in splits.items()}
+    return replace(data, **rows)
+
+
 ROWS, IMAGES, NUMBERS = _data((5,), 3), _data((2, 6, 5), 3), _data((5,), 0)
 TEXT, TABLE = _text(), _table()
 
@@ -107,6 +117,12 @@ def embedded(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def rows() -> DataSet:
     return ROWS
+
+
+@pytest.fixture(params=["classes", "numbers"])
+def weighted(request: pytest.FixtureRequest) -> DataSet:
+    """Rows that have weights."""
+    return _weighted({"classes": ROWS, "numbers": NUMBERS}[request.param])
 
 
 @pytest.fixture
@@ -265,18 +281,22 @@ class Stack:
             for name, each in ((name, [b.noise[name] for b in step]) for name in step[0].noise)
         }
         masks = [torch.stack(parts) for parts in zip(*(b.masks for b in step), strict=True)]
+        known = self.first.data.train.weight
+        each = [] if known is None else [torch.stack([known[batch.rows] for batch in step])]
         named = dict(zip(self.masks, masks, strict=True))
         single = {n: v[:, 0] for n, v in self.hp.techniques.items() if isinstance(v, Tensor)}
 
         def loss(vector: Tensor, buffers: dict[str, Tensor], *rest: Any) -> Tensor:
-            x, y, noise, masks, single = rest
-            weights = self.first.layout.views(vector) | buffers | masks
+            x, y, noise, masks, single, weights = rest  # a list of one, or none
+            tensors = self.first.layout.views(vector) | buffers | masks
             hp = Hyperparameters({**self.hp.techniques, **single}, {})
-            return batch_loss(
-                self.recipe, lambda x: functional_call(self.network, weights, x), x, y, noise, hp
-            )
 
-        stacked = (self.state.params, self.buffers, x, y, noise, named, single)
+            def forward(x: Tensor) -> Tensor:
+                return functional_call(self.network, tensors, x)  # type: ignore[no-any-return]
+
+            return batch_loss(self.recipe, forward, x, y, noise, hp, *weights)
+
+        stacked = (self.state.params, self.buffers, x, y, noise, named, single, each)
         gradient, losses = vmap(grad_and_value(loss))(*stacked)
         update(self.recipe, self.state, gradient, self.hp, rate)
         return losses

@@ -99,5 +99,9 @@ def test_pretrained_vectors(
     assert float(trained[0].abs().sum()) == 0  # padding
 
 
+def test_weights_of_rows(check: Any, config: Any, weighted: DataSet) -> None:
+    check(config(mixup=0.4, dropout=0.2, ema=0.5), weighted)
+
+
 def test_regression(check: Any, config: Any, numbers: DataSet) -> None:
     check(config(early_stopping=1, epochs=9, learning_rate=0.1), numbers)

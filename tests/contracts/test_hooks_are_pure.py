@@ -95,6 +95,24 @@ def test_batch(technique: Technique, values: Any) -> None:
         torch.testing.assert_close(after_y.sum(1), torch.ones(6, dtype=torch.float64))
 
 
+@having("batch")
+def test_what_mixes_targets_is_marked(technique: Technique, values: Any) -> None:
+    """Weights of rows are mixed with it, as one more number of each target."""
+    x, y = numbers(6, 2, 5, 4), torch.ones(6, 3).double()
+    y[0] = 2
+    draw = Draw(1, 8, (2, 5, 4), torch.Generator().manual_seed(4), SHARES)
+    hp = values(technique.leaf)[-1]
+    noise = [part[0] for part in technique.draw(hp, draw)] if technique.draw else []
+    assert technique.batch
+    _, mixed = technique.batch(x, y, hp, *noise)
+    others = [technique.batch(x, y * scale, hp, *noise)[1] for scale in (1, 3)]
+    moved = bool((mixed[1:] != mixed[2]).any())
+    assert technique.mixes == moved
+    if moved:
+        torch.testing.assert_close(others[1], 3 * others[0])
+        assert torch.equal(mixed[:, 0], mixed[:, 1])
+
+
 @having("rows")
 def test_rows(technique: Technique, values: Any) -> None:
     classes = torch.tensor([0, 0, 1, 0, 2, 2, 0])

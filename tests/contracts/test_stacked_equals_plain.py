@@ -155,6 +155,14 @@ def test_every_loss(loss: str, check: Any, rows: DataSet, numbers: DataSet, valu
     check(rows if classes else numbers, many, loss=loss, pinball__quantile=0.8)
 
 
+@pytest.mark.parametrize("members", [1, 3])
+def test_weights_of_rows(members: int, check: Any, weighted: DataSet, values: Any) -> None:
+    classes = weighted.target.task == "classification"
+    fitting = [t for t in STEPPED if not (t.images or (t.classes and not classes))]
+    many = {t.name: [t.leaf.off, *values(t.leaf)] for t in fitting}
+    check(weighted, many, members=members)
+
+
 def test_a_loss_of_ones_own(
     check: Any, rows: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -575,3 +575,138 @@ def test_an_error_names_the_row_of_the_file(tmp_path: Path) -> None:
         load(replace(spec, shape=None, group=" b "))
     with pytest.raises(DataError, match=r"no column 'b'\n.*did you mean ' b '"):
         load(replace(spec, group="b"))
+
+
+# Weights of rows.
+
+
+@pytest.fixture
+def weighted() -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(1)
+    weight = rng.uniform(0.5, 3.0, COUNT).round(3)
+    return pd.DataFrame(
+        {"a": rng.normal(size=COUNT), "w": weight, "y": np.arange(COUNT) % 2}
+    ), weight
+
+
+def check_weights(data: DataSet, weight: np.ndarray[Any, Any]) -> None:
+    for rows, places in zip((data.train, data.validation), data.positions, strict=True):
+        assert rows.weight is not None
+        assert rows.weight.dtype == torch.float32
+        own = weight[places]
+        np.testing.assert_allclose(rows.weight.numpy(), own / own.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("final", [False, True])
+def test_a_column_of_weights_is_no_feature(
+    weighted: Any, tmp_path: Path, ending: str, final: bool
+) -> None:
+    frame, weight = weighted
+    file = tmp_path / f"table.{ending}"
+    frame.to_csv(file, index=False) if ending == "csv" else frame.to_parquet(file)
+    data = load(DataSpec(path=str(file), target="y", weight="w"), final=final)
+    check_weights(data, weight)
+    assert data.features == ("a",)
+    assert [(c.name, c.decision) for c in data.columns][-1] == ("w", "weight")
+    assert data.to("meta").train.weight.device.type == "meta"  # type: ignore[union-attr]
+
+
+def test_each_fold_has_weights(weighted: Any, tmp_path: Path) -> None:
+    frame, weight = weighted
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    for fold in load(
+        DataSpec(path=str(tmp_path / "table.csv"), target="y", weight="w", folds=3)
+    ).folds:
+        check_weights(fold, weight)
+
+
+def test_test_rows_of_their_own_have_weights(weighted: Any, tmp_path: Path) -> None:
+    frame, weight = weighted
+    frame[:60].to_csv(tmp_path / "one.csv", index=False)
+    frame[60:].to_csv(tmp_path / "two.csv", index=False)
+    spec = DataSpec(
+        path=str(tmp_path / "one.csv"), test_path=str(tmp_path / "two.csv"), target="y", weight="w"
+    )
+    check_weights(load(spec), weight)
+    check_weights(load(spec, final=True), weight)
+    frame[60:].drop(columns="w").to_csv(tmp_path / "two.csv", index=False)
+    with pytest.raises(DataError, match="no column 'w'"):
+        load(spec)
+
+
+def test_arrays_of_weights(weighted: Any, tmp_path: Path) -> None:
+    frame, weight = weighted
+    np.savez(tmp_path / "rows.npz", x=frame[["a"]], y=frame["y"], often=weight[:, None])
+    check_weights(load(DataSpec(path=str(tmp_path / "rows.npz"), weight="often")), weight)
+    with pytest.raises(DataError, match="no array 'oftne'"):
+        load(DataSpec(path=str(tmp_path / "rows.npz"), weight="oftne"))
+    np.savez(tmp_path / "rows.npz", x=frame[["a"]], y=frame["y"], often=weight[1:])
+    with pytest.raises(DataError, match=r"weights have type float64 and shape.*89") as caught:
+        load(DataSpec(path=str(tmp_path / "rows.npz"), weight="often"))
+    assert "one number for each of 90 rows" in caught.value.hint
+
+
+@pytest.mark.parametrize("form", ["x, y, w", "[x, y, list(w)]"])
+def test_a_function_that_returns_weights(form: str, tmp_path: Path) -> None:
+    name = f"weighing{form.count('[')}"
+    (tmp_path / f"{name}.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    x, y, w = np.arange(40.0)[:, None], np.arange(40) % 2, np.arange(40) + 1\n"
+        f"    return {form}\n"
+    )
+    data = load(DataSpec(source=f"{name}:load"), folder=tmp_path)
+    check_weights(data, np.arange(40) + 1)
+
+
+def test_equal_weights_are_none(weighted: Any, tmp_path: Path) -> None:
+    frame = weighted[0].assign(w=2.5)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    data = load(DataSpec(path=str(tmp_path / "table.csv"), target="y", weight="w"))
+    assert data.train.weight is None
+    assert data.validation.weight is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([1.0, None, 2.0], "1 of 90 weights .* row 3 .*missing or no number"),
+        ([1.0, "much", 2.0], "row 3 .*missing or no number"),
+        (
+            [1.0, 2.0, 0.0, -1.0],
+            "2 of 90 weights are no positive numbers, the first in row 4 .*: 0",
+        ),
+        ([np.inf, 1.0], "row 2 .*: inf"),
+    ],
+)
+def test_weights_that_are_no_positive_numbers(
+    weights: list[Any], words: str, weighted: Any, tmp_path: Path
+) -> None:
+    values = [*weights, *weighted[1][len(weights) :].tolist()]
+    frame = weighted[0].assign(w=pd.Series(values, dtype=object))
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    with pytest.raises(DataError, match=words):
+        load(DataSpec(path=str(tmp_path / "table.csv"), target="y", weight="w"))
+
+
+def test_a_row_without_a_label_needs_no_weight(weighted: Any, tmp_path: Path) -> None:
+    frame = weighted[0].astype({"y": object})
+    frame.loc[5, ["w", "y"]] = None
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    check_weights(
+        load(DataSpec(path=str(tmp_path / "table.csv"), target="y", weight="w")), weighted[1]
+    )
+
+
+@pytest.mark.parametrize("key", ["target", "group", "text", "drop"])
+def test_weights_that_are_something_else(key: str) -> None:
+    named: dict[str, Any] = {"target": "y", key: ("w",) if key == "drop" else "w"}
+    with pytest.raises(DataError, match="'w' is used for something else") as caught:
+        DataSpec(path="table.csv", weight="w", **named)
+    assert caught.value.where == "data.weight"
+
+
+def test_a_source_without_columns_has_no_column_of_weights() -> None:
+    with pytest.raises(DataError, match="no column 'w': only a table has columns"):
+        load(DataSpec(source="sklearn.datasets:load_wine", weight="w"))

@@ -227,3 +227,17 @@ def test_a_final_number_is_of_the_same_rows(tmp_path: Path) -> None:
     assert search is not None
     assert final is not None
     assert final.record() == search.record()
+
+
+def test_weights_belong_to_the_rows_and_copies_stay_together(tmp_path: Path) -> None:
+    weighted = frame().assign(w=np.arange(COUNT) + 1.0)
+    known = identity(weighted, tmp_path, weight="w")
+    assert known.record() != identity(frame(), tmp_path).record()
+    weighted.loc[[3, 4], "w"] = 500.0
+    found = identity(weighted, tmp_path, weight="w").differs(known.record())
+    assert found == "the labels or weights of 2 rows changed"
+    twice = pd.concat([frame(), frame()]).assign(w=np.arange(2 * COUNT) + 1.0)
+    twice.to_csv(tmp_path / "twice.csv", index=False)
+    data = load(DataSpec(path=str(tmp_path / "twice.csv"), target="bought", weight="w"))
+    train, validation = ({int(p) % COUNT for p in places} for places in data.positions)
+    assert not train & validation

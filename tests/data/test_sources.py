@@ -212,7 +212,7 @@ def test_not_module_and_function(tmp_path: Path, source: str) -> None:
     [
         ("def load(): return 5", "returned something of type int"),
         ("def load(): pass", "returned nothing"),
-        ("def load(): return 1, 2, 3", "returned a tuple of 3"),
+        ("def load(): return 1, 2, 3, 4", "returned a tuple of 4"),
         ("def load(): raise OSError('disk on fire')", "raised OSError: disk on fire"),
         ("def load(folder): pass", "cannot be called without arguments.*'folder'"),
         ("import no_such_dependency", "needs the module 'no_such_dependency'"),

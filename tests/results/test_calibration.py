@@ -38,12 +38,12 @@ def drawn(rows: int, sharper: float, seed: int = 0, networks: int = 1) -> Predic
 @pytest.mark.parametrize("sharper", [0.5, 1.0, 3.0])
 def test_many_rows_give_the_true_temperature(sharper: float) -> None:
     known = drawn(20_000, sharper)
-    assert fitted(known.outputs, known.targets) == pytest.approx(sharper, rel=0.05)
+    assert fitted(known) == pytest.approx(sharper, rel=0.05)
 
 
 def test_it_has_the_least_log_loss_but_for_what_is_likely_before() -> None:
     known = drawn(50, 2.5, networks=2)
-    found = fitted(known.outputs, known.targets)
+    found = fitted(known)
 
     def lost(temperature: float) -> float:
         logits = known.outputs.double().log() / temperature
@@ -57,11 +57,22 @@ def test_it_has_the_least_log_loss_but_for_what_is_likely_before() -> None:
     )
 
 
+def test_a_row_of_weight_two_counts_as_two_rows() -> None:
+    known, times = drawn(300, 2.0, networks=2), torch.arange(300) % 3 + 1
+    rows = torch.arange(300).repeat_interleave(times)
+    twice, weighted = known.only(rows), replace(known, weights=times.double())
+    assert fitted(weighted) == pytest.approx(fitted(twice), rel=1e-6)
+    one, other = calibrated(weighted, weighted), calibrated(weighted, twice)
+    assert one.after == pytest.approx(other.after, rel=1e-6)
+    assert one.gain > 0
+    assert one.error > calibrated(twice, None).error  # as many rows as there are
+
+
 def test_few_rows_that_are_all_right_stay_below_certainty() -> None:
     y = torch.zeros(30, dtype=torch.int64)
     known = Predictions(torch.tensor([0.98, 0.02]).expand(1, 30, 2), y, y)
-    assert 0.6 < fitted(known.outputs, known.targets) < 0.95
-    assert fitted(known.outputs[:, :0], y[:0]) == pytest.approx(1)
+    assert 0.6 < fitted(known) < 0.95
+    assert fitted(known.only(torch.arange(0))) == pytest.approx(1)
 
 
 def test_a_class_without_any_probability_is_no_infinite_loss() -> None:

@@ -74,6 +74,16 @@ def test_the_weights_are_counts_of_picks_and_no_single_network_is_better_on_thes
     assert torch.equal(weights, choose(AUC, known, known.index, 8))
 
 
+def test_a_row_of_weight_two_counts_as_two_rows() -> None:
+    known, times = flat(drawn(200, [0.5, 0.7, 3.0], 1.0)), torch.arange(200) % 3 + 1
+    twice = known.only(torch.arange(200).repeat_interleave(times))
+    weighted = replace(known, weights=times.float())
+    for metric in (AUC, ACCURACY):
+        one, other = (Judge(metric, each, each.index) for each in (weighted, twice))
+        torch.testing.assert_close(one.values(weighted.outputs), other.values(twice.outputs))
+    assert torch.equal(choose(AUC, weighted, weighted.index, 8), choose(AUC, twice, twice.index, 8))
+
+
 def test_one_pick_is_the_best_network() -> None:
     known = flat(drawn(300, [1.0, 1.0], 1.0))
     judge = Judge(ACCURACY, known, known.index)

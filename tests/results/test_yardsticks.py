@@ -253,7 +253,7 @@ def test_a_metric_without_a_value_is_said(read: Any) -> None:
 
 
 def test_a_metric_that_raises_is_said(read: Any) -> None:
-    def refuse(outputs: Any, targets: Any) -> Any:
+    def refuse(outputs: Any, targets: Any, weights: Any) -> Any:
         raise ValueError("no")
 
     for each in measure(read(frame()), replace(METRICS["accuracy"], function=refuse)):
@@ -470,3 +470,22 @@ def test_the_ensemble_is_judged_where_it_is_exported(searched: Any, tmp_path: Pa
     again = confirming.read(storage, stored_study(storage, "small")[0])
     assert again is not None
     assert again.judged is again.winner
+
+
+def test_weights_of_rows_are_those_of_scikit_learn_by_hand(read: Any) -> None:
+    table = frame().assign(often=lambda t: 0.2 + 3 * (t["kind"] == "a"))
+    data = read(table, weight="often")
+    train, test = (table.iloc[rows] for rows in data.positions)
+    measured = by_name(measure(data, METRICS["log_loss"]))
+    shares = train.groupby("label")["often"].sum() / train["often"].sum()
+    constant = np.tile(shares.to_numpy(), (len(test), 1))
+    expected = log_loss(test["label"], constant, sample_weight=test["often"])
+    assert measured["majority class"].value == pytest.approx(expected, rel=1e-6)
+    model = LogisticRegression(max_iter=300)
+    weights = data.train.weight.numpy()
+    model.fit(data.train.x.numpy(), data.train.y.numpy(), sample_weight=weights)
+    probabilities = model.predict_proba(data.validation.x.numpy())
+    own = log_loss(data.validation.y, probabilities, sample_weight=test["often"])
+    assert measured["logistic regression"].value == pytest.approx(own, rel=1e-6)
+    for each in measured.values():
+        assert each.value is not None, each

@@ -209,6 +209,7 @@ DATA = {
     "validation": 359,
     "test": 359,
     "note": "",
+    "weights": "",
     "balance": {"a": 1000, "b": 438},
     "columns": [],
 }
@@ -275,6 +276,8 @@ def test_catalogue(shown) -> None:
 
 def test_folds_in_words() -> None:
     assert data_lines({**DATA, "note": "rows are turned"})[1] == "note      rows are turned"
+    weights = data_lines({**DATA, "weights": "each row's in the loss and the metric"})[1]
+    assert weights == "weights   each row's in the loss and the metric"
     assert data_lines({**DATA, "folds": 5})[0].startswith(
         "data      5 folds, the last with 1,079 rows to train on, 359 to validate"
     )

@@ -110,3 +110,17 @@ def test_predictions_of_folds_are_each_of_its_own_rows() -> None:
     assert torch.equal(found["targets"], torch.cat([p.data.validation.y for p in course.parts]))
     first = outputs_of(course.parts[0])[0].softmax(1)
     assert torch.equal(found["outputs"][: len(first)], first)
+
+
+def test_weights_of_rows() -> None:
+    trainer = trained("sklearn.datasets:load_wine")
+    rows = trainer.data.validation
+    weight = torch.linspace(0.2, 1.8, len(rows))
+    half = standard_error(trainer, 0.5)["standard_error"]
+    assert "weights" not in predictions(trainer)
+    trainer.data = replace(trainer.data, validation=replace(rows, weight=weight))
+    assert torch.equal(predictions(trainer)["weights"], weight)
+    count = float(weight.sum() ** 2 / (weight**2).sum())
+    assert count < len(rows)
+    assert standard_error(trainer, 0.5)["standard_error"] == pytest.approx((0.25 / count) ** 0.5)
+    assert half < standard_error(trainer, 0.5)["standard_error"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -231,3 +232,55 @@ def test_validation_rows_are_not_trained_on(config: Any, blobs: DataSet) -> None
     one, two = (run(config(), data, "accuracy") for data in (blobs, other))
     assert torch.equal(one.params, two.params)
     assert one.history != two.history
+
+
+# Weights of rows.
+
+
+def with_weights(data: DataSet, train: torch.Tensor, validation: torch.Tensor) -> DataSet:
+    return replace(
+        data,
+        train=replace(data.train, weight=train / train.mean()),
+        validation=replace(data.validation, weight=validation / validation.mean()),
+    )
+
+
+def repeated(data: DataSet, train: torch.Tensor, validation: torch.Tensor) -> DataSet:
+    def split(rows: Split, times: torch.Tensor) -> Split:
+        return Split(rows.x[:].repeat_interleave(times, 0), rows.y.repeat_interleave(times))
+
+    return replace(
+        data, train=split(data.train, train), validation=split(data.validation, validation)
+    )
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "roc_auc", "brier"])
+def test_a_row_of_weight_two_is_learned_like_two_rows(
+    metric: str, config: Any, blobs: DataSet
+) -> None:
+    times = [torch.arange(len(split)) % 3 + 1 for split in (blobs.train, blobs.validation)]
+    of = config(epochs=5, batch_size=10_000, optimizer="sgd", learning_rate=0.5)
+    weighted = run(
+        of, with_weights(blobs, *(t.double() for t in times)), metric, dtype=torch.float64
+    )
+    twice = run(of, repeated(blobs, *times), metric, dtype=torch.float64)
+    plain = run(of, blobs, metric, dtype=torch.float64)
+    torch.testing.assert_close(weighted.params, twice.params, rtol=1e-6, atol=1e-7)
+    for a, b in zip(weighted.past, twice.past, strict=True):
+        assert (a.value, a.train_loss, a.validation_loss) == pytest.approx(
+            (b.value, b.train_loss, b.validation_loss), rel=1e-6
+        )
+    assert not torch.allclose(weighted.params, plain.params, rtol=1e-3)
+
+
+def test_numbers_with_weights_are_learned_like_repeated_rows(
+    config: Any, diabetes: DataSet
+) -> None:
+    times = [torch.arange(len(split)) % 3 + 1 for split in (diabetes.train, diabetes.validation)]
+    for loss in ("mse", "mae", "mape", "pinball"):
+        of = config(epochs=3, batch_size=10_000, optimizer="sgd", loss=loss, pinball__quantile=0.5)
+        data = with_weights(diabetes, *(t.double() for t in times))
+        weighted = run(of, data, "r2", dtype=torch.float64)
+        twice = run(of, repeated(diabetes, *times), "r2", dtype=torch.float64)
+        torch.testing.assert_close(weighted.params, twice.params, rtol=1e-6, atol=1e-7)
+        assert weighted.result.value == pytest.approx(twice.result.value, rel=1e-6)

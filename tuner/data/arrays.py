@@ -87,17 +87,19 @@ def _numbers(file: IO[bytes], start: int, dtype: Any, count: int) -> NDArray[Any
 
 
 def read_npz(file: Path, spec: DataSpec) -> Table:
-    """The arrays `x` and `y`, or those that `features` and `target` name: [N, ...] and [N].
+    """The arrays `x` and `y`, or those that `features` and `target` name: [N, ...] and [N]; and
+    that which `weight` names, [N].
 
     Raises:
         DataError: no such arrays, no archive, or arrays of objects, which could run code.
     """
     names = (spec.features or "x", spec.target or "y")
+    weighing = () if spec.weight is None else (spec.weight,)
     try:
         with np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError("holds a single array, not an archive of arrays", where=str(file))
-            for name in names:
+            for name in (*names, *weighing):
                 if name not in archive.files:
                     raise DataError(
                         f"no array {name!r}",
@@ -106,6 +108,7 @@ def read_npz(file: Path, spec: DataSpec) -> Table:
                     )
             large = open_member(file, f"{names[0]}.npy")
             x, y = archive[names[0]] if large is None else large, archive[names[1]]
+            weight = None if spec.weight is None else archive[spec.weight]
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         objects = "save numbers or text, not objects: x.astype(float)"
         raise DataError(
@@ -113,7 +116,7 @@ def read_npz(file: Path, spec: DataSpec) -> Table:
             where=str(file),
             hint=objects * ("Object arrays" in str(error)),
         ) from error
-    return from_arrays(x, y, str(file))
+    return from_arrays(x, y, str(file), weight=weight)
 
 
 # The IDX files of MNIST and of the sets made after it (LeCun, Cortes and Burges 1998).

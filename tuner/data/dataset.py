@@ -42,7 +42,7 @@ from tuner.data.splits import (
     divisions_of_copies,
     final_rows,
 )
-from tuner.data.tables import Table, Text
+from tuner.data.tables import Table, Text, check_weights
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
 from tuner.metrics import Task
@@ -135,17 +135,28 @@ class Split:
         x: float32 [N, *shape]; of a text int32 [N, L], filled up with 0 at the end. Folds may share
             them; then rows are copied as they are taken, ``x[rows]``.
         y: int64 [N], the index of the class; or float32 [N], standardised.
+        weight: float32 [N], how much each row counts in loss and metric, 1 in the mean over these
+            rows; None where all count the same.
     """
 
     x: RowSource
     y: Tensor
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device | str) -> Split:
         """The same rows on a device; no copy where they are there already."""
-        return replace(self, x=self.x.to(device), y=self.y.to(device))
+        weight = None if self.weight is None else self.weight.to(device)
+        return replace(self, x=self.x.to(device), y=self.y.to(device), weight=weight)
+
+
+def relative_weights(weight: NDArray[np.float64] | None) -> Tensor | None:
+    """Weights of rows as those of a ``Split``: their mean is 1, and equal ones are none."""
+    if weight is None or (weight == weight[:1]).all():
+        return None
+    return torch.from_numpy((weight / weight.mean()).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -277,11 +288,13 @@ def load(
     _check_named(table, spec)
     table, labels, left_out = usable(table, spec)
     check_scale(table, labels, spec.target_scale)
+    check_weights(table)
     hashed = RowHashes.of(table, labels)
     folds, together = _divisions(table, labels, spec, hashed)
     test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
     if test is not None:
         test, left_out = usable_test(test, spec, left_out)
+        check_weights(test)
     tested = None if test is None else RowHashes.of(test, check_fits(table, labels, test))
     identity = identify(table, hashed, folds, tested)
     if (vectors := _vectors_of(spec, folder)) is not None:
@@ -301,7 +314,8 @@ def load(
     table = replace(table, columns=tuple(columns), rows=left_out.places(places))
     elsewhere = table.held and not final
     left_out = replace(left_out, notes=(*left_out.notes, together))
-    source = _Source(_set_aside(table, spec), labels, spec, folder, elsewhere, left_out)
+    aside = _set_aside(table, spec)
+    source = _Source(aside, labels, table.weight, spec, folder, elsewhere, left_out)
     learned = [learn(table, spec, each.train, each.validation) for each in _in_table(folds, places)]
     give_back()  # before there are the tensors as well
     rows_of = _rows(table, learned, folds, places)
@@ -346,12 +360,14 @@ class _Source:
 
     Attributes:
         aside: the columns that are no features.
+        weight: of all rows.
         elsewhere: the test rows are in a file of their own.
         left_out: the rows of the source that are not used.
     """
 
     aside: tuple[Column, ...]
     labels: Labels
+    weight: NDArray[np.float64] | None
     spec: DataSpec
     folder: Path
     elsewhere: bool
@@ -397,10 +413,15 @@ def _rows(
 def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
     target, y = _target(source.labels, rows, source.spec)
+
+    def split(x: RowSource, places: Places) -> Split:
+        weight = None if source.weight is None else source.weight[places]
+        return Split(x, torch.from_numpy(y[places]), relative_weights(weight))
+
     train, validation = of
     return DataSet(
-        train=Split(train, torch.from_numpy(y[rows.train])),
-        validation=Split(validation, torch.from_numpy(y[rows.validation])),
+        train=split(train, rows.train),
+        validation=split(validation, rows.validation),
         shape=features.recipe.shape,
         target=target,
         features=features.names,
@@ -421,6 +442,10 @@ def _check_named(table: Table, spec: DataSpec) -> None:
             where=table.where,
             hint="remove text, or give a table or a function that returns a pandas frame",
         )
+    if spec.weight is not None and table.weight is None:
+        what = f"no column {spec.weight!r}: only a table has columns"
+        hint = "remove weight; a function may return (X, y, weight)"
+        raise DataError(what, where="data.weight", hint=hint)
     for key in ("group", "time", "split"):
         name = getattr(spec, key)
         if name is not None and name not in table.aside:
@@ -470,7 +495,9 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
     ]
     dropped = [Column(name, "other", "dropped", "listed in data.drop") for name in spec.drop]
     target = Column(spec.target, "target", "target", "to be predicted")
-    return (target, *division, *dropped)
+    weighing = "how much a row counts in loss and metric; not a feature"
+    weight = [] if spec.weight is None else [Column(spec.weight, "weight", "weight", weighing)]
+    return (target, *weight, *division, *dropped)
 
 
 def _target(labels: Labels, rows: Rows, spec: DataSpec) -> tuple[Target, NDArray[Any]]:
@@ -522,6 +549,8 @@ def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table
     ``check_fits``."""
     count = len(labels.values)
     values = np.concatenate((labels.values, encode_like(test, labels)))
+    if table.weight is not None and test.weight is not None:
+        table = replace(table, weight=np.concatenate((table.weight, test.weight)))
     if table.text is not None:
         texts = np.concatenate((table.text.values, _check_text(table.text, test)))
         both = replace(table, text=replace(table.text, values=texts), y=values)

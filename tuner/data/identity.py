@@ -50,9 +50,11 @@ class Identity:
         where: the file or function, for messages.
         columns: names of the features; empty for an array.
         hashes: of each row with its label, in order; test rows of a second file come last.
-        inputs, labels: digests of the rows without their labels, and of these alone.
+        inputs, labels: digests of the rows without their labels, and of these alone, with their
+            weights.
         parts: how many rows each split has, and a digest of them.
         vectors: a digest of the word vectors; empty without them.
+        weighted: rows have weights.
     """
 
     where: str
@@ -62,6 +64,7 @@ class Identity:
     labels: str
     parts: Mapping[str, str]
     vectors: str = ""
+    weighted: bool = False
 
     def record(self) -> dict[str, Any]:
         """The identity as plain values, for the database."""
@@ -102,7 +105,8 @@ class Identity:
                 return [f"{_rows(now['rows'] - known['rows'])} added at the end"]
         between = _added_and_removed(known["sketch"], now["sketch"])
         if known["inputs"] == now["inputs"]:
-            return [f"the labels of {_rows(between[0]) if between else 'many rows'} changed"]
+            what = "labels or weights" if self.weighted else "labels"
+            return [f"the {what} of {_rows(between[0]) if between else 'many rows'} changed"]
         if between is None:
             return ["many rows changed"]
         return _count_changes(*between) or ["the same rows in another order"]
@@ -147,20 +151,30 @@ class RowHashes:
 
     Attributes:
         inputs, labels: of rows without their labels, and of these alone.
+        targets: of the labels with their weights; without weights the same as labels.
     """
 
     inputs: Hashes
     labels: Hashes
+    targets: Hashes
 
     @classmethod
     def of(cls, table: Table, labels: Labels) -> RowHashes:
         """The hashes of a table's rows and their labels."""
-        return cls(_input_hashes(table), _label_hashes(labels))
+        ys = _label_hashes(labels)
+        if table.weight is None:
+            return cls(_input_hashes(table), ys, ys)
+        weights = _bits(table.weight.astype(np.float64))
+        return cls(_input_hashes(table), ys, _mixed(ys + _odd_hash("weight") * weights))
 
     @property
     def rows(self) -> Hashes:
-        """Of whole rows."""
-        return _mixed(self.inputs + _odd_hash("label") * self.labels)
+        """Of whole rows, whatever their weights."""
+        return _whole(self.inputs, self.labels)
+
+
+def _whole(inputs: Hashes, labels: Hashes) -> Hashes:
+    return _mixed(inputs + _odd_hash("label") * labels)
 
 
 def first_alike(hashes: Hashes) -> NDArray[np.intp] | None:
@@ -178,8 +192,8 @@ def identify(
     """The identity of the rows of a table, and of the test rows that are in a second one."""
     each = [hashed] if test is None else [hashed, test]
     inputs = np.concatenate([one.inputs for one in each])
-    ys = np.concatenate([one.labels for one in each])
-    hashes = RowHashes(inputs, ys).rows
+    ys = np.concatenate([one.targets for one in each])
+    hashes = _whole(inputs, ys)
     last, count = folds[-1], len(hashed.labels)
     held = last.test if test is None else np.arange(count, len(hashes))
     kinds = {"train": last.train, "validation": last.validation, "test": held}
@@ -189,7 +203,9 @@ def identify(
         parts["folds"] = f"{len(folds)} {_digest_of(' '.join(every))}"
     names = () if table.text is None else (table.text.name,)
     columns = names or tuple(raw.name for raw in table.columns)
-    return Identity(table.where, columns, hashes, _digest(inputs), _digest(ys), parts)
+    weighted = table.weight is not None
+    digests = _digest(inputs), _digest(ys)
+    return Identity(table.where, columns, hashes, *digests, parts, weighted=weighted)
 
 
 def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

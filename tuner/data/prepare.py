@@ -292,9 +292,9 @@ class Column:
 
     Attributes:
         name: in the source.
-        kind: numeric, boolean, categorical, date, text; target; or group, time, split for one that
-            divides rows.
-        decision: kept, filled, one-hot, calendar, words, dropped, target or division.
+        kind: numeric, boolean, categorical, date, text; target; weight; or group, time, split for
+            one that divides rows.
+        decision: kept, filled, one-hot, calendar, words, dropped, target, weight or division.
         reason: for people, with numbers.
     """
 

@@ -109,14 +109,17 @@ def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
     """The rows of a file that is a table with named columns."""
 
     def read(file: Path, spec: DataSpec) -> Table:
-        exact = [name for name in (spec.target, *spec.dividing, spec.text) if name is not None]
+        named = (spec.target, *spec.dividing, spec.text, spec.weight)
+        exact = [name for name in named if name is not None]
         return _rows(reader(file, exact, codes=spec.division > 1), file, spec)
 
     return read
 
 
 def _rows(frame: pd.DataFrame, file: Path, spec: DataSpec) -> Table:
-    table = from_frame(frame, spec.target, str(file), spec.dividing, spec.text, spec.drop)
+    table = from_frame(
+        frame, spec.target, str(file), spec.dividing, spec.text, spec.drop, spec.weight
+    )
     return replace(table, headed=not file.name.lower().endswith(".parquet"))
 
 
@@ -251,7 +254,7 @@ def read_loader(spec: DataSpec, folder: Path) -> Table:
     source, target = spec.source or "", spec.target
     value = returned(source, "data.source", folder)
     if is_frame(value):
-        return from_frame(value, target, source, spec.dividing, spec.text, spec.drop)
+        return from_frame(value, target, source, spec.dividing, spec.text, spec.drop, spec.weight)
     if spec.dividing:
         raise DataError(
             f"no column {spec.dividing[0]!r}: only a frame has columns",
@@ -269,7 +272,8 @@ def read_loader(spec: DataSpec, folder: Path) -> Table:
     raise DataError(
         f"returned {_describe(value)}",
         where=source,
-        hint="return (X, y), an object with .data and .target, a pandas frame, or a Dataset",
+        hint="return (X, y) or (X, y, weight), an object with .data and .target, a pandas frame, "
+        "or a Dataset",
     )
 
 
@@ -306,11 +310,12 @@ def bunch(value: Any, target: str | None, where: str) -> Table | None:
 
 
 def pair(value: Any, target: str | None, where: str) -> Table | None:
-    """A pair (X, y)."""
-    if not (isinstance(value, tuple | list) and len(value) == 2):
+    """A pair (X, y), or (X, y, weight)."""
+    if not (isinstance(value, tuple | list) and len(value) in (2, 3)):
         return None
     _refuse_target(target, where)
-    return from_arrays(value[0], value[1], where)
+    x, y, *weight = value
+    return from_arrays(x, y, where, weight=weight[0] if weight else None)
 
 
 FORMS: tuple[Callable[[Any, str | None, str], Table | None], ...] = (bunch, pair)

@@ -119,6 +119,11 @@ class DataSpec:
     test_path: str | None = declare(
         str, None, "a second file or folder, with the test rows; path has all others"
     )
+    weight: str | None = declare(
+        str,
+        None,
+        "a column, or the array of an NPZ file, that says how much each row counts; not a feature",
+    )
     preprocessing: str = "standard"
     text: str | None = declare(str, None, "a column of text, then the only feature")
     vectors: str | None = declare(
@@ -235,6 +240,7 @@ class DataSpec:
                 hint="name it only once",
             )
         self._check_wishes()
+        self._check_weight()
         if len(self.dividing) > 1:
             raise DataError(
                 f"rows can be split by one column, not by {' and '.join(self.dividing)}",
@@ -256,6 +262,16 @@ class DataSpec:
                     where="data.test_path",
                     hint=f"give either test_path or {key}",
                 )
+
+    def _check_weight(self) -> None:
+        """DataError where the weights are used for something else."""
+        others = (self.target, self.text, self.features, *self.dividing, *self.drop)
+        if self.weight is not None and self.weight in others:
+            raise DataError(
+                f"{self.weight!r} is used for something else",
+                where="data.weight",
+                hint="name it only once",
+            )
 
     def _check_wishes(self) -> None:
         """DataError where a column is to be two things."""

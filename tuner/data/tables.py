@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data import memory
-from tuner.data.numbers import GROUPED, are_digits
+from tuner.data.numbers import COMMA as COMMA_FORMAT
+from tuner.data.numbers import GROUPED, PLAIN, are_digits
 from tuner.data.raw import RawColumn, counted, in_file, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
@@ -70,6 +71,8 @@ class Table:
         parts: the split of each row [N], as a place in ``splits.PARTS``, where the source divides
             them itself; else None.
         stream: numbers that are not in memory, in place of x; else None.
+        weight: how much each row counts, float64 [N], NaN where it is missing or no number; None
+            where all count the same.
     """
 
     x: NDArray[Any] | None
@@ -86,6 +89,7 @@ class Table:
     rows: NDArray[Any] | None = None
     parts: NDArray[np.int64] | None = None
     stream: Stream | None = None
+    weight: NDArray[np.float64] | None = None
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
@@ -105,11 +109,18 @@ def only(table: Table, rows: NDArray[Any]) -> Table:
         rows=np.arange(len(table.y))[rows] if table.rows is None else table.rows[rows],
         parts=None if table.parts is None else table.parts[rows],
         stream=None if table.stream is None else table.stream.only(rows),
+        weight=None if table.weight is None else table.weight[rows],
     )
 
 
 def from_arrays(
-    x: Any, y: Any, where: str, *, names: Sequence[Any] = (), classes: Sequence[Any] = ()
+    x: Any,
+    y: Any,
+    where: str,
+    *,
+    names: Sequence[Any] = (),
+    classes: Sequence[Any] = (),
+    weight: Any = None,
 ) -> Table:
     """A table from array-likes (lists, arrays, tensors, frames); DataError where they do not fit.
 
@@ -119,6 +130,7 @@ def from_arrays(
         where: for messages.
         names: of the columns; those of a frame come first.
         classes: the names of the labels 0, 1, ...
+        weight: [N] numbers, how much each row counts.
     """
     columns: tuple[RawColumn, ...] = ()
     if is_frame(x):
@@ -135,12 +147,20 @@ def from_arrays(
         raise DataError("no rows", where=where)
     if empty:
         raise DataError("no feature columns", where=where)
-    return Table(features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns)
+    table = Table(
+        features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns
+    )
+    return table if weight is None else replace(table, weight=_weights(weight, count, where))
 
 
-def from_stream(stream: Stream, y: Any, where: str, classes: Sequence[Any] = ()) -> Table:
+def from_stream(
+    stream: Stream, y: Any, where: str, *, classes: Sequence[Any] = (), weight: Any = None
+) -> Table:
     """A table whose numbers are not in memory; DataError for labels that are not one a row."""
-    return Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
+    table = Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
+    if weight is None:
+        return table
+    return replace(table, weight=_weights(weight, len(stream), where))
 
 
 def from_frame(
@@ -150,9 +170,10 @@ def from_frame(
     aside: Sequence[str] = (),
     text: str | None = None,
     drop: Sequence[str] = (),
+    weight: str | None = None,
 ) -> Table:
     """A table from a pandas frame: `target` is the label, every other column a feature but those
-    `aside` and those to `drop`; or the column `text` is the only one."""
+    `aside`, those to `drop`, and the `weight`; or the column `text` is the only one."""
     columns = [str(column) for column in frame.columns]
     check_unique(columns, where)
     if len(frame) == 0:
@@ -163,7 +184,8 @@ def from_frame(
         )
     named = (target, *aside, *([] if text is None else [text]))
     known = set(columns)
-    for name in (*named, *drop):
+    weighing = () if weight is None else (weight,)
+    for name in (*named, *drop, *weighing):
         if name not in known:
             raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
     if target in named[1:]:
@@ -172,15 +194,59 @@ def from_frame(
     at = [columns.index(name) for name in named]
     dividing = {name: frame.iloc[:, columns.index(name)] for name in aside}
     labels = _labels(frame.iloc[:, at[0]], where)
-    away, comma = {*named, *drop}, writes_comma(frame)
+    away, comma = {*named, *drop, *weighing}, writes_comma(frame)
+    weights = None
+    if weight is not None:
+        weights = _column_of_weights(frame.iloc[:, columns.index(weight)], comma)
     others = [name for name in columns if name not in away]
     if text is None:
         if not others:
             raise DataError("no feature columns", where=where)
         raw = raw_columns(frame, where, away)  # not of a frame without them: a copy
-        return Table(None, labels, tuple(others), (), where, raw, dividing, comma=comma)
+        names = tuple(others)
+        return Table(None, labels, names, (), where, raw, dividing, comma=comma, weight=weights)
     column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
-    return Table(None, labels, (), (), where, (), dividing, text=column, comma=comma)
+    return Table(
+        None, labels, (), (), where, (), dividing, text=column, comma=comma, weight=weights
+    )
+
+
+def _weights(weight: Any, count: int, where: str) -> NDArray[np.float64]:
+    """Weights [N] from an array-like; DataError where they do not fit."""
+    values = _array(weight, "weights", where)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (count,) or values.dtype.kind not in NUMERIC:
+        raise DataError(
+            f"weights have type {values.dtype} and shape {list(values.shape)}",
+            where=where,
+            hint=f"give one number for each of {count} rows",
+        )
+    return values.astype(np.float64)
+
+
+def _column_of_weights(column: pd.Series[Any], comma: bool) -> NDArray[np.float64]:
+    """Weights [N] from a column, NaN where one is missing or no number."""
+    if column.dtype.kind in NUMERIC:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return (COMMA_FORMAT if comma else PLAIN).values(strings(column))[0]
+
+
+def check_weights(table: Table) -> None:
+    """DataError where a row has a weight that is no positive number; names the first."""
+    weight = table.weight
+    if weight is None:
+        return
+    bad = ~(np.isfinite(weight) & (weight > 0))
+    if bad.any():
+        row = int(bad.argmax())
+        value = "missing or no number" if np.isnan(weight[row]) else f"{weight[row]:g}"
+        raise DataError(
+            f"{int(bad.sum())} of {len(bad)} weights are no positive numbers, the first in "
+            f"{table.row(row)}: {value}",
+            where=table.where,
+            hint="give each row a weight above 0, or remove the row",
+        )
 
 
 def strings(written: pd.Series[Any]) -> NDArray[np.object_]:

@@ -224,7 +224,8 @@ def _data(trained: Trained) -> str:
     data = trained.job.spec
     column = f", target {code(data.target)}" if data.target else ""
     source, shape = code(str(data.source or data.path)), list(trained.data.shape)
-    return f"{source}{column}; rows of shape {shape}"
+    weights = "" if trained.data.train.weight is None else ", which have weights"
+    return f"{source}{column}; rows of shape {shape}{weights}"
 
 
 def _rows(trained: Trained) -> str:

@@ -253,10 +253,11 @@ def train_together(
 def _value(network: nn.Module, x: RowSource, data: DataSet, metric: Metric) -> float:
     """The metric of a network with a temperature, or of an average of networks, of these data."""
     outputs, y, target = predict(network, x), data.validation.y.cpu(), data.target
+    weights = None if data.validation.weight is None else data.validation.weight.cpu()
     if target.task == "classification":
-        return float(metric.function(outputs, y))
+        return float(metric.function(outputs, y, weights))
     values = predicted(outputs.squeeze(1), averaged(target))
-    return float(metric.function(values, in_units(y, target)))
+    return float(metric.function(values, in_units(y, target), weights))
 
 
 BATCH, TIMES = 1024, 5

@@ -59,15 +59,25 @@ def calibrated(known: Predictions, tested: Predictions | None) -> Calibration:
     """
     gains = torch.empty(len(known), dtype=torch.float64)
     for held in masks(known.parts):
-        learned = fitted(known.outputs[:, ~held], known.targets[~held])
+        learned = fitted(known.only(~held))
         without, scaled = (losses(known, each)[held] for each in (1.0, learned))
         gains[held] = without - scaled
-    temperature = fitted(known.outputs, known.targets)
+    temperature = fitted(known)
     before = after = None
     if tested is not None:
-        before, after = (float(losses(tested, each).mean()) for each in (1.0, temperature))
-    error = float(gains.std()) / math.sqrt(len(known)) if len(known) > 1 else math.nan
-    return Calibration(temperature, float(gains.mean()), error, len(known), before, after)
+        before, after = (tested.mean(losses(tested, each)) for each in (1.0, temperature))
+    gain = known.mean(gains)
+    return Calibration(temperature, gain, _error(known, gains, gain), len(known), before, after)
+
+
+def _error(known: Predictions, gains: Tensor, mean: float) -> float:
+    """The standard error of the mean of gains ``[N]``; NaN for a single row."""
+    if len(gains) < 2:
+        return math.nan
+    if known.weights is None:
+        return float(gains.std()) / math.sqrt(len(gains))
+    weights = known.weights.double()
+    return float((weights * (gains - mean)).square().sum().sqrt() / weights.sum())
 
 
 def losses(known: Predictions, temperature: float) -> Tensor:
@@ -76,17 +86,19 @@ def losses(known: Predictions, temperature: float) -> Tensor:
     return -shares[:, known.index, known.targets].mean(0)
 
 
-def fitted(outputs: Tensor, targets: Tensor) -> float:
+def fitted(known: Predictions) -> float:
     """The temperature with the least log loss of probabilities ``[S, N, C]`` over rows with classes
     ``[N]``, and over what is likely before any row is seen; 1 for no rows."""
-    logits = logarithm(outputs).double()
-    own = logits[:, torch.arange(len(targets)), targets]
+    logits, weights = logarithm(known.outputs).double(), known.weights
+    own = logits[:, known.index, known.targets]
 
     def slope(sharpness: float) -> float:
         """The derivative of the loss by the logarithm of what multiplies the logits."""
         factor = math.exp(sharpness)
         expected = ((logits * factor).softmax(2) * logits).sum(2)
-        return factor * float((expected - own).mean(0).sum()) + sharpness / DEVIATION**2
+        slopes = (expected - own).mean(0)
+        total = slopes.sum() if weights is None else (slopes * weights).sum()
+        return factor * float(total) + sharpness / DEVIATION**2
 
     low, high = -FARTHEST, FARTHEST
     for _ in range(STEPS):

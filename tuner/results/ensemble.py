@@ -19,7 +19,7 @@ from tuner.metrics import Metric
 from tuner.results.calibration import Calibration, calibrated
 from tuner.results.estimate import OfRows, jackknife_variance, of_differences, over_rows
 from tuner.results.predictions import DOUBT, Judge, Predictions, Table, masks, mixed
-from tuner.training.outcome import GROUPS
+from tuner.training.outcome import GROUPS, effective_rows
 
 MOST = 16
 """How often ``confirm`` picks a network unless it is told."""
@@ -192,8 +192,9 @@ def measured(
 def _variance(metric: Metric, known: Predictions, outputs: Tensor, value: float) -> float:
     """Over rows: of an accuracy binomial, at its value with two rows more, one of them right."""
     if metric.name == "accuracy":
-        share = (value * len(known) + 1) / (len(known) + 2)
-        return share * (1 - share) / len(known)
+        rows = effective_rows(len(known), known.weights)
+        share = (value * rows + 1) / (rows + 2)
+        return share * (1 - share) / rows
     without = _left_out(metric, known, outputs)
     return jackknife_variance(without) if without else math.nan
 

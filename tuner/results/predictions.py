@@ -35,18 +35,20 @@ class Predictions:
         outputs: [..., N, C] probabilities, or [..., N] values in the target's unit.
         targets: [N].
         folds: [N], the number of each row's fold; the metric is the mean over folds.
+        weights: [N], how much each row counts; None where all count the same.
     """
 
     outputs: Tensor
     targets: Tensor
     folds: Tensor
+    weights: Tensor | None = None
 
     @classmethod
     def of(cls, record: Mapping[str, Tensor]) -> Predictions:
         """Those that a training keeps."""
         sizes = record["sizes"]
         folds = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        return cls(record["outputs"], record["targets"], folds)
+        return cls(record["outputs"], record["targets"], folds, record.get("weights"))
 
     def same_rows(self, other: Predictions) -> bool:
         """Whether the rows of both are the same, as far as their targets tell."""
@@ -59,6 +61,17 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def only(self, rows: Tensor) -> Predictions:
+        """Those ``[..., n, …]`` of some rows of predictions ``[S, N, …]``."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Predictions(self.outputs[:, rows], self.targets[rows], self.folds[rows], weights)
+
+    def mean(self, values: Tensor) -> float:
+        """The mean of values ``[N]`` over the rows, each times its weight."""
+        if self.weights is None:
+            return float(values.mean())
+        return float((values * self.weights).sum() / self.weights.sum())
 
     @property
     def index(self) -> Tensor:
@@ -93,7 +106,11 @@ class Judge:
         self.metric, self.sign = metric, sign_of(metric.direction)
         folds, targets = known.folds[rows], known.targets[rows]
         self.targets = targets
-        self._folds = [(rows, targets[rows]) for rows in masks(folds)]
+        self.weights = None if known.weights is None else known.weights[rows]
+        self._folds = [
+            (rows, targets[rows], None if self.weights is None else self.weights[rows])
+            for rows in masks(folds)
+        ]
 
     def value(self, outputs: Tensor) -> float:
         """The metric of ``[N, C]`` or ``[N]``; NaN where it cannot be computed of these rows."""
@@ -104,15 +121,15 @@ class Judge:
         which it can be computed."""
         if self.metric.task == "classification":  # the metric takes logits
             outputs = logarithm(outputs)
-        folds = [self._of_rows(outputs[:, rows], y) for rows, y in self._folds]
+        folds = [self._of_rows(outputs[:, rows], y, weights) for rows, y, weights in self._folds]
         return torch.stack(folds).nanmean(0)
 
-    def _of_rows(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def _of_rows(self, outputs: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         function = self.metric.function
         if not isinstance(function, OwnMetric):
-            return torch.vmap(function, in_dims=(0, None))(outputs, y).double()
+            return torch.vmap(function, in_dims=(0, None, None))(outputs, y, weights).double()
         try:
-            values = [float(function(each, y)) for each in outputs]
+            values = [float(function(each, y, weights)) for each in outputs]
             return torch.tensor(values, dtype=torch.float64)
         except TrainingError:  # it may need every row
             return torch.full((len(outputs),), math.nan, dtype=torch.float64)
@@ -123,9 +140,10 @@ class Judge:
         scores = (self.sign * self.values(outputs)).nan_to_num(nan=-math.inf)
         if self.metric.task == "classification":
             right = outputs[:, torch.arange(len(self.targets)), self.targets]
-            closer = logarithm(right).double().mean(1)
+            closeness = logarithm(right).double()
         else:
-            closer = -(outputs - self.targets).double().square().mean(1)
+            closeness = -(outputs - self.targets).double().square()
+        closer = (closeness if self.weights is None else closeness * self.weights).mean(1)
         return list(zip(scores.tolist(), closer.tolist(), strict=True))
 
 
@@ -168,7 +186,7 @@ def stacked(rows: Sequence[Sequence[Predictions | None]]) -> Predictions | None:
     if first is None or not all(each is not None and each.same_rows(first) for each in every):
         return None
     outputs = torch.stack([torch.stack([each.outputs for each in row if each]) for row in rows])
-    return Predictions(outputs, first.targets, first.folds)
+    return replace(first, outputs=outputs)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Model(Protocol):
 
     classes_: Array
 
-    def fit(self, x: Array, y: Array) -> Any: ...
+    def fit(self, x: Array, y: Array, sample_weight: Array | None = None) -> Any: ...
 
     def predict(self, x: Array) -> Array: ...
 
@@ -323,12 +323,13 @@ def _measured(plan: Plan, data: DataSet, metric: Metric) -> Yardstick:
     try:
         outputs, notes = _trained(plan, data)
         y = _targets(data, train=False)
-        value = float(metric.function(outputs, y))
+        weights = data.validation.weight
+        value = float(metric.function(outputs, y, weights))
     except Exception as error:  # a model or a metric of others may fail on odd data
         return Yardstick(plan.name, None, (), f"{type(error).__name__}: {error}")
     if not math.isfinite(value):
         return Yardstick(plan.name, None, (), f"{metric.name} is {value} on these rows")
-    left_out = tuple(without_groups(metric, outputs, y))
+    left_out = tuple(without_groups(metric, outputs, y, weights))
     return Yardstick(plan.name, value, left_out, "; ".join(notes))
 
 
@@ -344,7 +345,11 @@ def _trained(plan: Plan, data: DataSet) -> tuple[Tensor, list[str]]:
     view = _Columns(plan, data, train)
     model = plan.model
     assert model is not None
-    model.fit(view(train), y)
+    weight = data.train.weight
+    if weight is None:
+        model.fit(view(train), y)
+    else:
+        model.fit(view(train), y, sample_weight=weight[places].numpy())
     del train
     return _outputs(model, data, view), notes
 

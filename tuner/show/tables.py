@@ -104,6 +104,7 @@ def data_lines(data: Record) -> list[str]:
     known = "" if data["words"] is None else f" ({data['words']:,} are known)"
     lines = [f"data      {rows}{each}{known}; {data['task']}{classes}"]
     lines += [f"note      {data['note']}"] * bool(data["note"])
+    lines += [f"weights   {data['weights']}"] * bool(data["weights"])
     test = data["test"]
     lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
     counts = data["balance"]

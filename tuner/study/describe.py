@@ -12,7 +12,7 @@ import torch
 from tuner.data import DataSet
 from tuner.errors import TunerError
 from tuner.losses import LOSSES
-from tuner.metrics import METRICS
+from tuner.metrics import METRICS, Metric, OwnMetric
 from tuner.metrics import label as metric_label
 from tuner.models import FAMILIES, categories, inputs
 from tuner.optimizers import OPTIMIZERS
@@ -100,9 +100,9 @@ def objective(study: ObjectiveStudy) -> Record:
     }
 
 
-def data_set(data: DataSet) -> Record:
+def data_set(data: DataSet, metric: Metric | None = None) -> Record:
     """Rows, shape and target of a prepared data set, with folds of the last; for text also the size
-    of the vocabulary."""
+    of the vocabulary; what the weights of rows are for, in words."""
     return {
         "task": data.target.task,
         "classes": list(data.target.classes),
@@ -113,9 +113,18 @@ def data_set(data: DataSet) -> Record:
         "validation": len(data.validation),
         "test": data.test,
         "note": data.note,
+        "weights": _weights(data, metric),
         "balance": balance(data),
         "columns": [dict(vars(column)) for column in data.columns],
     }
+
+
+def _weights(data: DataSet, metric: Metric | None) -> str:
+    if data.train.weight is None and data.validation.weight is None:
+        return ""
+    if metric is not None and isinstance(metric.function, OwnMetric) and not metric.function.weighs:
+        return f"each row's in the loss; {metric.name} takes no `weights`, and counts rows alike"
+    return "each row's in the loss and the metric"
 
 
 def balance(data: DataSet) -> dict[str, int]:

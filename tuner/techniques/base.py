@@ -72,6 +72,8 @@ class Technique:
         marks: the kind of parameters: weights (so neither biases nor norm parameters), biases,
             scales (of inputs), or first (the network's first layer).
         stop: ``(values, hp) → bool``: whether to end, given each epoch's value (higher is better).
+        mixes: ``batch`` makes each row's target a mixture of several rows' targets, and treats all
+            numbers of a target alike.
         images: it needs rows of shape ``[C, H, W]``.
         classes: it needs a classification task.
         numbers: it needs rows of numbers that can be added, so no text.
@@ -92,6 +94,7 @@ class Technique:
     evaluate: Callable[[Tensor, State], Tensor] | None = None
     marks: str = "weights"
     stop: Callable[[Sequence[float], Any], bool] | None = None
+    mixes: bool = False
     images: bool = False
     classes: bool = False
     numbers: bool = False

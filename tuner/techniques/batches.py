@@ -164,5 +164,6 @@ MIXUP = Technique(
     ),
     draw=_draw_mixup,
     batch=_mix_batch,
+    mixes=True,
     numbers=True,
 )

@@ -62,14 +62,14 @@ def evaluate(
 
     The device has them; nobody has waited for it.
     """
-    outputs, y = predict(network, split.x), split.y
+    outputs, y, weights = predict(network, split.x), split.y, split.weight
     precise = outputs.to(precision(outputs))
     if data.target.task == "classification":
         # cross entropy takes classes as well, which are smaller than rows of probabilities
         hot = y if loss is cross_entropy else functional.one_hot(y, outputs.shape[1]).to(precise)
-        return metric.function(outputs, y), loss(precise, hot)
-    value = metric.function(predicted(outputs.squeeze(1), data.target), in_units(y, data.target))
-    return value, loss(precise, y.unsqueeze(1).to(precise))
+        return metric.function(outputs, y, weights), loss(precise, hot, weights)
+    values = predicted(outputs.squeeze(1), data.target), in_units(y, data.target)
+    return metric.function(*values, weights), loss(precise, y.unsqueeze(1).to(precise), weights)
 
 
 def check_metric(metric: Metric, data: DataSet) -> None:
@@ -87,6 +87,6 @@ def check_metric(metric: Metric, data: DataSet) -> None:
         drawn = torch.Generator().manual_seed(0)
         outputs, targets = torch.randn(len(y), data.outputs, generator=drawn), y
     try:
-        metric.function(outputs, targets)
+        metric.function(outputs, targets, data.validation.weight)
     except TrainingError as error:
         raise StudyFileError(error.message, where=error.where, hint=error.hint) from error

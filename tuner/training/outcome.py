@@ -40,7 +40,8 @@ def standard_error(course: Course, value: float) -> dict[str, float]:
     that it is never 0; of other metrics by the jackknife.
     """
     if course.parts[-1].metric.name == "accuracy":
-        rows = sum(len(part.data.validation) for part in course.parts)
+        splits = [part.data.validation for part in course.parts]
+        rows = sum(effective_rows(len(each), each.weight) for each in splits)
         share = (value * rows + 1) / (rows + 2)
         return {"standard_error": math.sqrt(share * (1 - share) / rows)}
     without = left_out(course)
@@ -49,19 +50,31 @@ def standard_error(course: Course, value: float) -> dict[str, float]:
     return {"standard_error": math.sqrt((GROUPS - 1) * statistics.pvariance(without))}
 
 
+def effective_rows(count: int, weights: Tensor | None) -> float:
+    """So many rows without weights tell as much as these (Kish 1965)."""
+    return count if weights is None else float(weights.sum() ** 2 / weights.square().sum())
+
+
 @torch.inference_mode()
 def _left_out(trainer: Trainer) -> list[float]:
-    return without_groups(trainer.metric, *outputs_of(trainer))
+    return without_groups(trainer.metric, *outputs_of(trainer), weights_of(trainer))
 
 
-def without_groups(metric: Metric, outputs: Tensor, y: Tensor) -> list[float]:
+def without_groups(
+    metric: Metric, outputs: Tensor, y: Tensor, weights: Tensor | None = None
+) -> list[float]:
     """A metric of outputs and targets without each group of rows in turn, as ``left_out``."""
     if len(y) < 2 * GROUPS:
         return []
     groups = torch.arange(len(y)) % GROUPS
     remaining = [groups != group for group in range(GROUPS)]
+
+    def value(rows: Tensor) -> float:
+        own = None if weights is None else weights[rows]
+        return float(metric.function(outputs[rows], y[rows], own))
+
     try:
-        values = [float(metric.function(outputs[rows], y[rows])) for rows in remaining]
+        values = [value(rows) for rows in remaining]
     except TrainingError:  # a function of the user's may need every row
         return []
     return values if all(map(math.isfinite, values)) else []
@@ -83,6 +96,12 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     if target.task == "regression":
         return predicted(outputs.squeeze(1), target), in_units(y, target)
     return outputs, y
+
+
+def weights_of(trainer: Trainer) -> Tensor | None:
+    """The weights of the validation rows ``[N]``, on the CPU."""
+    weight = trainer.data.validation.weight
+    return None if weight is None else weight.cpu()
 
 
 # A summary of the predictions on the measured rows, small enough to keep with a trial.
@@ -167,19 +186,24 @@ def predictions(course: Course) -> dict[str, Tensor]:
 
     Returns:
         ``outputs``: float32 probabilities [N, C], or values [N] in the target's unit; ``targets``
-        [N]; ``sizes``: the rows of each fold.
+        [N]; ``sizes``: the rows of each fold; ``weights`` [N], where rows have any.
     """
     rows = most_rows(course.parts[-1].data.outputs) // len(course.parts)
     parts = [_predictions(part, max(1, rows)) for part in course.parts]
-    return {
-        "outputs": torch.cat([outputs for outputs, _ in parts]).float(),
-        "targets": torch.cat([y for _, y in parts]),
-        "sizes": torch.tensor([len(y) for _, y in parts]),
+    record = {
+        "outputs": torch.cat([outputs for outputs, _, _ in parts]).float(),
+        "targets": torch.cat([y for _, y, _ in parts]),
+        "sizes": torch.tensor([len(y) for _, y, _ in parts]),
     }
+    if any(part.data.validation.weight is not None for part in course.parts):
+        record["weights"] = torch.cat([weights for _, _, weights in parts])
+    return record
 
 
-def _predictions(trainer: Trainer, most: int) -> tuple[Tensor, Tensor]:
+def _predictions(trainer: Trainer, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    weights = weights_of(trainer)
     outputs, y = outputs_of(trainer)
     sample = torch.linspace(0, len(y) - 1, min(most, len(y)), dtype=torch.float64).round().long()
     outputs, y = outputs[sample], y[sample]
-    return outputs.softmax(1) if y.dtype == torch.int64 else outputs, y
+    own = torch.ones(len(y)) if weights is None else weights[sample].float()
+    return outputs.softmax(1) if y.dtype == torch.int64 else outputs, y, own

@@ -34,7 +34,7 @@ class StepRecipe:
         techniques: the active ones, in order.
         masks: by kind of parameters ``[P]``, 1 at those of the kind and 0 at others; of the kinds
             that techniques mark.
-        loss: ``(outputs [B, O] or [B, K, O], targets [B, O]) → 0-d``.
+        loss: ``(outputs [B, O] or [B, K, O], targets [B, O], weights [B] or None) → 0-d``.
     """
 
     techniques: tuple[Technique, ...]
@@ -86,11 +86,12 @@ def training_loss(config: Config, metric: Metric, target: Target) -> LossFunctio
 def _of_members(loss: LossFunction) -> LossFunction:
     """The loss of K members ``[B, K, O]``: each member's outputs are rows of their own."""
 
-    def call(outputs: Tensor, targets: Tensor) -> Tensor:
+    def call(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         if outputs.dim() == targets.dim():  # in evaluation they are one
-            return loss(outputs, targets)
+            return loss(outputs, targets, weights)
         shared = targets.unsqueeze(1).expand(*outputs.shape[:2], *targets.shape[1:])
-        return loss(outputs.flatten(0, 1), shared.flatten(0, 1))
+        each = None if weights is None else weights.repeat_interleave(outputs.shape[1])
+        return loss(outputs.flatten(0, 1), shared.flatten(0, 1), each)
 
     return call
 
@@ -119,8 +120,9 @@ def _in_units(loss: LossFunction, target: Target) -> LossFunction:
     """The loss of numbers in the target's own unit, divided by its deviation."""
     deviation = target.deviation
 
-    def call(outputs: Tensor, targets: Tensor) -> Tensor:
-        return loss(*(in_units(each, target) / deviation for each in (outputs, targets)))
+    def call(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        values, actual = (in_units(each, target) / deviation for each in (outputs, targets))
+        return loss(values, actual, weights)
 
     return call
 
@@ -132,13 +134,22 @@ def batch_loss(
     y: Tensor,
     noise: Mapping[str, Noise],
     hp: Hyperparameters,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """batch hooks → forward → loss, for one trial (or inside ``vmap`` for one of many)."""
+    """batch hooks → forward → loss, for one trial (or inside ``vmap`` for one of many).
+
+    Args:
+        weights: of the rows ``[B]``; what mixes targets mixes them as well.
+    """
     for technique in recipe.techniques:
         if technique.batch:
-            drawn = noise.get(technique.name, ())
-            x, y = technique.batch(x, y, hp.techniques[technique.name], *drawn)
-    return recipe.loss(forward(x), y)
+            drawn, value = noise.get(technique.name, ()), hp.techniques[technique.name]
+            if technique.mixes and weights is not None:
+                y = torch.cat((y, weights.unsqueeze(1)), 1)
+            x, y = technique.batch(x, y, value, *drawn)
+            if technique.mixes and weights is not None:
+                y, weights = y[:, :-1], y[:, -1]
+    return recipe.loss(forward(x), y, weights)
 
 
 @torch.no_grad()

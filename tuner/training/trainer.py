@@ -184,7 +184,8 @@ def in_precision(data: DataSet, dtype: torch.dtype) -> DataSet:
     def split(rows: Split) -> Split:
         y = rows.y.to(dtype) if rows.y.is_floating_point() else rows.y
         x = rows.x.to(dtype) if rows.x.is_floating_point() else rows.x
-        return replace(rows, x=x, y=y)
+        weight = None if rows.weight is None else rows.weight.to(dtype)
+        return replace(rows, x=x, y=y, weight=weight)
 
     return replace(data, train=split(data.train), validation=split(data.validation))
 
@@ -325,7 +326,7 @@ class Trainer(Course):
         techniques = [(t, self.plan.values[t.name]) for t in self.plan.techniques]
         streams = Streams(self.seed, self.epoch, self.device)
         size, shape = self.plan.batch_size, self.data.shape
-        x, rates = self.data.train.x, self.rates()
+        x, weights, rates = self.data.train.x, self.data.train.weight, self.rates()
         order = partial(order_of, len(x), size, techniques, streams, self.classes)
         taking = epoch_of(x, order, derive(self.seed, self.epoch, "items"))
         losses: list[Tensor] = []
@@ -334,18 +335,21 @@ class Trainer(Course):
             places = [batch.rows for batch in block]
             rows = upload(torch.cat(places), self.device)
             xs = taking(places, rows)
-            parts = torch.split(rows, [len(each) for each in places])
-            ys = batches_of_targets(self.data, parts, self.params.dtype)
-            for batch, batch_x, batch_y in zip(block, xs, ys, strict=True):
-                losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)]))
+            sizes = [len(each) for each in places]
+            ys = batches_of_targets(self.data, torch.split(rows, sizes), self.params.dtype)
+            ws = [None] * len(sizes) if weights is None else torch.split(weights[rows], sizes)
+            for batch, batch_x, batch_y, weight in zip(block, xs, ys, ws, strict=True):
+                losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)], weight))
         mean = torch.stack(losses).mean()
         return mean.to(precision(mean))
 
-    def _step(self, batch: Batch, x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
+    def _step(
+        self, batch: Batch, x: Tensor, y: Tensor, rate: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         for layer, mask in zip(self.layers, batch.masks, strict=True):
             layer.mask = mask
         self.gradient.zero_()
-        loss = batch_loss(self.recipe, self.network, x, y, batch.noise, self.hp)
+        loss = batch_loss(self.recipe, self.network, x, y, batch.noise, self.hp, weights)
         loss.backward()  # type: ignore[no-untyped-call]
         update(self.recipe, self.state, self.gradient, self.hp, rate)
         return loss.detach()
@@ -424,11 +428,13 @@ def check_losses(study: NetworkStudy, data: DataSet, metric: Metric) -> None:
     for name in filter(is_reference, _labels(study, LOSS.name)):
         wanted = {**study.search.baseline, LOSS.name: name}
         config = study.config(params_of(study.nodes, wanted, baseline_value))
-        y = training_targets(data, torch.arange(min(8, len(data.train))), torch.float32)
+        rows = torch.arange(min(8, len(data.train)))
+        y, weights = training_targets(data, rows, torch.float32), data.train.weight
         drawn = torch.Generator().manual_seed(0)
         outputs = torch.randn(y.shape, generator=drawn).to(y.device).requires_grad_()
         try:
-            loss = training_loss(config, metric, data.target)(outputs, y)
+            known = None if weights is None else weights[rows]
+            loss = training_loss(config, metric, data.target)(outputs, y, known)
         except TrainingError as error:
             raise StudyFileError(error.message, where=error.where, hint=error.hint) from error
         if not loss.requires_grad:

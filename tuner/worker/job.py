@@ -168,7 +168,7 @@ class NetworkJob(Job):
 
     def describe(self) -> dict[str, Any]:
         return {
-            "data": describe.data_set(self.data),
+            "data": describe.data_set(self.data, self.metric),
             "extent": describe.extent(self.study),
             "leaves": describe.leaves(self.study),
         }
