@@ -36,6 +36,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
+def block(language: str, part: str) -> str:
+    """The README's one code block of a language that has a part."""
+    (found,) = (text for text in blocks(language) if part in text)
+    return found
+
+
 def run(*command: str, folder: Path, tuner: Path | None = None) -> str:
     """What a command that has to succeed says on both streams; `tuner` is the installed one."""
     path = ENVIRONMENT["PATH"] if tuner is None else f"{tuner.parent}:{ENVIRONMENT['PATH']}"
@@ -68,7 +74,7 @@ def shapes(text: str) -> set[str]:
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
     shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
-    assert found == [*shell, *["python", "toml"] * 4, "python", "python", "bash"]
+    assert found == [*shell, *["python", "toml"] * 5, "python", "python", "bash"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -124,7 +130,7 @@ def test_the_study_file_runs(tmp_path: Path, warm: Warm) -> None:
 
 
 def test_the_python_script_runs(tmp_path: Path) -> None:
-    text = blocks("python")[5]
+    text = block("python", "define_study(")
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     said = run(sys.executable, "script.py", folder=tmp_path)
     value, rate = said.splitlines()[0].split()
@@ -133,10 +139,24 @@ def test_the_python_script_runs(tmp_path: Path) -> None:
     assert (tmp_path / "wine.db").exists()
 
 
-def test_the_network_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
-    (tmp_path / "networks.py").write_text(blocks("python")[0], encoding="utf-8")
+def test_the_dataset_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
+    script, study = block("python", "class Pictures"), block("toml", "pictures:load")
+    assert "20_000" in script
+    (tmp_path / "pictures.py").write_text(script, encoding="utf-8")
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "own.toml").write_text(blocks("toml")[1], encoding="utf-8")
+    (tmp_path / "studies" / "pictures.toml").write_text(study, encoding="utf-8")
+    few = partial(warm, "env", "PICTURES=150")
+    said = few("tuner", "check", "--study", "pictures")
+    assert "90 rows to train on, 30 to validate; 1 x 32 x 32 features" in " ".join(said.split())
+    said = few("tuner", "optimize", "--study", "pictures", "--trials", "2")
+    assert "pictures: 2 of 2 trials" in said
+    assert len(list((tmp_path / "pictures").glob("*.npy"))) == 150
+
+
+def test_the_network_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "networks.py").write_text(block("python", "def net("), encoding="utf-8")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "own.toml").write_text(block("toml", "networks:net"), encoding="utf-8")
     said = warm("tuner", "check", "--study", "own")
     assert "networks:net" in said
     said = warm("tuner", "optimize", "--study", "own", "--trials", "2")
@@ -144,9 +164,11 @@ def test_the_network_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
 
 
 def test_the_functions_of_ones_own_run(tmp_path: Path, warm: Warm) -> None:
-    (tmp_path / "measures.py").write_text(blocks("python")[1], encoding="utf-8")
+    (tmp_path / "measures.py").write_text(block("python", "def cost("), encoding="utf-8")
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "cheap.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    (tmp_path / "studies" / "cheap.toml").write_text(
+        block("toml", "measures:cost"), encoding="utf-8"
+    )
     said = warm("tuner", "optimize", "--study", "cheap", "--trials", "2")
     assert "cheap: 2 of 2 trials" in said
     assert "measures:cost(missed=10.0)" in said
@@ -159,9 +181,11 @@ def test_every_metric_and_loss_is_in_the_readme() -> None:
 
 
 def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
-    (tmp_path / "forests.py").write_text(blocks("python")[2], encoding="utf-8")
+    (tmp_path / "forests.py").write_text(block("python", "ExtraTreesClassifier"), encoding="utf-8")
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "forest.toml").write_text(blocks("toml")[3], encoding="utf-8")
+    (tmp_path / "studies" / "forest.toml").write_text(
+        block("toml", "forests:accuracy"), encoding="utf-8"
+    )
     said = warm("tuner", "optimize", "--study", "forest")
     assert "forest: 12 of 12 trials" in said
     said = warm("tuner", "retrain", "--study", "forest", "--trial", "0")
@@ -172,11 +196,11 @@ def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
 def test_the_objectives_with_checkpoints_pause_and_go_on(
     tmp_path: Path, warm: Warm, module: str, reports: int
 ) -> None:
-    nets, lightning = blocks("python")[3:5]
-    text = {"nets": nets, "lit": lightning}[module]
+    part = {"nets": "torch.save(", "lit": "import lightning"}[module]
+    text = block("python", part)
     assert "tuner.checkpoint(trial)" in text
     (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
-    file = blocks("toml")[4].replace("nets:", f"{module}:").replace("27", str(reports))
+    file = block("toml", "nets:accuracy").replace("nets:", f"{module}:").replace("27", str(reports))
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / f"{module}.toml").write_text(file, encoding="utf-8")
     said = warm("tuner", "optimize", "--study", module, "--trials", "6", "--workers", "1")
@@ -237,7 +261,8 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 
 def test_every_file_that_the_documents_name_exists() -> None:
     for text in (README, CONTRIBUTING):
-        shown = {f"studies/{name}.toml" for name in ("mine", "own", "cheap", "forest", "nets")}
+        own = ("mine", "own", "cheap", "forest", "nets", "pictures")
+        shown = {f"studies/{name}.toml" for name in own}
         named = set(PATH.findall(text)) - shown - {"table.csv"}
         assert named
         for path in named:

@@ -149,7 +149,10 @@ class Broken(Plain):
     ("dataset", "says"),
     [
         (Broken(), "item 2 of train raised OSError: no such file"),
-        (Numbers(0, 1, [1, 2, 3]), r"item 2 of train is a list of 3\n.*pair \(x, y\)"),
+        (
+            Numbers(0, 1, [1, 2, 3, 4]),
+            r"item 2 of train is a list of 4\n.*is \(x, y\) or \(x, y, w",
+        ),
         (Numbers(0, 1, {"image": 1}), "is a dict with the keys image"),
         (Numbers(0, 1, 5.0), "item 2 of train is a float\n"),
         (Numbers(0, 1, ("text", 1)), "x of item 2 of train is of type <U4, and not numbers"),
@@ -163,6 +166,18 @@ def test_an_error_names_the_item(dataset: Any, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         items(dataset).batch([2], MEASURED)
     assert caught.value.where == "mine:load"
+
+
+def test_items_with_weights() -> None:
+    weighted = Numbers(([1.0], 0, 2), {"x": [2.0], "y": 1, "weight": torch.tensor(0.5)})
+    assert items(weighted).batch([1, 0], MEASURED).weight == [0.5, 2]
+    assert items(PAIRS).batch([0], MEASURED).weight == []
+    some = items(Numbers(([1.0], 0, 2.0), ([2.0], 1)))
+    for rows in ([0, 1], [1, 0]):
+        with pytest.raises(DataError, match=r"only one of item . of train and item . of train"):
+            some.batch(rows, MEASURED)
+    with pytest.raises(DataError, match=r"the weight of item 0 of train is \[1\.0, 2\.0\]"):
+        items(Numbers(([1.0], 0, [1.0, 2.0]))).batch([0], MEASURED)
 
 
 def test_items_of_several_shapes_or_types_are_refused() -> None:

@@ -51,6 +51,8 @@ SETS = """
     def pixel_set(): return Pairs(BYTES.numpy(), Y)
     def texts(): return WIDE, [NAMES[y] for y in Y]
     def text_set(): return Pairs(WIDE, [NAMES[y] for y in Y])
+    def weighted(): return X, Y, torch.arange(60) + 1
+    def weighted_set(): return TensorDataset(X, Y, torch.arange(60) + 1)
     def amounts(): return WIDE, WIDE.sum(1)
     def amount_set(): return Pairs(WIDE, WIDE.sum(1))
     def noisy(): return Pairs(X, Y, 0.1)
@@ -82,7 +84,11 @@ def read(module: Module, tmp_path: Path) -> Callable[..., DataSet]:
 def same(one: DataSet, other: DataSet) -> bool:
     """Whether not a bit differs."""
     splits = ((getattr(one, name), getattr(other, name)) for name in ("train", "validation"))
-    alike = [torch.equal(a.x[:], b.x[:]) and torch.equal(a.y, b.y) for a, b in splits]
+    alike = []
+    for a, b in splits:
+        alike += [torch.equal(a.x[:], b.x[:]), torch.equal(a.y, b.y)]
+        weights = [torch.ones(1) if each.weight is None else each.weight for each in (a, b)]
+        alike.append(torch.equal(*weights))
     assert one.identity is not None
     assert other.identity is not None
     known = one.identity.record() | {"where": 0} == other.identity.record() | {"where": 0}
@@ -98,6 +104,7 @@ def same(one: DataSet, other: DataSet) -> bool:
         ("wide", "wide_set"),
         ("pixels", "pixel_set"),
         ("texts", "text_set"),
+        ("weighted", "weighted_set"),
         ("amounts", "amount_set"),
     ],
 )
@@ -236,6 +243,9 @@ ITEMS = """
         ("return [[float(i)][i % 29]], i % 2", "item 1 raised IndexError: list index out of range"),
         ("return [np.nan if i == 3 else i / 2], i % 2", r"NaN, infinite or too large for float32"),
         ("return [1.0], i % 2", "in every training row"),
+        ("return ([float(i)], i % 2, 1.0)[: 2 + (i < 29)]", "weight"),
+        ("return [float(i)], i % 2, i - 3", "4 of 30 weights are no positive numbers"),
+        ("return [float(i)], i % 2, 'much'", "weights have type"),
         ("return [float(i)], 1", "all 30 labels are '1'"),
         ("return np.random.default_rng().random(3), i % 2", "another each time it is read"),
         ("return [float(i)], [i]", r"label of item 0 is \[0\]"),

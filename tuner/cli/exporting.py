@@ -80,7 +80,8 @@ Input = Annotated[
         "--input",
         envvar="TUNER_INPUT",
         metavar="FILE",
-        help="Raw rows: a CSV, TSV, Parquet, NPZ or IDX file, an image, or a folder of images.",
+        help="Raw rows: a CSV, TSV, Parquet, NPZ or IDX file, an image, a folder of images, or "
+        "module:function.",
     ),
 ]
 Output = Annotated[
@@ -165,16 +166,24 @@ def export(
     return typer.echo(f"tuner predict --model {out} --input FILE uses it")
 
 
-def predict(model: ModelFolder, file: Input, output: Output = None, keep: Keep = None) -> None:
+def predict(
+    model: ModelFolder,
+    file: Input,
+    output: Output = None,
+    keep: Keep = None,
+    allow: Allow = None,
+) -> None:
     """Predict raw rows with an exported network: classes and probabilities, or values."""
     from tuner.exports.predict import check_output, predict_file, to_file, to_stdout
+    from tuner.imports import allowing, of_person
 
     def say(line: str) -> None:
         typer.echo(f"warning: {line}", err=True)
 
     pieces = predict_file(model, file, keep or (), say)
-    if output is None:
-        return to_stdout(pieces)
-    check_output(output, file)
-    rows = to_file(pieces, output)
+    with allowing(of_person(allow or ())):
+        if output is None:
+            return to_stdout(pieces)
+        check_output(output, file)
+        rows = to_file(pieces, output)
     return typer.echo(f"{rows} rows in {output}", err=True)

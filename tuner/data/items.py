@@ -139,11 +139,13 @@ class Batch:
     Attributes:
         x: numbers [n, *shape].
         y: the labels, as Python's own values.
+        weight: how much each counts; empty where items have no weights.
         random: whether an item drew random numbers.
     """
 
     x: NDArray[Any]
     y: list[Any]
+    weight: list[Any]
     random: bool
 
 
@@ -192,38 +194,45 @@ class Items:
         with restored():
             if not self.random:
                 before = states()
-                x, y = self._read(rows, None)
+                read = self._read(rows, None)
                 if _alike(before, states()):
-                    return Batch(x, y, False)
+                    return Batch(*read, False)
             return Batch(*self._read(rows, seed), True)
 
-    def _read(self, rows: Sequence[int], seed: int | None) -> tuple[NDArray[Any], list[Any]]:
+    def _read(
+        self, rows: Sequence[int], seed: int | None
+    ) -> tuple[NDArray[Any], list[Any], list[Any]]:
         xs: list[NDArray[Any]] = []
-        ys = []
+        ys, weights = [], []
         for row in rows:
             if seed is not None:
                 seed_generators(derive(seed, row))
-            x, y = self.row(row)
+            x, y, weight = self.row(row)
             if xs:
                 self.check_alike(rows[0], xs[0], row, x)
             xs.append(x)
             ys.append(y)
-        return np.stack(xs), ys
+            weights += weight
+            if len(weights) not in (0, len(xs)):
+                what = f"only one of {self.name(rows[0])} and {self.name(row)} has a weight"
+                hint = "give every item a weight, or none"
+                raise DataError(what, where=self.where, hint=hint)
+        return np.stack(xs), ys, weights
 
-    def row(self, row: int) -> tuple[NDArray[Any], Any]:
-        """The numbers of an item, and its label."""
+    def row(self, row: int) -> tuple[NDArray[Any], Any, list[Any]]:
+        """The numbers of an item, its label, and its weight, if it has one."""
         item = self.item(row)
         if self.collate is None:
             return self._split(item, row)
         together = [item] if self.longest is None else [item, self.longest]
         try:
-            x, y = self._split(self.collate(together), row)
-            return x[0], y[0]
+            x, y, weight = self._split(self.collate(together), row)
+            return x[0], y[0], weight[:1]
         except DataError:
             raise
         except Exception as error:
             what = f"collate raised {type(error).__name__} for {self.name(row)}: {error}"
-            hint = "it gets a list of items and returns x [n, ...] and y [n] of them"
+            hint = "it gets a list of items, and returns x [n, ...] and y [n] of them"
             raise DataError(what, where=self.where, hint=hint) from error
 
     def item(self, row: int) -> Any:
@@ -243,22 +252,27 @@ class Items:
         split = [*self.parts][at]
         return f"item {row - starts[at]}" + f" of {split}" * bool(split)
 
-    def _split(self, item: Any, row: int) -> tuple[NDArray[Any], Any]:
+    def _split(self, item: Any, row: int) -> tuple[NDArray[Any], Any, list[Any]]:
+        """The parts of an item; of a batch that ``collate`` made, with labels and weights [n]."""
         if isinstance(item, Mapping) and {"x", "y"} <= item.keys():
-            x, y = item["x"], item["y"]
-        elif isinstance(item, tuple | list) and len(item) == 2:
-            x, y = item
+            parts = [item[name] for name in ("x", "y", "weight") if name in item]
+        elif isinstance(item, tuple | list) and len(item) in (2, 3):
+            parts = [*item]
         else:
             form = type(item).__name__
             if isinstance(item, Mapping):
                 form += f" with the keys {', '.join(map(str, item))}"
             elif isinstance(item, tuple | list):
                 form += f" of {len(item)}"
-            hint = "an item is a pair (x, y), or a dict with the keys x and y"
+            hint = "an item is (x, y) or (x, y, weight), or a dict with the keys x, y and weight"
             raise DataError(f"{self.name(row)} is a {form}", where=self.where, hint=hint)
-        numbers = self._numbers(x, row)
-        batched = self.collate is not None
-        return numbers, [*map(self._label, y)] if batched else self._label(y, row)
+        x, y, *weight = parts
+        if self.collate is None:
+            weights = [self._value(each, "weight", row) for each in weight]
+            return self._numbers(x, row), self._value(y, "label", row), weights
+        labels = [self._value(each, "label", row) for each in y]
+        weights = [self._value(each, "weight", row) for some in weight for each in some]
+        return self._numbers(x, row), labels, weights
 
     def _numbers(self, x: Any, row: int) -> NDArray[Any]:
         try:
@@ -274,18 +288,19 @@ class Items:
             raise DataError(f"x of {self.name(row)} is empty", where=self.where)
         return numbers.reshape(-1) if numbers.ndim == 0 else numbers
 
-    def _label(self, y: Any, row: int | None = None) -> Any:
-        """A label as a value of Python's own."""
-        if isinstance(y, Tensor):
-            y = y.detach().cpu().numpy()
-        if isinstance(y, np.ndarray | np.generic) and y.size == 1:
-            return y.item()
-        if isinstance(y, np.ndarray | list | tuple | Mapping):
-            named = "" if row is None else f" of {self.name(row)}"
-            shape = f"has shape {list(np.shape(y))}" if hasattr(y, "shape") else f"is {y!r:.80}"
-            what = f"the label{named} {shape}"
-            raise DataError(what, where=self.where, hint="return one number or text for each item")
-        return y
+    def _value(self, value: Any, kind: str, row: int) -> Any:
+        """A label or a weight as a value of Python's own."""
+        if isinstance(value, Tensor):
+            value = value.detach().cpu().numpy()
+        if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+            return value.item()
+        if isinstance(value, np.ndarray | list | tuple | Mapping):
+            given = f"is {value!r:.80}"
+            if isinstance(value, np.ndarray):
+                given = f"has shape {list(value.shape)}"
+            what = f"the {kind} of {self.name(row)} {given}"
+            raise DataError(what, where=self.where, hint=f"return one {kind} for each item")
+        return value
 
     def check_alike(self, first: int, x: NDArray[Any], row: int, other: NDArray[Any]) -> None:
         """DataError where the numbers of two items have different shapes or types."""

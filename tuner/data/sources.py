@@ -252,8 +252,7 @@ def read_loader(spec: DataSpec, folder: Path) -> Table:
             something else.
     """
     source, target = spec.source or "", spec.target
-    loader = function(source, "data.source", DataError, folder=folder, trusted=is_loader)
-    value = _call(loader, source)
+    value = returned(source, "data.source", folder)
     if is_frame(value):
         return from_frame(value, target, source, spec.dividing, spec.text, spec.drop, spec.weight)
     if spec.dividing:
@@ -283,6 +282,11 @@ def _collate(spec: DataSpec, folder: Path) -> Callable[[list[Any]], Any] | None:
     if spec.collate is None:
         return None
     return function(spec.collate, "data.collate", DataError, folder=folder)
+
+
+def returned(source: str, where: str, folder: Path = Path()) -> Any:
+    """What a function without parameters returns; errors as those of `read_loader`."""
+    return _call(function(source, where, DataError, folder=folder, trusted=is_loader), source)
 
 
 def is_loader(module: str, name: str) -> bool:

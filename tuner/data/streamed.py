@@ -147,10 +147,17 @@ class Readers:
     def _ahead(self, requests: Sequence[Request], pin: bool) -> Iterator[Any]:
         loader = self._started(pin)
         self._requests.now = requests
-        with _may_start_processes():
-            passing = iter(loader)
-        for answer in passing:
-            yield _checked(answer)
+        try:
+            with _may_start_processes():
+                answers = iter(loader)
+            for answer in answers:
+                yield _checked(answer)
+        except RuntimeError as error:  # so torch says it; other processes start with the next pass
+            self.close()
+            hint = "if memory ran out: fewer data.readers, or smaller batches"
+            raise DataError(
+                f"a reader failed: {error}", where=self.items.where, hint=hint
+            ) from error
 
     def _started(self, pin: bool) -> DataLoader[Any]:
         kind = os.getpid(), pin
@@ -365,6 +372,7 @@ def read(
     small = NUMBER * len(items) * numbers <= spec.in_memory * 2**20
     held = np.empty((len(items) if small else 0, *given), one.dtype)
     labels: list[Any] = []
+    weights: list[Any] = []
     random = False
     for batch in Readers(items, spec.readers).passing(requests(every, numbers)):
         place = slice(len(labels), len(labels) + len(batch.y))
@@ -373,18 +381,20 @@ def read(
         if small:
             held[place] = batch.x
         labels += batch.y
+        weights += batch.weight
         random = random or batch.random
+    weight = weights or None
     items = replace(items, random=random)
     again = every[:REPEATED]
     if (array_hashes(items.batch(again.tolist(), MEASURED).x) != survey.hashes[again]).any():
         raise _unseeded(where)
     classes = class_names(first)
     if small and not random:
-        table = from_arrays(held, labels, where, classes=classes)
+        table = from_arrays(held, labels, where, classes=classes, weight=weight)
     else:
         readers = Readers(items, spec.readers)
         stream = Stream(readers, every, shape, turns, given, survey)
-        table = from_stream(stream, labels, where, classes)
+        table = from_stream(stream, labels, where, classes=classes, weight=weight)
     return replace(table, parts=items.splits)
 
 

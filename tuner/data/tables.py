@@ -157,9 +157,14 @@ def from_arrays(
     return table if weight is None else replace(table, weight=_weights(weight, count, where))
 
 
-def from_stream(stream: Stream, y: Any, where: str, classes: Sequence[Any] = ()) -> Table:
+def from_stream(
+    stream: Stream, y: Any, where: str, *, classes: Sequence[Any] = (), weight: Any = None
+) -> Table:
     """A table whose numbers are not in memory; DataError for labels that are not one a row."""
-    return Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
+    table = Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
+    if weight is None:
+        return table
+    return replace(table, weight=_weights(weight, len(stream), where))
 
 
 def from_frame(

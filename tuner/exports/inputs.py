@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data import images, tables
+from tuner.data import images, items, tables
 from tuner.data.arrays import open_member, read_idx
 from tuner.data.encoders import Date, Flag, Number, OneHot
 from tuner.data.memory import CELLS
@@ -28,10 +28,11 @@ from tuner.data.raw import (
     raw_columns,
 )
 from tuner.data.recipe import Feature, OfArray, OfColumns, OfText, Recipe
-from tuner.data.sources import FRAMES
+from tuner.data.sources import FRAMES, returned
 from tuner.data.tables import Table, Text, check_unique, is_frame, read_text, strings
 from tuner.errors import DataError, nearest
 from tuner.exports.read import Model
+from tuner.imports import is_reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,7 +217,8 @@ class Piece:
 
 
 def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[Piece]:
-    """The rows of a file, or the images of a folder with their names in a column `file`.
+    """The rows of a file, or the images of a folder with their names in a column `file`; or those
+    that a function returns, as "module:function" names it.
 
     Args:
         keep: columns of a table to write beside the predictions.
@@ -224,8 +226,17 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
     Raises:
         DataError: there is no such file or column, its format is unknown, or it cannot be read.
     """
+    if not file.exists() and is_reference(str(file)):
+        value = returned(str(file), "--input")
+        datasets = items.datasets(value, str(file))
+        if datasets is None:
+            yield from _values(value, file, keep)
+        else:
+            _check_no_columns(keep, file)
+            yield from _items(datasets, file)
+        return
     if not file.exists():
-        hint = "give --input a file of raw rows, or a folder of images"
+        hint = "give --input a file of raw rows, a folder of images, or module:function"
         raise DataError("no such file", where=str(file), hint=hint)
     name = file.name.lower()
     if file.is_dir() or name.endswith(images.ENDINGS):
@@ -241,6 +252,32 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
         for frame in _frames(file, model, keep):
             row = in_file if _reader(file) is read_text else counted
             yield Piece(frame, _columns_to_keep(frame, keep, file), row)
+
+
+def _values(value: Any, file: Path, keep: Sequence[str]) -> Iterator[Piece]:
+    """The rows of a frame, of an array, or of a pair of rows and labels."""
+    if is_frame(value):
+        for frame in _slices(value, value.shape[1]):
+            yield Piece(frame, _columns_to_keep(frame, keep, file))
+        return
+    _check_no_columns(keep, file)
+    rows = value[0] if isinstance(value, tuple) and len(value) == 2 else value
+    x = np.atleast_1d(np.asarray(rows))
+    for part in _slices(x, math.prod(x.shape[1:])):
+        yield Piece(part, _no_columns(len(part)))
+
+
+def _items(datasets: Mapping[str, Any], file: Path) -> Iterator[Piece]:
+    """The rows of a Dataset; of several, those for the test."""
+    name = next((name for name in ("", "test") if name in datasets), None)
+    if name is None:
+        hint = "return one Dataset, or one of the name test"
+        raise DataError(f"returned Datasets for {', '.join(datasets)}", where=str(file), hint=hint)
+    of = datasets[name]
+    rows = items.Items({name: of}, str(file), getattr(of, "collate_fn", None)).padded()
+    first = rows.batch([0], items.MEASURED).x
+    for some in _slices(range(len(rows)), first.size):
+        yield Piece(rows.batch(some, items.MEASURED).x, _no_columns(len(some)))
 
 
 def _frames(file: Path, model: Model, keep: Collection[str]) -> Iterator[pd.DataFrame]:

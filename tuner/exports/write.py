@@ -245,15 +245,17 @@ def train_together(
     number, words = _probabilities(job, answer.calibration, uncalibrated)
     average = Average([each.network for each in members], weights, inputs, target).eval()
     network = with_temperature(average, number)
-    x = torch.cat([data.validation.x[:].cpu() for data in by_recipe.values()], 1)
-    alone = members[0].data.validation.x[:].cpu()
+    every = [data.validation.x for data in by_recipe.values()]
+    x = every[0].to("cpu") if len(every) == 1 else torch.cat([each[:].cpu() for each in every], 1)
+    some = torch.cat([each[:BATCH].cpu() for each in every], 1)
+    alone = members[0].data.validation.x[:BATCH].cpu()
     return TrainedEnsemble(
         members=tuple(members),
         weights=weights,
         recipes=tuple(each.recipe for each in by_recipe.values() if each.recipe is not None),
         network=network,
         value=_value(network, x, members[0].data, job.metric),
-        slowdown=_seconds(network, x) / _seconds(members[0].network, alone),
+        slowdown=_seconds(network, some) / _seconds(members[0].network, alone),
         line=ensemble_line(confirmation),
         probabilities=words,
     )

@@ -348,9 +348,9 @@ class Trainer(Course):
             places = [batch.rows for batch in block]
             rows = upload(torch.cat(places), self.device)
             xs = taking(places, rows)
-            parts = torch.split(rows, [len(each) for each in places])
-            ys = batches_of_targets(self.data, parts, self.params.dtype)
-            ws = [None if weights is None else weights[each] for each in parts]
+            sizes = [len(each) for each in places]
+            ys = batches_of_targets(self.data, torch.split(rows, sizes), self.params.dtype)
+            ws = [None] * len(sizes) if weights is None else torch.split(weights[rows], sizes)
             for batch, batch_x, batch_y, weight in zip(block, xs, ys, ws, strict=True):
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)], weight))
         mean = torch.stack(losses).mean()
