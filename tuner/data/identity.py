@@ -336,6 +336,8 @@ def _array_hashes(x: NDArray[Any]) -> Hashes:
 def _label_hashes(labels: Labels) -> Hashes:
     if labels.classes:
         return np.asarray(_hashes(labels.classes)[labels.values])
+    if labels.values.ndim == 2:
+        return _array_hashes(labels.values)
     return _bits(labels.values.astype(np.float64))
 
 
