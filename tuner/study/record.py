@@ -83,8 +83,11 @@ def needs_sequence(where: str, data: DataSet) -> None:
         )
 
 
-def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
-    """Checks that rows are images where `images` are wanted, and that there are classes."""
+def needs_shape(
+    where: str, images: bool, classes: bool, data: DataSet, labels: bool = False
+) -> None:
+    """Checks that rows are images where `images` are wanted, and that there are classes; or, where
+    these do as well, labels."""
     if images and len(data.shape) != 3:
         words = data.vocabulary is not None
         raise StudyFileError(
@@ -92,8 +95,10 @@ def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
             where=where,
             hint="leave it out" if words else "set the shape: [data] shape = [1, 8, 8]",
         )
-    if classes and data.target.task != "classification":
-        raise StudyFileError("needs classes, but the data is for regression", where=where)
+    task = data.target.task
+    if classes and task != "classification" and not (labels and task == "multilabel"):
+        what = f"needs classes, but the data is for {task}"
+        raise StudyFileError(what, where=where, hint="leave it out")
 
 
 def needs_categories(where: str, data: DataSet) -> None:
@@ -178,7 +183,11 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
 UNLIMITED = 2**31 - 1
 """The budget in trials of a study whose budget is in epochs alone."""
 
-DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
+DEFAULT_METRIC = {
+    "classification": "accuracy",
+    "multilabel": "label_average_precision",
+    "regression": "rmse",
+}
 
 
 @dataclass(frozen=True)
@@ -438,7 +447,9 @@ class NetworkStudy(Study):
             if not node.off:
                 where = f"{self.name}: {technique.section}.{technique.name}"
                 needs_text(where, False, technique.numbers, data)
-                needs_shape(where, technique.images, _needs_classes(technique, node), data)
+                labels = technique.of_labels is not None
+                classes = _needs_classes(technique, node)
+                needs_shape(where, technique.images, classes, data, labels)
         for name in _names(wanted[LOSS.name]):
             self._check_loss(name, data.target.task)
         if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:
