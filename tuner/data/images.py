@@ -8,12 +8,14 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import streamed
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays
 from tuner.errors import DataError
@@ -61,11 +63,17 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
         return None
     common = _common([file for file, *_ in files])
     channels = 1 if common.grey else 3
-    x = np.empty((len(files), common.height, common.width, channels), np.uint8)
-    for row, (file, *_) in enumerate(files):
-        x[row] = _pixels(file, common.grey)
     y = np.array([label for *_, label in files])
-    table = from_arrays(x.transpose(0, 3, 1, 2), y, str(folder), classes=names)
+    numbers = len(files) * common.height * common.width * channels
+    if streamed.fits(numbers, spec, streamed.half_of_memory()):
+        x = np.empty((len(files), common.height, common.width, channels), np.uint8)
+        for row, (file, *_) in enumerate(files):
+            x[row] = _pixels(file, common.grey)
+        table = from_arrays(x.transpose(0, 3, 1, 2), y, str(folder), classes=names)
+    else:
+        decoded = partial(_channels_first, grey=common.grey)
+        rows = streamed.Rows([file for file, *_ in files], y, decoded, names)
+        table = streamed.of_rows(rows, spec, str(folder))
     if spec.split is None:
         return table
     import pandas as pd
@@ -296,6 +304,10 @@ def _pixels(file: Path, grey: bool) -> NDArray[np.uint8]:
             return pixels[:, :, None] if grey else pixels
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(file, error) from error
+
+
+def _channels_first(file: Path, grey: bool) -> NDArray[np.uint8]:
+    return _pixels(file, grey).transpose(2, 0, 1)
 
 
 def _opaque(image: Image) -> Image:

@@ -292,7 +292,7 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
     if table.x is not None:
         return _learn_array(table, table.x, spec, train, together)
     if table.stream is not None:
-        return _learn_stream(table.stream, spec, train, together, table.where)
+        return _learn_stream(table, table.stream, spec, train, together)
     if spec.shape is None:
         encoded = [
             encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
@@ -367,17 +367,17 @@ def _turning(given: tuple[int, ...], recipe: OfArray) -> str:
 
 
 def _learn_stream(
-    stream: Stream, spec: DataSpec, train: Index, together: Index, where: str
+    table: Table, stream: Stream, spec: DataSpec, train: Index, together: Index
 ) -> Learned:
     odd = stream.odd(together)
     if odd:
-        raise _not_finite(f"in {odd} rows", where)
+        raise _not_finite(f"in {odd} rows", table.where)
     hashes = stream.hashes[train]
     if len(hashes) > 1 and (hashes == hashes[0]).all():
-        raise _constant("all numbers are the same", where)
+        raise _constant("all numbers are the same", table.where)
     transform = stream.transform(spec.preprocessing, train)
-    recipe = OfArray(stream.shape, (), transform, stream.turns)
-    return Learned((), (), recipe, note=_turning(stream.given, recipe))
+    recipe = OfArray(stream.shape, table.names, transform, stream.turns)
+    return Learned(table.names, (), recipe, note=_turning(stream.given, recipe))
 
 
 def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:
