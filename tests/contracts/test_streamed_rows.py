@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,21 @@ def test_generators_neither_matter_nor_move(
     train(of, data)
     assert torch.equal(state[0], torch.get_rng_state())
     assert state[1:] == (random.getstate(), str(np.random.get_state()))
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_no_step_waits_for_a_gpu(
+    readers: int, pretend: ModuleType, read: Any, config: Any, trainer: Any
+) -> None:
+    of, data = config(dropout=0.2), read(noise=0.5, readers=readers)
+    alone = trainer(of, data, dtype=torch.float32)
+    assert len([*alone.epochs()]) == 3
+    with pretend.pretend_gpu() as gpu:
+        there = trainer(of, data, dtype=torch.float32, device=pretend.DEVICE)
+        gpu.phase = "epoch"
+        assert len([*there.epochs()]) == 3
+        assert sum(gpu.waits_of("epoch").values()) == 3  # its value and losses are read at once
+    assert there.past == alone.past
 
 
 @pytest.mark.parametrize("readers", [0, 1])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -140,7 +143,7 @@ def test_shape_and_preprocessing(read: Any) -> None:
 @pytest.mark.parametrize("in_memory", [256, 0])
 def test_splits_that_the_source_gives(read: Any, in_memory: int) -> None:
     data = read("parts", in_memory=in_memory)
-    assert [len(data.train), len(data.validation), data.test] == [30, 15, 15]
+    assert [len(data.train), len(data.validation), data.test] == [30, 15, None]
     assert [each.tolist() for each in data.positions] == [[*range(30)], [*range(30, 45)]]
     final = read("parts", final=True, in_memory=in_memory)
     assert [len(final.train), len(final.validation)] == [45, 15]
@@ -149,7 +152,7 @@ def test_splits_that_the_source_gives(read: Any, in_memory: int) -> None:
     with pytest.raises(DataError, match="there are no test rows"):
         read("two", final=True)
     data = read("tested", in_memory=in_memory)
-    assert [len(data.train), len(data.validation), data.test] == [32, 8, 20]
+    assert [len(data.train), len(data.validation), data.test] == [32, 8, None]
     data = read("tested", folds=4, in_memory=in_memory)
     places = [fold.positions[1] for fold in data.folds]
     assert sorted(torch.cat([*map(torch.tensor, places)]).tolist()) == [*range(40)]
@@ -209,6 +212,34 @@ def test_readers_of_other_items_end_the_first(read: Any) -> None:
     assert len(next(iter(slices_of(two, 40)))) == 36
     assert Readers.open is two.readers
     assert torch.equal(torch.cat([*slices_of(one, 9)]), one[:])
+
+
+def test_after_a_reader_died_others_begin(read: Any) -> None:
+    x = read("image_set", in_memory=0, readers=1).train.x
+    assert torch.equal(torch.cat([*slices_of(x, 9)]), x[:])
+    (reader,) = multiprocessing.active_children()
+    assert reader.pid is not None
+    os.kill(reader.pid, signal.SIGKILL)
+    reader.join()
+    with pytest.raises(DataError, match=r"a reader failed: .*\n.*fewer data\.readers"):
+        list(slices_of(x, 9))
+    assert torch.equal(torch.cat([*slices_of(x, 9)]), x[:])
+
+
+def test_a_daemon_may_have_readers(read: Any) -> None:
+    x = read("image_set", in_memory=0, readers=1).train.x
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def work() -> None:
+        theirs.send(sum(len(each) for each in slices_of(x, 9)))
+        theirs.send(multiprocessing.current_process().daemon)
+
+    process = context.Process(target=work, daemon=True)
+    process.start()
+    assert (ours.recv(), ours.recv()) == (36, True)
+    process.join(30)
+    assert process.exitcode == 0
 
 
 def test_readers_are_not_pickled(read: Any) -> None:
@@ -290,3 +321,70 @@ def test_a_target_beside_a_dataset_is_refused(module: Module, tmp_path: Path) ->
     source = f"{module(ITEMS.format(code='return [1.0], 1'))}:load"
     with pytest.raises(DataError, match="returns its labels separately"):
         load(DataSpec(source=source, target="y"), folder=tmp_path)
+
+
+# Files.
+
+
+def make_images(folder: Path, count: int, start: int = 0) -> None:
+    from PIL import Image
+
+    generator = torch.Generator().manual_seed(start)
+    for row in range(count):
+        place = folder / "abc"[row % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = torch.randint(0, 200, (5, 6, 3), generator=generator, dtype=torch.uint8)
+        Image.fromarray((pixels + 20 * (row % 3)).numpy()).save(place / f"{row}.png")
+
+
+def check_files(readers: int = 0, final: bool = True, **keys: Any) -> None:
+    """The rows of files are the same, in memory or not."""
+    held = DataSpec(**keys)
+    streamed = DataSpec(**keys, in_memory=0, readers=readers)
+    for last in (False, True)[: 1 + final]:
+        expected, data = load(held, final=last), load(streamed, final=last)
+        assert isinstance(data.train.x, Streamed)
+        assert same(data, expected)
+        assert (data.features, data.test, data.note) == (
+            expected.features,
+            expected.test,
+            expected.note,
+        )
+
+
+def test_images_that_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    make_images(tmp_path / "all", 30)
+    check_files(readers=1, path=str(tmp_path / "all"))
+    make_images(tmp_path / "more", 9, 1)
+    check_files(path=str(tmp_path / "all"), test_path=str(tmp_path / "more"))
+    for number, name in enumerate(("train", "val", "test")):
+        make_images(tmp_path / "parts" / name, 9, number)
+    check_files(path=str(tmp_path / "parts"), split="folder")
+
+
+def test_an_image_that_breaks_later_is_named(tmp_path: Path) -> None:
+    make_images(tmp_path, 30)
+    x = load(DataSpec(path=str(tmp_path), in_memory=0)).train.x
+    for file in (tmp_path / "a").iterdir():
+        file.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"a/\d+\.png: cannot be read as an image"):
+        x[:]
+
+
+def test_arrays_that_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    for name, x in (("wide", rng.normal(size=(40, 3))), ("images", rng.random((40, 4, 5, 3)))):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y)
+        check_files(path=str(tmp_path / f"{name}.npz"))
+        np.savez(tmp_path / f"{name}-test.npz", x=x + 1, y=y)
+        paths = {"path": f"{name}.npz", "test_path": f"{name}-test.npz"}
+        check_files(**{key: str(tmp_path / file) for key, file in paths.items()})
+    spec = DataSpec(
+        path=str(tmp_path / "wide.npz"), test_path=str(tmp_path / "images.npz"), in_memory=0
+    )
+    with pytest.raises(DataError, match=r"rows of shape \[4, 5, 3\], but the training rows have"):
+        load(spec)
+    np.savez(tmp_path / "nan.npz", x=np.where(np.eye(40), np.nan, 1.0), y=y)
+    with pytest.raises(DataError, match=r"NaN, infinite or too large for float32 .* in 32 rows"):
+        load(DataSpec(path=str(tmp_path / "nan.npz"), in_memory=0))

@@ -41,6 +41,7 @@ from tuner.data.splits import (
     divisions_of_copies,
     final_rows,
 )
+from tuner.data.streamed import Stream, of_arrays
 from tuner.data.tables import Table, Text, check_weights
 from tuner.data.target import Target
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
@@ -267,7 +268,7 @@ def load(
     check_weights(table)
     hashed = RowHashes.of(table, labels)
     folds, together = _divisions(table, labels, spec, hashed)
-    test = sources.read_test(spec, folder, _texts(table, spec)) if table.held else None
+    test = _read_test(table, spec, folder) if table.held else None
     if test is not None:
         test, left_out = usable_test(test, spec, left_out)
         check_weights(test)
@@ -441,10 +442,21 @@ def _check_named(table: Table, spec: DataSpec) -> None:
                 raise DataError(f"no column {name!r}", where=f"data.{key}", hint=hint)
 
 
+NOTHING, EVERYTHING = 0, 2**44
+"""MB of rows that are held in memory."""
+
+
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
     if spec.source is not None:
-        return sources.read_loader(spec, folder)
-    return sources.read_path(spec, folder, frame)
+        return of_arrays(sources.read_loader(spec, folder), spec)
+    return of_arrays(sources.read_path(spec, folder, frame), spec)
+
+
+def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
+    """The test rows in files of their own, in memory where the others are."""
+    in_memory = NOTHING if table.stream is not None else EVERYTHING
+    spec = replace(spec, in_memory=in_memory)
+    return of_arrays(sources.read_test(spec, folder, _texts(table, spec)), spec)
 
 
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
@@ -537,6 +549,8 @@ def check_fits(table: Table, labels: Labels, test: Table) -> Labels:
         _check_text(table.text, test)
     elif table.x is not None:
         _check_array(table.x, test)
+    elif table.stream is not None:
+        _check_stream(table.stream, test)
     for raw in table.columns:
         other = _matching(raw, test)
         if raw.kind == "numeric":
@@ -554,6 +568,9 @@ def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table
     if table.text is not None:
         texts = np.concatenate((table.text.values, _check_text(table.text, test)))
         both = replace(table, text=replace(table.text, values=texts), y=values)
+    elif table.stream is not None:
+        stream = table.stream.joined(_check_stream(table.stream, test))
+        both = replace(table, stream=stream, y=values)
     elif table.x is None:
         columns = tuple(_joined(raw, _matching(raw, test), test.where) for raw in table.columns)
         both = replace(table, columns=columns, y=values)
@@ -572,12 +589,23 @@ def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
 def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
     if test.x is None or test.x.shape[1:] != x.shape[1:]:
         form = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
-        raise DataError(
-            f"{form}, but the training rows have shape {list(x.shape[1:])}",
-            where=test.where,
-            hint="give the test rows in the same form",
-        )
+        raise _of_another_form(form, x.shape[1:], test.where)
     return test.x
+
+
+def _check_stream(stream: Stream, test: Table) -> Stream:
+    if test.stream is None or test.stream.given != stream.given:
+        form = "columns" if test.stream is None else f"rows of shape {list(test.stream.given)}"
+        raise _of_another_form(form, stream.given, test.where)
+    return test.stream
+
+
+def _of_another_form(form: str, shape: tuple[int, ...], where: str) -> DataError:
+    return DataError(
+        f"{form}, but the training rows have shape {list(shape)}",
+        where=where,
+        hint="give the test rows in the same form",
+    )
 
 
 def _matching(raw: RawColumn, test: Table) -> RawColumn:

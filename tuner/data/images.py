@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.data import streamed
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays
 from tuner.errors import DataError
@@ -95,7 +97,8 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
     """uint8 [N, C, H, W], C = 1 where all are grey, else 3; None for a folder without images.
 
     Pixels are as a viewer shows them: turned as EXIF says, and white where they are transparent.
-    Classes are the folders by name, and images are in the order of their names.
+    Classes are the folders by name, and images are in the order of their names. Where they are too
+    large for memory, each is decoded when it is needed.
 
     Raises:
         DataError: no Pillow, an image that cannot be read or has 32 bits, images of several sizes
@@ -105,10 +108,17 @@ def read(folder: Path, spec: DataSpec) -> Table | None:
     if known is None:
         return None
     form = form_of(known.files, spec.resize)
-    x = np.empty((len(known.files), *form.shape), np.uint8)
-    for row, file in enumerate(known.files):
-        x[row] = decoded(file, form.size, form.channels)
-    table = from_arrays(x, known.labels, str(folder), classes=known.classes)
+    decode = partial(decoded, size=form.size, channels=form.channels)
+    x = None
+    numbers = len(known.files) * math.prod(form.shape)
+    if streamed.fits(numbers, spec, streamed.half_of_memory()):
+        x = np.empty((len(known.files), *form.shape), np.uint8)
+        for row, file in enumerate(known.files):
+            x[row] = decode(file)
+        table = from_arrays(x, known.labels, str(folder), classes=known.classes)
+    else:
+        rows = streamed.Rows(known.files, known.labels, decode, known.classes)
+        table = streamed.of_rows(rows, spec, str(folder))
     table = replace(table, images=True, note=form.note(x))
     if spec.split is None:
         return table
@@ -305,13 +315,14 @@ class Form:
     def shape(self) -> tuple[int, int, int]:
         return (self.channels, *self.size)
 
-    def note(self, x: NDArray[np.uint8]) -> str:
-        """For people: what was changed to make these rows [N, C, H, W]."""
+    def note(self, x: NDArray[np.uint8] | None) -> str:
+        """For people: what was changed to make these rows [N, C, H, W]; None where they are not in
+        memory."""
         deep = np.array([kind.deep for kind in self.kinds])
         notes = []
         if deep.any():
             notes.append(f"{deep.sum():,} images of 16 bits are divided by 256")
-            greys = int(x[deep].max()) + 1
+            greys = math.inf if x is None else int(x[deep].max()) + 1
             if greys <= FEW_GREYS:
                 few = f"which leaves {greys} greys: they use a small part of the 16 bits"
                 notes[-1] += f", {few}, and arrays in NPZ keep all values"

@@ -241,6 +241,8 @@ class Items:
         at = int(np.searchsorted(starts, row, side="right")) - 1
         try:
             return [*self.parts.values()][at][row - starts[at]]
+        except DataError:  # it says where
+            raise
         except Exception as error:
             what = f"{self.name(row)} raised {type(error).__name__}: {error}"
             raise DataError(what, where=self.where) from error

@@ -297,7 +297,7 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
     if table.x is not None:
         return _learn_array(table, table.x, spec, train, together)
     if table.stream is not None:
-        return _learn_stream(table.stream, spec, train, together, table.where)
+        return _learn_stream(table, table.stream, spec, train, together)
     if spec.shape is None:
         encoded = [
             encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
@@ -360,34 +360,31 @@ def _learn_array(
     _check_varies(x, train, table.where)
     transform = prepare.lookup(spec.preprocessing)(x, train)
     shape = tuple(x.shape[1:])
-    turning = _turning(tuple(given.shape[1:]), shape) if turns else ""
     recipe = OfArray(shape, table.names, transform, turns, spec.resize)
-    notes = (table.note, turning)
-    return Learned(table.names, (), recipe, note="; ".join(each for each in notes if each))
+    return Learned(table.names, (), recipe, note=_note(table, tuple(given.shape[1:]), recipe))
 
 
-def _turning(given: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """The note on rows whose channels come last."""
-    if not is_turned(given, shape):
-        return ""
-    return (
-        f"rows of shape {list(given)} have their channels last and are transposed to {list(shape)}"
-    )
+def _note(table: Table, given: tuple[int, ...], recipe: OfArray) -> str:
+    """What was changed when rows were read, and that their channels come last, where they do."""
+    notes = [table.note] if table.note else []
+    if recipe.turns and is_turned(given, recipe.shape):
+        layout = f"rows of shape {list(given)} have their channels last"
+        notes.append(f"{layout} and are transposed to {list(recipe.shape)}")
+    return "; ".join(notes)
 
 
 def _learn_stream(
-    stream: Stream, spec: DataSpec, train: Index, together: Index, where: str
+    table: Table, stream: Stream, spec: DataSpec, train: Index, together: Index
 ) -> Learned:
     odd = stream.odd(together)
     if odd:
-        raise _not_finite(f"in {odd} rows", where)
+        raise _not_finite(f"in {odd} rows", table.where)
     hashes = stream.hashes[train]
     if len(hashes) > 1 and (hashes == hashes[0]).all():
-        raise _constant("all numbers are the same", where)
+        raise _constant("all numbers are the same", table.where)
     transform = stream.transform(spec.preprocessing, train)
-    recipe = OfArray(stream.shape, (), transform, stream.turns)
-    note = _turning(stream.given, stream.shape) if stream.turns else ""
-    return Learned((), (), recipe, note=note)
+    recipe = OfArray(stream.shape, table.names, transform, stream.turns, spec.resize)
+    return Learned(table.names, (), recipe, note=_note(table, stream.given, recipe))
 
 
 def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:

@@ -190,11 +190,11 @@ class DataSpec:
     readers: int = declare(
         int, 0, "processes that read the rows of a large Dataset ahead, for each worker", minimum=0
     )
-    in_memory: int = declare(
+    in_memory: int | None = declare(
         int,
-        256,
-        "MB of float32 up to which a Dataset is read into memory once; a larger one, and one whose "
-        "items are random, is read as it is needed",
+        None,
+        "MB of float32 up to which rows are held in memory, larger ones are read as they are "
+        "needed; default: 256 for a Dataset, half of the machine's memory for arrays and images",
         minimum=0,
     )
     division: int = DIVISIONS[-1]

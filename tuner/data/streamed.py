@@ -32,6 +32,7 @@ from tuner.data.recipe import LARGEST, OfArray, arranged, shape_of
 from tuner.data.rows import Ordered, Taking
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_stream
+from tuner.devices import upload
 from tuner.errors import DataError
 
 Places = NDArray[np.signedinteger[Any]]
@@ -42,6 +43,8 @@ NUMBER = 4
 """Bytes of a float32."""
 REPEATED = 4
 """Items that are read twice, to see whether they are the same."""
+SMALL = 2**28
+"""Bytes up to which a Dataset is held in memory, unless the study says otherwise."""
 CPU = torch.device("cpu")
 
 
@@ -239,6 +242,20 @@ class Survey:
         of_channels = [np.zeros((count, shape[0])) if len(shape) == 3 else None for _ in range(2)]
         return cls(np.zeros(count, np.uint64), np.zeros(count, np.int64), *of_channels)
 
+    def joined(self, other: Survey) -> Survey:
+        """Of these rows and of others after them."""
+
+        def both(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
+            return np.concatenate((one, two))
+
+        means = squares = None
+        if self.means is not None and other.means is not None:
+            means = both(self.means, other.means)
+        if self.squares is not None and other.squares is not None:
+            squares = both(self.squares, other.squares)
+        hashes, odd = both(self.hashes, other.hashes), both(self.odd, other.odd)
+        return Survey(hashes, odd, means, squares)
+
     def add(self, place: slice, x: NDArray[Any], shape: tuple[int, ...], turns: bool) -> None:
         """Learns of some rows, which are raw."""
         self.hashes[place] = array_hashes(x)
@@ -285,6 +302,14 @@ class Stream:
     def odd(self, rows: Places) -> int:
         """How many of some rows hold a number that is not finite, or too large."""
         return int((self.survey.odd[self.places[rows]] > 0).sum())
+
+    def joined(self, test: Stream) -> Stream:
+        """These rows, and after them those of a second stream."""
+        (one,), (two,) = (each.readers.items.parts.values() for each in (self, test))
+        items = replace(self.readers.items, parts={"train": one, "test": two})
+        places = np.concatenate((self.places, len(one) + test.places))
+        readers, survey = Readers(items, self.readers.count), self.survey.joined(test.survey)
+        return replace(self, readers=readers, places=places, survey=survey)
 
     def transform(self, name: str, train: Places) -> Transform:
         """The statistics of that name, of the training rows.
@@ -369,7 +394,7 @@ def read(
     numbers = math.prod(shape)
     every = np.arange(len(items))
     survey = Survey.empty(len(items), shape)
-    small = NUMBER * len(items) * numbers <= spec.in_memory * 2**20
+    small = fits(len(items) * numbers, spec, SMALL)
     held = np.empty((len(items) if small else 0, *given), one.dtype)
     labels: list[Any] = []
     weights: list[Any] = []
@@ -396,6 +421,57 @@ def read(
         stream = Stream(readers, every, shape, turns, given, survey)
         table = from_stream(stream, labels, where, classes=classes, weight=weight)
     return replace(table, parts=items.splits)
+
+
+def fits(numbers: int, spec: DataSpec, most: int) -> bool:
+    """Whether so many numbers are held in memory: up to `most` bytes, unless the study says."""
+    limit = most if spec.in_memory is None else spec.in_memory * 2**20
+    return NUMBER * numbers <= limit
+
+
+def half_of_memory() -> int:
+    """Bytes up to which rows in files and arrays are held."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+class Rows:
+    """Rows and their labels as items: of an array that may be a file, or of files to decode.
+
+    Args:
+        rows: an array or a list.
+        labels: [N], whole numbers.
+        decoded: makes numbers of a row.
+        classes: the names of the labels.
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        labels: NDArray[Any],
+        decoded: Callable[[Any], NDArray[Any]],
+        classes: Sequence[str] = (),
+    ) -> None:
+        self.rows, self.labels, self.decoded, self.classes = rows, labels, decoded, classes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], Any]:
+        return self.decoded(self.rows[index]), self.labels[index]
+
+
+def of_arrays(table: Table, spec: DataSpec) -> Table:
+    """A table whose array is not held, where it is too large: such an array is a file."""
+    x = table.x
+    if x is None or fits(x.size, spec, half_of_memory()):
+        return table
+    rows = Rows(x, np.zeros(len(x), np.int64), np.array)
+    return replace(table, x=None, stream=of_rows(rows, spec, table.where).stream)
+
+
+def of_rows(rows: Rows, spec: DataSpec, where: str) -> Table:
+    """A table of rows that are not held."""
+    return read({"": rows}, replace(spec, in_memory=0), where)
 
 
 def _unseeded(where: str) -> DataError:
@@ -462,7 +538,7 @@ class Streamed(Ordered):
             yield from torch.split(self._moved(rows), [len(batch) for batch in group])
 
     def _moved(self, rows: Tensor) -> Tensor:
-        return rows.to(self.device, self.dtype, non_blocking=rows.is_pinned())
+        return upload(rows.to(self.dtype), self.device)
 
     @property
     def shape(self) -> torch.Size:
