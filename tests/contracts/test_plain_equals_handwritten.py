@@ -289,15 +289,18 @@ class Attending(Reading):
 
     def build(self, config: Config) -> None:
         self.layers = nn.ModuleList()
-        for _ in range(config["depth"]):
+        for number in range(config["depth"]):
             layer = nn.TransformerEncoderLayer(
                 6, 2, 12, 0.0, activation=functional.relu, norm_first=True, batch_first=True
             )
             layer.self_attn.in_proj_bias = None
             layer.dropout = nn.Sequential(*map(EachStep, _dropout(config)))
-            layer.dropout1 = nn.Sequential(*map(EachStep, _dropout(config)))
+            rate = config["stochastic_depth"] * (number + 1) / config["depth"]
+            ends = [[GivenDropout(rate)] * bool(rate) for _ in range(2)]
+            layer.dropout1 = nn.Sequential(*map(EachStep, _dropout(config)), *ends[0])
+            layer.dropout2 = nn.Sequential(*ends[1])
             self.layers.append(layer)
-        self.last = nn.LayerNorm(6, bias=not config["batch_norm"])
+        self.last = nn.LayerNorm(6, bias=_has_bias(config))
 
     def read(self, texts: list[Tensor]) -> Tensor:
         lengths = torch.tensor([len(text) for text in texts])
@@ -743,6 +746,10 @@ def test_techniques(on: dict[str, Any], family: str, check: Any, data_for: Any) 
 @pytest.mark.parametrize("within", [{}, {"batch_norm": True, "dropout": 0.3}], ids=str)
 def test_stochastic_depth(within: dict[str, Any], check: Any, rows: DataSet) -> None:
     check(rows, depth=3, residual=True, stochastic_depth=0.6, **within, **PENALTIES["all"])
+
+
+def test_stochastic_depth_of_a_transformer(check: Any, data_for: Any) -> None:
+    check(data_for("transformer"), family="transformer", stochastic_depth=0.6, dropout=0.3)
 
 
 def test_cutmix(check: Any, images: DataSet) -> None:

@@ -200,6 +200,7 @@ def test_stochastic_depth_without_residual_branches(read):
     for model in ("residual = true", "residual = { choices = [true, false] }"):
         assert read(f"{on}[model]\n{model}").warnings() == ()
     assert len(read(f'{on}[model]\nfamily = "linear"').warnings()) == 1
+    assert read(f'{on}[model]\nfamily = "transformer"').warnings() == ()
     assert read("[regularization]\nstochastic_depth = 0.0").warnings() == ()
 
 

@@ -166,6 +166,10 @@ def test_stochastic_depth_grows_with_depth(config: Any) -> None:
         found = [m for m in network.modules() if isinstance(m, StochasticDepth)]
         assert [m.rate for m in found] == pytest.approx(wanted)
     assert not any(isinstance(m, StochasticDepth) for m in _without(config).modules())
+    attending = config(family="transformer", stochastic_depth=0.6, depth=2)
+    network = build_network(plan(attending), (7, 2), 2, seed=1)
+    found = [m for m in network.modules() if isinstance(m, StochasticDepth)]
+    assert [m.rate for m in found] == pytest.approx([0.3, 0.3, 0.6, 0.6])
 
 
 def _without(config: Any) -> nn.Module:

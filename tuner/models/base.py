@@ -61,6 +61,7 @@ class Family:
         text: it needs rows of word ids ``[L]``, and ``build`` takes the vocabulary as ``words``.
         sequences: instead of words it also takes rows of numbers ``[L]`` or ``[L, C]``; ``words``
             is none then.
+        branches: it has residual branches whatever its leaves are.
         own: it is a user's, not one of tuner's.
     """
 
@@ -73,6 +74,7 @@ class Family:
     text: bool = False
     own: bool = False
     sequences: bool = False
+    branches: bool = False
 
 
 ACTIVATION = Leaf(

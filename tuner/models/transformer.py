@@ -130,14 +130,22 @@ class Block(nn.Module):
     Args:
         length: of a sequence.
         inner: units of the first of the two layers.
-        inside: its layers after an activation stand there, and after the attention.
+        inside: its layers after an activation stand there, and after the attention; those of
+            residual branches end both.
+        share: of the network's depth at which the block ends.
 
     Shape:
         as ``Attention``.
     """
 
     def __init__(
-        self, attention: Attention, length: int, inner: int, activation: str, inside: Inside
+        self,
+        attention: Attention,
+        length: int,
+        inner: int,
+        activation: str,
+        inside: Inside,
+        share: float,
     ) -> None:
         super().__init__()
         width = attention.heads * attention.head_width
@@ -146,11 +154,13 @@ class Block(nn.Module):
         first = activated(nn.Linear(width, inner), (inner, length), activation, Inside(after=over))
         self.each = nn.Sequential(*first, nn.Linear(inner, width))
         self.norm, self.norm_each = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.after = nn.Sequential(*(layer((width, length)) for layer in over))
+        after = [layer((width, length)) for layer in over]
+        ends = [[layer((length, width), share) for layer in inside.branches] for _ in range(2)]
+        self.after, self.end = nn.Sequential(*after, *ends[0]), nn.Sequential(*ends[1])
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         x = x + self.after(self.attention(self.norm(x), known))
-        return x + self.each(self.norm_each(x))  # type: ignore[no-any-return]
+        return x + self.end(self.each(self.norm_each(x)))  # type: ignore[no-any-return]
 
 
 def _over_steps(layer: Any) -> Any:
@@ -216,10 +226,11 @@ def build_transformer(
         learned=leaves["positions"] == "learned",
         token=summary == TOKEN,
     )
-    inner = leaves["expansion"] * width
+    size = shape[0], leaves["expansion"] * width
     blocks = [
-        Block(Attention(heads, head_width), shape[0], inner, leaves["activation"], inside)
-        for _ in range(leaves["depth"])
+        Block(Attention(heads, head_width), *size, leaves["activation"], inside, number / count)
+        for count in [leaves["depth"]]
+        for number in range(1, count + 1)
     ]
     ending = [layer((width,)) for layer in (*inside.before, *inside.after)]
     encoder = Encoder(blocks, width, summary, inside.bias)
@@ -297,4 +308,5 @@ TRANSFORMER = Family(
     source=_VASWANI,
     text=True,
     sequences=True,
+    branches=True,
 )

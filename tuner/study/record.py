@@ -395,8 +395,8 @@ class NetworkStudy(Study):
         """Stochastic depth where no network of the study has residual branches."""
         depth = next(node for node in self.nodes if node.name == STOCHASTIC_DEPTH.name)
         residual = [node for node in walk(self.nodes) if node.leaf.name == RESIDUAL.name]
-        own = any(map(is_factory, _names(next(n for n in self.nodes if n.name == "family"))))
-        if depth.off or own:
+        families = _names(next(node for node in self.nodes if node.name == "family"))
+        if depth.off or any(is_factory(name) or FAMILIES[name].branches for name in families):
             return []
         if any(node.value is not False for node in residual):
             return []
