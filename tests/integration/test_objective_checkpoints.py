@@ -14,6 +14,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.operation.copy import copy
+from tuner.operation.remove import collect
 from tuner.run.optimize import optimize
 from tuner.run.options import RunOptions
 from tuner.run.prepare import submit
@@ -310,6 +311,18 @@ def test_a_trial_with_a_checkpoint_pauses_and_goes_on(make: Any, database_url: s
     assert states[1] == TrialState.PRUNED
     [complete, *_] = [t for t in trials if t.state == TrialState.COMPLETE]
     assert retrain("walk", complete.number, RunOptions(shared.url)).equal
+
+
+def test_checkpoints_of_trials_that_ended_paused_stay_until_gc(
+    make: Any, sqlite_url: str, tmp_path: Path
+) -> None:
+    shared = written(make, sqlite_url, "walk", 4)
+    trials = run(shared)
+    kept = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert kept
+    assert collect(shared.storage, tmp_path / "spool", 0.0, dry=True).checkpoints == len(kept)
+    assert collect(shared.storage, tmp_path / "spool", 0.0).checkpoints == len(kept)
+    assert collect(shared.storage, tmp_path / "spool", 0.0).checkpoints == 0
 
 
 def test_a_budget_is_exact_and_every_value_too_whoever_is_killed(
