@@ -7,9 +7,11 @@ that it is the same whoever reads it, and when.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -171,10 +173,15 @@ class Items:
     def __len__(self) -> int:
         return self.starts[-1]
 
-    @property
+    @cached_property
     def starts(self) -> list[int]:
         """The row at which each Dataset begins, and the number of all rows."""
         return [*accumulate((len(each) for each in self.parts.values()), initial=0)]
+
+    def _place(self, row: int) -> tuple[str, int]:
+        """The split of a row, and its index in the Dataset."""
+        at = bisect_right(self.starts, row) - 1
+        return [*self.parts][at], row - self.starts[at]
 
     @property
     def splits(self) -> NDArray[np.int64] | None:
@@ -237,10 +244,9 @@ class Items:
 
     def item(self, row: int) -> Any:
         """An item as its Dataset gives it."""
-        starts = self.starts
-        at = int(np.searchsorted(starts, row, side="right")) - 1
+        split, index = self._place(row)
         try:
-            return [*self.parts.values()][at][row - starts[at]]
+            return self.parts[split][index]
         except DataError:  # it says where
             raise
         except Exception as error:
@@ -249,10 +255,8 @@ class Items:
 
     def name(self, row: int) -> str:
         """An item in words, by its index in its Dataset."""
-        starts = self.starts
-        at = int(np.searchsorted(starts, row, side="right")) - 1
-        split = [*self.parts][at]
-        return f"item {row - starts[at]}" + f" of {split}" * bool(split)
+        split, index = self._place(row)
+        return f"item {index}" + f" of {split}" * bool(split)
 
     def _split(self, item: Any, row: int) -> tuple[NDArray[Any], Any, list[Any]]:
         """The parts of an item; of a batch that ``collate`` made, with labels and weights [n]."""
