@@ -30,6 +30,8 @@ def _batch(name: str) -> tuple[Tensor, Tensor]:
         outputs, targets = torch.randn(2, ROWS, 1, generator=generator).double()
         return outputs, targets + 3
     outputs = torch.randn(ROWS, CLASSES, generator=generator).double()
+    if LOSSES[name].task == "multilabel":
+        return outputs, (torch.rand(ROWS, CLASSES, generator=generator) > 0.5).double()
     classes = torch.randint(CLASSES, (ROWS,), generator=generator)
     return outputs, functional.one_hot(classes, CLASSES).double()
 
@@ -42,6 +44,9 @@ REFERENCE: dict[str, Callable[[Tensor, Tensor], float]] = {
     "cross_entropy": lambda o, t: float(functional.cross_entropy(o, t.argmax(1))),
     "brier": lambda o, t: reference.brier_score_loss(
         t.argmax(1).numpy(), o.softmax(1).numpy(), labels=np.arange(CLASSES)
+    ),
+    "binary_cross_entropy": lambda o, t: float(
+        np.mean([reference.log_loss(t[:, k], o[:, k].sigmoid()) for k in range(CLASSES)])
     ),
     "mse": _scored(reference.mean_squared_error),
     "mae": _scored(reference.mean_absolute_error),

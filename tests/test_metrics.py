@@ -97,6 +97,33 @@ def _valued(function: Callable[..., float], **options: object) -> Callable[..., 
     return score
 
 
+def _label_by_label(function: Callable[..., float], **options: Any) -> Callable[..., float]:
+    """Of the probabilities of each label alone, the mean over those that it is defined for."""
+
+    def score(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+        shares = logits.double().sigmoid().numpy() if options else logits.double().numpy()
+        pairs = [(targets[:, k].numpy(), shares[:, k]) for k in range(logits.shape[1])]
+        known = [p for p in pairs if options or 0 < p[0].mean() < 1]
+        values = [function(*p, sample_weight=weights, **options) for p in known]
+        return float(np.mean(values)) if values else math.nan
+
+    return score
+
+
+def _named(function: Callable[..., float], **options: Any) -> Callable[..., float]:
+    """Of the labels that are predicted."""
+
+    def score(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+        pair = targets.int().numpy(), (logits > 0).int().numpy()
+        return float(function(*pair, sample_weight=weights, **options))
+
+    return score
+
+
+def _hamming(logits: Tensor, targets: Tensor, weights: Weights = None) -> float:
+    return 1 - _named(reference.hamming_loss)(logits, targets, weights)
+
+
 REFERENCE: dict[str, Callable[..., float]] = {
     "accuracy": _labelled(reference.accuracy_score),
     "balanced_accuracy": _labelled(reference.balanced_accuracy_score),
@@ -109,6 +136,13 @@ REFERENCE: dict[str, Callable[..., float]] = {
     "cross_entropy": _cross_entropy,
     "log_loss": _shared(reference.log_loss),
     "brier": _shared(reference.brier_score_loss),
+    "label_accuracy": _hamming,
+    "subset_accuracy": _named(reference.accuracy_score),
+    "label_f1_macro": _named(reference.f1_score, average="macro", zero_division=0),
+    "label_f1_micro": _named(reference.f1_score, average="micro", zero_division=0),
+    "label_roc_auc": _label_by_label(reference.roc_auc_score),
+    "label_average_precision": _label_by_label(reference.average_precision_score),
+    "label_log_loss": _label_by_label(reference.log_loss, labels=[0, 1]),
     "mse": _valued(reference.mean_squared_error),
     "rmse": _valued(reference.root_mean_squared_error),
     "mae": _valued(reference.mean_absolute_error),
@@ -117,6 +151,7 @@ REFERENCE: dict[str, Callable[..., float]] = {
     "r2": _valued(reference.r2_score),
 }
 CLASSIFICATION = [m.name for m in METRICS.values() if m.task == "classification"]
+MULTILABEL = [m.name for m in METRICS.values() if m.task == "multilabel"]
 REGRESSION = [m.name for m in METRICS.values() if m.task == "regression"]
 MEASURED = [
     (name, classes)
@@ -223,14 +258,59 @@ def test_weights_of_rows_of_numbers_as_in_sklearn(name: str) -> None:
     _check(name, targets.roll(1), targets, _weights(90))
 
 
+def _labels(
+    seed: int, labels: int = 3, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Random logits with ties, and labels of which each applies to some rows and not to others."""
+    logits = _case(seed, labels, dtype)[0]
+    drawn = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed))
+    rows = (drawn + logits / 4 > 0.6).float()
+    rows[0], rows[1] = 1, 0
+    return logits, rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("labels", [2, 5])
+@pytest.mark.parametrize("name", MULTILABEL)
+def test_labels_agree_with_sklearn(name: str, labels: int, dtype: torch.dtype) -> None:
+    for seed in range(6):
+        outputs, targets = _labels(seed, labels, dtype)
+        _check(name, outputs, targets)
+        _check(name, outputs, targets, _weights(len(targets)))
+        _check(name, outputs * 1e3, targets)
+        targets[:, 0] = 0  # where scikit-learn has nothing, the mean over the other labels
+        _check(name, outputs, targets)
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_several_quantities_as_in_sklearn(name: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    targets = torch.tensor([5.0, 100, -3000]) + torch.randn(70, 3, generator=generator)
+    targets[:, 1] = 100.0
+    outputs = targets + torch.tensor([0.1, 5, 300]) * torch.randn(70, 3, generator=generator)
+    _check(name, outputs, targets)
+    _check(name, outputs, targets, _weights(70))
+    each = [METRICS[name].bound({}).function(outputs[:, k], targets[:, k]) for k in range(3)]
+    together = METRICS[name].bound({}).function(outputs, targets)
+    torch.testing.assert_close(together, torch.stack(each).mean())
+
+
+def _any(name: str) -> tuple[Tensor, Tensor]:
+    """Outputs and targets that a metric can measure."""
+    outputs, targets = _case(2, 2 if METRICS[name].binary else 3, torch.float64)
+    if METRICS[name].task == "multilabel":
+        return _labels(2)
+    return (
+        (outputs[:, 0], outputs[:, 1]) if METRICS[name].task == "regression" else (outputs, targets)
+    )
+
+
 @pytest.mark.parametrize("name", list(METRICS))
 def test_a_row_of_weight_two_counts_as_two_rows(name: str) -> None:
-    outputs, targets = _case(2, 2 if METRICS[name].binary else 3, torch.float64)
-    if METRICS[name].task == "regression":
-        outputs, targets = outputs[:, 0], outputs[:, 1]
+    outputs, targets = _any(name)
     times = torch.arange(len(targets)) % 3 + 1
     function = METRICS[name].bound({}).function
-    twice = function(outputs.repeat_interleave(times, 0), targets.repeat_interleave(times))
+    twice = function(outputs.repeat_interleave(times, 0), targets.repeat_interleave(times, 0))
     assert function(outputs, targets, times / 2.0).item() == pytest.approx(twice.item(), rel=1e-12)
     weights = torch.full((len(targets),), 0.7)
     plain = function(outputs, targets).item()
@@ -298,12 +378,8 @@ def test_a_share_is_stored_as_it_is_said() -> None:
 @pytest.mark.parametrize("name", list(METRICS))
 def test_many_trials_at_once(name: str) -> None:
     """Outputs of several trials [K, N, C] against the same targets, through vmap."""
-    if METRICS[name].task == "classification":
-        logits, targets = _case(3, 2 if METRICS[name].binary else 3, torch.float64)
-        outputs = torch.stack([logits, logits.flip(0), -logits])
-    else:
-        targets = torch.randn(20, dtype=torch.float64)
-        outputs = torch.randn(3, 20, dtype=torch.float64)
+    first, targets = _any(name)
+    outputs = torch.stack([first, first.flip(0), -first])
     function = METRICS[name].bound({}).function
     for weights in (None, _weights(len(targets))):
         together = torch.func.vmap(function, in_dims=(0, None, None))(outputs, targets, weights)
@@ -354,6 +430,7 @@ def test_every_metric_has_a_loss_of_its_task() -> None:
         ("f1", {}, "classification", "abc", ("two classes", "3 classes: a, b, c", "f1_macro")),
         ("top_k_accuracy", {}, "classification", "ab", ("k=2", "2 classes: a, b", "accuracy")),
         ("top_k_accuracy", {"k": 3}, "classification", "abc", ("k=3", "always 1")),
+        ("f1_macro", {}, "multilabel", "", ("the data is for multilabel", "label_f1_macro")),
     ],
 )
 def test_a_target_that_cannot_be_measured(
@@ -394,6 +471,10 @@ def spoiling(predictions, targets):
 def weighted(predictions, targets, weights=None, unit=1.0):
     assert weights is None or weights.dtype == torch.float64
     return 0 if weights is None else unit * weights.sum()
+
+def labels(predictions, targets):
+    assert predictions.dtype == torch.float64 and targets.dtype == torch.int64
+    return ((predictions > 0.5) == targets).double().mean()
 
 def raising(predictions, targets): return 1 / 0
 def nothing(predictions, targets): pass
@@ -439,6 +520,18 @@ def test_a_function_of_ones_own_gets_weights_where_it_takes_them(
     assert mine("cost", "regression")(values - 1, values, weights).item() == 2  # all rows alike
     assert mine("weighted").weighs
     assert not mine("cost").weighs
+
+
+def test_a_function_of_ones_own_gets_labels_and_several_quantities(
+    mine: Callable[..., OwnMetric],
+) -> None:
+    logits, targets = _labels(1)
+    found = mine("labels", "multilabel")(logits, targets)
+    assert found.item() == pytest.approx(METRICS["label_accuracy"].function(logits, targets).item())
+    with pytest.raises(TrainingError) as caught:
+        mine("raising", "multilabel")(logits[:4], targets[:4])
+    assert "probabilities, float64 [4, 3], and labels, int64 [4, 3]" in caught.value.hint
+    assert mine("cost", "regression")(logits - 1, logits).item() == pytest.approx(2.0)
 
 
 def test_a_function_of_ones_own_cannot_change_the_data(mine: Callable[..., OwnMetric]) -> None:

@@ -67,7 +67,7 @@ def shapes(text: str) -> set[str]:
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
     shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
-    assert found == [*shell, *["python", "toml"] * 4, "python", "bash"]
+    assert found == [*shell, *["python", "toml"] * 5, "python", "bash"]
     assert README.count("```") == 2 * len(found)
 
 
@@ -123,7 +123,7 @@ def test_the_study_file_runs(tmp_path: Path, warm: Warm) -> None:
 
 
 def test_the_python_script_runs(tmp_path: Path) -> None:
-    text = blocks("python")[4]
+    text = blocks("python")[-1]
     (tmp_path / "script.py").write_text(text, encoding="utf-8")
     said = run(sys.executable, "script.py", folder=tmp_path)
     value, rate = said.splitlines()[0].split()
@@ -180,6 +180,24 @@ def test_the_objective_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:
     assert "after 5 steps: the same" in said
 
 
+def test_the_study_of_several_labels_runs(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "weather.py").write_text(blocks("python")[4], encoding="utf-8")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "weather.toml").write_text(blocks("toml")[5], encoding="utf-8")
+    said = warm("tuner", "check", "--study", "weather")
+    assert "multilabel of 3: rain, wind, fog" in said
+    assert "each row's in the loss and the metric" in said
+    said = warm("tuner", "optimize", "--study", "weather")
+    assert "weather: 8 of 8 trials" in said
+    warm("tuner", "export", "--study", "weather", "--out", "model")
+    (tmp_path / "rows.csv").write_text("pressure,cloud,humid,north\n-2,2,2,-2\n2,-2,-2,-2\n")
+    said = warm("tuner", "predict", "--model", "model", "--input", "rows.csv")
+    lines = said.splitlines()
+    assert lines[0] == "rain,wind,fog,probability rain,probability wind,probability fog"
+    assert lines[1].startswith("1,0,1,0.")
+    assert lines[2].startswith("0,0,0,0.")
+
+
 def test_the_two_lines_to_copy() -> None:
     """CI runs them: the second in `.ci/run`, which reads it from between the marks."""
     install = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt"
@@ -228,7 +246,8 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
 
 def test_every_file_that_the_documents_name_exists() -> None:
     for text in (README, CONTRIBUTING):
-        shown = {f"studies/{name}.toml" for name in ("mine", "own", "cheap", "forest", "pictures")}
+        names = ("mine", "own", "cheap", "forest", "weather", "pictures")
+        shown = {f"studies/{name}.toml" for name in names}
         named = set(PATH.findall(text)) - shown - {"table.csv"}
         assert named
         for path in named:

@@ -3,10 +3,11 @@
 Every function takes ``outputs`` and ``targets`` of a batch, whole rows of ``[B, O]``, and perhaps
 ``weights`` ``[B]``; it returns a 0-d tensor, the mean over the rows, each times its weight. Weights
 are 1 in the mean over the training rows, so that the expectation over batches is their weighted
-mean. Classification: logits, and rows of probabilities, which
-techniques may have mixed, smoothed, or multiplied by the weight of a class. Regression: both are
-``[B, 1]`` and standardized, as the network gives them; those of a loss ``in_units`` are in the
-target's own unit, divided by its deviation. It works under ``torch.func.vmap``: no branch and no
+mean. Classification: logits, and rows of probabilities, which techniques may
+have mixed, smoothed, or multiplied by the weight of a class. Labels: logits, and a probability of
+each label. Regression: both are ``[B, 1]``, of several quantities ``[B, O]``, and standardized, as
+the network gives them; those of a loss ``in_units`` are in the target's own unit, divided by its
+deviation. It works under ``torch.func.vmap``: no branch and no
 shape depends on values.
 
 A function of the user's, `loss = "package.module:function"`, has the same arguments; see
@@ -81,6 +82,13 @@ def brier(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Te
     return _mean((sums * errors.square()).sum(1), weights)
 
 
+def binary_cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross entropy of the logit of each label ``[B, O]`` and its target in [0, 1]; the mean over
+    labels."""
+    losses = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    return _mean(losses, weights)
+
+
 def mse(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Squared error."""
     if weights is None:
@@ -127,6 +135,13 @@ LOSSES: Mapping[str, Loss] = {
             "squared error of the probabilities, which bounds what one row can cost",
             "Brier 1950",
         ),
+        Loss(
+            "binary_cross_entropy",
+            "multilabel",
+            binary_cross_entropy,
+            "negative logarithm of the probability of each label's target",
+            "Good 1952",
+        ),
         Loss("mse", "regression", mse, "squared error; predicts the mean", "Gauss 1809"),
         Loss("mae", "regression", mae, "absolute error; predicts the median", "Laplace 1774"),
         Loss(
@@ -149,7 +164,11 @@ LOSSES: Mapping[str, Loss] = {
 }
 FITTING = "auto"
 """The loss that fits the metric."""
-USUAL: Mapping[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
+USUAL: Mapping[Task, str] = {
+    "classification": "cross_entropy",
+    "multilabel": "binary_cross_entropy",
+    "regression": "mse",
+}
 """The loss of each task, unless the metric has one of its own."""
 
 LOSS = Leaf(

@@ -2,8 +2,9 @@
 
 Every function takes `outputs`, `targets` and perhaps `weights` [N] on one device and returns a 0-d
 tensor there, without waiting for the device; a row of weight 2 counts like two rows.
-Classification: `outputs` are logits [N, C], `targets` int64 [N] in [0, C). Regression: both are
-float [N] or [N, 1], in the target's own unit. Sums are float64 (float32 on a device without it), so
+Classification: `outputs` are logits [N, C], `targets` int64 [N] in [0, C). Labels: `outputs` are
+logits [N, O], `targets` are 0 and 1. Regression: both are float [N] or [N, 1], of several
+quantities [N, O], in the target's own unit. Sums are float64 (float32 on a device without it), so
 that 0.975 is stored as 0.975.
 
 A function of the user's, `metric = "package.module:function"`, gets probabilities in place of
@@ -29,7 +30,7 @@ from tuner.errors import StudyFileError, TrainingError, nearest
 from tuner.imports import function
 from tuner.space import Leaf, shown
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "multilabel", "regression"]
 Direction = Literal["maximize", "minimize"]
 Judged = Literal["classes", "ranks", "probabilities"]
 
@@ -319,30 +320,95 @@ def brier(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Te
     return distance / 2 if outputs.shape[1] == 2 else distance
 
 
-# Of the numbers of a regression.
+# Of labels, of which each applies to a row or not: a label is predicted where its probability is
+# above one half.
+
+
+def label_accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Share of labels that are predicted correctly, over rows and labels: 1 - Hamming loss."""
+    right = ((outputs > 0) == (targets > 0)).to(precision(outputs))
+    return _mean(right, weights).mean()
+
+
+def subset_accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Share of rows of which every label is predicted correctly."""
+    right = ((outputs > 0) == (targets > 0)).all(1)
+    return _mean(right, weights, precision(outputs))
+
+
+def label_f1_macro(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean F1 over the labels; 0 for one that is neither predicted nor a target."""
+    both, total = _found(outputs, targets, weights)
+    return (2 * both / total.where(total > 0, 1)).mean()
+
+
+def label_f1_micro(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """F1 of the labels of all rows together; 0 where none is predicted or a target."""
+    both, total = (each.sum() for each in _found(outputs, targets, weights))
+    return 2 * both / total.where(total > 0, 1)
+
+
+def _found(outputs: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of each label how often it is rightly predicted, and how often predicted plus a target."""
+    named, dtype = (outputs > 0).to(precision(outputs)), precision(outputs)
+    actual = targets.to(dtype)
+    return _sum(named * actual, weights), _sum(named + actual, weights)
+
+
+def label_roc_auc(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean area under the ROC curve over the labels for which it is defined; NaN for none."""
+    areas = _areas if weights is None else partial(_weighted_areas, weights=weights)
+    return _mean_where(*areas(*_by_label(outputs, targets)))
+
+
+def label_average_precision(
+    outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Mean average precision over the labels that occur; 0 for none."""
+    measure = _precisions if weights is None else partial(_weighted_precisions, weights=weights)
+    values, known = measure(*_by_label(outputs, targets))
+    return values.where(known, 0).sum() / known.sum().clamp(min=1)
+
+
+def _by_label(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores and targets of each label ``[O, N]``."""
+    scores = outputs.to(precision(outputs)).T.contiguous()
+    return scores, targets.to(scores.dtype).T.contiguous()
+
+
+def label_log_loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over rows and labels of the negative logarithm of the target's probability, of which
+    none counts as less than the smallest step of a number in [1, 2)."""
+    shares = outputs.to(precision(outputs)).sigmoid()
+    least = torch.finfo(shares.dtype).eps
+    own = torch.where(targets > 0, shares, 1 - shares).clamp(least, 1 - least)
+    return -_mean(own.log(), weights).mean()
+
+
+# Of the numbers of a regression; of several quantities the mean over them, each in its own unit.
 
 
 def mse(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean squared error, in the target's unit squared."""
-    return _mean(_residuals(outputs, targets).square(), weights)
+    return _mean(_residuals(outputs, targets).square(), weights).mean()
 
 
 def rmse(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Root of the mean squared error, in the target's unit."""
-    return mse(outputs, targets, weights).sqrt()
+    return _mean(_residuals(outputs, targets).square(), weights).sqrt().mean()
 
 
 def mae(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean absolute error, in the target's unit."""
-    return _mean(_residuals(outputs, targets).abs(), weights)
+    return _mean(_residuals(outputs, targets).abs(), weights).mean()
 
 
 def mape(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of the absolute error as a share of the target, 0.1 for a tenth; enormous where a target
     is zero."""
-    actual = targets.reshape(-1).to(precision(outputs)).abs()
+    actual = _quantities(targets).to(precision(outputs)).abs()
     least = torch.finfo(actual.dtype).eps
-    return _mean(_residuals(outputs, targets).abs() / actual.clamp(min=least), weights)
+    return _mean(_residuals(outputs, targets).abs() / actual.clamp(min=least), weights).mean()
 
 
 def pinball(
@@ -350,7 +416,7 @@ def pinball(
 ) -> Tensor:
     """Mean pinball loss, in the target's unit: least where the outputs are that quantile."""
     above = -_residuals(outputs, targets)
-    return _mean(torch.maximum(quantile * above, (quantile - 1) * above), weights)
+    return _mean(torch.maximum(quantile * above, (quantile - 1) * above), weights).mean()
 
 
 def r2(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -359,10 +425,10 @@ def r2(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tenso
     Where the targets do not vary: 1 for exact outputs, otherwise 0.
     """
     unexplained = _sum(_residuals(outputs, targets).square(), weights)
-    actual = targets.reshape(-1).to(unexplained.dtype)
-    total = _sum((actual - _mean(actual, weights)).square(), weights)
+    actual = _quantities(targets).to(unexplained.dtype)
+    total = _sum((actual - _centre(actual, weights)).square(), weights)
     constant = (unexplained == 0).to(unexplained.dtype)
-    return torch.where(total > 0, 1 - unexplained / total, constant)
+    return torch.where(total > 0, 1 - unexplained / total, constant).mean()
 
 
 # By name, and functions of the user's.
@@ -392,10 +458,11 @@ class OwnMetric:
     """A function of the user's, called as ``function(predictions, targets, **options)``.
 
     It gets tensors on the CPU: the probabilities of the classes, float64 ``[N, C]``, and the class
-    of each row, int64 ``[N]``; or the predictions and the targets of a regression in the target's
-    own unit, both float64 ``[N]``. A function with a parameter ``weights`` gets the weights of the
-    rows by that name, float64 ``[N]``, or None where they have none; to others all rows count the
-    same. It returns one finite number.
+    of each row, int64 ``[N]``; those of labels, float64 and int64 ``[N, O]``; or the predictions
+    and the targets of a regression in the target's own unit, both float64 ``[N]``, of several
+    quantities ``[N, O]``. A function with a parameter ``weights`` gets the weights of the rows by
+    that name, float64 ``[N]``, or None where they have none; to others all rows count the same. It
+    returns one finite number.
 
     Raises (when called):
         TrainingError: the function raises, or returns something else.
@@ -414,8 +481,10 @@ class OwnMetric:
         predictions, targets = outputs.cpu().double(), targets.cpu()
         if self.task == "classification":
             predictions, targets = predictions.softmax(1), targets.clone()
+        elif self.task == "multilabel":
+            predictions, targets = predictions.sigmoid(), targets.long()
         else:
-            predictions, targets = predictions.reshape(-1), targets.reshape(-1).to(torch.float64)
+            predictions, targets = (_quantities(each).double() for each in (predictions, targets))
         if not predictions.isfinite().all():  # the training diverged
             return torch.tensor(math.nan, dtype=torch.float64)
         try:
@@ -439,8 +508,11 @@ class OwnMetric:
     def _given(self, outputs: Tensor) -> str:
         rows = len(outputs)
         if self.task == "regression":
-            return f"it was given predictions and targets, float64 [{rows}]"
-        shape = f"[{rows}, {outputs.shape[1]}]"
+            shape = list(_quantities(outputs).shape)
+            return f"it was given predictions and targets, float64 {shape}"
+        shape = list(outputs.shape)
+        if self.task == "multilabel":
+            return f"it was given probabilities, float64 {shape}, and labels, int64 {shape}"
         return f"it was given probabilities, float64 {shape}, and classes, int64 [{rows}]"
 
     def _number(self, result: Any) -> float:
@@ -490,17 +562,25 @@ def _correct(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) ->
 
 
 def _sum(values: Tensor, weights: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
-    """The sum over rows [N], each times its weight."""
+    """The sum over rows [N] or [N, O], each times its weight."""
     if weights is None:
-        return values.sum(dtype=dtype)
-    return (values * weights.to(dtype or values.dtype)).sum()
+        return values.sum(0, dtype=dtype)
+    weights = weights.to(dtype or values.dtype)
+    return (values * (weights if values.dim() == 1 else weights.unsqueeze(1))).sum(0)
 
 
 def _mean(values: Tensor, weights: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
-    """The mean over rows [N], each times its weight."""
+    """The mean over rows [N] or [N, O], each times its weight."""
     if weights is None:
-        return values.mean(dtype=dtype)
+        return values.mean(0, dtype=dtype)
     return _sum(values, weights, dtype) / weights.to(dtype or values.dtype).sum()
+
+
+def _centre(values: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean over rows, exact where they are equal."""
+    if weights is None:
+        return values.mean(0)
+    return values[0] + _mean(values - values[0], weights)
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
@@ -513,7 +593,12 @@ def _probabilities(outputs: Tensor) -> Tensor:
 
 def _residuals(outputs: Tensor, targets: Tensor) -> Tensor:
     dtype = precision(outputs)
-    return outputs.reshape(-1).to(dtype) - targets.reshape(-1).to(dtype)
+    return _quantities(outputs).to(dtype) - _quantities(targets).to(dtype)
+
+
+def _quantities(values: Tensor) -> Tensor:
+    """[N] of one quantity, [N, O] of several."""
+    return values if values.dim() == 2 and values.shape[1] > 1 else values.reshape(-1)
 
 
 QUANTILE = Leaf(
@@ -540,6 +625,10 @@ _RECALLS = "mean recall in [0, 1]; Brodersen et al. 2010, The balanced accuracy"
 _RANKS = "Mann-Whitney U over pairs, in [0, 1]; Hanley and McNeil 1982; Fawcett 2006"
 _F1 = "F1 of the second of two classes, in [0, 1]; van Rijsbergen 1979, Information Retrieval"
 _MCC = "correlation of classes, in [-1, 1]; Matthews 1975; Gorodkin 2004 for more than two"
+_HAMMING = "share of right labels, 1 - Hamming loss, in [0, 1]; Tsoumakas and Katakis 2007"
+_SUBSET = "share of rows with every label right, in [0, 1]; Tsoumakas and Katakis 2007"
+_MACRO = "mean over labels of their F1, in [0, 1]; van Rijsbergen 1979, Information Retrieval"
+_MICRO = "F1 of all labels together, in [0, 1]; van Rijsbergen 1979, Information Retrieval"
 _CUT = "nats, in [0, 36.1), of probabilities of at least 2.2e-16; Good 1952, Rational Decisions"
 _MAPE = "share of the target, in [0, inf), where no target may be near zero; Makridakis 1993"
 
@@ -605,6 +694,36 @@ METRICS: Mapping[str, Metric] = {
             high=2.0,
             judges="probabilities",
             loss="brier",
+        ),
+        Metric("label_accuracy", "multilabel", "maximize", label_accuracy, _HAMMING, high=1.0),
+        Metric("subset_accuracy", "multilabel", "maximize", subset_accuracy, _SUBSET, high=1.0),
+        Metric("label_f1_macro", "multilabel", "maximize", label_f1_macro, _MACRO, high=1.0),
+        Metric("label_f1_micro", "multilabel", "maximize", label_f1_micro, _MICRO, high=1.0),
+        Metric(
+            "label_roc_auc",
+            "multilabel",
+            "maximize",
+            label_roc_auc,
+            "mean over labels of the area under the ROC curve, in [0, 1]; Fawcett 2006",
+            high=1.0,
+            judges="ranks",
+        ),
+        Metric(
+            "label_average_precision",
+            "multilabel",
+            "maximize",
+            label_average_precision,
+            "mean over labels of the average precision, in [0, 1]; Salton and McGill 1983",
+            high=1.0,
+            judges="ranks",
+        ),
+        Metric(
+            "label_log_loss",
+            "multilabel",
+            "minimize",
+            label_log_loss,
+            _CUT,
+            judges="probabilities",
         ),
         Metric("mse", "regression", "minimize", mse, "target's unit squared, in [0, inf)"),
         Metric("rmse", "regression", "minimize", rmse, "target's unit, in [0, inf)"),

@@ -104,7 +104,20 @@ def _weighted(data: DataSet) -> DataSet:
     return replace(data, **rows)
 
 
+def _several(task: Any) -> DataSet:
+    """Rows with three labels, or three quantities."""
+    x = ROWS.train.x, ROWS.validation.x
+    generator = torch.Generator().manual_seed(4)
+    values = torch.cat(x) @ torch.randn(5, 3, generator=generator).double()
+    y = (values > 0).double() if task == "multilabel" else values / values.std(0)
+    units = {} if task == "multilabel" else {"mean": (1.0, 2.0, 3.0), "scale": (0.5, 2.0, 9.0)}
+    target = Target(task, names=tuple("abc"), **units)
+    return DataSet(Split(x[0], y[:TRAIN]), Split(x[1], y[TRAIN:]), (5,), target)
+
+
 ROWS, IMAGES, NUMBERS = _data((5,), 3), _data((2, 6, 5), 3), _data((5,), 0)
+LABELS, QUANTITIES = _several("multilabel"), _several("regression")
+METRIC = {"classification": "cross_entropy", "multilabel": "label_log_loss", "regression": "mse"}
 TEXT, TABLE = _text(), _table()
 
 
@@ -119,10 +132,27 @@ def rows() -> DataSet:
     return ROWS
 
 
-@pytest.fixture(params=["classes", "numbers"])
+@pytest.fixture(params=["classes", "numbers", "labels", "quantities"])
 def weighted(request: pytest.FixtureRequest) -> DataSet:
     """Rows that have weights."""
-    return _weighted({"classes": ROWS, "numbers": NUMBERS}[request.param])
+    kinds = {"classes": ROWS, "numbers": NUMBERS, "labels": LABELS, "quantities": QUANTITIES}
+    return _weighted(kinds[request.param])
+
+
+@pytest.fixture
+def labels() -> DataSet:
+    return LABELS
+
+
+@pytest.fixture
+def quantities() -> DataSet:
+    return QUANTITIES
+
+
+@pytest.fixture
+def data_of() -> Callable[[str], DataSet]:
+    """Data of a task."""
+    return {"classification": ROWS, "multilabel": LABELS, "regression": NUMBERS}.__getitem__
 
 
 @pytest.fixture
@@ -165,7 +195,7 @@ def _train(config: Config, data: DataSet, seed: int = 5, **options: Any) -> Trai
 
 
 def _trainer(config: Config, data: DataSet, seed: int = 5, **options: Any) -> Trainer:
-    metric = METRICS["cross_entropy" if data.target.task == "classification" else "mse"]
+    metric = METRICS[METRIC[data.target.task]]
     return Trainer(config, data, metric, seed, **{"dtype": torch.float64, **options})
 
 

@@ -435,10 +435,16 @@ class HandWritten:
             evaluated.eval()
             with torch.no_grad():
                 outputs, y = evaluated(self.data.validation.x), self.data.validation.y
-                classes = self.data.target.task == "classification"
-                criterion = nn.CrossEntropyLoss() if classes else nn.MSELoss()
-                values.append(float(criterion(outputs if classes else outputs.squeeze(1), y)))
+                values.append(float(self._measured(outputs, y)))
         return values
+
+    def _measured(self, outputs: Tensor, y: Tensor) -> Tensor:
+        target = self.data.target
+        if target.task == "classification":
+            return functional.cross_entropy(outputs, y)
+        if target.task == "multilabel":
+            return functional.binary_cross_entropy(outputs.sigmoid(), y)
+        return ((outputs.reshape(y.shape) - y) * torch.tensor(target.scale)).square().mean()
 
     def _batches(self, epoch: int) -> Iterable[Batch]:
         plan, streams = self.fresh.plan, Streams(self.fresh.seed, epoch, torch.device("cpu"))
@@ -477,6 +483,10 @@ class HandWritten:
         """torch's, summed and divided by the rows: its own mean divides by the rows' weights."""
         if self.config["loss"] == "brier":
             return _brier
+        if self.data.target.task == "multilabel":
+            half = self.config["label_smoothing"] / 2
+            bce = nn.BCEWithLogitsLoss()
+            return lambda outputs, targets: bce(outputs, targets * (1 - 2 * half) + half)
         smoothing, y = self.config["label_smoothing"], self.data.train.y.numpy()
         if self.config["class_weights"] == "none":
             return nn.CrossEntropyLoss(label_smoothing=smoothing)
@@ -492,7 +502,7 @@ class HandWritten:
             return torch.stack(losses).mean()
         if self.data.target.task == "regression":
             criterion = ERRORS[self.config["loss"]]
-            return criterion(self.network(x).squeeze(1), y)
+            return criterion(self.network(x).reshape(y.shape), y)
         criterion = self._criterion()
         if share is None:
             return criterion(self.network(x), y)
@@ -641,9 +651,18 @@ def test_regression(optimizer: str, family: str, check: Any, numbers: DataSet) -
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss(loss: str, check: Any, rows: DataSet, numbers: DataSet) -> None:
-    data = rows if LOSSES[loss].task == "classification" else numbers
+def test_every_loss(loss: str, check: Any, data_of: Any) -> None:
+    data = data_of(LOSSES[loss].task)
     check(data, loss=loss, pinball__quantile=0.9, lr_scheduler="cosine", **PENALTIES["all"])
+
+
+def test_labels_that_are_mixed_and_smoothed(check: Any, labels: DataSet) -> None:
+    check(labels, mixup=0.4, label_smoothing=0.1)
+
+
+def test_several_quantities(check: Any, quantities: DataSet) -> None:
+    for loss in ("mse", "mae"):
+        check(quantities, loss=loss, **PENALTIES["all"])
 
 
 @pytest.mark.parametrize("size", [1, 8])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tuner.data.dataset import DataSet
-from tuner.losses import LOSSES
+from tuner.losses import LOSSES, Loss
 from tuner.models import FAMILIES
 from tuner.optimizers import OPTIMIZERS
 from tuner.schedules import SCHEDULES
@@ -35,6 +35,11 @@ CASES = [
     for name, on in NETWORKS
     if (FAMILIES[name].images or not t.images) and not (FAMILIES[name].text and t.numbers)
 ]
+
+
+def _fits(technique: Technique, task: str) -> bool:
+    labels = task == "multilabel" and technique.of_labels is not None
+    return task == "classification" or labels or not technique.classes
 
 
 def _id(part: Any) -> str:
@@ -148,17 +153,23 @@ def test_regression(family: str, check: Any, numbers: DataSet, values: Any) -> N
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss(loss: str, check: Any, rows: DataSet, numbers: DataSet, values: Any) -> None:
-    classes = LOSSES[loss].task == "classification"
-    fitting = [t for t in STEPPED if not (t.images or (t.classes and not classes))]
+def test_every_loss(loss: str, check: Any, data_of: Any, values: Any) -> None:
+    task = LOSSES[loss].task
+    fitting = [t for t in STEPPED if not t.images and _fits(t, task)]
     many = {t.name: [t.leaf.off, *values(t.leaf)] for t in fitting}
-    check(rows if classes else numbers, many, loss=loss, pinball__quantile=0.8)
+    check(data_of(task), many, loss=loss, pinball__quantile=0.8)
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.task == "regression"])
+def test_several_quantities(loss: Loss, check: Any, quantities: DataSet, values: Any) -> None:
+    fitting = [t for t in STEPPED if not (t.images or t.classes)]
+    many = {t.name: [t.leaf.off, *values(t.leaf)] for t in fitting}
+    check(quantities, many, loss=loss.name, pinball__quantile=0.8)
 
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_weights_of_rows(members: int, check: Any, weighted: DataSet, values: Any) -> None:
-    classes = weighted.target.task == "classification"
-    fitting = [t for t in STEPPED if not (t.images or (t.classes and not classes))]
+    fitting = [t for t in STEPPED if not t.images and _fits(t, weighted.target.task)]
     many = {t.name: [t.leaf.off, *values(t.leaf)] for t in fitting}
     check(weighted, many, members=members)
 

@@ -18,7 +18,6 @@ from tuner.data.labels import Labels
 from tuner.data.rows import Gathered
 from tuner.data.splits import split
 from tuner.errors import DataError
-from tuner.training.evaluate import in_units
 
 
 @pytest.mark.parametrize(
@@ -264,7 +263,7 @@ def test_a_target_on_another_scale(module: Module, tmp_path: Path, scale: Any) -
     moved = {"log": np.log, "log1p": np.log1p}[scale](train)
     assert (data.target.mean, data.target.scale) == pytest.approx((moved.mean(), moved.std()))
     assert data.target.limits == (train.min(), train.max())
-    own = in_units(data.validation.y.double(), data.target).numpy()
+    own = data.target.in_units(data.validation.y.double()).numpy()
     np.testing.assert_allclose(own, validation, rtol=1e-5)
     plain = load(DataSpec(source=name), folder=tmp_path).target
     assert (plain.form, plain.limits) == ("linear", None)

@@ -191,3 +191,170 @@ def test_test_rows_of_their_own_are_left_out_too(tmp_path: Path) -> None:
     assert [rows.tolist() for rows in final.positions] == [[*range(30)], [32, 35]]
     assert "1 of 4 test rows have no label and are left out" in final.note
     assert "1 test rows of such classes are left out" in final.note
+
+
+# Several targets.
+
+
+def rows(count: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(count, 2))
+    return pd.DataFrame(
+        {
+            "a": x[:, 0],
+            "b": x[:, 1],
+            "wet": np.where(x[:, 0] > 0, "yes", "no"),
+            "cold": (x[:, 1] > 0.5).astype(int),
+            "price": [f"{value:.2f} EUR" for value in 50 + 9 * x[:, 0]],
+            "size": 1e6 + x[:, 1] * 1e3,
+        }
+    )
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    def of(frame: pd.DataFrame, *target: str, **more: Any) -> DataSet:
+        frame.to_csv(tmp_path / "table.csv", index=False)
+        others = tuple(
+            n for n in ("wet", "cold", "price", "size") if n in frame and n not in target
+        )
+        spec = {"path": str(tmp_path / "table.csv"), "target": target, "drop": others, **more}
+        return load(DataSpec(**spec), final=more.get("test_path") is not None)
+
+    return of
+
+
+@pytest.mark.parametrize("task", ["auto", "multilabel"])
+def test_columns_of_yes_and_no_are_labels(task: str, read: Any) -> None:
+    frame = rows()
+    data = read(frame, "wet", "cold", task=task)
+    assert (data.target.task, data.target.names) == ("multilabel", ("wet", "cold"))
+    assert data.outputs == 2
+    assert data.features == ("a", "b")
+    actual = np.column_stack([frame["wet"] == "yes", frame["cold"] == 1])
+    for split, places in zip((data.train, data.validation), data.positions, strict=True):
+        assert split.y.dtype == torch.float32
+        assert np.array_equal(split.y.numpy(), actual[places])
+    assert [c.name for c in data.columns if c.decision == "target"] == ["wet", "cold"]
+
+
+def test_columns_of_numbers_are_quantities_with_a_unit_each(read: Any) -> None:
+    frame = rows()
+    data = read(frame, "price", "size", target_clip=True)
+    actual = np.column_stack([frame["price"].str[:-4].astype(float), frame["size"]])
+    train, validation = (actual[places] for places in data.positions)
+    assert (data.target.task, data.target.names) == ("regression", ("price", "size"))
+    assert data.target.mean == pytest.approx(train.mean(0).tolist())
+    assert data.target.scale == pytest.approx(train.std(0).tolist())
+    low, high = data.target.limits
+    assert (low, high) == (tuple(train.min(0)), tuple(train.max(0)))
+    own = data.target.in_units(data.validation.y.double())
+    np.testing.assert_allclose(own.numpy(), validation, rtol=1e-6)
+    mixed = read(frame, "cold", "size")
+    assert mixed.target.task == "regression"  # not all of them are yes and no
+    logarithms = read(frame, "price", "size", target_scale="log")
+    own = logarithms.target.in_units(logarithms.validation.y.double())
+    np.testing.assert_allclose(own.numpy(), actual[logarithms.positions[1]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("y", "task"),
+    [
+        (np.eye(4)[np.arange(40) % 4][:, :3], "multilabel"),
+        (np.eye(4, dtype=bool)[np.arange(40) % 4], "multilabel"),
+        ([[row % 2, row % 3 == 0] for row in range(40)], "multilabel"),
+        (np.arange(80.0).reshape(40, 2), "regression"),
+        (pd.DataFrame({"u": np.arange(40) % 2, "v": np.arange(40) % 3}), "regression"),
+    ],
+)
+def test_arrays_of_several_targets(y: Any, task: str) -> None:
+    table = from_arrays(np.zeros((40, 1)), y, "here")
+    labels = encode(table, "auto")
+    assert labels.task == task
+    assert labels.values.dtype == np.float64
+    np.testing.assert_array_equal(labels.values, np.asarray(y, dtype=float))
+    assert labels.names == (("u", "v") if isinstance(y, pd.DataFrame) else table.targets)
+    assert table.targets[0] in ("y0", "u")
+
+
+def test_rows_that_lack_one_of_several_labels_are_left_out(read: Any) -> None:
+    frame = rows()
+    frame.loc[[4, 7], "wet"] = None
+    frame.loc[9, "cold"] = np.nan
+    data = read(frame, "wet", "cold")
+    assert "3 of 60 rows have no label" in data.note
+    assert not {4, 7, 9} & {int(p) for places in data.positions for p in places}
+    assert not data.train.y.isnan().any()
+
+
+def test_test_rows_of_their_own_have_the_same_targets(read: Any, tmp_path: Path) -> None:
+    frame, other = rows(), rows(20)
+    other.to_csv(tmp_path / "test.csv", index=False)
+    final = read(frame, "wet", "cold", test_path=str(tmp_path / "test.csv"))
+    actual = np.column_stack([other["wet"] == "yes", other["cold"] == 1])
+    assert np.array_equal(final.validation.y.numpy(), actual)
+    quantities = read(frame, "price", "size", test_path=str(tmp_path / "test.csv"))
+    own = quantities.target.in_units(quantities.validation.y.double())[:, 1]
+    np.testing.assert_allclose(own.numpy(), other["size"], rtol=1e-6)
+    other.assign(cold=7).to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(DataError, match=r"label '7' in row 2 .* is neither yes nor no"):
+        read(frame, "wet", "cold", test_path=str(tmp_path / "test.csv"))
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "change", "words"),
+    [
+        ("wet cold", "multilabel", {"wet": "perhaps"}, "target 'wet': label 'perhaps' in row 8 "),
+        ("wet cold", "multilabel", {"cold": 2}, "target 'cold': label '2' in row 8 .*is neither"),
+        ("wet cold", "regression", {}, "target 'wet': label '.*' in row 2 .* is text"),
+        ("wet cold", "classification", {}, "classification needs one target, and there are 2"),
+        ("wet size", "auto", {}, "target 'wet': .* is text .*but the task is regression"),
+        ("price size", "multilabel", {}, "target 'price': label .* is neither yes nor no"),
+    ],
+)
+def test_several_targets_that_do_not_fit(
+    target: str, task: str, change: dict[str, Any], words: str, read: Any
+) -> None:
+    frame = rows()
+    for name, value in change.items():
+        frame.loc[6, name] = value
+    with pytest.raises(DataError, match=words):
+        read(frame, *target.split(), task=task)
+
+
+@pytest.mark.parametrize(("name", "value"), [("wet", "no"), ("cold", 1), ("size", 3.0)])
+def test_a_target_of_several_that_does_not_vary(name: str, value: Any, read: Any) -> None:
+    other = "price" if name == "size" else "cold" if name == "wet" else "wet"
+    with pytest.raises(DataError, match=f"target '{name}'.*all 60 labels are"):
+        read(rows().assign(**{name: value}), name, other)
+
+
+def test_labels_need_several_targets(tmp_path: Path) -> None:
+    rows().to_csv(tmp_path / "table.csv", index=False)
+    spec = DataSpec(path=str(tmp_path / "table.csv"), target="cold", task="multilabel")
+    with pytest.raises(DataError, match="multilabel needs several targets"):
+        load(spec)
+
+
+def test_a_scale_that_a_target_of_several_does_not_fit(read: Any) -> None:
+    frame = rows()
+    frame.loc[6, "size"] = -1.0
+    with pytest.raises(DataError, match=r"1 of 120 are not, the first in row 8 .* of 'size': -1"):
+        read(frame, "price", "size", target_scale="log")
+    with pytest.raises(DataError, match="is for quantities, and the target is labels"):
+        read(frame, "wet", "cold", target_scale="log")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"target": ("a",)}, "fewer than two"),
+        ({"target": ("a", "b", "a")}, "'a' is named twice"),
+        ({"target": ("a", "b"), "drop": ("b",)}, "column 'b' is used"),
+        ({"target": ("a", "b"), "weight": "b"}, "'b' is used for something else"),
+        ({"target": ("a", "b"), "path": "rows.npz"}, "several arrays"),
+    ],
+)
+def test_lists_of_targets_that_cannot_be(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        DataSpec(**{"path": "table.csv", **given})

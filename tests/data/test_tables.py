@@ -77,7 +77,14 @@ def test_labels_in_every_form(y: Any) -> None:
         (np.array([["a"]] * 3, dtype=object), Y, "not numbers: could not convert"),
         ([[1.0], [2.0, 3.0], [4.0]], Y, "features cannot become an array"),
         (None, Y, r"features have type float64 and shape \[\]"),
-        ([[1.0]] * 3, np.zeros((3, 2)), r"labels have shape \[3, 2\]"),
+        ([[1.0]] * 3, np.zeros((3, 2, 2)), r"labels have shape \[3, 2, 2\]"),
+        ([[1.0]] * 3, np.zeros((3, 0)), r"labels have shape \[3, 0\]"),
+        (
+            [[1.0]] * 3,
+            [[0, 1], [1, 0, 1], [0]],
+            "row 1 counted from 0 has 3 labels, but row 0.* has 2",
+        ),
+        ([[1.0]] * 3, [[0, 1], 1, 0], "row 1 counted from 0 has 1 labels, but row 0"),
         ([[1.0]] * 3, 5, r"labels have shape \[\]"),
     ],
 )

@@ -24,7 +24,6 @@ from tuner.cli import app
 from tuner.data.prepare import STATISTICS
 from tuner.exports.predict import Predictor
 from tuner.training.evaluate import predict as outputs_of
-from tuner.training.evaluate import predicted as values_of
 
 SMALL = {"epochs": 2, "batch_size": 32}
 Export = Callable[..., Path]
@@ -57,7 +56,7 @@ def test_rows_of_the_study_get_the_studys_values(
     tuner.export(name, tmp_path / "model", options)
     trainer = again(options, name)
     rows = trainer.data.validation
-    expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    expected = trainer.data.target.predicted(outputs_of(trainer.network, rows.x)[:, 0])
     shuffled = frame.iloc[trainer.data.positions[1], ::-1].drop(columns="price")
     shuffled.to_csv(tmp_path / "rows.csv", index=False)
     found = predicted(tmp_path / "model", tmp_path / "rows.csv")
@@ -75,7 +74,7 @@ def test_a_target_on_another_scale_and_within_its_range(
     tuner.export(f"on-{scale}", tmp_path / "model", options)
     trainer = again(options, f"on-{scale}")
     rows = trainer.data.validation
-    values = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    values = trainer.data.target.predicted(outputs_of(trainer.network, rows.x)[:, 0])
     shown = tuner.predict(tmp_path / "model", frame.iloc[trainer.data.positions[1]])
     np.testing.assert_allclose(shown["value"], values.numpy(), rtol=1e-6)
     errors = shown["value"] - frame["price"].iloc[trainer.data.positions[1]]
@@ -87,7 +86,7 @@ def test_a_target_on_another_scale_and_within_its_range(
     line = next(line for line in card.splitlines() if "is the value in the target's unit" in line)
     x = torch.tensor([[-0.5], [0.0], [99.0]])
     computed = eval(line.split("`")[1], {"outputs": x})
-    torch.testing.assert_close(computed, values_of(x, trainer.data.target))
+    torch.testing.assert_close(computed, trainer.data.target.predicted(x))
     assert "No prediction is outside of" in card
 
 
@@ -152,7 +151,7 @@ def test_dates_and_words_of_rows_that_are_new(trained: Any, again: Any, tmp_path
     trainer = again(options, "dates")
     assert {"when age", "when hour cos", "flag", "paid age"} < set(trainer.data.features)
     rows = trainer.data.validation
-    expected = values_of(outputs_of(trainer.network, rows.x)[:, 0], trainer.data.target)
+    expected = trainer.data.target.predicted(outputs_of(trainer.network, rows.x)[:, 0])
     known = frame.iloc[trainer.data.positions[1]]
     known.to_csv(tmp_path / "rows.csv", index=False)
     found = predicted(tmp_path / "model", tmp_path / "rows.csv")

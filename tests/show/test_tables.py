@@ -210,6 +210,7 @@ DATA = {
     "test": 359,
     "note": "",
     "weights": "",
+    "targets": [],
     "balance": {"a": 1000, "b": 438},
     "columns": [],
 }

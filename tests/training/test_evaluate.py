@@ -15,7 +15,7 @@ from tuner.losses import brier, cross_entropy, mse
 from tuner.metrics import METRICS, own_metric
 from tuner.techniques.norm_dropout import Dropout
 from tuner.training import evaluate as module
-from tuner.training.evaluate import check_metric, evaluate, in_chunks, in_units, predict, predicted
+from tuner.training.evaluate import check_metric, evaluate, in_chunks, predict
 from tuner.training.trainer import in_precision
 
 
@@ -60,22 +60,22 @@ def test_regression_is_measured_in_the_targets_unit() -> None:
     value, loss = evaluate(nn.Identity(), split, data, METRICS["mae"], mse)
     assert value == pytest.approx(2.5)
     assert loss == pytest.approx(0.125)
-    assert in_units(torch.tensor([0.0, 1.0]), target).tolist() == [100.0, 110.0]
+    assert target.in_units(torch.tensor([0.0, 1.0])).tolist() == [100.0, 110.0]
 
 
 def test_predictions_of_a_logarithm_are_in_the_targets_unit_and_within_its_limits() -> None:
     target = Target("regression", (), mean=1.0, scale=2.0, form="log", limits=(0.5, 100.0))
     split = Split(torch.tensor([[-1.0], [1.0], [9.0]]), torch.tensor([-1.0, 0.0, 1.0]))
     data = DataSet(split, split, (1,), target)
-    assert predicted(split.x.squeeze(1), target).tolist() == [0.5, pytest.approx(math.exp(3)), 100]
+    assert target.predicted(split.x.squeeze(1)).tolist() == [0.5, pytest.approx(math.exp(3)), 100]
     own = [math.exp(-1), math.exp(1), math.exp(3)]
-    assert in_units(split.y, target).tolist() == pytest.approx(own)  # a target is not clipped
+    assert target.in_units(split.y).tolist() == pytest.approx(own)  # a target is not clipped
     value, loss = evaluate(nn.Identity(), split, data, METRICS["mae"], mse)
     errors = [0.5 - own[0], math.exp(3) - own[1], 100 - own[2]]
     assert value == pytest.approx(sum(errors) / 3)
     assert loss == pytest.approx((0 + 1 + 64) / 3)
     counts = Target("regression", (), form="log1p")
-    assert predicted(torch.tensor([0.0, math.log(4)]), counts).tolist() == pytest.approx([0, 3])
+    assert counts.predicted(torch.tensor([0.0, math.log(4)])).tolist() == pytest.approx([0, 3])
 
 
 def test_classification() -> None:

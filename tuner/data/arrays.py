@@ -93,7 +93,7 @@ def read_npz(file: Path, spec: DataSpec) -> Table:
     Raises:
         DataError: no such arrays, no archive, or arrays of objects, which could run code.
     """
-    names = (spec.features or "x", spec.target or "y")
+    names = (spec.features or "x", *(spec.targets or ("y",)))
     weighing = () if spec.weight is None else (spec.weight,)
     try:
         with np.load(file, allow_pickle=False) as archive:

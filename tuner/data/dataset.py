@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -44,9 +43,9 @@ from tuner.data.splits import (
 )
 from tuner.data.streamed import Stream, of_arrays
 from tuner.data.tables import Table, Text, check_weights
+from tuner.data.target import Target
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
-from tuner.metrics import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +134,8 @@ class Split:
     Attributes:
         x: float32 [N, *shape]; of a text int32 [N, L], filled up with 0 at the end. Folds may share
             them; then rows are copied as they are taken, ``x[rows]``.
-        y: int64 [N], the index of the class; or float32 [N], standardised.
+        y: int64 [N], the index of the class; or float32 [N], standardised; of several quantities,
+            or of labels as 0 and 1, float32 [N, O].
         weight: float32 [N], how much each row counts in loss and metric, 1 in the mean over these
             rows; None where all count the same.
     """
@@ -158,34 +158,6 @@ def relative_weights(weight: NDArray[np.float64] | None) -> Tensor | None:
     if weight is None or (weight == weight[:1]).all():
         return None
     return torch.from_numpy((weight / weight.mean()).astype(np.float32))
-
-
-@dataclass(frozen=True)
-class Target:
-    """The meaning of a network's outputs.
-
-    Attributes:
-        task: classification or regression.
-        classes: the classes' names by index; empty for regression.
-        mean, scale: of the training rows: an output * scale + mean is a quantity on the scale
-            `form`. 0 and 1 for classification.
-        form: a name of SCALES.
-        limits: the least and the largest target of the training rows, in the target's own unit, to
-            which predictions are clipped; None where they are not.
-    """
-
-    task: Task
-    classes: tuple[str, ...] = ()
-    mean: float = 0.0
-    scale: float = 1.0
-    form: str = "linear"
-    limits: tuple[float, float] | None = None
-
-    @property
-    def deviation(self) -> float:
-        """Of the training rows in the target's own unit; of those whose logarithm is taken in first
-        order, from the slope of the scale at their mean."""
-        return self.scale if self.form == "linear" else self.scale * math.exp(self.mean)
 
 
 @dataclass(frozen=True)
@@ -242,8 +214,8 @@ class DataSet:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a network gives for a row: one per class, or one."""
-        return len(self.target.classes) or 1
+        """How many numbers a network gives for a row."""
+        return self.target.outputs
 
     def to(self, device: torch.device | str) -> DataSet:
         """The same data set on a device; no copy where it is there already."""
@@ -481,8 +453,8 @@ def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
     """The columns that are text in the training rows, and so must be text in the test rows."""
     named = tuple(raw.name for raw in table.columns if raw.kind == "categorical")
-    text = spec.target is not None and table.y.dtype.kind in "OUS"
-    return (*named, spec.target) if text and spec.target is not None else named
+    text = table.y.dtype.kind in "OUS"
+    return (*named, *spec.targets) if text else named
 
 
 def _with_vectors(vocabulary: Vocabulary | None, spec: DataSpec, folder: Path) -> Vocabulary | None:
@@ -506,30 +478,49 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
         if name is not None
     ]
     dropped = [Column(name, "other", "dropped", "listed in data.drop") for name in spec.drop]
-    target = Column(spec.target, "target", "target", "to be predicted")
+    targets = [Column(name, "target", "target", "to be predicted") for name in spec.targets]
     weighing = "how much a row counts in loss and metric; not a feature"
     weight = [] if spec.weight is None else [Column(spec.weight, "weight", "weight", weighing)]
-    return (target, *weight, *division, *dropped)
+    return (*targets, *weight, *division, *dropped)
 
 
 def _target(labels: Labels, rows: Rows, spec: DataSpec) -> tuple[Target, NDArray[Any]]:
     if labels.task == "classification":
         _check_of_classes(spec)
         return Target("classification", labels.classes), labels.values
+    if labels.task == "multilabel":
+        _check_of_classes(spec, "labels")
+        return Target("multilabel", names=labels.names), labels.values.astype(np.float32)
     values, own = scaled(labels, spec.target_scale), labels.values[rows.train]
     train = values[rows.train]
+    if labels.names:
+        return _of_several(labels, spec, values, rows)
     mean, scale = float(train.mean()), float(train.std()) or 1.0
     y = ((values - mean) / scale).astype(np.float32)
     limits = (float(own.min()), float(own.max())) if spec.target_clip else None
     return Target("regression", (), mean, scale, spec.target_scale, limits), y
 
 
-def _check_of_classes(spec: DataSpec) -> None:
+def _of_several(
+    labels: Labels, spec: DataSpec, values: NDArray[Any], rows: Rows
+) -> tuple[Target, NDArray[Any]]:
+    """Several quantities, each standardized by itself."""
+    train, own = values[rows.train], labels.values[rows.train]
+    mean, scale = train.mean(0), train.std(0)
+    scale[scale == 0] = 1.0
+    y = ((values - mean) / scale).astype(np.float32)
+    ends = tuple(own.min(0).tolist()), tuple(own.max(0).tolist())
+    numbers = tuple(mean.tolist()), tuple(scale.tolist())
+    limits = ends if spec.target_clip else None
+    return Target("regression", (), *numbers, spec.target_scale, limits, labels.names), y
+
+
+def _check_of_classes(spec: DataSpec, kind: str = "classes") -> None:
     """DataError for a key that is for quantities."""
     for key, off in (("target_scale", "linear"), ("target_clip", False)):
         if getattr(spec, key) != off:
             raise DataError(
-                "is for quantities, and the target is classes",
+                f"is for quantities, and the target is {kind}",
                 where=f"data.{key}",
                 hint='remove it; for a quantity, set task = "regression"',
             )

@@ -338,6 +338,8 @@ def array_hashes(x: NDArray[Any]) -> Hashes:
 def _label_hashes(labels: Labels) -> Hashes:
     if labels.classes:
         return np.asarray(_hashes(labels.classes)[labels.values])
+    if labels.values.ndim == 2:
+        return array_hashes(labels.values)
     return _bits(labels.values.astype(np.float64))
 
 

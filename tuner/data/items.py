@@ -140,7 +140,7 @@ class Batch:
 
     Attributes:
         x: numbers [n, *shape].
-        y: the labels, as Python's own values.
+        y: the labels, as Python's own values; lists of them for several targets.
         weight: how much each counts; empty where items have no weights.
         random: whether an item drew random numbers.
     """
@@ -295,11 +295,15 @@ class Items:
         return numbers.reshape(-1) if numbers.ndim == 0 else numbers
 
     def _value(self, value: Any, kind: str, row: int) -> Any:
-        """A label or a weight as a value of Python's own."""
+        """A label or a weight as a value of Python's own; labels of several targets as a list."""
         if isinstance(value, Tensor):
             value = value.detach().cpu().numpy()
         if isinstance(value, np.ndarray | np.generic) and value.size == 1:
             return value.item()
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            value = value.tolist()
+        if isinstance(value, list | tuple) and kind == "label":
+            return [self._value(each, "label of a target", row) for each in value]
         if isinstance(value, np.ndarray | list | tuple | Mapping):
             given = f"is {value!r:.80}"
             if isinstance(value, np.ndarray):

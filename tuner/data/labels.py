@@ -1,4 +1,5 @@
-"""Encodes labels as class indices or numbers, and leaves out rows without one."""
+"""Encodes labels as class indices or numbers, of one target or several, and leaves out rows without
+one."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
+from tuner.data.prepare import DIGITS, PAIRS
 from tuner.data.spec import DIVISIONS, DataSpec
 from tuner.data.tables import NUMERIC, Table, only
 from tuner.errors import DataError
@@ -28,16 +30,21 @@ class Labels:
     """Labels of all rows.
 
     Attributes:
-        task: classification or regression.
-        values: int64 [N], the index of the class; or float64 [N] in the target's unit.
-        classes: the classes' names by index, in the order of the labels; empty for regression.
+        task: classification, multilabel or regression.
+        values: int64 [N], the index of the class; or float64 [N] in the target's unit; of several
+            targets float64 [N, K], of labels 0 and 1.
+        classes: the classes' names by index, in the order of the labels; empty for the others.
         format: how quantities were written, where they were text.
+        names: of several targets.
+        formats: the format of each of them.
     """
 
     task: Task
     values: NDArray[Any]
     classes: tuple[str, ...]
     format: Format | None = None
+    names: tuple[str, ...] = ()
+    formats: tuple[Format | None, ...] = ()
 
 
 # The scale on which a quantity is learned.
@@ -67,13 +74,15 @@ SCALES: Mapping[str, Scale] = {
 
 def check_scale(table: Table, labels: Labels, name: str) -> None:
     """DataError for quantities that have no place on a scale."""
-    scale, values = SCALES[name], labels.values
+    scale = SCALES[name]
+    values = labels.values.reshape(len(labels.values), -1)
     bad = values <= scale.above
     if labels.task == "regression" and bad.any():
-        row = int(bad.argmax())
+        row, k = (int(each[0]) for each in np.nonzero(bad))
+        of = f" of {labels.names[k]!r}" if labels.names else ""
         raise DataError(
-            f"{name} needs targets above {scale.above:g}, and {int(bad.sum())} of {len(values)} "
-            f"are not, the first in {table.row(row)}: {values[row]:g}",
+            f"{name} needs targets above {scale.above:g}, and {int(bad.sum())} of {values.size} "
+            f"are not, the first in {table.row(row)}{of}: {values[row, k]:g}",
             where="data.target_scale",
             hint=scale.hint,
         )
@@ -97,6 +106,14 @@ def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
     Raises:
         DataError: missing or infinite labels, a single class or value, text in a regression.
     """
+    if table.targets:
+        return _several(table, task, rule)
+    if task == "multilabel":
+        raise DataError(
+            "multilabel needs several targets, and there is one label a row",
+            where=table.where,
+            hint='name the columns of the labels: target = ["a", "b"]; or return y of shape [N, K]',
+        )
     _check_present(table)
     y = _plain(table.y, table.where)
     number_format = None
@@ -161,6 +178,8 @@ def encode_like(table: Table, known: Labels) -> NDArray[Any]:
     Raises:
         DataError: a class that is not known; missing or infinite labels; text in a regression.
     """
+    if known.names:
+        return _several_like(table, known)
     _check_present(table)
     y = _plain(table.y, table.where)
     if known.task == "regression":
@@ -293,6 +312,101 @@ def _quantities(
     return y.astype(np.float64)
 
 
+# Several targets: labels, each of them yes or no, or quantities.
+
+
+YES = frozenset((*(word for yes, _ in PAIRS for word in yes.split()), *DIGITS[0]))
+NO = frozenset((*(word for _, no in PAIRS for word in no.split()), *DIGITS[1]))
+
+
+def single(table: Table, k: int) -> Table:
+    """The table with one of its targets."""
+    where = f"{table.where}: target {table.targets[k]!r}"
+    return replace(table, y=table.y[:, k], where=where, targets=())
+
+
+def singles(table: Table) -> list[Table]:
+    """The table with each of its targets alone."""
+    return [single(table, k) for k in range(len(table.targets))]
+
+
+def _several(table: Table, task: str, rule: int) -> Labels:
+    """The labels of several targets: yes and no, or else quantities."""
+    if task == "classification":
+        raise DataError(
+            f"classification needs one target, and there are {len(table.targets)}",
+            where=table.where,
+            hint='for columns of yes and no: task = "multilabel"',
+        )
+    each = singles(table)
+    for one in each:
+        _check_present(one)
+    yes = [_yes_or_no(one) for one in each]
+    if task == "multilabel" or (task == "auto" and not any(np.isnan(v).any() for v in yes)):
+        for one, values in zip(each, yes, strict=True):
+            _check_label(one, values)
+        return Labels("multilabel", np.column_stack(yes), (), names=table.targets)
+    encoded = [encode(one, "regression", rule) for one in each]
+    values = np.column_stack([one.values for one in encoded])
+    formats = tuple(one.format for one in encoded)
+    return Labels("regression", values, (), None, table.targets, formats)
+
+
+def _several_like(table: Table, known: Labels) -> NDArray[np.float64]:
+    """The same for test rows."""
+    if table.targets != known.names:
+        raise DataError(
+            f"the targets are {', '.join(table.targets) or 'one'}, but those of the training rows "
+            f"{', '.join(known.names)}",
+            where=table.where,
+            hint="give the test rows in the same form",
+        )
+    columns = []
+    for k, one in enumerate(singles(table)):
+        if known.task == "regression":
+            of_one = Labels("regression", known.values[:, k], (), known.formats[k])
+            columns.append(encode_like(one, of_one))
+            continue
+        _check_present(one)
+        columns.append(_yes_or_no(one))
+        _check_third(one, columns[-1])
+    return np.column_stack(columns)
+
+
+def _yes_or_no(table: Table) -> NDArray[np.float64]:
+    """1 for yes and 0 for no [N]; NaN for anything else."""
+    y = _plain(table.y, table.where)
+    if y.dtype.kind != "U":
+        return np.where((y == 0) | (y == 1), y, np.nan).astype(np.float64)
+    texts, index = np.unique(y, return_inverse=True)
+    words = [text.strip().lower() for text in texts.tolist()]
+    meant = [1.0 if word in YES else 0.0 if word in NO else np.nan for word in words]
+    return np.array(meant)[index]
+
+
+def _check_label(table: Table, values: NDArray[np.float64]) -> None:
+    """DataError for a label that is not yes or no, or always the same."""
+    _check_third(table, values)
+    if values.min() == values.max():
+        raise DataError(
+            f"all {len(values)} labels are {str(table.y[0])!r}: there is nothing to learn",
+            where=table.where,
+            hint="remove it from the targets, or add rows of the other kind",
+        )
+
+
+def _check_third(table: Table, values: NDArray[np.float64]) -> None:
+    bad = np.isnan(values)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"label {str(table.y[row])!r} in {table.row(row)} is neither yes nor no "
+            f"({int(bad.sum())} such rows)",
+            where=table.where,
+            hint='use 0 and 1, or yes and no; for quantities set task = "regression"',
+        )
+
+
 # Rows that nothing can be learned from.
 
 
@@ -302,7 +416,11 @@ MOST = 0.1
 
 def unlabelled(table: Table, task: str) -> NDArray[np.bool_]:
     """Where [N] a row has no label: it is missing, or a text that marks it as missing; in a
-    quantity that is text, any that is no number."""
+    quantity that is text, any that is no number; of several targets, one of them."""
+    if table.targets:
+        kind = "classification" if task == "multilabel" else task
+        each = [unlabelled(one, kind) for one in singles(table)]
+        return np.asarray(np.any(each, axis=0))
     gaps = _missing(table.y)
     present = np.flatnonzero(~gaps)
     if len(present):

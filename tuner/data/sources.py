@@ -109,7 +109,7 @@ def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
     """The rows of a file that is a table with named columns."""
 
     def read(file: Path, spec: DataSpec) -> Table:
-        named = (spec.target, *spec.dividing, spec.text, spec.weight)
+        named = (*spec.targets, *spec.dividing, spec.text, spec.weight)
         exact = [name for name in named if name is not None]
         return _rows(reader(file, exact, codes=spec.division > 1), file, spec)
 
@@ -236,6 +236,8 @@ def _variable(match: re.Match[str], where: str) -> str:
 # A new form of result is one function and one line in FORMS.
 
 
+Named = str | tuple[str, ...] | None
+"""The column to predict, or several."""
 LOADERS = ("load_", "fetch_")
 """Prefixes of the functions of `sklearn.datasets` that any study may name."""
 
@@ -294,7 +296,7 @@ def is_loader(module: str, name: str) -> bool:
     return module == "sklearn.datasets" and name.startswith(LOADERS)
 
 
-def bunch(value: Any, target: str | None, where: str) -> Table | None:
+def bunch(value: Any, target: Named, where: str) -> Table | None:
     """An object with `data` and `target`, as scikit-learn's loaders return."""
     if not (hasattr(value, "data") and hasattr(value, "target")):
         return None
@@ -309,7 +311,7 @@ def bunch(value: Any, target: str | None, where: str) -> Table | None:
     )
 
 
-def pair(value: Any, target: str | None, where: str) -> Table | None:
+def pair(value: Any, target: Named, where: str) -> Table | None:
     """A pair (X, y), or (X, y, weight)."""
     if not (isinstance(value, tuple | list) and len(value) in (2, 3)):
         return None
@@ -318,7 +320,7 @@ def pair(value: Any, target: str | None, where: str) -> Table | None:
     return from_arrays(x, y, where, weight=weight[0] if weight else None)
 
 
-FORMS: tuple[Callable[[Any, str | None, str], Table | None], ...] = (bunch, pair)
+FORMS: tuple[Callable[[Any, Named, str], Table | None], ...] = (bunch, pair)
 
 
 def _call(function: Callable[..., Any], source: str) -> Any:
@@ -338,10 +340,11 @@ def _call(function: Callable[..., Any], source: str) -> Any:
         raise DataError(f"raised {type(error).__name__}: {error}", where=source) from error
 
 
-def _refuse_target(target: str | None, where: str) -> None:
+def _refuse_target(target: Named, where: str) -> None:
     if target is not None:
+        named = list(target) if isinstance(target, tuple) else target
         raise DataError(
-            f"target = {target!r}, but the function returns its labels separately",
+            f"target = {named!r}, but the function returns its labels separately",
             where=where,
             hint="remove target",
         )

@@ -9,7 +9,7 @@ from typing import Literal
 from tuner.errors import DataError
 from tuner.space import Leaf, declare
 
-TASKS = ("auto", "classification", "regression")
+TASKS = ("auto", "classification", "multilabel", "regression")
 TARGET_SCALES = ("linear", "log", "log1p")
 """Scales on which a quantity is learned; see ``tuner.data.labels.SCALES``."""
 LEFT_OUT = ("drop", "refuse")
@@ -69,11 +69,14 @@ class DataSpec:
 
     source: str | None = declare(str, None, '"module:function", called without arguments')
     path: str | None = declare(str, None, "a file or folder; $NAME is an environment variable")
-    target: str | None = declare(
-        str, None, "the column to predict, or the array of labels in an NPZ file"
+    target: str | tuple[str, ...] | None = declare(
+        str,
+        None,
+        "the column to predict, or several: labels of yes and no, or quantities; or the array of "
+        "labels in an NPZ file",
     )
     features: str | None = declare(str, None, "the array of features in an NPZ file")
-    task: Literal["auto", "classification", "regression"] = declare(
+    task: Literal["auto", "classification", "multilabel", "regression"] = declare(
         str, "auto", "kind of target; auto: the labels decide", options=dict.fromkeys(TASKS, ())
     )
     target_scale: Literal["linear", "log", "log1p"] = declare(
@@ -192,6 +195,7 @@ class DataSpec:
             hint = "give the sizes of one row, such as [1, 8, 8]"
             raise DataError("[] is not a shape", where="data.shape", hint=hint)
         self._check_origin()
+        self._check_targets()
         self._check_shares()
         self._check_division()
         self._check_text()
@@ -212,6 +216,17 @@ class DataSpec:
                 hint='name the column to predict: target = "label"',
             )
 
+    def _check_targets(self) -> None:
+        names = self.targets
+        twice = len(set(names)) < len(names)
+        if isinstance(self.target, tuple) and (len(names) < 2 or twice):
+            what = f"{names[-1]!r} is named twice" if twice else "lists fewer than two columns"
+            hint = 'name one column as text, target = "a", or several, target = ["a", "b"]'
+            raise DataError(what, where="data.target", hint=hint)
+        if len(names) > 1 and (self.path or "").lower().endswith(".npz"):
+            hint = 'name one array [N, K] with a column for each: target = "y"'
+            raise DataError("lists several arrays", where="data.target", hint=hint)
+
     def _check_text(self) -> None:
         if self.text is not None and self.shape is not None:
             raise DataError(
@@ -227,12 +242,17 @@ class DataSpec:
             )
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
+
+    @property
     def dividing(self) -> tuple[str, ...]:
         """The columns that divide rows and are no features."""
         return tuple(name for name in (self.group, self.time, self.split) if name is not None)
 
     def _check_division(self) -> None:
-        both = sorted({*self.drop} & {*self.keep, self.target, self.text, *self.dividing})
+        both = sorted({*self.drop} & {*self.keep, *self.targets, self.text, *self.dividing})
         if both:
             raise DataError(
                 f"column {both[0]!r} is used, so it cannot be dropped",
@@ -265,7 +285,7 @@ class DataSpec:
 
     def _check_weight(self) -> None:
         """DataError where the weights are used for something else."""
-        others = (self.target, self.text, self.features, *self.dividing, *self.drop)
+        others = (*self.targets, self.text, self.features, *self.dividing, *self.drop)
         if self.weight is not None and self.weight in others:
             raise DataError(
                 f"{self.weight!r} is used for something else",

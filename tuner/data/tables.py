@@ -57,7 +57,8 @@ class Table:
 
     Attributes:
         x: numbers [N, ...]; None where there are columns or text.
-        y: labels [N]: numbers, booleans, text, or objects with None where one is missing.
+        y: labels [N], or [N, K] of several targets: numbers, booleans, text, or objects with None
+            where one is missing.
         names: of the columns of x, or empty.
         classes: the names of the labels 0, 1, ..., or empty.
         where: the file or function, for messages.
@@ -73,6 +74,7 @@ class Table:
         stream: numbers that are not in memory, in place of x; else None.
         weight: how much each row counts, float64 [N], NaN where it is missing or no number; None
             where all count the same.
+        targets: the names of several targets; empty for one.
     """
 
     x: NDArray[Any] | None
@@ -90,6 +92,7 @@ class Table:
     parts: NDArray[np.int64] | None = None
     stream: Stream | None = None
     weight: NDArray[np.float64] | None = None
+    targets: tuple[str, ...] = ()
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
@@ -126,7 +129,7 @@ def from_arrays(
 
     Args:
         x: [N, ...] or [N] numbers, or a frame.
-        y: [N] or [N, 1] labels.
+        y: [N] or [N, 1] labels, or [N, K] of several targets.
         where: for messages.
         names: of the columns; those of a frame come first.
         classes: the names of the labels 0, 1, ...
@@ -147,10 +150,11 @@ def from_arrays(
         raise DataError("no rows", where=where)
     if empty:
         raise DataError("no feature columns", where=where)
+    targets = tuple(map(str, y.columns)) if is_frame(y) else ()
     table = Table(
         features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns
     )
-    return table if weight is None else replace(table, weight=_weights(weight, count, where))
+    return _labelled(table, targets, weight)
 
 
 def from_stream(
@@ -158,22 +162,31 @@ def from_stream(
 ) -> Table:
     """A table whose numbers are not in memory; DataError for labels that are not one a row."""
     table = Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
+    return _labelled(table, (), weight)
+
+
+def _labelled(table: Table, targets: tuple[str, ...], weight: Any) -> Table:
+    """A table with names of its targets, where it has several, and with its weights, if any."""
+    if table.y.ndim == 2:
+        known = targets or tuple(f"y{k}" for k in range(table.y.shape[1]))
+        table = replace(table, targets=known, classes=())
     if weight is None:
         return table
-    return replace(table, weight=_weights(weight, len(stream), where))
+    return replace(table, weight=_weights(weight, len(table.y), table.where))
 
 
 def from_frame(
     frame: pd.DataFrame,
-    target: str | None,
+    target: str | Sequence[str] | None,
     where: str,
     aside: Sequence[str] = (),
     text: str | None = None,
     drop: Sequence[str] = (),
     weight: str | None = None,
 ) -> Table:
-    """A table from a pandas frame: `target` is the label, every other column a feature but those
-    `aside`, those to `drop`, and the `weight`; or the column `text` is the only one."""
+    """A table from a pandas frame: `target` is the label, or several are; every other column is a
+    feature but those `aside`, those to `drop`, and the `weight`; or the column `text` is the only
+    one."""
     columns = [str(column) for column in frame.columns]
     check_unique(columns, where)
     if len(frame) == 0:
@@ -182,33 +195,35 @@ def from_frame(
         raise DataError(
             "no target given for a table", where=where, hint=f"columns: {', '.join(columns[:20])}"
         )
-    named = (target, *aside, *([] if text is None else [text]))
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    named = (*targets, *aside, *([] if text is None else [text]))
     known = set(columns)
     weighing = () if weight is None else (weight,)
     for name in (*named, *drop, *weighing):
         if name not in known:
             raise DataError(f"no column {name!r}", where=where, hint=nearest(name, columns))
-    if target in named[1:]:
-        cannot = "be the text" if target == text else "split the rows"
-        raise DataError(f"column {target!r} is the target and cannot {cannot}", where=where)
+    for name in targets:
+        if name in named[len(targets) :]:
+            cannot = "be the text" if name == text else "split the rows"
+            raise DataError(f"column {name!r} is the target and cannot {cannot}", where=where)
     at = [columns.index(name) for name in named]
     dividing = {name: frame.iloc[:, columns.index(name)] for name in aside}
-    labels = _labels(frame.iloc[:, at[0]], where)
+    labels = _labels(frame.iloc[:, at[: len(targets)]], where)
+    several = targets if len(targets) > 1 else ()
     away, comma = {*named, *drop, *weighing}, writes_comma(frame)
     weights = None
     if weight is not None:
         weights = _column_of_weights(frame.iloc[:, columns.index(weight)], comma)
     others = [name for name in columns if name not in away]
+    if text is None and not others:
+        raise DataError("no feature columns", where=where)
     if text is None:
-        if not others:
-            raise DataError("no feature columns", where=where)
         raw = raw_columns(frame, where, away)  # not of a frame without them: a copy
-        names = tuple(others)
-        return Table(None, labels, names, (), where, raw, dividing, comma=comma, weight=weights)
-    column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
-    return Table(
-        None, labels, (), (), where, (), dividing, text=column, comma=comma, weight=weights
-    )
+        table = Table(None, labels, tuple(others), (), where, raw, dividing, comma=comma)
+    else:
+        column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
+        table = Table(None, labels, (), (), where, (), dividing, text=column, comma=comma)
+    return replace(table, weight=weights, targets=several)
 
 
 def _weights(weight: Any, count: int, where: str) -> NDArray[np.float64]:
@@ -290,6 +305,8 @@ def _features(x: Any, where: str) -> NDArray[Any]:
 def _labels(y: Any, where: str) -> NDArray[Any]:
     if is_frame(y) and y.shape[1] == 1:
         y = y.iloc[:, 0]
+    if is_frame(y):
+        return _several_labels([_labels(y.iloc[:, k], where) for k in range(y.shape[1])])
     if hasattr(y, "isna") and hasattr(y, "to_numpy"):  # a pandas series, which may hold pandas.NA
         y = y.astype(object).where(y.notna(), None) if y.isna().any() else y.to_numpy()
     if isinstance(y, list | tuple):
@@ -297,11 +314,31 @@ def _labels(y: Any, where: str) -> NDArray[Any]:
     values = _array(y, "labels", where)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != 1:
-        raise DataError(
-            f"labels have shape {list(values.shape)}", where=where, hint="use one label per row"
-        )
+    if values.ndim not in (1, 2) or 0 in values.shape[1:]:
+        hint = "use one label per row, or one for each of several targets"
+        raise DataError(f"labels have shape {list(values.shape)}", where=where, hint=hint)
+    if values.ndim == 1 and values.dtype.kind == "O":
+        _refuse_ragged(values, where)
     return values
+
+
+def _several_labels(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Labels [N, K]: numbers where all columns are, else objects."""
+    if all(each.dtype.kind in NUMERIC for each in columns):
+        return np.column_stack(columns)
+    return np.column_stack([each.astype(object) for each in columns])
+
+
+def _refuse_ragged(values: NDArray[Any], where: str) -> None:
+    """DataError where some rows have several labels and others fewer; names the first."""
+    counts = [len(each) if isinstance(each, list | tuple | np.ndarray) else 1 for each in values]
+    odd = next((row for row, count in enumerate(counts) if count != counts[0]), None)
+    if odd is not None:
+        raise DataError(
+            f"{counted(odd)} has {counts[odd]} labels, but {counted(0)} has {counts[0]}",
+            where=where,
+            hint="give each row one label for each target, 0 where it does not apply",
+        )
 
 
 def _array(value: Any, what: str, where: str) -> NDArray[Any]:

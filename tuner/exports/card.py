@@ -9,6 +9,7 @@ from torch import nn
 from tuner.data import Target
 from tuner.data.labels import SCALES
 from tuner.data.recipe import OfColumns, OfText, Recipe
+from tuner.data.target import Each
 from tuner.exports.choose import Trained, TrainedEnsemble
 from tuner.exports.folder import (
     ONNX,
@@ -174,14 +175,9 @@ def _use(trained: Trained, onnx: bool, together: TrainedEnsemble | None) -> str:
     target = trained.data.target
     if together is not None:
         target = averaged(target)
-    outputs = (
-        "`outputs.softmax(1)` are the probabilities of the classes in their order."
-        if target.classes
-        else f"`{_value(target)}` is the value in the target's unit."
-    )
     return USE.format(
         rows=f"{kind}, [N, {', '.join(map(str, shape))}]",
-        outputs=outputs,
+        outputs=_meaning(target),
         trust=OWN if any(is_factory(c.config["family"]) for c in configurations) else VALUES,
         onnx=f"| `{ONNX}` | the same for ONNX runtimes: `rows` to `outputs` |\n" if onnx else "",
         weights=WEIGHTS,
@@ -199,30 +195,53 @@ def size_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def _meaning(target: Target) -> str:
+    """What the outputs of the program are."""
+    if target.task == "classification":
+        return "`outputs.softmax(1)` are the probabilities of the classes in their order."
+    if target.task == "multilabel":
+        return "`outputs.sigmoid()` are the probabilities of the labels in their order."
+    one = "is the value in the target's unit"
+    return f"`{_value(target)}` {'are the values in their units' if target.names else one}."
+
+
+def _literal(number: Each) -> str:
+    """A number in an expression, or one for each output."""
+    return f"torch.tensor({list(number)})" if isinstance(number, tuple) else repr(number)
+
+
 def _value(target: Target) -> str:
     """The expression for a value in the target's unit."""
-    plain_output = (target.mean, target.scale) == (0.0, 1.0)
-    value = "outputs" if plain_output else f"outputs * {target.scale!r} + {target.mean!r}"
+    plain_output = all(
+        set(given if isinstance(given, tuple) else (given,)) == {plain}
+        for given, plain in ((target.mean, 0.0), (target.scale, 1.0))
+    )
+    numbers = f"outputs * {_literal(target.scale)} + {_literal(target.mean)}"
+    value = "outputs" if plain_output else numbers
     if target.form != "linear":
         value = f"({value}).{SCALES[target.form].back.__name__}()"
     elif target.limits is not None and not plain_output:
         value = f"({value})"
-    return value if target.limits is None else f"{value}.clamp{target.limits!r}"
+    if target.limits is None:
+        return value
+    return f"{value}.clamp({', '.join(map(_literal, target.limits))})"
 
 
 def _task(trained: Trained) -> str:
     target = trained.data.target
-    if not target.classes:
+    names = target.classes or target.names
+    if not names:
         return "regression"
-    shown = ", ".join(code(str(name)) for name in target.classes[:20])
-    return f"classification into {len(target.classes)} classes: {shown}" + (
-        ", …" if len(target.classes) > 20 else ""
-    )
+    shown = ", ".join(code(str(name)) for name in names[:20]) + (", …" if len(names) > 20 else "")
+    kinds = {"classification": "classification into", "multilabel": "multilabel of"}
+    what = {"classification": "classes", "multilabel": "labels"}.get(target.task, "quantities")
+    return f"{kinds.get(target.task, 'regression of')} {len(names)} {what}: {shown}"
 
 
 def _data(trained: Trained) -> str:
     data = trained.job.spec
-    column = f", target {code(data.target)}" if data.target else ""
+    names = [code(name) for name in data.targets]
+    column = f", target{'s' * (len(names) > 1)} {', '.join(names)}" if names else ""
     source, shape = code(str(data.source or data.path)), list(trained.data.shape)
     weights = "" if trained.data.train.weight is None else ", which have weights"
     return f"{source}{column}; rows of shape {shape}{weights}"
@@ -278,7 +297,8 @@ def _estimate(estimate: Estimate) -> str:
 
 
 def _intended(trained: Trained) -> list[str]:
-    kind = "classes" if trained.data.target.classes else "values"
+    task = trained.data.target.task
+    kind = {"classification": "classes", "multilabel": "labels"}.get(task, "values")
     return [f"To predict {kind} of rows from the same source as its training rows."]
 
 
@@ -293,8 +313,11 @@ def _limits(trained: Trained) -> list[str]:
 def _value_limits(target: Target) -> list[str]:
     if target.limits is None:
         return []
-    low, high = map(number, target.limits)
-    return [f"No prediction is outside of {low} to {high}, the range of its training rows."]
+    low, high = (each if isinstance(each, tuple) else (each,) for each in target.limits)
+    ranges = [f"{number(a)} to {number(b)}" for a, b in zip(low, high, strict=True)]
+    named = [f"{code(name)}: {each}" for name, each in zip(target.names, ranges, strict=False)]
+    within = ", ".join(named or ranges)
+    return [f"No prediction is outside of {within}, the range of its training rows."]
 
 
 def _row_limits(recipe: Recipe | None) -> list[str]:

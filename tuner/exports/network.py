@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn import functional
 
 from tuner.data import Target
 from tuner.errors import UsageError
@@ -24,7 +25,6 @@ from tuner.models.text import Embedding
 from tuner.space import Config
 from tuner.techniques import Shape
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
-from tuner.training.evaluate import predicted
 from tuner.training.network import build_network, plan
 
 # A configuration's network of plain torch layers.
@@ -116,12 +116,16 @@ def parts(shapes: Sequence[Shape]) -> list[tuple[int, int]]:
 
 def averaged(target: Target) -> Target:
     """The meaning of an average's outputs: of a quantity they are in its own unit."""
-    return replace(target, mean=0.0, scale=1.0, form="linear")
+    zeros, ones = ((number,) * len(target.names) or number for number in (0.0, 1.0))
+    if target.task != "regression":
+        return target
+    return replace(target, mean=zeros, scale=ones, form="linear")
 
 
 class Average(nn.Module):
     """The average of networks: of classes the logarithm of their mean probabilities, whose softmax
-    these are; else the mean of the values that they predict, in the target's own unit.
+    these are; of labels the logits of these; else the mean of the values that they predict, in the
+    target's own unit.
 
     Args:
         networks: of one kind of rows and outputs.
@@ -154,8 +158,16 @@ class Average(nn.Module):
         together = torch.stack(outputs)
         if self.target.classes:
             return (together.log_softmax(2) + weights.log()).logsumexp(0)
-        values = predicted(together.to(precision(together)), self.target)
+        if self.target.task == "multilabel":
+            yes, no = ((weights.log() + part).logsumexp(0) for part in _logarithms(together))
+            return yes - no
+        values = self.target.predicted(together.to(precision(together)))
         return (weights * values).sum(0).to(together.dtype)
+
+
+def _logarithms(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithms of the probabilities for a label and against it."""
+    return functional.logsigmoid(logits), functional.logsigmoid(-logits)
 
 
 class Calibrated(nn.Module):

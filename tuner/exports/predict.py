@@ -32,7 +32,6 @@ from tuner.logs import Say
 from tuner.models.factory import is_factory
 from tuner.output import replacing
 from tuner.training.evaluate import predict as outputs_of
-from tuner.training.evaluate import predicted
 from tuner.training.trainer import one_thread
 
 if TYPE_CHECKING:
@@ -170,9 +169,11 @@ class Predictor:
             outputs = outputs_of(self.network, torch.from_numpy(prepared)).double()
         index = rows.index if is_frame(rows) else None
         if target.task == "regression":
-            values = predicted(outputs.squeeze(1), target).numpy()
-            return pd.DataFrame({"value": values}, index=index)
-        shares = outputs.softmax(1).numpy()
+            values = target.predicted(outputs).numpy()
+            return pd.DataFrame(values, columns=list(target.names or ("value",)), index=index)
+        shares = target.probabilities(outputs).numpy()
+        if target.task == "multilabel":
+            return pd.DataFrame(_labels(target.names, shares), index=index)
         named = np.array(target.classes, dtype=object)[shares.argmax(1)]
         each = {f"probability {name}": shares[:, i] for i, name in enumerate(target.classes)}
         return pd.DataFrame({"class": named, **each}, index=index)
@@ -181,6 +182,12 @@ class Predictor:
         """One thread for tables: on a busy machine several wait for each other in each of the many
         small layers of an ensemble for longer than they work."""
         return one_thread() if isinstance(self.model.recipe, OfColumns) else nullcontext()
+
+
+def _labels(names: Sequence[str], shares: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """A column of 0 and 1 for each label, then the probability of each."""
+    likely = {name: (shares[:, i] > 0.5).astype(np.int64) for i, name in enumerate(names)}
+    return {**likely, **{f"probability {name}": shares[:, i] for i, name in enumerate(names)}}
 
 
 def after(count: int, row: Naming) -> Naming:

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tuner.data import Target, recipe
-from tuner.data.labels import SCALES
 from tuner.data.recipe import Recipe
 from tuner.data.text import Vocabulary
 from tuner.errors import UsageError
@@ -127,7 +126,7 @@ def _plain(model: Model, name: str, number: int) -> nn.Module:
     study = load_study(where)
     if not isinstance(study, NetworkStudy) or any(node.searched for node in walk(study.nodes)):
         raise UsageError("is not a study of one configuration", where=where, hint=AGAIN)
-    outputs = len(model.target.classes) or 1
+    outputs = model.target.outputs
     learned = model.recipes[number]
     inputs = model.words[number], learned.categories, learned.numbers
     return network_of(study.config({}), learned.shape, outputs, *inputs)
@@ -153,7 +152,7 @@ def read(folder: Path) -> Model:
     file = folder / files.PREPROCESSING
     document = _json(file)
     try:
-        learned, target = recipe.from_json(document["input"]), _target(document["target"])
+        learned, target = recipe.from_json(document["input"]), Target.from_json(document["target"])
         features, vectors = document["features"], document["word_vectors"]
         more = tuple(map(recipe.from_json, document.get("more_inputs", ())))
         words = tuple(_words(each, vectors) for each in (learned, *more))
@@ -178,7 +177,7 @@ def _members(folder: Path, recipes: int) -> tuple[tuple[MemberFile, ...], Target
             for each in document["members"]
         )
         known = all(m.input in range(recipes) and files.is_ours(m.study) for m in members)
-        target = _target(document["target"])
+        target = Target.from_json(document["target"])
     except (KeyError, TypeError, ValueError) as error:
         message = f"is damaged: {type(error).__name__}: {error}"
         raise UsageError(message, where=str(file), hint=AGAIN) from error
@@ -198,14 +197,6 @@ def _temperature(document: dict[str, Any]) -> float:
     if not 0 < number < math.inf:
         raise ValueError(f"a temperature of {number}")
     return number
-
-
-def _target(about: dict[str, Any]) -> Target:
-    classes, form = tuple(about["classes"]), about.get("form", "linear")
-    SCALES[form]
-    limits = about.get("limits")  # older exports have neither these nor a form
-    between = None if limits is None else (float(limits[0]), float(limits[1]))
-    return Target(about["task"], classes, about["mean"], about["scale"], form, between)
 
 
 def _words(learned: Recipe, size: int | None) -> Vocabulary | None:

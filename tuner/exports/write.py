@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from tuner.data import DataSet, Target
+from tuner.data import DataSet
 from tuner.data.rows import RowSource
 from tuner.errors import UsageError
 from tuner.exports import folder
@@ -52,7 +52,7 @@ from tuner.show.answers import ensemble_line, temperature
 from tuner.storage import opened
 from tuner.study import NetworkStudy, Study
 from tuner.techniques import ENDING
-from tuner.training.evaluate import in_units, predict, predicted
+from tuner.training.evaluate import predict
 from tuner.training.trainer import Trainer, one_thread
 from tuner.worker.job import NetworkJob, course_of, data_of, last_epoch, seed_of
 from tuner.worker.run import amount
@@ -175,6 +175,11 @@ def _probabilities(
     job: NetworkJob, known: Calibration | None, uncalibrated: bool
 ) -> tuple[float, str]:
     """The temperature of an export, 1 for none, and what is said of it."""
+    if job.metric.task == "multilabel":
+        return (
+            1.0,
+            "probabilities are as the network gives them: only those of classes are calibrated",
+        )
     if job.metric.task != "classification":
         return 1.0, ""
     if uncalibrated:
@@ -253,11 +258,9 @@ def train_together(
 def _value(network: nn.Module, x: RowSource, data: DataSet, metric: Metric) -> float:
     """The metric of a network with a temperature, or of an average of networks, of these data."""
     outputs, y, target = predict(network, x), data.validation.y.cpu(), data.target
+    values, own = averaged(target).judged(outputs, y)[0], target.judged(outputs, y)[1]
     weights = None if data.validation.weight is None else data.validation.weight.cpu()
-    if target.task == "classification":
-        return float(metric.function(outputs, y, weights))
-    values = predicted(outputs.squeeze(1), averaged(target))
-    return float(metric.function(values, in_units(y, target), weights))
+    return float(metric.function(values, own, weights))
 
 
 BATCH, TIMES = 1024, 5
@@ -311,11 +314,11 @@ def contents_together(together: TrainedEnsemble, onnx: bool = False) -> dict[str
     ]
     return {
         **_network_files(together.network, example(shape, words), onnx),
-        folder.ENSEMBLE: _json({"members": members, "target": _target(target)}),
+        folder.ENSEMBLE: _json({"members": members, "target": target.to_json()}),
         folder.PREPROCESSING: _json(
             {
                 **_preprocessing(first),
-                "target": {"column": first.job.spec.target, **_target(averaged(target))},
+                "target": {"column": first.job.spec.target, **averaged(target).to_json()},
                 **({"more_inputs": more} if more else {}),
                 **_temperature(together.network),
             }
@@ -346,23 +349,12 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         "input": data.recipe.to_json(),
         "features": trained.job.spec.features,
         "word_vectors": vectors,
-        "target": {"column": trained.job.spec.target, **_target(data.target)},
+        "target": {"column": trained.job.spec.target, **data.target.to_json()},
     }
 
 
 def _temperature(network: nn.Module) -> dict[str, float]:
     return {"temperature": network.temperature} if isinstance(network, Calibrated) else {}
-
-
-def _target(target: Target) -> dict[str, Any]:
-    return {
-        "task": target.task,
-        "classes": list(target.classes),
-        "mean": target.mean,
-        "scale": target.scale,
-        "form": target.form,
-        "limits": target.limits,
-    }
 
 
 def _versions(trained: Trained) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _pictures(outcome: Outcome, winner: str) -> tuple[Part, ...]:
         about = f"residuals have mean {number(mean)} and deviation {number(deviation)}"
         caption = f"Residuals on the test rows by predicted value: {whose}; {about}."
         parts.append(Chart("residuals", caption, about))
-    return tuple(parts)
+    return tuple(parts) or (Words("There is no picture of several labels or quantities."),)
 
 
 def _worst(outcome: Outcome) -> str:

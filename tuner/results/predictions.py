@@ -32,8 +32,9 @@ class Predictions:
     """What trainings predict of the same rows.
 
     Attributes:
-        outputs: [..., N, C] probabilities, or [..., N] values in the target's unit.
-        targets: [N].
+        outputs: [..., N, C] probabilities, or [..., N] values in the target's unit; [..., N, O] of
+            several targets.
+        targets: [N], or [N, O].
         folds: [N], the number of each row's fold; the metric is the mean over folds.
         weights: [N], how much each row counts; None where all count the same.
     """
@@ -121,6 +122,8 @@ class Judge:
         which it can be computed."""
         if self.metric.task == "classification":  # the metric takes logits
             outputs = logarithm(outputs)
+        elif self.metric.task == "multilabel":
+            outputs = logarithm(outputs) - logarithm(1 - outputs)
         folds = [self._of_rows(outputs[:, rows], y, weights) for rows, y, weights in self._folds]
         return torch.stack(folds).nanmean(0)
 
@@ -136,13 +139,18 @@ class Judge:
 
     def orders(self, outputs: Tensor) -> list[tuple[float, float]]:
         """For each of ``[M, N, …]`` what is larger for better predictions: the metric, and where
-        that is equal the mean logarithm of the right class's probability, or the squared error."""
+        that is equal the mean logarithm of the probability of what is right, or the squared
+        error."""
         scores = (self.sign * self.values(outputs)).nan_to_num(nan=-math.inf)
         if self.metric.task == "classification":
             right = outputs[:, torch.arange(len(self.targets)), self.targets]
             closeness = logarithm(right).double()
+        elif self.metric.task == "multilabel":
+            right = torch.where(self.targets > 0, outputs, 1 - outputs)
+            closeness = logarithm(right).double().mean(2)
         else:
             closeness = -(outputs - self.targets).double().square()
+            closeness = closeness.flatten(2).mean(2) if closeness.dim() > 2 else closeness
         closer = (closeness if self.weights is None else closeness * self.weights).mean(1)
         return list(zip(scores.tolist(), closer.tolist(), strict=True))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any, Protocol, TypeGuard
@@ -28,7 +28,6 @@ from tuner.results.estimate import (
 )
 from tuner.results.replicas import Result
 from tuner.storage import Storage
-from tuner.training.evaluate import in_units
 from tuner.training.outcome import without_groups
 from tuner.training.trainer import one_thread
 from tuner.worker.job import NetworkJob, check_rows
@@ -37,7 +36,11 @@ from tuner.worker.job import NetworkJob, check_rows
 
 
 BOOSTING = "HistGradientBoosting"
-LINEAR = {"classification": "logistic regression", "regression": "ridge regression"}
+LINEAR = {
+    "classification": "logistic regression",
+    "multilabel": "logistic regression",
+    "regression": "ridge regression",
+}
 
 MOST_INPUTS = 2000
 """With more inputs than that, only the majority class or the mean is measured."""
@@ -107,13 +110,45 @@ class Plan:
     note: str = ""
 
 
+class _EachTarget:
+    """A model of scikit-learn for each of several targets [N, O]."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self.classes_ = model, np.empty(0)
+
+    def fit(self, x: Array, y: Array, sample_weight: Array | None = None) -> None:
+        from sklearn.base import clone
+
+        self._fitted = []
+        for target in y.T:
+            if (target == target[0]).all():  # some models need two classes
+                self._fitted.append(float(target[0]))
+                continue
+            self._fitted.append(clone(self._model).fit(x, target, sample_weight=sample_weight))
+
+    def predict(self, x: Array) -> Array:
+        return self._stacked(x, lambda model: model.predict(x))
+
+    def predict_proba(self, x: Array) -> Array:
+        """Of 1 [N, O]."""
+        return self._stacked(x, lambda model: model.predict_proba(x)[:, 1])
+
+    def _stacked(self, x: Array, of: Callable[[Any], Array]) -> Array:
+        columns = [
+            np.full(len(x), each) if isinstance(each, float) else of(each) for each in self._fitted
+        ]
+        return np.column_stack(columns)
+
+
 def _constant(metric: Metric) -> Plan:
-    """The class with the most training rows and the shares of all, or the number that the metric
-    asks for."""
+    """The class with the most training rows and the shares of all, the share of each label, or the
+    number that the metric asks for."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     if metric.task == "classification":
         return Plan("majority class", DummyClassifier(strategy="prior"))
+    if metric.task == "multilabel":
+        return Plan("share of each label", _EachTarget(DummyClassifier(strategy="prior")))
     kind = _kind(metric)
     if kind == "pinball":
         quantile = metric.options["quantile"]
@@ -130,6 +165,8 @@ def _linear(metric: Metric, data: DataSet) -> Plan:
     rows = LINEAR_CELLS // (math.prod(data.shape) * data.outputs)
     if rows < min(FEWEST_ROWS, len(data.train)):
         return Plan(name, None, note=_too_slow(math.prod(data.shape), data))
+    if metric.task == "multilabel":
+        return Plan(name, _EachTarget(LogisticRegression(max_iter=ITERATIONS)), rows)
     if metric.task == "classification":
         weight = _class_weight(metric)
         return Plan(name, LogisticRegression(max_iter=ITERATIONS, class_weight=weight), rows)
@@ -143,7 +180,8 @@ def _boosting(metric: Metric, data: DataSet) -> Plan:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     categorical = _categorical(data)
-    width = len(categorical) * (data.outputs if data.outputs > 2 else 1)
+    several = data.outputs > 2 or bool(data.target.names)
+    width = len(categorical) * (data.outputs if several else 1)
     bins, splits = (FEW_BINS, 4 * SPLITS) if width * ROUNDS > SPLITS else (BINS, SPLITS)
     rounds = min(ROUNDS, splits // width)
     if rounds < FEWEST_ROUNDS:
@@ -154,13 +192,17 @@ def _boosting(metric: Metric, data: DataSet) -> Plan:
         "categorical_features": categorical if any(categorical) else None,
         "random_state": 0,
     }
-    if metric.task == "classification":
+    model: Any
+    if metric.task == "multilabel":
+        model = HistGradientBoostingClassifier(**known)
+    elif metric.task == "classification":
         model = HistGradientBoostingClassifier(class_weight=_class_weight(metric), **known)
     else:
         loss = {"pinball": "quantile", "mae": "absolute_error", "mape": "absolute_error"}
         loss_name = loss.get(_kind(metric), "squared_error")
         quantile = metric.options.get("quantile") if loss_name == "quantile" else None
         model = HistGradientBoostingRegressor(loss=loss_name, quantile=quantile, **known)
+    model = _EachTarget(model) if data.target.names else model
     note = "" if rounds == ROUNDS else f"{rounds} rounds in place of {ROUNDS}"
     return Plan(BOOSTING, model, BOOSTING_CELLS // width, bins, note)
 
@@ -355,24 +397,29 @@ def _trained(plan: Plan, data: DataSet) -> tuple[Tensor, list[str]]:
 
 
 def _outputs(model: Model, data: DataSet, view: _Columns) -> Tensor:
-    """As a network's: logarithms of probabilities [N, C], or values [N] in the target's unit."""
+    """As a network's: logarithms of probabilities [N, C], logits of labels [N, O], or values [N] or
+    [N, O] in the target's unit."""
     step = max(1, CHUNK // math.prod(data.shape))
-    parts = []
+    parts, least = [], np.finfo(np.float64).eps
     for start in range(0, len(data.validation), step):
         x = view(_rows(data, slice(start, start + step), train=False))
         if data.target.task == "regression":
             parts.append(np.asarray(model.predict(x), dtype=np.float64))
             continue
+        if data.target.task == "multilabel":
+            chances = model.predict_proba(x).clip(least, 1 - least)
+            parts.append(np.log(chances) - np.log1p(-chances))
+            continue
         shares = np.zeros((len(x), data.outputs))
         shares[:, model.classes_] = model.predict_proba(x)
-        parts.append(np.log(np.maximum(shares, np.finfo(np.float64).eps)))
+        parts.append(np.log(np.maximum(shares, least)))
     return torch.from_numpy(np.concatenate(parts))
 
 
 def _targets(data: DataSet, *, train: bool) -> Tensor:
     """Classes, or values in the target's unit."""
     y = (data.train if train else data.validation).y
-    return in_units(y.double(), data.target) if data.target.task == "regression" else y
+    return data.target.in_units(y.double()) if data.target.task == "regression" else y
 
 
 # With the study of the trainings, so that nobody has to train them again.

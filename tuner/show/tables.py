@@ -97,6 +97,8 @@ def data_lines(data: Record) -> list[str]:
     """Rows, shape and target in words."""
     shape = " x ".join(map(str, data["shape"]))
     classes = f", {len(data['classes'])} classes" if data["classes"] else ""
+    if data["targets"]:
+        classes = f" of {len(data['targets'])}: {', '.join(data['targets'][:20])}"
     rows = f"{data['train']:,} rows to train on, {data['validation']:,} to validate"
     if data["folds"]:
         rows = f"{data['folds']} folds, the last with {rows}"
@@ -108,9 +110,11 @@ def data_lines(data: Record) -> list[str]:
     test = data["test"]
     lines += [f"test      {'in a file of its own' if test is None else f'{test:,} rows set aside'}"]
     counts = data["balance"]
-    total = sum(counts.values())
+    labels = bool(data["targets"])
+    total = data["train"] + data["validation"] if labels else sum(counts.values())
     shares = [f"{name} {count / total:.1%}" for name, count in list(counts.items())[:20]]
-    return lines + ([f"classes   {', '.join(shares)}"] if shares else [])
+    kind = "labels    " if labels else "classes   "
+    return lines + ([f"{kind}{', '.join(shares)}"] if shares else [])
 
 
 def extent_lines(extent: Record) -> list[str]:

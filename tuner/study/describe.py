@@ -106,6 +106,7 @@ def data_set(data: DataSet, metric: Metric | None = None) -> Record:
     return {
         "task": data.target.task,
         "classes": list(data.target.classes),
+        "targets": list(data.target.names),
         "shape": list(data.shape),
         "words": None if data.vocabulary is None else len(data.vocabulary.words),
         "folds": len(data.folds) if data.rest else None,
@@ -128,8 +129,12 @@ def _weights(data: DataSet, metric: Metric | None) -> str:
 
 
 def balance(data: DataSet) -> dict[str, int]:
-    """Rows for training and validation of each class; empty for a quantity."""
+    """Rows for training and validation of each class, or to which each label applies; empty for a
+    quantity."""
     classes = data.target.classes
+    if data.target.task == "multilabel":
+        ones = torch.cat((data.train.y, data.validation.y)).sum(0, dtype=torch.float64).long()
+        return dict(zip(data.target.names, ones.tolist(), strict=True))
     if not classes:
         return {}
     counts = torch.cat((data.train.y, data.validation.y)).bincount(minlength=len(classes))

@@ -273,7 +273,7 @@ def draft(
         Line("", "metric", toml(metric), why),
         *_data(survey, named, FEW_ROWS if budget is None else FEW_ROWS_IN_TIME),
         *_preprocessing(data, prepared),
-        *(() if data.target.classes else (clip,)),
+        *((clip,) if data.target.task == "regression" else ()),
         *space.lines(),
         *search(space, budget),
     )
@@ -296,6 +296,8 @@ def file_text(name: str, survey: Survey, lines: Sequence[Line]) -> str:
 def _metric(data: DataSet) -> tuple[str, str, str]:
     """The metric and why, and the rarest class in words if that is why."""
     counts = balance(data)
+    if data.target.task == "multilabel":
+        return "label_average_precision", "each label counts alike", ""
     if not counts:
         return "rmse", "in the target's unit", ""
     shares = {name: count / sum(counts.values()) for name, count in counts.items()}

@@ -64,8 +64,11 @@ def needs_text(where: str, text: bool, numbers: bool, data: DataSet) -> None:
         )
 
 
-def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
-    """Checks that rows are images where `images` are wanted, and that there are classes."""
+def needs_shape(
+    where: str, images: bool, classes: bool, data: DataSet, labels: bool = False
+) -> None:
+    """Checks that rows are images where `images` are wanted, and that there are classes; or, where
+    these do as well, labels."""
     if images and len(data.shape) != 3:
         words = data.vocabulary is not None
         raise StudyFileError(
@@ -73,8 +76,10 @@ def needs_shape(where: str, images: bool, classes: bool, data: DataSet) -> None:
             where=where,
             hint="leave it out" if words else "set the shape: [data] shape = [1, 8, 8]",
         )
-    if classes and data.target.task != "classification":
-        raise StudyFileError("needs classes, but the data is for regression", where=where)
+    task = data.target.task
+    if classes and task != "classification" and not (labels and task == "multilabel"):
+        what = f"needs classes, but the data is for {task}"
+        raise StudyFileError(what, where=where, hint="leave it out")
 
 
 def needs_categories(where: str, data: DataSet) -> None:
@@ -159,7 +164,11 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
 UNLIMITED = 2**31 - 1
 """The budget in trials of a study whose budget is in epochs alone."""
 
-DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
+DEFAULT_METRIC = {
+    "classification": "accuracy",
+    "multilabel": "label_average_precision",
+    "regression": "rmse",
+}
 
 
 @dataclass(frozen=True)
@@ -406,7 +415,8 @@ class NetworkStudy(Study):
             if node.searched or label(node.value) != technique.leaf.off:  # type: ignore[arg-type]
                 where = f"{self.name}: {technique.section}.{technique.name}"
                 needs_text(where, False, technique.numbers, data)
-                needs_shape(where, technique.images, technique.classes, data)
+                labels = technique.of_labels is not None
+                needs_shape(where, technique.images, technique.classes, data, labels)
         for name in _names(wanted[LOSS.name]):
             self._check_loss(name, data.target.task)
         if _names(wanted[CATEGORIES.name]) != [CATEGORIES.default]:

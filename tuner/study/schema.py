@@ -106,6 +106,12 @@ def own_leaf() -> Schema:
 
 _NAMED = {"pattern": f"({'|'.join(map(re.escape, TABLES))})(\\.gz)?$"}
 _FOLDS = table({FOLDS.name: setting(FOLDS)}, [FOLDS.name])
+SEVERAL: Schema = {
+    "type": "array",
+    "items": {"type": "string"},
+    "minItems": 2,
+    "uniqueItems": True,
+}
 DATA_RULES: dict[str, Any] = {
     "oneOf": [{"required": ["source"]}, {"required": ["path"]}],
     "allOf": [
@@ -123,6 +129,7 @@ def data() -> Schema:
     """A schema of each key, and of which go together."""
     forms = {
         "validation": {"anyOf": [scalar(DATA["validation"]), _FOLDS]},
+        "target": {"anyOf": [scalar(DATA["target"]), SEVERAL]},
         "shape": {**scalar(DATA["shape"]), "minItems": 1},
     }
     keys = {name: setting(leaf, forms.get(name)) for name, leaf in DATA.items()}

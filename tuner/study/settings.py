@@ -35,7 +35,12 @@ def read_data(table: Mapping[str, Any]) -> DataSpec:
     """``[data]``, whose keys are known; raises StudyFileError or DataError."""
     given = dict(table)
     folds = given.pop("validation") if isinstance(given.get("validation"), Mapping) else None
+    several = given.pop("target") if isinstance(given.get("target"), list) else None
     values = {key: DATA[key].read(each, f"data.{key}") for key, each in given.items()}
+    if several is not None:
+        read = DATA["target"].read
+        names = [read(name, f"data.target[{i}]") for i, name in enumerate(several)]
+        values["target"] = tuple(names)
     if folds is not None:
         values["folds"] = _read_folds(folds)
     for key in ("test_path", "split"):

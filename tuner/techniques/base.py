@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -74,6 +74,7 @@ class Technique:
         stop: ``(values, hp) → bool``: whether to end, given each epoch's value (higher is better).
         mixes: ``batch`` makes each row's target a mixture of several rows' targets, and treats all
             numbers of a target alike.
+        of_labels: ``batch`` of labels, of which each has a probability of its own.
         images: it needs rows of shape ``[C, H, W]``.
         classes: it needs a classification task.
         numbers: it needs rows of numbers that can be added, so no text.
@@ -95,6 +96,7 @@ class Technique:
     marks: str = "weights"
     stop: Callable[[Sequence[float], Any], bool] | None = None
     mixes: bool = False
+    of_labels: Callable[..., tuple[Tensor, Tensor]] | None = None
     images: bool = False
     classes: bool = False
     numbers: bool = False
@@ -103,3 +105,7 @@ class Technique:
     @property
     def name(self) -> str:
         return self.leaf.name
+
+    def for_labels(self) -> Technique:
+        """The technique as it is for labels."""
+        return self if self.of_labels is None else replace(self, batch=self.of_labels)

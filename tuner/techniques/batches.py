@@ -105,6 +105,11 @@ def _smooth(x: Tensor, y: Tensor, hp: Any) -> tuple[Tensor, Tensor]:
     return x, y * (1 - hp) + hp / y.shape[-1]
 
 
+def _smooth_labels(x: Tensor, y: Tensor, hp: Any) -> tuple[Tensor, Tensor]:
+    """Between yes and no of each label."""
+    return x, y * (1 - hp) + hp / 2
+
+
 LABEL_SMOOTHING = Technique(
     leaf=Leaf(
         name="label_smoothing",
@@ -119,6 +124,7 @@ LABEL_SMOOTHING = Technique(
         source="Szegedy et al. 2016",
     ),
     batch=_smooth,
+    of_labels=_smooth_labels,
     classes=True,
 )
 

@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from tuner.data import DataSet, Split, Target
-from tuner.data.labels import SCALES
+from tuner.data import DataSet, Split
 from tuner.data.rows import RowSource, slices_of
 from tuner.errors import StudyFileError, TrainingError
 from tuner.losses import LossFunction, cross_entropy
@@ -43,17 +41,6 @@ def in_chunks(network: Callable[[Tensor], Tensor], x: RowSource) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def in_units(values: Tensor, target: Target) -> Tensor:
-    """Targets of a regression ``[N]`` or ``[N, 1]`` in their own unit."""
-    return SCALES[target.form].back(values * target.scale + target.mean)
-
-
-def predicted(outputs: Tensor, target: Target) -> Tensor:
-    """Outputs of a regression in the target's own unit, within its limits."""
-    values = in_units(outputs, target)
-    return values if target.limits is None else values.clamp(*target.limits)
-
-
 @torch.inference_mode()
 def evaluate(
     network: nn.Module, split: Split, data: DataSet, metric: Metric, loss: LossFunction
@@ -64,12 +51,10 @@ def evaluate(
     """
     outputs, y, weights = predict(network, split.x), split.y, split.weight
     precise = outputs.to(precision(outputs))
-    if data.target.task == "classification":
-        # cross entropy takes classes as well, which are smaller than rows of probabilities
-        hot = y if loss is cross_entropy else functional.one_hot(y, outputs.shape[1]).to(precise)
-        return metric.function(outputs, y, weights), loss(precise, hot, weights)
-    values = predicted(outputs.squeeze(1), data.target), in_units(y, data.target)
-    return metric.function(*values, weights), loss(precise, y.unsqueeze(1).to(precise), weights)
+    # cross entropy takes classes as well, which are smaller than rows of probabilities
+    targets = y if loss is cross_entropy else data.target.rows(y, precise.dtype)
+    value = metric.function(*data.target.judged(outputs, y), weights)
+    return value, loss(precise, targets, weights)
 
 
 def check_metric(metric: Metric, data: DataSet) -> None:
@@ -81,12 +66,13 @@ def check_metric(metric: Metric, data: DataSet) -> None:
     """
     if not isinstance(metric.function, OwnMetric):
         return
-    y = data.validation.y
-    outputs, targets = in_units(y.roll(1), data.target), in_units(y, data.target)
-    if data.target.task == "classification":
+    y, target = data.validation.y, data.target
+    if target.task == "regression":
+        outputs = target.rows(y.roll(1, 0), y.dtype)
+    else:
         drawn = torch.Generator().manual_seed(0)
-        outputs, targets = torch.randn(len(y), data.outputs, generator=drawn), y
+        outputs = torch.randn(len(y), data.outputs, generator=drawn)
     try:
-        metric.function(outputs, targets, data.validation.weight)
+        metric.function(*target.judged(outputs, y), data.validation.weight)
     except TrainingError as error:
         raise StudyFileError(error.message, where=error.where, hint=error.hint) from error

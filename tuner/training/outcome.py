@@ -13,7 +13,7 @@ from torch.func import functional_call
 from tuner.devices import deterministic
 from tuner.errors import TrainingError
 from tuner.metrics import Metric
-from tuner.training.evaluate import in_chunks, in_units, predicted
+from tuner.training.evaluate import in_chunks
 from tuner.training.trainer import Course, Trainer
 
 # How much a metric depends on the rows in the split.
@@ -82,8 +82,9 @@ def without_groups(
 
 @torch.inference_mode()
 def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs and targets of the validation rows: logits ``[N, C]`` and classes ``[N]``, or two
-    ``[N]`` in the target's own unit; on the CPU, where asking about them makes nobody wait."""
+    """Outputs and targets of the validation rows as metrics take them: logits ``[N, C]`` and
+    classes ``[N]``, or two ``[N]`` in the target's own unit; of labels and of several quantities
+    both are ``[N, O]``. On the CPU, where asking about them makes nobody wait."""
     weights = trainer.weights()
     network = trainer.network.eval()
 
@@ -93,9 +94,7 @@ def outputs_of(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
     rows, target = trainer.data.validation, trainer.data.target
     with deterministic(trainer.plan.deterministic, trainer.device):
         outputs, y = in_chunks(forward, rows.x).cpu(), rows.y.cpu()
-    if target.task == "regression":
-        return predicted(outputs.squeeze(1), target), in_units(y, target)
-    return outputs, y
+    return target.judged(outputs, y)
 
 
 def weights_of(trainer: Trainer) -> Tensor | None:
@@ -117,10 +116,13 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
     Of classes: ``confusion``, rows of actual by columns of predicted class (left out beyond 40
     classes), with ``classes``, and ``calibration``: for each tenth of the largest probability
     ``[rows, mean probability, observed accuracy]`` (Guo et al. 2017). Of a quantity, in its
-    own unit: ``actual`` and ``predicted`` of at most 500 rows, evenly over all.
+    own unit: ``actual`` and ``predicted`` of at most 500 rows, evenly over all. Of labels and of
+    several quantities nothing.
     """
-    outputs, y = outputs_of(trainer)
     target = trainer.data.target
+    if target.names:
+        return {}
+    outputs, y = outputs_of(trainer)
     if target.task == "regression":
         sample = torch.linspace(0, len(y) - 1, min(PAIRS, len(y))).round().long()
         return {"actual": _rounded(y[sample]), "predicted": _rounded(outputs[sample])}
@@ -186,7 +188,8 @@ def predictions(course: Course) -> dict[str, Tensor]:
 
     Returns:
         ``outputs``: float32 probabilities [N, C], or values [N] in the target's unit; ``targets``
-        [N]; ``sizes``: the rows of each fold; ``weights`` [N], where rows have any.
+        [N]; of labels and of several quantities both [N, O]; ``sizes``: the rows of each fold;
+        ``weights`` [N], where rows have any.
     """
     rows = most_rows(course.parts[-1].data.outputs) // len(course.parts)
     parts = [_predictions(part, max(1, rows)) for part in course.parts]
@@ -206,4 +209,4 @@ def _predictions(trainer: Trainer, most: int) -> tuple[Tensor, Tensor, Tensor]:
     sample = torch.linspace(0, len(y) - 1, min(most, len(y)), dtype=torch.float64).round().long()
     outputs, y = outputs[sample], y[sample]
     own = torch.ones(len(y)) if weights is None else weights[sample].float()
-    return outputs.softmax(1) if y.dtype == torch.int64 else outputs, y, own
+    return trainer.data.target.shares(outputs), y, own

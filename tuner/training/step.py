@@ -22,7 +22,6 @@ from tuner.models.mlp import MEMBERS
 from tuner.optimizers import Optimizer
 from tuner.space import Config
 from tuner.techniques import Noise, State, Technique
-from tuner.training.evaluate import in_units
 from tuner.training.network import nested_values
 
 
@@ -118,10 +117,9 @@ def _loss_of_one(config: Config, metric: Metric, target: Target) -> LossFunction
 
 def _in_units(loss: LossFunction, target: Target) -> LossFunction:
     """The loss of numbers in the target's own unit, divided by its deviation."""
-    deviation = target.deviation
 
     def call(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-        values, actual = (in_units(each, target) / deviation for each in (outputs, targets))
+        values, actual = (target.in_deviations(each) for each in (outputs, targets))
         return loss(values, actual, weights)
 
     return call

@@ -192,11 +192,7 @@ def in_precision(data: DataSet, dtype: torch.dtype) -> DataSet:
 
 def training_targets(data: DataSet, rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Targets ``[B, O]`` of those training rows: probabilities, or standardized numbers."""
-    y = data.train.y[rows]
-    if data.target.task == "regression":
-        return y.unsqueeze(1)
-    soft = torch.zeros(len(y), data.outputs, dtype=dtype, device=y.device)
-    return soft.scatter_(1, y.unsqueeze(1), 1)
+    return data.target.rows(data.train.y[rows], dtype)
 
 
 def batches_of_targets(
@@ -278,7 +274,9 @@ class Trainer(Course):
         marked = {t.marks: KINDS[t.marks](self.network) for t in self.plan.techniques}
         masks = {kind: self.layout.mask(names, self.params) for kind, names in marked.items()}
         loss = training_loss(config, metric, data.target)
-        self.recipe = StepRecipe(self.plan.techniques, self.plan.optimizer, masks, loss)
+        labels = data.target.task == "multilabel"
+        taking = tuple(t.for_labels() if labels else t for t in self.plan.techniques)
+        self.recipe = StepRecipe(taking, self.plan.optimizer, masks, loss)
         self.hp = Hyperparameters(self.plan.values, self.plan.optimizer_values)
         self.state = start(self.recipe, self.params)
         self.layers = drawing_layers(self.network)
