@@ -131,6 +131,8 @@ def test_items_of_several_datasets_are_rows_one_after_the_other() -> None:
         ((torch.tensor(2.0, requires_grad=True), torch.tensor([7])), [2.0], 7),
         ((np.uint8([[1], [2]]), None), [[1], [2]], None),
         (([True], 0.5), [True], 0.5),
+        (([1.0], torch.tensor([1, 0])), [1.0], [1, 0]),
+        (([1.0], (np.float64(0.5), "a")), [1.0], [0.5, "a"]),
     ],
 )
 def test_forms_of_an_item(item: Any, x: Any, y: Any) -> None:
@@ -158,8 +160,9 @@ class Broken(Plain):
         (Numbers(0, 1, ("text", 1)), "x of item 2 of train is of type <U4, and not numbers"),
         (Numbers(0, 1, ([[1], [1, 2]], 1)), "x of item 2 of train does not make an array"),
         (Numbers(0, 1, ([], 1)), "x of item 2 of train is empty"),
-        (Numbers(0, 1, ([1.0], [1, 0])), r"the label of item 2 of train is \[1, 0\]"),
-        (Numbers(0, 1, ([1.0], torch.ones(3))), r"label of item 2 of train has shape \[3\]"),
+        (Numbers(0, 1, ([1.0], [[1, 0], 1])), r"a target of item 2 of train is \[1, 0\]"),
+        (Numbers(0, 1, ([1.0], torch.ones(3, 1))), r"label of item 2 of train has shape \[3, 1\]"),
+        (Numbers(0, 1, ([1.0], {"a": 1})), r"label of item 2 of train is \{'a': 1\}"),
     ],
 )
 def test_an_error_names_the_item(dataset: Any, says: str) -> None:

@@ -56,6 +56,10 @@ SETS = """
     def text_set(): return Pairs(WIDE, [NAMES[y] for y in Y])
     def weighted(): return X, Y, torch.arange(60) + 1
     def weighted_set(): return TensorDataset(X, Y, torch.arange(60) + 1)
+    def many(): return X, torch.stack([Y == 0, Y == 1], 1).int()
+    def many_set(): return TensorDataset(X, torch.stack([Y == 0, Y == 1], 1))
+    def two_amounts(): return X, WIDE[:, :2]
+    def two_amount_set(): return TensorDataset(X, WIDE[:, :2])
     def amounts(): return WIDE, WIDE.sum(1)
     def amount_set(): return Pairs(WIDE, WIDE.sum(1))
     def noisy(): return Pairs(X, Y, 0.1)
@@ -108,6 +112,8 @@ def same(one: DataSet, other: DataSet) -> bool:
         ("pixels", "pixel_set"),
         ("texts", "text_set"),
         ("weighted", "weighted_set"),
+        ("many", "many_set"),
+        ("two_amounts", "two_amount_set"),
         ("amounts", "amount_set"),
     ],
 )
@@ -279,7 +285,8 @@ ITEMS = """
         ("return [float(i)], i % 2, 'much'", "weights have type"),
         ("return [float(i)], 1", "all 30 labels are '1'"),
         ("return np.random.default_rng().random(3), i % 2", "another each time it is read"),
-        ("return [float(i)], [i]", r"label of item 0 is \[0\]"),
+        ("return [float(i)], [[i]]", r"label of a target of item 0 is \[0\]"),
+        ("return [float(i)], [i, 1][: 1 + (i < 9)]", "label"),
     ],
 )
 def test_items_that_do_not_fit(

@@ -7,9 +7,11 @@ that it is the same whoever reads it, and when.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -138,7 +140,7 @@ class Batch:
 
     Attributes:
         x: numbers [n, *shape].
-        y: the labels, as Python's own values.
+        y: the labels, as Python's own values; lists of them for several targets.
         weight: how much each counts; empty where items have no weights.
         random: whether an item drew random numbers.
     """
@@ -171,10 +173,15 @@ class Items:
     def __len__(self) -> int:
         return self.starts[-1]
 
-    @property
+    @cached_property
     def starts(self) -> list[int]:
         """The row at which each Dataset begins, and the number of all rows."""
         return [*accumulate((len(each) for each in self.parts.values()), initial=0)]
+
+    def _place(self, row: int) -> tuple[str, int]:
+        """The split of a row, and its index in the Dataset."""
+        at = bisect_right(self.starts, row) - 1
+        return [*self.parts][at], row - self.starts[at]
 
     @property
     def splits(self) -> NDArray[np.int64] | None:
@@ -237,10 +244,9 @@ class Items:
 
     def item(self, row: int) -> Any:
         """An item as its Dataset gives it."""
-        starts = self.starts
-        at = int(np.searchsorted(starts, row, side="right")) - 1
+        split, index = self._place(row)
         try:
-            return [*self.parts.values()][at][row - starts[at]]
+            return self.parts[split][index]
         except DataError:  # it says where
             raise
         except Exception as error:
@@ -249,10 +255,8 @@ class Items:
 
     def name(self, row: int) -> str:
         """An item in words, by its index in its Dataset."""
-        starts = self.starts
-        at = int(np.searchsorted(starts, row, side="right")) - 1
-        split = [*self.parts][at]
-        return f"item {row - starts[at]}" + f" of {split}" * bool(split)
+        split, index = self._place(row)
+        return f"item {index}" + f" of {split}" * bool(split)
 
     def _split(self, item: Any, row: int) -> tuple[NDArray[Any], Any, list[Any]]:
         """The parts of an item; of a batch that ``collate`` made, with labels and weights [n]."""
@@ -291,11 +295,15 @@ class Items:
         return numbers.reshape(-1) if numbers.ndim == 0 else numbers
 
     def _value(self, value: Any, kind: str, row: int) -> Any:
-        """A label or a weight as a value of Python's own."""
+        """A label or a weight as a value of Python's own; labels of several targets as a list."""
         if isinstance(value, Tensor):
             value = value.detach().cpu().numpy()
         if isinstance(value, np.ndarray | np.generic) and value.size == 1:
             return value.item()
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            value = value.tolist()
+        if isinstance(value, list | tuple) and kind == "label":
+            return [self._value(each, "label of a target", row) for each in value]
         if isinstance(value, np.ndarray | list | tuple | Mapping):
             given = f"is {value!r:.80}"
             if isinstance(value, np.ndarray):

@@ -158,10 +158,7 @@ def from_arrays(
     table = Table(
         features, labels, tuple(map(str, names)), tuple(map(str, classes)), where, columns
     )
-    if labels.ndim == 2:
-        known = targets or tuple(f"y{k}" for k in range(labels.shape[1]))
-        table = replace(table, targets=known, classes=())
-    return table if weight is None else replace(table, weight=_weights(weight, count, where))
+    return _labelled(table, targets, weight)
 
 
 def from_stream(
@@ -169,9 +166,17 @@ def from_stream(
 ) -> Table:
     """A table whose numbers are not in memory; DataError for labels that are not one a row."""
     table = Table(None, _labels(y, where), (), tuple(map(str, classes)), where, stream=stream)
+    return _labelled(table, (), weight)
+
+
+def _labelled(table: Table, targets: tuple[str, ...], weight: Any) -> Table:
+    """A table with names of its targets, where it has several, and with its weights, if any."""
+    if table.y.ndim == 2:
+        known = targets or tuple(f"y{k}" for k in range(table.y.shape[1]))
+        table = replace(table, targets=known, classes=())
     if weight is None:
         return table
-    return replace(table, weight=_weights(weight, len(stream), where))
+    return replace(table, weight=_weights(weight, len(table.y), table.where))
 
 
 def from_frame(
