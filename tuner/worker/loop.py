@@ -20,6 +20,7 @@ from tuner.logs import Say, note, tell
 from tuner.search.overlay import Overlay
 from tuner.search.prune import PruningStudy
 from tuner.storage import OPEN, Artifacts, Lease, OutageError, Outbox, Propose, Storage
+from tuner.storage.studies import REPLICATES
 from tuner.study.trials import Own
 from tuner.worker.checkpoints import CheckpointStore
 from tuner.worker.job import Job, NetworkJob, ObjectiveJob
@@ -154,8 +155,9 @@ class Worker:
         )
         self._publish(job)
         if isinstance(job, ObjectiveJob):
-            call = Caller(desk, job, view, pruner, self.patiently)
-            return Bench(job, BlankProposer(job, view), call)
+            attrs = self.patiently(lambda: view.get_study_user_attrs(job.study_id))
+            propose = BlankProposer(job, view, REPLICATES in attrs)
+            return Bench(job, propose, Caller(desk, job, view, pruner, self.patiently))
         assert isinstance(job, NetworkJob)
         return self._network_bench(job, own, view, pruner, desk)
 

@@ -35,7 +35,6 @@ from tuner.storage import STOPPED, Lease, OutageError, Update
 from tuner.storage.claims import fixed as fixed_of
 from tuner.storage.lease import Rule
 from tuner.storage.rows import GROWS, blank
-from tuner.storage.studies import REPLICATES
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import prescribed
 from tuner.worker.checkpoints import Pace
@@ -232,11 +231,16 @@ class OwnStudy(Study):
 
 @dataclass(frozen=True)
 class BlankProposer:
-    """Proposes a trial without parameters, or of a study of replicas one that failed; a storage's
-    ``claim`` calls it."""
+    """Proposes a trial without parameters; a storage's ``claim`` calls it.
+
+    Args:
+        view: the study's own trials.
+        replicates: whether these are replicas, of which it proposes those again that failed.
+    """
 
     job: ObjectiveJob
     view: Overlay
+    replicates: bool
     learns: bool = False
     exhausted: bool = False
 
@@ -261,10 +265,6 @@ class BlankProposer:
         if not self.replicates:
             return None
         return repeated(self.view.get_all_trials(self.job.study_id, deepcopy=False), number)
-
-    @cached_property
-    def replicates(self) -> bool:
-        return REPLICATES in self.view.get_study_user_attrs(self.job.study_id)
 
 
 @dataclass(frozen=True)
