@@ -383,4 +383,5 @@ CUTMIX = Technique(
     draw=_draw_cutmix,
     batch=_cut_and_mix,
     images=True,
+    mixes=True,
 )
