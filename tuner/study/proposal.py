@@ -289,8 +289,8 @@ class Space:
         the rate times `weight_decay` in both. It trains to the end, and its best epoch counts.
         """
         if len(self.data.shape) == 3:
-            known = "a usual network of convolutions (Simonyan and Zisserman 2015)"
-            return {known: self._known_for_images()}
+            name = "a usual network of convolutions (Simonyan and Zisserman 2015)"
+            return {name: self._known_for_images()}
         if not self.for_table:
             return {}
         vector = min(8, self.vector)
