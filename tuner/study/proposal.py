@@ -303,7 +303,8 @@ class Space:
         the rate times `weight_decay` in both. It trains to the end, and its best epoch counts.
         """
         if len(self.data.shape) == 3:
-            return {"a usual network of convolutions (He et al. 2016)": self._known_for_images()}
+            name = "a usual network of convolutions (Simonyan and Zisserman 2015)"
+            return {name: self._known_for_images()}
         if not self.for_table:
             return {}
         vector = min(8, self.vector)
@@ -352,7 +353,6 @@ class Space:
         known = {
             "depth": self.deepest,
             "channels": 16,
-            "residual": True,
             "batch_norm": True,
             "shift": 0.08,
             "learning_rate": 3e-3,
