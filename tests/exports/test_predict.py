@@ -222,6 +222,60 @@ def test_arrays_by_name_by_place_and_from_an_archive(
         tuner.predict(tmp_path / "model", digits.data.to_numpy()[:, 1:])
 
 
+RETURNING = """\
+import pandas as pd
+from sklearn.datasets import load_digits
+from torch.utils.data import TensorDataset, Subset
+import torch
+
+digits = load_digits(as_frame=True)
+first = digits.data[:9]
+rows = TensorDataset(torch.tensor(first.to_numpy()).reshape(9, 1, 8, 8), torch.arange(9))
+
+def frame(): return first.assign(number=range(9))
+def array(): return first.to_numpy()
+def pair(): return first.to_numpy(), range(9)
+def dataset(): return rows
+def parts(): return {"train": Subset(rows, range(2)), "test": rows}
+def two(): return rows, rows
+"""
+
+
+@pytest.mark.parametrize("name", ["frame", "array", "pair", "dataset", "parts"])
+def test_what_a_function_returns(
+    name: str, data: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = trained("images", data=data("cnn"), model={"family": "cnn"}, training=SMALL)
+    tuner.export("images", tmp_path / "model", options)
+    expected = tuner.predict(tmp_path / "model", load_digits().data[:9])
+    module = f"returning_{name}"
+    (tmp_path / f"{module}.py").write_text(RETURNING)
+    monkeypatch.chdir(tmp_path)
+    keep = ["--keep", "number"] if name == "frame" else []
+    found = predicted(tmp_path / "model", Path(f"{module}:{name}"), *keep)
+    np.testing.assert_allclose(found.iloc[:, -10:], expected.iloc[:, 1:], atol=1e-9)
+    assert (found.columns[0] == "number") == (name == "frame")
+
+
+def test_a_function_that_returns_no_rows_to_predict(
+    data: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = trained("images", data=data("cnn"), model={"family": "cnn"}, training=SMALL)
+    tuner.export("images", tmp_path / "model", options)
+    (tmp_path / "returning_two.py").write_text(RETURNING)
+    monkeypatch.chdir(tmp_path)
+    for words, says in (
+        ([], "returned Datasets for train, validation"),
+        (["--keep", "number"], "no column 'number'"),
+    ):
+        given = ["--model", "model", "--input", "returning_two:two", *words]
+        done = CliRunner().invoke(app, ["predict", *given])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert says in done.stderr
+    done = CliRunner().invoke(app, ["predict", "--model", "model", "--input", "returning_no:two"])
+    assert "no module 'returning_no'" in done.stderr
+
+
 OWN = """\
 from torch import nn
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from tuner.run import measure
-from tuner.run.measure import Speed, choice, chosen_devices, speed
+from tuner.run.measure import Speed, choice, chosen_devices, held, speed
 from tuner.run.prepare import load_job, stored_study, submit
 from tuner.storage import open_storage
+from tuner.study import load_study
 from tuner.worker.job import NetworkJob
 
 STUDY = """\
@@ -99,3 +101,27 @@ def test_ctrl_c_ends_a_measurement_by_its_parent_alone(
 
     monkeypatch.setattr(measure, "speed", interrupted)
     assert measure._in_a_process(job(tmp_path), "cuda:0") == Speed(1, 2)
+
+
+def test_rows_that_are_read_as_needed_are_held_while_they_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noisy_of_a_test.py").write_text(
+        "import random\n"
+        "class Noisy:\n"
+        "    own = lambda self: 0  # which no process could be given\n"
+        "    def __len__(self): return 40\n"
+        "    def __getitem__(self, index): return [index + random.random()], index % 2\n"
+        "def load():\n"
+        "    made = Noisy()\n"
+        "    made.own = lambda: 0\n"
+        "    return made\n"
+    )
+    path = tmp_path / "noisy.toml"
+    path.write_text('[data]\nsource = "noisy_of_a_test:load"\n')
+    read = load_job(load_study(str(path)))
+    measured = held(read)
+    assert torch.equal(measured.data.train.x, read.data.train.x[:])
+    assert len(pickle.dumps(measured.data)) > 0
+    assert held(measured) is measured

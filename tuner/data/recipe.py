@@ -384,7 +384,8 @@ def _learn_stream(
         raise _constant("all numbers are the same", table.where)
     transform = stream.transform(spec.preprocessing, train)
     recipe = OfArray(stream.shape, table.names, transform, stream.turns, spec.resize)
-    return Learned(table.names, (), recipe, note=_note(table, stream.given, recipe))
+    notes = (_note(table, stream.given, recipe), stream.note)
+    return Learned(table.names, (), recipe, note="; ".join(filter(None, notes)))
 
 
 def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: Index) -> Learned:

@@ -296,6 +296,14 @@ class Stream:
         return replace(self, places=self.places[rows])
 
     @property
+    def note(self) -> str:
+        """How rows are read, in words."""
+        count = self.readers.count
+        by = f"by {count} readers ahead" if count > 1 else "by 1 reader ahead" if count else ""
+        why = "its items are random" if self.readers.items.random else "they are large"
+        return f"rows are read as they are needed{f', {by}' * bool(by)}: {why}"
+
+    @property
     def hashes(self) -> NDArray[np.uint64]:
         return self.survey.hashes[self.places]
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tuner.data import DataSet, Split
+from tuner.data.streamed import Streamed
 from tuner.devices import deterministic, is_forkable
 from tuner.imports import Allowed, allowed, allowing
 from tuner.logs import Say
@@ -72,6 +73,15 @@ def _trainer(job: NetworkJob, device: str, steps: int) -> Trainer:
     config = job.study.config(job.study.baseline())
     data = _some(job.data_for(config), steps * int(config["batch_size"]))
     return Trainer({**config, **ENDING, "epochs": 10**6}, data, job.metric, 0, device)
+
+
+def held(job: NetworkJob) -> NetworkJob:
+    """A job whose rows are in memory: of those that are read as they are needed, which take no
+    memory of a GPU, as many as are measured."""
+    if not isinstance(job.data.train.x, Streamed):
+        return job
+    size = int(job.study.config(job.study.baseline())["batch_size"])
+    return replace(job, data=_some(job.data, max(STEPS, QUEUED) * size), variants={})
 
 
 def _some(data: DataSet, rows: int) -> DataSet:
@@ -195,7 +205,8 @@ def _in_a_process(job: NetworkJob, gpu: str) -> Speed | None:
     """Measures in a process of its own: one that has used a GPU could fork no workers."""
     context: Any = multiprocessing.get_context("fork" if is_forkable() else "spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(job, gpu, allowed(), theirs), daemon=True)
+    given = held(job), gpu, allowed(), theirs
+    process = context.Process(target=_send, args=given, daemon=True)
     process.start()
     theirs.close()
     try:
