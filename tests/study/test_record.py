@@ -112,13 +112,17 @@ def test_flat_keeps_lists_and_empty_tables():
 
 def data_set(task, shape):
     rows = Split(torch.zeros(4, *shape), torch.zeros(4))
-    target = Target(task, ("a", "b") if task == "classification" else ())
+    names = ("a", "b")
+    target = Target(task, names if task == "classification" else ())
+    if task == "multilabel":
+        target = Target(task, names=names)
     return DataSet(rows, rows, shape, target)
 
 
 IMAGES = data_set("classification", (1, 8, 8))
 ROWS = data_set("classification", (30,))
 NUMBERS = data_set("regression", (10,))
+LABELS = data_set("multilabel", (10,))
 TEXT = dataclasses.replace(ROWS, vocabulary=Vocabulary(("good", "bad"), 30))
 
 MADE = {
@@ -309,6 +313,16 @@ def test_a_study_that_fits_its_data(read, text, data):
             r"^x: model\.input_scale: needs a table, but a row is text",
         ),
         ('[training]\nsampling = "balanced"', NUMBERS, r"^x: training\.sampling: needs classes"),
+        (
+            '[training]\nclass_weights = "balanced"',
+            LABELS,
+            r"^x: training\.class_weights: needs classes, but the data is for multilabel",
+        ),
+        (
+            '[training]\nloss = "cross_entropy"',
+            LABELS,
+            r"cross_entropy is for classification, .* multilabel\n.*: binary_cross_entropy",
+        ),
     ],
 )
 def test_a_study_that_does_not_fit_its_data(read, text, data, message):
