@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, root_mean_squared_error
 from typer.testing import CliRunner
 
 import tuner
@@ -140,23 +142,31 @@ def test_several_targets(
     options = trained(
         name,
         data={**about, **clip},
+        model={"members": 3, "depth": 1},
         training={"epochs": 4, "learning_rate": tuner.Range(0.001, 0.03)},
         search={"trials": 3, "pruner": "none"},
     )
-    tuner.export(name, tmp_path / "one", options)
+    found = tuner.export(name, tmp_path / "one", options)
     together = stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
     made = tuner.export(name, tmp_path / "all", options)
     expected, data = together.expected(final=False)
-    rows = days.iloc[data.positions[1]].drop(columns=[*targets, "often"])
-    predictions = tuner.predict(tmp_path / "all", rows)
+    rows = days.iloc[data.positions[1]]
+    predictions = tuner.predict(tmp_path / "all", rows[["c", "b", "a"]])
     one = tuner.predict(tmp_path / "one", rows)
     if kind == "labels":
         assert list(one) == ["wet", "cold", "probability wet", "probability cold"]
         shares = predictions[["probability wet", "probability cold"]].to_numpy()
+        alone = one[["probability wet", "probability cold"]].to_numpy()
+        actual = np.column_stack([rows["wet"] == "yes", rows["cold"]])
+        score = partial(average_precision_score, sample_weight=rows["often"])
         assert (predictions[["wet", "cold"]].to_numpy() == (shares > 0.5)).all()
     else:
         assert list(one) == ["rain", "heat"]
-        shares = predictions.to_numpy()
+        shares, alone, actual = predictions.to_numpy(), one.to_numpy(), rows[targets].to_numpy()
+        score = partial(root_mean_squared_error, sample_weight=rows["often"])
+    for each, value in ((alone, found.value), (shares, made.value)):
+        expected_value = np.mean([score(actual[:, k], each[:, k]) for k in range(2)])
+        assert value == pytest.approx(expected_value, rel=1e-5)
     np.testing.assert_allclose(shares, expected, rtol=1e-5, atol=1e-5)
     card = (tmp_path / "all" / CARD).read_text()
     assert f"targets `{targets[0]}`, `{targets[1]}`; rows of shape [3], which have weights" in card
@@ -166,7 +176,6 @@ def test_several_targets(
     x = torch.randn(5, 3)
     torch.testing.assert_close(program(x), network(x))
     assert isinstance(tuner.load(tmp_path / "all"), Average)
-    assert made.value is not None
 
 
 @pytest.fixture(scope="session")
