@@ -148,7 +148,7 @@ def test_several_targets(
     )
     found = tuner.export(name, tmp_path / "one", options)
     together = stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
-    made = tuner.export(name, tmp_path / "all", options)
+    made = tuner.export(name, tmp_path / "all", options, onnx=True)
     expected, data = together.expected(final=False)
     rows = days.iloc[data.positions[1]]
     predictions = tuner.predict(tmp_path / "all", rows[["c", "b", "a"]])
@@ -175,7 +175,11 @@ def test_several_targets(
     network = tuner.load(tmp_path / "one")
     x = torch.randn(5, 3)
     torch.testing.assert_close(program(x), network(x))
-    assert isinstance(tuner.load(tmp_path / "all"), Average)
+    network = tuner.load(tmp_path / "all")
+    assert isinstance(network, Average)
+    session = onnxruntime.InferenceSession(tmp_path / "all" / ONNX)
+    (onnx,) = session.run(["outputs"], {"rows": x.numpy()})
+    np.testing.assert_allclose(onnx, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="session")
