@@ -37,6 +37,24 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('"kind"', '"kind"\nkeep = ["bb"]', ("data.keep: no column 'bb'", "did you mean 'b'?")),
         ('"kind"', '"kind"\ndrop = ["kind"]', ("data.drop: column 'kind' is used",)),
         ('"kind"', '"kind"\ndrop = [3]', ("data.drop[0]", "is not a string")),
+        ('"kind"', '"kind"\nweight = "aa"', ("table.csv: no column 'aa'", "did you mean 'a'?")),
+        ('"kind"', '"kind"\nweight = "kind"', ("data.weight: 'kind' is used for something else",)),
+        (
+            '"kind"',
+            '"kind"\nweight = "a"',
+            ("1 of 40 weights are no positive numbers", "row 2 (the header is row 1): 0"),
+        ),
+        # what several targets cannot be
+        ('"kind"', '["kind"]', ("data.target: lists fewer than two columns",)),
+        ('"kind"', '["kind", 3]', ("data.target[1]", "is not a string")),
+        ('"kind"', '["kind", "c"]', ("table.csv: no column 'c'",)),
+        ('"kind"', '["kind", "a"]', ("target 'kind': label 'one' in row 2", "is text")),
+        (
+            '"kind"',
+            '["kind", "a"]\ntask = "multilabel"',
+            ("target 'kind': label 'one' in row 2", "is neither yes nor no", "40 such rows"),
+        ),
+        ('"kind"', '["a", "b"]', ("accuracy is for classification", "for regression: mse")),
         # what the labels cannot be
         ('"accuracy"', '"rmse"', ("metric", "rmse is for regression", "for classification: ")),
         ('"kind"', '"kind"\ntask = "regression"', ("table.csv", "text", 'task = "classif')),

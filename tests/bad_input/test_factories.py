@@ -82,6 +82,18 @@ def test_a_loss_of_ones_own_that_cannot_be_minimized(
     refused(*OPTIMIZE, words=(f"{module}:loss: ", *words))
 
 
+def test_a_loss_of_ones_own_that_gives_a_mean_of_rows_with_weights(
+    folder: Path, edit: Callable[..., None], refused: Run
+) -> None:
+    text = "def loss(outputs, targets):\n    return (outputs - targets).square().mean()\n"
+    (folder / "own_loss_mean.py").write_text(text)
+    edit("epochs = 2", 'loss = "own_loss_mean:loss"')
+    edit('"kind"', '"kind"\nweight = "a"\ndrop = []')
+    (folder / "table.csv").write_text((folder / "table.csv").read_text().replace("\n0,", "\n9,"))
+    words = ("own_loss_mean:loss: ", "the rows have weights", "one number for each of 8 rows")
+    refused(*OPTIMIZE, words=words)
+
+
 @pytest.mark.parametrize(
     ("key", "arguments", "body", "words"),
     [

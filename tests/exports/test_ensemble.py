@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, root_mean_squared_error
 from typer.testing import CliRunner
 
 import tuner
@@ -109,6 +111,75 @@ def label(trained: Any, place: Path) -> Together:
 @pytest.fixture(scope="session")
 def price(trained: Any, place: Path) -> Together:
     return confirmed(trained, place, "together-price", "price")
+
+
+SEVERAL = {"labels": ["wet", "cold"], "quantities": ["rain", "heat"]}
+
+
+@pytest.fixture(scope="session")
+def days(place: Path) -> pd.DataFrame:
+    """A table with two labels, two quantities and weights."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(90, 3))
+    frame = pd.DataFrame(x, columns=list("abc"))
+    noisy = x @ rng.normal(size=(3, 2)) + rng.normal(size=(90, 2)) / 3
+    frame["wet"], frame["cold"] = np.where(noisy[:, 0] > 0, "yes", "no"), (noisy[:, 1] > 0) + 0
+    frame["rain"], frame["heat"] = 5 + noisy[:, 0], 1000 + 300 * noisy[:, 1]
+    frame["often"] = rng.uniform(0.5, 3.0, 90)
+    frame.to_csv(place / "days.csv", index=False)
+    return frame
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_several_targets(
+    kind: str, trained: Any, place: Path, days: pd.DataFrame, tmp_path: Path
+) -> None:
+    """An export of one network, and of an ensemble, says what their trainings did."""
+    name, targets = f"several-{kind}", SEVERAL[kind]
+    drop = [each for names in SEVERAL.values() for each in names if each not in targets]
+    about = {"path": str(place / "days.csv"), "target": targets, "drop": drop, "weight": "often"}
+    clip = {"target_clip": True} if kind == "quantities" else {}
+    options = trained(
+        name,
+        data={**about, **clip},
+        model={"members": 3, "depth": 1},
+        training={"epochs": 4, "learning_rate": tuner.Range(0.001, 0.03)},
+        search={"trials": 3, "pruner": "none"},
+    )
+    found = tuner.export(name, tmp_path / "one", options)
+    together = stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
+    made = tuner.export(name, tmp_path / "all", options, onnx=True)
+    expected, data = together.expected(final=False)
+    rows = days.iloc[data.positions[1]]
+    predictions = tuner.predict(tmp_path / "all", rows[["c", "b", "a"]])
+    one = tuner.predict(tmp_path / "one", rows)
+    if kind == "labels":
+        assert list(one) == ["wet", "cold", "probability wet", "probability cold"]
+        shares = predictions[["probability wet", "probability cold"]].to_numpy()
+        alone = one[["probability wet", "probability cold"]].to_numpy()
+        actual = np.column_stack([rows["wet"] == "yes", rows["cold"]])
+        score = partial(average_precision_score, sample_weight=rows["often"])
+        assert (predictions[["wet", "cold"]].to_numpy() == (shares > 0.5)).all()
+    else:
+        assert list(one) == ["rain", "heat"]
+        shares, alone, actual = predictions.to_numpy(), one.to_numpy(), rows[targets].to_numpy()
+        score = partial(root_mean_squared_error, sample_weight=rows["often"])
+    for each, value in ((alone, found.value), (shares, made.value)):
+        expected_value = np.mean([score(actual[:, k], each[:, k]) for k in range(2)])
+        assert value == pytest.approx(expected_value, rel=1e-5)
+    np.testing.assert_allclose(shares, expected, rtol=1e-5, atol=1e-5)
+    card = (tmp_path / "all" / CARD).read_text()
+    assert f"targets `{targets[0]}`, `{targets[1]}`; rows of shape [3], which have weights" in card
+    assert {"labels": "multilabel of 2 labels", "quantities": "of 2 quantities"}[kind] in card
+    program = torch.export.load(tmp_path / "one" / PROGRAM).module()
+    network = tuner.load(tmp_path / "one")
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(program(x), network(x))
+    network = tuner.load(tmp_path / "all")
+    assert isinstance(network, Average)
+    session = onnxruntime.InferenceSession(tmp_path / "all" / ONNX)
+    (onnx,) = session.run(["outputs"], {"rows": x.numpy()})
+    np.testing.assert_allclose(onnx, network(x).detach().numpy(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from torch.nn import functional
 from tuner.data.text import Vocabulary
 from tuner.models import FAMILIES, Family, Inside
 from tuner.models.base import Residual
-from tuner.models.mlp import Shared
+from tuner.models.mlp import Shared, average_as
 from tuner.space import Leaf, Range
 from tuner.techniques.norm_dropout import BatchNorm, Dropout
 
@@ -240,3 +240,7 @@ def test_members_are_averaged_in_evaluation() -> None:
     torch.testing.assert_close(together.exp().sum(1), torch.ones(5))
     quantity = FAMILIES["mlp"].build((6,), 1, defaults("mlp", members=4), Inside())
     torch.testing.assert_close(quantity.train()(x).mean(1), quantity.eval()(x))
+    average_as(network, "regression")
+    torch.testing.assert_close(network.eval()(x), each.mean(1))
+    average_as(network, "multilabel")
+    torch.testing.assert_close(network(x).sigmoid(), each.sigmoid().mean(1))

@@ -84,6 +84,28 @@ def test_a_row_of_weight_two_counts_as_two_rows() -> None:
     assert torch.equal(choose(AUC, weighted, weighted.index, 8), choose(AUC, twice, twice.index, 8))
 
 
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_several_targets(task: str) -> None:
+    rng = np.random.default_rng(0)
+    y = torch.tensor(rng.normal(size=(200, 3)))
+    noisy = y + torch.tensor(rng.normal(size=(2, 3, 200, 3)))
+    if task == "multilabel":
+        y, noisy = (y > 0).float(), (3 * noisy).sigmoid().float()
+    known = Predictions(noisy, y, torch.zeros(200, dtype=torch.int64))
+    metric = METRICS["label_log_loss" if task == "multilabel" else "r2"]
+    judge = Judge(metric, known.flat, known.index)
+    logits = torch.logit(noisy[0, 0]) if task == "multilabel" else noisy[0, 0]
+    assert judge.value(noisy[0, 0]) == pytest.approx(float(metric.function(logits, y)), rel=1e-5)
+    right = known.flat.outputs.clone()
+    right[4] = y
+    orders = judge.orders(right)
+    assert max(range(6), key=orders.__getitem__) == 4
+    weights = choose(metric, known.flat, known.index, 6)
+    together = judge.value(mixed(known.flat.outputs, weights))
+    alone = [judge.value(each) for each in known.flat.outputs]
+    assert judge.sign * together > max(judge.sign * each for each in alone)
+
+
 def test_one_pick_is_the_best_network() -> None:
     known = flat(drawn(300, [1.0, 1.0], 1.0))
     judge = Judge(ACCURACY, known, known.index)

@@ -59,10 +59,11 @@ def frame(count: int = 400) -> pd.DataFrame:
 def read(tmp_path: Path) -> Callable[..., DataSet]:
     """The rows of a table for the final training, or for that of a trial."""
 
-    def of(table: pd.DataFrame, target: str = "label", final: bool = True, **more: Any) -> DataSet:
+    def of(table: pd.DataFrame, target: Any = "label", final: bool = True, **more: Any) -> DataSet:
         table.to_csv(tmp_path / "table.csv", index=False)
         others = tuple(name for name in ("label", "value", "words") if name in table)
-        drop = tuple(name for name in others if name not in (target, more.get("text")))
+        used = target if isinstance(target, tuple) else (target,)
+        drop = tuple(name for name in others if name not in (*used, more.get("text")))
         spec = DataSpec(path=str(tmp_path / "table.csv"), target=target, **{"drop": drop, **more})
         return load(spec, final=final)
 
@@ -489,3 +490,48 @@ def test_weights_of_rows_are_those_of_scikit_learn_by_hand(read: Any) -> None:
     assert measured["logistic regression"].value == pytest.approx(own, rel=1e-6)
     for each in measured.values():
         assert each.value is not None, each
+
+
+@pytest.mark.parametrize("weight", [None, "often"])
+def test_labels_have_a_model_each(weight: str | None, read: Any) -> None:
+    table = frame().assign(wet=lambda t: np.where(t["kind"] == "a", "yes", "no"))
+    table["often"] = 0.5 + (table["size"] > 1e6)
+    drop = ("label", "value", "words") + (() if weight else ("often",))
+    table["high"] = (table["value"] > 105).astype(int)
+    data = read(table, ("wet", "high"), weight=weight, drop=drop)
+    measured = by_name(measure(data, METRICS["label_log_loss"]))
+    x, y = data.train.x.numpy(), data.train.y.numpy()
+    known = {"sample_weight": None if weight is None else data.train.weight.numpy()}
+    expected = []
+    for k in range(2):
+        model = LogisticRegression(max_iter=300).fit(x, y[:, k], **known)
+        shares = model.predict_proba(data.validation.x.numpy())
+        of_test = None if weight is None else data.validation.weight.numpy()
+        expected.append(log_loss(data.validation.y[:, k], shares, sample_weight=of_test))
+    assert measured["logistic regression"].value == pytest.approx(np.mean(expected), rel=1e-6)
+    names = ("share of each label", "logistic regression", BOOSTING)
+    assert [each.name for each in measured.values()] == list(names)
+    assert measured[BOOSTING].value < measured["share of each label"].value
+
+
+def test_a_label_that_does_not_vary_in_training(read: Any) -> None:
+    table = frame().assign(wet=lambda t: t["kind"] == "a", high=lambda t: t["value"] > 105)
+    data = read(table, ("wet", "high"), drop=("label", "value", "words"))
+    y = data.train.y.clone()
+    y[:, 0] = 0
+    for each in measure(replace(data, train=replace(data.train, y=y)), METRICS["label_f1_micro"]):
+        assert each.value is not None, each
+
+
+def test_several_quantities_are_those_of_scikit_learn_by_hand(read: Any) -> None:
+    table = frame().assign(other=lambda t: 1e6 - t["size"] + t["share"].fillna(9))
+    data = read(table, ("value", "other"), drop=("label", "words"))
+    train, test = (table.iloc[rows] for rows in data.positions)
+    measured = by_name(measure(data, METRICS["mae"]))
+    columns = ["value", "other"]
+    error = (test[columns] - train[columns].median()).abs().mean().mean()
+    assert measured["median"].value == pytest.approx(error, rel=1e-4)
+    model = Ridge().fit(data.train.x.numpy(), train[columns])
+    error = np.abs(test[columns] - model.predict(data.validation.x.numpy())).mean().mean()
+    assert measured["ridge regression"].value == pytest.approx(error, rel=1e-3)
+    assert measured[BOOSTING].value is not None

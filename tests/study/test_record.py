@@ -112,7 +112,10 @@ def test_flat_keeps_lists_and_empty_tables():
 
 def data_set(task, shape):
     rows = Split(torch.zeros(4, *shape), torch.zeros(4))
-    target = Target(task, ("a", "b") if task == "classification" else ())
+    names = ("a", "b")
+    target = Target(task, names if task == "classification" else ())
+    if task == "multilabel":
+        target = Target(task, names=names)
     return DataSet(rows, rows, shape, target)
 
 
@@ -120,6 +123,7 @@ IMAGES = data_set("classification", (1, 8, 8))
 ROWS = data_set("classification", (30,))
 NUMBERS = data_set("regression", (10,))
 SEQUENCES = data_set("regression", (12, 3))
+LABELS = data_set("multilabel", (10,))
 TEXT = dataclasses.replace(ROWS, vocabulary=Vocabulary(("good", "bad"), 30))
 
 MADE = {
@@ -338,6 +342,16 @@ def test_a_study_that_fits_its_data(read, text, data):
             'normalization = { choices = ["none", "group"] }',
             ROWS,
             r"^x: regularization\.batch_norm: both it .*\n  leave it out",
+        ),
+        (
+            '[training]\nclass_weights = "balanced"',
+            LABELS,
+            r"^x: training\.class_weights: needs classes, but the data is for multilabel",
+        ),
+        (
+            '[training]\nloss = "cross_entropy"',
+            LABELS,
+            r"cross_entropy is for classification, .* multilabel\n.*: binary_cross_entropy",
         ),
     ],
 )

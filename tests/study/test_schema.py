@@ -15,6 +15,7 @@ from tuner.study.catalogue import DATA, SEARCH, SECTIONS, TOP, model_leaves
 from tuner.study.files import read, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse, suggested
+from tuner.study.record import NetworkStudy
 from tuner.study.schema import leaf_schema, schema
 
 SCHEMA = schema()
@@ -52,6 +53,9 @@ BAD: dict[str, tuple[str, Any]] = {
     "no folds in the table": ("data.validation", {}),
     "unknown key beside folds": ("data.validation", {"folds": 5, "seed": 1}),
     "negative test": ("data.test", -0.1),
+    "a list of one target": ("data.target", ["a"]),
+    "the same target twice": ("data.target", ["a", "a"]),
+    "a number as target": ("data.target", ["a", 3]),
     "empty shape": ("data.shape", []),
     "unknown leaf": ("regularization.dropuot", 0.1),
     "wrong type": ("regularization.dropout", "high"),
@@ -124,6 +128,14 @@ def test_an_alias_fits_both(optimizer: Any) -> None:
     del found["search"]["baseline"]
     assert VALIDATOR.is_valid(found)
     assert parse("good", found).baseline() is not None
+
+
+def test_several_targets_fit_both() -> None:
+    found = document("data.target", ["a", "b"])
+    assert VALIDATOR.is_valid(found)
+    study = parse("good", found)
+    assert isinstance(study, NetworkStudy)
+    assert study.data.target == study.data.targets == ("a", "b")
 
 
 def test_the_good_document_fits_both() -> None:

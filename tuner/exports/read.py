@@ -20,6 +20,7 @@ from tuner.errors import UsageError
 from tuner.exports import folder as files
 from tuner.exports.network import Average, network_of, parts, with_temperature
 from tuner.imports import Allowed, allowing, of_person
+from tuner.models.mlp import average_as
 from tuner.space import walk
 from tuner.study import NetworkStudy, load_study
 
@@ -129,7 +130,9 @@ def _plain(model: Model, name: str, number: int) -> nn.Module:
     outputs = model.target.outputs
     learned = model.recipes[number]
     inputs = model.words[number], learned.categories, learned.numbers
-    return network_of(study.config({}), learned.shape, outputs, *inputs)
+    module = network_of(study.config({}), learned.shape, outputs, *inputs)
+    average_as(module, model.target.task)
+    return module
 
 
 def read(folder: Path) -> Model:

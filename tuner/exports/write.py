@@ -44,6 +44,7 @@ from tuner.exports.network import (
 )
 from tuner.imports import allowing, of_person, versions
 from tuner.metrics import Metric
+from tuner.models.mlp import average_as
 from tuner.results import confirm
 from tuner.results.calibration import Calibration
 from tuner.results.confirm import Confirmation
@@ -219,6 +220,7 @@ def _trained(
     value = trainer.result.value if trainer.done else trainer.history[-1]
     inputs = data.vocabulary, data.categories, data.numbers
     network = network_of(trainer.config, data.shape, data.outputs, *inputs)
+    average_as(network, data.target.task)
     weights = {name: tensor.cpu() for name, tensor in trainer.weights().items()}
     network.load_state_dict({**network.state_dict(), **weights})
     config, seed = trainer.config, trainer.seed

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from tuner.metrics import Task
 from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth, residual
 from tuner.space import Leaf, Range
 from tuner.techniques import Shape
@@ -87,7 +89,11 @@ class Shared(nn.Module):
 class Together(nn.Module):
     """The outputs of each member in training; in evaluation those of all members together.
 
-    These are the logarithms of the mean of the probabilities of classes, or the mean of a quantity.
+    These are the logarithms of the mean of the probabilities of classes, the logits of the mean of
+    those of labels, or the mean of quantities.
+
+    Attributes:
+        task: what several outputs are; see ``average_as``.
 
     Shape:
         ``[B, members * outputs]`` to ``[B, members, outputs]`` in training, else ``[B, outputs]``.
@@ -96,14 +102,25 @@ class Together(nn.Module):
     def __init__(self, members: int, outputs: int) -> None:
         super().__init__()
         self.members, self.outputs = members, outputs
+        self.task: Task = "classification"
 
     def forward(self, x: Tensor) -> Tensor:
         each = x.reshape(-1, self.members, self.outputs)
         if self.training:
             return each
-        if self.outputs == 1:
+        if self.outputs == 1 or self.task == "regression":
             return each.mean(1)
+        if self.task == "multilabel":
+            yes, no = (functional.logsigmoid(sign * each).logsumexp(1) for sign in (1, -1))
+            return yes - no
         return each.log_softmax(2).logsumexp(1) - math.log(self.members)
+
+
+def average_as(network: nn.Module, task: Task) -> None:
+    """Lets the members of a network, if it has any, average their outputs as the task needs it."""
+    for module in network.modules():
+        if isinstance(module, Together):
+            module.task = task
 
 
 # Fully connected networks.

@@ -23,6 +23,7 @@ from tuner.losses import LOSS
 from tuner.metrics import Metric, precision, sign_of
 from tuner.models.factory import factory, is_factory
 from tuner.models.inputs import learn
+from tuner.models.mlp import average_as
 from tuner.output import toml
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
@@ -274,6 +275,7 @@ class Trainer(Course):
             *(data.vocabulary, data.categories, data.numbers),
         )
         self.network = network.to(self.device, dtype)
+        average_as(self.network, data.target.task)
         learn(self.network, self.data.train.x)
         self.layout, self.params = flatten(self.network)
         self.gradient = torch.zeros_like(self.params)
