@@ -11,8 +11,8 @@ The small one lies in memory. A trial of a cnn on the same rows as tensors, as t
 comes (which is read into tensors), and as the Dataset read ahead are trained in turns, A B C A B C,
 by the clock, since reading ahead is work of other processes: of each the least time of an epoch
 counts, for on a busy machine readers have to wait for a core. Beside it is the processor time of
-the training itself. Each pass begins by waiting for its first rows, up to a tenth of a second, which
-only shows in epochs as short as that: see --rows 4000. Prints one JSON line.
+the training itself. Each pass begins by waiting for its first rows, up to a tenth of a second,
+which only shows in epochs as short as that: see --rows 4000. Prints one JSON line.
 """
 
 from __future__ import annotations
