@@ -242,8 +242,10 @@ def test_after_a_reader_died_others_begin(read: Any) -> None:
     assert torch.equal(torch.cat([*slices_of(x, 9)]), x[:])
 
 
-def test_a_daemon_may_have_readers(read: Any) -> None:
+def test_a_daemon_has_readers_of_its_own(read: Any) -> None:
     x = read("image_set", in_memory=0, readers=1).train.x
+    assert sum(len(each) for each in slices_of(x, 9)) == 36
+    (reader,) = multiprocessing.active_children()
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
 
@@ -256,6 +258,9 @@ def test_a_daemon_may_have_readers(read: Any) -> None:
     assert (ours.recv(), ours.recv()) == (36, True)
     process.join(30)
     assert process.exitcode == 0
+    assert reader.is_alive()
+    assert sum(len(each) for each in slices_of(x, 9)) == 36
+    assert multiprocessing.active_children() == [reader]
 
 
 def test_readers_are_not_pickled(read: Any) -> None:

@@ -81,8 +81,8 @@ def _check_map_style(dataset: Any, where: str) -> None:
         hint = "return its dataset: tuner makes the batches, in an order that a seed decides"
         raise DataError("is a DataLoader", where=where, hint=hint)
     if isinstance(dataset, IterableDataset):
-        hint = "give it __len__ and __getitem__; or write what it yields into files once, and read \
-these by index"
+        files = "write what it yields into files once, and read these by index"
+        hint = f"give it __len__ and __getitem__; or {files}"
         raise DataError("is iterable: its rows have no index", where=where, hint=hint)
     try:
         count = len(dataset)

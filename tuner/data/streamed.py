@@ -46,6 +46,8 @@ REPEATED = 4
 SMALL = 2**28
 """Bytes up to which a Dataset is held in memory, unless the study says otherwise."""
 CPU = torch.device("cpu")
+OF_PARENTS: list[Any] = []
+"""Loaders that a process was forked with, and must not end."""
 
 
 # Readers: processes that read rows ahead.
@@ -165,6 +167,7 @@ class Readers:
     def _started(self, pin: bool) -> DataLoader[Any]:
         kind = os.getpid(), pin
         if self._loader is None or self._kind != kind:
+            self._leave()
             if Readers.open is not None and Readers.open is not self:
                 Readers.open.close()
             Readers.open, self._kind = self, kind
@@ -184,9 +187,15 @@ class Readers:
 
     def close(self) -> None:
         """Ends the processes, if they are this process' own."""
-        self._loader = None
+        self._leave()
         if Readers.open is self:
             Readers.open = None
+
+    def _leave(self) -> None:
+        """Lets go of the loader, which ends its processes; of a parent's they go on."""
+        if self._loader is not None and self._kind[0] != os.getpid():
+            OF_PARENTS.append(self._loader)
+        self._loader = None
 
 
 def _as_it_is(answer: Any) -> Any:
