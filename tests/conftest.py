@@ -14,9 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 import psycopg
 import pytest
 
@@ -135,10 +137,16 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        if self._process is None:
+            return
+        connections = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        self._process.wait()
+        for each in connections:  # which on a busy machine answer for a while without it
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(connections)
+        self._process = None
 
     def restart(self) -> None:
         self.kill()

@@ -12,6 +12,7 @@ from optuna_dashboard import get_note, save_note
 from tuner.run import publish as publish_module
 from tuner.run.prepare import join
 from tuner.run.publish import Publisher, publish
+from tuner.search.overlay import Overlay
 from tuner.storage import Storage, Update, artifact_store, open_storage
 from tuner.storage.notes import TURN
 from tuner.study.objective import ObjectiveStudy
@@ -54,7 +55,8 @@ def storage(sqlite_url: str) -> Storage:
 
 
 def told(storage: Storage, job: ObjectiveJob, value: float) -> None:
-    lease = storage.claims.claim(job.study_id, "me", BlankProposer(job))
+    proposer = BlankProposer(job, Overlay(storage, job.study.name), False)
+    lease = storage.claims.claim(job.study_id, "me", proposer)
     assert lease is not None
     storage.writer.write([Update(lease, state=TrialState.COMPLETE, value=value)])
 
