@@ -26,6 +26,8 @@ from tuner.errors import DataError, nearest
 from tuner.seeds import derive
 
 NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
+Collate = Callable[[list[Any]], Any]
+"""Makes a batch of a list of items."""
 MEASURED = 0
 """The seed of items that are measured and not trained on: the same in every epoch and trial."""
 
@@ -166,7 +168,7 @@ class Items:
 
     parts: Mapping[str, Any]
     where: str
-    collate: Callable[[list[Any]], Any] | None = None
+    collate: Collate | None = None
     longest: Any = None
     random: bool = False
 

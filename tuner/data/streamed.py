@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from tuner.data import prepare
 from tuner.data.identity import array_hashes
-from tuner.data.items import MEASURED, Batch, Items, class_names
+from tuner.data.items import MEASURED, Batch, Collate, Items, class_names
 from tuner.data.prepare import Shifted, Transform, Unchanged
 from tuner.data.recipe import LARGEST, OfArray, arranged, shape_of
 from tuner.data.rows import Ordered, Taking
@@ -382,7 +382,7 @@ def read(
     datasets: Mapping[str, Any],
     spec: DataSpec,
     where: str,
-    collate: Callable[[list[Any]], Any] | None = None,
+    collate: Collate | None = None,
 ) -> Table:
     """The rows of Datasets, read once; in memory where they are small and not random.
 
