@@ -66,6 +66,8 @@ SETS = """
     def parts(): return Pairs(X[:30], Y[:30]), Pairs(X[30:45], Y[30:45]), Pairs(X[45:], Y[45:])
     def two(): return Pairs(X[:30], Y[:30]), Pairs(X[30:], Y[30:])
     def tested(): return {"train": Pairs(X[:40], Y[:40]), "test": Pairs(X[40:], Y[40:])}
+    def strange():
+        return {"train": Pairs(X[:40], Y[:40].clamp(max=1)), "test": Pairs(X[40:], Y[40:])}
 """
 
 
@@ -165,6 +167,9 @@ def test_splits_that_the_source_gives(read: Any, in_memory: int) -> None:
     assert sorted(torch.cat([*map(torch.tensor, places)]).tolist()) == [*range(40)]
     with pytest.raises(DataError, match="folds cannot be combined with validation rows"):
         read("parts", folds=4)
+    for keys in ({}, {"folds": 4}):
+        with pytest.raises(DataError, match="class '2' does not occur in the training rows"):
+            read("strange", in_memory=in_memory, **keys)
 
 
 def test_the_note_says_how_rows_are_read(read: Any) -> None:
