@@ -307,9 +307,13 @@ class Stream:
     def hashes(self) -> NDArray[np.uint64]:
         return self.survey.hashes[self.places]
 
-    def odd(self, rows: Places) -> int:
-        """How many of some rows hold a number that is not finite, or too large."""
-        return int((self.survey.odd[self.places[rows]] > 0).sum())
+    def odd(self, rows: Places) -> Places:
+        """Those of some rows that hold a number that is not finite, or too large."""
+        return rows[self.survey.odd[self.places[rows]] > 0]
+
+    def name(self, row: int) -> str:
+        """A row in words, as an item of its Dataset."""
+        return self.readers.items.name(int(self.places[row]))
 
     def joined(self, test: Stream) -> Stream:
         """These rows, and after them those of a second stream."""
