@@ -321,7 +321,7 @@ def test_features_that_are_not_finite(module: Module, tmp_path: Path, value: flo
     x[:30, 2] = value
     spec = DataSpec(source=_saved(module, tmp_path, x, y), test=0.0)
     with pytest.raises(
-        DataError, match=r"NaN, infinite or too large.*: feature 2 \(30\)"
+        DataError, match=r"NaN, infinite or too large.*: feature 2 \(30\), the first in row 0"
     ) as caught:
         load(spec, folder=tmp_path)
     assert caught.value.where == spec.source

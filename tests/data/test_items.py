@@ -131,6 +131,7 @@ def test_items_of_several_datasets_are_rows_one_after_the_other() -> None:
         ((torch.tensor(2.0, requires_grad=True), torch.tensor([7])), [2.0], 7),
         ((np.uint8([[1], [2]]), None), [[1], [2]], None),
         (([True], 0.5), [True], 0.5),
+        ((torch.tensor([0.5]).bfloat16(), torch.tensor(2.5).bfloat16()), [0.5], 2.5),
         (([1.0], torch.tensor([1, 0])), [1.0], [1, 0]),
         (([1.0], (np.float64(0.5), "a")), [1.0], [0.5, "a"]),
     ],

@@ -227,6 +227,16 @@ def test_functions_that_do_not_fit(module: Module, tmp_path: Path, code: str, sa
     assert caught.value.where == source
 
 
+@pytest.mark.parametrize(
+    "code", ["[[1.0], [2.0]], [0, 1]", "__import__('pandas').DataFrame({'y': [1, 2]})"]
+)
+def test_collate_is_for_the_items_of_a_dataset(module: Module, tmp_path: Path, code: str) -> None:
+    name = module(f"def load(): return {code}")
+    with pytest.raises(DataError, match=f"of a Dataset, and {name}:load returned") as caught:
+        read_loader(DataSpec(source=f"{name}:load", collate=f"{name}:load"), tmp_path)
+    assert caught.value.where == "data.collate"
+
+
 def test_a_target_beside_labels_is_refused(module: Module, tmp_path: Path) -> None:
     name = module("def load(): return [[1.0], [2.0]], [0, 1]")
     with pytest.raises(DataError, match=r"target = 'y'.*\n.*remove target"):

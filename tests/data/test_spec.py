@@ -16,6 +16,7 @@ from tuner.errors import DataError
         ({"source": None}, "data", "neither source nor path"),
         ({"path": "a.csv"}, "data", "both source and path"),
         ({"source": None, "path": "a.csv"}, "data.target", "no target"),
+        ({"source": None, "path": "a.npz", "collate": "m:f"}, "data.collate", "for the items of"),
     ],
 )
 def test_what_cannot_be(change: dict[str, Any], where: str, says: str) -> None:

@@ -66,6 +66,8 @@ SETS = """
     def parts(): return Pairs(X[:30], Y[:30]), Pairs(X[30:45], Y[30:45]), Pairs(X[45:], Y[45:])
     def two(): return Pairs(X[:30], Y[:30]), Pairs(X[30:], Y[30:])
     def tested(): return {"train": Pairs(X[:40], Y[:40]), "test": Pairs(X[40:], Y[40:])}
+    def strange():
+        return {"train": Pairs(X[:40], Y[:40].clamp(max=1)), "test": Pairs(X[40:], Y[40:])}
 """
 
 
@@ -165,6 +167,9 @@ def test_splits_that_the_source_gives(read: Any, in_memory: int) -> None:
     assert sorted(torch.cat([*map(torch.tensor, places)]).tolist()) == [*range(40)]
     with pytest.raises(DataError, match="folds cannot be combined with validation rows"):
         read("parts", folds=4)
+    for keys in ({}, {"folds": 4}):
+        with pytest.raises(DataError, match="class '2' does not occur in the training rows"):
+            read("strange", in_memory=in_memory, **keys)
 
 
 def test_the_note_says_how_rows_are_read(read: Any) -> None:
@@ -293,7 +298,7 @@ ITEMS = """
             r"item 17 has shape \[2\], and of item \d+ \[1\]",
         ),
         ("return [[float(i)][i % 29]], i % 2", "item 1 raised IndexError: list index out of range"),
-        ("return [np.nan if i == 3 else i / 2], i % 2", r"NaN, infinite or too large for float32"),
+        ("return [np.nan if i == 3 else i / 2], i % 2", "too large for float32 .* the first .* 3"),
         ("return [1.0], i % 2", "in every training row"),
         ("return ([float(i)], i % 2, 1.0)[: 2 + (i < 29)]", "weight"),
         ("return [float(i)], i % 2, i - 3", "4 of 30 weights are no positive numbers"),
@@ -405,5 +410,7 @@ def test_arrays_that_are_read_as_they_are_needed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rows of shape \[6, 5, 3\], but the training rows have"):
         load(spec)
     np.savez(tmp_path / "nan.npz", x=np.where(np.eye(40), np.nan, 1.0), y=y)
-    with pytest.raises(DataError, match=r"NaN, infinite or too large for float32 .* in 32 rows"):
+    with pytest.raises(
+        DataError, match=r"NaN, infinite or too large for float32 .* in 32 rows, the f.* item"
+    ):
         load(DataSpec(path=str(tmp_path / "nan.npz"), in_memory=0))

@@ -231,3 +231,25 @@ def test_the_module_is_of_plain_layers_and_takes_a_gradient(
     assert all(kind.__module__.startswith("torch.nn.") for kind in kinds)
     network.train()(torch.randn(4, 1, 8, 8)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+TESTED = """\
+import torch
+from torch.utils.data import TensorDataset
+
+x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+every = TensorDataset(x, (x[:, 0] > 0).long())
+
+def load(): return {"train": TensorDataset(*every[:40]), "test": TensorDataset(*every[40:])}
+"""
+
+
+def test_of_folds_one_network_where_a_dataset_has_test_rows_of_its_own(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tested_by_a_dataset.py").write_text(TESTED)
+    monkeypatch.chdir(tmp_path)
+    rows = {"source": "tested_by_a_dataset:load", "test": 0.0, "validation": {"folds": 2}}
+    options = trained("tested", data=rows | {"in_memory": 0}, training={"epochs": 1})
+    given = tuner.export("tested", tmp_path / "model", options)
+    assert "on 40 rows for training and validation" in (given.folder / CARD).read_text()

@@ -235,13 +235,19 @@ rows = TensorDataset(torch.tensor(first.to_numpy()).reshape(9, 1, 8, 8), torch.a
 def frame(): return first.assign(number=range(9))
 def array(): return first.to_numpy()
 def pair(): return first.to_numpy(), range(9)
+def weighted(): return first, range(9), range(1, 10)
+def bunch():
+    digits.data = first.to_numpy()
+    return digits
 def dataset(): return rows
 def parts(): return {"train": Subset(rows, range(2)), "test": rows}
 def two(): return rows, rows
 """
 
 
-@pytest.mark.parametrize("name", ["frame", "array", "pair", "dataset", "parts"])
+@pytest.mark.parametrize(
+    "name", ["frame", "array", "pair", "weighted", "bunch", "dataset", "parts"]
+)
 def test_what_a_function_returns(
     name: str, data: Any, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +280,43 @@ def test_a_function_that_returns_no_rows_to_predict(
         assert says in done.stderr
     done = CliRunner().invoke(app, ["predict", "--model", "model", "--input", "returning_no:two"])
     assert "no module 'returning_no'" in done.stderr
+
+
+RAGGED = """\
+import torch
+
+class Set:
+    def __len__(self): return 30
+    def __getitem__(self, i): return torch.full((1 + i % 4,), i / 30), i % 2
+
+def load(): return Set()
+def pad(items):
+    x = torch.zeros(len(items), 4)
+    for row, (numbers, _) in zip(x, items): row[:len(numbers)] = numbers
+    return x, [y for _, y in items]
+def padded(): return pad([Set()[i] for i in range(30)])
+"""
+
+
+def test_the_collate_of_the_study_pads_what_is_predicted(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ragged_to_predict.py").write_text(RAGGED)
+    monkeypatch.chdir(tmp_path)
+    rows = {"source": "ragged_to_predict:load", "collate": "ragged_to_predict:pad"}
+    options = trained("ragged", data=rows, training=SMALL)
+    tuner.export("ragged", tmp_path / "model", options)
+    found, expected = (
+        predicted(tmp_path / "model", Path(f"ragged_to_predict:{name}"))
+        for name in ("load", "padded")
+    )
+    pd.testing.assert_frame_equal(found, expected)
+    (tmp_path / "ragged_to_predict.py").write_text(RAGGED.replace("def pad(", "def other("))
+    monkeypatch.delitem(sys.modules, "ragged_to_predict")
+    given = ["--model", "model", "--input", "ragged_to_predict:load"]
+    done = CliRunner().invoke(app, ["predict", *given])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no function 'pad'" in done.stderr
 
 
 OWN = """\

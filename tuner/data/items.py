@@ -26,6 +26,8 @@ from tuner.errors import DataError, nearest
 from tuner.seeds import derive
 
 NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
+Collate = Callable[[list[Any]], Any]
+"""Makes a batch of a list of items."""
 MEASURED = 0
 """The seed of items that are measured and not trained on: the same in every epoch and trial."""
 
@@ -166,7 +168,7 @@ class Items:
 
     parts: Mapping[str, Any]
     where: str
-    collate: Callable[[list[Any]], Any] | None = None
+    collate: Collate | None = None
     longest: Any = None
     random: bool = False
 
@@ -282,7 +284,7 @@ class Items:
 
     def _numbers(self, x: Any, row: int) -> NDArray[Any]:
         try:
-            numbers = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+            numbers = _array(x) if isinstance(x, Tensor) else np.asarray(x)
         except (TypeError, ValueError, RuntimeError) as error:
             what = f"x of {self.name(row)} does not make an array: {error}"
             raise DataError(what, where=self.where) from error
@@ -297,7 +299,7 @@ class Items:
     def _value(self, value: Any, kind: str, row: int) -> Any:
         """A label or a weight as a value of Python's own; labels of several targets as a list."""
         if isinstance(value, Tensor):
-            value = value.detach().cpu().numpy()
+            value = _array(value)
         if isinstance(value, np.ndarray | np.generic) and value.size == 1:
             return value.item()
         if isinstance(value, np.ndarray) and value.ndim == 1:
@@ -343,6 +345,12 @@ class Items:
             largest = max(range(len(self)), key=lambda row: (np.prod(shapes[row]), -row))
             seed_generators(derive(MEASURED, largest))
             return replace(self, longest=self.item(largest))
+
+
+def _array(x: Tensor) -> NDArray[Any]:
+    """The same numbers; numpy has no bfloat16, whose numbers float32 has too."""
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def class_names(dataset: Any) -> Sequence[str]:

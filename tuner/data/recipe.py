@@ -377,8 +377,8 @@ def _learn_stream(
     table: Table, stream: Stream, spec: DataSpec, train: Index, together: Index
 ) -> Learned:
     odd = stream.odd(together)
-    if odd:
-        raise _not_finite(f"in {odd} rows", table.where)
+    if len(odd):
+        raise _not_finite(f"in {len(odd)} rows, the first {stream.name(odd.min())}", table.where)
     hashes = stream.hashes[train]
     if len(hashes) > 1 and (hashes == hashes[0]).all():
         raise _constant("all numbers are the same", table.where)
@@ -462,9 +462,13 @@ def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> 
 def _check_array(x: NDArray[Any], table: Table, rows: Index) -> None:
     if x.dtype.kind != "f":
         return
-    bad = np.zeros(x.shape[1:], dtype=np.int64)
-    for _, chunk in prepare.chunks(x, rows):
-        bad += (~(np.abs(chunk) <= LARGEST)).sum(axis=0)  # also true for NaN
+    bad, first = np.zeros(x.shape[1:], dtype=np.int64), len(x)
+    for at, chunk in prepare.chunks(x, rows):
+        odd = ~(np.abs(chunk) <= LARGEST)  # also true for NaN
+        bad += odd.sum(axis=0)
+        first = int(rows[at][odd.reshape(len(chunk), -1).any(1)].min(initial=first))
+    if first == len(x):
+        return
     flat = bad.reshape(-1)
     named = len(table.names) == len(flat)
     _refuse(
@@ -473,6 +477,7 @@ def _check_array(x: NDArray[Any], table: Table, rows: Index) -> None:
             for j in np.flatnonzero(flat).tolist()
         ],
         table.where,
+        f", the first in {table.row(first)}",
     )
 
 
@@ -513,12 +518,12 @@ def _check_columns(
     _refuse(bad, table.where)
 
 
-def _refuse(bad: list[tuple[str, int]], where: str) -> None:
+def _refuse(bad: list[tuple[str, int]], where: str, row: str = "") -> None:
     if not bad:
         return
     named = ", ".join(f"{name} ({count})" for name, count in bad[:10])
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
-    raise _not_finite(f"{named}{more}", where)
+    raise _not_finite(f"{named}{more}{row}", where)
 
 
 def _not_finite(named: str, where: str) -> DataError:

@@ -255,6 +255,10 @@ def read_loader(spec: DataSpec, folder: Path) -> Table:
     """
     source, target = spec.source or "", spec.target
     value = returned(source, "data.source", folder)
+    datasets = items.datasets(value, source)
+    if datasets is None and spec.collate is not None:
+        what = f"is for the items of a Dataset, and {source} returned {_describe(value)}"
+        raise DataError(what, where="data.collate", hint="remove collate")
     if is_frame(value):
         return from_frame(value, target, source, spec.dividing, spec.text, spec.drop, spec.weight)
     if spec.dividing:
@@ -263,7 +267,6 @@ def read_loader(spec: DataSpec, folder: Path) -> Table:
             where=source,
             hint="return a pandas frame, and name the target",
         )
-    datasets = items.datasets(value, source)
     if datasets is not None:
         _refuse_target(target, source)
         return streamed.read(datasets, spec, source, _collate(spec, folder))
@@ -279,7 +282,7 @@ def read_loader(spec: DataSpec, folder: Path) -> Table:
     )
 
 
-def _collate(spec: DataSpec, folder: Path) -> Callable[[list[Any]], Any] | None:
+def _collate(spec: DataSpec, folder: Path) -> items.Collate | None:
     """The function that makes a batch of items, where one is named."""
     if spec.collate is None:
         return None

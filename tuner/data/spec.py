@@ -22,6 +22,7 @@ APART = (
     ("group", "split"),
     ("time", "split"),
     ("test_path", "source"),
+    ("path", "collate"),
     ("test_path", "split"),
     ("test", "test_path"),
     ("test", "split"),
@@ -222,6 +223,12 @@ class DataSpec:
                 f"{given} given",
                 where="data",
                 hint='give one: source = "module:function", or path = "table.csv" with target',
+            )
+        if self.path is not None and self.collate is not None:
+            raise DataError(
+                "is for the items of a Dataset, which a source returns",
+                where="data.collate",
+                hint="remove collate",
             )
         named = (self.path or "").lower().removesuffix(".gz").endswith(TABLES)
         if named and self.target is None:

@@ -139,10 +139,13 @@ def _given(
     train, test = (np.flatnonzero(parts == PARTS.index(name)) for name in ("train", "test"))
     of_train = replace(labels, values=labels.values[train])
     alone = replace(table, parts=None, held=True)
-    return tuple(
+    made = tuple(
         replace(rows, train=train[rows.train], validation=train[rows.validation], test=test)
         for rows in divisions(alone, of_train, spec)
     )
+    for rows in made:
+        check(rows, labels, "split", spec, table.where)
+    return made
 
 
 COPIES, SAME = 0.5, 0.05

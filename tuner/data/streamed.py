@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from tuner.data import prepare
 from tuner.data.identity import array_hashes
-from tuner.data.items import MEASURED, Batch, Items, class_names
+from tuner.data.items import MEASURED, Batch, Collate, Items, class_names
 from tuner.data.prepare import Shifted, Transform, Unchanged
 from tuner.data.recipe import LARGEST, OfArray, arranged, shape_of
 from tuner.data.rows import Ordered, Taking
@@ -316,9 +316,13 @@ class Stream:
     def hashes(self) -> NDArray[np.uint64]:
         return self.survey.hashes[self.places]
 
-    def odd(self, rows: Places) -> int:
-        """How many of some rows hold a number that is not finite, or too large."""
-        return int((self.survey.odd[self.places[rows]] > 0).sum())
+    def odd(self, rows: Places) -> Places:
+        """Those of some rows that hold a number that is not finite, or too large."""
+        return rows[self.survey.odd[self.places[rows]] > 0]
+
+    def name(self, row: int) -> str:
+        """A row in words, as an item of its Dataset."""
+        return self.readers.items.name(int(self.places[row]))
 
     def joined(self, test: Stream) -> Stream:
         """These rows, and after them those of a second stream."""
@@ -391,7 +395,7 @@ def read(
     datasets: Mapping[str, Any],
     spec: DataSpec,
     where: str,
-    collate: Callable[[list[Any]], Any] | None = None,
+    collate: Collate | None = None,
 ) -> Table:
     """The rows of Datasets, read once; in memory where they are small and not random.
 

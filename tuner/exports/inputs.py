@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from tuner.data.sources import FRAMES, returned
 from tuner.data.tables import Table, Text, check_unique, is_frame, read_text, strings
 from tuner.errors import DataError, nearest
 from tuner.exports.read import Model
-from tuner.imports import is_reference
+from tuner.imports import function, is_reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +234,7 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
             yield from _values(value, file, keep)
         else:
             _check_no_columns(keep, file)
-            yield from _items(datasets, file)
+            yield from _items(datasets, file, collate_of(model))
         return
     if not file.exists():
         hint = "give --input a file of raw rows, a folder of images, or module:function"
@@ -255,26 +256,42 @@ def read_pieces(file: Path, model: Model, keep: Sequence[str] = ()) -> Iterator[
 
 
 def _values(value: Any, file: Path, keep: Sequence[str]) -> Iterator[Piece]:
-    """The rows of a frame, of an array, or of a pair of rows and labels."""
+    """The rows of a frame or an array; of a form with labels and weights too, of these its rows."""
+    if not is_frame(value) and hasattr(value, "target"):  # as scikit-learn's loaders return
+        value = getattr(value, "data", value)
+    elif isinstance(value, tuple) and len(value) in (2, 3):
+        value = value[0]
     if is_frame(value):
         for frame in _slices(value, value.shape[1]):
             yield Piece(frame, _columns_to_keep(frame, keep, file))
         return
     _check_no_columns(keep, file)
-    rows = value[0] if isinstance(value, tuple) and len(value) == 2 else value
-    x = np.atleast_1d(np.asarray(rows))
+    x = np.atleast_1d(np.asarray(value))
     for part in _slices(x, math.prod(x.shape[1:])):
         yield Piece(part, _no_columns(len(part)))
 
 
-def _items(datasets: Mapping[str, Any], file: Path) -> Iterator[Piece]:
+def collate_of(model: Model) -> items.Collate | None:
+    """The function that made batches of items for the training, where the study names one."""
+    file = model.studies[0]
+    try:
+        name = tomllib.loads(file.read_text(encoding="utf-8"))["data"].get("collate")
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    return None if name is None else function(name, f"{file}: data.collate", DataError)
+
+
+def _items(
+    datasets: Mapping[str, Any], file: Path, collate: items.Collate | None
+) -> Iterator[Piece]:
     """The rows of a Dataset; of several, those for the test."""
     name = next((name for name in ("", "test") if name in datasets), None)
     if name is None:
         hint = "return one Dataset, or one of the name test"
         raise DataError(f"returned Datasets for {', '.join(datasets)}", where=str(file), hint=hint)
     of = datasets[name]
-    rows = items.Items({name: of}, str(file), getattr(of, "collate_fn", None)).padded()
+    collate = collate or getattr(of, "collate_fn", None)
+    rows = items.Items({name: of}, str(file), collate).padded()
     first = rows.batch([0], items.MEASURED).x
     for some in _slices(range(len(rows)), first.size):
         yield Piece(rows.batch(some, items.MEASURED).x, _no_columns(len(some)))

@@ -52,7 +52,6 @@ from tuner.run.options import RunOptions, device_again
 from tuner.run.prepare import load_job, stored_study
 from tuner.show.answers import ensemble_line, temperature
 from tuner.storage import opened
-from tuner.study import NetworkStudy, Study
 from tuner.techniques import ENDING
 from tuner.training.evaluate import predict
 from tuner.training.trainer import Trainer, one_thread
@@ -110,7 +109,7 @@ def export(
     with allowing(of_person(options.allow)), one_thread():
         job = load_job(stored, study_id)
         all_rows = all_rows or (final is None and _measured(job, confirmation))
-        final = final or all_rows or _needs_final(stored)
+        final = final or all_rows or _needs_final(job)
         together = None if single or confirmation is None else confirmation.answer
         if confirmation is not None and together is not None:
             members = chosen_members(storage, stored, confirmation, together, final)
@@ -156,11 +155,9 @@ def _measured(job: NetworkJob, confirmation: Confirmation | None) -> bool:
     return bool(job.data.test) and job.spec.split is None
 
 
-def _needs_final(study: Study) -> bool:
+def _needs_final(job: NetworkJob) -> bool:
     """Whether a trial has several networks, one for each fold, and test rows measure another."""
-    if not isinstance(study, NetworkStudy) or study.folds is None:
-        return False
-    return study.data.test_path is not None or study.data.test > 0
+    return job.study.folds is not None and job.data.test != 0
 
 
 def train(choice: Chosen, device: str, final: bool, uncalibrated: bool, job: NetworkJob) -> Trained:
