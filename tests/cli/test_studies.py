@@ -399,6 +399,41 @@ def test_sequences_of_numbers(tuner, empty: Path) -> None:
     assert tuner("check", "--study", "waves").code == 0
 
 
+def test_several_targets(tuner, empty: Path, monkeypatch) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    frame["wind"], frame["is wet"] = (x[:, 0] > 0).astype(int), np.where(x[:, 1] > 0, "yes", "no")
+    frame.to_csv("days.csv", index=False)
+    given = ("init", "days", "--data", "days.csv", "--force")
+    assert tuner(*given, "--target", "wind", "--target", "is wet").code == 0
+    said = tomllib.loads((empty / "studies" / "days.toml").read_text())
+    assert said["data"]["target"] == ["wind", "is wet"]
+    assert said["metric"] == "label_average_precision"
+    assert tuner("optimize", "--study", "days", "--trials", "1").code == 0
+    refused = tuner(*given, "--target", "wind,is wet")
+    assert refused.code == 2
+    assert "for several: --target wind --target 'is wet'" in refused.stderr
+    for names in (["is wet"], ["is wet", "wind"]):
+        monkeypatch.setenv("TUNER_TARGET", "\n".join(names))
+        assert tuner(*given).code == 0
+        said = tomllib.loads((empty / "studies" / "days.toml").read_text())["data"]["target"]
+        assert said == (names if len(names) > 1 else names[0])
+
+
+@pytest.mark.parametrize("kind", ["class", "labels", "quantities"])
+def test_an_array_of_rows(tuner, empty: Path, kind: str) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 4))
+    y = {"class": np.arange(90) % 2, "labels": (x[:, :2] > 0).astype(int), "quantities": x[:, 2:]}
+    np.savez("rows.npz", x=x, y=y[kind])
+    assert tuner("init", "rows", "--data", "rows.npz").code == 0
+    said = tomllib.loads((empty / "studies" / "rows.toml").read_text())
+    assert said["data"]["preprocessing"] == {"choices": ["standard", "robust", "quantile"]}
+    assert tuner("check", "--study", "rows").code == 0
+    refused = tuner("init", "two", "--data", "rows.npz", "--target", "x", "--target", "y")
+    assert refused.code == 2
+    assert "one array holds them all, of shape [N, K]" in refused.stderr
+
+
 def test_images(tuner, empty: Path) -> None:
     for shade, name in enumerate(("cat", "dog")):
         (empty / "pets" / name).mkdir(parents=True)

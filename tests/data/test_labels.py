@@ -306,9 +306,10 @@ def test_test_rows_of_their_own_have_the_same_targets(read: Any, tmp_path: Path)
     [
         ("wet cold", "multilabel", {"wet": "perhaps"}, "target 'wet': label 'perhaps' in row 8 "),
         ("wet cold", "multilabel", {"cold": 2}, "target 'cold': label '2' in row 8 .*is neither"),
-        ("wet cold", "regression", {}, "target 'wet': label '.*' in row 2 .* is text"),
+        ("wet cold", "regression", {}, "target 'wet': label '.*' in row 2 .* is no number"),
+        ("wet cold", "auto", {"wet": "perhaps"}, "'perhaps' in row 8 .* neither yes nor no, and"),
         ("wet cold", "classification", {}, "classification needs one target, and there are 2"),
-        ("wet size", "auto", {}, "target 'wet': .* is text .*but the task is regression"),
+        ("wet size", "auto", {}, "target 'wet': .* is no number .*\n.* or all quantities"),
         ("price size", "multilabel", {}, "target 'price': label .* is neither yes nor no"),
     ],
 )

@@ -298,6 +298,10 @@ def test_on_all_rows(trained: Any, place: Path, frame: pd.DataFrame, tmp_path: P
     assert (final.all_rows, made.all_rows) == (False, True)  # as `confirm` has measured it
     given = tuner.export("used", tmp_path / "given", together.options, trial=made.number)
     assert (given.final, given.all_rows) == (False, False)
+    options = together.options
+    with pytest.raises(UsageError, match="--no-final: --all-rows measures a final training"):
+        tuner.export("used", tmp_path / "neither", options, final=False, all_rows=True)
+    assert not (tmp_path / "neither").exists()
     data = together.expected(final=True)[1]
     rows = len(data.train) + len(data.validation)
     assert f"on all {rows} rows, those for the test too" in (tmp_path / "model" / CARD).read_text()

@@ -71,6 +71,12 @@ def test_what_is_too_large_is_refused_with_the_limit(folder: Folder) -> None:
         packed(folder, 1000)
 
 
+def test_the_folder_itself_stays(folder: Folder) -> None:
+    folder.path.rmdir()
+    with pytest.raises(TrainingError, match=r"the folder of tuner\.checkpoint was removed"):
+        folder.pack(SAVED, 100, "")
+
+
 def test_a_link_is_refused_wherever_it_points(folder: Folder) -> None:
     (folder.path / "deep").mkdir()
     (folder.path / "deep" / "link").symlink_to(folder.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -116,9 +117,12 @@ Data = Annotated[
     ),
 ]
 Target = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        "--target", envvar="TUNER_TARGET", metavar="COLUMN", help="The column to predict."
+        "--target",
+        envvar="TUNER_TARGET",
+        metavar="COLUMN",
+        help="The column to predict; repeatable, for several targets.",
     ),
 ]
 GivenMetric = Annotated[
@@ -181,9 +185,17 @@ def init(
     if budget is not None:
         seconds("--budget", budget)
     with uncollected():  # with 100,000 columns, garbage collection would take long
-        facts = survey(find_path(data, "--data", Path()), target)
+        facts = survey(find_path(data, "--data", Path()), _targets(target or []))
         record = _write_study(name, file, facts, metric, budget)
         return show_json(record) if as_json else show(init_lines(record))
+
+
+def _targets(names: list[str]) -> str | tuple[str, ...] | None:
+    """One column or several. The variable has one a line: a name may contain spaces, by which it
+    was split."""
+    variable = os.environ.get("TUNER_TARGET", "")
+    distinct = tuple(dict.fromkeys(variable.splitlines() if names == variable.split() else names))
+    return distinct[0] if len(distinct) == 1 else distinct or None
 
 
 def _write_study(

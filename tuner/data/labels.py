@@ -346,6 +346,8 @@ def _several(table: Table, task: str, rule: int) -> Labels:
         for one, values in zip(each, yes, strict=True):
             _check_label(one, values)
         return Labels("multilabel", np.column_stack(yes), (), names=table.targets)
+    for one, values in zip(each, yes, strict=True):
+        _check_quantity(one, values, rule)
     encoded = [encode(one, "regression", rule) for one in each]
     values = np.column_stack([one.values for one in encoded])
     formats = tuple(one.format for one in encoded)
@@ -393,6 +395,28 @@ def _check_label(table: Table, values: NDArray[np.float64]) -> None:
             where=table.where,
             hint="remove it from the targets, or add rows of the other kind",
         )
+
+
+def _check_quantity(table: Table, yes: NDArray[np.float64], rule: int) -> None:
+    """DataError for the first text of one of several targets that is no number: where the others
+    are labels, one that is neither yes nor no."""
+    y = _plain(table.y, table.where)
+    if y.dtype.kind != "U" or (rule > 1 and _from_text(y, table, "regression")[1] is not None):
+        return
+    numbers_of, _ = (COMMA if table.comma else PLAIN).values(y)
+    bad = np.isnan(numbers_of)
+    if not bad.any():
+        return
+    strange = bad & np.isnan(yes)
+    row = int((strange if strange.any() else bad).argmax())
+    count = int((strange if strange.any() else bad).sum())
+    raise DataError(
+        f"label {str(y[row])!r} in {table.row(row)} is "
+        f"{'neither yes nor no, and ' if strange.any() else ''}no number ({count} such rows)",
+        where=table.where,
+        hint="several targets are labels, each 0 and 1 or yes and no, or all quantities; of more "
+        "classes than two name one target",
+    )
 
 
 def _check_third(table: Table, values: NDArray[np.float64]) -> None:

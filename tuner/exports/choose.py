@@ -115,7 +115,7 @@ def chosen_members(
     for each in together.members:
         key = (each.label, each.seed, final)
         if key not in done:
-            hint = "without --final the networks are those of the training rows"
+            hint = "the networks of the training rows need neither --final nor --all-rows"
             raise DataError("there are no test rows", where=study.name, hint=hint)
         why = "a member of the ensemble of `tuner confirm`"
         choice = Chosen(trials[each.number], why, rows[each.number], "", better, left_out)

@@ -94,10 +94,14 @@ def export(
         say: called before anything is trained or written with what beats the winner of `confirm`.
 
     Raises:
-        UsageError: no such study or trial, the trial is not complete, there is such a folder.
+        UsageError: no such study or trial, the trial is not complete, there is such a folder;
+            `all_rows` where `final` is False.
         DataError: for a final training, or one on all rows, there are no test rows.
     """
     out = Path(out)
+    if all_rows and final is False:
+        hint = "leave out one of the two"
+        raise UsageError("--all-rows measures a final training", where="--no-final", hint=hint)
     folder.check(out, force)
     if onnx:
         check_installed()

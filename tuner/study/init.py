@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from operator import le
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,17 +69,23 @@ class Survey:
 
 
 @uncollected()
-def survey(file: Path, target: str | None) -> Survey:
+def survey(file: Path, target: str | Sequence[str] | None) -> Survey:
     """Reads a table, an archive of arrays, or a folder.
 
+    Args:
+        target: a column of a table, or several; the array of labels.
+
     Raises:
-        UsageError: no target for a table, or one that it lacks.
+        UsageError: no target for a table, or one that it lacks, or several that are no columns.
         DataError: it cannot be read, or nothing can be learned from it.
     """
     frame = read_frame(file)
     if frame is None:
         if target is not None and file.is_dir():
             raise UsageError("a folder has no columns", where="--target", hint="remove --target")
+        if target is not None and not isinstance(target, str):
+            hint = "one array holds them all, of shape [N, K]: name that"
+            raise UsageError("several targets need a table", where="--target", hint=hint)
         spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
         return _loaded(Survey(spec, _NONE, 0, {}, {}), None)
     frame.columns = frame.columns.map(str).astype(object)  # other types are slow for each name
@@ -85,17 +93,28 @@ def survey(file: Path, target: str | None) -> Survey:
     if target is None:
         hint = f"--target COLUMN; columns: {some_of(names)}"
         raise UsageError("no target given", where=str(file), hint=hint)
-    if target not in names:
-        raise UsageError(f"no column {target!r}", where="--target", hint=nearest(target, names))
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    for each in targets:
+        if each not in names:
+            raise UsageError(f"no column {each!r}", where="--target", hint=_columns_of(each, names))
     seen = _Columns(writes_comma(frame))
     for name, series in frame.items():
         seen.count_gaps(str(name), series)
-        if name != target and series.dtype != np.float64:  # floats are never identifiers
+        if name not in targets and series.dtype != np.float64:  # floats are never identifiers
             seen.look(str(name), series)
-    text = seen.text_to_learn_from(len(names) - 1)
-    spec = DataSpec(path=str(file), target=target, text=text, drop=tuple(seen.dropped))
+    text = seen.text_to_learn_from(len(names) - len(targets))
+    only = targets[0] if len(targets) == 1 else targets
+    spec = DataSpec(path=str(file), target=only, text=text, drop=tuple(seen.dropped))
     hints = tuple(seen.hints)
     return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, hints), frame)
+
+
+def _columns_of(text: str, names: Sequence[str]) -> str:
+    """What to do where a text is no column: perhaps it names several."""
+    several = [each.strip() for each in text.split(",")]
+    if len(several) > 1 and set(several) <= set(names):
+        return "for several: " + " ".join(f"--target {quote(each)}" for each in several)
+    return nearest(text, names)
 
 
 _NONE: Any = None
@@ -265,7 +284,7 @@ def draft(
     """
     data = survey.data
     metric, why, rare = _metric(data) if metric is None else _given_metric(data, metric)
-    counts = (len(data.numbers), len(data.train) * len(data.features))
+    counts = (len(data.numbers), len(data.train) * prod(data.shape))
     prepared = counts[0] > 0 and all(map(le, counts, PREPARED))
     space = Space(data, size_of(data), METRICS[metric].judges, rare, prepared)
     clip = Line("data", "target_clip", "true", "no prediction beyond the training rows")
@@ -335,7 +354,8 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
         why = "its folders say what is for training, validation and the test"
         return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
-        lines.append(Line("data", "target", toml(spec.target)))
+        several = spec.target if isinstance(spec.target, str) else list(spec.target)
+        lines.append(Line("data", "target", toml(several)))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     lines += _validation(survey, few_rows)
@@ -381,11 +401,12 @@ def _dropped_identifiers(survey: Survey) -> list[tuple[str, str]]:
 def _preprocessing(data: DataSet, searched: bool) -> list[Line]:
     if data.vocabulary is not None:
         return []
-    if len(data.shape) > 1 or not data.features:
+    if len(data.shape) > 1:
         value, why = '"standard"', "mean 0 and deviation 1, by the training rows"
         return [Line("data", "preprocessing", value, why)]
     far = data.train.x[:].abs().amax(0)
-    heavy = [name for name, most in zip(data.features, far.tolist(), strict=True) if most > HEAVY]
+    names = data.features or [f"column {k}" for k in range(len(far))]
+    heavy = [name for name, most in zip(names, far.tolist(), strict=True) if most > HEAVY]
     tail = f"the long tail of {', '.join(heavy[:3])}"
     if searched:
         value = '{ choices = ["standard", "robust", "quantile"] }'

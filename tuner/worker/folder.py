@@ -91,8 +91,12 @@ class Folder:
             hint: what to do where they have more.
 
         Raises:
-            TrainingError: there are more, or something in it is neither a file nor a folder.
+            TrainingError: there are more, or something in it is neither a file nor a folder, or the
+                objective removed it.
         """
+        if not self.path.is_dir():
+            what, advice = "the folder of tuner.checkpoint was removed", "remove only what is in it"
+            raise TrainingError(what, where=str(self.path), hint=advice)
         entries = sorted(self._entries(self.path))
         size = sum(path.stat().st_size for path in entries if path.is_file())
         if size > limit:
