@@ -99,6 +99,15 @@ def test_another_worker_finishes_a_trial_of_random_rows_with_the_same_value(
     assert trial.user_attrs["worker"] != holder
 
 
+def test_readers_leave_no_temporary_files(study: Any, tmp_path: Path) -> None:
+    shared = study("parts", 2, epochs=1, trials=1)
+    (tmp_path / "temporary").mkdir()
+    words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
+    run = shared.command(*words, TMPDIR=str(tmp_path / "temporary"))
+    assert (run.communicate(timeout=120), run.returncode)[1] == 0
+    assert not list((tmp_path / "temporary").glob("pymp-*"))
+
+
 def test_every_command_knows_a_study_of_datasets(study: Any, tmp_path: Path) -> None:
     shared = study("parts", 1, epochs=2, trials=3)
     name = ["--study", str(shared.path)]

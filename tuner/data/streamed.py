@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
+from multiprocessing.util import get_temp_dir
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,7 @@ class Readers:
             if Readers.open is not None and Readers.open is not self:
                 Readers.open.close()
             Readers.open, self._kind = self, kind
+            get_temp_dir()  # which readers share, or the folder of each would stay
             self._loader = DataLoader(
                 Answers(self.items),  # type: ignore[arg-type]
                 batch_size=None,
