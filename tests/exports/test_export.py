@@ -187,6 +187,27 @@ def test_all_rows_are_trained_on_and_the_number_is_of_a_training_without_the_tes
         assert torch.equal(tensor, weights[name]), name
 
 
+def test_test_rows_of_ones_own_are_never_trained_on_by_default(
+    trained: Any, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for name, count in (("known", 60), ("kept", 20)):
+        x = rng.normal(size=(count, 2))
+        rows = np.column_stack([x, x.sum(1)])
+        lines = ["a,b,y", *(",".join(map(str, row)) for row in rows.tolist())]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    data = {"path": str(tmp_path / "known.csv"), "target": "y"}
+    data["test_path"] = str(tmp_path / "kept.csv")
+    options = trained("kept", data=data, training={"epochs": 2, "batch_size": 16})
+    before = tuner.export("kept", tmp_path / "before", options)
+    assert (before.final, before.all_rows) == (False, False)
+    confirmed = tuner.confirm("kept", options, top=1, seeds=2, ensemble=0)
+    made = tuner.export("kept", tmp_path / "after", options)
+    assert (made.final, made.all_rows) == (True, False)
+    assert confirmed.winner.test is not None
+    assert "on 20 test rows, this training" in (tmp_path / "after" / CARD).read_text()
+
+
 def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path) -> None:
     training = {"epochs": 2, "learning_rate": tuner.Range(1e-4, 1e-1, log=True)}
     search = {"trials": 4, "pruner": "none", "sampler": "random"}

@@ -29,7 +29,7 @@ Final = Annotated[
         "--final/--no-final",
         envvar="TUNER_FINAL",
         help="Train on the validation rows as well, or as in the search.  [default: as in the "
-        "search; after confirm --all-rows, unless the test rows are your own]",
+        "search; after confirm --all-rows, or --final where the test rows are your own]",
     ),
 ]
 AllRows = Annotated[

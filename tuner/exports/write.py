@@ -85,7 +85,7 @@ def export(
             where trials have folds and there are test rows. False: as in the search.
         all_rows: measure a final training, and then train the same on the test rows too. Without
             `final` and `trial` this is the default once `confirm` has measured on test rows that
-            were set aside of the study's own data.
+            were set aside of the study's own data; on others, `final` is.
         force: replace a folder that an export made.
         onnx: write model.onnx too; needs the extra `onnx`.
         single: one configuration, even where an ensemble helps.
@@ -112,8 +112,9 @@ def export(
     make: Callable[[NetworkJob], Trained | TrainedEnsemble]
     with allowing(of_person(options.allow)), one_thread():
         job = load_job(stored, study_id)
-        all_rows = all_rows or (final is None and _measured(job, confirmation))
-        final = final or all_rows or _needs_final(job)
+        measured = final is None and _has_measured(confirmation)
+        all_rows = all_rows or (measured and _set_aside(job))
+        final = final or measured or all_rows or _needs_final(job)
         together = None if single or confirmation is None else confirmation.answer
         if confirmation is not None and together is not None:
             members = chosen_members(storage, stored, confirmation, together, final)
@@ -152,10 +153,15 @@ def export(
     )
 
 
-def _measured(job: NetworkJob, confirmation: Confirmation | None) -> bool:
-    """Whether `confirm` has measured what is exported on test rows that are the study's own."""
-    if confirmation is None or not confirmation.finished or confirmation.winner.test is None:
+def _has_measured(confirmation: Confirmation | None) -> bool:
+    """Whether `confirm` has measured on test rows what is exported."""
+    if confirmation is None:
         return False
+    return confirmation.finished and confirmation.winner.test is not None
+
+
+def _set_aside(job: NetworkJob) -> bool:
+    """Whether the test rows are some of the study's own data, and not given as such."""
     return bool(job.data.test) and job.spec.split is None
 
 
