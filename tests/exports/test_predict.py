@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import tuner
 from tuner.cli import app
 from tuner.data.prepare import STATISTICS
+from tuner.exports.folder import CARD
 from tuner.exports.predict import Predictor
 from tuner.training.evaluate import predict as outputs_of
 
@@ -444,6 +445,7 @@ def test_images_are_resized_as_in_the_training(trained: Any, again: Any, tmp_pat
     data = {"path": str(tmp_path / "all"), "resize": [4, 6]}
     options = trained("resized", data=data, model={"family": "cnn"}, training={"epochs": 1})
     tuner.export("resized", tmp_path / "model", options)
+    assert "are resized to 4 x 6 pixels, whole." in (tmp_path / "model" / CARD).read_text()
     trainer = again(options, "resized")
     outputs = outputs_of(trainer.network, trainer.data.validation.x).softmax(1)
     found = predicted(tmp_path / "model", tmp_path / "all")

@@ -8,7 +8,7 @@ from torch import nn
 
 from tuner.data import Target
 from tuner.data.labels import SCALES
-from tuner.data.recipe import OfColumns, OfText, Recipe
+from tuner.data.recipe import OfArray, OfColumns, OfText, Recipe
 from tuner.data.target import Each
 from tuner.exports.choose import Trained, TrainedEnsemble
 from tuner.exports.folder import (
@@ -341,4 +341,7 @@ def _row_limits(recipe: Recipe | None) -> list[str]:
             "they did not have is none of theirs.",
             "A column that is missing, and a number that is not finite, is refused.",
         ]
+    if isinstance(recipe, OfArray) and recipe.resize is not None:
+        height, width = recipe.resize
+        return [f"Images of another size are resized to {height} x {width} pixels, whole."]
     return ["Numbers that are missing or not finite are refused, and so are rows of another size."]
