@@ -48,7 +48,11 @@ OPTIMIZE = ("optimize", "--study", "mine")
         ('"kind"', '["kind"]', ("data.target: lists fewer than two columns",)),
         ('"kind"', '["kind", 3]', ("data.target[1]", "is not a string")),
         ('"kind"', '["kind", "c"]', ("table.csv: no column 'c'",)),
-        ('"kind"', '["kind", "a"]', ("target 'kind': label 'one' in row 2", "is text")),
+        (
+            '"kind"',
+            '["kind", "a"]',
+            ("target 'kind': label 'one' in row 2", "neither yes nor no, and no number"),
+        ),
         (
             '"kind"',
             '["kind", "a"]\ntask = "multilabel"',
