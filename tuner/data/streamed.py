@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from multiprocessing.util import get_temp_dir
 from typing import Any
 
 import numpy as np
@@ -79,12 +78,16 @@ class Failure:
 
 
 class Answers:
-    """The items as a DataLoader knows them, by request."""
+    """The items as a DataLoader knows them, by request.
+
+    Inputs are arrays, which a process writes into a pipe: of a tensor it would send the handle
+    through a socket, whose path in a deep TMPDIR is too long, and the request would get no answer.
+    """
 
     def __init__(self, items: Items) -> None:
         self.items = items
 
-    def __getitem__(self, request: Request) -> Tensor | Batch | Failure:
+    def __getitem__(self, request: Request) -> NDArray[np.float32] | Batch | Failure:
         try:
             batch = self.items.batch(request.rows, request.seed)
             return batch if request.recipe is None else inputs(batch.x, request.recipe)
@@ -92,10 +95,10 @@ class Answers:
             return Failure(error.message, error.where, error.hint)
 
 
-def inputs(x: NDArray[Any], recipe: OfArray) -> Tensor:
+def inputs(x: NDArray[Any], recipe: OfArray) -> NDArray[np.float32]:
     """Raw rows as float32 [n, *shape], as ``OfArray.rows`` makes them."""
     prepared = recipe.transform(arranged(x, recipe.shape, recipe.turns))
-    return torch.from_numpy(np.ascontiguousarray(prepared, dtype=np.float32))
+    return np.ascontiguousarray(prepared, dtype=np.float32)
 
 
 class Requests:
@@ -124,16 +127,13 @@ class Readers:
         self.items, self.count = items, count
         self._requests = Requests()
         self._loader: DataLoader[Any] | None = None
-        self._kind = (0, False)
+        self._process = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_loader": None, "_requests": Requests()}
 
-    def read(self, requests: Sequence[Request], pin: bool = False) -> Iterator[Any]:
+    def read(self, requests: Sequence[Request]) -> Iterator[Any]:
         """The answer to each request: inputs of a network, or a ``Batch`` of raw rows.
-
-        Args:
-            pin: copy them into memory from which a GPU takes them without waiting.
 
         Raises:
             DataError: as ``Items.batch``.
@@ -141,7 +141,7 @@ class Readers:
         if self.count == 0 or not requests:
             answers = Answers(self.items)
             return (_checked(answers[request]) for request in requests)
-        return self._ahead(requests, pin)
+        return self._ahead(requests)
 
     def passing(self, requests: Sequence[Request]) -> Iterator[Any]:
         """The same for one pass alone, after which the processes end."""
@@ -150,8 +150,8 @@ class Readers:
         finally:
             self.close()
 
-    def _ahead(self, requests: Sequence[Request], pin: bool) -> Iterator[Any]:
-        loader = self._started(pin)
+    def _ahead(self, requests: Sequence[Request]) -> Iterator[Any]:
+        loader = self._started()
         self._requests.now = requests
         try:
             with _may_start_processes():
@@ -165,21 +165,18 @@ class Readers:
                 f"a reader failed: {error}", where=self.items.where, hint=hint
             ) from error
 
-    def _started(self, pin: bool) -> DataLoader[Any]:
-        kind = os.getpid(), pin
-        if self._loader is None or self._kind != kind:
+    def _started(self) -> DataLoader[Any]:
+        if self._loader is None or self._process != os.getpid():
             self._leave()
             if Readers.open is not None and Readers.open is not self:
                 Readers.open.close()
-            Readers.open, self._kind = self, kind
-            get_temp_dir()  # which readers share, or the folder of each would stay
+            Readers.open, self._process = self, os.getpid()
             self._loader = DataLoader(
                 Answers(self.items),  # type: ignore[arg-type]
                 batch_size=None,
                 sampler=self._requests,
                 num_workers=self.count,
                 collate_fn=_as_it_is,
-                pin_memory=pin,
                 worker_init_fn=_begin,
                 multiprocessing_context="fork" if sys.platform == "linux" else None,
                 generator=torch.Generator(),  # or it would draw from the one of the training
@@ -195,7 +192,7 @@ class Readers:
 
     def _leave(self) -> None:
         """Lets go of the loader, which ends its processes; of a parent's they go on."""
-        if self._loader is not None and self._kind[0] != os.getpid():
+        if self._loader is not None and self._process != os.getpid():
             OF_PARENTS.append(self._loader)
         self._loader = None
 
@@ -212,7 +209,7 @@ def _begin(number: int) -> None:
 def _checked(answer: Any) -> Any:
     if isinstance(answer, Failure):
         raise DataError(answer.message, where=answer.where, hint=answer.hint)
-    return answer
+    return torch.from_numpy(answer) if isinstance(answer, np.ndarray) else answer
 
 
 @contextmanager
@@ -556,7 +553,7 @@ class Streamed(Ordered):
         size = max(1, GROUP // (len(batches[0]) * math.prod(self.recipe.shape)))
         groups = [batches[start : start + size] for start in range(0, len(batches), size)]
         wanted = [Request(np.concatenate(group).tolist(), seed, self.recipe) for group in groups]
-        answers = self.readers.read(wanted, self.device.type == "cuda")
+        answers = self.readers.read(wanted)
         for group, rows in zip(groups, answers, strict=True):
             yield from torch.split(self._moved(rows), [len(batch) for batch in group])
 
