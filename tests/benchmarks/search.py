@@ -26,6 +26,7 @@ import optuna
 import recorded
 from recorded import EPOCHS, Budget, Pool, Table
 
+from tuner.search.gp import JointGPSampler
 from tuner.search.promote import Promotion
 from tuner.search.sampler import Sampler
 from tuner.search.tpe import JointTPESampler, Past
@@ -126,6 +127,7 @@ ARMS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe_group": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
     "tpe_joint": lambda seed: JointTPESampler(Past(), seed=seed, multivariate=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "gp_joint": lambda seed: JointGPSampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 

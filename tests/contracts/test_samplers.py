@@ -63,7 +63,7 @@ SPACES = LISTABLE | {
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in SAMPLERS},
-    "tpe, jointly": ("tpe", {"joint": True}),
+    "tpe, not jointly": ("tpe", {"joint": False}),
 }
 """Samplers by name, and those that an option makes another one."""
 CASES = [(name, space) for name in VARIANTS for space in (LISTABLE if name == "grid" else SPACES)]

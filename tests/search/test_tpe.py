@@ -8,7 +8,6 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tuner.errors import StudyFileError
 from tuner.optuna_private import ParzenEstimator
 from tuner.search.propose import propose
 from tuner.search.pruners import build_pruner
@@ -131,7 +130,7 @@ def test_jointly_a_trial_gets_all_that_it_asks_for_and_no_more(twins, define):
     pair = twins(build_pruner("none", {}, epochs=9))
     nested = []
     for number in range(24):
-        pair.plain.sampler = build_sampler("tpe", {"joint": True}, seed=5, number=number)
+        pair.plain.sampler = build_sampler("tpe", {}, seed=5, number=number)
         assert isinstance(pair.plain.sampler, JointTPESampler)
         trial = pair.plain.ask()
         define(trial)
@@ -144,6 +143,8 @@ def test_jointly_a_trial_gets_all_that_it_asks_for_and_no_more(twins, define):
 
 
 @pytest.mark.parametrize("options", [{"group": True}, {"multivariate": False}])
-def test_another_space_than_the_joint_one_is_refused(options):
-    with pytest.raises(StudyFileError, match="joint goes with"):
-        build_sampler("tpe", {"joint": True, **options}, seed=0, number=0)
+def test_options_may_ask_for_another_space_than_the_joint_one(options):
+    with pytest.raises(ValueError, match="joint goes with"):
+        JointTPESampler(Past(), **{"multivariate": True, **options})
+    sampler = build_sampler("tpe", options, seed=0, number=0)
+    assert not isinstance(sampler, JointTPESampler)

@@ -36,17 +36,21 @@ def words(document: dict[str, Any] = SPACE, **search: Any) -> dict[str, str]:
             "and nested ones included: ",
         ),
         (
-            "tpe",
+            {"name": "tpe", "joint": False},
             "tpe: 10 trials at random, then a tree-structured Parzen estimator over the 3 "
             "parameters that every trial has, the other 2 each alone: ",
         ),
         (
-            {"name": "tpe", "joint": True},
+            "tpe",
             "estimator over all 5 parameters, switches and nested ones included: ",
         ),
         ({"name": "tpe", "group": True}, "estimator over each branch of the space jointly: "),
         ({"name": "tpe", "multivariate": False}, "estimator over each parameter alone: "),
-        ("gp", "over the 3 parameters that every trial has, the other 2 at random: "),
+        ("gp", "process over all 5 parameters, switches and nested ones included: "),
+        (
+            {"name": "gp", "joint": False},
+            "over the 3 parameters that every trial has, the other 2 at random: ",
+        ),
         ("cmaes", "over the 1 number that every trial has, the other 4 at random: "),
         ("random", "random: at random, whatever the results: "),
         ({"name": "qmc", "qmc_type": "halton"}, "a Halton sequence, more even than random"),
@@ -125,7 +129,7 @@ def test_of_an_own_objective_no_parameter_is_known() -> None:
     found = words(OWN, sampler="auto")
     assert "over all parameters, nested ones included: " in found["sampler"]
     assert found["pruner"].startswith("median (the default): from step 0 on")
-    assert "others at random: " in words(OWN, sampler="gp")["sampler"]
+    assert "others at random: " in words(OWN, sampler="cmaes")["sampler"]
     assert "after step 1, 3, 9, 27, … one" in words(OWN, pruner="asha")["pruner"]
 
 

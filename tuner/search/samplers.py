@@ -45,7 +45,7 @@ class Request:
 
 def build_tpe(request: Request) -> BaseSampler:
     options = dict(request.options)
-    if options.pop("joint"):
+    if options.pop("joint") and options["multivariate"] and not options["group"]:
         from tuner.search.tpe import JointTPESampler, Past
 
         past = request.past or Past()
@@ -72,9 +72,14 @@ def build_random(request: Request) -> BaseSampler:
 
 
 def build_gp(request: Request) -> BaseSampler:
+    options = {"seed": request.seed, "warn_independent_sampling": False, **request.options}
+    if options.pop("joint"):
+        from tuner.search.gp import JointGPSampler
+
+        return JointGPSampler(request.space, **options)
     from optuna.samplers import GPSampler
 
-    return GPSampler(seed=request.seed, warn_independent_sampling=False, **request.options)
+    return GPSampler(**options)
 
 
 def build_cmaes(request: Request) -> BaseSampler:
@@ -131,7 +136,12 @@ class SamplerEntry:
     once: bool = False
 
 
-_JOINT = "model the parameters that only some trials have together with the others"
+_JOINT = Leaf(
+    "joint",
+    bool,
+    True,
+    doc="model the parameters that only some trials have together with the others",
+)
 _STARTUP = "finished trials before it stops sampling at random"
 
 _ENTRIES = (
@@ -144,7 +154,7 @@ _ENTRIES = (
             Leaf("multivariate", bool, True, doc="model parameters jointly, not one by one"),
             Leaf("group", bool, False, doc="model each branch of a conditional space jointly"),
             Leaf("constant_liar", bool, True, doc="avoid the configurations of running trials"),
-            Leaf("joint", bool, False, doc=_JOINT),
+            _JOINT,
         ),
         learns=True,
         per_number_seed=True,
@@ -174,6 +184,7 @@ _ENTRIES = (
         (
             Leaf("n_startup_trials", int, 10, minimum=1, doc=_STARTUP),
             Leaf("deterministic_objective", bool, False, doc="assume results without noise"),
+            _JOINT,
         ),
         learns=True,
         per_number_seed=True,

@@ -97,10 +97,10 @@ def _auto(options: Options, parameters: Parameters) -> str:
 
 def _tpe(options: Options, parameters: Parameters) -> str:
     over = "each parameter alone"
-    if options.get("joint"):
-        over = parameters.all
-    elif options["group"]:
+    if options["group"]:
         over = "each branch of the space jointly"
+    elif options["multivariate"] and options["joint"]:
+        over = parameters.all
     elif options["multivariate"]:
         over = parameters.split(parameters.every, "parameter", "each alone")
     return (
@@ -110,9 +110,9 @@ def _tpe(options: Options, parameters: Parameters) -> str:
 
 
 def _gp(options: Options, parameters: Parameters) -> str:
-    over = parameters.split(parameters.every, "parameter", "at random")
-    if options.get("joint"):
-        over = parameters.all
+    over = parameters.all
+    if not options["joint"]:
+        over = parameters.split(parameters.every, "parameter", "at random")
     start = several(options["n_startup_trials"], "trial")
     process = f"Optuna's Gaussian process over {over}"
     return f"{start} at random, then {process}: for up to some hundreds of trials"
