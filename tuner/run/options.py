@@ -18,7 +18,8 @@ class RunOptions:
 
     Args:
         storage: the database's URL.
-        trials, epochs: a budget in place of the study file's, in trials, epochs or both.
+        trials: a budget in place of the study file's, in trials.
+        epochs: the same in epochs of all trials together; with both, the first that is met counts.
         timeout: seconds after which the workers leave; None takes the study file's.
         workers: processes; ``auto`` is one for each GPU, or more where they share it with gain, or
             one for each core where the cores train.

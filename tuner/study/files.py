@@ -112,18 +112,19 @@ def define_study(
     Raises:
         StudyFileError, DataError: with the dotted path, what was found and what is allowed.
 
-    >>> from tuner.space import Range, walk
-    >>> mine = define_study(
-    ...     "mine",
-    ...     data={"source": "sklearn.datasets:load_digits"},
-    ...     regularization={"dropout": Range(0.05, 0.6, off=0.0)},
-    ...     training={
-    ...         "epochs": 5,
-    ...         "optimizer": {"choices": ["adam", {"name": "sgd", "momentum": Range(0.0, 0.99)}]},
-    ...     },
-    ... )
-    >>> [node.name for node in walk(mine.nodes) if node.searched]
-    ['dropout', 'optimizer', 'sgd.momentum']
+    Examples:
+        >>> from tuner.space import Range, walk
+        >>> mine = define_study(
+        ...     "mine",
+        ...     data={"source": "sklearn.datasets:load_digits"},
+        ...     regularization={"dropout": Range(0.05, 0.6, off=0.0)},
+        ...     training={
+        ...         "epochs": 5,
+        ...         "optimizer": {"choices": ["adam", {"name": "sgd", "momentum": Range(0.0, 0.99)}]},
+        ...     },
+        ... )
+        >>> [node.name for node in walk(mine.nodes) if node.searched]
+        ['dropout', 'optimizer', 'sgd.momentum']
     """
     if not isinstance(name, str) or not name:
         what = f"found {shown(name)}, which is not a name for a study"

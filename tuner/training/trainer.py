@@ -245,7 +245,7 @@ class Trainer(Course):
     """Trains one configuration; its result is a function of configuration, data and seed alone.
 
     Args:
-        config, metric, seed, keep: as for a ``Course``.
+        config: as for a ``Course``, like metric, seed and keep.
         data: its tensors are moved to the device.
         device: where to train.
         dtype: of parameters and features.
