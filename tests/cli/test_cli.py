@@ -105,6 +105,36 @@ def test_a_variable_means_the_same_to_all_commands() -> None:
     assert several == {"TUNER_STUDY", "TUNER_LOG_FORMAT"}
 
 
+@pytest.mark.parametrize(
+    ("line", "others"),
+    [
+        ("best digits", {}),
+        ("best --json digits", {"as_json": True}),
+        ("report --out digits digits", {"out": "digits"}),
+        ("report digits --out digits", {"out": "digits"}),
+        ("delete digits --yes", {"yes": True}),
+        ("best --study digits", {}),
+    ],
+)
+def test_the_study_may_be_the_one_word_of_a_command(line: str, others: dict[str, Any]) -> None:
+    name, *words = line.split()
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    given = command.make_context(name, words).params
+    assert given["study"] == "digits"
+    assert {key: type(value)(given[key]) for key, value in others.items()} == others
+
+
+@pytest.mark.parametrize("line", ["best one two", "best one --study two", "studies one"])
+def test_a_second_word_is_refused(tuner: Callable[..., Any], line: str) -> None:
+    done = tuner(*line.split())
+    assert done.code == 2
+    assert "unexpected extra argument" in done.stderr or "Missing option" in done.stderr
+
+
+def test_completion_can_be_installed(tuner: Callable[..., Any]) -> None:
+    assert "--install-completion" in tuner("--help").stdout
+
+
 def test_options_come_from_the_environment(tuner: Callable[..., Any], empty: Path) -> None:
     assert tuner("check", TUNER_STUDY="digits").stdout.startswith("digits: ")
     wrong = tuner("optimize", "--study", "digits", TUNER_TRIALS="0")

@@ -11,11 +11,12 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from tuner.cli import exporting, operating, results, running, serving, studies
 from tuner.errors import FAILED, TunerError, UsageError, check_platform
@@ -120,6 +121,28 @@ class Commands(TyperGroup):
             raise _interrupted(str(interrupt)) from None
 
 
+class OfStudy(TyperCommand):
+    """A command whose `--study` may also be its one word: `tuner optimize digits`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        kinds = {each.name: each.param_type_name for each in self.params}
+        if kinds.get("study") == "option" and "argument" not in kinds.values():
+            args = self._named(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def _named(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments with `--study` before the only word that is no option's value."""
+        given, words, _ = self.make_parser(ctx).parse_args(args=list(args))
+        if len(words) != 1 or "study" in given or "://" in words[0]:  # a database has --storage
+            return args
+        for at in (i for i, each in enumerate(args) if each == words[0]):
+            others = [*args[:at], *args[at + 1 :]]
+            with suppress(_Misused):
+                if not self.make_parser(ctx).parse_args(args=list(others))[1]:
+                    return [*others, "--study", words[0]]
+        return args
+
+
 def _interrupted(message: str = "") -> typer.Exit:
     if _ctrl_c.pressed:
         _ctrl_c.end()
@@ -174,7 +197,6 @@ app = typer.Typer(
     name="tuner",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -223,7 +245,7 @@ for command in (
     operating.delete,
     operating.gc,
 ):
-    app.command()(command)
+    app.command(cls=OfStudy)(command)
 app.add_typer(operating.db)
 
 
