@@ -223,7 +223,7 @@ def by_columns(
     columns = {}
     size = max(1, CELLS // rows)
     for start in range(0, len(names), size):
-        piece = read(names[start : start + size])
+        piece = read(names[start : start + size]).reset_index(drop=True)  # that of a saved frame
         for at, name in enumerate(piece.columns):
             columns[name] = piece.iloc[:, at]
             if str(name) not in exact and columns[name].dtype in NUMBERS:
