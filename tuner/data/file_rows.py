@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from tuner.data.cached import cached_file, digest_of
 from tuner.data.memory import let_go
 from tuner.data.prepare import CHUNK
 from tuner.data.recipe import Recipe
-from tuner.data.rows import Ordered, Taking
+from tuner.data.rows import Following, Order, Ordered, Taking
 from tuner.data.splits import Places
 from tuner.data.tables import Table
 from tuner.devices import upload
@@ -169,7 +169,7 @@ class FileRows(Ordered):
             given = given.sub_(self.shift.to(self.dtype)).div_(self.scale.to(self.dtype))
         return upload(given, self.device)
 
-    def epoch(self, order: Callable[[], Sequence[Tensor]], seed: int) -> Taking:
+    def epoch(self, order: Order, seed: int, following: Following | None = None) -> Taking:
         def taken(batches: Sequence[Tensor], rows: Tensor) -> Sequence[Tensor]:
             return torch.split(self[torch.cat(tuple(batches))], [len(batch) for batch in batches])
 
