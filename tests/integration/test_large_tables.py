@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-ROWS = 5000
+ROWS = 800
 
 
 @pytest.fixture
 def study(make: Any, sqlite_url: str) -> Callable[..., Any]:
-    """A study of a table of 0.1 MB."""
+    """A study of a table, in files or in memory."""
 
     def write(ending: str, target: str, in_memory: str) -> Any:
         shared = make(sqlite_url).write(epochs=2, trials=3)
@@ -41,38 +41,43 @@ def study(make: Any, sqlite_url: str) -> Callable[..., Any]:
     return write
 
 
-@pytest.mark.parametrize(("ending", "target"), [(".csv", "class"), (".parquet", "size")])
-def test_every_command_knows_a_table_in_files(
-    study: Any, ending: str, target: str, tmp_path: Path
-) -> None:
-    shared = study(ending, target, "in_memory = 0")
-    cache = tmp_path / "cache"
-    name = ["--study", str(shared.path)]
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., str]:
+    """What a command says, which has to succeed."""
 
-    def run(*words: str) -> str:
-        process = shared.warm(*words, TUNER_CACHE=str(cache))
+    def run(shared: Any, *words: str) -> str:
+        process = shared.warm(*words, TUNER_CACHE=str(tmp_path / "cache"))
         said, errors = process.communicate(timeout=120)
         assert process.returncode == 0, said + errors
         assert "Traceback" not in errors
         return str(said)
 
-    said = run("check", *name)
-    assert "3,000 rows to train on, 1,000 to validate" in said
+    return run
+
+
+def test_every_command_knows_a_table_in_files(study: Any, run: Any, tmp_path: Path) -> None:
+    shared = study(".csv", "class", "in_memory = 0")
+    name, place = ["--study", str(shared.path)], ["--device", "cpu"]
+    said = run(shared, "check", *name)
+    assert "480 rows to train on, 160 to validate" in said
     assert "rows are read from a file as they are needed: they are large" in said
-    run("optimize", *name, "--workers", "2", "--device", "cpu")
+    run(shared, "optimize", *name, "--workers", "2", *place)
     assert [trial.state.name for trial in shared.trials()] == ["COMPLETE"] * 3
-    assert "the same" in run("retrain", *name, "--trial", "1", "--device", "cpu")
-    assert "on the test rows" in run("confirm", *name, "--seeds", "2", "--device", "cpu")
-    assert "adds" in run("ablate", *name, "--seeds", "2", "--device", "cpu")
-    run("report", *name, "--out", "report.html")
-    run("export", *name, "--out", "model", "--device", "cpu")
-    predicted = run("predict", "--model", "model", "--input", f"t{ending}").splitlines()
+    assert "on the test rows" in run(shared, "confirm", *name, "--seeds", "2", *place)
+    assert "adds" in run(shared, "ablate", *name, "--seeds", "2", *place)
+    run(shared, "report", *name, "--out", "report.html")
+    run(shared, "export", *name, "--out", "model", *place)
+    predicted = run(shared, "predict", "--model", "model", "--input", "t.csv").splitlines()
     assert len(predicted) == 1 + ROWS
-    assert len(list(cache.glob("columns-*"))) == 1
-    # In memory it is the same study.
+    assert len(list((tmp_path / "cache").glob("columns-*"))) == 1
+
+
+def test_it_is_the_same_study_in_memory(study: Any, run: Any) -> None:
+    shared = study(".parquet", "size", "in_memory = 0")
+    name, place = ["--study", str(shared.path)], ["--device", "cpu"]
+    run(shared, "optimize", *name, "--workers", "1", "--trials", "2", *place)
     shared.path.write_text(shared.path.read_text().replace("in_memory = 0", "in_memory = 1"))
-    assert "the same" in run("retrain", *name, "--trial", "2", "--device", "cpu")
-    assert len(list(cache.iterdir())) > 0
+    assert "the same" in run(shared, "retrain", *name, "--trial", "1", *place)
 
 
 def test_what_cannot_be_in_files_is_refused_before_a_trial(study: Any) -> None:
