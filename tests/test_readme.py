@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 
@@ -73,7 +75,7 @@ def shapes(text: str) -> set[str]:
 
 def test_the_blocks_are_those_that_are_tested_here() -> None:
     found = re.findall(r"^```(\w+)$", README, re.M)
-    shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash"]
+    shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash", "toml"]
     assert found == [*shell, *["python", "toml"] * 5, "python", "python", "toml", "python", "bash"]
     assert README.count("```") == 2 * len(found)
 
@@ -137,6 +139,19 @@ def test_the_python_script_runs(tmp_path: Path) -> None:
     assert 0 < float(value) <= 1
     assert 1e-4 <= float(rate) <= 1e-1
     assert (tmp_path / "wine.db").exists()
+
+
+def test_the_table_that_is_not_held_runs(tmp_path: Path, warm: Warm) -> None:
+    study = block("toml", "sales.parquet").replace("in_memory = 64", "in_memory = 0")
+    numbers = np.random.default_rng(0).normal(size=(300, 3))
+    table = pd.DataFrame(numbers, columns=["price", "stock", "age"])
+    table.assign(sold=numbers[:, 0] > 0).to_parquet(tmp_path / "sales.parquet")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "sales.toml").write_text(study, encoding="utf-8")
+    cache = f"TUNER_CACHE={tmp_path / 'cache'}"
+    said = warm("env", cache, "tuner", "optimize", "--study", "sales", "--workers", "1")
+    assert "sales: 4 of 4 trials" in said
+    assert len(list((tmp_path / "cache").glob("rows-*"))) == 1
 
 
 def test_the_dataset_of_ones_own_runs(tmp_path: Path, warm: Warm) -> None:

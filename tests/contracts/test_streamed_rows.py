@@ -6,15 +6,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import Dataset
 
 from tuner.data import DataSet, DataSpec, dataset
+from tuner.data.file_rows import FileRows
 from tuner.data.streamed import Readers
 from tuner.models import FAMILIES
 from tuner.techniques import TECHNIQUES
@@ -41,6 +44,11 @@ class Pictures(Dataset[Any]):
             drawn = torch.randn(x.shape) + random.random() + float(np.random.rand())
             x = x + self.noise * drawn
         return x, self.y[index]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNER_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -167,3 +175,46 @@ def test_trainings_side_by_side(
         one.evaluate()
     assert same(one, train(of, data, 5))
     assert same(two, train(of, data, 6))
+
+
+@pytest.mark.parametrize("family", ["linear", "mlp"])
+def test_a_table_in_files_trains_as_in_memory(
+    family: str, config: Any, values: Any, train: Any, trainer: Any, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=80), "b": rng.choice(["x", "y", "z"], 80)})
+    table.assign(y=np.arange(80) % 3).to_csv(tmp_path / "t.csv", index=False)
+
+    def read(**keys: Any) -> DataSet:
+        return dataset.load(DataSpec(path=str(tmp_path / "t.csv"), target="y", **keys))
+
+    of, held, filed = all_on(config, values, family), read(), read(in_memory=0)
+    assert isinstance(filed.train.x, FileRows)
+    for dtype in (torch.float32, torch.float64):
+        whole = train(of, held, dtype=dtype)
+        assert same(train(of, filed, dtype=dtype), whole)
+    current = trainer(of, filed)
+    while not current.done:
+        stored = to_bytes(current)
+        current = trainer(of, filed)
+        restore(current, stored)
+        next(current.epochs())
+    assert same(current, train(of, held))
+
+
+def test_no_step_waits_for_a_gpu_for_rows_in_a_file(
+    pretend: ModuleType, config: Any, trainer: Any, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(80, 3))
+    table = pd.DataFrame(rows, columns=["a", "b", "c"]).assign(y=np.arange(80) % 3)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    data = dataset.load(DataSpec(path=str(tmp_path / "t.csv"), target="y", in_memory=0))
+    of = config(family="mlp", dropout=0.2)
+    alone = trainer(of, data, dtype=torch.float32)
+    assert len([*alone.epochs()]) == 3
+    with pretend.pretend_gpu() as gpu:
+        there = trainer(of, data, dtype=torch.float32, device=pretend.DEVICE)
+        gpu.phase = "epoch"
+        assert len([*there.epochs()]) == 3
+        assert sum(gpu.waits_of("epoch").values()) == 3
+    assert there.past == alone.past

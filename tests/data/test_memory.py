@@ -142,6 +142,20 @@ def test_a_table_from_pieces_is_the_table(
         assert found[name].dtype == expected[name].dtype
 
 
+@pytest.mark.parametrize("index", [range(ROWS, 0, -1), range(0, 2 * ROWS, 2), [0] * ROWS])
+def test_a_saved_index_moves_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: Any
+) -> None:
+    """As that of a frame which was shuffled, filtered or appended to."""
+    file, table = tmp_path / "table.parquet", _table()
+    table.set_axis(index).to_parquet(file)
+    monkeypatch.setattr(memory, "CELLS", 500)
+    found = read_parquet(file, ["y"])
+    assert len(found) == ROWS
+    for name in ("count", "text", "y"):
+        assert found[name].tolist() == table[name].tolist()
+
+
 @pytest.mark.parametrize("preprocessing", ["standard", "quantile", "none"])
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_a_large_table_gives_the_same_data(

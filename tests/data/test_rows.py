@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 
+from tuner.data.file_rows import FileRows, Packing, RowFile
 from tuner.data.rows import Gathered, RowSource, SharedRows, Texts, epoch_of, slices_of
 
 ORDER = [torch.tensor([5, 0]), torch.tensor([3])]
@@ -38,14 +42,17 @@ def test_texts_are_cut_to_the_longest_of_a_slice() -> None:
     assert texts.to("cpu").words is words
 
 
-def test_the_batches_of_an_epoch_are_the_same_from_each_kind() -> None:
+def test_the_batches_of_an_epoch_are_the_same_from_each_kind(tmp_path: Path) -> None:
     words = torch.tensor([[3, 0], [2, 5], [0, 0], [6, 0], [1, 1], [4, 0]])
     pooled = Gathered(SharedRows(words), torch.arange(6, dtype=torch.int32))
-    kinds: list[RowSource] = [words, pooled, Texts.of(words)]
+    (tmp_path / "rows").write_bytes(words.float().numpy().tobytes())
+    filed = FileRows(RowFile((tmp_path / "rows").open("rb"), 2), Packing(2, ()), (2,), np.arange(6))
+    kinds: list[RowSource] = [words, pooled, Texts.of(words), filed]
     taken = [list(epoch_of(x, lambda: ORDER, 0)(ORDER, torch.cat(ORDER))) for x in kinds]
     assert [each.tolist() for each in taken[0]] == [[[4, 0], [3, 0]], [[6, 0]]]
     assert [each.tolist() for each in taken[1]] == [[[4, 0], [3, 0]], [[6, 0]]]
     assert [each.tolist() for each in taken[2]] == [[[4], [3]], [[6]]]
+    assert [each.tolist() for each in taken[3]] == [[[4, 0], [3, 0]], [[6, 0]]]
 
 
 def test_slices_hold_every_row_once_and_there_is_always_one() -> None:

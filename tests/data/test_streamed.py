@@ -4,7 +4,10 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +212,101 @@ def test_an_epoch_and_slices(read: Any, readers: int) -> None:
     assert len([*begun(order[:1], order[0])]) == 1  # and is never ended
     assert [len(each) for each in slices_of(x, 10)] == [10, 10, 10, 6]
     assert torch.equal(torch.cat([*slices_of(x, 10)]), every)
+
+
+def take(x: Any, of: tuple[Any, int], following: Any = None) -> torch.Tensor:
+    """The rows of an epoch, by its order and seed."""
+    order, seed = of
+    return torch.cat([*epoch_of(x, lambda: order, seed, following)(order, torch.cat(order))])
+
+
+LOGGED = """
+    import os
+    import torch
+
+    class Logged(torch.utils.data.Dataset):
+        def __len__(self):
+            return 60
+        def __getitem__(self, index):
+            with open(os.environ["LOG"], "a") as file:
+                file.write(f"{index}\\n")
+            return torch.full((3,), float(index)) + torch.rand(1), index % 3
+
+    def load(): return Logged()
+"""
+
+
+def test_readers_begin_with_what_follows_while_a_pass_ends(
+    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setattr("tuner.data.streamed.GROUP", 1)  # a request for each batch
+    spec = DataSpec(source=f"{module(LOGGED)}:load", readers=1)
+    x = load(spec, folder=tmp_path).train.x
+    epochs = [(torch.split(torch.randperm(36), 9), seed) for seed in range(4)]
+    places = x.places  # type: ignore[union-attr]
+
+    def indices(of: tuple[Any, int], count: int) -> list[str]:
+        return [str(each) for each in places[torch.cat(of[0]).numpy()][:count]]
+
+    def until_read(ahead: list[str]) -> None:
+        while len(log.read_text().split()) < len(ahead):  # after ten minutes the process ends
+            time.sleep(0.01)
+        assert log.read_text().split() == ahead
+        log.write_text("")
+
+    plain = load(replace(spec, readers=0), folder=tmp_path).train.x
+    log.write_text("")
+    rows = take(x, epochs[0], following=(lambda: epochs[1][0], 1))
+    until_read(indices(epochs[0], 36))  # what is measured is not known yet
+    list(slices_of(x, 12))
+    until_read([*map(str, places), *indices(epochs[1], 18)])  # two requests for a reader
+    again = take(x, epochs[1], following=(lambda: epochs[2][0], 2))
+    until_read([*indices(epochs[1], 36)[18:], *map(str, places[:24])])
+    list(slices_of(x, 12))
+    until_read([*map(str, places[24:]), *indices(epochs[2], 18)])
+    other = take(x, epochs[3])  # another trial: what was begun is lost
+    until_read(indices(epochs[3], 36))
+    for mine, of in ((rows, 0), (again, 1), (other, 3)):
+        assert torch.equal(mine, take(plain, epochs[of]))
+
+
+@pytest.mark.parametrize("size", [1, 2**17])
+@pytest.mark.parametrize("name", ["image_set", "noisy"])
+def test_any_guess_may_be_wrong(
+    read: Any, size: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.data.streamed.GROUP", size)
+    x, plain = (read(name, in_memory=0, readers=count).train.x for count in (1, 0))
+    epochs = [(torch.split(torch.randperm(36), 7), seed) for seed in range(3)]
+
+    def failing() -> Any:
+        raise DataError("later")
+
+    wanted = [(at, then) for at in range(3) for then in (0, 1, 2, None, 3)]
+    for number, (at, then) in enumerate(wanted * 2):
+        follows = None if then is None else (failing, 0) if then == 3 else epochs[then]
+        following = follows and (follows[0] if then == 3 else partial(list, follows[0]), follows[1])
+        if number % 7 == 3:  # a pass that is given up
+            order, seed = epochs[at]
+            taking = epoch_of(x, partial(list, order), seed, following)
+            assert len([*taking(order[:2], order[0])]) == 2
+        assert torch.equal(take(x, epochs[at], following), take(plain, epochs[at]))
+        for rows in (5, 36)[: number % 3]:
+            assert torch.equal(torch.cat([*slices_of(x, rows)]), plain[:])
+
+
+def test_two_passes_at_once(read: Any) -> None:
+    x = read("image_set", in_memory=0, readers=2).train.x
+    order = torch.split(torch.randperm(36), 7)
+    one, two = (epoch_of(x, lambda: order, 0, (lambda: order, 1)) for _ in range(2))
+    parts: list[list[torch.Tensor]] = [[], []]
+    for batch in order:
+        for mine, taking in zip(parts, (one, two), strict=True):
+            mine += taking([batch], batch)
+    assert torch.equal(torch.cat(parts[0]), x[:][torch.cat(order)])
+    assert torch.equal(torch.cat(parts[1]), torch.cat(parts[0]))
 
 
 def test_it_is_like_a_tensor(read: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tuner.data import prepare, sources
 from tuner.data.encoders import Number
+from tuner.data.file_rows import rows_in_file
 from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
 from tuner.data.labels import (
     Labels,
@@ -26,7 +27,7 @@ from tuner.data.labels import (
     usable,
     usable_test,
 )
-from tuner.data.memory import fresh, give_back, uncollected
+from tuner.data.memory import fresh, give_back, let_go, put_away, uncollected
 from tuner.data.prepare import Column, Shifted, Transform, Unchanged
 from tuner.data.raw import RawColumn, coded, numbers
 from tuner.data.recipe import Feature, Learned, OfArray, OfColumns, Recipe, learn
@@ -42,7 +43,7 @@ from tuner.data.splits import (
     final_rows,
 )
 from tuner.data.streamed import Stream, of_arrays
-from tuner.data.tables import Table, Text, check_weights
+from tuner.data.tables import Table, Text, check_weights, columns_of
 from tuner.data.target import Target
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
@@ -116,7 +117,9 @@ def _encoded_alike(a: Feature, b: Feature, raw: RawColumn) -> bool:
     if isinstance(a.encoder, Number) and isinstance(b.encoder, Number):
         if a.encoder == b.encoder:
             return True
-        return a.encoder.format == b.encoder.format and not _has_gaps(a.encoder.bind(raw, "")[0])
+        gaps = _has_gaps(a.encoder.bind(raw, "")[0])
+        let_go(raw.values)
+        return a.encoder.format == b.encoder.format and not gaps
     return a.encoder == b.encoder
 
 
@@ -287,7 +290,10 @@ def load(
     places: Places = np.arange(len(labels.values))
     if columns and spec.path is not None:
         places = folds[-1].searched
-        without_test(columns, places)
+        if table.folder is None:
+            without_test(columns, places)
+        else:
+            columns = list(columns_of(replace(table, columns=tuple(columns)), places))
     table = replace(table, columns=tuple(columns), rows=left_out.places(places))
     given = table.held or (table.parts is not None and len(folds[-1].test) > 0)
     elsewhere = given and not final
@@ -296,7 +302,11 @@ def load(
     source = _Source(aside, labels, table.weight, spec, folder, elsewhere, left_out)
     learned = [learn(table, spec, each.train, each.validation) for each in _in_table(folds, places)]
     give_back()  # before there are the tensors as well
-    rows_of = _rows(table, learned, folds, places)
+    rows_of: Iterable[Pair]
+    if table.folder is None:
+        rows_of = _rows(table, learned, folds, places)
+    else:
+        rows_of = _rows_of_file(table, learned, folds, places, identity)
     del table, columns  # _rows alone holds them, and frees them when it can
     *rest, last = map(partial(_data_set, source), folds, learned, rows_of)
     return replace(last, rest=tuple(rest), identity=identity)
@@ -388,6 +398,21 @@ def _rows(
         yield Gathered(pool, train, *(map_of or ())), Gathered(pool, validation, *(map_of or ()))
 
 
+def _rows_of_file(
+    table: Table, learned: list[Learned], folds: tuple[Rows, ...], places: Places, known: Identity
+) -> Iterable[Pair]:
+    """The same of a table whose columns are in a file: rows in a file too."""
+    base = learned[-1].recipe
+    maps = [relative(each.recipe, base, table) for each in learned[:-1]]
+    every = folds[-1].searched
+    at = np.searchsorted(places, every)
+    for each, rows, map_of in zip(learned, folds, (*maps, None), strict=True):
+        recipe = each.recipe if map_of is None else base
+        held = rows_in_file(table, recipe, at, known.inputs, every)
+        train, validation = (np.searchsorted(every, kind) for kind in (rows.train, rows.validation))
+        yield held.part(train, *(map_of or ())), held.part(validation, *(map_of or ()))
+
+
 def _data_set(source: _Source, rows: Rows, features: Learned, of: Pair) -> DataSet:
     """A division's data set."""
     target, y = _target(source.labels, rows, source.spec)
@@ -454,7 +479,8 @@ def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
 
 def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
     """The test rows in files of their own, in memory where the others are."""
-    in_memory = NOTHING if table.stream is not None else EVERYTHING
+    elsewhere = table.stream is not None or table.folder is not None
+    in_memory = NOTHING if elsewhere else EVERYTHING
     spec = replace(spec, in_memory=in_memory)
     return of_arrays(sources.read_test(spec, folder, _texts(table, spec)), spec)
 
@@ -572,8 +598,7 @@ def append(table: Table, labels: Labels, rows: Rows, test: Table) -> tuple[Table
         stream = table.stream.joined(_check_stream(table.stream, test))
         both = replace(table, stream=stream, y=values)
     elif table.x is None:
-        columns = tuple(_joined(raw, _matching(raw, test), test.where) for raw in table.columns)
-        both = replace(table, columns=columns, y=values)
+        both = replace(table, columns=_all_joined(table, test), y=values)
     else:
         both = replace(table, x=np.concatenate((table.x, _check_array(table.x, test))), y=values)
     places = np.arange(count, len(values))
@@ -614,6 +639,22 @@ def _matching(raw: RawColumn, test: Table) -> RawColumn:
             return other
     names = [column.name for column in test.columns]
     raise DataError(f"no column {raw.name!r}", where=test.where, hint=nearest(raw.name, names))
+
+
+def _all_joined(table: Table, test: Table) -> tuple[RawColumn, ...]:
+    """The columns and their test rows, in a file where the columns are in one."""
+    columns = (_joined(raw, _matching(raw, test), test.where) for raw in table.columns)
+    if table.folder is None:
+        return tuple(columns)
+    known: list[RawColumn] = []
+
+    def values() -> Iterator[NDArray[Any]]:
+        for raw in columns:
+            known.append(replace(raw, values=raw.values[:0]))
+            yield raw.values
+
+    arrays = put_away(values(), table.folder)
+    return tuple(replace(raw, values=each) for raw, each in zip(known, arrays, strict=True))
 
 
 def _joined(raw: RawColumn, other: RawColumn, where: str) -> RawColumn:

@@ -291,6 +291,8 @@ def _input_hashes(table: Table) -> Hashes:
         for raw, texts in coded:
             words = texts[raw.values[rows].astype(np.int64)]
             sums[rows] += _summed(words[None], np.array([_odd_hash(raw.name)]))
+        for raw in table.columns:
+            let_go(raw.values)
     return sums
 
 

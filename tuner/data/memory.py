@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
-from collections.abc import Callable, Collection, Iterator
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,37 @@ def let_go(x: NDArray[Any]) -> None:
         base = base.obj
     if isinstance(base, Mapped):
         base.madvise(mmap.MADV_DONTNEED)
+
+
+ALIGNED = 64
+"""Arrays in a file begin at a multiple of so many bytes."""
+Placed = tuple[str, int, int]
+"""The type of an array in a file, how many numbers it has, and where it begins."""
+
+
+def write_array(file: IO[bytes], pieces: Iterable[NDArray[Any]]) -> Placed:
+    """Writes an array [n], from its pieces of one type, at the end of a file."""
+    start = -(-file.tell() // ALIGNED) * ALIGNED
+    file.seek(start)
+    count, dtype = 0, np.dtype(np.int8)
+    for piece in pieces:
+        count, dtype = count + len(piece), piece.dtype
+        file.write(np.ascontiguousarray(piece).data)
+    return dtype.str, count, start
+
+
+def arrays_in(file: IO[bytes], placed: Sequence[Placed]) -> list[NDArray[Any]]:
+    """The arrays in a file, which may be closed: they stay there until they are read."""
+    file.flush()
+    mapped = Mapped(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return [np.frombuffer(mapped, dtype, count, start) for dtype, count, start in placed]
+
+
+def put_away(arrays: Iterable[NDArray[Any]], folder: Path) -> list[NDArray[Any]]:
+    """Arrays [n] as those of a file without a name, which is there as long as they are."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        placed = [write_array(file, [array]) for array in arrays]
+        return arrays_in(file, placed)
 
 
 def narrow(values: NDArray[Any]) -> NDArray[Any]:
@@ -223,7 +256,7 @@ def by_columns(
     columns = {}
     size = max(1, CELLS // rows)
     for start in range(0, len(names), size):
-        piece = read(names[start : start + size])
+        piece = read(names[start : start + size]).reset_index(drop=True)  # that of a saved frame
         for at, name in enumerate(piece.columns):
             columns[name] = piece.iloc[:, at]
             if str(name) not in exact and columns[name].dtype in NUMBERS:

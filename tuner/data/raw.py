@@ -41,6 +41,13 @@ class RawColumn:
     _read: dict[Format, Read] = field(default_factory=dict, init=False, repr=False, compare=False)
     _dates: list[Written] = field(default_factory=list, init=False, repr=False, compare=False)
 
+    def part(self, rows: NDArray[Any]) -> RawColumn:
+        """Some rows, which share what is known of its texts."""
+        some = replace(self, values=self.values[rows])
+        for name in ("_read", "_dates"):
+            object.__setattr__(some, name, getattr(self, name))
+        return some
+
     def read(self, number_format: Format | None) -> Read:
         """The numbers [N] of a column of text, NaN where missing, and where [N] a text is neither a
         number nor marked as missing; without a format, as plain numbers."""

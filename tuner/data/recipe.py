@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tuner.data import prepare
 from tuner.data.encoders import Encoder, Number, OneHot, encoder_from_json
+from tuner.data.memory import let_go
 from tuner.data.prepare import Column, Encoded, Transform, Wishes, encode_column, plain_column
 from tuner.data.raw import RawColumn
 from tuner.data.spec import DataSpec
@@ -299,16 +300,19 @@ def learn(table: Table, spec: DataSpec, train: Index, validation: Index) -> Lear
     if table.stream is not None:
         return _learn_stream(table, table.stream, spec, train, together)
     if spec.shape is None:
-        encoded = [
-            encode_column(raw, train, table.where, Wishes.of(raw.name, spec))
-            for raw in table.columns
-        ]
+        encoded = [_encoded(raw, train, table.where, spec) for raw in table.columns]
         if spec.division > 2:
             _drop_copies(table, encoded, train, spec.keep)
     else:
         encoded = [plain_column(raw, table.where, table.row) for raw in table.columns]
     _check_columns(table, encoded, together, spec.shape is None)
     return _learn_columns(table, encoded, spec, train)
+
+
+def _encoded(raw: RawColumn, train: Index, where: str, spec: DataSpec) -> Encoded:
+    encoded = encode_column(raw, train, where, Wishes.of(raw.name, spec))
+    let_go(raw.values)
+    return encoded
 
 
 def _drop_copies(table: Table, encoded: list[Encoded], train: Index, keep: tuple[str, ...]) -> None:
@@ -329,6 +333,7 @@ def _drop_copies(table: Table, encoded: list[Encoded], train: Index, keep: tuple
         for at in places if len(places) > 1 else ():
             raw, column = table.columns[at], encoded[at].column
             values = encoded[at].encoder.bind(raw, table.where)[0][train].astype(np.float64)
+            let_go(raw.values)
             first = known.setdefault(hashlib.blake2b((values + 0.0).tobytes()).digest(), raw.name)
             if first != raw.name and raw.name not in keep:
                 reason = f"says the same as {first!r} in every training row"
@@ -412,7 +417,12 @@ def _learn_columns(table: Table, encoded: list[Encoded], spec: DataSpec, train: 
         for raw, each in used
     )
     decided = tuple(each.column for each in encoded)
-    return Learned(names, decided, OfColumns(shape, features))
+    note = (
+        ""
+        if table.folder is None
+        else "rows are read from a file as they are needed: they are large"
+    )
+    return Learned(names, decided, OfColumns(shape, features), note=note)
 
 
 def _transform(
@@ -431,7 +441,9 @@ def _transform(
     if not each.scaled:
         return None
     values, write = each.encoder.bind(raw, where)
-    return statistics(write(values[train])[:, :1], every)
+    learned = statistics(write(values[train])[:, :1], every)
+    let_go(raw.values)
+    return learned
 
 
 def _shaped(
@@ -510,6 +522,8 @@ def _check_columns(
     floats = ((name, values) for name, values in bound if values.dtype.kind == "f")
     while some := list(islice(floats, size)):
         numbers = np.array([values[rows] for _, values in some])
+        for _, values in some:
+            let_go(values)
         good = np.abs(numbers) <= LARGEST
         if missing_allowed:
             good |= np.isnan(numbers)

@@ -39,16 +39,23 @@ Taking = Callable[[Sequence[Tensor], Tensor], Iterable[Tensor]]
 them once more in one tensor on the device."""
 
 
+Order = Callable[[], Sequence[Tensor]]
+"""Gives the places of all batches of an epoch, on the CPU."""
+Following = tuple[Order, int]
+"""The order and the seed of the epoch that follows, if the training goes on."""
+
+
 class Ordered(ABC):
     """A source with a way of its own to give many rows in a known order."""
 
     @abstractmethod
-    def epoch(self, order: Callable[[], Sequence[Tensor]], seed: int) -> Taking:
+    def epoch(self, order: Order, seed: int, following: Following | None = None) -> Taking:
         """How to take the batches of an epoch, in their order.
 
         Args:
-            order: gives the places of all batches, on the CPU.
+            order: of the batches.
             seed: of the epoch, for rows that are random.
+            following: for a source that reads ahead.
         """
 
     @abstractmethod
@@ -56,9 +63,9 @@ class Ordered(ABC):
         """All rows, so many at a time."""
 
 
-def epoch_of(x: RowSource, order: Callable[[], Sequence[Tensor]], seed: int) -> Taking:
+def epoch_of(x: RowSource, order: Order, seed: int, following: Following | None = None) -> Taking:
     """How to take the batches of an epoch from any source, as ``Ordered.epoch``."""
-    return x.epoch(order, seed) if isinstance(x, Ordered) else partial(_taken, x)
+    return x.epoch(order, seed, following) if isinstance(x, Ordered) else partial(_taken, x)
 
 
 def _taken(x: RowSource, batches: Sequence[Tensor], rows: Tensor) -> Iterable[Tensor]:
@@ -163,7 +170,7 @@ class Texts(Ordered):
         """Those rows without what is behind the longest of them; ``which`` are on the CPU."""
         return rows[:, : max([1, *self.lengths[which].tolist()])]
 
-    def epoch(self, order: Callable[[], Sequence[Tensor]], seed: int) -> Taking:
+    def epoch(self, order: Order, seed: int, following: Following | None = None) -> Taking:
         def cut(batches: Sequence[Tensor], rows: Tensor) -> Iterable[Tensor]:
             return map(self.cut, _taken(self, batches, rows), batches)
 

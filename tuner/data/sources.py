@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tuner.data import arrays, images, items, memory, streamed
+from tuner.data import arrays, cached, images, items, memory, streamed
 from tuner.data.arrays import read_npz
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_frame, is_frame, read_text
@@ -77,6 +78,8 @@ def read_test(spec: DataSpec, folder: Path, texts: Iterable[str] = ()) -> Table:
         return arrays.read_idx_test(find_path(spec.path or "", "data.path", folder))
     file = find_path(spec.test_path, "data.test_path", folder)
     spec = replace(spec, group=None, time=None, test_path=None)
+    if _is_large(file, spec):
+        return _stored(file, spec, texts, narrowed=False)
     frame = read_frame(
         file, texts, codes=spec.division > 1
     )  # as it is: numbers may be categories of the other file
@@ -109,18 +112,60 @@ def framed(reader: Reader) -> Callable[[Path, DataSpec], Table]:
     """The rows of a file that is a table with named columns."""
 
     def read(file: Path, spec: DataSpec) -> Table:
-        named = (*spec.targets, *spec.dividing, spec.text, spec.weight)
-        exact = [name for name in named if name is not None]
-        return _rows(reader(file, exact, codes=spec.division > 1), file, spec)
+        if _is_large(file, spec):
+            return _stored(file, spec)
+        return _rows(reader(file, _exact(spec), codes=spec.division > 1), file, spec)
 
     return read
 
 
-def _rows(frame: pd.DataFrame, file: Path, spec: DataSpec) -> Table:
+def _exact(spec: DataSpec) -> tuple[str, ...]:
+    """The columns that are no features, whose numbers stay as they are."""
+    named = (*spec.targets, *spec.dividing, spec.text, spec.weight)
+    return tuple(name for name in named if name is not None)
+
+
+def _is_large(file: Path, spec: DataSpec) -> bool:
+    """Whether a table is not to be held in memory.
+
+    Raises:
+        DataError: it has a column of text, which is always in memory, and the study sets a limit.
+    """
+
+    def fits(count: int) -> bool:
+        return streamed.fits(count, spec, streamed.half_of_memory())
+
+    if not file.is_file() or not file.name.lower().endswith(tuple(FRAMES)):
+        return False
+    if fits(cached.numbers_in(file, fits)):
+        return False
+    if spec.text is not None and spec.in_memory is not None:
+        raise DataError(
+            f"a table with a column of text, {spec.text!r}, is always held in memory",
+            where="data.in_memory",
+            hint="remove in_memory; or return the rows of a part of the table by a function",
+        )
+    return spec.text is None
+
+
+def _stored(
+    file: Path, spec: DataSpec, texts: Iterable[str] = (), *, narrowed: bool = True
+) -> Table:
+    """The rows of a table whose columns are in a file."""
+    exact = _exact(spec)
+    reading = cached.Reading(spec.drop, exact, tuple(texts), spec.division > 1, narrowed)
+    stored = cached.stored(file, reading)
+    return _rows(stored.frame(exact), file, spec, stored)
+
+
+def _rows(
+    frame: pd.DataFrame, file: Path, spec: DataSpec, stored: cached.Stored | None = None
+) -> Table:
     table = from_frame(
-        frame, spec.target, str(file), spec.dividing, spec.text, spec.drop, spec.weight
+        frame, spec.target, str(file), spec.dividing, spec.text, spec.drop, spec.weight, stored
     )
-    return replace(table, headed=not file.name.lower().endswith(".parquet"))
+    folder = None if stored is None else stored.folder
+    return replace(table, headed=not file.name.lower().endswith(".parquet"), folder=folder)
 
 
 def read_parquet(
@@ -128,31 +173,15 @@ def read_parquet(
 ) -> pd.DataFrame:
     """A Parquet file; needs pyarrow. With `exact`, the numbers of all other columns may be narrowed
     in a large table. Its columns have types, so that `codes` changes nothing."""
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DataError(
-            "reading Parquet needs pyarrow", where=str(file), hint="pip install 'tuner[parquet]'"
-        ) from error
-    import pandas as pd
-
-    def columns(names: list[str] | None) -> pd.DataFrame:
-        frame: pd.DataFrame = pd.read_parquet(
-            file, engine="pyarrow", columns=names, use_threads=names is None
-        )  # each thread keeps memory, and a few columns at a time need none
-        pyarrow.default_memory_pool().release_unused()
-        return frame
-
-    try:
+    with cached.parquet_errors(file):
         if exact is None:
-            return columns(None)
+            return cached.parquet_columns(file, None)
+        import pyarrow.parquet
+
         known = pyarrow.parquet.read_metadata(file)
-        schema = known.schema.to_arrow_schema()
-        index = (schema.pandas_metadata or {}).get("index_columns", ())
-        names = [name for name in schema.names if name not in index]
+        names = cached.parquet_names(known.schema.to_arrow_schema())
+        columns = partial(cached.parquet_columns, file)
         return memory.by_columns(columns, names, known.num_rows, exact)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"cannot be read as Parquet: {error}", where=str(file)) from error
 
 
 FRAMES: Mapping[str, Reader] = {

@@ -195,7 +195,7 @@ class DataSpec:
         int,
         None,
         "MB of float32 up to which rows are held in memory, larger ones are read as they are "
-        "needed; default: 256 for a Dataset, half of the machine's memory for arrays and images",
+        "needed; default: 256 for a Dataset, half of the machine's memory for all else",
         minimum=0,
     )
     division: int = DIVISIONS[-1]

@@ -12,9 +12,11 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
@@ -29,11 +31,11 @@ from tuner.data.identity import array_hashes
 from tuner.data.items import MEASURED, Batch, Collate, Items, class_names
 from tuner.data.prepare import Shifted, Transform, Unchanged
 from tuner.data.recipe import LARGEST, OfArray, arranged, shape_of
-from tuner.data.rows import Ordered, Taking
+from tuner.data.rows import Following, Order, Ordered, Taking
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_stream
 from tuner.devices import upload
-from tuner.errors import DataError
+from tuner.errors import DataError, TunerError
 
 Places = NDArray[np.signedinteger[Any]]
 
@@ -58,14 +60,19 @@ class Request:
     """Rows to read.
 
     Attributes:
-        rows: the places of the items.
+        rows: the places [n] of the items.
         seed: for items that are random.
         recipe: makes inputs of a network of them; None for the raw rows with their labels.
     """
 
-    rows: Sequence[int]
+    rows: Places
     seed: int
     recipe: OfArray | None = None
+
+    def same(self, other: Request) -> bool:
+        """Whether both have the same answer."""
+        alike = self.seed == other.seed and self.recipe is other.recipe
+        return alike and np.array_equal(self.rows, other.rows)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Answers:
 
     def __getitem__(self, request: Request) -> NDArray[np.float32] | Batch | Failure:
         try:
-            batch = self.items.batch(request.rows, request.seed)
+            batch = self.items.batch(request.rows.tolist(), request.seed)
             return batch if request.recipe is None else inputs(batch.x, request.recipe)
         except DataError as error:
             return Failure(error.message, error.where, error.hint)
@@ -101,14 +108,44 @@ def inputs(x: NDArray[Any], recipe: OfArray) -> NDArray[np.float32]:
     return np.ascontiguousarray(prepared, dtype=np.float32)
 
 
+class Pass:
+    """Requests that are likely to follow; it is known late what they are.
+
+    Attributes:
+        begun: the readers have the first of them.
+    """
+
+    def __init__(self, given: Callable[[], Sequence[Request]]) -> None:
+        self._given = given
+        self.begun = False
+
+    @cached_property
+    def requests(self) -> Sequence[Request]:
+        """None of them where a user's function fails: it does so again in its own time."""
+        try:
+            return self._given()
+        except TunerError:
+            return ()
+
+    def is_of(self, requests: Sequence[Request]) -> bool:
+        """Whether it is these."""
+        mine = self.requests
+        return len(mine) == len(requests) and all(map(Request.same, mine, requests))
+
+
 class Requests:
-    """The requests of one pass, which a DataLoader takes for its batches."""
+    """The requests of a pass and of those that follow, which a DataLoader takes for its batches."""
 
     def __init__(self) -> None:
         self.now: Sequence[Request] = ()
+        self.following: deque[Pass] = deque()
 
     def __iter__(self) -> Iterator[Request]:
-        return iter(self.now)
+        yield from self.now
+        while self.following:
+            coming = self.following.popleft()
+            coming.begun = True
+            yield from coming.requests
 
     def __len__(self) -> int:
         return len(self.now)
@@ -117,23 +154,49 @@ class Requests:
 class Readers:
     """Reads items in the order of requests, in so many processes, or in this one if they are none.
 
-    The processes begin with the first requests and stay. A process that was forked starts its own;
-    and those of other items end when these begin.
+    The processes begin with the first requests and stay. While a pass over an epoch's rows ends,
+    they begin with the next one: the rows that are measured as after the epoch before, and then
+    those of the following epoch. Where something else comes, such as the first epoch of another
+    trial, their work is lost, and until a guess would have been right they begin nothing.
+
+    A process that was forked starts its own; and those of other items end when these begin.
     """
 
     open: Readers | None = None
 
     def __init__(self, items: Items, count: int) -> None:
         self.items, self.count = items, count
+        self._process = 0
+        self._forget()
+
+    def _forget(self) -> None:
         self._requests = Requests()
         self._loader: DataLoader[Any] | None = None
-        self._process = 0
+        self._answers: Iterator[Any] = iter(())
+        self._owner: object | None = None  # the pass whose answers are next; None: all were taken
+        self._guesses: deque[Pass] = deque()
+        self._coming: Pass | None = None
+        self._trusted = True
+        self._measured: Sequence[Request] = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_loader": None, "_requests": Requests()}
+        return {"items": self.items, "count": self.count}
 
-    def read(self, requests: Sequence[Request]) -> Iterator[Any]:
+    def __setstate__(self, known: dict[str, Any]) -> None:
+        self.__init__(**known)  # type: ignore[misc]
+
+    def read(
+        self,
+        requests: Sequence[Request],
+        following: Callable[[], Sequence[Request]] | None = None,
+        *,
+        measured: bool = False,
+    ) -> Iterator[Any]:
         """The answer to each request: inputs of a network, or a ``Batch`` of raw rows.
+
+        Args:
+            following: for an epoch, the requests of the next one.
+            measured: the rows are measured, as they are likely to be after each epoch.
 
         Raises:
             DataError: as ``Items.batch``.
@@ -141,7 +204,7 @@ class Readers:
         if self.count == 0 or not requests:
             answers = Answers(self.items)
             return (_checked(answers[request]) for request in requests)
-        return self._ahead(requests)
+        return self._ahead(requests, following, measured)
 
     def passing(self, requests: Sequence[Request]) -> Iterator[Any]:
         """The same for one pass alone, after which the processes end."""
@@ -150,13 +213,26 @@ class Readers:
         finally:
             self.close()
 
-    def _ahead(self, requests: Sequence[Request]) -> Iterator[Any]:
-        loader = self._started()
-        self._requests.now = requests
+    def _ahead(
+        self,
+        requests: Sequence[Request],
+        following: Callable[[], Sequence[Request]] | None,
+        measured: bool,
+    ) -> Iterator[Any]:
+        self._started()
+        owner = object()
+        if self._has_begun(requests, following, measured):
+            self._owner = owner
         try:
-            with _may_start_processes():
-                answers = iter(loader)
-            for answer in answers:
+            for at in range(len(requests)):
+                if self._owner is not owner:
+                    self._begin(requests[at:], owner)
+                answer = next(self._answers, None)
+                if answer is None:  # all that was likely to follow was read
+                    self._begin(requests[at:], owner)
+                    answer = next(self._answers)
+                if at == len(requests) - 1:
+                    self._owner = None
                 yield _checked(answer)
         except RuntimeError as error:  # so torch says it; other processes start with the next pass
             self.close()
@@ -164,6 +240,39 @@ class Readers:
             raise DataError(
                 f"a reader failed: {error}", where=self.items.where, hint=hint
             ) from error
+
+    def _has_begun(
+        self,
+        requests: Sequence[Request],
+        following: Callable[[], Sequence[Request]] | None,
+        measured: bool,
+    ) -> bool:
+        """Whether the processes have begun with a pass; and guesses what follows it."""
+        guess = self._guesses.popleft() if self._guesses else None
+        if guess is not None:
+            self._trusted = guess.is_of(requests)
+        begun = guess is not None and guess.begun and self._trusted and self._owner is None
+        if measured:
+            self._measured = requests
+            self._guesses = deque([] if self._coming is None else [self._coming])
+            return begun
+        self._coming = None if following is None else Pass(following)
+        likely = [Pass(partial(tuple, self._measured)), self._coming]
+        self._guesses = deque(each for each in likely if each is not None and self._measured)
+        if begun:
+            self._requests.following.extend(self._guesses)
+        return begun
+
+    def _begin(self, requests: Sequence[Request], owner: object) -> None:
+        """Lets the processes read these, and then what is likely to follow."""
+        loader = self._started()
+        for guess in self._guesses:
+            guess.begun = False
+        self._requests.now = requests
+        self._requests.following = deque(self._guesses if self._trusted else ())
+        with _may_start_processes():
+            self._answers = iter(loader)
+        self._owner = owner
 
     def _started(self) -> DataLoader[Any]:
         if self._loader is None or self._process != os.getpid():
@@ -194,7 +303,7 @@ class Readers:
         """Lets go of the loader, which ends its processes; of a parent's they go on."""
         if self._loader is not None and self._process != os.getpid():
             OF_PARENTS.append(self._loader)
-        self._loader = None
+        self._forget()
 
 
 def _as_it_is(answer: Any) -> Any:
@@ -387,7 +496,7 @@ def requests(places: Places, numbers: int) -> list[Request]:
     """Requests for raw rows, of so many numbers each, in their order."""
     size = max(1, GROUP // max(1, numbers))
     parts = (places[start : start + size] for start in range(0, len(places), size))
-    return [Request(part.tolist(), MEASURED) for part in parts]
+    return [Request(part, MEASURED) for part in parts]
 
 
 def read(
@@ -531,29 +640,41 @@ class Streamed(Ordered):
         places = self.places[wanted if isinstance(wanted, slice) else wanted.cpu().numpy()]
         if not len(places):
             return torch.empty((0, *self.recipe.shape), dtype=self.dtype, device=self.device)
-        answer = Answers(self.readers.items)[Request(places.tolist(), MEASURED, self.recipe)]
+        answer = Answers(self.readers.items)[Request(places, MEASURED, self.recipe)]
         return self._moved(_checked(answer))
 
-    def epoch(self, order: Callable[[], Sequence[Tensor]], seed: int) -> Taking:
-        batches = self._in_turn([self.places[batch.numpy()] for batch in order()], seed)
+    def epoch(self, order: Order, seed: int, following: Following | None = None) -> Taking:
+        def groups(order: Order, seed: int) -> tuple[Sequence[Sequence[Places]], Sequence[Request]]:
+            return self._groups([self.places[batch.numpy()] for batch in order()], seed)
 
-        def following(some: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
+        later = None if following is None else lambda: groups(*following)[1]
+        batches = self._in_turn(*groups(order, seed), following=later)
+
+        def next_ones(some: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
             return islice(batches, len(some))
 
-        return following
+        return next_ones
 
     def slices(self, size: int) -> Iterator[Tensor]:
         starts = range(0, len(self), size)
         if not starts:
             return iter([self[:0]])
-        return self._in_turn([self.places[start : start + size] for start in starts], MEASURED)
+        places = [self.places[start : start + size] for start in starts]
+        return self._in_turn(*self._groups(places, MEASURED), measured=True)
 
-    def _in_turn(self, batches: Sequence[Places], seed: int) -> Iterator[Tensor]:
-        """Each batch; small ones are read several at once."""
+    def _groups(
+        self, batches: Sequence[Places], seed: int
+    ) -> tuple[Sequence[Sequence[Places]], Sequence[Request]]:
+        """Batches with a request for several of them at once, where they are small."""
         size = max(1, GROUP // (len(batches[0]) * math.prod(self.recipe.shape)))
         groups = [batches[start : start + size] for start in range(0, len(batches), size)]
-        wanted = [Request(np.concatenate(group).tolist(), seed, self.recipe) for group in groups]
-        answers = self.readers.read(wanted)
+        return groups, [Request(np.concatenate(group), seed, self.recipe) for group in groups]
+
+    def _in_turn(
+        self, groups: Sequence[Sequence[Places]], requests: Sequence[Request], **kind: Any
+    ) -> Iterator[Tensor]:
+        """Each batch."""
+        answers = self.readers.read(requests, **kind)
         for group, rows in zip(groups, answers, strict=True):
             yield from torch.split(self._moved(rows), [len(batch) for batch in group])
 

@@ -27,6 +27,7 @@ from tuner.errors import DataError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tuner.data.cached import Stored
     from tuner.data.streamed import Stream
 
 
@@ -77,6 +78,7 @@ class Table:
             them itself; else None.
         stream: numbers that are not in memory, in place of x; else None.
         targets: the names of several targets; empty for one.
+        folder: for files with its columns, where these are not in memory; else None.
     """
 
     x: NDArray[Any] | None
@@ -97,6 +99,7 @@ class Table:
     parts: NDArray[np.int64] | None = None
     stream: Stream | None = None
     targets: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
@@ -110,7 +113,7 @@ def only(table: Table, rows: NDArray[Any]) -> Table:
         table,
         x=None if table.x is None else table.x[rows],
         y=table.y[rows],
-        columns=tuple(replace(raw, values=raw.values[rows]) for raw in table.columns),
+        columns=columns_of(table, rows),
         aside={name: column.iloc[rows] for name, column in table.aside.items()},
         text=None if table.text is None else replace(table.text, values=table.text.values[rows]),
         rows=np.arange(len(table.y))[rows] if table.rows is None else table.rows[rows],
@@ -118,6 +121,20 @@ def only(table: Table, rows: NDArray[Any]) -> Table:
         parts=None if table.parts is None else table.parts[rows],
         stream=None if table.stream is None else table.stream.only(rows),
     )
+
+
+def columns_of(table: Table, rows: NDArray[Any]) -> tuple[RawColumn, ...]:
+    """Some rows of the columns, which are in a file again where they are in one."""
+    parts: Iterator[NDArray[Any]] = (_part(raw, rows) for raw in table.columns)
+    if table.folder is not None:
+        parts = iter(memory.put_away(parts, table.folder))
+    return tuple(replace(raw, values=part) for raw, part in zip(table.columns, parts, strict=True))
+
+
+def _part(raw: RawColumn, rows: NDArray[Any]) -> NDArray[Any]:
+    part: NDArray[Any] = raw.values[rows]
+    memory.let_go(raw.values)
+    return part
 
 
 def from_arrays(
@@ -187,11 +204,18 @@ def from_frame(
     text: str | None = None,
     drop: Sequence[str] = (),
     weight: str | None = None,
+    stored: Stored | None = None,
 ) -> Table:
     """A table from a pandas frame: `target` is the label, or several are; every other column is a
     feature but those `aside`, those to `drop`, and the `weight`; or the column `text` is the only
-    one."""
-    columns = [str(column) for column in frame.columns]
+    one.
+
+    Args:
+        stored: all columns, where these are not in memory and the frame has those alone that are
+            no features.
+    """
+    columns = [str(column) for column in frame.columns] if stored is None else [*stored.names]
+    held = {str(column): at for at, column in enumerate(frame.columns)}
     check_unique(columns, where)
     if len(frame) == 0:
         raise DataError("no rows", where=where)
@@ -210,19 +234,19 @@ def from_frame(
         if name in named[len(targets) :]:
             cannot = "be the text" if name == text else "split the rows"
             raise DataError(f"column {name!r} is the target and cannot {cannot}", where=where)
-    at = [columns.index(name) for name in named]
-    dividing = {name: frame.iloc[:, columns.index(name)] for name in aside}
+    at = [held[name] for name in named]
+    dividing = {name: frame.iloc[:, held[name]] for name in aside}
     labels = _labels(frame.iloc[:, at[: len(targets)]], where)
     several = targets if len(targets) > 1 else ()
     away, comma = {*named, *drop, *weighing}, writes_comma(frame)
     weights = None
     if weight is not None:
-        weights = _column_of_weights(frame.iloc[:, columns.index(weight)], comma)
+        weights = _column_of_weights(frame.iloc[:, held[weight]], comma)
     others = [name for name in columns if name not in away]
     if text is None and not others:
         raise DataError("no feature columns", where=where)
     if text is None:
-        raw = raw_columns(frame, where, away)  # not of a frame without them: a copy
+        raw = raw_columns(frame, where, away) if stored is None else stored.features(away)
         table = Table(None, labels, tuple(others), (), where, raw, dividing, comma=comma)
     else:
         column = Text(text, strings(frame.iloc[:, at[-1]]), tuple(others))
@@ -538,7 +562,7 @@ def read_text(
         DataError: the encoding is none of those tried, one column, a ragged row (with its line),
             two columns of one name, an empty file.
     """
-    with _file_errors(file):
+    with file_errors(file):
         encoding = encoding_of(file)
         delimiter, width = layout_of(file, encoding)
         with _parser_errors(file, encoding, delimiter, width):
@@ -548,7 +572,7 @@ def read_text(
         # The reader fills a row that is too short with missing values, without an error.
         if len(frame) and frame.iloc[:, -1].isna().any():
             check_ragged(file, encoding, delimiter, width)
-    return _decimal_comma(frame, kinds) if delimiter == ";" else frame
+    return decimal_comma(frame, kinds) if delimiter == ";" else frame
 
 
 def _frame(
@@ -577,6 +601,62 @@ def _frame(
         return memory.by_rows(parts, whole, exact)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a file of text are written.
+
+    Attributes:
+        file: with the rows.
+        encoding: of its text.
+        delimiter: between fields.
+        width: fields of a row.
+        texts: the columns to read as text: 007 is not 7.
+    """
+
+    file: Path
+    encoding: str
+    delimiter: str
+    width: int
+    texts: frozenset[str]
+
+    @classmethod
+    def of(cls, file: Path, texts: Iterable[str], *, lone: bool, codes: bool) -> Layout:
+        """The layout of a file; as ``layout_of``, and with `codes` as ``read_text``."""
+        with file_errors(file):
+            encoding = encoding_of(file)
+            delimiter, width = layout_of(file, encoding, lone)
+            more = texts_of(file, encoding, delimiter) if codes else ()
+            return cls(file, encoding, delimiter, width, frozenset((*texts, *more)))
+
+    def parts(self, columns: list[int] | None = None) -> Iterator[pd.DataFrame]:
+        """The table, some rows at a time; or columns at some places, all of them as text.
+
+        Raises:
+            DataError: as ``read_text``.
+        """
+        import pandas as pd
+
+        rows, checked = max(memory.ROWS, memory.CELLS // self.width), columns is not None
+        kinds: Any = str if columns is not None else dict.fromkeys(self.texts, str) or None
+        with (
+            file_errors(self.file),
+            _parser_errors(self.file, self.encoding, self.delimiter, self.width),
+            text_of(self.file, self.encoding) as text,
+        ):
+            for part in pd.read_csv(
+                text,
+                sep=self.delimiter,
+                low_memory=False,
+                dtype=kinds,
+                chunksize=rows,
+                usecols=columns,
+            ):
+                if not checked and len(part) and part.iloc[:, -1].isna().any():
+                    check_ragged(self.file, self.encoding, self.delimiter, self.width)
+                    checked = True
+                yield part
+
+
 def text_parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
     """The table in a file, some rows at a time; a single column is enough.
 
@@ -586,25 +666,13 @@ def text_parts(file: Path, texts: Collection[str]) -> Iterator[pd.DataFrame]:
     Raises:
         DataError: as `read_text`.
     """
-    import pandas as pd
-
-    with _file_errors(file):
-        encoding = encoding_of(file)
-        delimiter, width = layout_of(file, encoding, lone=True)
-        rows, kinds = max(memory.ROWS, memory.CELLS // width), dict.fromkeys(texts, str)
-        checked = False
-        with _parser_errors(file, encoding, delimiter, width), text_of(file, encoding) as text:
-            for part in pd.read_csv(
-                text, sep=delimiter, low_memory=False, dtype=kinds or None, chunksize=rows
-            ):
-                if not checked and len(part) and part.iloc[:, -1].isna().any():
-                    check_ragged(file, encoding, delimiter, width)
-                    checked = True
-                yield _decimal_comma(part, texts) if delimiter == ";" else part
+    layout = Layout.of(file, texts, lone=True, codes=False)
+    for part in layout.parts():
+        yield decimal_comma(part, texts) if layout.delimiter == ";" else part
 
 
 @contextmanager
-def _file_errors(file: Path) -> Iterator[None]:
+def file_errors(file: Path) -> Iterator[None]:
     """Raises the errors of reading a file as DataError."""
     try:
         yield
@@ -624,7 +692,7 @@ def _parser_errors(file: Path, encoding: str, delimiter: str, width: int) -> Ite
         raise DataError(f"cannot be read as a table: {error}", where=str(file)) from error
 
 
-def _decimal_comma(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
+def decimal_comma(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
     """Numbers such as 1,5, which go with a semicolon between fields, as numbers; not in `texts`.
 
     Other notations, or commas between thousands, are left to the module `numbers`; the attribute

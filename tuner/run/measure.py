@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tuner.data import DataSet, Split
+from tuner.data.file_rows import FileRows
 from tuner.data.streamed import Streamed
 from tuner.devices import deterministic, is_forkable
 from tuner.imports import Allowed, allowed, allowing
@@ -78,7 +79,7 @@ def _trainer(job: NetworkJob, device: str, steps: int) -> Trainer:
 def held(job: NetworkJob) -> NetworkJob:
     """A job whose rows are in memory: of those that are read as they are needed, which take no
     memory of a GPU, as many as are measured."""
-    if not isinstance(job.data.train.x, Streamed):
+    if not isinstance(job.data.train.x, Streamed | FileRows):
         return job
     size = int(job.study.config(job.study.baseline())["batch_size"])
     return replace(job, data=_some(job.data, max(STEPS, QUEUED) * size), variants={})

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuner import optimizers, schedules
 from tuner.data import DataSet, Split
-from tuner.data.rows import Texts, epoch_of
+from tuner.data.rows import Following, Texts, epoch_of
 from tuner.devices import deterministic, upload
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import is_reference
@@ -339,8 +339,9 @@ class Trainer(Course):
         streams = Streams(self.seed, self.epoch, self.device)
         size, shape = self.plan.batch_size, self.data.shape
         x, weights, rates = self.data.train.x, self.data.train.weight, self.rates()
-        order = partial(order_of, self.rows, size, self._values, streams, self.targets)
-        taking = epoch_of(x, order, derive(self.seed, self.epoch, "items"))
+        last = self.epoch + 1 >= self.plan.epochs
+        following = None if last else self._order(self.epoch + 1)
+        taking = epoch_of(x, *self._order(self.epoch), following)
         losses: list[Tensor] = []
         self.network.train()
         given = size, shape, self._values, self.layers, streams, self.targets
@@ -355,6 +356,12 @@ class Trainer(Course):
                 losses.append(self._step(batch, batch_x, batch_y, rates[len(losses)], weight))
         mean = torch.stack(losses).mean()
         return mean.to(precision(mean))
+
+    def _order(self, epoch: int) -> Following:
+        """The order of the rows of an epoch, and the seed of those that are random."""
+        streams = Streams(self.seed, epoch, self.device)
+        given = self.rows, self.plan.batch_size, self._values, streams, self.targets
+        return partial(order_of, *given), derive(self.seed, epoch, "items")
 
     def _step(
         self, batch: Batch, x: Tensor, y: Tensor, rate: Tensor, weights: Tensor | None = None
