@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tuner.data.rows import Gathered, RowSource, SharedRows, Texts, epoch_of, slices_of
+from tuner.data.rows import Gathered, Padded, RowSource, SharedRows, epoch_of, slices_of
 
 ORDER = [torch.tensor([5, 0]), torch.tensor([3])]
 
@@ -26,7 +26,7 @@ def test_it_takes_rows_as_a_tensor_does() -> None:
 
 def test_texts_are_cut_to_the_longest_of_a_slice() -> None:
     words = torch.tensor([[3, 0, 0, 0], [2, 5, 0, 0], [0, 0, 0, 0], [2, 4, 6, 0]])
-    texts = Texts.of(words)
+    texts = Padded.of(words)
     assert texts.lengths.tolist() == [1, 2, 0, 3]
     assert texts[:2].tolist() == [[3, 0], [2, 5]]
     assert texts[2:3].tolist() == [[0]]
@@ -35,13 +35,13 @@ def test_texts_are_cut_to_the_longest_of_a_slice() -> None:
     assert texts[some].tolist() == words[some].tolist()  # where the longest is known later
     assert texts.cut(texts[some], some).tolist() == [[2, 4, 6], [3, 0, 0]]
     assert (len(texts), texts.shape, texts.is_floating_point()) == (4, (4, 4), False)
-    assert texts.to("cpu").words is words
+    assert texts.to("cpu").rows is words
 
 
 def test_the_batches_of_an_epoch_are_the_same_from_each_kind() -> None:
     words = torch.tensor([[3, 0], [2, 5], [0, 0], [6, 0], [1, 1], [4, 0]])
     pooled = Gathered(SharedRows(words), torch.arange(6, dtype=torch.int32))
-    kinds: list[RowSource] = [words, pooled, Texts.of(words)]
+    kinds: list[RowSource] = [words, pooled, Padded.of(words)]
     taken = [list(epoch_of(x, lambda: ORDER, 0)(ORDER, torch.cat(ORDER))) for x in kinds]
     assert [each.tolist() for each in taken[0]] == [[[4, 0], [3, 0]], [[6, 0]]]
     assert [each.tolist() for each in taken[1]] == [[[4, 0], [3, 0]], [[6, 0]]]
@@ -53,5 +53,5 @@ def test_slices_hold_every_row_once_and_there_is_always_one() -> None:
     assert [len(each) for each in slices_of(rows, 2)] == [2, 2, 1]
     assert torch.equal(torch.cat([*slices_of(rows, 2)]), rows)
     assert [each.shape for each in slices_of(rows[:0], 2)] == [(0, 2)]
-    texts = Texts.of(torch.tensor([[1, 0], [2, 3], [4, 0]]))
+    texts = Padded.of(torch.tensor([[1, 0], [2, 3], [4, 0]]))
     assert [each.shape for each in slices_of(texts, 2)] == [(2, 2), (1, 1)]

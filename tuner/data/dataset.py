@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tuner.data import prepare, sources
+from tuner.data import prepare, sequences, sources
 from tuner.data.encoders import Number
 from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
 from tuner.data.labels import (
@@ -212,6 +212,11 @@ class DataSet:
     def numbers(self) -> tuple[int, ...]:
         """Where the quantities of a table stand in a row; empty where it has none."""
         return () if self.recipe is None else self.recipe.numbers
+
+    @property
+    def padded(self) -> bool:
+        """Whether rows are sequences of different lengths, with NaN after the end."""
+        return isinstance(self.recipe, OfArray) and self.recipe.padded
 
     @property
     def outputs(self) -> int:
@@ -448,15 +453,18 @@ NOTHING, EVERYTHING = 0, 2**44
 
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
     if spec.source is not None:
-        return of_arrays(sources.read_loader(spec, folder), spec)
-    return of_arrays(sources.read_path(spec, folder, frame), spec)
+        table = sources.read_loader(spec, folder)
+    else:
+        table = sources.read_path(spec, folder, frame)
+    return of_arrays(sequences.of_columns(table, spec.shape), spec)
 
 
 def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
     """The test rows in files of their own, in memory where the others are."""
     in_memory = NOTHING if table.stream is not None else EVERYTHING
     spec = replace(spec, in_memory=in_memory)
-    return of_arrays(sources.read_test(spec, folder, _texts(table, spec)), spec)
+    test = sources.read_test(spec, folder, _texts(table, spec))
+    return of_arrays(sequences.alike(table, test), spec)
 
 
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
@@ -587,6 +595,8 @@ def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
 
 
 def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
+    if test.x is not None and sequences.fits(x[0], test.x[0]) and test.x.shape[1] < x.shape[1]:
+        return sequences.extended(test.x, x.shape[1])
     if test.x is None or test.x.shape[1:] != x.shape[1:]:
         form = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
         raise _of_another_form(form, x.shape[1:], test.where)

@@ -186,7 +186,7 @@ class DataSpec:
     collate: str | None = declare(
         str,
         None,
-        '"module:function" that makes a batch of the items of a Dataset, as for a DataLoader',
+        '"module:function" that makes a batch of a list of items of a Dataset, as for a DataLoader',
     )
     readers: int = declare(
         int, 0, "processes that read the rows of a large Dataset ahead, for each worker", minimum=0

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tuner.data import memory
 from tuner.data.numbers import COMMA as COMMA_FORMAT
 from tuner.data.numbers import GROUPED, PLAIN, are_digits
-from tuner.data.raw import RawColumn, counted, in_file, raw_columns, writes_comma
+from tuner.data.raw import Naming, RawColumn, counted, in_file, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Table:
             them itself; else None.
         stream: numbers that are not in memory, in place of x; else None.
         targets: the names of several targets; empty for one.
+        named: names a row of the source in words; None where its number does.
     """
 
     x: NDArray[Any] | None
@@ -97,10 +98,13 @@ class Table:
     parts: NDArray[np.int64] | None = None
     stream: Stream | None = None
     targets: tuple[str, ...] = ()
+    named: Naming | None = None
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
         place = at if self.rows is None else int(self.rows[at])
+        if self.named is not None:
+            return self.named(place)
         return in_file(place) if self.headed else counted(place)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import DataSet, DataSpec, load
+from tuner.data import DataSet, DataSpec, arrays, load
 from tuner.data.dates import are_dates, are_days
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
@@ -86,7 +86,9 @@ def survey(file: Path, target: str | Sequence[str] | None) -> Survey:
         if target is not None and not isinstance(target, str):
             hint = "one array holds them all, of shape [N, K]: name that"
             raise UsageError("several targets need a table", where="--target", hint=hint)
+        archive = file.name.lower().endswith(".npz")
         spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
+        spec = arrays.proposed(file, target) if archive else spec
         return _loaded(Survey(spec, _NONE, 0, {}, {}), None)
     frame.columns = frame.columns.map(str).astype(object)  # other types are slow for each name
     names = list(frame.columns)
@@ -347,15 +349,18 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
     if spec.test_path is not None:
         why = "for the final measurement only"
         lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
-    if spec.resize is not None:
-        why = "height and width: near the medians, and small enough to be fast"
-        lines.append(Line("data", "resize", toml(list(spec.resize)), why))
+    reasons = {
+        "features": "the array of rows",
+        "shape": "grey images; without it, rows are sequences",
+        "resize": "height and width: near the medians, and small enough to be fast",
+    }
+    given = [(key, why) for key, why in reasons.items() if getattr(spec, key) is not None]
+    lines += [Line("data", key, toml(_plain(getattr(spec, key))), why) for key, why in given]
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
         return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
-        several = spec.target if isinstance(spec.target, str) else list(spec.target)
-        lines.append(Line("data", "target", toml(several)))
+        lines.append(Line("data", "target", toml(_plain(spec.target))))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     lines += _validation(survey, few_rows)
@@ -372,6 +377,11 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
         why += "; take it out of drop then" * (column in survey.dropped)
         lines.append(Line("data", key, toml(column), why, active=False))
     return lines
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _validation(survey: Survey, few_rows: int) -> list[Line]:
