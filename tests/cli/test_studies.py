@@ -472,6 +472,24 @@ def test_several_targets(tuner, empty: Path, monkeypatch) -> None:
         assert said == (names if len(names) > 1 else names[0])
 
 
+@pytest.mark.parametrize("between", [";", ", ", "|"])
+def test_labels_in_one_column(tuner, empty: Path, between: str) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    tags = [between.join(name for name, v in zip("abc", row, strict=True) if v > 0) for row in x]
+    frame = pd.DataFrame(x, columns=["p", "q", "r"]).assign(tags=tags)
+    frame.to_csv("tagged.csv", index=False)
+    assert tuner("init", "tagged", "--data", "tagged.csv", "--target", "tags").code == 0
+    said = tomllib.loads((empty / "studies" / "tagged.toml").read_text())
+    assert said["data"]["labels_separator"] == between.strip()
+    assert said["metric"] == "label_average_precision"
+    checked = tuner("check", "--study", "tagged")
+    assert checked.code == 0
+    assert "3 labels, with" in " ".join(checked.stdout.split())
+    frame["tags"] = [f"name {row}{between}other" for row in range(90)]
+    frame.to_csv("named.csv", index=False)
+    assert tuner("init", "named", "--data", "named.csv", "--target", "tags").code == 2
+
+
 @pytest.mark.parametrize("kind", ["class", "labels", "quantities"])
 def test_an_array_of_rows(tuner, empty: Path, kind: str) -> None:
     x = np.random.default_rng(0).normal(size=(90, 4))

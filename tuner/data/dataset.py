@@ -23,6 +23,7 @@ from tuner.data.labels import (
     check_scale,
     encode_like,
     scaled,
+    separated,
     usable,
     usable_test,
 )
@@ -456,6 +457,7 @@ def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
         table = sources.read_loader(spec, folder)
     else:
         table = sources.read_path(spec, folder, frame)
+    table = separated(table, spec.labels_separator)
     return of_arrays(sequences.of_columns(table, spec.shape), spec)
 
 
@@ -464,13 +466,14 @@ def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
     in_memory = NOTHING if table.stream is not None else EVERYTHING
     spec = replace(spec, in_memory=in_memory)
     test = sources.read_test(spec, folder, _texts(table, spec))
+    test = separated(test, spec.labels_separator, table.targets)
     return of_arrays(sequences.alike(table, test), spec)
 
 
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
     """The columns that are text in the training rows, and so must be text in the test rows."""
     named = tuple(raw.name for raw in table.columns if raw.kind == "categorical")
-    text = table.y.dtype.kind in "OUS"
+    text = table.y.dtype.kind in "OUS" or spec.labels_separator is not None
     return (*named, *spec.targets) if text else named
 
 
@@ -495,7 +498,12 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
         if name is not None
     ]
     dropped = [Column(name, "other", "dropped", "listed in data.drop") for name in spec.drop]
-    targets = [Column(name, "target", "target", "to be predicted") for name in spec.targets]
+    why = "to be predicted"
+    if spec.labels_separator is not None:
+        why += (
+            f": {len(table.targets)} labels, with {spec.labels_separator!r} between those of a row"
+        )
+    targets = [Column(name, "target", "target", why) for name in spec.targets]
     weighing = "how much a row counts in loss and metric; not a feature"
     weight = [] if spec.weight is None else [Column(spec.weight, "weight", "weight", weighing)]
     return (*targets, *weight, *division, *dropped)

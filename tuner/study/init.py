@@ -41,6 +41,11 @@ WORDS = 4
 """A column of at least so many words, half of its values different, is text."""
 OTHERS = 2
 """Beside at most so many other columns, a text becomes the only feature."""
+SEPARATORS = (";", "|", ",")
+"""What may stand between labels in one column."""
+SHARE, LABELS, REPEATED = 0.1, 100, 3
+"""Labels in one column: at least such a share of rows has several, there are at most so many
+different ones, and each occurs so often."""
 SOME = 20
 """Columns that are named in a message."""
 LARGE = 100_000
@@ -106,7 +111,14 @@ def survey(file: Path, target: str | Sequence[str] | None) -> Survey:
             seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - len(targets))
     only = targets[0] if len(targets) == 1 else targets
-    spec = DataSpec(path=str(file), target=only, text=text, drop=tuple(seen.dropped))
+    between = None if len(targets) > 1 else seen.separator(frame[targets[0]])
+    spec = DataSpec(
+        path=str(file),
+        target=only,
+        labels_separator=between,
+        text=text,
+        drop=tuple(seen.dropped),
+    )
     hints = tuple(seen.hints)
     return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, hints), frame)
 
@@ -218,6 +230,17 @@ class _Columns:
         self.dropped[name] = "an identifier by its name, and its values repeat"
         self.hints.append(("group", name, "if its rows belong together"))
 
+    def separator(self, target: pd.Series[Any]) -> str | None:
+        """What stands between labels, where a target clearly holds several: few different ones, in
+        many combinations."""
+        if target.dtype.kind != "O":
+            return None
+        counts = target.dropna().astype(str).value_counts()
+        texts = list(counts.index)
+        if self._numbers(texts, counts) is not None or are_dates(texts[:SAMPLE]):
+            return None
+        return next((each for each in SEPARATORS if _are_labels(counts, each)), None)
+
     def text_to_learn_from(self, count: int) -> str | None:
         """The column of text to learn from, if few of the `count` features are left beside it.
 
@@ -232,6 +255,17 @@ class _Columns:
                 ("text", name, "to use this text as the only feature; see the study sentiment")
             )
         return None
+
+
+def _are_labels(counts: pd.Series[Any], separator: str) -> bool:
+    """Whether texts, of which each has a count, are labels with a separator between them."""
+    several = sum(count for text, count in counts.items() if separator in str(text))
+    labels: dict[str, int] = {}
+    for text, count in counts.items():
+        for label in {part.strip() for part in str(text).split(separator)} - {""}:
+            labels[label] = labels.get(label, 0) + int(count)
+    enough = several >= SHARE * counts.sum() and 2 <= len(labels) <= min(LABELS, len(counts))
+    return enough and min(labels.values()) >= REPEATED
 
 
 def _is_text(texts: Sequence[str], rows: int) -> bool:
@@ -361,6 +395,9 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
         return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
         lines.append(Line("data", "target", toml(_plain(spec.target))))
+    if spec.labels_separator is not None:
+        why = f"several of {len(survey.data.target.names)} labels may apply to a row"
+        lines.append(Line("data", "labels_separator", toml(spec.labels_separator), why))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     lines += _validation(survey, few_rows)
