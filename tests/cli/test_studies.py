@@ -399,6 +399,58 @@ def test_sequences_of_numbers(tuner, empty: Path) -> None:
     assert tuner("check", "--study", "waves").code == 0
 
 
+def test_sequences_of_different_lengths(tuner, empty: Path) -> None:
+    for shape in ((90, 12, 3), (90, 12)):
+        x = np.random.default_rng(0).normal(size=shape).cumsum(1)
+        x[np.arange(90) % 3 == 0, 7:] = np.nan
+        np.savez("waves.npz", x=x, y=np.arange(90) % 2)
+        assert tuner("init", "waves", "--data", "waves.npz", "--force").code == 0
+        said = tomllib.loads((empty / "studies" / "waves.toml").read_text())
+        assert said["model"]["family"]["choices"] == ["rnn", "transformer"]
+        text = (empty / "studies" / "waves.toml").read_text()
+        assert f"sequences, up to 12 steps of {3 if len(shape) > 2 else 1}" in text
+        checked = tuner("check", "--study", "waves")
+        assert checked.code == 0
+        assert "rows are sequences of 7 (row 0 counted from 0) to 12" in " ".join(
+            checked.stdout.split()
+        )
+    (empty / "studies" / "waves.toml").write_text('[data]\npath = "waves.npz"\n')
+    refused = tuner("check", "--study", "waves")
+    assert refused.code == 2
+    assert (
+        "model.family mlp: needs rows of one length, and rows are sequences of 7" in refused.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "target"), [("XY", []), (["X", "labels"], []), (["rows", "a"], ["--target", "a"])]
+)
+def test_an_archive_with_other_names(
+    tuner, empty: Path, names: list[str], target: list[str]
+) -> None:
+    rows, labels = names
+    x = np.random.default_rng(0).normal(size=(90, 4))
+    np.savez("rows.npz", **{rows: x, labels: np.arange(90) % 2})
+    assert tuner("init", "rows", "--data", "rows.npz", *target).code == 0
+    said = tomllib.loads((empty / "studies" / "rows.toml").read_text())["data"]
+    assert (said["features"], said["target"]) == (rows, labels)
+    assert tuner("check", "--study", "rows").code == 0
+    np.savez("more.npz", a=x, b=x, c=x)
+    refused = tuner("init", "more", "--data", "more.npz")
+    assert refused.code == 2
+    assert "no array 'x'" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_grey_images_in_an_archive(tuner, empty: Path, kind: type) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (90, 8, 8)).astype(kind)
+    np.savez("digits.npz", x=x, y=np.arange(90) % 2)
+    assert tuner("init", "digits", "--data", "digits.npz").code == 0
+    said = tomllib.loads((empty / "studies" / "digits.toml").read_text())
+    assert (said["model"]["family"], said["data"]["shape"]) == ("cnn", [1, 8, 8])
+    assert tuner("check", "--study", "digits").code == 0
+
+
 def test_several_targets(tuner, empty: Path, monkeypatch) -> None:
     x = np.random.default_rng(0).normal(size=(90, 3))
     frame = pd.DataFrame(x, columns=["a", "b", "c"])
@@ -418,6 +470,24 @@ def test_several_targets(tuner, empty: Path, monkeypatch) -> None:
         assert tuner(*given).code == 0
         said = tomllib.loads((empty / "studies" / "days.toml").read_text())["data"]["target"]
         assert said == (names if len(names) > 1 else names[0])
+
+
+@pytest.mark.parametrize("between", [";", ", ", "|"])
+def test_labels_in_one_column(tuner, empty: Path, between: str) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 3))
+    tags = [between.join(name for name, v in zip("abc", row, strict=True) if v > 0) for row in x]
+    frame = pd.DataFrame(x, columns=["p", "q", "r"]).assign(tags=tags)
+    frame.to_csv("tagged.csv", index=False)
+    assert tuner("init", "tagged", "--data", "tagged.csv", "--target", "tags").code == 0
+    said = tomllib.loads((empty / "studies" / "tagged.toml").read_text())
+    assert said["data"]["labels_separator"] == between.strip()
+    assert said["metric"] == "label_average_precision"
+    checked = tuner("check", "--study", "tagged")
+    assert checked.code == 0
+    assert "3 labels, with" in " ".join(checked.stdout.split())
+    frame["tags"] = [f"name {row}{between}other" for row in range(90)]
+    frame.to_csv("named.csv", index=False)
+    assert tuner("init", "named", "--data", "named.csv", "--target", "tags").code == 2
 
 
 @pytest.mark.parametrize("kind", ["class", "labels", "quantities"])

@@ -9,26 +9,34 @@ import pytest
 import torch
 
 from tuner.data.dataset import DataSet, Split
+from tuner.data.prepare import Unchanged
+from tuner.data.recipe import OfArray
 from tuner.models import FAMILIES
+from tuner.models.text import Padded, known_steps
 from tuner.space import Config
 from tuner.techniques import TECHNIQUES
 from tuner.training import noise
+from tuner.training import trainer as trainer_module
 from tuner.training.checkpoint import restore, to_bytes
 from tuner.training.trainer import Trainer
 
 FITTING = [t for t in TECHNIQUES if not t.images]
-FORMS = {"channels": (7, 2), "one channel": (7,)}
+FORMS = {"channels": (7, 2), "one channel": (7,), "lengths": (7, 2), "one channel, lengths": (7,)}
 
 
 @pytest.fixture(params=FORMS)
 def sequences(request: pytest.FixtureRequest, rows: DataSet) -> DataSet:
-    """Rows ``[L, C]`` or ``[L]`` in three classes."""
+    """Rows ``[L, C]`` or ``[L]`` in three classes, some of one length, others of several."""
     shape, generator = FORMS[request.param], torch.Generator().manual_seed(6)
     count = len(rows.train) + len(rows.validation)
     x = torch.randn(count, *shape, generator=generator, dtype=torch.float64).cumsum(1)
     y = x.flatten(1)[:, :3].argmax(1)
+    padded = "lengths" in request.param
+    if padded:
+        x[torch.arange(7) >= torch.randint(1, 8, (count, 1), generator=generator)] = torch.nan
     train, held = Split(x[:29], y[:29]), Split(x[29:], y[29:])
-    return DataSet(train, held, shape, rows.target)
+    recipe = OfArray(shape, (), Unchanged(), padded=padded)
+    return DataSet(train, held, shape, rows.target, recipe=recipe)
 
 
 @pytest.fixture(params=[name for name, family in FAMILIES.items() if family.sequences])
@@ -41,8 +49,9 @@ def of(request: pytest.FixtureRequest, config: Any, values: Any) -> Config:
 
 def same(a: Trainer, b: Trainer) -> bool:
     """Whether not a bit differs."""
-    tensors = zip(a.weights().values(), b.weights().values(), strict=True)
-    return a.past == b.past and all(torch.equal(*pair) for pair in tensors)
+    one, other = a.weights(), b.weights()
+    alike = one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+    return a.past == b.past and alike
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -97,6 +106,37 @@ def test_a_pretend_gpu_gives_the_same_and_no_step_waits(
         assert sum(gpu.waits_of("epoch").values()) == 2  # each epoch's numbers are read at once
     for mine, theirs in zip(alone.past, there.past, strict=True):
         assert mine.value == pytest.approx(theirs.value, rel=1e-5)
+
+
+def test_padding_changes_no_training(
+    of: Config, sequences: DataSet, train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither further padding of all rows, nor whether a batch is cut to its longest row."""
+    expected = train(of, sequences)
+
+    def longer(split: Split) -> Split:
+        return Split(torch.cat((split.x[:], torch.full_like(split.x[:], torch.nan)), 1), split.y)
+
+    train_rows, held = longer(sequences.train), longer(sequences.validation)
+    shape = tuple(train_rows.x.shape[1:])
+    recipe = OfArray(shape, (), Unchanged(), padded=True)
+    further = DataSet(train_rows, held, shape, sequences.target, recipe=recipe)
+    found = [train(of, further)]
+    monkeypatch.setattr(trainer_module, "with_lengths", lambda data: data)
+    monkeypatch.setattr(Padded, "cut", lambda self, x: (x, known_steps(x)))
+    found += [train(of, further), train(of, sequences)]
+    for each in found:
+        torch.testing.assert_close(each.params, expected.params, rtol=1e-9, atol=1e-9)
+        assert each.result.value == pytest.approx(expected.result.value, rel=1e-9)
+
+
+def test_a_row_alone_is_as_in_a_batch(of: Config, sequences: DataSet, train: Any) -> None:
+    network = train(of, sequences).network.eval()
+    x = sequences.validation.x[:]
+    together = network(x)
+    for row, expected in zip(x, together, strict=True):
+        known = known_steps(row[None])[0]
+        torch.testing.assert_close(network(row[known][None])[0], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.sequences])

@@ -185,13 +185,19 @@ def test_items_with_weights() -> None:
 
 
 def test_items_of_several_shapes_or_types_are_refused() -> None:
-    ragged = items(Numbers(([1.0, 2.0], 0), ([1.0], 1)))
+    images = items(Numbers((np.zeros((1, 2, 2)), 0), (np.zeros((1, 2, 3)), 1)))
     with pytest.raises(
-        DataError, match=r"x of item 1 of train has shape \[1\], and of item 0 of t"
+        DataError, match=r"item 1 of train has shape \[1, 2, 3\], and of item 0 of t"
     ):
-        ragged.batch([0, 1], MEASURED)
-    with pytest.raises(DataError, match=r"item 0 .* has shape \[2\].*\n.*collate = "):
-        ragged.batch([1, 0], MEASURED)
+        images.batch([0, 1], MEASURED)
+    with pytest.raises(DataError, match=r"item 0 .* \[1, 2, 2\].*\n.*equal in the Dataset: resize"):
+        images.batch([1, 0], MEASURED)
+    whole = items(Numbers(([1, 2], 0), ([1], 1)))
+    with pytest.raises(DataError, match=r"item 1 .* \[1\].*\n.*a point: x\.float\(\)"):
+        whole.batch([0, 1], MEASURED)
+    wider = items(Numbers(([[1.0, 2.0]], 0), ([[1.0]], 1)), collate=alone)
+    with pytest.raises(DataError, match=r"item 1 .* \[1, 1\].*\n.*equal in collate"):
+        wider.batch([0, 1], MEASURED)
     mixed = items(Numbers((np.float32([1]), 0), (np.uint8([1]), 1)))
     with pytest.raises(DataError, match=r"type uint8, and of item 0 of train float32\n.*x\.float"):
         mixed.batch([0, 1], MEASURED)
@@ -222,34 +228,38 @@ def test_reading_leaves_the_generators_alone() -> None:
     assert str(before[2]) == str(after[2])
 
 
-# Ragged items.
+# Items of different lengths.
 
 
 RAGGED = Numbers(([1.0, 2.0], 0), ([3.0], 1), ([4.0, 5.0, 6.0], 0))
+NAN = float("nan")
 
 
-def padded(batch: list[Any]) -> Any:
+def alone(batch: list[Any]) -> Any:
     xs = [torch.tensor(x) for x, _ in batch]
     rows = torch.nn.utils.rnn.pad_sequence(xs, batch_first=True, padding_value=-1.0)
     return rows, torch.tensor([y for _, y in batch])
 
 
-def test_collate_pads_every_row_as_in_one_batch_of_all() -> None:
-    rows, labels = padded([*RAGGED.items])
-    ready = items(RAGGED, collate=padded).padded()
-    batch = ready.batch([0, 1, 2], MEASURED)
-    assert batch.x.tolist() == rows.tolist()
-    assert batch.y == labels.tolist()
-    assert ready.batch([1], MEASURED).x.tolist() == [[3.0, -1.0, -1.0]]
+@pytest.mark.parametrize("collate", [None, alone])
+def test_sequences_are_filled_up_to_the_longest_of_a_batch(collate: Any) -> None:
+    ragged = items(RAGGED, collate=collate)
+    batch = ragged.batch([0, 1, 2], MEASURED)
+    assert np.array_equal(batch.x, [[1, 2, NAN], [3, NAN, NAN], [4, 5, 6]], equal_nan=True)
+    assert batch.y == [0, 1, 0]
+    assert np.array_equal(ragged.batch([1, 0], MEASURED).x, [[3, NAN], [1, 2]], equal_nan=True)
+    assert ragged.batch([1], MEASURED).x.tolist() == [[3.0]]
 
 
-def test_items_that_collate_makes_alike_need_no_other() -> None:
+def test_collate_is_asked_for_each_item_once() -> None:
+    asked = []
+
     def cut(batch: list[Any]) -> Any:
+        asked.append(len(batch))
         return {"x": [x[:1] for x, _ in batch], "y": [y for _, y in batch]}
 
-    ready = items(RAGGED, collate=cut).padded()
-    assert ready.longest is None
-    assert ready.batch([0, 2], MEASURED).x.tolist() == [[1.0], [4.0]]
+    assert items(RAGGED, collate=cut).batch([0, 2], MEASURED).x.tolist() == [[1.0], [4.0]]
+    assert asked == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +272,7 @@ def test_items_that_collate_makes_alike_need_no_other() -> None:
 )
 def test_a_collate_that_does_not_fit(collate: Any, says: str) -> None:
     with pytest.raises(DataError, match=says):
-        items(RAGGED, collate=collate).padded()
+        items(RAGGED, collate=collate).batch([0, 1], MEASURED)
 
 
 def test_names_of_classes() -> None:

@@ -359,3 +359,88 @@ def test_a_scale_that_a_target_of_several_does_not_fit(read: Any) -> None:
 def test_lists_of_targets_that_cannot_be(given: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         DataSpec(**{"path": "table.csv", **given})
+
+
+# Labels in one column.
+
+
+TAGS = ["a;b", "b", None, "c ; a", "", "b;;c"] * 10
+
+
+def tagged(folder: Path, tags: list[Any], name: str = "tagged.csv", **keys: Any) -> DataSpec:
+    frame = pd.DataFrame({"p": np.arange(len(tags)) * 0.5, "tags": tags})
+    frame.to_csv(folder / name, index=False)
+    return DataSpec(
+        path=str(folder / "tagged.csv"), target="tags", labels_separator=";", test=0.0, **keys
+    )
+
+
+def test_labels_in_one_column_are_targets(tmp_path: Path) -> None:
+    data = load(tagged(tmp_path, TAGS))
+    assert (data.target.task, data.target.names) == ("multilabel", ("a", "b", "c"))
+    expected = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, 1]]
+    for split, places in zip((data.train, data.validation), data.positions, strict=True):
+        assert split.y.tolist() == [expected[place % 6] for place in places]
+    (column,) = (each for each in data.columns if each.name == "tags")
+    assert column.reason == "to be predicted: 3 labels, with ';' between those of a row"
+    frame = pd.read_csv(tmp_path / "tagged.csv")
+    for name in "abc":
+        frame[name] = [int(name in str(each)) for each in TAGS]
+    frame.drop(columns="tags").to_csv(tmp_path / "columns.csv", index=False)
+    spec = DataSpec(path=str(tmp_path / "columns.csv"), target=("a", "b", "c"), test=0.0)
+    columns = load(spec)
+    assert columns.identity is not None
+    assert data.identity is not None
+    assert columns.identity.record() == data.identity.record()
+
+
+def test_labels_of_items_in_one_text(module: Any, tmp_path: Path) -> None:
+    name = module(
+        f"""
+        TAGS = {["" if each is None else each for each in TAGS]}
+        class Set:
+            def __len__(self): return len(TAGS)
+            def __getitem__(self, i): return [i * 0.5], TAGS[i]
+        def load(): return Set()
+        def rows(): return [[i * 0.5] for i in range(len(TAGS))], TAGS
+        """
+    )
+    for function in ("load", "rows"):
+        spec = DataSpec(source=f"{name}:{function}", labels_separator=";")
+        assert load(spec, folder=tmp_path).target.names == ("a", "b", "c")
+
+
+def test_test_rows_with_labels_in_one_column(tmp_path: Path) -> None:
+    spec = replace(tagged(tmp_path, TAGS), test=0.2, test_path=str(tmp_path / "more.csv"))
+    tagged(tmp_path, ["a", "c;b", None, "a"], "more.csv")
+    final = load(replace(spec, test=DataSpec.test), final=True)
+    assert final.validation.y.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]]
+    tagged(tmp_path, ["a", "b;d"], "more.csv")
+    with pytest.raises(DataError, match=r"label 'd' in row 3 .*\n.*known labels: a, b, c"):
+        load(replace(spec, test=DataSpec.test))
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        (["a", "a;a", None] * 9, "the target has one label, 'a'\n.*check the separator"),
+        ([f"n{i};m" for i in range(1200)], "has 1,201 different labels"),
+        ([1.5, 2.5] * 9, "needs a target that is text, and the labels are of type float64"),
+    ],
+)
+def test_labels_in_one_column_that_do_not_fit(tags: list[Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=says):
+        load(tagged(tmp_path, tags))
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"labels_separator": " "}, "data.labels_separator: is empty"),
+        ({"target": ("a", "b")}, "is for one column that holds all labels"),
+        ({"task": "regression"}, "makes labels, of which several apply to a row"),
+    ],
+)
+def test_a_separator_that_cannot_be(keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        DataSpec(**{"path": "t.csv", "target": "a", "labels_separator": ";", **keys})

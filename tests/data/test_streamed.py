@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ def same(one: DataSet, other: DataSet) -> bool:
     splits = ((getattr(one, name), getattr(other, name)) for name in ("train", "validation"))
     alike = []
     for a, b in splits:
-        alike += [torch.equal(a.x[:], b.x[:]), torch.equal(a.y, b.y)]
+        alike += [np.array_equal(a.x[:], b.x[:], equal_nan=True), torch.equal(a.y, b.y)]
         weights = [torch.ones(1) if each.weight is None else each.weight for each in (a, b)]
         alike.append(torch.equal(*weights))
     assert one.identity is not None
@@ -392,7 +394,7 @@ ITEMS = """
     ("code", "says"),
     [
         (
-            "return [1.0] * (1 + (i == 17)), i % 2",
+            "return [1] * (1 + (i == 17)), i % 2",
             r"item 17 has shape \[2\], and of item \d+ \[1\]",
         ),
         ("return [[float(i)][i % 29]], i % 2", "item 1 raised IndexError: list index out of range"),
@@ -404,7 +406,7 @@ ITEMS = """
         ("return [float(i)], 1", "all 30 labels are '1'"),
         ("return np.random.default_rng().random(3), i % 2", "another each time it is read"),
         ("return [float(i)], [[i]]", r"label of a target of item 0 is \[0\]"),
-        ("return [float(i)], [i, 1][: 1 + (i < 9)]", "label"),
+        ("return [float(i)], [i, 1][: 1 + (i < 9)]", "item 9 has 1 labels, but item 0 has 2"),
     ],
 )
 def test_items_that_do_not_fit(
@@ -426,13 +428,10 @@ def test_collate_by_the_study_and_by_the_dataset(module: Module, tmp_path: Path)
         made = Set()
         made.collate_fn = pad
         return made
-    def arrays():
-        made = Set()
-        return pad([made[i] for i in range(30)])
     """
     )
     name = module(code)
-    expected = load(DataSpec(source=f"{name}:arrays"), folder=tmp_path)
+    expected = load(DataSpec(source=f"{name}:load"), folder=tmp_path)
     for in_memory in (256, 0):
         spec = DataSpec(source=f"{name}:load", collate=f"{name}:pad", in_memory=in_memory)
         assert same(load(spec, folder=tmp_path), expected)
@@ -440,6 +439,126 @@ def test_collate_by_the_study_and_by_the_dataset(module: Module, tmp_path: Path)
         assert same(load(spec, folder=tmp_path), expected)
     with pytest.raises(DataError, match="no function 'pas'"):
         load(DataSpec(source=f"{name}:load", collate=f"{name}:pas"), folder=tmp_path)
+
+
+LENGTHS = """
+    import numpy as np
+    import pandas as pd
+    import torch
+    SEQUENCES = [torch.randn({size}, generator=torch.Generator().manual_seed(i)) + i / 9
+        for i, n in enumerate([2, 5, 3, 1, 4, 5] * 10)]
+    class Set:
+        def __len__(self): return 60
+        def __getitem__(self, i): return SEQUENCES[i], i % 3
+    class Noisy(Set):
+        def __getitem__(self, i): return SEQUENCES[i] + torch.rand(()), i % 3
+    class Longer(Set):
+        def __getitem__(self, i):
+            return SEQUENCES[i][:1].repeat(int(1 / torch.rand(())), {ones}), i % 3
+    class Numbered(Set):
+        def __getitem__(self, i): return SEQUENCES[i], None if i == 7 else i % 3
+    def load(): return Set()
+    def noisy(): return Noisy()
+    def longer(): return Longer()
+    def parts(): return {{"train": Set(), "test": Numbered()}}
+    def rows():
+        x = torch.nn.utils.rnn.pad_sequence(SEQUENCES, batch_first=True, padding_value=np.nan)
+        return x, torch.arange(60) % 3
+    def frame():
+        x = rows()[0].reshape(60, -1).numpy()
+        return pd.DataFrame(x).assign(y=np.arange(60) % 3)
+"""
+CHANNELS = {"size": "n, 2", "ones": "1"}
+
+
+@pytest.mark.parametrize("form", [CHANNELS, {"size": "n", "ones": ""}], ids=["channels", "plain"])
+@pytest.mark.parametrize("keys", [{}, {"folds": 3}, {"preprocessing": "none"}], ids=str)
+def test_sequences_of_different_lengths(
+    form: dict[str, str], keys: dict[str, Any], module: Module, tmp_path: Path
+) -> None:
+    name = module(LENGTHS.format(**form))
+    held = load(DataSpec(source=f"{name}:load", **keys), folder=tmp_path)
+    rows = load(DataSpec(source=f"{name}:rows", **keys), folder=tmp_path)
+    streamed = load(DataSpec(source=f"{name}:load", in_memory=0, **keys), folder=tmp_path)
+    assert held.padded
+    first = [min(p for p in np.concatenate(held.positions) if p % 6 in at) for at in ((3,), (1, 5))]
+    one, five = (f"item {int(each)}" for each in first)
+    assert held.note == f"rows are sequences of 1 ({one}) to 5 ({five}) steps"
+    for fold, other, third in zip(held.folds, rows.folds, streamed.folds, strict=True):
+        x, places = fold.train.x[:], fold.positions[0]
+        for each in (other, third):
+            torch.testing.assert_close(each.train.x[:], x, equal_nan=True, rtol=1e-5, atol=1e-6)
+            assert (each.shape, each.padded) == (fold.shape, True)
+        lengths = torch.tensor([2, 5, 3, 1, 4, 5] * 10)[places]
+        known = torch.arange(5) < lengths[:, None]
+        assert torch.equal(~x.isnan() if x.dim() == 2 else ~x.isnan().all(2), known)
+        if "preprocessing" not in keys:
+            steps = x[known].reshape(int(known.sum()), -1)
+            torch.testing.assert_close(
+                steps.mean(0), torch.zeros(steps.shape[1]), atol=1e-5, rtol=0
+            )
+            deviation = steps.std(0, correction=0)
+            torch.testing.assert_close(deviation, torch.ones(steps.shape[1]), atol=1e-5, rtol=0)
+    assert held.identity is not None
+    records = [each.identity.record() for each in (held, rows, streamed) if each.identity]
+    assert records[0] == records[1] == records[2]
+
+
+def test_a_table_with_a_shape_may_hold_sequences(module: Module, tmp_path: Path) -> None:
+    name = module(LENGTHS.format(**CHANNELS))
+    load(DataSpec(source=f"{name}:frame", target="y"), folder=tmp_path)  # a table with gaps
+    spec = DataSpec(source=f"{name}:frame", target="y", shape=(5, 2))
+    made, expected = (
+        load(spec, folder=tmp_path),
+        load(DataSpec(source=f"{name}:rows"), folder=tmp_path),
+    )
+    assert (made.padded, made.shape) == (True, (5, 2))
+    assert torch.allclose(made.train.x[:], expected.train.x[:], equal_nan=True)
+    frame = sys.modules[name].frame()
+    for file, part in (("all.csv", frame[:40]), ("more.csv", frame[40:])):
+        part.to_csv(tmp_path / file, index=False)
+    spec = DataSpec(path="all.csv", test_path="more.csv", target="y", shape=(5, 2))
+    final = load(spec, folder=tmp_path, final=True)
+    assert (len(final.train), len(final.validation), final.padded) == (40, 20, True)
+
+
+def test_sequences_that_do_not_fit(module: Module, tmp_path: Path) -> None:
+    name = module(LENGTHS.format(**CHANNELS))
+    with pytest.raises(DataError, match="robust needs rows of one length"):
+        load(DataSpec(source=f"{name}:load", preprocessing="robust"), folder=tmp_path)
+    with pytest.raises(DataError, match=r"shape \[4\] holds 4 numbers"):
+        load(DataSpec(source=f"{name}:load", shape=(4,)), folder=tmp_path)
+    noisy = load(DataSpec(source=f"{name}:noisy"), folder=tmp_path)
+    assert isinstance(noisy.train.x, Streamed)
+    assert noisy.padded
+    longer = load(DataSpec(source=f"{name}:longer"), folder=tmp_path).train.x
+    order = [torch.arange(len(longer))]
+    epochs = chain.from_iterable(
+        epoch_of(longer, lambda: order, seed)(order, order[0]) for seed in range(1, 99)
+    )
+    with pytest.raises(DataError, match=r"item \d+ has \d+ steps, and the longest of the tr"):
+        list(epochs)
+    with pytest.raises(DataError, match=r"labels are missing .*, the first in item 7 of test"):
+        load(DataSpec(source=f"{name}:parts", unlabelled="refuse"), folder=tmp_path)
+    x = np.ones((20, 4, 1)) * np.arange(20)[:, None, None]
+    for at, says in (((3, 1), "the first in row 3"), ((4, slice(None)), "the first in row 4")):
+        odd = x.copy()
+        odd[at] = np.nan
+        np.savez(tmp_path / "odd.npz", x=odd, y=np.arange(20) % 2)
+        with pytest.raises(DataError, match=f"NaN, infinite or too large .*{says}"):
+            load(DataSpec(path=str(tmp_path / "odd.npz"), test=0.0))
+
+
+def test_the_last_number_of_a_sequence_may_be_zero(module: Module, tmp_path: Path) -> None:
+    x, y = np.ones((20, 3)) * np.arange(20)[:, None], np.arange(20) % 2
+    records = []
+    for last in (np.nan, 0.0):
+        x[4:, 2], x[5, 2] = np.nan, last
+        np.savez(tmp_path / "rows.npz", x=x, y=y)
+        identity = load(DataSpec(path=str(tmp_path / "rows.npz"))).identity
+        assert identity is not None
+        records.append(identity)
+    assert "1 row" in records[1].differs(records[0].record())
 
 
 def test_a_target_beside_a_dataset_is_refused(module: Module, tmp_path: Path) -> None:
@@ -507,7 +626,7 @@ def test_arrays_that_are_read_as_they_are_needed(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"rows of shape \[6, 5, 3\], but the training rows have"):
         load(spec)
-    np.savez(tmp_path / "nan.npz", x=np.where(np.eye(40), np.nan, 1.0), y=y)
+    np.savez(tmp_path / "nan.npz", x=np.where(np.eye(40, 41), np.nan, 1.0), y=y)
     with pytest.raises(
         DataError, match=r"NaN, infinite or too large for float32 .* in 32 rows, the f.* item"
     ):

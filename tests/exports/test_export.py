@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import tuner
-from tuner.data.rows import Texts
+from tuner.data.rows import Padded
+from tuner.errors import DataError
 from tuner.exports.folder import CARD, ONNX, PROGRAM, STUDY
+from tuner.exports.predict import predict_file
 from tuner.models import FAMILIES
 from tuner.results.confirm import ConfirmRequest, remember
 from tuner.run.prepare import load_job, stored_study
@@ -89,7 +93,7 @@ def test_every_family_says_the_same_without_tuner(
     trainer = again(options, name)
     assert made.value == made.recorded == trainer.result.value
     rows = trainer.data.validation.x
-    rows = rows.words if isinstance(rows, Texts) else rows
+    rows = rows.rows if isinstance(rows, Padded) else rows
     expected = outputs_of(trainer.network, rows).numpy()
     network = tuner.load(tmp_path / "model")
     assert not network.training
@@ -123,6 +127,69 @@ def test_sequences_of_numbers_say_the_same_without_tuner(
     (found,) = session.run(["outputs"], {"rows": rows[:3].numpy()})
     np.testing.assert_allclose(found, expected[:3], rtol=1e-6, atol=1e-6)
     assert len(tuner.predict(tmp_path / "model", x[:7])) == 7
+
+
+@pytest.mark.parametrize("channels", [(2,), ()], ids=str)
+@pytest.mark.parametrize("family", [name for name, each in FAMILIES.items() if each.sequences])
+def test_sequences_of_other_lengths(
+    family: str,
+    channels: tuple[int, ...],
+    trained: Any,
+    again: Any,
+    alone: Alone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = f"lengths_{family}_{len(channels)}"
+    source = f"""
+        import torch
+        def sequence(i): return torch.randn(1 + i % 7, *{channels}, generator=seeded(i)) * 9 + 50
+        def seeded(i): return torch.Generator().manual_seed(i)
+        class Set:
+            def __init__(self, rows): self.rows = rows
+            def __len__(self): return len(self.rows)
+            def __getitem__(self, i): return sequence(self.rows[i]), self.rows[i] % 2
+        def load(): return Set(range(60))
+        def short(): return Set([0, 3, 2])
+        def long(): return torch.full((4, 9, *{channels}), 50.0)
+    """
+    (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
+    monkeypatch.chdir(tmp_path)
+    name, data = f"lengths-{family}-{len(channels)}", {"source": f"{module}:load"}
+    options = trained(
+        name, data=data, model={"family": family}, regularization=TECHNIQUES, training={"epochs": 2}
+    )
+    made = tuner.export(name, tmp_path / "model", options, onnx=True)
+    trainer = again(options, name)
+    assert made.value == trainer.result.value
+    rows = trainer.data.validation.x.rows
+    assert rows.isnan().any()
+    expected = outputs_of(trainer.network, rows).numpy()
+    found = alone(tmp_path / "model", rows, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    session = onnxruntime.InferenceSession(tmp_path / "model" / ONNX)
+    (found,) = session.run(["outputs"], {"rows": rows[:3].numpy()})
+    np.testing.assert_allclose(found, expected[:3], rtol=1e-6, atol=1e-6)
+    assert "NaN after the end of a row" in (tmp_path / "model" / CARD).read_text()
+    sequence = sys.modules[module].sequence
+    some = [sequence(i).numpy() for i in (0, 3, 2)]
+    predicted = tuner.predict(tmp_path / "model", some)
+    alone_each = [tuner.predict(tmp_path / "model", one[None]) for one in some]
+    pd.testing.assert_frame_equal(predicted, pd.concat(alone_each, ignore_index=True), rtol=1e-5)
+    pieces = predict_file(tmp_path / "model", Path(f"{module}:short"))
+    pd.testing.assert_frame_equal(predicted, pd.concat(pieces), rtol=1e-6)
+    padded = np.full((3, 12, *channels), np.nan)
+    for row, one in zip(padded, some, strict=True):
+        row[: len(one)] = one
+    pd.testing.assert_frame_equal(predicted, tuner.predict(tmp_path / "model", padded), rtol=1e-6)
+    padded[1, 2] = np.inf
+    with pytest.raises(DataError, match=r"NaN, infinite .* the first is row 1"):
+        tuner.predict(tmp_path / "model", padded)
+    padded[2, :8] = 1.0
+    with pytest.raises(DataError, match=r"row 2 .* has 8 steps, and the longest of the training 7"):
+        tuner.predict(tmp_path / "model", padded)
+    with pytest.raises(DataError, match=r"row 0 .* has 9 steps, and the longest of the training 7"):
+        list(predict_file(tmp_path / "model", Path(f"{module}:long")))
 
 
 def test_the_same_bytes_from_another_process(data: Any, trained: Any, tmp_path: Path) -> None:

@@ -52,6 +52,41 @@ def test_the_page_shows_residuals_of_a_quantity(
     assert report.figures["residuals"].layout.yaxis.title.text == "residual (actual − predicted)"
 
 
+LABELS = [
+    {"name": "<rain>", "value": 0.5, "calibration": [[4, 0.05, 0.25], *[[0, 0, 0]] * 8, [6, 1, 1]]},
+    {"name": "fog", "value": None, "calibration": [[5, 0.05, 0.2], *[[0, 0, 0]] * 9]},
+]
+
+
+def test_the_page_shows_each_of_several_labels(
+    searched: Facts, make_answers: Callable[..., Any]
+) -> None:
+    other = [{**LABELS[0], "value": 0.75}, LABELS[1]]
+    kept = pooled_outcome([{"each": LABELS}, {"each": other}])
+    assert kept is not None
+    assert [(each.name, each.value) for each in kept.each] == [("<rain>", 0.625), ("fog", None)]
+    assert kept.each[0].calibration == ((8, 0.05, 0.25), (12, 1.0, 1.0))
+    assert kept.each[0].calibration_error == pytest.approx(0.08)
+    report = report_of(replace(searched, answers=replace(make_answers(), outcome=kept)))
+    assert not {"confusion", "calibration", "residuals"} & set(report.figures)
+    text = report.markdown()
+    assert "Calibration of each label on the test rows" in text
+    assert "25% of 8" in text
+    assert "100% of 12" in text
+    assert "| 8.0%" in text
+    assert "&lt;rain&gt;" in report.html()
+
+
+def test_the_page_shows_each_of_several_quantities(
+    searched: Facts, make_answers: Callable[..., Any]
+) -> None:
+    kept = pooled_outcome([{"each": [{"name": "a", "value": 2.0}, {"name": "b", "value": 300.0}]}])
+    report = report_of(replace(searched, answers=replace(make_answers(), outcome=kept)))
+    assert "quantity" in report.markdown()
+    assert "Calibration of each" not in report.markdown()
+    assert not {"confusion", "calibration", "residuals"} & set(report.figures)
+
+
 def test_an_older_confirmation_says_what_is_missing(
     searched: Facts, make_answers: Callable[..., Any]
 ) -> None:

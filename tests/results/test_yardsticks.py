@@ -205,6 +205,28 @@ def test_images_are_rows_of_numbers() -> None:
     assert measured[BOOSTING].value > 0.7
 
 
+def test_sequences_of_different_lengths(tmp_path: Path) -> None:
+    y = np.arange(200) % 2
+    x = np.random.default_rng(0).normal(size=(200, 6)) + y[:, None]
+    x[np.arange(6) >= 1 + np.arange(200)[:, None] % 6] = np.nan
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    data = load(DataSpec(path=str(tmp_path / "rows.npz")), final=True)
+    assert data.padded
+    measured = by_name(measure(data, METRICS["accuracy"]))
+    assert measured["logistic regression"].value > 0.7
+    assert measured[BOOSTING].value > 0.7
+
+
+def test_ridge_keeps_the_digits_of_targets_far_from_zero(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    found = []
+    for mean in (0.0, 1e9):
+        np.savez(tmp_path / "rows.npz", x=x, y=x.sum(1) + mean)
+        data = load(DataSpec(path=str(tmp_path / "rows.npz"), target_scale="linear"), final=True)
+        found.append(by_name(measure(data, METRICS["rmse"]))["ridge regression"].value)
+    assert found[1] == pytest.approx(found[0], rel=1e-2)
+
+
 def test_too_many_inputs(read: Any) -> None:
     x = torch.zeros(50, 3, 32, 32)
     data = read(frame())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import average_precision_score, confusion_matrix
 
 from tuner.data import load
 from tuner.study import define_study
@@ -81,6 +83,36 @@ def test_a_quantity_is_in_its_own_unit() -> None:
     assert len(found["actual"]) == len(found["predicted"]) == min(PAIRS, len(y))
     assert 25 <= min(found["actual"]) < max(found["actual"]) <= 346
     assert found["actual"] == pytest.approx(torch.as_tensor(y).tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_each_of_several_targets(task: str, tmp_path: Path) -> None:
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
+    y = x[:, :2] > 0 if task == "multilabel" else x[:, :2] * torch.tensor([1.0, 100.0])
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    path = str(tmp_path / "rows.npz")
+    study = define_study("made", data={"path": path}, training={"epochs": 2})
+    data = load(study.data)
+    metric = study.metric_for(data.target)
+    trainer = Trainer(study.config(study.baseline()), data, metric, 0)
+    list(trainer.epochs())
+    outputs, y = outputs_of(trainer)
+    found = outcome(trainer)
+    assert [*found] == ["each"]
+    assert [each["name"] for each in found["each"]] == ["y0", "y1"]
+    for k, each in enumerate(found["each"]):
+        assert ("calibration" in each) == (task == "multilabel")
+        if task == "regression":
+            error = (outputs[:, k] - y[:, k]).square().mean().sqrt()
+            assert each["value"] == pytest.approx(float(error))
+            continue
+        chances = outputs[:, k].sigmoid()
+        expected = average_precision_score(y[:, k], chances)
+        assert each["value"] == pytest.approx(expected)
+        bins = each["calibration"]
+        assert sum(rows for rows, _, _ in bins) == len(y)
+        assert sum(rows * share for rows, _, share in bins) == pytest.approx(float(y[:, k].sum()))
+        assert sum(r * mean for r, mean, _ in bins) == pytest.approx(float(chances.sum()), rel=1e-4)
 
 
 def test_predictions_are_of_all_rows_or_of_some_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

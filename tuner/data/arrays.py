@@ -119,6 +119,51 @@ def read_npz(file: Path, spec: DataSpec) -> Table:
     return from_arrays(x, y, str(file), weight=weight)
 
 
+SAMPLE = 1000
+"""Rows that show whether an array holds images."""
+SIDE = 8
+"""The shortest side of images that are taken for such."""
+
+
+def proposed(file: Path, target: str | None) -> DataSpec:
+    """How a study may read an archive: the names of its arrays, where these are not `x` and `y`,
+    and rows that look like grey images as such; errors are left to the reader."""
+    spec = DataSpec(path=str(file), target=target)
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            names = list(getattr(archive, "files", []))
+            y = target or _named("y", names)
+            x = _named("x", names) or _only([name for name in names if name != y], archive)
+            y = y or _only([name for name in names if name != x], archive)
+            if x is None or y is None:
+                return spec
+            large = open_member(file, f"{x}.npy")
+            rows = archive[x] if large is None else large
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        return spec
+    shape = (1, *rows.shape[1:]) if _are_grey(rows) else None
+    features, target = x if x != "x" else None, y if y != "y" else None
+    return replace(spec, features=features, target=target, shape=shape)
+
+
+def _named(name: str, names: list[str]) -> str | None:
+    return next((each for each in (name, name.upper()) if each in names), None)
+
+
+def _only(names: list[str], archive: Any) -> str | None:
+    """The one array of several numbers or texts, where there is one."""
+    some = [name for name in names if archive[name].ndim > 0]
+    return some[0] if len(some) == 1 else None
+
+
+def _are_grey(rows: NDArray[Any]) -> bool:
+    """Whether rows [N, H, W] may be images: square, and bytes or in their range."""
+    if rows.ndim != 3 or rows.shape[1] != rows.shape[2] or rows.shape[1] < SIDE:
+        return False
+    some = rows[:SAMPLE]
+    return rows.dtype == np.uint8 or bool(len(some) and some.min() >= 0 and some.max() <= 255)
+
+
 # The IDX files of MNIST and of the sets made after it (LeCun, Cortes and Burges 1998).
 
 

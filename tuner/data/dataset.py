@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tuner.data import prepare, sources
+from tuner.data import prepare, sequences, sources
 from tuner.data.encoders import Number
 from tuner.data.file_rows import rows_in_file
 from tuner.data.identity import Identity, RowHashes, file_digest, first_alike, identify
@@ -24,6 +24,7 @@ from tuner.data.labels import (
     check_scale,
     encode_like,
     scaled,
+    separated,
     usable,
     usable_test,
 )
@@ -215,6 +216,11 @@ class DataSet:
     def numbers(self) -> tuple[int, ...]:
         """Where the quantities of a table stand in a row; empty where it has none."""
         return () if self.recipe is None else self.recipe.numbers
+
+    @property
+    def padded(self) -> bool:
+        """Whether rows are sequences of different lengths, with NaN after the end."""
+        return isinstance(self.recipe, OfArray) and self.recipe.padded
 
     @property
     def outputs(self) -> int:
@@ -473,8 +479,11 @@ NOTHING, EVERYTHING = 0, 2**44
 
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
     if spec.source is not None:
-        return of_arrays(sources.read_loader(spec, folder), spec)
-    return of_arrays(sources.read_path(spec, folder, frame), spec)
+        table = sources.read_loader(spec, folder)
+    else:
+        table = sources.read_path(spec, folder, frame)
+    table = separated(table, spec.labels_separator)
+    return of_arrays(sequences.of_columns(table, spec.shape), spec)
 
 
 def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
@@ -482,13 +491,15 @@ def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:
     elsewhere = table.stream is not None or table.folder is not None
     in_memory = NOTHING if elsewhere else EVERYTHING
     spec = replace(spec, in_memory=in_memory)
-    return of_arrays(sources.read_test(spec, folder, _texts(table, spec)), spec)
+    test = sources.read_test(spec, folder, _texts(table, spec))
+    test = separated(test, spec.labels_separator, table.targets)
+    return of_arrays(sequences.alike(table, test), spec)
 
 
 def _texts(table: Table, spec: DataSpec) -> tuple[str, ...]:
     """The columns that are text in the training rows, and so must be text in the test rows."""
     named = tuple(raw.name for raw in table.columns if raw.kind == "categorical")
-    text = table.y.dtype.kind in "OUS"
+    text = table.y.dtype.kind in "OUS" or spec.labels_separator is not None
     return (*named, *spec.targets) if text else named
 
 
@@ -513,7 +524,12 @@ def _set_aside(table: Table, spec: DataSpec) -> tuple[Column, ...]:
         if name is not None
     ]
     dropped = [Column(name, "other", "dropped", "listed in data.drop") for name in spec.drop]
-    targets = [Column(name, "target", "target", "to be predicted") for name in spec.targets]
+    why = "to be predicted"
+    if spec.labels_separator is not None:
+        why += (
+            f": {len(table.targets)} labels, with {spec.labels_separator!r} between those of a row"
+        )
+    targets = [Column(name, "target", "target", why) for name in spec.targets]
     weighing = "how much a row counts in loss and metric; not a feature"
     weight = [] if spec.weight is None else [Column(spec.weight, "weight", "weight", weighing)]
     return (*targets, *weight, *division, *dropped)
@@ -612,6 +628,8 @@ def _check_text(text: Text, test: Table) -> NDArray[np.object_]:
 
 
 def _check_array(x: NDArray[Any], test: Table) -> NDArray[Any]:
+    if test.x is not None and sequences.fits(x[0], test.x[0]) and test.x.shape[1] < x.shape[1]:
+        return sequences.extended(test.x, x.shape[1])
     if test.x is None or test.x.shape[1:] != x.shape[1:]:
         form = "columns" if test.x is None else f"rows of shape {list(test.x.shape[1:])}"
         raise _of_another_form(form, x.shape[1:], test.where)

@@ -263,13 +263,13 @@ def _summed(words: Hashes, keys: Hashes) -> Hashes:
     return np.asarray(products.sum(axis=0, dtype=np.uint64))
 
 
-def _bits(numbers: NDArray[np.float64]) -> Hashes:
-    """The bits of numbers, in place; 0 and -0 are the same, and so are all missing numbers."""
+def _bits(numbers: NDArray[np.float64], instead: int = MISSING) -> Hashes:
+    """The bits of numbers, in place, those of missing ones `instead`; 0 and -0 are the same."""
     numbers += 0.0
     words = numbers.view(np.uint64)
     missing = np.isnan(numbers)
     if missing.any():
-        words[missing] = MISSING
+        words[missing] = instead
     return np.asarray(words)
 
 
@@ -318,11 +318,26 @@ def _add_numbers(sums: Hashes, columns: Sequence[RawColumn], rows: slice) -> Non
 
 
 def array_hashes(x: NDArray[Any]) -> Hashes:
-    """A hash of each of rows [N, ...]; bytes, as in images, are taken eight at a time."""
+    """A hash of each of rows [N, ...]."""
+    return hashes_of_sums(*array_sums(x))
+
+
+def hashes_of_sums(sums: Hashes, counts: NDArray[np.int64]) -> Hashes:
+    """A hash of each row by ``array_sums``: where rows have different lengths, it tells a 0 at the
+    end from no number."""
+    if not len(counts) or (counts == counts[0]).all():
+        return sums
+    return _mixed(sums + _odd_hash("length") * counts.astype(np.uint64))
+
+
+def array_sums(x: NDArray[Any]) -> tuple[Hashes, NDArray[np.int64]]:
+    """A sum over the numbers of each of rows [N, ...], to which NaN and 0 add nothing, and how many
+    are not NaN; bytes, as in images, are taken eight at a time."""
     hashes = np.empty(len(x), dtype=np.uint64)
     width = math.prod(x.shape[1:])
     words = -(-width // WORD) if x.dtype.itemsize == 1 else width
     keys = np.random.PCG64(0).random_raw(words) | np.uint64(1)
+    counts = np.full(len(x), width)
     size = max(1, NUMBERS // words)
     for start in range(0, len(x), size):
         some = x[start : start + size].reshape(-1, width)
@@ -331,10 +346,12 @@ def array_hashes(x: NDArray[Any]) -> Hashes:
             packed[:, :width] = some.view(np.uint8)
             of_rows = packed.view("<u8").astype(np.uint64, copy=False)
         else:
-            of_rows = _bits(np.array(some, dtype=np.float64, order="C"))
+            of_rows = _bits(np.array(some, dtype=np.float64, order="C"), 0)
+            if x.dtype.kind == "f":
+                counts[start : start + size] -= np.isnan(some).sum(1)
         hashes[start : start + size] = _summed(of_rows.T, keys)
         let_go(x)
-    return hashes
+    return hashes, counts
 
 
 def _label_hashes(labels: Labels) -> Hashes:

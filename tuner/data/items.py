@@ -10,7 +10,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from tuner.data.sequences import fits, stacked
 from tuner.data.splits import PARTS
 from tuner.errors import DataError, nearest
 from tuner.seeds import derive
@@ -141,7 +142,7 @@ class Batch:
     """Some rows.
 
     Attributes:
-        x: numbers [n, *shape].
+        x: numbers [n, *shape]; of sequences [n, L, ...], with NaN after the end of shorter ones.
         y: the labels, as Python's own values; lists of them for several targets.
         weight: how much each counts; empty where items have no weights.
         random: whether an item drew random numbers.
@@ -161,15 +162,12 @@ class Items:
         parts: the Datasets by their split.
         where: for messages.
         collate: makes a batch of a list of items; None where items are used as they are.
-        longest: an item that stands beside each in its batch, so that all are padded alike; None
-            where there is no need.
         random: whether items draw random numbers.
     """
 
     parts: Mapping[str, Any]
     where: str
     collate: Collate | None = None
-    longest: Any = None
     random: bool = False
 
     def __len__(self) -> int:
@@ -198,7 +196,7 @@ class Items:
 
         Raises:
             DataError: an item cannot be read, is no pair of numbers and a label, or has another
-                shape or type than the first.
+                shape or type than the first, but for the length of a sequence.
         """
         with restored():
             if not self.random:
@@ -226,16 +224,15 @@ class Items:
                 what = f"only one of {self.name(rows[0])} and {self.name(row)} has a weight"
                 hint = "give every item a weight, or none"
                 raise DataError(what, where=self.where, hint=hint)
-        return np.stack(xs), ys, weights
+        return stacked(xs), ys, weights
 
     def row(self, row: int) -> tuple[NDArray[Any], Any, list[Any]]:
         """The numbers of an item, its label, and its weight, if it has one."""
         item = self.item(row)
         if self.collate is None:
             return self._split(item, row)
-        together = [item] if self.longest is None else [item, self.longest]
         try:
-            x, y, weight = self._split(self.collate(together), row)
+            x, y, weight = self._split(self.collate([item]), row)
             return x[0], y[0], weight[:1]
         except DataError:
             raise
@@ -315,13 +312,14 @@ class Items:
         return value
 
     def check_alike(self, first: int, x: NDArray[Any], row: int, other: NDArray[Any]) -> None:
-        """DataError where the numbers of two items have different shapes or types."""
-        if x.shape != other.shape:
+        """DataError where the numbers of two items have different types, or shapes: but for the
+        length of a sequence."""
+        if x.shape != other.shape and not fits(x, other):
             shapes = f"{list(other.shape)}, and of {self.name(first)} {list(x.shape)}"
-            padding = 'name a function that pads them: collate = "module:function" of [data]'
-            hint = f"make them equal in the Dataset; or {padding}, as for a DataLoader"
-            if self.collate is not None:
-                hint = "collate has to give all rows of a list one shape"
+            by = "the Dataset" if self.collate is None else "collate"
+            hint = f"make them equal in {by}: resize, cut or fill up to a size of its own"
+            if x.ndim == other.ndim <= 2 and x.shape[1:] == other.shape[1:]:
+                hint = "sequences of different lengths need numbers with a point: x.float()"
             what = f"x of {self.name(row)} has shape {shapes}"
             raise DataError(what, where=self.where, hint=hint)
         if x.dtype != other.dtype:
@@ -330,21 +328,6 @@ class Items:
             raise DataError(
                 f"x of {self.name(row)} is of type {types}", where=self.where, hint=hint
             )
-
-    def padded(self) -> Items:
-        """The same items with their `longest`, where ``collate`` pads to the longest of a batch."""
-        if self.collate is None:
-            return self
-        with restored():
-            shapes = []
-            for row in range(len(self)):
-                seed_generators(derive(MEASURED, row))
-                shapes.append(self.row(row)[0].shape)
-            if len({*shapes}) == 1:
-                return self
-            largest = max(range(len(self)), key=lambda row: (np.prod(shapes[row]), -row))
-            seed_generators(derive(MEASURED, largest))
-            return replace(self, longest=self.item(largest))
 
 
 def _array(x: Tensor) -> NDArray[Any]:

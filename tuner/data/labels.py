@@ -112,7 +112,8 @@ def encode(table: Table, task: str, rule: int = DIVISIONS[-1]) -> Labels:
         raise DataError(
             "multilabel needs several targets, and there is one label a row",
             where=table.where,
-            hint='name the columns of the labels: target = ["a", "b"]; or return y of shape [N, K]',
+            hint='name the columns of the labels: target = ["a", "b"]; or return y of shape [N, '
+            'K]; where one column holds all of them: labels_separator = ";"',
         )
     _check_present(table)
     y = _plain(table.y, table.where)
@@ -328,6 +329,47 @@ def single(table: Table, k: int) -> Table:
 def singles(table: Table) -> list[Table]:
     """The table with each of its targets alone."""
     return [single(table, k) for k in range(len(table.targets))]
+
+
+MOST_LABELS = 1000
+"""A target with more labels is refused: each would be an output of the network."""
+
+
+def separated(table: Table, separator: str | None, known: tuple[str, ...] = ()) -> Table:
+    """A table with a target for each label in a text such as "red;round", 1 where it applies.
+
+    Args:
+        separator: what stands between labels; without it the table stays as it is.
+        known: the labels, where another table decides them.
+
+    Raises:
+        DataError: the target is no text, has one label or too many, or one that is not known.
+    """
+    if separator is None:
+        return table
+    if table.targets or table.y.dtype.kind not in "OUS":
+        what = "needs a target that is text, and the labels are "
+        what += "several columns" if table.targets else f"of type {table.y.dtype}"
+        raise DataError(what, where="data.labels_separator", hint="remove labels_separator")
+    written = ["" if gap else str(y) for y, gap in zip(table.y, _missing(table.y), strict=True)]
+    each = [{part.strip() for part in text.split(separator)} - {""} for text in written]
+    names = known or tuple(sorted(set().union(*each)))
+    if not 2 <= len(names) <= MOST_LABELS:
+        some = f"{len(names):,} different labels" if len(names) != 1 else f"one label, {names[0]!r}"
+        hint = f"{separator!r} is to stand between the labels of a row: check the separator"
+        raise DataError(f"the target has {some}", where=table.where, hint=hint)
+    place = {name: k for k, name in enumerate(names)}
+    y = np.zeros((len(each), len(names)), np.int64)
+    for row, labels in enumerate(each):
+        strange = sorted(labels - place.keys())
+        if strange:
+            raise DataError(
+                f"label {strange[0]!r} in {table.row(row)} does not occur in the training rows",
+                where=table.where,
+                hint=f"known labels: {', '.join(names[:20])}",
+            )
+        y[row, [place[name] for name in labels]] = 1
+    return replace(table, y=y, targets=names, classes=())
 
 
 def _several(table: Table, task: str, rule: int) -> Labels:

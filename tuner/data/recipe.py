@@ -6,17 +6,19 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data import prepare
+from tuner.data import prepare, sequences
 from tuner.data.encoders import Encoder, Number, OneHot, encoder_from_json
 from tuner.data.memory import let_go
 from tuner.data.prepare import Column, Encoded, Transform, Wishes, encode_column, plain_column
-from tuner.data.raw import RawColumn
+from tuner.data.raw import Naming, RawColumn
+from tuner.data.sequences import extended
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, Text
 from tuner.data.text import Vocabulary, learn_vocabulary
@@ -147,6 +149,7 @@ class OfArray:
     Attributes:
         turns: whether rows [H, W, C] are turned to a shape [C, H, W]; by the first of DIVISIONS
             numbers stay in their order.
+        padded: whether rows are sequences, with NaN after the end of shorter ones.
         resize: the height and width to which files of images are resized; None where they are not.
     """
 
@@ -157,22 +160,44 @@ class OfArray:
     transform: Transform
     turns: bool = True
     resize: tuple[int, ...] | None = None
+    padded: bool = False
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Where the quantities stand in a row; empty where it is an image."""
-        return tuple(range(self.shape[0])) if len(self.shape) == 1 else ()
+        """Where the quantities stand in a row; empty where it is an image, or a sequence."""
+        return tuple(range(self.shape[0])) if len(self.shape) == 1 and not self.padded else ()
 
     def rows(self, table: Table, wanted: Index) -> NDArray[Any]:
         """float32 [len(wanted), *shape]; DataError for rows of another size."""
         x = table.x
+        if self.padded and x is not None:
+            x = self.extended(x, table.where, table.row)
         if x is None or math.prod(x.shape[1:]) != math.prod(self.shape):
             given = "columns" if x is None else f"rows of shape {list(x.shape[1:])}"
             raise DataError(f"{given}, but the network takes {list(self.shape)}", where=table.where)
         return prepare.apply(self.transform, arranged(x, self.shape, self.turns), wanted)
 
+    def extended(self, x: NDArray[Any], where: str, row: Naming) -> NDArray[Any]:
+        """Sequences, as long as the longest of the training; DataError for longer ones.
+
+        Numbers that are stored in rows are steps first.
+        """
+        shape = self.shape
+        if x.ndim == 2 and len(shape) == 2 and x.shape[1] % shape[1] == 0:
+            x = x.reshape(len(x), -1, shape[1])
+        if x.ndim == 1 + len(shape) and x.shape[2:] == shape[1:] and x.dtype.kind in "iuf":
+            x = x if x.dtype.kind == "f" else x.astype(np.float64)
+            counts = sequences.lengths(x) if x.shape[1] > shape[0] else np.zeros(1)
+            if counts.max() > shape[0]:
+                first = int((counts > shape[0]).argmax())
+                what = f"{row(first)} has {counts[first]} steps, and the longest of the training"
+                hint = f"cut it to {shape[0]} steps"
+                raise DataError(f"{what} {shape[0]}", where=where, hint=hint)
+            x = extended(x[:, : shape[0]], shape[0])
+        return x
+
     def to_json(self) -> dict[str, Any]:
-        known = {
+        known: dict[str, Any] = {
             "kind": self.kind,
             "shape": list(self.shape),
             "names": list(self.names),
@@ -180,6 +205,8 @@ class OfArray:
         }
         if self.resize is not None:
             known["resize"] = list(self.resize)
+        if self.padded:
+            known["padded"] = True
         return known if self.turns else {**known, "turns": False}
 
     @classmethod
@@ -187,7 +214,8 @@ class OfArray:
         transform = prepare.transform_from_json(record["transform"])
         shape, names = tuple(record["shape"]), tuple(record["names"])
         resize = tuple(record["resize"]) if "resize" in record else None
-        return cls(shape, names, transform, record.get("turns", True), resize)
+        padded = bool(record.get("padded", False))
+        return cls(shape, names, transform, record.get("turns", True), resize, padded)
 
 
 @dataclass(frozen=True)
@@ -361,12 +389,17 @@ def _learn_array(
 ) -> Learned:
     turns = spec.division > 1
     x = _shaped(table, given, spec.shape, turns)
-    _check_array(x, table, together)
+    counts = _check_array(x, table, together)
     _check_varies(x, train, table.where)
-    transform = prepare.lookup(spec.preprocessing)(x, train)
+    padded = counts is not None
+    statistics = partial(sequences.transform, spec.preprocessing)
+    transform = (statistics if padded else prepare.lookup(spec.preprocessing))(x, train)
     shape = tuple(x.shape[1:])
-    recipe = OfArray(shape, table.names, transform, turns, spec.resize)
-    return Learned(table.names, (), recipe, note=_note(table, tuple(given.shape[1:]), recipe))
+    recipe = OfArray(shape, table.names, transform, turns, spec.resize, padded)
+    notes = [_note(table, tuple(given.shape[1:]), recipe)]
+    if counts is not None:
+        notes.append(sequences.in_words(counts, together, table.row))
+    return Learned(table.names, (), recipe, note="; ".join(filter(None, notes)))
 
 
 def _note(table: Table, given: tuple[int, ...], recipe: OfArray) -> str:
@@ -387,9 +420,12 @@ def _learn_stream(
     hashes = stream.hashes[train]
     if len(hashes) > 1 and (hashes == hashes[0]).all():
         raise _constant("all numbers are the same", table.where)
-    transform = stream.transform(spec.preprocessing, train)
-    recipe = OfArray(stream.shape, table.names, transform, stream.turns, spec.resize)
-    notes = (_note(table, stream.given, recipe), stream.note)
+    counts = stream.steps[together]
+    padded = bool((counts < stream.shape[0]).any())
+    transform = stream.transform(spec.preprocessing, train, padded)
+    recipe = OfArray(stream.shape, table.names, transform, stream.turns, spec.resize, padded)
+    lengths = sequences.in_words(counts, together, stream.name) if padded else ""
+    notes = (_note(table, stream.given, recipe), lengths, stream.note)
     return Learned(table.names, (), recipe, note="; ".join(filter(None, notes)))
 
 
@@ -471,16 +507,21 @@ def _check_shape(shape: tuple[int, ...], given: tuple[int, ...], where: str) -> 
         )
 
 
-def _check_array(x: NDArray[Any], table: Table, rows: Index) -> None:
+def _check_array(x: NDArray[Any], table: Table, rows: Index) -> NDArray[np.int64] | None:
+    """How many steps [len(rows)] sequences have, where some have fewer; DataError for numbers that
+    are not finite."""
     if x.dtype.kind != "f":
-        return
+        return None
     bad, first = np.zeros(x.shape[1:], dtype=np.int64), len(x)
+    counts = np.full(len(rows), x.shape[1])
     for at, chunk in prepare.chunks(x, rows):
-        odd = ~(np.abs(chunk) <= LARGEST)  # also true for NaN
+        odd = sequences.odd(chunk)
         bad += odd.sum(axis=0)
         first = int(rows[at][odd.reshape(len(chunk), -1).any(1)].min(initial=first))
+        if x.ndim in (2, 3):
+            counts[at] = sequences.lengths(chunk)
     if first == len(x):
-        return
+        return None if (counts == x.shape[1]).all() else counts
     flat = bad.reshape(-1)
     named = len(table.names) == len(flat)
     _refuse(
@@ -491,6 +532,7 @@ def _check_array(x: NDArray[Any], table: Table, rows: Index) -> None:
         table.where,
         f", the first in {table.row(first)}",
     )
+    return None
 
 
 def _check_varies(x: NDArray[Any], train: Index, where: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tuner.models.text import known_steps
+
 # What a trainer and an evaluation know of rows. A tensor is the simplest source of them.
 
 
@@ -142,28 +144,35 @@ class Gathered:
         return replace(self, pool=self.pool.to(place), rows=rows, shift=shift, scale=scale)
 
 
+LOOKED_AT = 2**10
+"""Rows whose ends are looked for at a time."""
+
+
 @dataclass(frozen=True, eq=False)
-class Texts(Ordered):
-    """Texts of which some rows in turn are cut to the longest of them.
+class Padded(Ordered):
+    """Texts or sequences of which some rows in turn are cut to the longest of them.
 
     Attributes:
-        words: whole numbers [n, L], 0 after the end of a text.
+        rows: whole numbers [n, L], 0 after the end of a text; or numbers [n, L, ...], NaN after the
+            end of a sequence.
         lengths: [n], on the CPU, so that the device need not be asked.
     """
 
-    words: Tensor
+    rows: RowSource
     lengths: Tensor
 
     @classmethod
-    def of(cls, words: Tensor) -> Texts:
-        return cls(words, (words != 0).sum(1).cpu())
+    def of(cls, rows: RowSource) -> Padded:
+        starts = range(0, len(rows), LOOKED_AT)
+        parts = [known_steps(rows[start : start + LOOKED_AT]).sum(1).cpu() for start in starts]
+        return cls(rows, torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64))
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.rows)
 
     def __getitem__(self, wanted: Tensor | slice) -> Tensor:
         """Some of the rows; of a slice, cut."""
-        rows = self.words[wanted]
+        rows = self.rows[wanted]
         return self.cut(rows, wanted) if isinstance(wanted, slice) else rows
 
     def cut(self, rows: Tensor, which: Tensor | slice) -> Tensor:
@@ -181,15 +190,15 @@ class Texts(Ordered):
 
     @property
     def shape(self) -> torch.Size:
-        return self.words.shape
+        return self.rows.shape
 
     @property
     def device(self) -> torch.device:
-        return self.words.device
+        return self.rows.device
 
     def is_floating_point(self) -> bool:
-        return False
+        return self.rows.is_floating_point()
 
-    def to(self, where: torch.device | torch.dtype | str) -> Texts:
-        """The same rows on a device."""
-        return replace(self, words=self.words.to(where))
+    def to(self, where: torch.device | torch.dtype | str) -> Padded:
+        """The same rows on a device, or in a precision."""
+        return replace(self, rows=self.rows.to(where))

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tuner.data import arrays, cached, images, items, memory, streamed
+from tuner.data import arrays, cached, images, items, memory, sequences, streamed
 from tuner.data.arrays import read_npz
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_frame, is_frame, read_text
@@ -349,6 +349,7 @@ def pair(value: Any, target: Named, where: str) -> Table | None:
         return None
     _refuse_target(target, where)
     x, y, *weight = value
+    x = sequences.of_list(x)
     return from_arrays(x, y, where, weight=weight[0] if weight else None)
 
 

@@ -80,6 +80,12 @@ class DataSpec:
     task: Literal["auto", "classification", "multilabel", "regression"] = declare(
         str, "auto", "kind of target; auto: the labels decide", options=dict.fromkeys(TASKS, ())
     )
+    labels_separator: str | None = declare(
+        str,
+        None,
+        "what stands between the labels in a target that holds several, such as the semicolon in "
+        '"red;round"; an empty one has none',
+    )
     target_scale: Literal["linear", "log", "log1p"] = declare(
         str,
         "linear",
@@ -186,7 +192,7 @@ class DataSpec:
     collate: str | None = declare(
         str,
         None,
-        '"module:function" that makes a batch of the items of a Dataset, as for a DataLoader',
+        '"module:function" that makes a batch of a list of items of a Dataset, as for a DataLoader',
     )
     readers: int = declare(
         int, 0, "processes that read the rows of a large Dataset ahead, for each worker", minimum=0
@@ -245,9 +251,23 @@ class DataSpec:
             what = f"{names[-1]!r} is named twice" if twice else "lists fewer than two columns"
             hint = 'name one column as text, target = "a", or several, target = ["a", "b"]'
             raise DataError(what, where="data.target", hint=hint)
+        self._check_separator()
         if len(names) > 1 and (self.path or "").lower().endswith(".npz"):
             hint = 'name one array [N, K] with a column for each: target = "y"'
             raise DataError("lists several arrays", where="data.target", hint=hint)
+
+    def _check_separator(self) -> None:
+        if self.labels_separator is None:
+            return
+        where = "data.labels_separator"
+        if not self.labels_separator.strip():
+            raise DataError("is empty", where=where, hint='give a sign, such as ";"')
+        if len(self.targets) > 1:
+            hint = "name that column alone, or remove labels_separator"
+            raise DataError("is for one column that holds all labels", where=where, hint=hint)
+        if self.task not in ("auto", "multilabel"):
+            hint = f"remove it, or task = {self.task!r}"
+            raise DataError("makes labels, of which several apply to a row", where=where, hint=hint)
 
     def _check_text(self) -> None:
         if self.text is not None and self.shape is not None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from itertools import islice
 from typing import Any
 
@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tuner.data import prepare
-from tuner.data.identity import array_hashes
+from tuner.data import prepare, sequences
+from tuner.data.identity import array_sums, hashes_of_sums
 from tuner.data.items import MEASURED, Batch, Collate, Items, class_names
 from tuner.data.prepare import Shifted, Transform, Unchanged
-from tuner.data.recipe import LARGEST, OfArray, arranged, shape_of
+from tuner.data.raw import Naming
+from tuner.data.recipe import OfArray, arranged, shape_of
 from tuner.data.rows import Following, Order, Ordered, Taking
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_stream
@@ -96,14 +97,18 @@ class Answers:
 
     def __getitem__(self, request: Request) -> NDArray[np.float32] | Batch | Failure:
         try:
-            batch = self.items.batch(request.rows.tolist(), request.seed)
-            return batch if request.recipe is None else inputs(batch.x, request.recipe)
+            items, rows = self.items, request.rows.tolist()
+            batch = items.batch(rows, request.seed)
+            if request.recipe is None:
+                return batch
+            return inputs(batch.x, request.recipe, items.where, lambda at: items.name(rows[at]))
         except DataError as error:
             return Failure(error.message, error.where, error.hint)
 
 
-def inputs(x: NDArray[Any], recipe: OfArray) -> NDArray[np.float32]:
+def inputs(x: NDArray[Any], recipe: OfArray, where: str, row: Naming) -> NDArray[np.float32]:
     """Raw rows as float32 [n, *shape], as ``OfArray.rows`` makes them."""
+    x = recipe.extended(x, where, row) if recipe.padded else x
     prepared = recipe.transform(arranged(x, recipe.shape, recipe.turns))
     return np.ascontiguousarray(prepared, dtype=np.float32)
 
@@ -342,13 +347,14 @@ class Survey:
     """What one pass learns of each row.
 
     Attributes:
-        hashes: of the raw numbers, as of an array's.
+        sums, counts: of the raw numbers, as ``array_sums``.
         odd: how many numbers are not finite, or too large for float32.
         means, squares: of an image the mean of each channel [N, C], and the sum of the squared
             differences from it; None for other rows.
     """
 
-    hashes: NDArray[np.uint64]
+    sums: NDArray[np.uint64]
+    counts: NDArray[np.int64]
     odd: NDArray[np.int64]
     means: NDArray[np.float64] | None
     squares: NDArray[np.float64] | None
@@ -357,7 +363,12 @@ class Survey:
     def empty(cls, count: int, shape: tuple[int, ...]) -> Survey:
         """Of so many rows, of which nothing is known yet."""
         of_channels = [np.zeros((count, shape[0])) if len(shape) == 3 else None for _ in range(2)]
-        return cls(np.zeros(count, np.uint64), np.zeros(count, np.int64), *of_channels)
+        counts, odd = (np.zeros(count, np.int64) for _ in range(2))
+        return cls(np.zeros(count, np.uint64), counts, odd, *of_channels)
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        return hashes_of_sums(self.sums, self.counts)
 
     def joined(self, other: Survey) -> Survey:
         """Of these rows and of others after them."""
@@ -370,14 +381,14 @@ class Survey:
             means = both(self.means, other.means)
         if self.squares is not None and other.squares is not None:
             squares = both(self.squares, other.squares)
-        hashes, odd = both(self.hashes, other.hashes), both(self.odd, other.odd)
-        return Survey(hashes, odd, means, squares)
+        sums, counts = both(self.sums, other.sums), both(self.counts, other.counts)
+        return Survey(sums, counts, both(self.odd, other.odd), means, squares)
 
     def add(self, place: slice, x: NDArray[Any], shape: tuple[int, ...], turns: bool) -> None:
         """Learns of some rows, which are raw."""
-        self.hashes[place] = array_hashes(x)
+        self.sums[place], self.counts[place] = array_sums(x)
         if x.dtype.kind == "f":
-            self.odd[place] = (~(np.abs(x) <= LARGEST)).reshape(len(x), -1).sum(1)
+            self.odd[place] = sequences.odd(x).reshape(len(x), -1).sum(1)
         if self.means is not None and self.squares is not None:
             pixels = arranged(x, shape, turns).reshape(len(x), shape[0], -1).astype(np.float64)
             means = pixels.mean(2, keepdims=True)
@@ -424,6 +435,11 @@ class Stream:
     def hashes(self) -> NDArray[np.uint64]:
         return self.survey.hashes[self.places]
 
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """How long each row is, along its first axis."""
+        return self.survey.counts[self.places] // max(1, math.prod(self.shape[1:]))
+
     def odd(self, rows: Places) -> Places:
         """Those of some rows that hold a number that is not finite, or too large."""
         return rows[self.survey.odd[self.places[rows]] > 0]
@@ -440,8 +456,8 @@ class Stream:
         readers, survey = Readers(items, self.readers.count), self.survey.joined(test.survey)
         return replace(self, readers=readers, places=places, survey=survey)
 
-    def transform(self, name: str, train: Places) -> Transform:
-        """The statistics of that name, of the training rows.
+    def transform(self, name: str, train: Places, padded: bool) -> Transform:
+        """The statistics of that name, of the training rows, which may be of different lengths.
 
         Raises:
             DataError: they need all numbers of a column at once.
@@ -455,6 +471,8 @@ class Stream:
                 where="data.preprocessing",
                 hint='use "standard" or "none"; data.in_memory sets how much is held in memory',
             )
+        if padded:
+            return self._of_sequences(train).standardizing
         moments = self._of_channels(train) if len(self.shape) == 3 else self._of_numbers(train)
         return standardizing(*moments, (1, *self.shape))
 
@@ -466,6 +484,11 @@ class Stream:
         mean = means.mean(0)
         variance = (squares.sum(0) + pixels * np.square(means - mean).sum(0)) / (pixels * len(rows))
         return mean, variance
+
+    def _of_sequences(self, train: Places) -> sequences.Moments:
+        wanted = requests(self.places[train], math.prod(self.shape))
+        parts = (sequences.Moments.of(batch.x) for batch in self.readers.passing(wanted))
+        return reduce(sequences.Moments.joined, parts)
 
     def _of_numbers(self, train: Places) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and variance in one pass more, of the training rows alone (Chan et al. 1979)."""
@@ -515,7 +538,7 @@ def read(
         DataError: as ``Items.batch``; or items are others when they are read again.
     """
     first = next(iter(datasets.values()))
-    items = Items(datasets, where, collate or getattr(first, "collate_fn", None)).padded()
+    items = Items(datasets, where, collate or getattr(first, "collate_fn", None))
     one = items.batch([0], MEASURED).x
     given = tuple(one.shape[1:])
     turns = spec.division > 1
@@ -523,8 +546,8 @@ def read(
     numbers = math.prod(shape)
     every = np.arange(len(items))
     survey = Survey.empty(len(items), shape)
-    small = fits(len(items) * numbers, spec, SMALL)
-    held = np.empty((len(items) if small else 0, *given), one.dtype)
+    longest = given[0]
+    held: list[NDArray[Any]] | None = []
     labels: list[Any] = []
     weights: list[Any] = []
     random = False
@@ -532,24 +555,41 @@ def read(
         place = slice(len(labels), len(labels) + len(batch.y))
         items.check_alike(0, one[0], place.start, batch.x[0])
         survey.add(place, batch.x, shape, turns)
-        if small:
-            held[place] = batch.x
+        longest = max(longest, batch.x.shape[1])
+        if held is not None and fits(len(items) * numbers * longest // given[0], spec, SMALL):
+            held.append(batch.x)
+        else:
+            held = None
         labels += batch.y
         weights += batch.weight
         random = random or batch.random
+    _check_labels(labels, items)
     weight = weights or None
     items = replace(items, random=random)
     again = every[:REPEATED]
-    if (array_hashes(items.batch(again.tolist(), MEASURED).x) != survey.hashes[again]).any():
+    if (array_sums(items.batch(again.tolist(), MEASURED).x)[0] != survey.sums[again]).any():
         raise _unseeded(where)
     classes = class_names(first)
-    if small and not random:
-        table = from_arrays(held, labels, where, classes=classes, weight=weight)
+    if longest > given[0]:
+        given = (longest, *given[1:])
+        shape = shape_of(given, spec.shape, turns, where)
+    if held is not None and not random:
+        table = from_arrays(sequences.joined(held), labels, where, classes=classes, weight=weight)
     else:
         readers = Readers(items, spec.readers)
         stream = Stream(readers, every, shape, turns, given, survey)
         table = from_stream(stream, labels, where, classes=classes, weight=weight)
-    return replace(table, parts=items.splits)
+    return replace(table, parts=items.splits, named=items.name)
+
+
+def _check_labels(labels: list[Any], items: Items) -> None:
+    """DataError where items have different numbers of labels; names the first."""
+    counts = [len(each) if isinstance(each, list) else 1 for each in labels]
+    odd = next((row for row, count in enumerate(counts) if count != counts[0]), None)
+    if odd is not None:
+        what = f"{items.name(odd)} has {counts[odd]} labels, but {items.name(0)} has {counts[0]}"
+        hint = "give each item one label for each target, 0 where it does not apply"
+        raise DataError(what, where=items.where, hint=hint)
 
 
 def fits(numbers: int, spec: DataSpec, most: int) -> bool:

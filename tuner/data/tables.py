@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tuner.data import memory
 from tuner.data.numbers import COMMA as COMMA_FORMAT
 from tuner.data.numbers import GROUPED, PLAIN, are_digits
-from tuner.data.raw import RawColumn, counted, in_file, raw_columns, writes_comma
+from tuner.data.raw import Naming, RawColumn, counted, in_file, raw_columns, writes_comma
 from tuner.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Table:
         stream: numbers that are not in memory, in place of x; else None.
         targets: the names of several targets; empty for one.
         folder: for files with its columns, where these are not in memory; else None.
+        named: names a row of the source in words; None where its number does.
     """
 
     x: NDArray[Any] | None
@@ -100,10 +101,13 @@ class Table:
     stream: Stream | None = None
     targets: tuple[str, ...] = ()
     folder: Path | None = None
+    named: Naming | None = None
 
     def row(self, at: int) -> str:
         """A row in words, by its number in the file."""
         place = at if self.rows is None else int(self.rows[at])
+        if self.named is not None:
+            return self.named(place)
         return in_file(place) if self.headed else counted(place)
 
 

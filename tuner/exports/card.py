@@ -172,6 +172,7 @@ def _use(trained: Trained, onnx: bool, together: TrainedEnsemble | None) -> str:
     shape = list(trained.data.shape if together is None else together.shape)
     words = trained.data.vocabulary is not None
     kind = "int32 numbers of words, 0 at the end" if words else "float32"
+    kind += ", NaN after the end of a row" * trained.data.padded
     target = trained.data.target
     if together is not None:
         target = averaged(target)
@@ -344,4 +345,9 @@ def _row_limits(recipe: Recipe | None) -> list[str]:
     if isinstance(recipe, OfArray) and recipe.resize is not None:
         height, width = recipe.resize
         return [f"Images of another size are resized to {height} x {width} pixels, whole."]
+    if isinstance(recipe, OfArray) and recipe.padded:
+        return [
+            f"A row is a sequence of at most {recipe.shape[0]} steps. Numbers that are missing "
+            "before its end, or not finite, are refused."
+        ]
     return ["Numbers that are missing or not finite are refused, and so are rows of another size."]

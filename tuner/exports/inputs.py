@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.data import images, items, tables
+from tuner.data import images, items, sequences, tables
 from tuner.data.arrays import open_member, read_idx
 from tuner.data.encoders import Date, Flag, Number, OneHot
 from tuner.data.memory import CELLS
@@ -51,14 +51,16 @@ def as_table(recipe: Recipe, rows: Any, where: str, row: Naming = counted) -> Ta
     """Rows in the form that a recipe takes.
 
     Args:
-        rows: a pandas frame; or an array-like [N, *shape], where the network learned from one.
+        rows: a pandas frame; or an array-like [N, *shape], where the network learned from one; of
+            sequences a list of them, each with a length of its own, does too.
         row: names a row in words.
 
     Raises:
         DataError: a column is missing, or is neither numbers nor text; rows of another size.
     """
     if isinstance(recipe, OfArray):
-        return Table(_numbers(recipe, rows, where, row), NOTHING, (), (), where)
+        x = _numbers(recipe, rows, where, row)
+        return Table(x, NOTHING, (), (), where, named=row)
     if not is_frame(rows):
         names = ", ".join(_names(recipe))
         raise DataError("is not a table with named columns", where=where, hint=f"columns: {names}")
@@ -188,7 +190,7 @@ def _numbers(recipe: OfArray, rows: Any, where: str, row: Naming) -> NDArray[Any
         columns = raw_columns(rows, where)
         return np.stack([numbers(column, where, row=row) for column in columns], axis=1)
     try:
-        x = np.asarray(rows)
+        x = np.asarray(sequences.of_list(rows))
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"do not make an array: {error}", where=where) from error
     if x.dtype.kind not in "biuf" or x.ndim < 1:
@@ -291,7 +293,7 @@ def _items(
         raise DataError(f"returned Datasets for {', '.join(datasets)}", where=str(file), hint=hint)
     of = datasets[name]
     collate = collate or getattr(of, "collate_fn", None)
-    rows = items.Items({name: of}, str(file), collate).padded()
+    rows = items.Items({name: of}, str(file), collate)
     first = rows.batch([0], items.MEASURED).x
     for some in _slices(range(len(rows)), first.size):
         yield Piece(rows.batch(some, items.MEASURED).x, _no_columns(len(some)))

@@ -21,7 +21,7 @@ from tuner.data import Target
 from tuner.errors import UsageError
 from tuner.metrics import precision
 from tuner.models import WordTable
-from tuner.models.text import Embedding
+from tuner.models.text import Padded
 from tuner.space import Config
 from tuner.techniques import Shape
 from tuner.techniques.norm_dropout import BatchNorm, Dropout, StochasticDepth
@@ -209,16 +209,16 @@ def traced(network: nn.Module, rows: Tensor) -> ExportedProgram:
         network: in evaluation mode.
         rows: two or more example rows.
     """
-    embeddings = [layer for layer in network.modules() if isinstance(layer, Embedding)]
-    for layer in embeddings:
-        layer.mapped = True  # shapes do not depend on values: no batch is cut to its longest text
+    first = [layer for layer in network.modules() if isinstance(layer, Padded)]
+    for layer in first:
+        layer.mapped = True  # shapes do not depend on values: no batch is cut to its longest row
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about its own recurrent layers
             batch = ({0: torch.export.Dim("batch")},)
             exported = torch.export.export(network, (rows,), dynamic_shapes=batch, strict=False)
     finally:
-        for layer in embeddings:
+        for layer in first:
             layer.mapped = False
     for node in exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names files of this machine

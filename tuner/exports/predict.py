@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tuner.data import sequences
 from tuner.data.raw import Naming, counted
-from tuner.data.recipe import OfColumns, Recipe
+from tuner.data.recipe import OfArray, OfColumns, Recipe
 from tuner.data.tables import is_frame
 from tuner.errors import DataError, UsageError
 from tuner.exports.folder import PROGRAM
@@ -95,7 +96,8 @@ def predict(folder: str | Path, rows: pd.DataFrame | NDArray[Any]) -> pd.DataFra
     Args:
         folder: of the export.
         rows: a frame with the columns of the training, in any order, and any others; or, for a
-            network that learned from an array, an array [N, *shape].
+            network that learned from an array, an array [N, *shape]; or a list of sequences of
+            different lengths, where it learned from such.
 
     Returns:
         A row for each: `class`, and `probability NAME` for each class; or `value`, in the
@@ -196,7 +198,8 @@ def after(count: int, row: Naming) -> Naming:
 
 
 def _check_finite(x: NDArray[Any], recipe: Recipe, where: str, row: Naming) -> None:
-    bad = ~np.isfinite(x).reshape(len(x), -1)
+    padded = isinstance(recipe, OfArray) and recipe.padded
+    bad = (sequences.odd(x) if padded else ~np.isfinite(x)).reshape(len(x), -1)
     rows = bad.any(axis=1)
     if rows.any():
         first = int(rows.argmax())

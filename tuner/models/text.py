@@ -20,14 +20,39 @@ from tuner.techniques import Shape
 # Words as vectors: the first layer of every network for text.
 
 
-class Embedding(nn.Module):
-    """A vector for each word; that of padding stays 0 (Bengio et al. 2003).
+def known_steps(x: Tensor) -> Tensor:
+    """Where ``[B, L]`` rows have not ended: a text at 0, ``[B, L]``; a sequence of numbers at NaN,
+    ``[B, L]`` or ``[B, L, C]``."""
+    if not x.is_floating_point():
+        return x != 0
+    return ~(x if x.dim() == 2 else x[..., 0]).isnan()
 
-    A batch is cut to its longest text, so that the others of the data set cost nothing; not on a
+
+class Padded(nn.Module):
+    """A first layer for rows that are filled up at the end.
+
+    A batch is cut to its longest row, so that the others of the data set cost nothing; not on a
     GPU, which the host would wait for to know that: there the trainer gives batches that are cut
     already. Where many networks are mapped over (``torch.func.vmap``) shapes cannot depend on
     values: the driver sets ``mapped``, and no batch is cut. No row's output depends on how far it
     is filled up.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mapped = False
+
+    def cut(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows, and which of their steps are known ``[B, l]``."""
+        known = known_steps(x)
+        if self.mapped or x.device.type != "cpu":
+            return x, known
+        longest = max(1, int(known.any(0).sum()))
+        return x[:, :longest], known[:, :longest]
+
+
+class Embedding(Padded):
+    """A vector for each word; that of padding stays 0 (Bengio et al. 2003).
 
     Args:
         words: how many there are, and their pretrained vectors, if any.
@@ -49,28 +74,24 @@ class Embedding(nn.Module):
         else:
             start = vectors.clone()
         self.size = start.shape[1]
-        self.mapped = False
         if frozen and vectors is not None:
             self.register_buffer("weight", start)
         else:
             self.weight = nn.Parameter(start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        known = x != 0
-        if not self.mapped and x.device.type == "cpu":
-            longest = max(1, int(known.any(0).sum()))
-            x, known = x[:, :longest], known[:, :longest]
+        x, known = self.cut(x)
         return functional.embedding(x, self.weight, padding_idx=0), known
 
 
-class Steps(nn.Module):
-    """A sequence of numbers in the place of words; all steps are known.
+class Steps(Padded):
+    """A sequence of numbers in the place of words; after its end, where it is NaN, it is 0.
 
     Args:
         shape: of a sequence: ``[L]``, or ``[L, C]``.
 
     Shape:
-        numbers ``[B, *shape]`` to ``[B, L, C]``, and which are known: ``[B, L]``.
+        numbers ``[B, *shape]`` to ``[B, l, C]``, and which steps are known: ``[B, l]``.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -78,8 +99,9 @@ class Steps(nn.Module):
         self.size = shape[1] if len(shape) > 1 else 1
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        known = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        return x if x.dim() > 2 else x.unsqueeze(2), known
+        x, known = self.cut(x)
+        x = x if x.dim() > 2 else x.unsqueeze(2)
+        return x.masked_fill(~known[..., None], 0.0), known
 
 
 def embedding(words: WordTable, leaves: Mapping[str, Any]) -> Embedding:

@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tuner.errors import TrainingError, UsageError
@@ -43,6 +44,35 @@ if TYPE_CHECKING:
 # The winner's predictions on the test rows, over its seeds; stored by `confirm`.
 
 
+Bins = tuple[tuple[int, float, float], ...]
+"""``(rows, mean probability, observed share)`` for each tenth of a probability with rows."""
+
+
+@dataclass(frozen=True)
+class OfTarget:
+    """Predictions of one of several targets on the test rows.
+
+    Attributes:
+        name: of the target.
+        value: the metric of it alone, the mean over seeds; None where one has none.
+        calibration: of a label.
+    """
+
+    name: str
+    value: float | None
+    calibration: Bins = ()
+
+    @property
+    def calibration_error(self) -> float:
+        return expected_error(self.calibration)
+
+
+def expected_error(bins: Bins) -> float:
+    """The expected calibration error (Guo et al. 2017)."""
+    total = sum(count for count, _, _ in bins)
+    return sum(count * abs(sure - right) for count, sure, right in bins) / max(total, 1)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Predictions on the test rows.
@@ -54,20 +84,20 @@ class Outcome:
         calibration: ``(rows, mean probability, observed accuracy)`` for each tenth of the
             predicted probability, where there are rows.
         actual, predicted: of a quantity, in its own unit; of every seed.
+        each: of several labels or quantities.
     """
 
     seeds: int
     classes: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
-    calibration: tuple[tuple[int, float, float], ...] = ()
+    calibration: Bins = ()
     actual: tuple[float, ...] = ()
     predicted: tuple[float, ...] = ()
+    each: tuple[OfTarget, ...] = ()
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error (Guo et al. 2017)."""
-        total = sum(count for count, _, _ in self.calibration)
-        return sum(n * abs(sure - right) for n, sure, right in self.calibration) / max(total, 1)
+        return expected_error(self.calibration)
 
     @property
     def residuals(self) -> tuple[float, ...]:
@@ -86,7 +116,21 @@ def pooled_outcome(outcomes: Sequence[Mapping[str, Any]]) -> Outcome | None:
         calibration=_bins([each["calibration"] for each in outcomes if "calibration" in each]),
         actual=tuple(value for each in outcomes for value in each.get("actual", ())),
         predicted=tuple(value for each in outcomes for value in each.get("predicted", ())),
+        each=_each([outcome["each"] for outcome in outcomes if "each" in outcome]),
     )
+
+
+def _each(records: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[OfTarget, ...]:
+    """Several targets, by the records of all seeds."""
+    return tuple(map(_of_target, zip(*records, strict=True)))
+
+
+def _of_target(records: Sequence[Mapping[str, Any]]) -> OfTarget:
+    """One target's records of all seeds."""
+    values = [each["value"] for each in records]
+    value = None if None in values else fmean(values)
+    tables = [each["calibration"] for each in records if "calibration" in each]
+    return OfTarget(records[0]["name"], value, _bins(tables))
 
 
 def _added(tables: Sequence[Sequence[Sequence[int]]]) -> tuple[tuple[int, ...], ...]:
@@ -95,7 +139,7 @@ def _added(tables: Sequence[Sequence[Sequence[int]]]) -> tuple[tuple[int, ...], 
     )
 
 
-def _bins(tables: Sequence[Sequence[Sequence[float]]]) -> tuple[tuple[int, float, float], ...]:
+def _bins(tables: Sequence[Sequence[Sequence[float]]]) -> Bins:
     bins = []
     for cells in zip(*tables, strict=True):
         count = int(sum(rows for rows, _, _ in cells))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median, pstdev
 
-from tuner.reports.facts import Entry, Facts, Outcome
+from tuner.reports.facts import Bins, Entry, Facts, Outcome
 from tuner.reports.figures import CURVED, MARKED, VIEW_STYLES, best_so_far, spread
 from tuner.reports.parts import Chart, Grid, Part, Section, Words
 from tuner.reports.reproduce import configuration_parts
@@ -56,7 +56,33 @@ def held_out(facts: Facts) -> tuple[Part, ...]:
     outcome = facts.answers.outcome
     if outcome is None:
         return grid, Words("These trainings did not store their predictions on the test rows.")
+    if outcome.each:
+        return grid, *_of_each(outcome, facts.metric, confirmation.winner.label)
     return grid, *_pictures(outcome, confirmation.winner.label)
+
+
+def _of_each(outcome: Outcome, metric: str, winner: str) -> tuple[Part, ...]:
+    """The metric of each of several targets, and the calibration of each label."""
+    whose = f"{winner}, {several(outcome.seeds, 'seed')} together"
+    labels = any(each.calibration for each in outcome.each)
+    columns = ("label" if labels else "quantity", metric)
+    rows = [(each.name, "-" if each.value is None else number(each.value)) for each in outcome.each]
+    first = Grid(f"Each on the test rows: {whose}", columns, tuple(rows))
+    if not labels:
+        return (first,)
+    tenths = tuple(f"{low}-{low + 10}%" for low in range(0, 100, 10))
+    lines = tuple(
+        (each.name, *_by_tenth(each.calibration), f"{each.calibration_error:.1%}")
+        for each in outcome.each
+    )
+    title = "Calibration of each label on the test rows: observed share by predicted probability"
+    return first, Grid(title, ("label", *tenths, "expected error"), lines)
+
+
+def _by_tenth(bins: Bins) -> list[str]:
+    """What came true of each tenth of a probability, and of how many rows; empty without rows."""
+    known = {min(int(sure * 10), 9): f"{right:.0%} of {count}" for count, sure, right in bins}
+    return [known.get(tenth, "") for tenth in range(10)]
 
 
 def _pictures(outcome: Outcome, winner: str) -> tuple[Part, ...]:
@@ -78,7 +104,7 @@ def _pictures(outcome: Outcome, winner: str) -> tuple[Part, ...]:
         about = f"residuals have mean {number(mean)} and deviation {number(deviation)}"
         caption = f"Residuals on the test rows by predicted value: {whose}; {about}."
         parts.append(Chart("residuals", caption, about))
-    return tuple(parts) or (Words("There is no picture of several labels or quantities."),)
+    return tuple(parts) or (Words("These trainings did not store what a picture shows."),)
 
 
 def _worst(outcome: Outcome) -> str:

@@ -140,6 +140,24 @@ class _EachTarget:
         return np.column_stack(columns)
 
 
+class _Centred:
+    """A model of scikit-learn for numbers, less their mean: in the precision of the inputs, which
+    scikit-learn takes for them too, those far from 0 would lose their digits."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self.classes_ = model, np.empty(0)
+
+    def fit(self, x: Array, y: Array, sample_weight: Array | None = None) -> None:
+        self._mean = np.average(y.astype(np.float64), 0, sample_weight)
+        self._model.fit(x, y - self._mean, sample_weight=sample_weight)
+
+    def predict(self, x: Array) -> Array:
+        return np.asarray(self._model.predict(x), np.float64) + self._mean
+
+    def predict_proba(self, x: Array) -> Array:
+        raise NotImplementedError
+
+
 def _constant(metric: Metric) -> Plan:
     """The class with the most training rows and the shares of all, the share of each label, or the
     number that the metric asks for."""
@@ -172,7 +190,7 @@ def _linear(metric: Metric, data: DataSet) -> Plan:
         return Plan(name, LogisticRegression(max_iter=ITERATIONS, class_weight=weight), rows)
     if _kind(metric) == "pinball":
         return Plan(name, None, note="it fits means, not quantiles")
-    return Plan(name, Ridge(), rows)
+    return Plan(name, _Centred(Ridge()), rows)
 
 
 def _boosting(metric: Metric, data: DataSet) -> Plan:
@@ -287,9 +305,9 @@ class _Columns:
     """Rows as a plan takes them; it learns from the training rows which categories are frequent."""
 
     def __init__(self, plan: Plan, data: DataSet, train: Array) -> None:
-        self._recipe = None if plan.categories is None else data.recipe
+        self._recipe, self._linear = data.recipe, plan.categories is None
         self._ranks: dict[int, Array] = {}
-        if plan.categories is None:
+        if self._linear:
             return
         made = columns(train, data.recipe)
         for at in np.flatnonzero(_categorical(data)):
@@ -301,6 +319,8 @@ class _Columns:
             self._ranks[int(at)] = ranks
 
     def __call__(self, x: Array) -> Array:
+        if self._linear:
+            return np.nan_to_num(x)  # after the end of a sequence is the mean
         made = columns(x, self._recipe)
         for at, ranks in self._ranks.items():
             code = np.nan_to_num(made[:, at], nan=len(ranks)).astype(int)

@@ -120,7 +120,9 @@ def define_study(
         ...     regularization={"dropout": Range(0.05, 0.6, off=0.0)},
         ...     training={
         ...         "epochs": 5,
-        ...         "optimizer": {"choices": ["adam", {"name": "sgd", "momentum": Range(0.0, 0.99)}]},
+        ...         "optimizer": {
+        ...             "choices": ["adam", {"name": "sgd", "momentum": Range(0.0, 0.99)}]
+        ...         },
         ...     },
         ... )
         >>> [node.name for node in walk(mine.nodes) if node.searched]

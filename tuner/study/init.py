@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import DataSet, DataSpec, load
+from tuner.data import DataSet, DataSpec, arrays, load
 from tuner.data.dates import are_dates, are_days
 from tuner.data.images import proposed
 from tuner.data.memory import uncollected
@@ -41,6 +41,11 @@ WORDS = 4
 """A column of at least so many words, half of its values different, is text."""
 OTHERS = 2
 """Beside at most so many other columns, a text becomes the only feature."""
+SEPARATORS = (";", "|", ",")
+"""What may stand between labels in one column."""
+SHARE, LABELS, REPEATED = 0.1, 100, 3
+"""Labels in one column: at least such a share of rows has several, there are at most so many
+different ones, and each occurs so often."""
 SOME = 20
 """Columns that are named in a message."""
 LARGE = 100_000
@@ -86,7 +91,9 @@ def survey(file: Path, target: str | Sequence[str] | None) -> Survey:
         if target is not None and not isinstance(target, str):
             hint = "one array holds them all, of shape [N, K]: name that"
             raise UsageError("several targets need a table", where="--target", hint=hint)
+        archive = file.name.lower().endswith(".npz")
         spec = proposed(file) if file.is_dir() else DataSpec(path=str(file), target=target)
+        spec = arrays.proposed(file, target) if archive else spec
         return _loaded(Survey(spec, _NONE, 0, {}, {}), None)
     frame.columns = frame.columns.map(str).astype(object)  # other types are slow for each name
     names = list(frame.columns)
@@ -104,7 +111,14 @@ def survey(file: Path, target: str | Sequence[str] | None) -> Survey:
             seen.look(str(name), series)
     text = seen.text_to_learn_from(len(names) - len(targets))
     only = targets[0] if len(targets) == 1 else targets
-    spec = DataSpec(path=str(file), target=only, text=text, drop=tuple(seen.dropped))
+    between = None if len(targets) > 1 else seen.separator(frame[targets[0]])
+    spec = DataSpec(
+        path=str(file),
+        target=only,
+        labels_separator=between,
+        text=text,
+        drop=tuple(seen.dropped),
+    )
     hints = tuple(seen.hints)
     return _loaded(Survey(spec, _NONE, len(frame), seen.missing, seen.dropped, hints), frame)
 
@@ -216,6 +230,17 @@ class _Columns:
         self.dropped[name] = "an identifier by its name, and its values repeat"
         self.hints.append(("group", name, "if its rows belong together"))
 
+    def separator(self, target: pd.Series[Any]) -> str | None:
+        """What stands between labels, where a target clearly holds several: few different ones, in
+        many combinations."""
+        if target.dtype.kind != "O":
+            return None
+        counts = target.dropna().astype(str).value_counts()
+        texts = list(counts.index)
+        if self._numbers(texts, counts) is not None or are_dates(texts[:SAMPLE]):
+            return None
+        return next((each for each in SEPARATORS if _are_labels(counts, each)), None)
+
     def text_to_learn_from(self, count: int) -> str | None:
         """The column of text to learn from, if few of the `count` features are left beside it.
 
@@ -230,6 +255,17 @@ class _Columns:
                 ("text", name, "to use this text as the only feature; see the study sentiment")
             )
         return None
+
+
+def _are_labels(counts: pd.Series[Any], separator: str) -> bool:
+    """Whether texts, of which each has a count, are labels with a separator between them."""
+    several = sum(count for text, count in counts.items() if separator in str(text))
+    labels: dict[str, int] = {}
+    for text, count in counts.items():
+        for label in {part.strip() for part in str(text).split(separator)} - {""}:
+            labels[label] = labels.get(label, 0) + int(count)
+    enough = several >= SHARE * counts.sum() and 2 <= len(labels) <= min(LABELS, len(counts))
+    return enough and min(labels.values()) >= REPEATED
 
 
 def _is_text(texts: Sequence[str], rows: int) -> bool:
@@ -347,15 +383,21 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
     if spec.test_path is not None:
         why = "for the final measurement only"
         lines.append(Line("data", "test_path", toml(named(spec.test_path)), why))
-    if spec.resize is not None:
-        why = "height and width: near the medians, and small enough to be fast"
-        lines.append(Line("data", "resize", toml(list(spec.resize)), why))
+    reasons = {
+        "features": "the array of rows",
+        "shape": "grey images; without it, rows are sequences",
+        "resize": "height and width: near the medians, and small enough to be fast",
+    }
+    given = [(key, why) for key, why in reasons.items() if getattr(spec, key) is not None]
+    lines += [Line("data", key, toml(_plain(getattr(spec, key))), why) for key, why in given]
     if spec.split is not None:
         why = "its folders say what is for training, validation and the test"
         return [*lines, Line("data", "split", toml(spec.split), why)]
     if spec.target is not None:
-        several = spec.target if isinstance(spec.target, str) else list(spec.target)
-        lines.append(Line("data", "target", toml(several)))
+        lines.append(Line("data", "target", toml(_plain(spec.target))))
+    if spec.labels_separator is not None:
+        why = f"several of {len(survey.data.target.names)} labels may apply to a row"
+        lines.append(Line("data", "labels_separator", toml(spec.labels_separator), why))
     if spec.text is not None:
         lines.append(Line("data", "text", toml(spec.text), "the only feature"))
     lines += _validation(survey, few_rows)
@@ -372,6 +414,11 @@ def _data(survey: Survey, named: Callable[[str], str], few_rows: int) -> list[Li
         why += "; take it out of drop then" * (column in survey.dropped)
         lines.append(Line("data", key, toml(column), why, active=False))
     return lines
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _validation(survey: Survey, few_rows: int) -> list[Line]:

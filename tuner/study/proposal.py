@@ -128,7 +128,7 @@ def _epochs(rows: int, batch: int, steps: int, longest: int) -> int:
 
 def is_slow(data: DataSet) -> bool:
     """Whether its networks are for images, texts or sequences of numbers."""
-    return len(data.shape) in (2, 3) or data.vocabulary is not None
+    return len(data.shape) in (2, 3) or data.vocabulary is not None or data.padded
 
 
 # The space.
@@ -164,7 +164,7 @@ class Space:
 
     @property
     def for_table(self) -> bool:
-        return len(self.data.shape) == 1 and self.data.vocabulary is None
+        return len(self.data.shape) == 1 and not is_slow(self.data)
 
     @property
     def embeds(self) -> bool:
@@ -200,7 +200,7 @@ class Space:
         if self.data.vocabulary is not None:
             why = "a convolution over words, or a recurrent network"
             return [("family", '{ choices = ["text-cnn", "rnn"] }', why)]
-        if len(self.data.shape) == 2:
+        if len(self.data.shape) == 2 or self.data.padded:
             return self._model_of_sequences()
         if len(self.data.shape) != 3:
             return [
@@ -217,9 +217,10 @@ class Space:
 
     def _model_of_sequences(self) -> list[tuple[Any, ...]]:
         shape = list(self.data.shape)
-        why = (
-            f"rows are sequences, {shape[0]} steps of {shape[1]}; if images: shape = {[1, *shape]}"
-        )
+        steps = f"{shape[0]} steps of {math.prod(shape[1:])}"
+        why = f"rows are sequences, {steps}; if images: shape = {[1, *shape]}"
+        if self.data.padded:
+            why = f"rows are sequences, up to {steps}"
         return [
             ("family", '{ choices = ["rnn", "transformer"] }', why),
             ("depth", "{ low = 1, high = 3 }"),

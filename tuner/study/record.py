@@ -466,6 +466,12 @@ class NetworkStudy(Study):
             needs_shape(where, family.images, False, data)
             if family.sequences:
                 needs_sequence(where, data)
+            elif data.padded and not own:
+                raise StudyFileError(
+                    f"needs rows of one length, and {data.note}",
+                    where=where,
+                    hint="for sequences: rnn, transformer; else fill rows up with numbers, not NaN",
+                )
 
     def _check_norms(self, batch_norm: Node, normalization: Node) -> None:
         if batch_norm.off or normalization.off:

@@ -230,11 +230,18 @@ def _draw_mixup(hp: float, draw: Draw) -> Noise:
 def _mix_batch(x: Tensor, y: Tensor, hp: Any, share: Tensor) -> tuple[Tensor, Tensor]:
     """The partner is the next row: rows come in random order, so it is a random one."""
     share = share.to(x.dtype)
-    return _mix(x, share), _mix(y, share)
+    partner = x.roll(1, 0)
+    if x.dim() <= SEQUENCES:  # after its end a partner adds nothing, and each row keeps its length
+        partner = torch.where(partner.isnan(), x, partner)
+    return _mix(x, partner, share), _mix(y, y.roll(1, 0), share)
 
 
-def _mix(rows: Tensor, share: Tensor) -> Tensor:
-    return rows * share + rows.roll(1, 0) * (1 - share)
+def _mix(rows: Tensor, others: Tensor, share: Tensor) -> Tensor:
+    return rows * share + others * (1 - share)
+
+
+SEQUENCES = 3
+"""Dimensions of a batch of sequences at most."""
 
 
 MIXUP = Technique(

@@ -116,17 +116,20 @@ def outcome(trainer: Trainer) -> dict[str, Any]:
     Of classes: ``confusion``, rows of actual by columns of predicted class (left out beyond 40
     classes), with ``classes``, and ``calibration``: for each tenth of the largest probability
     ``[rows, mean probability, observed accuracy]`` (Guo et al. 2017). Of a quantity, in its
-    own unit: ``actual`` and ``predicted`` of at most 500 rows, evenly over all. Of labels and of
-    several quantities nothing.
+    own unit: ``actual`` and ``predicted`` of at most 500 rows, evenly over all. Of up to 40 labels
+    or quantities ``each``: its ``name``, the metric as its ``value``, None where it has none, and
+    of a label ``calibration``: for each tenth of its probability ``[rows, mean probability,
+    observed share]``.
     """
     target = trainer.data.target
-    if target.names:
-        return {}
     outputs, y = outputs_of(trainer)
+    if target.names:
+        return {"each": _of_each(trainer, outputs, y)}
     if target.task == "regression":
         sample = torch.linspace(0, len(y) - 1, min(PAIRS, len(y))).round().long()
         return {"actual": _rounded(y[sample]), "predicted": _rounded(outputs[sample])}
-    summary: dict[str, Any] = {"calibration": _calibration(outputs, y)}
+    sure, named = outputs.double().softmax(1).max(1)
+    summary: dict[str, Any] = {"calibration": _calibration(sure, (named == y).double())}
     count = outputs.shape[1]
     if count <= MOST_CLASSES:
         cells = (y * count + outputs.argmax(1)).bincount(minlength=count * count)
@@ -151,9 +154,25 @@ def outcomes(course: Course) -> dict[str, Any]:
     return {"classes": summaries[0]["classes"], "confusion": tables.sum(0).tolist()}
 
 
-def _calibration(outputs: Tensor, y: Tensor) -> list[list[float]]:
-    sure, named = outputs.double().softmax(1).max(1)
-    right = (named == y).double()
+def _of_each(trainer: Trainer, outputs: Tensor, y: Tensor) -> list[dict[str, Any]]:
+    target, metric, weights = trainer.data.target, trainer.metric, weights_of(trainer)
+    summaries = []
+    for k, name in enumerate(target.names[:MOST_CLASSES]):
+        own, actual = outputs[:, k : k + 1], y[:, k : k + 1]
+        try:
+            value = float(metric.function(own, actual, weights))
+        except TrainingError:  # a function of the user's may need every target
+            value = math.nan
+        summary: dict[str, Any] = {"name": name, "value": value if math.isfinite(value) else None}
+        if target.task == "multilabel":
+            chances = own.double().sigmoid().squeeze(1)
+            summary["calibration"] = _calibration(chances, actual.double().squeeze(1))
+        summaries.append(summary)
+    return summaries
+
+
+def _calibration(sure: Tensor, right: Tensor) -> list[list[float]]:
+    """Probabilities ``[N]`` and what came true, by tenths."""
     bins = (sure * BINS).long().clamp(max=BINS - 1)
     table = []
     for i in range(BINS):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuner import optimizers, schedules
 from tuner.data import DataSet, Split
-from tuner.data.rows import Following, Texts, epoch_of
+from tuner.data.rows import Following, Ordered, Padded, epoch_of
 from tuner.devices import deterministic, upload
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import is_reference
@@ -216,10 +216,10 @@ def batches_of_targets(
 
 
 def with_lengths(data: DataSet) -> DataSet:
-    """The data set of texts, with the length of each."""
+    """The data set of texts or sequences, with the length of each row that is in memory."""
 
     def split(rows: Split) -> Split:
-        return replace(rows, x=Texts.of(rows.x)) if isinstance(rows.x, Tensor) else rows
+        return rows if isinstance(rows.x, Ordered) else replace(rows, x=Padded.of(rows.x))
 
     return replace(data, train=split(data.train), validation=split(data.validation))
 
@@ -267,7 +267,7 @@ class Trainer(Course):
         super().__init__(config, metric, seed, keep)
         self.device = torch.device(device)
         self.data = in_precision(data.to(self.device), dtype)
-        if data.vocabulary is not None and not self.plan.family.own:
+        if (data.vocabulary is not None or data.padded) and not self.plan.family.own:
             self.data = with_lengths(self.data)
         seeded = derive(seed, "network")
         network = build_network(
