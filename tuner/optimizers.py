@@ -1,10 +1,13 @@
 """Optimizers as pure functions on flat parameters: ``init`` makes a state, ``direction`` uses it.
 
+What changes from step to step by its number alone, such as Adam's correction, ``numbers`` computes
+beforehand: the operations on tensors, ``rule``, are the same in every step.
+
 Tensors have shape ``[..., P]``: one trial is ``[P]``, K trials together are ``[K, P]``. The caller
 updates the parameters as ``p - learning_rate * direction``; penalties and decoupled weight decay
 are techniques, so that ``adam`` with ``weight_decay`` is AdamW.
 
-To add one: write its two functions, and list it at the end. A function of the user's,
+To add one: write its functions, and list it at the end. A function of the user's,
 `optimizer = "package.module:function"`, is called as ``direction`` is: see ``OwnDirection``.
 """
 
@@ -24,6 +27,7 @@ from tuner.space import Leaf, Range, shown
 
 Number = float | Tensor
 """A number for one trial, or one for each of K trials as ``[K, 1]``."""
+Numbers = tuple[Number, ...]
 State = tuple[Tensor, ...]
 """What an optimizer remembers: tensors ``[..., P]`` or ``[..., 1]``."""
 Result = tuple[Tensor, State]
@@ -36,9 +40,11 @@ class Optimizer:
     Args:
         name: its name in a study file.
         init: ``(params) -> state`` before the first step.
-        direction: ``(gradient, state, step, **hyperparameters) -> (direction, state)``. It changes
-            none of its inputs. ``step`` counts from 1. The direction may be one of the tensors of
-            the new state or the gradient itself: read it only.
+        numbers: ``(step, **hyperparameters) -> numbers`` that depend on the step, which counts
+            from 1.
+        rule: ``(gradient, state, numbers, **hyperparameters) -> (direction, state)``. It changes
+            none of its inputs; the numbers may be tensors of no dimension. The direction may be one
+            of the tensors of the new state or the gradient itself: read it only.
         leaves: its hyperparameters; static ones are Python values, all others may be ``[K, 1]``.
         learning_rate: what a study file that names none gets.
         source: the paper.
@@ -47,11 +53,19 @@ class Optimizer:
 
     name: str
     init: Callable[[Tensor], State]
-    direction: Callable[..., Result]
+    numbers: Callable[..., Numbers]
+    rule: Callable[..., Result]
     leaves: tuple[Leaf, ...]
     learning_rate: float
     source: str
     own: bool = False
+
+    def direction(
+        self, gradient: Tensor, state: State, step: Number, **hyperparameters: Any
+    ) -> Result:
+        """The direction of a step, and the new state."""
+        numbers = self.numbers(step, **hyperparameters)
+        return self.rule(gradient, state, numbers, **hyperparameters)
 
 
 def lookup(name: str) -> Optimizer:
@@ -88,8 +102,12 @@ def _corrected_weight(beta: Number, step: Number) -> Number:
     return (1 - beta) / (1 - beta**step)
 
 
+def _no_numbers(step: Number, **hyperparameters: Any) -> Numbers:
+    return ()
+
+
 def _sgd(
-    gradient: Tensor, state: State, step: Number, *, momentum: Number, nesterov: bool
+    gradient: Tensor, state: State, numbers: Numbers, *, momentum: Number, nesterov: bool
 ) -> Result:
     """``b = momentum·b + g``; the direction is b, with Nesterov ``g + momentum·b``."""
     velocity = _add_scaled(gradient, state[0], momentum)
@@ -97,12 +115,16 @@ def _sgd(
     return direction, (velocity,)
 
 
+def _adam_numbers(step: Number, *, beta1: Number, beta2: Number, eps: Number) -> Numbers:
+    return _corrected_weight(beta1, step), _corrected_weight(beta2, step)
+
+
 def _adam(
-    gradient: Tensor, state: State, step: Number, *, beta1: Number, beta2: Number, eps: Number
+    gradient: Tensor, state: State, numbers: Numbers, *, beta1: Number, beta2: Number, eps: Number
 ) -> Result:
     """``m̂ / (√v̂ + eps)``; the state holds the bias-corrected averages m̂ and v̂."""
-    mean = torch.lerp(state[0], gradient, _corrected_weight(beta1, step))
-    square = _average_of_squares(state[1], gradient, _corrected_weight(beta2, step))
+    mean = torch.lerp(state[0], gradient, numbers[0])
+    square = _average_of_squares(state[1], gradient, numbers[1])
     return mean / square.sqrt().add_(eps), (mean, square)
 
 
@@ -110,33 +132,45 @@ def _nadam_init(params: Tensor) -> State:
     return (*_zeros(2)(params), params.new_ones((*params.shape[:-1], 1)))
 
 
+def _nadam_numbers(
+    step: Number, *, beta1: Number, beta2: Number, eps: Number, momentum_decay: Number
+) -> Numbers:
+    """μ, 1 - μ and the next μ, with ``μ = beta1·(1 - 0.5·0.96^(step·momentum_decay))``, and the
+    weight of the squares."""
+    momentum = beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
+    following = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * momentum_decay))
+    return momentum, 1 - momentum, following, _corrected_weight(beta2, step)
+
+
 def _nadam(
     gradient: Tensor,
     state: State,
-    step: Number,
+    numbers: Numbers,
     *,
     beta1: Number,
     beta2: Number,
     eps: Number,
     momentum_decay: Number,
 ) -> Result:
-    """``((1-μ)/(1-Π)·g + μ'/(1-Π·μ')·m) / (√v̂ + eps)``, Π the product of all μ, μ' the next μ.
-
-    ``μ = beta1·(1 - 0.5·0.96^(step·momentum_decay))``.
-    """
-    momentum = beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
-    following = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * momentum_decay))
+    """``((1-μ)/(1-Π)·g + μ'/(1-Π·μ')·m) / (√v̂ + eps)``, Π the product of all μ, μ' the next μ."""
+    momentum, rest, following, weight = numbers
     product = state[2] * momentum
     mean = torch.lerp(state[0], gradient, 1 - beta1)
-    square = _average_of_squares(state[1], gradient, _corrected_weight(beta2, step))
+    square = _average_of_squares(state[1], gradient, weight)
     # dividing by the inverse saves two operations; without momentum it is m / inf = 0
-    ahead = gradient / ((1 - product) / (1 - momentum))
+    ahead = gradient / ((1 - product) / rest)
     ahead.addcdiv_(mean, (1 - product * following) / following)
     return ahead.div_(square.sqrt().add_(eps)), (mean, square, product)
 
 
 def _rmsprop(
-    gradient: Tensor, state: State, step: Number, *, alpha: Number, eps: Number, momentum: Number
+    gradient: Tensor,
+    state: State,
+    numbers: Numbers,
+    *,
+    alpha: Number,
+    eps: Number,
+    momentum: Number,
 ) -> Result:
     """``v = alpha·v + (1-alpha)·g²``; the direction is ``b = momentum·b + g / (√v + eps)``."""
     square = _average_of_squares(state[0], gradient, 1 - alpha)
@@ -144,20 +178,24 @@ def _rmsprop(
     return velocity, (square, velocity)
 
 
-def _adagrad(gradient: Tensor, state: State, step: Number, *, eps: Number) -> Result:
+def _adagrad(gradient: Tensor, state: State, numbers: Numbers, *, eps: Number) -> Result:
     """``g / (√s + eps)``, s the sum of all g². A decay of the rate is the schedule's."""
     total = torch.addcmul(state[0], gradient, gradient)
     return gradient / total.sqrt().add_(eps), (total,)
 
 
-def _adadelta(gradient: Tensor, state: State, step: Number, *, rho: Number, eps: Number) -> Result:
+def _adadelta(
+    gradient: Tensor, state: State, numbers: Numbers, *, rho: Number, eps: Number
+) -> Result:
     """``d = g·√((u + eps) / (v + eps))``; v averages g², u averages d² of the earlier steps."""
     square = _average_of_squares(state[0], gradient, 1 - rho)
     delta = (state[1] + eps).div_(square + eps).sqrt_().mul_(gradient)
     return delta, (square, _average_of_squares(state[1], delta, 1 - rho))
 
 
-def _lion(gradient: Tensor, state: State, step: Number, *, beta1: Number, beta2: Number) -> Result:
+def _lion(
+    gradient: Tensor, state: State, numbers: Numbers, *, beta1: Number, beta2: Number
+) -> Result:
     """``sign(beta1·m + (1-beta1)·g)``, then ``m = beta2·m + (1-beta2)·g``."""
     direction = torch.lerp(state[0], gradient, 1 - beta1).sign_()
     return direction, (torch.lerp(state[0], gradient, 1 - beta2),)
@@ -178,23 +216,24 @@ _EPS = Leaf("eps", float, 1e-8, above=0.0, below=1.0, search=Range(1e-10, 1e-3, 
             doc="added to the denominator")
 
 
-def _make(name: str, init: Callable[[Tensor], State], direction: Callable[..., Result],
-          learning_rate: float, source: str, *leaves: Leaf, **defaults: float) -> Optimizer:
+def _make(name: str, init: Callable[[Tensor], State], rule: Callable[..., Result],
+          learning_rate: float, source: str, *leaves: Leaf,
+          numbers: Callable[..., Numbers] = _no_numbers, **defaults: float) -> Optimizer:
     own = (replace(x, source=source, default=defaults.get(x.name, x.default)) for x in leaves)
-    return Optimizer(name, init, direction, tuple(own), learning_rate, source)
+    return Optimizer(name, init, numbers, rule, tuple(own), learning_rate, source)
 
 
 _LISTED = (
     _make("sgd", _zeros(1), _sgd, 0.05, "Sutskever et al. 2013, ICML", _MOMENTUM, _NESTEROV),
     _make("adam", _zeros(2), _adam, 1e-3, "Kingma and Ba 2015, arXiv:1412.6980",
-          _BETA1, _BETA2, _EPS),
+          _BETA1, _BETA2, _EPS, numbers=_adam_numbers),
     _make("rmsprop", _zeros(2), _rmsprop, 1e-3, "Tieleman and Hinton 2012, Coursera, lecture 6.5",
           _ALPHA, _EPS, _MOMENTUM, momentum=0.0),
     _make("adagrad", _zeros(1), _adagrad, 1e-2, "Duchi et al. 2011, JMLR 12", _EPS, eps=1e-10),
     _make("adadelta", _zeros(2), _adadelta, 1.0, "Zeiler 2012, arXiv:1212.5701",
           _RHO, _EPS, eps=1e-6),
     _make("nadam", _nadam_init, _nadam, 2e-3, "Dozat 2016, ICLR workshop",
-          _BETA1, _BETA2, _EPS, _GROWTH),
+          _BETA1, _BETA2, _EPS, _GROWTH, numbers=_nadam_numbers),
     _make("lion", _zeros(1), _lion, 1e-4, "Chen et al. 2023, arXiv:2302.06675", _BETA1, _LION2),
 )
 # fmt: on
@@ -238,10 +277,10 @@ class OwnDirection:
             raise self._class(FUNCTION)
         return call
 
-    def __call__(self, gradient: Tensor, state: State, step: Number, **options: Any) -> Result:
-        call = self.call
+    def __call__(self, gradient: Tensor, state: State, numbers: Numbers, **options: Any) -> Result:
+        call, (step,) = self.call, numbers
         try:
-            # a copy, for the next step overwrites the gradient, and the state may hold it
+            # a copy, for the caller may overwrite the gradient, and the state may hold it
             result = call(gradient.clone(), state, step, **options)
         except Exception as error:
             what = f"the optimizer raised {type(error).__name__}: {error}"
@@ -295,7 +334,8 @@ def own_optimizer(reference: str) -> Optimizer:
     return Optimizer(
         name=reference,
         init=lambda params: (),
-        direction=OwnDirection(reference),
+        numbers=lambda step, **options: (step,),
+        rule=OwnDirection(reference),
         leaves=(),
         learning_rate=1e-3,
         source="a function of the user's",

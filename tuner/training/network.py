@@ -55,10 +55,10 @@ def trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, p) for name, p in module.named_parameters() if p.requires_grad]
 
 
-def give_gradients(module: nn.Module, views: dict[str, Tensor]) -> None:
-    """Makes the gradient of each parameter a view, to which the backward pass adds in place."""
-    for name, parameter in trained(module):
-        parameter.grad = views[name]
+def gradient(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+    """The gradient of a loss as one vector ``[P]``, 0 at parameters on which it does not depend."""
+    parts = torch.autograd.grad(loss, parameters, materialize_grads=True)
+    return torch.cat([part.reshape(-1) for part in parts])
 
 
 def untrained(module: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ are ``[K, P]`` with hyperparameters ``[K, 1]``. Before it, a trial is alone: a d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from tuner.imports import is_reference
 from tuner.losses import FITTING, LOSS, LOSSES, LossFunction, bound, fitting, own_loss
 from tuner.metrics import Metric
 from tuner.models.mlp import MEMBERS
-from tuner.optimizers import Optimizer
+from tuner.optimizers import Numbers, Optimizer
 from tuner.space import Config
 from tuner.techniques import Noise, State, Technique
 from tuner.training.network import nested_values, own_options
@@ -65,6 +65,18 @@ class StepState:
     optimizer: State
     techniques: dict[str, State]
     count: Any = 0
+
+    @property
+    def made(self) -> list[Tensor]:
+        """The tensors that a step replaces."""
+        return [*self.optimizer, *(t for state in self.techniques.values() for t in state)]
+
+    def replace(self, made: Sequence[Tensor]) -> None:
+        """Puts in their place what a step has made."""
+        rest = iter(made)
+        self.optimizer = tuple(next(rest) for _ in self.optimizer)
+        for name, state in self.techniques.items():
+            self.techniques[name] = tuple(next(rest) for _ in state)
 
 
 def start(recipe: StepRecipe, params: Tensor) -> StepState:
@@ -148,23 +160,41 @@ def batch_loss(
     return recipe.loss(forward(x), y, weights)
 
 
-@torch.no_grad()
 def update(
     recipe: StepRecipe, state: StepState, gradient: Tensor, hp: Hyperparameters, rate: Tensor
+) -> None:
+    """Counts the step, and takes it by ``move``."""
+    move(recipe, state, gradient, hp, rate, next_numbers(recipe, state, hp))
+
+
+def next_numbers(recipe: StepRecipe, state: StepState, hp: Hyperparameters) -> Numbers:
+    """Counts a step; the optimizer's numbers for it."""
+    state.count = state.count + 1
+    return recipe.optimizer.numbers(state.count, **hp.optimizer)
+
+
+@torch.no_grad()
+def move(
+    recipe: StepRecipe,
+    state: StepState,
+    gradient: Tensor,
+    hp: Hyperparameters,
+    rate: Tensor,
+    numbers: Numbers,
 ) -> None:
     """gradient hooks → optimizer → update hooks → ``params −= rate·update`` → after hooks.
 
     Args:
         gradient: ``[..., P]``.
         rate: the learning rate, 0-d or ``[K, 1]``.
+        numbers: the optimizer's for this step.
     """
     params, masks, values = state.params, recipe.masks, hp.techniques
-    state.count = state.count + 1
     for t in recipe.techniques:
         if t.gradient:
             gradient = t.gradient(gradient, params, masks[t.marks], values[t.name])
-    change, state.optimizer = recipe.optimizer.direction(
-        gradient, state.optimizer, state.count, **hp.optimizer
+    change, state.optimizer = recipe.optimizer.rule(
+        gradient, state.optimizer, numbers, **hp.optimizer
     )
     for t in recipe.techniques:
         if t.update:

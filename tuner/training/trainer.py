@@ -24,6 +24,8 @@ from tuner.metrics import Metric, precision, sign_of
 from tuner.models.factory import factory, is_factory
 from tuner.models.inputs import learn
 from tuner.models.mlp import average_as
+from tuner.models.text import Embedding
+from tuner.optimizers import Numbers
 from tuner.output import toml
 from tuner.schedules import learning_rates
 from tuner.seeds import derive
@@ -37,10 +39,11 @@ from tuner.training.network import (
     KINDS,
     build_network,
     flatten,
-    give_gradients,
+    gradient,
     optimizer_of,
     plan,
     schedule_of,
+    trained,
     untrained,
 )
 from tuner.training.noise import (
@@ -53,13 +56,15 @@ from tuner.training.noise import (
     seeded_torch,
     steps_of,
 )
+from tuner.training.recorded import Recorder, hooked, switched_off
 from tuner.training.step import (
     Hyperparameters,
     StepRecipe,
     batch_loss,
+    move,
+    next_numbers,
     start,
     training_loss,
-    update,
 )
 
 
@@ -278,8 +283,7 @@ class Trainer(Course):
         average_as(self.network, data.target.task)
         learn(self.network, self.data.train.x)
         self.layout, self.params = flatten(self.network)
-        self.gradient = torch.zeros_like(self.params)
-        give_gradients(self.network, self.layout.views(self.gradient))
+        self.parameters = [parameter for _, parameter in trained(self.network)]
         marked = {t.marks: KINDS[t.marks](self.network) for t in self.plan.techniques}
         masks = {kind: self.layout.mask(names, self.params) for kind, names in marked.items()}
         loss = training_loss(config, metric, data.target)
@@ -294,10 +298,27 @@ class Trainer(Course):
         streams = Streams(seed, 0, self.device)
         self.rows = rows_of_epoch(len(self.data.train), self._values, streams, self.targets)
         self.best: dict[str, Tensor] | None = None
+        self.recorder = None if self.unrecorded else Recorder()
+        for module in self.network.modules():
+            if isinstance(module, Embedding) and isinstance(self.data.train.x, Texts):
+                module.mapped = True  # for the batches are cut already
 
     @property
     def parts(self) -> tuple[Trainer, ...]:
         return (self,)
+
+    @property
+    def unrecorded(self) -> str:
+        """Why no step is recorded; empty where steps may be."""
+        reasons = {
+            switched_off(): True,
+            f"on {self.device.type} they are not": self.device.type != "cpu",
+            "the network is a factory of yours": self.plan.family.own,
+            "the optimizer is a function of yours": self.plan.optimizer.own,
+            "the loss is a function of yours": is_reference(self.config[LOSS.name]),
+            "the network has hooks": hooked(self.network),
+        }
+        return next((reason for reason, holds in reasons.items() if reason and holds), "")
 
     @property
     def _values(self) -> list[tuple[Technique, Any]]:
@@ -366,12 +387,38 @@ class Trainer(Course):
     def _step(
         self, batch: Batch, x: Tensor, y: Tensor, rate: Tensor, weights: Tensor | None = None
     ) -> Tensor:
+        numbers = next_numbers(self.recipe, self.state, self.hp)
+        if self.recorder is None:
+            return self._by_autograd(batch, x, y, rate, weights, numbers)
+        dtype = self.params.dtype
+        counted = [torch.tensor(each, dtype=dtype) for each in numbers]
+
+        def call() -> list[Tensor]:
+            loss = self._by_autograd(batch, x, y, rate, weights, tuple(counted))
+            return [loss, *self.state.made]
+
+        drawn = (part for noise in batch.noise.values() for part in noise)
+        known = [] if weights is None else [weights]
+        given = [x, y, rate, *known, *counted, *batch.masks, *drawn, *self.state.made]
+        left = self.steps * self.plan.epochs - self.state.count
+        loss, *made = self.recorder.take(call, given, left)
+        self.state.replace(made)
+        return loss
+
+    def _by_autograd(
+        self,
+        batch: Batch,
+        x: Tensor,
+        y: Tensor,
+        rate: Tensor,
+        weights: Tensor | None,
+        numbers: Numbers,
+    ) -> Tensor:
         for layer, mask in zip(self.layers, batch.masks, strict=True):
             layer.mask = mask
-        self.gradient.zero_()
         loss = batch_loss(self.recipe, self.network, x, y, batch.noise, self.hp, weights)
-        loss.backward()  # type: ignore[no-untyped-call]
-        update(self.recipe, self.state, self.gradient, self.hp, rate)
+        change = gradient(loss, self.parameters)
+        move(self.recipe, self.state, change, self.hp, rate, numbers)
         return loss.detach()
 
     def rates(self) -> tuple[Tensor, ...]:
