@@ -83,9 +83,12 @@ def _run(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapsho
     terminal = console(stderr=True)
     with watching(terminal) as watch:
         begun = time.monotonic()
+        from tuner.data.memory import uncollected
         from tuner.logs import as_json, note
-        from tuner.run.optimize import optimize as optimize_study
-        from tuner.run.prepare import find_study
+
+        with uncollected():  # imports make no garbage
+            from tuner.run.optimize import optimize as optimize_study
+            from tuner.run.prepare import find_study
 
         imports = round(time.monotonic() - begun, 3)
         definition = find_study(study, storage)  # first: an unknown name must not make a database

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tuner.data import prepare, sources
 from tuner.data.encoders import Number
@@ -46,6 +44,7 @@ from tuner.data.tables import Table, Text, check_weights
 from tuner.data.target import Target
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
+from tuner.lazy_torch import Tensor, torch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+from tuner.lazy_torch import Tensor, torch
 
 # What a trainer and an evaluation know of rows. A tensor is the simplest source of them.
 
