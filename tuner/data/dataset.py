@@ -446,9 +446,7 @@ NOTHING, EVERYTHING = 0, 2**44
 
 
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
-    if spec.source is not None:
-        return of_arrays(sources.read_loader(spec, folder), spec)
-    return of_arrays(sources.read_path(spec, folder, frame), spec)
+    return of_arrays(sources.read(spec, folder, frame), spec)
 
 
 def _read_test(table: Table, spec: DataSpec, folder: Path) -> Table:

@@ -62,7 +62,7 @@ def _is_dataset(value: object) -> bool:
     """Whether it is a Dataset, or is used like one: not an array, a frame or a list of numbers."""
     if isinstance(value, _of_torch("Dataset", "DataLoader")):
         return True
-    plain = (Mapping, Sequence, Tensor, np.ndarray)
+    plain = (Mapping, Sequence)  # an array, a tensor and a frame have a shape
     indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
     return indexed and not isinstance(value, plain) and not hasattr(value, "shape")
 

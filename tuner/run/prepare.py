@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,6 +145,15 @@ def find_study(name: str, url: str) -> Study:
         return stored_study(storage, name)[0]
     known = {**shipped(), **local(), **stored}
     raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))
+
+
+def reading_ahead(study: Study) -> AbstractContextManager[None]:
+    """Lets another process read the data of a study meanwhile, where it is small."""
+    from tuner.data import sources
+
+    if not isinstance(study, NetworkStudy):
+        return nullcontext()
+    return sources.reading_ahead(study.data, study.folder)
 
 
 def with_seed(study: Study, seed: int | None) -> Study:
