@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tuner.errors import LostDeviceError
+from tuner.lazy_torch import Tensor, torch
 
 # Copies, and a device's name.
 

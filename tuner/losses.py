@@ -21,11 +21,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from torch import Tensor
-from torch.nn import functional
-
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import function
+from tuner.lazy_torch import Tensor, functional
 from tuner.metrics import QUANTILE, Metric, Task
 from tuner.space import Leaf, shown
 

@@ -22,12 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
 from tuner.errors import StudyFileError, TrainingError, nearest
 from tuner.imports import function
+from tuner.lazy_torch import Tensor, functional, torch
 from tuner.space import Leaf, shown
 
 Task = Literal["classification", "multilabel", "regression"]

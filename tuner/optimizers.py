@@ -18,11 +18,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tuner.errors import StudyFileError, TrainingError, nearest
 from tuner.imports import function
+from tuner.lazy_torch import Tensor, torch
 from tuner.space import Leaf, Range, shown
 
 Number = float | Tensor
@@ -371,10 +369,10 @@ def try_out(optimizer: Optimizer, values: Mapping[str, Any]) -> None:
         )
 
 
-@torch.no_grad()
 def _directions(optimizer: Optimizer, gradients: Tensor, values: Mapping[str, Any]) -> Tensor:
-    state, directions = optimizer.init(gradients[0]), []
-    for step, gradient in enumerate(gradients, 1):
-        direction, state = optimizer.direction(gradient, state, step, **values)
-        directions.append(direction.clone())
-    return torch.stack(directions)
+    with torch.no_grad():
+        state, directions = optimizer.init(gradients[0]), []
+        for step, gradient in enumerate(gradients, 1):
+            direction, state = optimizer.direction(gradient, state, step, **values)
+            directions.append(direction.clone())
+        return torch.stack(directions)

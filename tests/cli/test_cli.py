@@ -67,6 +67,45 @@ def test_help_imports_nothing_heavy() -> None:
         assert f"  {command} " in helped
 
 
+READING = [
+    ["best", "--study", "small"],
+    ["studies"],
+    ["status"],
+    ["logs", "--study", "small"],
+    ["check", "--schema"],
+    ["techniques"],
+    ["pause", "--study", "small"],
+    ["resume", "--study", "small"],
+    ["stop", "--study", "small"],
+    ["--version"],
+]
+SLOW = {"torch", "pandas", "scipy.stats", "sklearn", "psycopg", "alembic", "plotly"}
+SLOW |= {"optuna_dashboard", "sqlalchemy.dialects.postgresql"}
+EACH_IN_A_PROCESS = """
+import json, os, sys
+import tuner.cli
+for words in json.loads(sys.argv[1]):
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.argv[1:] = words
+        code = tuner.cli.main()
+        print(json.dumps([words, code, list(sys.modules)]), file=sys.stderr, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_commands_that_train_nothing_import_nothing_slow(place) -> None:
+    words = [sys.executable, "-c", EACH_IN_A_PROCESS, json.dumps(READING)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    imported = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(command, code) for command, code, _ in imported] == [(each, 0) for each in READING]
+    assert {str(command): SLOW & set(names) for command, _, names in imported} == {
+        str(each): set() for each in READING
+    }
+
+
 def test_every_command_helps(tuner: Callable[..., Any]) -> None:
     for command in COMMANDS:
         outcome = tuner(command, "--help")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -255,3 +256,78 @@ def test_heavy_libraries_are_imported_only_when_needed(module: Module, tmp_path:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     assert result.stdout.strip() == "set()"
+
+
+# Reading ahead, in another process.
+
+
+READ_ELSEWHERE = """
+import sys
+from pathlib import Path
+import numpy as np
+from tuner.data import DataSpec, sources
+spec, folder = DataSpec(source="sklearn.datasets:load_iris"), Path()
+with sources.reading_ahead(spec, folder):
+    table = sources.read(DataSpec(source=spec.source, preprocessing="quantile"), folder)
+for name in ("sklearn", "pandas", "torch"):
+    assert name not in sys.modules, name
+own = sources.read(spec, folder)
+assert "sklearn" in sys.modules and "torch" not in sys.modules
+assert np.array_equal(own.x, table.x) and np.array_equal(own.y, table.y)
+assert (own.where, own.names, own.classes) == (table.where, table.names, table.classes)
+"""
+
+
+def test_another_process_reads_what_this_one_takes() -> None:
+    done = subprocess.run([sys.executable, "-c", READ_ELSEWHERE], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_small_file_is_read_ahead(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b,y\n1,x,u\n2,,v\n3,x,u\n", encoding="utf-8")
+    spec = DataSpec(path="rows.csv", target="y")
+    with sources.reading_ahead(spec, tmp_path):
+        assert sources.Ahead.open is not None
+        ahead = sources.read(spec, tmp_path)
+        assert sources.Ahead.open is None
+        own = sources.read(spec, tmp_path)
+    assert ahead.where == own.where
+    assert [each.name for each in ahead.columns] == [each.name for each in own.columns]
+    for one, other in zip(ahead.columns, own.columns, strict=True):
+        assert one.kind == other.kind
+        assert np.array_equal(one.values, other.values)
+    assert ahead.y.tolist() == own.y.tolist()
+    assert ahead.row(1) == own.row(1)
+
+
+def test_rows_of_another_specification_are_not_taken(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.csv").write_text(f"a,y\n1,{name}\n2,v\n", encoding="utf-8")
+    with sources.reading_ahead(DataSpec(path="one.csv", target="y"), tmp_path):
+        ahead = sources.Ahead.open
+        table = sources.read(DataSpec(path="other.csv", target="y"), tmp_path)
+        assert ahead is not None
+        assert ahead.process.is_alive() or ahead.process.exitcode == 0
+    assert table.y.tolist() == ["other", "v"]
+    assert sources.Ahead.open is None
+    assert ahead.process.exitcode is not None  # nobody took its rows, and it ended
+
+
+def test_what_cannot_be_read_ahead_fails_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    spec = DataSpec(path="rows.csv", target="y")
+    with sources.reading_ahead(spec, tmp_path), pytest.raises(DataError, match="no column 'y'"):
+        sources.read(spec, tmp_path)
+
+
+def test_functions_and_large_files_are_not_read_ahead(tmp_path: Path) -> None:
+    with (tmp_path / "rows.csv").open("wb") as file:
+        file.truncate(sources.AHEAD + 1)
+    for spec in (
+        DataSpec(path="rows.csv", target="y"),
+        DataSpec(path="missing.csv", target="y"),
+        DataSpec(source="mine:rows"),
+        DataSpec(source="sklearn.datasets:fetch_covtype"),
+    ):
+        with sources.reading_ahead(spec, tmp_path):
+            assert sources.Ahead.open is None

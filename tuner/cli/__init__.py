@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -266,4 +267,5 @@ def main() -> int:
         return FAILED
     finally:
         _ctrl_c.end()
+        gc.freeze()  # or the interpreter, which is about to end, looks for garbage once more
     return 0

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from gc import enable
 from typing import Annotated
 
 import typer
 
-from tuner.cli.options import Json, StorageUrl, StudyName, show, show_json, without_ctrl_c
+from tuner.cli.options import (
+    Json,
+    StorageUrl,
+    StudyName,
+    brief,
+    show,
+    show_json,
+    without_ctrl_c,
+)
 from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE, storage_option
 
@@ -23,6 +32,7 @@ OneStudy = Annotated[
 ]
 
 
+@brief
 def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Print the best configuration, ready to paste, and its numbers."""
     from tuner.run.prepare import stored_study
@@ -34,6 +44,7 @@ def best(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json 
     return show_json(stored) if as_json else typer.echo(view(stored))
 
 
+@brief
 def status(
     study: OneStudy = None, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False
 ) -> None:
@@ -48,16 +59,19 @@ def status(
     return show_json(state) if as_json else show(status_table(state))
 
 
+@brief
 def pause(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Pause a study: hand out no trials until `resume`."""
     _set_state(study, storage, "paused", as_json)
 
 
+@brief
 def resume(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Resume a paused or stopped study."""
     _set_state(study, storage, "open", as_json)
 
 
+@brief
 def stop(study: StudyName, storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Stop a study: hand out no more trials."""
     _set_state(study, storage, "stopped", as_json)
@@ -146,6 +160,7 @@ db = typer.Typer(
 )
 
 
+@brief
 def logs(
     study: OneStudy = None,
     trial: OneTrial = None,
@@ -172,6 +187,7 @@ def logs(
         return show_json([event_record(event) for event in database.events(study_id, trial)])
     say = partial(typer.echo, err=True)
     if follow:
+        enable()  # the garbage collector: it is no longer brief
         without_ctrl_c(say)
     for events in (
         followed(database, study_id, trial, say) if follow else [database.events(study_id, trial)]

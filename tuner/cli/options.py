@@ -6,8 +6,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -17,6 +18,26 @@ from tuner.output import to_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+
+# Commands that only read end within a second.
+
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def brief(command: C) -> C:
+    """Turns the garbage collector off for a command: it takes a sixth of the time, mostly that of
+    imports, and frees nothing."""
+
+    @wraps(command)
+    def run(*given: Any, **named: Any) -> Any:
+        from tuner.data.memory import uncollected
+
+        with uncollected():
+            return command(*given, **named)
+
+    return cast("C", run)
 
 
 # Output: results go to stdout, progress and errors to stderr.

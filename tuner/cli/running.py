@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,17 +84,24 @@ def _run(study: str, storage: str, options: Callable[[], RunOptions]) -> Snapsho
     terminal = console(stderr=True)
     with watching(terminal) as watch:
         begun = time.monotonic()
+        from tuner.data.memory import uncollected
         from tuner.logs import as_json, note
-        from tuner.run.optimize import optimize as optimize_study
-        from tuner.run.prepare import find_study
 
-        imports = round(time.monotonic() - begun, 3)
-        definition = find_study(study, storage)  # first: an unknown name must not make a database
-        try:
-            say = note if as_json() else terminal.print
-            last = optimize_study(definition, options(), watch, say)
-        except KeyboardInterrupt:
-            raise _Interrupted(study, storage) from None
+        with uncollected():  # imports make no garbage
+            from tuner.run.prepare import find_study, reading_ahead
+
+            definition = find_study(study, storage)  # or an unknown name would make a database
+        with reading_ahead(definition):
+            with uncollected():
+                from tuner.run.optimize import optimize as optimize_study
+
+            gc.freeze()  # neither this process nor its workers look through what was imported
+            imports = round(time.monotonic() - begun, 3)
+            try:
+                say = note if as_json() else terminal.print
+                last = optimize_study(definition, options(), watch, say)
+            except KeyboardInterrupt:
+                raise _Interrupted(study, storage) from None
         return replace(last, spent={"imports": imports, **last.spent})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuner import output
-from tuner.cli.options import Allow, Json, StorageUrl, show, show_json
+from tuner.cli.options import Allow, Json, StorageUrl, brief, show, show_json
 from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE
 
@@ -46,9 +46,7 @@ def check(
 ) -> None:
     """Check a study and its data; print the search space, its size and its cost."""
     if schema:
-        from tuner.study.schema import schema as study_schema
-
-        return show_json(study_schema())
+        return _schema()
     if study is None:
         raise typer.BadParameter("give --study NAME, or --schema")
     from tuner.imports import allowing, of_person, read_packages
@@ -61,6 +59,13 @@ def check(
     for warning in checked["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
     return show_json(checked) if as_json else show(tables.check(checked))
+
+
+@brief
+def _schema() -> None:
+    from tuner.study.schema import schema
+
+    show_json(schema())
 
 
 def _checked_record(study: Study) -> dict[str, Any]:
@@ -81,6 +86,7 @@ def _checked_record(study: Study) -> dict[str, Any]:
     }
 
 
+@brief
 def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """List the studies that ship with tuner, those in studies/ and those in the database."""
     from tuner.show.tables import studies_table, with_stored
@@ -92,6 +98,7 @@ def studies(storage: StorageUrl = DEFAULT_STORAGE, as_json: Json = False) -> Non
     return show_json({"studies": records}) if as_json else show(studies_table(records))
 
 
+@brief
 def techniques(as_json: Json = False) -> None:
     """List techniques, optimizers, schedules, families, losses and metrics, with their sources."""
     from tuner.show import tables

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tuner.data import prepare, sequences, sources
 from tuner.data.encoders import Number
@@ -48,6 +46,7 @@ from tuner.data.tables import Table, Text, check_weights, columns_of
 from tuner.data.target import Target
 from tuner.data.text import SPECIAL, Vocabulary, read_vectors
 from tuner.errors import DataError, nearest
+from tuner.lazy_torch import Tensor, torch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -478,11 +477,7 @@ NOTHING, EVERYTHING = 0, 2**44
 
 
 def _read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None) -> Table:
-    if spec.source is not None:
-        table = sources.read_loader(spec, folder)
-    else:
-        table = sources.read_path(spec, folder, frame)
-    table = separated(table, spec.labels_separator)
+    table = separated(sources.read(spec, folder, frame), spec.labels_separator)
     return of_arrays(sequences.of_columns(table, spec.shape), spec)
 
 

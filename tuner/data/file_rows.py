@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tuner.data.cached import cached_file, digest_of
 from tuner.data.memory import let_go
@@ -28,6 +26,7 @@ from tuner.data.splits import Places
 from tuner.data.tables import Table
 from tuner.devices import upload
 from tuner.errors import DataError
+from tuner.lazy_torch import Tensor, torch
 
 Array = NDArray[Any]
 CPU = torch.device("cpu")

@@ -7,6 +7,7 @@ that it is the same whoever reads it, and when.
 from __future__ import annotations
 
 import random
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,14 +17,12 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from tuner.data.sequences import fits, stacked
 from tuner.data.splits import PARTS
 from tuner.errors import DataError, nearest
+from tuner.lazy_torch import Tensor, torch
 from tuner.seeds import derive
 
 NUMERIC = "biuf"  # numpy's kinds: boolean, signed, unsigned, floating
@@ -62,11 +61,17 @@ def datasets(value: object, where: str) -> Mapping[str, Any] | None:
 
 def _is_dataset(value: object) -> bool:
     """Whether it is a Dataset, or is used like one: not an array, a frame or a list of numbers."""
-    if isinstance(value, Dataset | DataLoader):
+    if isinstance(value, _of_torch("Dataset", "DataLoader")):
         return True
-    plain = (Mapping, Sequence, Tensor, np.ndarray)
+    plain = (Mapping, Sequence)  # an array, a tensor and a frame have a shape
     indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
     return indexed and not isinstance(value, plain) and not hasattr(value, "shape")
+
+
+def _of_torch(*names: str) -> tuple[type, ...]:
+    """Classes of ``torch.utils.data``; none where nobody has imported that, or has a Dataset."""
+    module = sys.modules.get("torch.utils.data")
+    return () if module is None else tuple(getattr(module, name) for name in names)
 
 
 def _check_splits(found: Mapping[str, Any], where: str) -> None:
@@ -80,10 +85,10 @@ def _check_splits(found: Mapping[str, Any], where: str) -> None:
 
 
 def _check_map_style(dataset: Any, where: str) -> None:
-    if isinstance(dataset, DataLoader):
+    if isinstance(dataset, _of_torch("DataLoader")):
         hint = "return its dataset: tuner makes the batches, in an order that a seed decides"
         raise DataError("is a DataLoader", where=where, hint=hint)
-    if isinstance(dataset, IterableDataset):
+    if isinstance(dataset, _of_torch("IterableDataset")):
         files = "write what it yields into files once, and read these by index"
         hint = f"give it __len__ and __getitem__; or {files}"
         raise DataError("is iterable: its rows have no index", where=where, hint=hint)

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tuner.data.numbers import COMMA, PLAIN, Format, are_digits, is_gap, recognize
 from tuner.data.prepare import DIGITS, PAIRS
 from tuner.data.spec import DIVISIONS, DataSpec
 from tuner.data.tables import NUMERIC, Table, only
 from tuner.errors import DataError
+from tuner.lazy_torch import Tensor
 from tuner.metrics import Task
 
 Index = NDArray[np.signedinteger[Any]]
@@ -67,8 +66,10 @@ class Scale:
 
 SCALES: Mapping[str, Scale] = {
     "linear": Scale(lambda values: values, lambda values: values),
-    "log": Scale(np.log, torch.exp, 0.0, 'for counts with zeros: target_scale = "log1p"'),
-    "log1p": Scale(np.log1p, torch.expm1, -1.0, "remove target_scale"),
+    "log": Scale(
+        np.log, lambda values: values.exp(), 0.0, 'for counts with zeros: target_scale = "log1p"'
+    ),
+    "log1p": Scale(np.log1p, lambda values: values.expm1(), -1.0, "remove target_scale"),
 }
 
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
-
+from tuner.lazy_torch import Tensor, torch
 from tuner.models.text import known_steps
 
 # What a trainer and an evaluation know of rows. A tensor is the simplest source of them.

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import multiprocessing
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from tuner.data import arrays, cached, images, items, memory, sequences, streamed
 from tuner.data.arrays import read_npz
@@ -391,3 +396,107 @@ def _describe(value: object) -> str:
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return "nothing" if value is None else f"something of type {type(value).__name__}"
+
+
+# Any source, or one that another process reads meanwhile.
+
+
+AHEAD = 2**24
+"""Bytes of a file up to which another process reads it ahead: the rows come through a pipe."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A process that reads a source."""
+
+    spec: DataSpec
+    folder: Path
+    process: BaseProcess
+    pipe: Connection
+
+    open: ClassVar[Ahead | None] = None
+    """The one that nobody has taken the rows of."""
+
+    def is_for(self, spec: DataSpec, folder: Path) -> bool:
+        """Whether a specification has the same rows; they are prepared after they are read."""
+        return folder == self.folder and self.spec == replace(
+            spec, preprocessing=self.spec.preprocessing
+        )
+
+    def taken(self) -> Table | None:
+        """The rows; None where they could not be read: whoever reads them again has the error."""
+        Ahead.open = None
+        try:
+            return cast("Table", self.pipe.recv())
+        except EOFError:
+            return None
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        self.pipe.close()  # without a reader it ends even while it sends
+        self.process.terminate()
+        self.process.join()
+
+
+@contextmanager
+def reading_ahead(spec: DataSpec, folder: Path) -> Iterator[None]:
+    """Lets another process read a source while this one does something else, such as importing.
+
+    Not functions of users, which may rely on the process, nor what is slow to bring through a pipe.
+    """
+    if sys.platform != "linux" or not _is_small(spec, folder):
+        yield
+        return
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(spec, folder, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    Ahead.open = Ahead(spec, folder, process, ours)
+    try:
+        yield
+    finally:
+        if Ahead.open is not None:
+            Ahead.open.end()
+            Ahead.open = None
+
+
+def _is_small(spec: DataSpec, folder: Path) -> bool:
+    """Whether it is a data set that comes with scikit-learn, or a small file."""
+    if spec.source is not None:
+        module, _, name = spec.source.partition(":")
+        return is_loader(module, name) and name.startswith(LOADERS[0])
+    try:
+        file = find_path(spec.path or "", "data.path", folder)
+    except DataError:
+        return False
+    return file.is_file() and file.stat().st_size <= AHEAD
+
+
+def _send(spec: DataSpec, folder: Path, pipe: Connection) -> None:
+    """The main function of the process; errors and Ctrl-C are for the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(Exception), memory.uncollected():
+        pipe.send(_of(spec, folder))
+
+
+def read(spec: DataSpec, folder: Path, frame: pd.DataFrame | None = None) -> Table:
+    """The rows of a source; errors as those of ``read_path`` and ``read_loader``.
+
+    Args:
+        frame: the table in `spec.path`, where it was read already.
+    """
+    ahead = Ahead.open
+    if frame is None and ahead is not None and ahead.is_for(spec, folder):
+        table = ahead.taken()
+        if table is not None:
+            return table
+    return _of(spec, folder, frame)
+
+
+def _of(spec: DataSpec, folder: Path, frame: pd.DataFrame | None = None) -> Table:
+    if spec.source is not None:
+        return read_loader(spec, folder)
+    return read_path(spec, folder, frame)

@@ -15,16 +15,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from tuner.data import prepare, sequences
 from tuner.data.identity import array_sums, hashes_of_sums
@@ -37,6 +34,10 @@ from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_stream
 from tuner.devices import upload
 from tuner.errors import DataError, TunerError
+from tuner.lazy_torch import Tensor, torch
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 Places = NDArray[np.signedinteger[Any]]
 
@@ -48,7 +49,6 @@ REPEATED = 4
 """Items that are read twice, to see whether they are the same."""
 SMALL = 2**28
 """Bytes up to which a Dataset is held in memory, unless the study says otherwise."""
-CPU = torch.device("cpu")
 OF_PARENTS: list[Any] = []
 """Loaders that a process was forked with, and must not end."""
 
@@ -280,6 +280,8 @@ class Readers:
         self._owner = owner
 
     def _started(self) -> DataLoader[Any]:
+        from torch.utils.data import DataLoader
+
         if self._loader is None or self._process != os.getpid():
             self._leave()
             if Readers.open is not None and Readers.open is not self:
@@ -669,8 +671,8 @@ class Streamed(Ordered):
     readers: Readers
     places: Places
     recipe: OfArray
-    device: torch.device = CPU
-    dtype: torch.dtype = torch.float32
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = field(default_factory=lambda: torch.float32)
 
     def __len__(self) -> int:
         return len(self.places)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tuner.data.labels import SCALES
+from tuner.lazy_torch import Tensor, torch
 from tuner.metrics import Task
 
 Each = float | tuple[float, ...]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tuner.data.tables import opened
 from tuner.errors import DataError
+from tuner.lazy_torch import Tensor
 
 # Text as numbers: words and signs, and the vocabulary.
 

@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor, nn
-
+from tuner.lazy_torch import Tensor, nn
 from tuner.space import Leaf, Range
 from tuner.techniques import Shape
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "selu": nn.SELU,
-    "leaky_relu": nn.LeakyReLU,
-    "tanh": nn.Tanh,
+    "relu": lambda: nn.ReLU(),
+    "gelu": lambda: nn.GELU(),
+    "silu": lambda: nn.SiLU(),
+    "mish": lambda: nn.Mish(),
+    "selu": lambda: nn.SELU(),
+    "leaky_relu": lambda: nn.LeakyReLU(),
+    "tanh": lambda: nn.Tanh(),
 }
 
 

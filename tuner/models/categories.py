@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
-
+from tuner.lazy_torch import Tensor, nn, torch
 from tuner.space import Leaf, Range
 
 FEWEST = 3

@@ -15,11 +15,9 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from tuner.errors import StudyFileError
 from tuner.imports import function, is_reference
+from tuner.lazy_torch import Tensor, nn, torch
 from tuner.models.base import Family, Inside
 from tuner.space import Config, shown
 from tuner.techniques import Shape
@@ -103,11 +101,11 @@ class Factory:
         self.try_out(network.eval(), rows, outputs)  # gives a lazy layer its shape, too
         return network.train()
 
-    @torch.no_grad()
     def try_out(self, network: nn.Module, rows: Tensor, outputs: int) -> None:
         """Raises StudyFileError where rows ``[B, *shape]`` do not become ``[B, outputs]``."""
         try:
-            result = network(rows)
+            with torch.no_grad():
+                result = network(rows)
         except Exception as error:
             what = f"the network raised {type(error).__name__}: {error}"
             hint = f"it was given rows of shape {list(rows.shape)}"

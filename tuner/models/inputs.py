@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from tuner.lazy_torch import Tensor, nn, torch
 from tuner.space import Leaf, Range
 
 # Several numbers in place of one.

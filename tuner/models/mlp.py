@@ -6,10 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
+from tuner.lazy_torch import Tensor, functional, nn, torch
 from tuner.metrics import Task
 from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth, residual
 from tuner.space import Leaf, Range

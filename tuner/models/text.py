@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
+from tuner.lazy_torch import Tensor, functional, nn, torch
 from tuner.models.base import ACTIVATION, Family, Inside, WordTable, activated, depth
 from tuner.models.mlp import WIDTH
 from tuner.space import Leaf

@@ -6,10 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
+from tuner.lazy_torch import Tensor, functional, nn, torch
 from tuner.models.base import ACTIVATION, Family, Inside, WordTable, activated, depth
 from tuner.models.text import FREEZE_EMBEDDINGS, READOUTS, Embedding, Steps
 from tuner.space import Leaf

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from tuner.lazy_torch import Tensor, torch
 from tuner.results.predictions import DOUBT, Predictions, logarithm, masks
 
 DEVIATION = 0.5
@@ -48,7 +46,6 @@ class Calibration:
         return self.gain > DOUBT * self.error
 
 
-@torch.inference_mode()
 def calibrated(known: Predictions, tested: Predictions | None) -> Calibration:
     """Fits a temperature, and measures it on rows that the fit has not seen.
 
@@ -57,17 +54,18 @@ def calibrated(known: Predictions, tested: Predictions | None) -> Calibration:
             counts the same.
         tested: those of the test rows.
     """
-    gains = torch.empty(len(known), dtype=torch.float64)
-    for held in masks(known.parts):
-        learned = fitted(known.only(~held))
-        without, scaled = (losses(known, each)[held] for each in (1.0, learned))
-        gains[held] = without - scaled
-    temperature = fitted(known)
-    before = after = None
-    if tested is not None:
-        before, after = (tested.mean(losses(tested, each)) for each in (1.0, temperature))
-    gain = known.mean(gains)
-    return Calibration(temperature, gain, _error(known, gains, gain), len(known), before, after)
+    with torch.inference_mode():
+        gains = torch.empty(len(known), dtype=torch.float64)
+        for held in masks(known.parts):
+            learned = fitted(known.only(~held))
+            without, scaled = (losses(known, each)[held] for each in (1.0, learned))
+            gains[held] = without - scaled
+        temperature = fitted(known)
+        before = after = None
+        if tested is not None:
+            before, after = (tested.mean(losses(tested, each)) for each in (1.0, temperature))
+        gain = known.mean(gains)
+        return Calibration(temperature, gain, _error(known, gains, gain), len(known), before, after)
 
 
 def _error(known: Predictions, gains: Tensor, mean: float) -> float:

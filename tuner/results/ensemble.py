@@ -12,14 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from tuner.lazy_torch import Tensor, torch
 from tuner.metrics import Metric
 from tuner.results.calibration import Calibration, calibrated
 from tuner.results.estimate import OfRows, jackknife_variance, of_differences, over_rows
 from tuner.results.predictions import DOUBT, Judge, Predictions, Table, masks, mixed
-from tuner.training.outcome import GROUPS, effective_rows
 
 MOST = 16
 """How often ``confirm`` picks a network unless it is told."""
@@ -164,6 +161,8 @@ def _difference(
 
 def _without(known: Predictions) -> list[Tensor]:
     """The rows without each of GROUPS groups; none where there are fewer than two a group."""
+    from tuner.training.outcome import GROUPS
+
     index = known.index
     if len(known) < 2 * GROUPS:
         return []
@@ -182,6 +181,8 @@ def measured(
         together: its predictions ``[N, …]``.
         single: those of the winner with each seed, ``[S, N, …]``.
     """
+    from tuner.training.outcome import GROUPS
+
     limits = metric.low, metric.high
     value = Judge(metric, known, known.index).value(together)
     spread = over_rows(value, _variance(metric, known, together, value), GROUPS, limits)
@@ -192,6 +193,8 @@ def measured(
 def _variance(metric: Metric, known: Predictions, outputs: Tensor, value: float) -> float:
     """Over rows: of an accuracy binomial, at its value with two rows more, one of them right."""
     if metric.name == "accuracy":
+        from tuner.training.outcome import effective_rows
+
         rows = effective_rows(len(known), known.weights)
         share = (value * rows + 1) / (rows + 2)
         return share * (1 - share) / rows
@@ -209,25 +212,25 @@ def _left_out(metric: Metric, known: Predictions, outputs: Tensor) -> tuple[floa
 # From the trainings of ``confirm`` to an ensemble.
 
 
-@torch.inference_mode()
 def ensemble(metric: Metric, table: Table, picks: int) -> Ensemble:
     """Chooses the ensemble of a table by the rows of the search, and measures it."""
-    known, tested = table.validation, table.test
-    weights = choose(metric, known.flat, known.index, picks)
-    added, error = gain(metric, known, picks)
-    members = [
-        Member(*key, weight)
-        for key, weight in zip(table.keys, weights.tolist(), strict=True)
-        if weight
-    ]
-    members.sort(key=lambda each: -each.weight)
-    found = Ensemble(picks, tuple(members), len(table.keys), added, error, len(known))
-    if metric.task == "classification":
-        unseen = None if tested is None else tested.mixed(weights)
-        found = replace(found, calibration=calibrated(known.mixed(weights), unseen))
-    if tested is None:
-        return found
-    together = mixed(tested.flat.outputs, weights)
-    test, test_gain = measured(metric, tested, together, tested.outputs[0])
-    left_out = _left_out(metric, tested, together) if tested.whole else ()
-    return replace(found, test=test, test_gain=test_gain, left_out=left_out)
+    with torch.inference_mode():
+        known, tested = table.validation, table.test
+        weights = choose(metric, known.flat, known.index, picks)
+        added, error = gain(metric, known, picks)
+        members = [
+            Member(*key, weight)
+            for key, weight in zip(table.keys, weights.tolist(), strict=True)
+            if weight
+        ]
+        members.sort(key=lambda each: -each.weight)
+        found = Ensemble(picks, tuple(members), len(table.keys), added, error, len(known))
+        if metric.task == "classification":
+            unseen = None if tested is None else tested.mixed(weights)
+            found = replace(found, calibration=calibrated(known.mixed(weights), unseen))
+        if tested is None:
+            return found
+        together = mixed(tested.flat.outputs, weights)
+        test, test_gain = measured(metric, tested, together, tested.outputs[0])
+        left_out = _left_out(metric, tested, together) if tested.whole else ()
+        return replace(found, test=test, test_gain=test_gain, left_out=left_out)

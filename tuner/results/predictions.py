@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial
-from safetensors.torch import load
-from torch import Tensor
 
 from tuner.errors import TrainingError
+from tuner.lazy_torch import Tensor, torch
 from tuner.metrics import Metric, OwnMetric, sign_of
 from tuner.storage import Artifacts
 from tuner.storage.attached import artifact_named
-from tuner.training.outcome import most_rows
 from tuner.worker.keep import PREDICTIONS
 
 PARTS = 5
@@ -58,6 +55,8 @@ class Predictions:
     @property
     def whole(self) -> bool:
         """Whether none of the rows was left out for their number."""
+        from tuner.training.outcome import most_rows
+
         return len(self) < most_rows(self.outputs[0, 0].numel() // len(self))
 
     def __len__(self) -> int:
@@ -176,6 +175,8 @@ def mixed(outputs: Tensor, weights: Tensor) -> Tensor:
 
 def read_predictions(store: Artifacts, trial: FrozenTrial) -> Predictions | None:
     """The predictions that a training kept; None if it has none."""
+    from safetensors.torch import load
+
     artifact_id = artifact_named(trial, PREDICTIONS)
     if artifact_id is None:
         return None

@@ -7,16 +7,14 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tuner.data import DataSet, load
 from tuner.data.encoders import Number, OneHot
 from tuner.data.recipe import Feature, OfColumns, Recipe
+from tuner.lazy_torch import Tensor, torch
 from tuner.metrics import Metric, limits, sign_of
 from tuner.results.estimate import (
     Estimate,
@@ -28,9 +26,10 @@ from tuner.results.estimate import (
 )
 from tuner.results.replicas import Result
 from tuner.storage import Storage
-from tuner.training.outcome import without_groups
-from tuner.training.trainer import one_thread
 from tuner.worker.job import NetworkJob, check_rows
+
+if TYPE_CHECKING:
+    from tuner.data import DataSet
 
 # The models: scikit-learn's, with its defaults but for what the metric asks for.
 
@@ -344,6 +343,8 @@ def yardsticks(job: NetworkJob, *, tests: bool) -> tuple[Yardstick, ...]:
         tests: train on all rows of the search and measure on the test rows; else as a trial of the
             search, with folds on each of them.
     """
+    from tuner.data import load
+
     spec = replace(job.study.data, preprocessing=PREPROCESSING)
     data = load(spec, folder=job.study.folder, final=tests)
     check_rows(job.study, data, job.record)
@@ -357,6 +358,8 @@ PREPROCESSING = "standard"
 def measure(data: DataSet, metric: Metric) -> tuple[Yardstick, ...]:
     """The yardsticks on the validation rows of a data set; of folds the means over them."""
     from threadpoolctl import threadpool_limits
+
+    from tuner.training.trainer import one_thread
 
     # one thread: workers may be forked later, and another pool of threads would hang in them
     with one_thread(), threadpool_limits(1), warnings.catch_warnings():
@@ -380,6 +383,8 @@ def _mean(folds: Sequence[Yardstick]) -> Yardstick:
 
 def _measured(plan: Plan, data: DataSet, metric: Metric) -> Yardstick:
     """A yardstick on one division; it never fails a command."""
+    from tuner.training.outcome import without_groups
+
     if plan.model is None:
         return Yardstick(plan.name, None, (), plan.note)
     try:

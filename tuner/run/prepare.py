@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tuner.data import load as load_data
 from tuner.data.spec import DIVISIONS
 from tuner.errors import StudyFileError, UsageError, nearest
 from tuner.imports import allowing, of_person
@@ -20,13 +20,6 @@ from tuner.study.files import find, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.parse import parse
 from tuner.study.record import UNLIMITED, canonical, changed_keys, fingerprint
-from tuner.training.evaluate import check_metric
-from tuner.training.trainer import (
-    check_batches,
-    check_factories,
-    check_functions,
-    check_losses,
-)
 from tuner.worker.job import DIVISION, Job, NetworkJob, ObjectiveJob, check_rows, has_begun
 
 J = TypeVar("J", bound=Job)
@@ -154,6 +147,15 @@ def find_study(name: str, url: str) -> Study:
     raise StudyFileError(f"no study is called {name!r}", hint=nearest(name, known))
 
 
+def reading_ahead(study: Study) -> AbstractContextManager[None]:
+    """Lets another process read the data of a study meanwhile, where it is small."""
+    from tuner.data import sources
+
+    if not isinstance(study, NetworkStudy):
+        return nullcontext()
+    return sources.reading_ahead(study.data, study.folder)
+
+
 def with_seed(study: Study, seed: int | None) -> Study:
     """The study with another seed, if one is given."""
     if seed is None or seed == study.search.seed:
@@ -184,9 +186,13 @@ def load_job(study: Study, study_id: int = -1) -> NetworkJob:
         DataError, StudyFileError: it does not, or the study began with other rows.
         UsageError: as ``with_network``.
     """
+    from tuner.data import load
+    from tuner.training.evaluate import check_metric
+    from tuner.training.trainer import check_factories, check_functions, check_losses
+
     study = resolved(with_network(study))
     variants = {
-        name: load_data(spec, folder=study.folder) for name, spec in study.data_variants().items()
+        name: load(spec, folder=study.folder) for name, spec in study.data_variants().items()
     }
     data = variants[study.data.preprocessing]
     check_rows(study, data, study.row_record)
@@ -205,6 +211,8 @@ def prepared(study: Study, study_id: int = -1) -> Job:
     Raises:
         TunerError: as ``load_job``, or the function cannot be imported here.
     """
+    from tuner.training.trainer import check_batches
+
     if isinstance(study, ObjectiveStudy):
         study.function()
         return ObjectiveJob(study, study_id)

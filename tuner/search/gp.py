@@ -12,13 +12,12 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-import torch
 from optuna.distributions import BaseDistribution
 from optuna.samplers import GPSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from torch import Tensor
 
+from tuner.lazy_torch import Tensor, torch
 from tuner.search.joint import OFF, Dimension, Joint, joint_of
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -23,7 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.search.by_number import COUNTABLE
 from tuner.search.curves import LARGEST, observed
-from tuner.search.gaussian import Features, Process, warped
 from tuner.search.joint import Joint, joint_of
 from tuner.search.promote import last_epoch
 from tuner.search.propose import ORIGIN
@@ -266,6 +265,8 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 def _promising(past: History, fixed: Mapping[str, Any], rng: np.random.Generator) -> Array:
     """Rows by what a model expects to gain from each, the best first."""
+    from tuner.search.gaussian import Features, Process, warped
+
     joint, order = past.joint, np.argsort(past.values, kind="stable")
     z, unit = warped(past.values)
     noise = (past.errors * unit * OWN) ** 2

@@ -20,7 +20,6 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import log_ndtr, ndtr
 
 from tuner.optuna_private import ParzenEstimator, truncnorm
 from tuner.search.joint import OFF, Joint, joint_of
@@ -193,6 +192,8 @@ class ConditionalEstimator(ParzenEstimator):
 
 def _log_kernels(kernels: Any, number: float) -> np.ndarray:
     """The logarithm of each kernel's density at a number, but for a constant."""
+    from scipy.special import ndtr
+
     if hasattr(kernels, "weights"):
         return np.asarray(np.log(kernels.weights[:, int(number)]))
     number = math.log(number) if kernels.is_log else number
@@ -291,6 +292,8 @@ def _vectorized() -> Iterator[None]:
     """Optuna's logarithm of the normal distribution is a loop over numbers in Python, which takes
     half of a proposal's time where whole numbers have a wide range; scipy's is the same function.
     """
+    from scipy.special import log_ndtr
+
     before = truncnorm._log_ndtr
     truncnorm._log_ndtr = log_ndtr
     try:

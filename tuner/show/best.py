@@ -143,7 +143,7 @@ def pasted(study: Study, config: Config) -> str:
 
 def _own_parameters(config: Config) -> list[tuple[str, Any]]:
     """The parameters beside the name of a user's family."""
-    from tuner.training.network import OTHERS
+    from tuner.study.catalogue import OTHERS
 
     return [(k, v) for k, v in config.items() if "." not in k and k not in OTHERS]
 

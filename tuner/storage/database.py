@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import re
@@ -566,4 +567,11 @@ def _after_fork() -> None:
         database.after_fork()
 
 
+def _close_all() -> None:
+    """Closes all at the end of the process: SQLite then writes its journal into its file."""
+    for database in list(_databases):
+        database.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_close_all)

@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     ColumnElement,
     Connection,
     Float,
@@ -24,7 +26,6 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 # Times: naive UTC in the database, naive local time in trials, as Optuna has it.
@@ -89,7 +90,7 @@ def pairs(dialect: str, name: str) -> tuple[Any, ColumnElement[int], ColumnEleme
     if dialect == "sqlite":
         table = func.json_each(bindparam(name)).table_valued("key", "value")
     else:
-        bound = cast(bindparam(name, type_=String), postgresql.JSON)
+        bound = cast(bindparam(name, type_=String), JSON)
         table = func.json_each_text(bound).table_valued("key", "value")
     return table, cast(table.c.key, Integer), cast(table.c.value, Integer)
 
@@ -188,11 +189,13 @@ def bound_rows(values: Sequence[dict[str, Any]]) -> Any:
 @cache
 def upsert(dialect: str, table: Table, keys: tuple[str, ...], replace: bool = True) -> Insert:
     """INSERT that replaces (or, with `replace=False`, keeps) a row with the same `keys`."""
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-    if not replace:
-        return statement.on_conflict_do_nothing(index_elements=list(keys))
-    others = {name: statement.excluded[name] for name in _others(table, keys)}
-    return statement.on_conflict_do_update(index_elements=list(keys), set_=others)
+    # PostgreSQL's dialect is not imported where nobody needs it
+    statement: Any = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
+    done: Insert = statement.on_conflict_do_nothing(index_elements=list(keys))
+    if replace:
+        others = {name: statement.excluded[name] for name in _others(table, keys)}
+        done = statement.on_conflict_do_update(index_elements=list(keys), set_=others)
+    return done
 
 
 def shapes(puts: Sequence[Put]) -> tuple[Shape, ...]:

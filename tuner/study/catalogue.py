@@ -135,6 +135,9 @@ PREPROCESSING = Leaf(
 DATA_LEAVES = (PREPROCESSING,)
 """The leaves in ``[data]``, after those of the sections: a trial has the data of its values."""
 
+OTHERS = frozenset(leaf.name for leaves in (*SECTIONS.values(), DATA_LEAVES) for leaf in leaves)
+"""Leaves that are not a network's."""
+
 DATA: dict[str, Leaf] = {**declared(DataSpec), **{leaf.name: leaf for leaf in DATA_LEAVES}}
 SEARCH: dict[str, Leaf] = declared(SearchSettings)
 TOP: dict[str, Leaf] = {

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from tuner.data import DataSet
 from tuner.errors import TunerError
+from tuner.lazy_torch import torch
 from tuner.losses import LOSSES
 from tuner.metrics import METRICS, Metric, OwnMetric
 from tuner.metrics import label as metric_label
@@ -23,6 +21,9 @@ from tuner.study.files import load_study, local, shipped
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.record import NetworkStudy, Study
 from tuner.techniques import TECHNIQUES
+
+if TYPE_CHECKING:
+    from tuner.data import DataSet
 
 Record = dict[str, Any]
 

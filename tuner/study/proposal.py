@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tuner.data import DataSet
 from tuner.output import toml
+
+if TYPE_CHECKING:
+    from tuner.data import DataSet
 
 
 @dataclass(frozen=True)

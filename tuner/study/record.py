@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tuner.data import DataSet, DataSpec, Target
+from tuner.data import DataSpec
 from tuner.errors import StudyFileError
 from tuner.imports import is_reference
 from tuner.losses import FITTING, LOSS, LOSSES
@@ -44,6 +44,8 @@ from tuner.techniques.rates import SCALE_RATE
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+
+    from tuner.data import DataSet, Target
 
 
 # What a family or a technique needs of the data; StudyFileError where the data lacks it.

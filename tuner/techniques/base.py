@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
+from tuner.lazy_torch import Tensor, nn, torch
 from tuner.space import Leaf
 
 Shape = tuple[int, ...]
@@ -30,7 +28,7 @@ class Draw:
     generator: torch.Generator
     shares: Tensor | None = None
 
-    def uniform(self, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def uniform(self, *size: int, dtype: torch.dtype | None = None) -> Tensor:
         """Numbers in [0, 1), ``[steps, *size]``."""
         return torch.rand((self.steps, *size), generator=self.generator, dtype=dtype)
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tuner.errors import StudyFileError, TrainingError
 from tuner.imports import function
+from tuner.lazy_torch import Tensor, torch
 from tuner.space import Leaf, Range, shown
 from tuner.techniques.base import Draw, Noise, Technique
 

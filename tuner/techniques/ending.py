@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from tuner.lazy_torch import Tensor, torch
 from tuner.space import Leaf, Range
 from tuner.techniques.base import State, Technique
 

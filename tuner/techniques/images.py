@@ -9,10 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
+from tuner.lazy_torch import Tensor, functional, torch
 from tuner.space import Leaf, Range
 from tuner.techniques.base import Draw, Noise, Technique
 from tuner.techniques.batches import beta

@@ -10,11 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from tuner.devices import upload
+from tuner.lazy_torch import Tensor, functional, nn, torch
 from tuner.space import Leaf, Range
 from tuner.techniques.base import Shape, Technique
 

@@ -19,7 +19,7 @@ from tuner.models.inputs import INPUT_SCALE, NUMBERS, Numbers, Scale, embedding_
 from tuner.optimizers import OPTIMIZERS, Optimizer, own_optimizer
 from tuner.schedules import SCHEDULES, Schedule, own_schedule
 from tuner.space import Config, Leaf
-from tuner.study.catalogue import DATA_LEAVES, DETERMINISTIC, SECTIONS
+from tuner.study.catalogue import DETERMINISTIC, OTHERS
 from tuner.techniques import TECHNIQUES, Shape, Technique
 from tuner.techniques.batches import OwnRows
 
@@ -124,10 +124,6 @@ def flatten(module: nn.Module) -> tuple[Layout, Tensor]:
 
 
 # From a configuration to what a trainer needs: network, techniques, optimizer, schedule.
-
-
-OTHERS = frozenset(leaf.name for leaves in (*SECTIONS.values(), DATA_LEAVES) for leaf in leaves)
-"""Leaves that are not a network's."""
 
 
 @dataclass(frozen=True)

@@ -300,7 +300,7 @@ class Trainer(Course):
         self.best: dict[str, Tensor] | None = None
         self.recorder = None if self.unrecorded else Recorder()
         for module in self.network.modules():
-            if isinstance(module, Embedding) and isinstance(self.data.train.x, Texts):
+            if isinstance(module, Embedding) and isinstance(self.data.train.x, Padded):
                 module.mapped = True  # for the batches are cut already
 
     @property

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
 from optuna.trial import FrozenTrial
 
-from tuner.data import DataSet, DataSpec, load
+from tuner.data import DataSpec
 from tuner.data.spec import DIVISIONS
 from tuner.errors import DataError
+from tuner.lazy_torch import torch
 from tuner.metrics import Metric
 from tuner.seeds import derive
 from tuner.space import Config
@@ -22,9 +22,10 @@ from tuner.storage import Storage
 from tuner.storage.studies import ADOPTED
 from tuner.study import NetworkStudy, Study, describe
 from tuner.study.objective import ObjectiveStudy
-from tuner.training.folds import training
-from tuner.training.outcome import left_out, outcome
-from tuner.training.trainer import Course
+
+if TYPE_CHECKING:
+    from tuner.data import DataSet
+    from tuner.training.trainer import Course
 
 # The job of a worker on any study.
 
@@ -143,6 +144,8 @@ class NetworkJob(Job):
         Raises:
             DataError: there are no test rows, or the rows differ from those of ``data``.
         """
+        from tuner.data import load
+
         variants, folder = self.study.data_variants(), self.study.folder
         data_sets = {
             name: load(spec, folder=folder, final=True, everything=self.everything)
@@ -226,6 +229,8 @@ OUTCOME = "outcome"
 
 def course_of(job: NetworkJob, trial: FrozenTrial, device: torch.device | str) -> Course:
     """The course that trains a trial: its configuration with its seed, changed for a replica."""
+    from tuner.training.folds import training
+
     config = _config_of(job, trial)
     return training(config, data_of(job, trial), job.metric, seed_of(job, trial), device)
 
@@ -256,6 +261,8 @@ def last_epoch(trial: FrozenTrial) -> float:
 def replica_facts(course: Course | None, trial: FrozenTrial) -> dict[str, Any]:
     """Attributes of a replica: its metric without each of some groups of rows, for a confidence
     interval, and on the test rows the summary of its predictions."""
+    from tuner.training.outcome import left_out, outcome
+
     replica = _replica(trial)
     if course is None or not course.past or not replica:
         return {}

@@ -8,19 +8,19 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.torch import save
 
 from tuner.errors import MissingError
 from tuner.pictures import confusion, residuals
 from tuner.storage import Artifacts, OutageError
 from tuner.storage.attached import metadata
-from tuner.training.outcome import outcomes, predictions
-from tuner.training.trainer import Course
 from tuner.worker.job import keeps_predictions
+
+if TYPE_CHECKING:
+    from tuner.training.trainer import Course
 
 KEEP = 3
 """The number of trials whose weights are kept."""
@@ -83,6 +83,10 @@ class PredictionKeeper:
 
     def attachments(self, course: Course, trial: FrozenTrial, _: float) -> Attachments:
         """The file to attach to a complete trial; errors as for a ``Keeper``."""
+        from safetensors.torch import save
+
+        from tuner.training.outcome import predictions
+
         if not keeps_predictions(trial):
             return Attachments()
         return _attached(self._store, lambda: [(PREDICTIONS, save(predictions(course)))])
@@ -113,6 +117,10 @@ def _too_large(name: str, size: int, limit: int) -> str:
 
 def _files(course: Course, trial: FrozenTrial, value: float) -> list[tuple[str, bytes]]:
     """Names and contents."""
+    from safetensors.torch import save
+
+    from tuner.training.outcome import outcomes
+
     facts = {"trial": trial.number, "seed": course.seed, course.metric.name: value}
     description = json.dumps({**facts, "configuration": course.config}, sort_keys=True)
     weights = {name: tensor.cpu().contiguous() for name, tensor in course.weights().items()}

@@ -1,0 +1,69 @@
+"""torch, imported when something of it is first used.
+
+A file that declares what a study file may say declares there what tensors undergo, too. Commands
+that only read, such as ``best``, need the declarations alone, and torch takes longer to import than
+all else together. So such a file takes ``torch``, ``nn``, ``functional`` and ``Tensor`` from here.
+Until one of them is used they are stand-ins; then torch is imported and takes their places, also in
+the modules that have them already. Without torch work: annotations, and ``nn.Module`` as a base.
+What else stands outside of functions, such as a table of modules, must not use them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional
+else:
+
+    def _load() -> dict[str, Any]:
+        """Imports torch and puts it in the place of the stand-ins; what is there now, by name."""
+        import torch
+        from torch import Tensor, nn
+        from torch.nn import functional
+
+        if _Module.__bases__ != (nn.Module,):
+            _Module.__bases__ = (nn.Module,)
+        there = {"torch": torch, "nn": nn, "functional": functional, "Tensor": Tensor}
+        for module in [m for name, m in sys.modules.copy().items() if name.startswith("tuner.")]:
+            for name, stand_in in _STAND_INS.items():
+                if vars(module).get(name) is stand_in:
+                    setattr(module, name, there[name])
+        return there
+
+    class _Later:
+        """A module in whose place torch comes."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> Any:
+            if attribute.startswith("__"):  # whoever inspects modules must not import torch
+                raise AttributeError(attribute)
+            return getattr(_load()[self._name], attribute)
+
+    class _Base:
+        """Python changes the bases of a class only if its first one is not ``object``."""
+
+    class _Module(_Base):
+        """A base of classes that are ``nn.Module`` before the first of them has an instance."""
+
+        def __new__(cls, *_: Any, **__: Any) -> Any:
+            _load()
+            return object.__new__(cls)
+
+    class _OfTensor(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, _load()["Tensor"])
+
+    class Tensor(metaclass=_OfTensor):
+        """The class of tensors, for annotations and ``isinstance``."""
+
+    torch, nn, functional = _Later("torch"), _Later("nn"), _Later("functional")
+    nn.Module = _Module
+    _STAND_INS = {"torch": torch, "nn": nn, "functional": functional, "Tensor": Tensor}
+
+__all__ = ["Tensor", "functional", "nn", "torch"]
