@@ -59,10 +59,11 @@ def test_a_view_that_does_not_exist(tuner, place) -> None:
     assert "--view: no view 'offf'" in outcome.stderr
 
 
-def test_a_time_limit_leaves_what_the_same_command_goes_on_with(tuner, place) -> None:
+@pytest.mark.parametrize("option", ["--timeout", "--budget"])
+def test_a_time_limit_leaves_what_the_same_command_goes_on_with(tuner, place, option) -> None:
     first = ("confirm", "--study", "small", "--top", "1", "--workers", "1")
     assert tuner(*first, "--seeds", "1").code == 0
-    limited = tuner(*first, "--seeds", "400", "--timeout", "1s")
+    limited = tuner(*first, "--seeds", "400", option, "1s")
     assert limited.code == 0
     assert "unfinished: these are the results so far" in limited.stderr
     assert "the same command continues" in limited.stderr

@@ -41,7 +41,7 @@ def options(trained: Any, place: Path) -> Any:
         training={"epochs": 3, "learning_rate": 0.01},
         search={"trials": 3, "pruner": "none", "enqueue": [{"width": 4}, {"width": 8}]},
     )
-    found = tuner.confirm("tempered", made, top=1, seeds=2, yardsticks=False)
+    found = tuner.confirm("tempered", made, top=1, seeds=2, yardsticks=False, full=True)
     storage = tuner.open_storage(made.storage)
     held = storage.get_study_id_from_name("tempered:confirm")
     asked = storage.get_study_user_attrs(held)["tuner:asked"]

@@ -81,7 +81,7 @@ def confirmed(
             "enqueue": [{"family": "linear", "preprocessing": other}, {"family": "linear"}],
         },
     )
-    return stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
+    return stored(name, options, tuner.confirm(name, options, top=2, seeds=2, full=True))
 
 
 def stored(name: str, options: Any, found: tuner.Confirmation) -> Together:
@@ -147,7 +147,7 @@ def test_several_targets(
         search={"trials": 3, "pruner": "none"},
     )
     found = tuner.export(name, tmp_path / "one", options)
-    together = stored(name, options, tuner.confirm(name, options, top=2, seeds=2))
+    together = stored(name, options, tuner.confirm(name, options, top=2, seeds=2, full=True))
     made = tuner.export(name, tmp_path / "all", options, final=False, onnx=True)
     expected, data = together.expected(final=False)
     rows = days.iloc[data.positions[1]]

@@ -109,7 +109,7 @@ def test_the_guard_expects_what_rows_that_nobody_saw_say(folds: int) -> None:
 
 
 def test_confirm_finds_the_temperature_of_every_answer(searched: Any) -> None:
-    found = confirm(searched.name, searched.options, top=2, seeds=2, ensemble=6)
+    found = confirm(searched.name, searched.options, top=2, seeds=2, ensemble=6, full=True)
     storage = open_storage(searched.url)
     study, _ = stored_study(storage, "small")
     assert confirming.read(storage, study) == found
@@ -120,12 +120,14 @@ def test_confirm_finds_the_temperature_of_every_answer(searched: Any) -> None:
         assert each.rows == 60
         assert each.before is not None
     assert found.calibration == (found.answer or found.winner).calibration
-    alone = confirm(searched.name, searched.options, top=2, seeds=2, ensemble=0)
+    alone = confirm(searched.name, searched.options, top=2, seeds=2, ensemble=0, full=True)
     assert alone.calibration == found.winner.calibration
 
 
 def test_the_test_rows_do_not_choose(searched: Any, noisy: Any) -> None:
-    before, after = (confirm(x.name, x.options, top=2, seeds=2) for x in (searched, noisy))
+    before, after = (
+        confirm(x.name, x.options, top=2, seeds=2, full=True) for x in (searched, noisy)
+    )
     for one, other in zip(before.rows, after.rows, strict=True):
         assert one.calibration is not None
         assert other.calibration is not None
@@ -181,5 +183,5 @@ def test_values_have_none() -> None:
 
     y = torch.randn(60, generator=torch.Generator().manual_seed(0))
     known = Predictions(y + torch.zeros(2, 2, 60), y, torch.zeros(60, dtype=torch.int64))
-    table = Table(("trial 1", "trial 2"), (1, 2), (0, 1), known, known)
+    table = Table(("trial 1", "trial 2"), (1, 2), (0, 1), known)
     assert ensemble(METRICS["mse"], table, 4).calibration is None

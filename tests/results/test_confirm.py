@@ -31,7 +31,7 @@ from tuner.worker.job import REPLICA
 
 
 def test_the_best_few_and_the_baseline_over_seeds(searched: Any) -> None:
-    found = confirm(searched.name, searched.options, top=2, seeds=3)
+    found = confirm(searched.name, searched.options, top=2, seeds=3, full=True)
     assert {each.label for each in found.rows} >= {"baseline"}
     assert len(found.rows) == 3
     assert found.seeds == 3

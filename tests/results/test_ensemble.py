@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import asdict, replace
@@ -140,7 +141,7 @@ def test_a_metric_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     known = drawn(100, [0.5, 0.6], 1.0, 2)
-    table = Table(*names(2, 2), known, known)
+    table = tabled(known, known)
     with allowing(of_person(())):
         own = own_metric(f"{name}:right", "maximize", {}, "classification", tmp_path)
         found = ensemble(own, table, 4)
@@ -157,7 +158,7 @@ def test_the_guard_expects_what_rows_that_nobody_saw_say() -> None:
         expected, real, used = [], [], []
         for seed in range(6):
             known, new = (drawn(n, own, of_seed, 2, s) for n, s in ((120, seed), (1000, 99 + seed)))
-            found = ensemble(ACCURACY, Table(*names(3, 2), known, new), 4)
+            found = ensemble(ACCURACY, tabled(known, new), 4)
             expected.append(found.gain)
             assert found.test_gain is not None
             real.append(found.test_gain.mean)
@@ -167,9 +168,15 @@ def test_the_guard_expects_what_rows_that_nobody_saw_say() -> None:
         assert np.mean(used) >= 0.5 if of_seed > 0.1 else np.mean(used) <= 0.5
 
 
-def names(configurations: int, seeds: int) -> tuple[Any, Any, Any]:
+def tabled(known: Predictions, new: Predictions | None = None) -> Table:
+    """The table of some configurations with some seeds, all of them measured on new rows too."""
+    configurations, seeds = known.outputs.shape[:2]
     labels = tuple(f"trial {i + 1}" for i in range(configurations))
-    return labels, tuple(range(1, configurations + 1)), tuple(range(seeds))
+    tested = {}
+    if new is not None:
+        places = itertools.product(range(configurations), range(seeds))
+        tested = {(labels[i], j): replace(new, outputs=new.outputs[i, j]) for i, j in places}
+    return Table(labels, tuple(range(1, configurations + 1)), tuple(range(seeds)), known, tested)
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -197,18 +204,18 @@ def test_the_interval_on_the_test_rows_covers(metric: Any) -> None:
 
 
 def test_too_few_rows_and_rows_without_a_class_make_no_ensemble() -> None:
-    few = ensemble(ACCURACY, Table(*names(2, 2), drawn(30, [0.5, 0.5], 1.0, 2), None), 4)
+    few = ensemble(ACCURACY, tabled(drawn(30, [0.5, 0.5], 1.0, 2)), 4)
     assert math.isnan(few.error)
     assert not few.helps
     assert few.test is few.test_gain is None
     known = drawn(200, [0.5, 0.5], 1.0, 2)
     one = replace(known, targets=torch.zeros_like(known.targets))
-    assert not ensemble(AUC, Table(*names(2, 2), one, None), 4).helps
+    assert not ensemble(AUC, tabled(one), 4).helps
 
 
 def test_a_record_and_back() -> None:
     known = drawn(100, [0.5, 0.5], 1.0, 2)
-    found = ensemble(ACCURACY, Table(*names(2, 2), known, known), 4)
+    found = ensemble(ACCURACY, tabled(known, known), 4)
     assert Ensemble.from_json(asdict(found)) == found
     alone = replace(found, test=None, test_gain=None)
     assert Ensemble.from_json(asdict(alone)) == alone
@@ -230,7 +237,7 @@ def test_predictions_of_other_rows_are_not_mixed() -> None:
 
 
 def test_confirm_chooses_an_ensemble_of_its_trainings(searched: Any) -> None:
-    found = confirm(searched.name, searched.options, top=2, seeds=2, ensemble=6)
+    found = confirm(searched.name, searched.options, top=2, seeds=2, ensemble=6, full=True)
     together = found.ensemble
     assert together is not None
     assert together.candidates == 6
@@ -273,7 +280,9 @@ def test_the_kept_predictions_are_those_of_the_training(searched: Any) -> None:
 
 
 def test_the_test_rows_do_not_choose(searched: Any, noisy: Any) -> None:
-    before, after = (confirm(x.name, x.options, top=2, seeds=2) for x in (searched, noisy))
+    before, after = (
+        confirm(x.name, x.options, top=2, seeds=2, full=True) for x in (searched, noisy)
+    )
     assert before.ensemble is not None
     assert after.ensemble is not None
     assert before.ensemble.test != after.ensemble.test

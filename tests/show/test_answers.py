@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from tuner.results.confirm import Confirmation, Measured
 from tuner.results.estimate import Estimate
+from tuner.results.race import Stopped
 from tuner.results.yardsticks import Rival
 from tuner.show.answers import beaten, confirmed, rival_rows, verdict
 
@@ -17,6 +20,9 @@ WINS = Rival("boosting", 0.9, 0.1, 0.05, 0.15, True)
 UNCLEAR = Rival("linear", 0.82, 0.02, -0.01, 0.05)
 LOSES = Rival("mean", 0.5, -0.3, -0.4, -0.2, False, "trained on 10 of 20 rows")
 UNKNOWN = Rival("text", None, note="none for text")
+
+
+STOPPED = Measured("trial 5", 5, {}, OWN, None, None, Stopped(2, "trial 3", 0.021, 0.006))
 
 
 def confirmation(*rivals: Rival, winner: Measured = WINNER) -> Confirmation:
@@ -70,3 +76,12 @@ def test_the_table_stands_below_the_configurations() -> None:
     text = shown.get()
     assert "without a search, on the same test rows" in text
     assert text.index("trial 3  ") < text.index("against trial 3") < text.index("boosting  ")
+
+
+def test_a_stopped_configuration_says_why() -> None:
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(confirmed(replace(confirmation(), rows=(WINNER, STOPPED))))
+    line = next(line for line in shown.get().splitlines() if line.startswith("trial 5"))
+    assert line.split("  ")[-1].strip() == "stopped after 2: worse by 0.0210 ± 0.0060"
+    assert " – " in line  # it is not measured on the test rows

@@ -22,7 +22,9 @@ from tuner.show.terminal import (
     live_view,
     next_commands,
     summary,
+    trainings_view,
     watching,
+    watching_trainings,
     what_next,
 )
 
@@ -254,3 +256,37 @@ def test_a_terminal_without_cursor_gets_plain_lines(snapshot) -> None:
     sent = received(ours)
     assert sent.startswith("trial 22: 0.9700; best")
     assert "\x1b" not in sent
+
+
+# Trainings of known configurations.
+
+
+def test_trainings_have_a_bar_and_what_is_left(shown, snapshot) -> None:
+    text = shown(trainings_view(snapshot()))
+    assert "digits\n" in text
+    assert "23 of 60 trainings  2 running  1 failed  41 s, 1 min 5 s left" in text
+    assert "best" not in text  # trainings of several configurations have no best one
+    assert "epoch " in text
+    assert "epoch " not in shown(trainings_view(snapshot(running=())))
+
+
+def test_trainings_in_plain_lines(snapshot) -> None:
+    stream = io.StringIO()
+    now = snapshot()
+    met = replace(now, progress=replace(now.progress, complete=56))
+    with watching_trainings(Console(file=stream)) as watch:
+        for each in (now, now, met):
+            watch(each)
+    assert stream.getvalue().splitlines() == [
+        "digits: 23 of 60 trainings, 1 min 5 s left",
+        "digits: 60 of 60 trainings",
+    ]
+
+
+def test_trainings_live_on_a_terminal(snapshot) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        console = Console(file=terminal, force_terminal=True, width=100)
+        with watching_trainings(console) as watch:
+            watch(snapshot())
+    assert "23 of 60 trainings" in received(ours)

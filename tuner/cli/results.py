@@ -16,6 +16,7 @@ from tuner.cli.options import (
     StudyName,
     Timeout,
     Workers,
+    console,
     show,
     show_json,
 )
@@ -23,7 +24,8 @@ from tuner.cli.running import run_options
 from tuner.hidden import DEFAULT_STORAGE, storage_option
 
 if TYPE_CHECKING:
-    from tuner.show.snapshot import Snapshot
+    from tuner.results.ablate import Ablation
+    from tuner.results.confirm import Confirmation
 
 
 # ``confirm`` and ``ablate``: which configuration to use, its value, and the effect of techniques.
@@ -58,6 +60,25 @@ NoYardsticks = Annotated[
         help="Leave out the majority class or the mean, a linear model and gradient boosting.",
     ),
 ]
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        envvar="TUNER_FULL",
+        help="Also make the trainings that can hardly change the answer.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        envvar="TUNER_CONFIRM_BUDGET",
+        metavar="DURATION",
+        help="The time for all trainings, such as 2m: those of the best trial and the baseline "
+        "first, then of the others; the answer says what is left out.  [default: as long as it "
+        "takes]",
+    ),
+]
 View = Annotated[
     list[str] | None,
     typer.Option(
@@ -77,32 +98,39 @@ def confirm(
     seeds: Seeds = 5,
     ensemble: Ensemble = 16,
     no_yardsticks: NoYardsticks = False,
+    full: Full = False,
+    budget: Budget = None,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
     allow: Allow = None,
     as_json: Json = False,
 ) -> None:
-    """Retrain the best configurations over several seeds and measure them on the test rows.
+    """Retrain the best configurations over several seeds and measure the winner on the test rows.
 
     An objective of your own is called again with other seeds, and measures itself.
     """
     from tuner.cli.lookup import needed_url
     from tuner.run.replicate import confirm as confirm_study
     from tuner.show.answers import confirmed, document
+    from tuner.show.terminal import watching_trainings
+    from tuner.study.settings import seconds as seconds_in
 
     options = run_options(storage, None, timeout, workers, device, None, allow)
-    progress = _Progress()
-    answer = confirm_study(
-        study,
-        options,
-        top=top,
-        seeds=seeds,
-        ensemble=ensemble,
-        yardsticks=not no_yardsticks,
-        watch=progress,
-    )
-    progress.report_unfinished()
+    limit = None if budget is None else seconds_in("--budget", budget)
+    with watching_trainings(console(stderr=True)) as watch:
+        answer = confirm_study(
+            study,
+            options,
+            top=top,
+            seeds=seeds,
+            ensemble=ensemble,
+            yardsticks=not no_yardsticks,
+            full=full,
+            budget=limit,
+            watch=watch,
+        )
+    _say_unfinished(answer)
     if ensemble and answer.finished and answer.ensemble is None and not answer.own_objective:
         message = "no ensemble: there is one training alone, or their predictions are not kept"
         typer.echo(message, err=True)
@@ -120,6 +148,7 @@ def ablate(
     storage: StorageUrl = DEFAULT_STORAGE,
     seeds: Seeds = 5,
     view: View = None,
+    full: Full = False,
     timeout: Timeout = None,
     workers: Workers = "auto",
     device: Device = "auto",
@@ -130,34 +159,21 @@ def ablate(
     from tuner.results.ablate import VIEWS
     from tuner.run.replicate import ablate as ablate_study
     from tuner.show.answers import ablated, document
+    from tuner.show.terminal import watching_trainings
 
     options = run_options(storage, None, timeout, workers, device, None, allow)
     views = tuple(view or VIEWS)
-    progress = _Progress()
-    answer = ablate_study(study, options, seeds=seeds, views=views, watch=progress)
-    progress.report_unfinished()
+    with watching_trainings(console(stderr=True)) as watch:
+        answer = ablate_study(study, options, seeds=seeds, views=views, full=full, watch=watch)
+    _say_unfinished(answer)
     return show_json(document(answer)) if as_json else show(ablated(answer))
 
 
-class _Progress:
-    """Prints how many trainings are done to stderr, whenever that changes."""
-
-    def __init__(self) -> None:
-        self.done: tuple[str, int] | None = None
-        self.last: Snapshot | None = None
-
-    def __call__(self, now: Snapshot) -> None:
-        self.last = now
-        done = (now.study, now.progress.finished)
-        if done != self.done:
-            self.done = done
-            typer.echo(f"{now.study}: {done[1]} of {now.progress.budget} trainings", err=True)
-
-    def report_unfinished(self) -> None:
-        """Says if trainings are left, as after a time limit."""
-        if self.last is not None and not self.last.progress.met:
-            message = "unfinished: these are the results so far"
-            typer.echo(f"{message}; the same command continues", err=True)
+def _say_unfinished(answer: Confirmation | Ablation) -> None:
+    """Says if trainings are left, as after a time limit."""
+    if not answer.finished:
+        message = "unfinished: these are the results so far"
+        typer.echo(f"{message}; the same command continues", err=True)
 
 
 # ``report`` and ``compare``: the results of a study, and studies side by side.

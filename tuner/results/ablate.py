@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
@@ -13,11 +15,13 @@ from tuner.metrics import sign_of
 from tuner.results.confirm import BASELINE
 from tuner.results.estimate import Estimate
 from tuner.results.pooled import Pooled, pooled
+from tuner.results.race import Race, race
 from tuner.results.replicas import (
     Replica,
     ReplicaKey,
     Result,
     Standing,
+    coming,
     comparable,
     diverged,
     enqueued,
@@ -158,6 +162,7 @@ class AblateRequest:
         confirmed: whether a finished `confirm` chose the trial.
         seeds: trainings of each configuration.
         views: of "off", "on" and "path".
+        full: whether on the path every step has all seeds, also those that can hardly be chosen.
     """
 
     number: int
@@ -165,6 +170,13 @@ class AblateRequest:
     confirmed: bool
     seeds: int
     views: tuple[str, ...] = VIEWS
+    full: bool = False
+
+    @property
+    def options(self) -> str:
+        """Of the command line, besides the study and the seeds."""
+        views = [f"--view {view}" for view in self.views if self.views != VIEWS]
+        return " ".join([*views, *["--full"] * self.full])
 
 
 @dataclass(frozen=True)
@@ -249,89 +261,167 @@ def single_change_replicas(
     return [mixture.replica(s, seed, final) for seed in range(seeds) for s in dict.fromkeys(states)]
 
 
-def next_steps(
-    mixture: Mixture, results: ReplicaResults, seeds: int, final: bool, sign: int
-) -> list[Replica]:
-    """The trainings that the path's next step needs; none at its end."""
-    *_, state = _states(mixture, results, seeds, final, sign)
-    return _steps(mixture, state, seeds, final)
+@dataclass(frozen=True)
+class Step:
+    """A step of the path: the state among several that is the best by its mean over the seeds.
+
+    Attributes:
+        states: those to choose from, each with one item more than the state before.
+        race: which of them get no further seeds.
+        chosen: none while it is not known.
+    """
+
+    states: tuple[frozenset[str], ...]
+    race: Race
+    chosen: frozenset[str] | None
 
 
-def _states(
-    mixture: Mixture, results: ReplicaResults, seeds: int, final: bool, sign: int
-) -> list[frozenset[str]]:
-    return [frozenset[str](), *path(mixture, results, seeds, final, sign)]
+@dataclass(frozen=True)
+class Variants:
+    """The trainings of a request: what those that are done gave, and which it needs.
+
+    Attributes:
+        results, diverged: of those that are done, with a value and without.
+        sign: 1 where more is better, else -1.
+    """
+
+    mixture: Mixture
+    request: AblateRequest
+    results: ReplicaResults
+    diverged: frozenset[ReplicaKey]
+    sign: int
+
+    @cached_property
+    def path(self) -> tuple[Step, ...]:
+        """The steps from the baseline, as far as they are known."""
+        state, steps = frozenset[str](), list[Step]()
+        while state != self.mixture.everything:
+            left = (name for name in self.mixture.items if name not in state)
+            steps.append(self._step(tuple(state | {name} for name in left)))
+            if steps[-1].chosen is None:
+                break
+            state = steps[-1].chosen
+        return tuple(steps)
+
+    def _step(self, states: tuple[frozenset[str], ...]) -> Step:
+        seeds, final = range(self.request.seeds), self.request.final
+        labels = [self.mixture.label(state) for state in states]
+        values = {
+            label: {
+                s: self.results[key].value
+                for s in seeds
+                if (key := (label, s, final)) in self.results
+            }
+            for label in labels
+        }
+        lost = {label: {s for s in seeds if (label, s, final) in self.diverged} for label in labels}
+        raced = Race({}, self.request.seeds)
+        if not self.request.full:
+            raced = race(values, lost, self.request.seeds, self.sign)
+        running = [label for label in labels if label not in raced.stopped]
+        means = {
+            label: self.sign * fmean(values[label].values())
+            for label in running
+            if len(values[label]) == len(seeds)
+        }
+        done = all(len(values[label]) + len(lost[label]) == len(seeds) for label in running)
+        if not (done and means):
+            return Step(states, raced, None)
+        return Step(states, raced, states[labels.index(max(means, key=means.__getitem__))])
+
+    @property
+    def states(self) -> list[frozenset[str]]:
+        """The states of the path, the baseline first, as far as they are known."""
+        return [frozenset(), *(step.chosen for step in self.path if step.chosen is not None)]
+
+    @property
+    def done(self) -> frozenset[ReplicaKey]:
+        return self.diverged.union(self.results)
+
+    @cached_property
+    def wanted(self) -> frozenset[ReplicaKey]:
+        """Keys of the trainings that the views need, in place of steps that are not known yet about
+        as many others."""
+        request, path = self.request, self.path if PATH in self.request.views else ()
+        keys = {each.key for each in self._single}
+        for step in path:
+            keys |= {each.key for each in self._replicas(step)}
+        ahead = () if not path or path[-1].chosen else range(2, len(path[-1].states))
+        known = 2 if OFF in request.views else 1  # of the last steps all is trained for that view
+        return frozenset(keys).union(
+            (f"{k} of a step to {states} states", seed, request.final)
+            for states in ahead
+            if states > known
+            for k in range(states)
+            for seed in range(request.seeds)
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the views need has a result."""
+        return self.wanted <= self.results.keys()
+
+    @cached_property
+    def _single(self) -> list[Replica]:
+        asked = self.request
+        return single_change_replicas(self.mixture, asked.views, asked.seeds, asked.final)
+
+    def _replicas(self, step: Step) -> list[Replica]:
+        """All that a step may need: its states over the seeds, those that were stopped over
+        fewer."""
+        stopped = step.race.stopped
+        replicas = (
+            self.mixture.replica(state, seed, self.request.final)
+            for seed in range(self.request.seeds)
+            for state in step.states
+        )
+        return [r for r in replicas if r.label not in stopped or r.seed < stopped[r.label].seeds]
+
+    def batch(self, workers: int) -> list[Replica]:
+        """The trainings that come next: those of single changes, and on the path up to the next
+        decision, further ones while there is a worker for each."""
+        first = [each for each in self._single if each.key not in self.done]
+        if PATH not in self.request.views or not self.path:
+            return first
+        step, known = self.path[-1], {each.key for each in first}
+        left = [r for r in self._replicas(step) if r.key not in self.done | known]
+        return first + coming(left, step.race.look, self.request.seeds, workers - len(first))
 
 
-def _steps(mixture: Mixture, state: frozenset[str], seeds: int, final: bool) -> list[Replica]:
-    steps = [state | {name} for name in mixture.items if name not in state]
-    return [mixture.replica(step, seed, final) for seed in range(seeds) for step in steps]
+def variants(
+    storage: Storage, study: Study, mixture: Mixture, request: AblateRequest, sign: int
+) -> Variants:
+    """The trainings of a request, as the database has them."""
+    results = read_results(storage, study, COMMAND)
+    mine = {key: each for key, each in results.items() if mixture.has(key[0])}
+    lost = diverged(storage, study, COMMAND)
+    return Variants(mixture, request, mine, lost, sign)
 
 
-def _wanted(
-    mixture: Mixture,
-    results: ReplicaResults,
-    request: AblateRequest,
-    views: Sequence[str],
-    sign: int,
-) -> frozenset[ReplicaKey]:
-    """Keys of the trainings that views need; of the path, as far as its steps are known."""
-    replicas = single_change_replicas(mixture, views, request.seeds, request.final)
-    if PATH in views:
-        for state in _states(mixture, results, request.seeds, request.final, sign):
-            replicas += _steps(mixture, state, request.seeds, request.final)
-    return frozenset(each.key for each in replicas)
-
-
-def path(
-    mixture: Mixture, results: ReplicaResults, seeds: int, final: bool, sign: int
-) -> Iterator[frozenset[str]]:
-    """The states after the baseline: each step adds the item that helps most, as far as known."""
-    state = frozenset[str]()
-    while state != mixture.everything:
-        steps = [state | {name} for name in mixture.items if name not in state]
-        values = [_values(mixture, results, step, seeds, final) for step in steps]
-        if any(len(each) < seeds for each in values):
-            return
-        means = [sign * sum(each) / seeds for each in values]
-        state = steps[means.index(max(means))]
-        yield state
-
-
-def _values(
-    mixture: Mixture, results: ReplicaResults, state: frozenset[str], seeds: int, final: bool
-) -> list[float]:
-    keys = [(mixture.label(state), seed, final) for seed in range(seeds)]
-    return [results[key].value for key in keys if key in results]
-
-
-def _pairs(
-    mixture: Mixture, results: ReplicaResults, request: AblateRequest, sign: int
-) -> Iterator[Contrast]:
+def _pairs(known: Variants) -> Iterator[Contrast]:
     """What is compared in each view; nothing on the path until it is complete."""
+    mixture = known.mixture
     everything, nothing = mixture.everything, frozenset[str]()
     for name in mixture.techniques:
         yield name, OFF, everything, everything - {name}
     for name in mixture.techniques:
         yield name, ON, frozenset({name}), nothing
-    states = _states(mixture, results, request.seeds, request.final, sign)
+    states = known.states
     if states[-1] == everything:
         for before, state in pairwise(states):
             (name,) = state - before
             yield name, PATH, state, before
 
 
-def effects(
-    mixture: Mixture, results: ReplicaResults, request: AblateRequest, metric: str, direction: str
-) -> Iterator[Effect]:
+def effects(known: Variants, metric: str, direction: str) -> Iterator[Effect]:
     """Every effect that the results allow, over the seeds that all of them have."""
-    sign = sign_of(direction)
-    pairs = [each for each in _pairs(mixture, results, request, sign) if each[1] in request.views]
+    mixture, results, request = known.mixture, known.results, known.request
+    pairs = [each for each in _pairs(known) if each[1] in request.views]
     have = {pair: _seeds(mixture, results, pair, request) for pair in pairs}
     compared, seeds = comparable(have)
     for pair in compared:
         name, view, *_ = pair
-        difference = gain(_results(mixture, results, pair, request, seeds), sign, metric)
+        difference = gain(_results(mixture, results, pair, request, seeds), known.sign, metric)
         yield Effect(name, view, difference, sentence(name, difference, metric, direction))
 
 
@@ -381,15 +471,13 @@ def read(storage: Storage, study: Study, request: AblateRequest | None = None) -
     baseline = baseline_trial(study, trials) or trials[0]
     number = record["number"] if request is None else request.number
     mixed = mixture(study, baseline, trials[number])
-    results = {k: v for k, v in read_results(storage, study, COMMAND).items() if mixed.has(k[0])}
-    if request is not None:
-        wanted = _wanted(mixed, results, request, request.views, sign)
-    else:
-        request, wanted = _last_request(storage, study, mixed, results, record, sign)
-    done = {*results, *diverged(storage, study, COMMAND)}
-    shown = tuple(effects(mixed, results, request, metric, direction))
+    wanted: frozenset[ReplicaKey] | None = None
+    if request is None:
+        request, wanted = _last_request(storage, study, mixed, record, sign)
+    known = variants(storage, study, mixed, request, sign)
+    shown = tuple(effects(known, metric, direction))
     model = surrogate(study, trials, metric, direction)
-    options = " ".join(f"--view {view}" for view in request.views if request.views != VIEWS)
+    needed = known.wanted if wanted is None else wanted
     return Ablation(
         study=study.name,
         metric=metric,
@@ -401,18 +489,13 @@ def read(storage: Storage, study: Study, request: AblateRequest | None = None) -
         seeds=len(shown[0].difference.values) if shown else 0,
         effects=shown,
         pooled=pooled(study, trials, metric, direction, model),
-        asked=standing(study.name, COMMAND, options, request.seeds, wanted, done),
+        asked=standing(study.name, COMMAND, request.options, request.seeds, needed, known.done),
         left_out=Own(study).left_out(trials),
     )
 
 
 def _last_request(
-    storage: Storage,
-    study: Study,
-    mixed: Mixture,
-    results: ReplicaResults,
-    record: Mapping[str, Any],
-    sign: int,
+    storage: Storage, study: Study, mixed: Mixture, record: Mapping[str, Any], sign: int
 ) -> tuple[AblateRequest, frozenset[ReplicaKey]]:
     """The last request, and the trainings that it needs.
 
@@ -421,9 +504,10 @@ def _last_request(
     if "views" not in record:
         keys = frozenset(k for k in enqueued(storage, study, COMMAND) if mixed.has(k[0]))
         seeds = 1 + max((seed for _, seed, _ in keys), default=0)
-        return AblateRequest(**record, seeds=seeds), keys
-    request = AblateRequest(**{**record, "views": tuple(record["views"])})
-    wanted = _wanted(mixed, results, request, request.views, sign)
-    more = (v for v in VIEWS if _wanted(mixed, results, request, [v], sign) <= results.keys())
+        return AblateRequest(**record, seeds=seeds, full=True), keys
+    # every step had all seeds before there was this option
+    request = AblateRequest(**{"full": True, **record, "views": tuple(record["views"])})
+    known = variants(storage, study, mixed, request, sign)
+    more = (v for v in VIEWS if replace(known, request=replace(request, views=(v,))).complete)
     views = {*request.views, *more}
-    return replace(request, views=tuple(view for view in VIEWS if view in views)), wanted
+    return replace(request, views=tuple(view for view in VIEWS if view in views)), known.wanted

@@ -1,12 +1,13 @@
-"""Retrains the best configurations over seeds and measures them on the test rows; repeats an
+"""Retrains the best configurations over seeds and measures the winner on the test rows; repeats an
 objective over seeds, which measures itself."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ from tuner.results.calibration import Calibration, calibrated
 from tuner.results.ensemble import MOST, Ensemble, ensemble
 from tuner.results.estimate import Estimate, Limits, over_seeds
 from tuner.results.predictions import Predictions, Table, read_predictions, stacked
+from tuner.results.race import Race, Stopped, race
 from tuner.results.replicas import (
     ASKED,
     Replica,
     ReplicaKey,
     Result,
     Standing,
+    coming,
     comparable,
     diverged,
     enqueued,
@@ -60,6 +63,8 @@ class ConfirmRequest:
         tests: whether the study has test rows, on which each is measured as well.
         ensemble: picks of the ensemble to choose among the trainings; 0 is none.
         yardsticks: whether models without a search are measured beside them.
+        full: whether every configuration gets all seeds, on the test rows too, also where that can
+            hardly change the answer.
     """
 
     labels: tuple[str, ...]
@@ -68,13 +73,15 @@ class ConfirmRequest:
     tests: bool
     ensemble: int = MOST
     yardsticks: bool = True
+    full: bool = False
 
     @property
     def options(self) -> str:
         """Of the command line, besides the study and the seeds."""
         picks = "" if self.ensemble == MOST else f" --ensemble {self.ensemble}"
         without = "" if self.yardsticks else " --no-yardsticks"
-        return f"--top {self.top}{picks}{without}"
+        full = " --full" if self.full else ""
+        return f"--top {self.top}{picks}{without}{full}"
 
     @property
     def record(self) -> dict[str, Any]:
@@ -82,7 +89,8 @@ class ConfirmRequest:
         return {**asdict(self), "labels": list(self.labels)}
 
     @property
-    def wanted(self) -> frozenset[ReplicaKey]:
+    def everything(self) -> frozenset[ReplicaKey]:
+        """Every configuration with every seed."""
         splits = (False, True) if self.tests else (False,)
         return frozenset(
             (label, seed, final)
@@ -106,10 +114,12 @@ class Measured:
         number: of the trial in the search.
         config: the value of every parameter.
         validation: trained on the training rows, measured on the validation rows.
-        test: trained on both, measured on the test rows; none where there are none, or not yet.
-            All configurations have the same seeds here, which may be fewer than on the
-            validation rows while `confirm` is unfinished.
+        test: trained on both, measured on the test rows; none where there are none, or not yet, and
+            of configurations that are neither the winner nor the baseline, unless all was asked
+            for. All have the same seeds here, which may be fewer than on the validation rows while
+            `confirm` is unfinished.
         calibration: of its probabilities; none of values, or while `confirm` is unfinished.
+        stopped: why it has fewer seeds than the others; none of those that have all.
     """
 
     label: str
@@ -118,6 +128,7 @@ class Measured:
     validation: Estimate
     test: Estimate | None
     calibration: Calibration | None = None
+    stopped: Stopped | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,7 @@ class Confirmation:
     Attributes:
         study, metric, direction: "maximize" or "minimize".
         rows: the configurations that are compared, the best by the mean on the validation rows
-            first; all over the same seeds.
+            first, all over the same seeds; after them those that were stopped.
         winner: the first of them, which may be the baseline; never chosen by the test rows.
         baseline: none where it is not among them.
         seeds: trainings of each on the validation rows. While `confirm` is unfinished these are
@@ -267,9 +278,12 @@ def validation_replicas(
     ]
 
 
-def final_replicas(validated: Sequence[Replica], epochs: Mapping[str, int]) -> list[Replica]:
-    """The same trainings on all rows of the search, each with its best number of epochs."""
-    return [
+def final_replicas(
+    validated: Sequence[Replica], wanted: Container[ReplicaKey], epochs: Mapping[str, int]
+) -> list[Replica]:
+    """Those of the same trainings on all rows of the search that are wanted, each with its best
+    number of epochs."""
+    finals = (
         replace(
             each,
             final=True,
@@ -277,7 +291,8 @@ def final_replicas(validated: Sequence[Replica], epochs: Mapping[str, int]) -> l
             override={**each.override, **ENDING},
         )
         for each in validated
-    ]
+    )
+    return [each for each in finals if each.key in wanted]
 
 
 def epochs_found(storage: Storage, study: Study) -> dict[str, int]:
@@ -297,6 +312,94 @@ def remember(storage: Storage, study_id: int, request: ConfirmRequest) -> None:
     storage.set_study_user_attr(study_id, ASKED, request.record)
 
 
+@dataclass(frozen=True)
+class Trainings:
+    """The trainings of a request: what those that are done gave, and which it needs.
+
+    The search has trained each of these configurations once already. That training is not among
+    them: its configuration was chosen for the value that it gave.
+
+    Attributes:
+        results: of those that are done, but for those that diverged.
+        bounds: of the metric.
+        members: label and seed of each network of the ensemble, where that is the answer.
+    """
+
+    request: ConfirmRequest
+    results: Mapping[ReplicaKey, Result]
+    diverged: frozenset[ReplicaKey]
+    sign: int
+    bounds: Limits
+    members: frozenset[tuple[str, int]] = frozenset()
+
+    @cached_property
+    def race(self) -> Race:
+        """The configurations that are stopped; the baseline never is, for it is reported."""
+        asked = self.request
+        if asked.full:
+            return Race({}, asked.seeds)
+        values = {label: _values(asked, self.results, label, False) for label in asked.labels}
+        diverged: dict[str, set[int]] = defaultdict(set)
+        for label, seed, final in self.diverged:
+            if not final:
+                diverged[label].add(seed)
+        return race(values, diverged, asked.seeds, self.sign, {BASELINE})
+
+    @cached_property
+    def compared(self) -> dict[str, Estimate]:
+        """The configurations that can be compared, on the validation rows, the best first."""
+        running = [label for label in self.request.labels if label not in self.race.stopped]
+        known = _validated(self.request, self.results, running, self.bounds)
+        return dict(sorted(known.items(), key=lambda each: -self.sign * each[1].mean))
+
+    @cached_property
+    def done(self) -> frozenset[ReplicaKey]:
+        return self.diverged.union(self.results)
+
+    @cached_property
+    def wanted(self) -> frozenset[ReplicaKey]:
+        """What is done and what is left: all seeds of whatever is not stopped yet, and on the test
+        rows those of the leader, of the baseline and of the ensemble."""
+        asked, stopped = self.request, self.race.stopped
+        if asked.full:
+            return asked.everything
+        last = {label: stopped[label].seeds if label in stopped else None for label in asked.labels}
+        keys = {
+            (label, seed, False) for label in last for seed in range(asked.seeds)[: last[label]]
+        }
+        if asked.tests:
+            leader = next(iter(self.compared), asked.labels[0])
+            reported = {leader, BASELINE}.intersection(asked.labels)
+            keys |= {(label, seed, True) for label in reported for seed in range(asked.seeds)}
+            keys |= {(*member, True) for member in self.members}
+        return frozenset(keys)
+
+    def batch(self, replicas: Sequence[Replica], workers: int) -> list[Replica]:
+        """The trainings on the validation rows that come next: up to the next decision, further
+        ones while there is a worker for each, and those of the baseline, which are sure."""
+        left = [r for r in replicas if r.key in self.wanted and r.key not in self.done]
+        first = coming(left, self.race.look, self.request.seeds, workers)
+        return first + [r for r in left if r.label == BASELINE and r not in first]
+
+
+def trainings(storage: Storage, study: Study, request: ConfirmRequest) -> Trainings:
+    """The trainings of a request, as the database has them."""
+    study_id = study_id_of(storage, study.name)
+    holder = find_holder(storage, study.name, COMMAND)
+    assert study_id is not None
+    metric, direction = metric_and_direction(storage, study_id)
+    together = None if holder is None else _stored_ensemble(storage, holder[1], request)
+    chosen = together.members if together is not None and together.helps else ()
+    return Trainings(
+        request,
+        read_results(storage, study, COMMAND),
+        diverged(storage, study, COMMAND),
+        sign_of(direction),
+        _bounds(study, metric),
+        frozenset((each.label, each.seed) for each in chosen),
+    )
+
+
 def read(
     storage: Storage, study: Study, request: ConfirmRequest | None = None
 ) -> Confirmation | None:
@@ -306,38 +409,22 @@ def read(
         request: to answer; by default the last one.
     """
     study_id, holder = study_id_of(storage, study.name), find_holder(storage, study.name, COMMAND)
-    results = read_results(storage, study, COMMAND)
-    if study_id is None or holder is None or not results:
+    if study_id is None or holder is None or not read_results(storage, study, COMMAND):
         return None
-    request, wanted = (
-        _last_request(storage, study, holder[1]) if request is None else (request, request.wanted)
+    request, known = (
+        _last_request(storage, study, holder[1]) if request is None else (request, None)
     )
-    done = {*results, *diverged(storage, study, COMMAND)}
+    done = trainings(storage, study, request)
+    if not done.compared:
+        return None
     trials = storage.get_all_trials(study_id, deepcopy=False)
     metric, direction = metric_and_direction(storage, study_id)
-    bounds = _bounds(study, metric)
-    validation = _validated(request, results, bounds)
-    ordered = sorted(validation, key=lambda label: -sign_of(direction) * validation[label].mean)
-    if not ordered:
-        return None
-    test = _tested(request, results, ordered, bounds)
-    first = baseline_trial(study, trials)
-    zero = 0 if first is None else first.number
-    asked = standing(study.name, COMMAND, request.options, request.seeds, wanted, done)
+    wanted = done.wanted if known is None else known
+    asked = standing(study.name, COMMAND, request.options, request.seeds, wanted, done.done)
     calibrations = _calibrations(storage, holder[1], request) if asked.finished else {}
-    rows = tuple(
-        Measured(
-            label,
-            n,
-            study.config(trials[n].params),
-            validation[label],
-            test.get(label),
-            calibrations.get(label),
-        )
-        for label in ordered
-        for n in [zero if label == BASELINE else _number(label)]
-    )
-    counts = {label: len(_values(request, results, label, False)) for label in request.labels}
+    rows = _rows(study, trials, done, calibrations)
+    shown = {row.label for row in rows}
+    counts = {label: len(_values(request, done.results, label, False)) for label in request.labels}
     found = Confirmation(
         study=study.name,
         metric=metric,
@@ -348,13 +435,50 @@ def read(
         seeds=len(rows[0].validation.values),
         folds=study.folds,
         asked=asked,
-        too_few={label: n for label, n in counts.items() if label not in validation},
+        too_few={label: n for label, n in counts.items() if label not in shown},
         left_out=Own(study).left_out(trials),
         ensemble=_stored_ensemble(storage, holder[1], request) if asked.finished else None,
         own_objective=isinstance(study, ObjectiveStudy),
     )
-    found = replace(found, gain=_gain(request, results, found))
-    return replace(found, rivals=_rivals(storage, holder[1], request, results, found))
+    found = replace(found, gain=_gain(request, done.results, found))
+    return replace(found, rivals=_rivals(storage, holder[1], request, done.results, found))
+
+
+def _rows(
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    done: Trainings,
+    calibrations: Mapping[str, Calibration],
+) -> tuple[Measured, ...]:
+    """The configurations that are compared, the best first, and those that were stopped, the last
+    one first."""
+    stopped = {
+        label: over_seeds(
+            [_values(done.request, done.results, label, False)[s] for s in range(stop.seeds)],
+            done.bounds,
+        )
+        for label, stop in done.race.stopped.items()
+    }
+    early = sorted(
+        stopped,
+        key=lambda label: (-done.race.stopped[label].seeds, -done.sign * stopped[label].mean),
+    )
+    first = baseline_trial(study, trials)
+    zero, test = 0 if first is None else first.number, _tested(done)
+    validation = done.compared | stopped
+    return tuple(
+        Measured(
+            label,
+            n,
+            study.config(trials[n].params),
+            validation[label],
+            test.get(label),
+            calibrations.get(label),
+            done.race.stopped.get(label),
+        )
+        for label in [*done.compared, *early]
+        for n in [zero if label == BASELINE else _number(label)]
+    )
 
 
 def _bounds(study: Study, metric: str) -> Limits:
@@ -370,7 +494,8 @@ def _gain(
     if baseline is None or baseline is winner:
         return None
     final = winner.test is not None and baseline.test is not None
-    rows = [row for row in found.rows if not final or row.test is not None]
+    compared = [row for row in found.rows if row.stopped is None]
+    rows = [row for row in compared if not final or row.test is not None]
     of = {row.label: _results(request, results, row.label, final) for row in rows}
     seeds = sorted(set[int].intersection(*(set(each) for each in of.values())))
     pairs = [(of[winner.label][seed], of[BASELINE][seed]) for seed in seeds]
@@ -399,8 +524,9 @@ def _rivals(
 
 def _last_request(
     storage: Storage, study: Study, holder_id: int
-) -> tuple[ConfirmRequest, frozenset[ReplicaKey]]:
-    """The last request; if none was stored, all trainings that were ever requested."""
+) -> tuple[ConfirmRequest, frozenset[ReplicaKey] | None]:
+    """The last request; if none was stored, that for all trainings that were ever requested, and
+    these."""
     record = storage.get_study_user_attrs(holder_id).get(ASKED)
     if record is not None:
         request = ConfirmRequest(
@@ -410,12 +536,14 @@ def _last_request(
             record["tests"],
             record.get("ensemble", MOST),
             record.get("yardsticks", True),
+            record.get("full", True),  # as everything was before there was this option
         )
-        return request, request.wanted
+        return request, None
     keys = enqueued(storage, study, COMMAND)
     labels = tuple(dict.fromkeys(label for label, _, _ in keys))
     seeds, top = 1 + max(seed for _, seed, _ in keys), sum(label != BASELINE for label in labels)
-    return ConfirmRequest(labels, seeds, max(1, top), any(f for _, _, f in keys)), frozenset(keys)
+    tests = any(final for *_, final in keys)
+    return ConfirmRequest(labels, seeds, max(1, top), tests, full=True), frozenset(keys)
 
 
 def _number(label: str) -> int:
@@ -438,53 +566,68 @@ def _results(
 
 
 def _validated(
-    request: ConfirmRequest, results: Mapping[ReplicaKey, Result], bounds: Limits
+    request: ConfirmRequest,
+    results: Mapping[ReplicaKey, Result],
+    running: Sequence[str],
+    bounds: Limits,
 ) -> dict[str, Estimate]:
     """The configurations that can be compared, on the validation rows, over the same seeds.
 
-    One alone is compared with nothing, unless it has all of its seeds and is not the baseline.
+    One alone is compared with nothing, unless it has all of its seeds and is not the baseline, or
+    all others were stopped.
+
+    Args:
+        running: labels of those that were not stopped.
     """
-    values = {label: _values(request, results, label, False) for label in request.labels}
+    values = {label: _values(request, results, label, False) for label in running}
     labels, seeds = comparable({k: set(v) for k, v in values.items()}, min(2, len(values)))
     if not labels:
-        whole = (label for label in request.labels if len(values[label]) == request.seeds)
+        whole = (label for label in running if len(values[label]) == request.seeds)
         labels = tuple(label for label in whole if label != BASELINE)
         seeds = tuple(range(request.seeds))
     return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
 
 
-def _tested(
-    request: ConfirmRequest,
-    results: Mapping[ReplicaKey, Result],
-    ordered: Sequence[str],
-    bounds: Limits,
-) -> dict[str, Estimate]:
-    """Those of them that are measured on the test rows as well, over the same seeds; empty unless
-    the winner and the baseline are."""
-    values = {label: _values(request, results, label, True) for label in ordered}
-    must = {label for label in values if label in (ordered[0], BASELINE)}
+def _tested(done: Trainings) -> dict[str, Estimate]:
+    """Those of the compared configurations that are measured on the test rows as well, over the
+    same seeds; empty unless the winner and the baseline are, and of these alone unless all was
+    asked for."""
+    winner, *_ = ordered = list(done.compared)
+    must = {winner, BASELINE}.intersection(ordered)
+    judged = ordered if done.request.full else sorted(must, key=ordered.index)
+    values = {label: _values(done.request, done.results, label, True) for label in judged}
     labels, seeds = comparable({k: set(v) for k, v in values.items()}, must=must)
-    return {label: over_seeds([values[label][s] for s in seeds], bounds) for label in labels}
+    return {label: over_seeds([values[label][s] for s in seeds], done.bounds) for label in labels}
 
 
-# The ensemble and the temperatures, which are chosen once, when all trainings are done, and stored.
+# The ensemble and the temperatures, which are chosen once, by the rows of the search, and stored:
+# the ensemble before the trainings for the test rows, for it says which of them are needed.
 
 
 ENSEMBLE, CALIBRATIONS = "tuner:ensemble", "tuner:calibrations"
 """The attributes of a study of replicas that hold the ensemble of a request, and the temperature of
 each configuration."""
-DECISIVE = ("labels", "seeds", "tests", "ensemble")
+DECISIVE = ("labels", "seeds", "tests", "ensemble", "full")
 """What of a request they depend on."""
 
 
+def has_ensemble(storage: Storage, study: Study, request: ConfirmRequest) -> bool:
+    """Whether the ensemble of a request is chosen and stored, or none was asked for."""
+    holder = find_holder(storage, study.name, COMMAND)
+    if holder is None or not request.ensemble:
+        return True
+    return _stored(storage, holder[1], ENSEMBLE, request) is not None
+
+
 def has_choices(storage: Storage, study: Study, metric: Metric, request: ConfirmRequest) -> bool:
-    """Whether all that a finished request chooses is stored."""
+    """Whether all that a finished request chooses is stored, and measured."""
     holder = find_holder(storage, study.name, COMMAND)
     if holder is None:
         return False
     wanted = [ENSEMBLE] if request.ensemble else []
     wanted += [CALIBRATIONS] if metric.task == "classification" else []
-    return all(_stored(storage, holder[1], key, request) is not None for key in wanted)
+    stored = [_stored(storage, holder[1], key, request) for key in wanted]
+    return all(each is not None and each.get(MEASURED, True) for each in stored)
 
 
 def store_choices(
@@ -495,8 +638,8 @@ def store_choices(
     request: ConfirmRequest,
     confirmation: Confirmation,
 ) -> None:
-    """Chooses the ensemble and the temperatures of a finished request by the predictions that its
-    trainings kept, if they did, and stores them; `read` gives them from then on.
+    """Chooses the ensemble by the predictions that the trainings kept of the rows of the search, if
+    they did, and the temperatures once all is trained; `read` gives them from then on.
 
     A single training makes no ensemble.
     """
@@ -504,13 +647,18 @@ def store_choices(
     table = _table(storage, store, study, request, confirmation)
     if holder is None or table is None:
         return
-    if metric.task == "classification":
-        of = {label: asdict(calibrated(*table.of(k))) for k, label in enumerate(table.labels)}
-        record = {"request": request.record, "of": of}
-        storage.set_study_user_attr(holder[1], CALIBRATIONS, record)
+    if confirmation.finished and metric.task == "classification":
+        labels = dict.fromkeys(label for label, *_ in table.keys)
+        of = {label: asdict(calibrated(*table.of(label))) for label in labels}
+        storage.set_study_user_attr(holder[1], CALIBRATIONS, {"request": request.record, "of": of})
     if request.ensemble and len(table.keys) > 1:
-        record = {"request": request.record, **asdict(ensemble(metric, table, request.ensemble))}
+        made = asdict(ensemble(metric, table, request.ensemble))
+        record = {"request": request.record, MEASURED: confirmation.finished, **made}
         storage.set_study_user_attr(holder[1], ENSEMBLE, record)
+
+
+MEASURED = "measured"
+"""The key of a stored ensemble that says whether the trainings for the test rows were over."""
 
 
 def _stored(
@@ -519,14 +667,16 @@ def _stored(
     """What an attribute holds of a request; None where that is of one that decides otherwise."""
     record = dict(storage.get_study_user_attrs(holder_id).get(key, {}))
     before, now = record.pop("request", None), request.record
-    if before is None or any(before.get(name) != now[name] for name in DECISIVE):
+    if before is None or any({"full": True, **before}.get(x) != now[x] for x in DECISIVE):
         return None
     return record
 
 
 def _stored_ensemble(storage: Storage, holder_id: int, request: ConfirmRequest) -> Ensemble | None:
     record = _stored(storage, holder_id, ENSEMBLE, request) if request.ensemble else None
-    return None if record is None else Ensemble.from_json(record)
+    if record is None:
+        return None
+    return Ensemble.from_json({key: x for key, x in record.items() if key != MEASURED})
 
 
 def _calibrations(
@@ -544,22 +694,36 @@ def _table(
     request: ConfirmRequest,
     confirmation: Confirmation,
 ) -> Table | None:
-    """The predictions of the compared configurations with the seeds that all of them have."""
+    """The predictions of the compared configurations with the seeds that all of them have, and of
+    those that were stopped with theirs."""
     done = finished_replicas(storage, study, COMMAND)
-    labels = tuple(row.label for row in confirmation.rows)
-    splits = (False, True) if request.tests else (False,)
+    whole = [row for row in confirmation.rows if row.stopped is None]
     seeds = tuple(
         seed
         for seed in range(request.seeds)
-        if all((label, seed, final) in done for label in labels for final in splits)
+        if all((row.label, seed, False) in done for row in whole)
+    )
+    few = tuple(
+        (row.label, row.number, seed)
+        for row in confirmation.rows
+        if row.stopped is not None
+        for seed in range(row.stopped.seeds)
     )
 
-    def predictions(final: bool) -> Predictions | None:
-        keys = [[(label, seed, final) for seed in seeds] for label in labels]
-        return stacked([[read_predictions(store, done[key][1]) for key in row] for row in keys])
+    def predictions(label: str, seed: int, final: bool) -> Predictions | None:
+        key = (label, seed, final)
+        return read_predictions(store, done[key][1]) if key in done else None
 
-    validation, test = predictions(False), predictions(True) if request.tests else None
-    if validation is None or (request.tests and test is None):
+    validation = stacked([[predictions(row.label, seed, False) for seed in seeds] for row in whole])
+    also = stacked([[predictions(label, seed, False) for label, _, seed in few]]) if few else None
+    if validation is None or (few and (also is None or not also.same_rows(validation))):
         return None
-    numbers = tuple(row.number for row in confirmation.rows)
-    return Table(labels, numbers, seeds, validation, test)
+    labels, numbers = (tuple(x) for x in zip(*((r.label, r.number) for r in whole), strict=True))
+    known = Table(labels, numbers, seeds, validation, {}, few, None if also is None else also.flat)
+    wanted = trainings(storage, study, request).wanted
+    tested = {
+        (label, seed): each
+        for label, _, seed in known.keys
+        if (label, seed, True) in wanted and (each := predictions(label, seed, True)) is not None
+    }
+    return replace(known, tested=tested)

@@ -116,7 +116,9 @@ def choose(metric: Metric, known: Predictions, rows: Tensor, picks: int) -> Tens
     return counts.double() / len(chosen)
 
 
-def gain(metric: Metric, known: Predictions, picks: int) -> tuple[float, float]:
+def gain(
+    metric: Metric, known: Predictions, picks: int, candidates: Predictions | None = None
+) -> tuple[float, float]:
     """What an ensemble adds to one network of the best configuration, and its standard error.
 
     Both are chosen without the rows on which they are measured: without one fold after the other,
@@ -126,8 +128,9 @@ def gain(metric: Metric, known: Predictions, picks: int) -> tuple[float, float]:
 
     Args:
         known: with outputs ``[K, S, N, …]`` of K configurations with S seeds each.
+        candidates: of the ensemble, ``[M, N, …]``; these networks alone if there are no others.
     """
-    flat, parts = known.flat, known.parts
+    flat, parts = known.flat if candidates is None else candidates, known.parts
     together, single = torch.empty_like(flat.outputs[0]), torch.empty_like(known.outputs[0])
     for held in masks(parts):
         others = (~held).nonzero().squeeze(1)
@@ -213,11 +216,12 @@ def _left_out(metric: Metric, known: Predictions, outputs: Tensor) -> tuple[floa
 
 
 def ensemble(metric: Metric, table: Table, picks: int) -> Ensemble:
-    """Chooses the ensemble of a table by the rows of the search, and measures it."""
+    """Chooses the ensemble of a table by the rows of the search, and measures it on the test rows
+    if its members are measured there."""
     with torch.inference_mode():
-        known, tested = table.validation, table.test
-        weights = choose(metric, known.flat, known.index, picks)
-        added, error = gain(metric, known, picks)
+        known = table.candidates
+        weights = choose(metric, known, known.index, picks)
+        added, error = gain(metric, table.validation, picks, known)
         members = [
             Member(*key, weight)
             for key, weight in zip(table.keys, weights.tolist(), strict=True)
@@ -225,12 +229,15 @@ def ensemble(metric: Metric, table: Table, picks: int) -> Ensemble:
         ]
         members.sort(key=lambda each: -each.weight)
         found = Ensemble(picks, tuple(members), len(table.keys), added, error, len(known))
+        own = torch.tensor([each.weight for each in members], dtype=torch.float64)
+        tested = table.test([(each.label, each.seed) for each in members])
         if metric.task == "classification":
-            unseen = None if tested is None else tested.mixed(weights)
+            unseen = None if tested is None else tested.mixed(own)
             found = replace(found, calibration=calibrated(known.mixed(weights), unseen))
-        if tested is None:
+        single = table.of(table.labels[0])[1]
+        if tested is None or single is None:
             return found
-        together = mixed(tested.flat.outputs, weights)
-        test, test_gain = measured(metric, tested, together, tested.outputs[0])
+        together = mixed(tested.outputs, own)
+        test, test_gain = measured(metric, tested, together, single.outputs)
         left_out = _left_out(metric, tested, together) if tested.whole else ()
         return replace(found, test=test, test_gain=test_gain, left_out=left_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from optuna.artifacts.exceptions import ArtifactNotFound
@@ -54,10 +54,10 @@ class Predictions:
 
     @property
     def whole(self) -> bool:
-        """Whether none of the rows was left out for their number."""
+        """Whether none of the rows of networks ``[M, N, …]`` was left out for their number."""
         from tuner.training.outcome import most_rows
 
-        return len(self) < most_rows(self.outputs[0, 0].numel() // len(self))
+        return len(self) < most_rows(self.outputs[0].numel() // len(self))
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -88,8 +88,8 @@ class Predictions:
         return replace(self, outputs=self.outputs.flatten(0, 1))
 
     def mixed(self, weights: Tensor) -> Predictions:
-        """The weighted mean ``[1, N, …]`` of those ``[K, S, N, …]``; M = K * S weights."""
-        return replace(self, outputs=mixed(self.flat.outputs, weights).unsqueeze(0))
+        """The weighted mean ``[1, N, …]`` of those ``[M, N, …]``."""
+        return replace(self, outputs=mixed(self.outputs, weights).unsqueeze(0))
 
 
 # What a metric says of them.
@@ -207,27 +207,47 @@ class Table:
         numbers: of their trials.
         seeds: S of them, by their index.
         validation: predictions ``[K, S, N, …]`` of the rows of the search.
-        test: of the test rows, by networks that are trained on all others; none where there are
-            no test rows.
+        tested: by label and seed, predictions ``[N, …]`` of the test rows, by networks that are
+            trained on all others; of those that are measured there.
+        few: label, number and seed of the trainings of further configurations, which got fewer
+            seeds.
+        also: the predictions of these, as ``validation`` but ``[M, N, …]``.
     """
 
     labels: tuple[str, ...]
     numbers: tuple[int, ...]
     seeds: tuple[int, ...]
     validation: Predictions
-    test: Predictions | None
+    tested: Mapping[tuple[str, int], Predictions] = field(default_factory=dict)
+    few: tuple[tuple[str, int, int], ...] = ()
+    also: Predictions | None = None
 
     @cached_property
     def keys(self) -> list[tuple[str, int, int]]:
-        """Label, number and seed of each training, in the order of the flat predictions."""
+        """Label, number and seed of each training, in the order of the candidates."""
         pairs = zip(self.labels, self.numbers, strict=True)
-        return [(label, number, seed) for label, number in pairs for seed in self.seeds]
+        whole = [(label, number, seed) for label, number in pairs for seed in self.seeds]
+        return [*whole, *self.few]
 
-    def of(self, k: int) -> tuple[Predictions, Predictions | None]:
+    @cached_property
+    def candidates(self) -> Predictions:
+        """The predictions ``[M, N, …]`` of all trainings for the rows of the search."""
+        flat = self.validation.flat
+        if self.also is None:
+            return flat
+        return replace(flat, outputs=torch.cat([flat.outputs, self.also.outputs]))
+
+    def of(self, label: str) -> tuple[Predictions, Predictions | None]:
         """Predictions ``[S, N, …]`` of a configuration, of the rows of the search and of the test
-        rows."""
-        test = self.test
-        return (
-            replace(self.validation, outputs=self.validation.outputs[k]),
-            None if test is None else replace(test, outputs=test.outputs[k]),
-        )
+        rows, with the seeds that it has."""
+        every = self.candidates
+        mine = [place for place, (name, *_) in enumerate(self.keys) if name == label]
+        seeds = [self.keys[place][2] for place in mine]
+        known = replace(every, outputs=every.outputs[mine])
+        return known, self.test([(label, seed) for seed in seeds])
+
+    def test(self, keys: Sequence[tuple[str, int]]) -> Predictions | None:
+        """Predictions ``[S, N, …]`` of the test rows; None unless all of these are known."""
+        row = [self.tested.get(key) for key in keys]
+        table = stacked([row])
+        return None if table is None else table.flat

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
-from typing import Any, TypeVar
+from statistics import fmean
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -16,6 +21,7 @@ from tuner.errors import MissingError
 from tuner.metrics import Metric, limits
 from tuner.results.estimate import Estimate, of_differences, over_seeds_and_rows
 from tuner.seeds import derive
+from tuner.space import Config
 from tuner.storage import Storage
 from tuner.storage.studies import NAME_LETTERS, REPLICATES
 from tuner.study import NetworkStudy, Study
@@ -85,6 +91,30 @@ def gain(pairs: Sequence[tuple[Result, Result]], sign: int, metric: str) -> Esti
         [sign * (x - y) for x, y in zip(a.left_out, b.left_out, strict=False)] for a, b in pairs
     ]
     return over_seeds_and_rows(values, without, of_differences(limits(metric)))
+
+
+def coming(left: Sequence[Replica], look: int, seeds: int, workers: int) -> list[Replica]:
+    """Of the replicas that are left, those to train next: for the seeds before a look, and further
+    ones as long as not every worker has one.
+
+    Args:
+        seeds: of each configuration.
+    """
+    for end in range(look, seeds + 1):
+        first = [each for each in left if each.seed < end]
+        if len(first) >= workers:
+            break
+    return first
+
+
+class Needed(Protocol):
+    """The trainings that a request needs, as far as its results tell, and those that are done."""
+
+    @property
+    def wanted(self) -> frozenset[ReplicaKey]: ...
+
+    @property
+    def done(self) -> frozenset[ReplicaKey]: ...
 
 
 @dataclass(frozen=True)
@@ -196,11 +226,17 @@ def enqueue(
     metric: Metric | Measure,
     command: str,
     wanted: Iterable[Replica],
+    later: frozenset[ReplicaKey] = frozenset(),
+    repeated: Mapping[ReplicaKey, FrozenTrial] = MappingProxyType({}),
 ) -> tuple[Study, int]:
     """Puts replicas that are not there yet into the database; returns their study and its id.
 
     Replicas that still wait for an earlier request, and that this one does not need, are withdrawn,
     unless the study is being trained right now.
+
+    Args:
+        later: those that this request needs besides.
+        repeated: trials that were trained already, with what these replicas would give.
     """
     wanted = list(wanted)
     made = _study_of(study, _replica_name(storage, study.name, command))
@@ -215,11 +251,15 @@ def enqueue(
         replicates=study.name,
     )
     if not storage.progress(study_id).running:
-        _withdraw(storage, _replicas(storage, study_id), {each.key for each in wanted})
+        needed = later.union(each.key for each in wanted)
+        _withdraw(storage, _replicas(storage, study_id), needed)
     enqueued_keys = {_key(trial) for trial in _replicas(storage, study_id) if not _withdrawn(trial)}
     for replica in wanted:
         if replica.key not in enqueued_keys:
-            storage.create_new_trial(study_id, template_trial=_waiting_trial(study, replica))
+            known = repeated.get(replica.key)
+            trial = _waiting_trial(study, replica)
+            trial = trial if known is None else _repeating(trial, known)
+            storage.create_new_trial(study_id, template_trial=trial)
     storage.set_budget(study_id, _budget(_replicas(storage, study_id)))
     return made, study_id
 
@@ -280,6 +320,21 @@ def enqueued(storage: Storage, study: Study, command: str) -> dict[ReplicaKey, N
     return {} if holder is None else dict.fromkeys(map(_key, _replicas(storage, holder[1])))
 
 
+def seconds_of(storage: Storage, study: Study, command: str, keys: Iterable[ReplicaKey]) -> float:
+    """Seconds of work of replicas: what they took, and of those that are left what others of the
+    same configuration took, or else all others; on average. NaN before the first is finished."""
+    took: dict[ReplicaKey, float] = {}
+    of_label: dict[str, list[float]] = defaultdict(list)
+    for key, (_, trial) in finished_replicas(storage, study, command).items():
+        took[key] = float(trial.user_attrs.get("seconds", 0.0))
+        of_label[key[0]].append(took[key])
+    if not took:
+        return math.nan
+    average = {label: fmean(each) for label, each in of_label.items()}
+    whole = fmean(took.values())
+    return sum(took.get(key, average.get(key[0], whole)) for key in keys)
+
+
 def study_id_of(storage: Storage, name: str) -> int | None:
     """The id of a study by its name; None if the database has none of this name."""
     try:
@@ -309,6 +364,34 @@ def _replicas(storage: Storage, study_id: int) -> Sequence[FrozenTrial]:
 def _key(trial: FrozenTrial) -> ReplicaKey:
     record = trial.user_attrs[REPLICA]
     return record["label"], record["seed"], record["final"]
+
+
+def same_trainings(
+    storage: Storage, study: Study, command: str, wanted: Iterable[Replica]
+) -> dict[ReplicaKey, FrozenTrial]:
+    """The finished replicas of another command that were trained as these would be: the same
+    configuration, seed, rows and epochs. They would give the same numbers again."""
+    known: dict[tuple[int, bool, int | None], list[tuple[Config, FrozenTrial]]] = defaultdict(list)
+    for (_, seed, final), (_, trial) in finished_replicas(storage, study, command).items():
+        record = trial.user_attrs[REPLICA]
+        config = {**study.config(trial.params), **record.get("override", {})}
+        known[seed, final, record.get("stop_after")].append((config, trial))
+    same = {}
+    for each in wanted:
+        own = {**study.config(each.params), **each.override}
+        for config, trial in known[each.seed, each.final, each.stop_after]:
+            if config == own:
+                same[each.key] = trial
+    return same
+
+
+def _repeating(waiting: FrozenTrial, known: FrozenTrial) -> FrozenTrial:
+    """A finished trial in place of a waiting one, with what another has given."""
+    again = copy(known)
+    again.system_attrs = waiting.system_attrs
+    facts = {"ended": f"same as trial {known.number} of `confirm`", "seconds": 0.0}
+    again.user_attrs = {**known.user_attrs, **waiting.user_attrs, **facts}
+    return again
 
 
 def _waiting_trial(study: Study, replica: Replica) -> FrozenTrial:

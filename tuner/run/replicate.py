@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,18 +17,26 @@ from tuner.metrics import sign_of
 from tuner.results import ablate as taking_apart
 from tuner.results import confirm as confirming
 from tuner.results import yardsticks as beside
-from tuner.results.ablate import PATH, VIEWS, Ablation, Mixture, mixture
-from tuner.results.confirm import Confirmation, ConfirmRequest, candidates
+from tuner.results.ablate import VIEWS, Ablation, Mixture, mixture
+from tuner.results.confirm import Confirmation, ConfirmRequest, Trainings, candidates
 from tuner.results.ensemble import MOST
-from tuner.results.replicas import Replica, enqueue, find_holder, read_results
+from tuner.results.replicas import (
+    Needed,
+    Replica,
+    ReplicaKey,
+    enqueue,
+    find_holder,
+    same_trainings,
+    seconds_of,
+)
 from tuner.run.optimize import train
-from tuner.run.options import RunOptions
+from tuner.run.options import RunOptions, worker_devices
 from tuner.run.places import place_of
 from tuner.run.prepare import load_job, prepared, stored_study
 from tuner.run.publish import Publisher
-from tuner.show.snapshot import Watch
+from tuner.show.snapshot import Snapshot, Watch
 from tuner.storage import Artifacts, Storage, artifact_store, opened
-from tuner.study import Study
+from tuner.study import NetworkStudy, Study
 from tuner.study.objective import ObjectiveStudy
 from tuner.study.trials import Own, baseline_trial
 from tuner.training.trainer import one_thread
@@ -41,6 +51,8 @@ def confirm(
     seeds: int = 5,
     ensemble: int = MOST,
     yardsticks: bool = True,
+    full: bool = False,
+    budget: float | None = None,
     watch: Watch = lambda _: None,
 ) -> Confirmation:
     """Trains the best configurations and the baseline over seeds; it repeats no finished training.
@@ -48,10 +60,14 @@ def confirm(
     Args:
         study: one that the database holds, or its name.
         top: the number of configurations.
-        seeds: trainings of each on the training rows, and again on all rows of the search.
+        seeds: trainings of each on the training rows, and of the winner and the baseline again on
+            all rows of the search. A configuration that can hardly win any more gets fewer.
         ensemble: picks of the ensemble that is chosen among these trainings; 0 for none.
         yardsticks: measure models without a search beside them, when all is trained.
-        watch: called about twice a second with a snapshot.
+        full: every configuration gets all seeds, and each again on all rows of the search.
+        budget: seconds for all trainings. Those of the search's best configuration and of the
+            baseline then come first.
+        watch: called about twice a second with a snapshot, in which trials are trainings.
 
     Raises:
         UsageError: no trial is complete, or a number is out of range.
@@ -62,23 +78,58 @@ def confirm(
     _check_counts(top=top, seeds=seeds)
     if ensemble < 0:
         raise UsageError(f"found {ensemble}", where="--ensemble", hint="give 0 for none, or more")
-    replication = Replication(study, options, watch)
+    replication = Replication(study, options, watch, budget)
     with allowing(replication.rules):
-        wanted = replication.wanted(top, seeds)
-        labels = tuple(dict.fromkeys(each.label for each in wanted))
-        asked = ConfirmRequest(labels, seeds, top, replication.tests, ensemble, yardsticks)
-        remember = partial(confirming.remember, request=asked)
-        done = replication.train(confirming.COMMAND, wanted, remember)
-        if done and replication.tests:
-            epochs = confirming.epochs_found(replication.storage, replication.job.study)
-            final = confirming.final_replicas(wanted, epochs)
-            done = replication.train(confirming.COMMAND, final, remember)
+        replicas = replication.wanted(top, seeds)
+        labels = tuple(dict.fromkeys(each.label for each in replicas))
+        tests = replication.tests
+        asked = ConfirmRequest(labels, seeds, top, tests, ensemble, yardsticks, full)
+        store = artifact_store(replication.storage, options.artifacts)
+        done = _confirm(replication, store, asked, replicas, in_time=budget is not None)
         if done and yardsticks and isinstance(replication.job, NetworkJob):
             replication.measure_yardsticks(replication.job, asked.split)
-        store = artifact_store(replication.storage, options.artifacts)
         confirmation = replication.answer(store, asked)
     Publisher(replication.storage, store).finish(replication.job)
     return confirmation
+
+
+def _confirm(
+    replication: Replication,
+    store: Artifacts,
+    asked: ConfirmRequest,
+    replicas: Sequence[Replica],
+    *,
+    in_time: bool,
+) -> bool:
+    """Trains what a request needs; whether all of it is done.
+
+    Args:
+        replicas: all that it may need on the validation rows.
+        in_time: the search's best configuration and the baseline come first, on all rows.
+    """
+    storage, study = replication.storage, replication.job.study
+    remember = partial(confirming.remember, request=asked)
+
+    def known() -> Trainings:
+        return confirming.trainings(storage, study, asked)
+
+    def train(batch: Sequence[Replica]) -> bool:
+        return replication.train(confirming.COMMAND, batch, remember, known)
+
+    def train_finals() -> bool:
+        epochs, wanted = confirming.epochs_found(storage, study), known().wanted
+        finals = confirming.final_replicas(replicas, wanted, epochs)
+        return not finals or train(finals)
+
+    if in_time:
+        first = [each for each in replicas if each.label in (asked.labels[0], confirming.BASELINE)]
+        if not (train(first) and train_finals()):
+            return False
+    while batch := known().batch(replicas, len(worker_devices(replication.options))):
+        if not train(batch):
+            return False
+    replication.choose_ensemble(store, asked)
+    return train([]) and train_finals()
 
 
 def ablate(
@@ -87,6 +138,7 @@ def ablate(
     *,
     seeds: int = 5,
     views: Sequence[str] = VIEWS,
+    full: bool = False,
     watch: Watch = lambda _: None,
 ) -> Ablation:
     """Trains the confirmed configuration with each technique changed alone, over seeds.
@@ -95,7 +147,9 @@ def ablate(
         study: one that the database holds, or its name.
         seeds: trainings of each configuration.
         views: of "off", "on" and "path".
-        watch: called about twice a second with a snapshot.
+        full: on the path every state gets all seeds, also one that can hardly be the best of its
+            step.
+        watch: called about twice a second with a snapshot, in which trials are trainings.
 
     Raises:
         UsageError: no trial is complete, the baseline is not, or the two are the same; or the study
@@ -107,22 +161,22 @@ def ablate(
             raise UsageError(f"no view {view!r}", where="--view", hint=nearest(view, VIEWS))
     replication = Replication(study, options, watch)
     replication.require_network()
+    storage, study_now = replication.storage, replication.job.study
     with allowing(replication.rules):
         mixed, confirmed = replication.mixture()
         number, kinds = mixed.best.number, tuple(view for view in VIEWS if view in views)
-        asked = taking_apart.AblateRequest(number, replication.tests, confirmed, seeds, kinds)
+        tests = replication.tests
+        asked = taking_apart.AblateRequest(number, tests, confirmed, seeds, kinds, full)
         remember = partial(taking_apart.remember, request=asked)
-        wanted = taking_apart.single_change_replicas(mixed, views, seeds, replication.tests)
-        done = replication.train(taking_apart.COMMAND, wanted, remember)
-        while done and PATH in views:
-            trained = read_results(replication.storage, replication.job.study, taking_apart.COMMAND)
-            steps = taking_apart.next_steps(
-                mixed, trained, seeds, replication.tests, replication.sign
-            )
-            done = bool(steps) and replication.train(taking_apart.COMMAND, steps, remember)
-    ablation = taking_apart.read(replication.storage, replication.job.study, asked)
+        known = partial(taking_apart.variants, storage, study_now, mixed, asked, replication.sign)
+        workers = len(worker_devices(replication.options))
+        batch, done = known().batch(workers), True
+        while done:
+            done = replication.train(taking_apart.COMMAND, batch, remember, known) and bool(batch)
+            batch = known().batch(workers)
+    ablation = taking_apart.read(storage, study_now, asked)
     if ablation is None or not ablation.effects:
-        raise _too_early(replication.job.study.name)
+        raise _too_early(study_now.name)
     return ablation
 
 
@@ -143,10 +197,16 @@ class Replication:
 
     Attributes:
         rules: which modules may be imported meanwhile.
+        limit: seconds for all trainings; None is no limit.
+        begun, before: when the first of them began, and what was trained by then.
     """
 
-    def __init__(self, study: str | Study, options: RunOptions, watch: Watch) -> None:
+    def __init__(
+        self, study: str | Study, options: RunOptions, watch: Watch, budget: float | None = None
+    ) -> None:
         self.options, self.watch = options, watch
+        self.begun, limits = math.nan, (options.timeout, budget)
+        self.limit = min((each for each in limits if each is not None), default=None)
         self.storage = opened(options.storage)
         stored, study_id = stored_study(self.storage, study)
         folder = Path() if isinstance(study, str) else study.folder  # whoever read it trusts it
@@ -158,6 +218,7 @@ class Replication:
         self.sign = sign_of(self.direction)
         self.trials: list[FrozenTrial] = self.storage.get_all_trials(study_id, deepcopy=False)
         self.tests = isinstance(self.job, NetworkJob) and self.job.data.test != 0
+        self.before = frozenset[ReplicaKey]()
 
     def require_network(self) -> None:
         """Raises UsageError if the study has its own objective, which has no techniques."""
@@ -170,26 +231,57 @@ class Replication:
             )
 
     def train(
-        self, what: str, wanted: Iterable[Replica], remember: Callable[[Storage, int], None]
+        self,
+        command: str,
+        batch: Sequence[Replica],
+        remember: Callable[[Storage, int], None],
+        known: Callable[[], Needed],
     ) -> bool:
-        """Trains the replicas that are not trained yet; whether all of them ended.
+        """Trains the replicas of a batch that are not trained yet; whether all of them ended.
 
         Args:
             remember: stores the request with the study of the replicas.
+            known: gives what is done of the request, and what it needs.
         """
-        metric = self.job.metric
-        study, study_id = enqueue(self.storage, self.job.study, metric, what, wanted)
+        metric, now = self.job.metric, known()
+        same = {}
+        if command != confirming.COMMAND:
+            same = same_trainings(self.storage, self.job.study, confirming.COMMAND, batch)
+        study, study_id = enqueue(
+            self.storage, self.job.study, metric, command, batch, now.wanted, same
+        )
         progress = self.storage.progress(study_id)
         if not progress.hands_out:
             hint = f"tuner resume --study {study.name} opens it again"
             raise UsageError(f"the study is {progress.state}", where=study.name, hint=hint)
         remember(self.storage, study_id)
-        job = replace(self.job, study=study, study_id=study_id)
-        if self.tests and isinstance(job, NetworkJob):
-            _ = job.finals  # read before workers are forked, so that they share it
-        with place_of(self.options) as place:
-            last = train(job, self.storage, self.options, place, self.watch, {})
+        if math.isnan(self.begun):
+            self.begun, self.before = time.monotonic(), frozenset(now.done)
+        left = None if self.limit is None else self.begun + self.limit - time.monotonic()
+        if left is not None and left <= 0 and not progress.met:
+            return False
+        job: Job = replace(self.job, study=study, study_id=study_id)
+        if isinstance(self.job, NetworkJob) and isinstance(study, NetworkStudy):
+            finals = any(each.final for each in batch)
+            job = self.job.replicating(study, study_id, finals=finals)
+        options, watch = replace(self.options, timeout=left), self._watched(command, known)
+        with place_of(options) as place:
+            last = train(job, self.storage, options, place, watch, {})
         return last.progress.met
+
+    def _watched(self, command: str, known: Callable[[], Needed]) -> Watch:
+        """Shows the trainings of the whole request, and the time that they take."""
+
+        def watch(now: Snapshot) -> None:
+            needed, elapsed = known(), time.monotonic() - self.begun
+            done, wanted = needed.wanted & needed.done, needed.wanted
+            seconds = partial(seconds_of, self.storage, self.job.study, command)
+            spent, rest = seconds(done - self.before), seconds(wanted - done)
+            left = elapsed * rest / spent if spent > 0 else math.nan
+            progress = replace(now.progress, budget=len(wanted), complete=len(done), pruned=0)
+            self.watch(replace(now, progress=progress, elapsed=elapsed, left=left))
+
+        return watch
 
     def measure_yardsticks(self, job: NetworkJob, split: str) -> None:
         """Stores the yardsticks with the trainings of `confirm`, unless they are there."""
@@ -197,6 +289,19 @@ class Replication:
         if holder is not None and not beside.stored(self.storage, holder[1], split):
             measured = beside.yardsticks(job, tests=self.tests)
             beside.store(self.storage, holder[1], split, measured)
+
+    def choose_ensemble(self, store: Artifacts, asked: ConfirmRequest) -> None:
+        """Stores the ensemble before the trainings for the test rows, of which it needs some."""
+        if not (isinstance(self.job, NetworkJob) and self.tests) or asked.full:
+            return
+        storage, study = self.storage, self.job.study
+        if confirming.has_ensemble(storage, study, asked):
+            return
+        confirmation = confirming.read(storage, study, asked)
+        if confirmation is not None:
+            with one_thread():
+                metric = self.job.metric
+                confirming.store_choices(storage, store, study, metric, asked, confirmation)
 
     def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
         """The result of `confirm`, with its ensemble and temperatures once all trainings are done.

@@ -188,7 +188,11 @@ def _left_out(answer: Confirmation | Ablation) -> list[RenderableType]:
 
 
 def seeds_of(row: Measured, confirmation: Confirmation) -> str:
-    """How many seeds a configuration has, on both splits where these differ."""
+    """How many seeds a configuration has, on both splits where these differ, and why it was
+    stopped."""
+    if row.stopped is not None:
+        behind, margin = number(row.stopped.behind), number(row.stopped.margin)
+        return f"stopped after {row.stopped.seeds}: worse by {behind} \N{PLUS-MINUS SIGN} {margin}"
     validation = len(row.validation.values)
     tested = 0 if row.test is None else len(row.test.values)
     if tested in (0, validation):

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -29,6 +29,9 @@ from tuner.show.text import (
     several,
 )
 from tuner.study.trials import left_out_words
+
+if TYPE_CHECKING:
+    from tuner.storage import Progress
 
 # Plain lines for logs: one for each trial that ended.
 
@@ -157,6 +160,25 @@ def _running(running: tuple[Running, ...]) -> Table:
     return table
 
 
+def trainings_view(snapshot: Snapshot) -> RenderableType:
+    """Bar and counts of trainings of known configurations, and those that are running."""
+    progress = snapshot.progress
+    share = progress.finished / max(progress.budget, 1)
+    text = Text(trainings_text(progress))
+    text.append(f"  {progress.running} running", "cyan")
+    text.append(f"  {progress.failed} failed", "red" if progress.failed else "")
+    text.append(f"  {duration(snapshot.elapsed)}, {duration(snapshot.left)} left", "dim")
+    row = Table.grid(padding=(0, 1))
+    row.add_row(ProgressBar(total=1.0, completed=share, width=24), text)
+    parts: list[RenderableType] = [Text(snapshot.study, "bold"), row]
+    return Group(*parts, *([_running(snapshot.running)] if snapshot.running else []))
+
+
+def trainings_text(progress: Progress) -> str:
+    """How many trainings are done of those that may be needed, such as "12 of 40 trainings"."""
+    return f"{progress.finished:,} of {several(progress.budget, 'training')}"
+
+
 # Progress while a study runs: live on a terminal, plain lines elsewhere.
 
 
@@ -172,6 +194,12 @@ def watching(console: Console) -> Iterator[Watch]:
     if not console.file.isatty() or console.is_dumb_terminal:
         yield _plain_watch(console)
         return
+    with _live(console) as live:
+        yield lambda snapshot: live.update(live_view(snapshot), refresh=True)
+
+
+@contextmanager
+def _live(console: Console) -> Iterator[Live]:
     with Live(
         Text("starting"),
         console=console,
@@ -181,7 +209,35 @@ def watching(console: Console) -> Iterator[Watch]:
         redirect_stderr=False,
     ) as live:
         live.refresh()
-        yield lambda snapshot: live.update(live_view(snapshot), refresh=True)
+        yield live
+
+
+@contextmanager
+def watching_trainings(console: Console) -> Iterator[Watch]:
+    """As ``watching``, of the trainings of known configurations."""
+    if as_json():
+        yield lambda _: None
+    elif not console.file.isatty() or console.is_dumb_terminal:
+        yield _plain_trainings(console)
+    else:
+        with _live(console) as live:
+            yield lambda snapshot: live.update(trainings_view(snapshot), refresh=True)
+
+
+def _plain_trainings(console: Console) -> Watch:
+    """Writes how many trainings are done, whenever that changes."""
+    last = ""
+
+    def watch(snapshot: Snapshot) -> None:
+        nonlocal last
+        done = f"{snapshot.study}: {trainings_text(snapshot.progress)}"
+        if done != last:
+            last = done
+            left = "" if snapshot.progress.met else f", {duration(snapshot.left)} left"
+            console.file.write(f"{done}{left}\n")
+            console.file.flush()
+
+    return watch
 
 
 def _plain_watch(console: Console) -> Watch:

@@ -136,6 +136,17 @@ class NetworkJob(Job):
             vars(job)["finals"] = {name: data.to(device) for name, data in self.finals.items()}
         return job
 
+    def replicating(self, study: NetworkStudy, study_id: int, *, finals: bool) -> NetworkJob:
+        """The same job for a study of replicas.
+
+        Args:
+            finals: read their data now, if they are not read yet, so that workers share them.
+        """
+        job = replace(self, study=study, study_id=study_id)
+        if finals:
+            vars(job)["finals"] = self.finals
+        return job
+
     @cached_property
     def finals(self) -> Mapping[str, DataSet]:
         """By ``preprocessing``, data sets that train on all rows of the search, or on everything,
