@@ -25,7 +25,7 @@ from tuner.training.noise import Batch, Streams, batches
 from tuner.training.step import Hyperparameters, batch_loss, start, update
 from tuner.training.trainer import Trainer, training_targets
 
-TRAIN, VALIDATION = 29, 12  # batches of 8, 8, 8 and 5
+TRAIN, VALIDATION = 29, 12  # batches of 12, 12 and 5
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -182,7 +182,7 @@ def _values(leaf: Leaf) -> list[Any]:
 def _config(**changes: Any) -> Config:
     """Every leaf at its default, small and short, but for the changes (``__`` stands for a dot)."""
     defaults = {leaf.name: leaf.default for leaves in SECTIONS.values() for leaf in leaves}
-    small = {"epochs": 3, "batch_size": 8, "depth": 2, "width": 6, "channels": 4, "filters": 3}
+    small = {"epochs": 3, "batch_size": 12, "depth": 2, "width": 6, "channels": 4, "filters": 3}
     small |= {"heads": 2, "head_width": 3, "expansion": 2}
     return defaults | small | {name.replace("__", "."): value for name, value in changes.items()}
 

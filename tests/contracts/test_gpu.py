@@ -146,7 +146,7 @@ def fitting(family: str) -> list[Technique]:
 def test_every_family(
     check: Any, config: Any, data_for: Any, family: str, batch_norm: bool
 ) -> None:
-    check(config(family=family, batch_norm=batch_norm), data_for(family))
+    check(config(family=family, epochs=2, batch_norm=batch_norm), data_for(family))
 
 
 @pytest.mark.parametrize("normalization", ["batch", "layer", "group"])
@@ -193,7 +193,7 @@ def test_every_option_of_a_family(
 def test_every_technique(
     check: Any, config: Any, values: Any, images: DataSet, technique: Technique
 ) -> None:
-    check(config(family="cnn", **{technique.name: values(technique.leaf)[-1]}), images)
+    check(config(family="cnn", epochs=2, **{technique.name: values(technique.leaf)[-1]}), images)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -298,24 +298,19 @@ def test_folds_are_read_at_once(watched: Any, config: Any, rows: DataSet) -> Non
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("way", [("gpu", "gpu"), ("gpu", "cpu"), ("cpu", "gpu")], ids=" ".join)
 def test_a_trial_moves(
-    pretend: ModuleType,
-    gpu: Any,
-    trainer: Any,
-    config: Any,
-    data_for: Any,
-    family: str,
-    way: tuple[str, str],
+    pretend: ModuleType, trainer: Any, config: Any, data_for: Any, family: str, way: tuple[str, str]
 ) -> None:
     on = {"dropout": 0.2, "ema": 0.9, "batch_norm": True, "early_stopping": 5}
     of, data = config(family=family, epochs=2, **on), data_for(family)
     whole = trainer(of, data, dtype=torch.float32)
     assert len(list(whole.epochs())) == 2
     first, second = (pretend.DEVICE if place == "gpu" else "cpu" for place in way)
-    one = trainer(of, data, dtype=torch.float32, device=first)
-    next(one.epochs())
-    two = trainer(of, data, dtype=torch.float32, device=second)
-    assert restore(two, to_bytes(one)) == str(first)
-    assert len(list(two.epochs())) == 1
+    with pretend.pretend_gpu():
+        one = trainer(of, data, dtype=torch.float32, device=first)
+        next(one.epochs())
+        two = trainer(of, data, dtype=torch.float32, device=second)
+        assert restore(two, to_bytes(one)) == str(first)
+        assert len(list(two.epochs())) == 1
     assert two.past == whole.past
 
 

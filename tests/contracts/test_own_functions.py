@@ -131,7 +131,7 @@ def test_the_same_function_gives_the_numbers_of_ours(
 def test_rows_are_chosen_for_any_task(
     name: str, steps: int, numbers: DataSet, train: Any, trainer: Any, config: Any
 ) -> None:
-    of = config(sampling=f"{MODULE}:{name}", lr_scheduler="cosine")
+    of = config(sampling=f"{MODULE}:{name}", lr_scheduler="cosine", batch_size=8)
     whole, current = train(of, numbers), trainer(of, numbers)
     assert whole.steps == steps
     while not current.done:

@@ -28,7 +28,7 @@ from tuner.space import Config, Leaf
 from tuner.training.noise import Batch, Streams, batches
 from tuner.training.trainer import Trainer
 
-EPOCHS = 5  # of 4 steps: 20 steps, which the schedules' parts and cycles divide
+LONG = 5  # epochs of 4 steps: 20 steps, which the schedules' parts and cycles divide
 
 
 class Lion(torch.optim.Optimizer):
@@ -633,7 +633,8 @@ def _by_hand(
 @pytest.fixture
 def check(config: Any, trainer: Any) -> Callable[..., None]:
     def run(data: DataSet, *, penalty: str = "loss", **changes: Any) -> None:
-        of = config(**({"epochs": EPOCHS, "learning_rate": 0.02} | EVEN | changes))
+        small = {"epochs": 2, "batch_size": 8, "learning_rate": 0.02}
+        of = config(**(small | EVEN | changes))
         hand, values = _by_hand(of, data, trainer(of, data), penalty)
         tuned: Trainer = trainer(of, data)
         epochs = list(tuned.epochs())
@@ -704,7 +705,7 @@ def test_every_optimizer_at_the_ends_of_its_leaves(
 def test_every_schedule(
     schedule: str, warmup: float, penalties: str, check: Any, rows: DataSet
 ) -> None:
-    check(rows, lr_scheduler=schedule, warmup=warmup, **PENALTIES[penalties])
+    check(rows, epochs=LONG, lr_scheduler=schedule, warmup=warmup, **PENALTIES[penalties])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,25 +128,30 @@ class Search:
         return made
 
 
+@cache
+def proposed(name: str, space: str) -> list[FrozenTrial]:
+    """Thirteen trials, each of which is proposed when those before it are complete."""
+    search = Search(name, space)
+    search.run(13)
+    return search.study.get_trials()
+
+
 @pytest.mark.filterwarnings("ignore:every configuration was tried")
 @pytest.mark.parametrize(("name", "space"), CASES)
 def test_every_proposal_is_a_configuration_of_the_space(name: str, space: str) -> None:
-    search = Search(name, space)
-    for params in search.run(13):
-        config = config_of(search.nodes, params)
-        assert config.keys() >= {each.name for each in search.nodes}
+    trials, nodes = proposed(name, space), SPACES[space]
+    assert len(trials) == 13
+    for trial in trials:
+        assert config_of(nodes, trial.params).keys() >= {each.name for each in nodes}
 
 
 @pytest.mark.filterwarnings("ignore:every configuration was tried")
 @pytest.mark.parametrize(("name", "space"), CASES)
 def test_the_same_history_gives_the_same_proposal(name: str, space: str) -> None:
-    search = Search(name, space)
-    search.run(12)
-    turned = search.study.get_trials()
-    for trial in turned:
+    *history, last = copy.deepcopy(proposed(name, space))
+    for trial in history:
         trial.params = dict(reversed(trial.params.items()))
-    again = Search(name, space, turned)
-    assert again.propose().params == search.propose().params
+    assert Search(name, space, history).propose().params == last.params
 
 
 PROGRAM = """\

@@ -57,7 +57,7 @@ def check(
             schedule = list(SCHEDULES)[(k + len(many)) % len(SCHEDULES)]
             own = {name: values[k % len(values)] for name, values in many.items()}
             rate = {"learning_rate": 0.002 * (k + 1), "lr_scheduler": schedule, "warmup": 0.1 * k}
-            configs.append(config(**(rate | same | own)))
+            configs.append(config(**({"epochs": 2} | rate | same | own)))
         seeds = [11 * k + 3 for k in range(TRIALS)]
         together = stack(configs, data, seeds)
         losses = torch.stack(together.train())

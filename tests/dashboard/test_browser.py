@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from tuner.run.prepare import submit
 from tuner.storage import Storage, open_storage
 
 CHROMIUM = Path("/usr/bin/chromium")
+DIGITS = Path(__file__).parents[2] / "studies" / "digits.toml"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -45,12 +45,11 @@ CURVES = """
     .filter(trace => trace.x && trace.x.length > 4 && trace.mode && trace.mode.includes("lines"))
     .length
 """
-TUNER = Path(sys.executable).with_name("tuner")
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser; the tests are skipped where there is none, and `.ci/run` installs it."""
+def _browser() -> Iterator[Any]:
+    """Chromium; the tests are skipped where there is none, and `.ci/run` installs it."""
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}: apt-get install chromium")
     from playwright.sync_api import sync_playwright
@@ -62,14 +61,22 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def chromium(_browser: Any) -> Iterator[Any]:
+    """The browser, whose pages are closed at the end of a test: an open one goes on asking."""
+    yield _browser
+    for context in _browser.contexts:
+        context.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, warm_tuner: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """The command line in processes that end with the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def started(*words: str, **environment: str) -> subprocess.Popen[str]:
         with (tmp_path / "stderr").open("ab") as errors:
             process = subprocess.Popen(
-                [TUNER, *words],
+                [warm_tuner, *words],
                 cwd=tmp_path,
                 env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
                 stdout=subprocess.PIPE,
@@ -96,7 +103,11 @@ def test_a_study_is_seen_while_two_workers_train(
     chromium: Any, start: Callable[..., Any], postgres_url: str, tmp_path: Path
 ) -> None:
     storage = open_storage(postgres_url)
-    study_id = submit("digits", postgres_url, 12)
+    text = DIGITS.read_text(encoding="utf-8")
+    if "SCREENSHOT" not in os.environ:  # a tenth of the seconds, and a curve for each trial
+        text = text.replace("epochs = 30", "epochs = 6").replace('"promote"', '"none"')
+    (tmp_path / "digits.toml").write_text(text, encoding="utf-8")
+    study_id = submit(str(tmp_path / "digits.toml"), postgres_url, 12)
     workers = [start("worker", TUNER_STORAGE=postgres_url) for _ in range(2)]
     served = start("dashboard", "--port=0", TUNER_STORAGE=postgres_url, TUNER_PASSWORD=PASSWORD)
     address = served.stdout.readline().split()[-1]
@@ -123,12 +134,12 @@ def test_a_study_is_seen_while_two_workers_train(
         return page
 
     page = opened("", ".js-plotly-plot")
-    page.wait_for_function(f"{TRIALS} >= 5")
+    page.wait_for_function(f"{TRIALS} >= 5", polling=250)
     before = page.evaluate(TRIALS)
     assert len(storage.workers()) == 2
     storage.set_budget(study_id, 24)
-    page.wait_for_function(f"{TRIALS} > {before}")  # the page asks by itself
-    page.wait_for_function(f"{CURVES} >= 5")
+    page.wait_for_function(f"{TRIALS} > {before}", polling=250)  # the page asks by itself
+    page.wait_for_function(f"{CURVES} >= 5", polling=250)
     assert all(worker.poll() is None for worker in workers)
     _picture(page, tmp_path)
     pages = [page, opened("/analytics", ".js-plotly-plot"), opened("/trials", "text=Trial 0")]

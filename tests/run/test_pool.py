@@ -117,6 +117,7 @@ def test_a_worker_whose_trial_does_not_end_is_replaced_and_that_is_no_death(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tuner.worker.overdue.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("tuner.run.pool.LEAVE_SECONDS", 0.1)
     over: list[LimitedTrial] = []
     pool = Pool(hang, ["cpu"], on_overdue=over.append)
     try:

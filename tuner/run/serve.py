@@ -63,6 +63,7 @@ class Service:
         self.seen: list[OpenStudy] = []
         self.idle: set[StudyKey] = set()
         self.seen_at = float("-inf")
+        self.trained = False
 
     def run(self, idle_exit: bool) -> None:
         """Serves until it is time to leave, or with ``idle_exit`` until nothing is left to do.
@@ -75,6 +76,11 @@ class Service:
         while not self.worker.leaving():
             studies = self._open_studies()
             if any(self._step(study) for study in studies if study.ready):
+                self.trained = True
+                continue
+            if self.trained:  # perhaps the last one: written and read again at once
+                self.trained, self.seen_at = False, float("-inf")
+                self.worker.patiently(self.worker.outbox.flush)
                 continue
             usable = idle_exit and any(map(self._may_train, studies))
             if idle_exit and not usable and not self._paused():
