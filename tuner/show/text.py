@@ -67,14 +67,21 @@ def progress_text(progress: Progress, epochs: int) -> str:
     return f"{trials}, {epochs:,} of {several(progress.epochs, 'epoch')}"
 
 
+ROUNDING = 1e-12
+
+
 def difference(value: float, baseline: float) -> str:
     """How far a value is from the baseline's, with its sign.
 
     >>> difference(0.98, 0.95)
     '+0.0300'
+    >>> difference(0.1 + 0.2, 0.3)  # what is left of rounding is no difference
+    '+0.0000'
     """
-    sign = "-" if value < baseline else "+"
-    return sign + number(abs(value - baseline))
+    gap = value - baseline
+    if abs(gap) <= ROUNDING * max(1.0, abs(value), abs(baseline)):
+        gap = 0.0
+    return ("-" if gap < 0 else "+") + number(abs(gap))
 
 
 def leaves(
