@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuner.data.cached import cached_file, digest_of
-from tuner.data.memory import let_go
 from tuner.data.prepare import CHUNK
 from tuner.data.recipe import Recipe
 from tuner.data.rows import Following, Order, Ordered, Taking
@@ -220,7 +219,6 @@ def rows_in_file(
             part = replace(table, columns=tuple(raw.part(some) for raw in table.columns))
             rows = recipe.rows(part, np.arange(len(some))).reshape(len(some), -1)
             file.write(np.ascontiguousarray(packing.pack(rows)).data)
-            let_go(table.columns[0].values)
 
     file = RowFile(cached_file(name, write), packing.packed)
     return FileRows(file, packing, size, np.arange(len(wanted)))
