@@ -287,11 +287,11 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
     assert {name for found in named for name in found if name} <= set(COMMANDS)
     options = [option for each in COMMANDS.values() for option in each.params]
     known = {word for each in options for word in (*each.opts, *each.secondary_opts)}
-    known |= {"--splits", "--folds", "--scale"}  # of benchmarks, and of docker compose
+    known |= {"--splits", "--folds", "--only", "--scale"}  # of benchmarks, and of docker compose
     assert set(re.findall(r"(?<![\w-])--[a-z-]+", README)) <= known
     variables = {option.envvar for each in COMMANDS.values() for option in each.params}
     variables |= {"TUNER_PASSWORD", "TUNER_STORAGE_FILE"}  # options would be in a list of processes
-    variables |= {"TUNER_LEASE", "TUNER_SPOOL", "TUNER_ARTIFACTS"}  # of a machine, not of a command
+    variables |= {"TUNER_LEASE", "TUNER_SPOOL", "TUNER_ARTIFACTS", "TUNER_CACHE"}  # of a machine
     assert set(re.findall(r"TUNER_[A-Z_]+", README)) <= variables
 
 

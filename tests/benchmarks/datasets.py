@@ -168,11 +168,12 @@ def of_table(folder: Path, ending: str, limit: int) -> dict[str, float]:
     study = folder / "studies" / f"table{ending[1:]}.toml"
     study.write_text(TABLE.format(ending=ending, limit=limit))
     begun, tuner = time.perf_counter(), str(Path(sys.executable).parent / "tuner")
-    cache = {"TUNER_CACHE": str(folder / "cache")}
-    peaks = watched(folder, [tuner, "optimize", "--study", str(study), "--device", "cpu"], cache)
+    cache = folder / f"cache{ending}"
+    command = [tuner, "optimize", "--study", str(study), "--device", "cpu"]
+    peaks = watched(folder, command, {"TUNER_CACHE": str(cache)})
     known = {"file": file.stat().st_size, "numbers": 4 * rows * COLUMNS}
     file.unlink()
-    known["cache"] = sum(each.stat().st_size for each in (folder / "cache").iterdir())
+    known["cache"] = sum(each.stat().st_size for each in cache.iterdir())
     sizes = {name: round(size / 1e6) for name, size in known.items()}
     return {**peaks, **sizes, "seconds": round(time.perf_counter() - begun)}
 

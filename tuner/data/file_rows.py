@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.cached import cached_file, digest_of
-from tuner.data.memory import let_go
 from tuner.data.prepare import CHUNK
 from tuner.data.recipe import Recipe
 from tuner.data.rows import Following, Order, Ordered, Taking
@@ -63,25 +62,23 @@ class RowFile:
         low, high = int(places.min()), int(places.max()) + 1
         near = high - low <= self.SPARSE * len(places)
         if near and (high - low) * self.width <= CHUNK:
-            return self._span(low, high)[places - low]
+            return self._rows(self._bytes(low, high - low))[places - low]
         if near and len(places) > 1 and (np.diff(places) > 0).all():
             half = len(places) // 2
             return np.concatenate((self.read(places[:half]), self.read(places[half:])))
-        rows = np.empty((len(places), self.width), np.float32)
-        for row, place in zip(rows, places.tolist(), strict=True):
-            self._fill(row, place)
-        return rows
+        return self._rows(bytearray().join(self._bytes(each, 1) for each in places.tolist()))
 
-    def _span(self, low: int, high: int) -> NDArray[np.float32]:
-        rows = np.empty((high - low, self.width), np.float32)
-        self._fill(rows, low)
-        return rows
+    def _rows(self, data: bytes | bytearray) -> NDArray[np.float32]:
+        return np.frombuffer(data, np.float32).reshape(-1, self.width)
 
-    def _fill(self, rows: NDArray[np.float32], place: int) -> None:
+    def _bytes(self, place: int, count: int) -> bytes:
         assert self._file is not None
-        if os.preadv(self._file.fileno(), [rows.data], 4 * self.width * place) != rows.nbytes:
+        size = 4 * self.width
+        data = os.pread(self._file.fileno(), count * size, place * size)
+        if len(data) != count * size:
             hint = "delete it, and start the command again"
             raise DataError("a file of the cache is too short", where=self._path, hint=hint)
+        return data
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +216,6 @@ def rows_in_file(
             part = replace(table, columns=tuple(raw.part(some) for raw in table.columns))
             rows = recipe.rows(part, np.arange(len(some))).reshape(len(some), -1)
             file.write(np.ascontiguousarray(packing.pack(rows)).data)
-            let_go(table.columns[0].values)
 
     file = RowFile(cached_file(name, write), packing.packed)
     return FileRows(file, packing, size, np.arange(len(wanted)))

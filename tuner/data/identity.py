@@ -291,7 +291,6 @@ def _input_hashes(table: Table) -> Hashes:
         for raw, texts in coded:
             words = texts[raw.values[rows].astype(np.int64)]
             sums[rows] += _summed(words[None], np.array([_odd_hash(raw.name)]))
-        for raw in table.columns:
             let_go(raw.values)
     return sums
 
@@ -314,6 +313,7 @@ def _add_numbers(sums: Hashes, columns: Sequence[RawColumn], rows: slice) -> Non
         numbers = np.empty((len(some), len(sums)))
         for place, raw in zip(numbers, some, strict=True):
             place[:] = raw.values[rows]
+            let_go(raw.values)
         sums += _summed(_bits(numbers), np.array([_odd_hash(raw.name) for raw in some]))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.data.dates import Written, written
+from tuner.data.memory import let_go
 from tuner.data.numbers import PLAIN, Format
 from tuner.errors import DataError
 
@@ -44,6 +45,7 @@ class RawColumn:
     def part(self, rows: NDArray[Any]) -> RawColumn:
         """Some rows, which share what is known of its texts."""
         some = replace(self, values=self.values[rows])
+        let_go(self.values)
         for name in ("_read", "_dates"):
             object.__setattr__(some, name, getattr(self, name))
         return some

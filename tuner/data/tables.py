@@ -129,16 +129,10 @@ def only(table: Table, rows: NDArray[Any]) -> Table:
 
 def columns_of(table: Table, rows: NDArray[Any]) -> tuple[RawColumn, ...]:
     """Some rows of the columns, which are in a file again where they are in one."""
-    parts: Iterator[NDArray[Any]] = (_part(raw, rows) for raw in table.columns)
+    parts: Iterator[NDArray[Any]] = (raw.part(rows).values for raw in table.columns)
     if table.folder is not None:
         parts = iter(memory.put_away(parts, table.folder))
     return tuple(replace(raw, values=part) for raw, part in zip(table.columns, parts, strict=True))
-
-
-def _part(raw: RawColumn, rows: NDArray[Any]) -> NDArray[Any]:
-    part: NDArray[Any] = raw.values[rows]
-    memory.let_go(raw.values)
-    return part
 
 
 def from_arrays(
