@@ -404,8 +404,8 @@ class Ahead:
             self.end()
 
     def end(self) -> None:
-        self.pipe.close()  # without a reader it ends even while it sends
-        self.process.terminate()
+        self.pipe.close()
+        self.process.kill()  # it may have other handlers of signals still, and writes nothing
         self.process.join()
 
 
@@ -420,7 +420,7 @@ def reading_ahead(spec: DataSpec, folder: Path) -> Iterator[None]:
         return
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(spec, folder, theirs), daemon=True)
+    process = context.Process(target=_send, args=(spec, folder, ours, theirs), daemon=True)
     process.start()
     theirs.close()
     Ahead.open = Ahead(spec, folder, process, ours)
@@ -444,10 +444,11 @@ def _is_small(spec: DataSpec, folder: Path) -> bool:
     return file.is_file() and file.stat().st_size <= AHEAD
 
 
-def _send(spec: DataSpec, folder: Path, pipe: Connection) -> None:
+def _send(spec: DataSpec, folder: Path, theirs: Connection, pipe: Connection) -> None:
     """The main function of the process; errors and Ctrl-C are for the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    theirs.close()  # or it could send for ever to a process that has died
     with suppress(Exception), memory.uncollected():
         pipe.send(_of(spec, folder))
 
