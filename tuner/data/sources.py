@@ -373,6 +373,7 @@ def _describe(value: object) -> str:
 
 AHEAD = 2**24
 """Bytes of a file up to which another process reads it ahead: the rows come through a pipe."""
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -398,14 +399,14 @@ class Ahead:
         Ahead.open = None
         try:
             return cast("Table", self.pipe.recv())
-        except EOFError:
+        except (EOFError, OSError):  # it failed, or was killed for its memory
             return None
         finally:
             self.end()
 
     def end(self) -> None:
         self.pipe.close()
-        self.process.kill()  # it may have other handlers of signals still, and writes nothing
+        self.process.kill()  # it writes nothing
         self.process.join()
 
 
@@ -421,7 +422,11 @@ def reading_ahead(spec: DataSpec, folder: Path) -> Iterator[None]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(spec, folder, ours, theirs), daemon=True)
-    process.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it has handlers of its own
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     Ahead.open = Ahead(spec, folder, process, ours)
     try:
@@ -448,6 +453,7 @@ def _send(spec: DataSpec, folder: Path, theirs: Connection, pipe: Connection) ->
     """The main function of the process; errors and Ctrl-C are for the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     theirs.close()  # or it could send for ever to a process that has died
     with suppress(Exception), memory.uncollected():
         pipe.send(_of(spec, folder))
