@@ -46,6 +46,14 @@ def test_best_is_ready_to_paste(tuner, place) -> None:
     assert pasted.config({}) == wanted
 
 
+def test_nothing_is_left_in_sqlites_journal(place, warm_tuner: Path) -> None:
+    subprocess.run([warm_tuner, "pause", "--study", "small"], check=True, capture_output=True)
+    assert not Path("tuner.db-wal").exists()
+    copy = place.folder / "copy.db"
+    copy.write_bytes(Path("tuner.db").read_bytes())
+    assert open_storage(f"sqlite:///{copy}").progress(1).state == "paused"
+
+
 def test_best_before_any_result(tuner, empty: Path) -> None:
     tuner("submit", "--study", "diabetes", "--storage", URL)
     outcome = tuner("best", "--study", "diabetes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from rich.table import Table
 
 from tuner.cli.lookup import STORAGE_FILE, parse_storage
-from tuner.cli.options import count_of, parse_device, parse_workers, show, show_json
+from tuner.cli.options import brief, count_of, parse_device, parse_workers, show, show_json
 from tuner.errors import UsageError
 from tuner.hidden import DEFAULT_STORAGE
 
@@ -79,3 +80,19 @@ def test_tables_in_files_have_a_row_a_line_and_brackets_stay(
     assert not any(line.endswith(" ") for line in out.splitlines())
     row = next(line for line in out.splitlines() if "[1, 8, 8]" in line)
     assert row.count("word") == 40
+
+
+def test_a_brief_command_looks_for_no_garbage_and_leaves_the_collector_as_it_was() -> None:
+    @brief
+    def command(word: str) -> tuple[str, bool]:
+        if not word:
+            raise UsageError("no word")
+        return word, gc.isenabled()
+
+    assert gc.isenabled()
+    assert command("word") == ("word", False)
+    assert gc.isenabled()
+    with pytest.raises(UsageError):
+        command("")
+    assert gc.isenabled()
+    assert command.__name__ == "command"

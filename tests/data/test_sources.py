@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -311,6 +312,21 @@ def test_rows_of_another_specification_are_not_taken(tmp_path: Path) -> None:
     assert table.y.tolist() == ["other", "v"]
     assert sources.Ahead.open is None
     assert ahead.process.exitcode is not None  # nobody took its rows, and it ended
+
+
+def test_a_process_whose_rows_nobody_takes_ends_at_once(tmp_path: Path) -> None:
+    rows = "".join(f"{k},{k % 2}\n" for k in range(50_000))  # more than a pipe holds
+    (tmp_path / "rows.csv").write_text("a,y\n" + rows, encoding="utf-8")
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        for wait in (0.0, 0.3):
+            with sources.reading_ahead(DataSpec(path="rows.csv", target="y"), tmp_path):
+                ahead = sources.Ahead.open
+                assert ahead is not None
+                ahead.pipe.poll(wait)
+            assert ahead.process.exitcode is not None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_what_cannot_be_read_ahead_fails_as_ever(tmp_path: Path) -> None:

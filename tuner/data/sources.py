@@ -403,6 +403,7 @@ def _describe(value: object) -> str:
 
 AHEAD = 2**24
 """Bytes of a file up to which another process reads it ahead: the rows come through a pipe."""
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -428,14 +429,14 @@ class Ahead:
         Ahead.open = None
         try:
             return cast("Table", self.pipe.recv())
-        except EOFError:
+        except (EOFError, OSError):  # it failed, or was killed for its memory
             return None
         finally:
             self.end()
 
     def end(self) -> None:
-        self.pipe.close()  # without a reader it ends even while it sends
-        self.process.terminate()
+        self.pipe.close()
+        self.process.kill()  # it writes nothing
         self.process.join()
 
 
@@ -450,8 +451,12 @@ def reading_ahead(spec: DataSpec, folder: Path) -> Iterator[None]:
         return
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(spec, folder, theirs), daemon=True)
-    process.start()
+    process = context.Process(target=_send, args=(spec, folder, ours, theirs), daemon=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it has handlers of its own
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     Ahead.open = Ahead(spec, folder, process, ours)
     try:
@@ -474,10 +479,12 @@ def _is_small(spec: DataSpec, folder: Path) -> bool:
     return file.is_file() and file.stat().st_size <= AHEAD
 
 
-def _send(spec: DataSpec, folder: Path, pipe: Connection) -> None:
+def _send(spec: DataSpec, folder: Path, theirs: Connection, pipe: Connection) -> None:
     """The main function of the process; errors and Ctrl-C are for the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    theirs.close()  # or it could send for ever to a process that has died
     with suppress(Exception), memory.uncollected():
         pipe.send(_of(spec, folder))
 
