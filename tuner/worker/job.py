@@ -24,7 +24,7 @@ from tuner.study import NetworkStudy, Study, describe
 from tuner.study.objective import ObjectiveStudy
 from tuner.training.folds import training
 from tuner.training.outcome import left_out, outcome
-from tuner.training.trainer import Course
+from tuner.training.trainer import Course, recording
 
 # The job of a worker on any study.
 
@@ -176,6 +176,7 @@ class NetworkJob(Job):
             "data": describe.data_set(self.data, self.metric),
             "extent": describe.extent(self.study),
             "leaves": describe.leaves(self.study),
+            "recording": recording(self.study, self.data, self.metric),
         }
 
 
