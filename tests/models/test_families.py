@@ -186,7 +186,7 @@ def test_cnn_residual_with_and_without_a_change_of_channels() -> None:
     leaves = defaults("cnn", depth=3, channels=4, residual=True)
     network = FAMILIES["cnn"].build((4, 5, 5), 3, leaves, Inside())
     shortcuts = [type(m.shortcut).__name__ for m in network.modules() if hasattr(m, "shortcut")]
-    assert shortcuts == ["Identity", "Conv2d", "Identity"]
+    assert shortcuts == ["Identity", "Convolution", "Identity"]
     for parameter in network[0].parameters():
         parameter.data.zero_()
     x = torch.randn(2, 4, 5, 5)
