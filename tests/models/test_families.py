@@ -244,3 +244,18 @@ def test_members_are_averaged_in_evaluation() -> None:
     torch.testing.assert_close(network.eval()(x), each.mean(1))
     average_as(network, "multilabel")
     torch.testing.assert_close(network(x).sigmoid(), each.sigmoid().mean(1))
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_convolutions_give_the_same_pixel_by_pixel(kernel_size: int) -> None:
+    leaves = defaults("cnn", depth=2, channels=4, kernel_size=kernel_size, residual=True)
+    network = FAMILIES["cnn"].build((3, 8, 6), 2, leaves, Inside()).double()
+    x = torch.randn(5, 3, 8, 6, dtype=torch.float64)
+    maps = network[0](x)
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    outputs = network(x)
+    for module in network.modules():
+        if hasattr(module, "mapped"):
+            module.mapped = True
+    assert network[0](x).is_contiguous()
+    torch.testing.assert_close(network(x), outputs)
