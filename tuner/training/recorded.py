@@ -28,7 +28,7 @@ VARIABLE = "TUNER_RECORDED"
 PAYS, PAYS_IF_KNOWN = 40, 10
 """How many steps of the same shape are to come where recording one pays: of a new kind of step, and
 of one whose function another training has made already."""
-FUNCTIONS = 64
+FUNCTIONS = 32
 """Functions that a process keeps, those that it used last; each takes up to a megabyte."""
 
 Step = Callable[[], Sequence[Tensor]]
