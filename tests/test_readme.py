@@ -292,6 +292,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
     variables = {option.envvar for each in COMMANDS.values() for option in each.params}
     variables |= {"TUNER_PASSWORD", "TUNER_STORAGE_FILE"}  # options would be in a list of processes
     variables |= {"TUNER_LEASE", "TUNER_SPOOL", "TUNER_ARTIFACTS", "TUNER_CACHE"}  # of a machine
+    variables |= {"TUNER_RECORDED"}  # to look for an error
     assert set(re.findall(r"TUNER_[A-Z_]+", README)) <= variables
 
 

@@ -4,14 +4,17 @@ A file that declares what a study file may say declares there what tensors under
 that only read, such as ``best``, need the declarations alone, and torch takes longer to import than
 all else together. So such a file takes ``torch``, ``nn``, ``functional`` and ``Tensor`` from here.
 Until one of them is used they are stand-ins; then torch is imported and takes their places, also in
-the modules that have them already. Without torch work: annotations, and ``nn.Module`` as a base.
-What else stands outside of functions, such as a table of modules, must not use them.
+the modules that have them already. Without torch work: annotations, and the layers of BASES as
+bases. What else stands outside of functions, such as a table of modules, must not use them.
 """
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
+
+BASES = ("Module", "Conv2d")
+"""Layers that may be the base of a class of ours."""
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +28,9 @@ else:
         from torch import Tensor, nn
         from torch.nn import functional
 
-        if _Module.__bases__ != (nn.Module,):
-            _Module.__bases__ = (nn.Module,)
+        for name, base in _BASES.items():
+            if base.__bases__ == (_Base,):
+                base.__bases__ = (getattr(nn, name),)
         there = {"torch": torch, "nn": nn, "functional": functional, "Tensor": Tensor}
         for module in [m for name, m in sys.modules.copy().items() if name.startswith("tuner.")]:
             for name, stand_in in _STAND_INS.items():
@@ -48,12 +52,14 @@ else:
     class _Base:
         """Python changes the bases of a class only if its first one is not ``object``."""
 
-    class _Module(_Base):
-        """A base of classes that are ``nn.Module`` before the first of them has an instance."""
+    def _base(name: str) -> type:
+        """A base of classes that are torch's layers before the first of them has an instance."""
 
-        def __new__(cls, *_: Any, **__: Any) -> Any:
+        def new(cls: type, *_: Any, **__: Any) -> Any:
             _load()
             return object.__new__(cls)
+
+        return type(name, (_Base,), {"__new__": new})
 
     class _OfTensor(type):
         def __instancecheck__(cls, value: object) -> bool:
@@ -63,7 +69,8 @@ else:
         """The class of tensors, for annotations and ``isinstance``."""
 
     torch, nn, functional = _Later("torch"), _Later("nn"), _Later("functional")
-    nn.Module = _Module
+    _BASES = {name: _base(name) for name in BASES}
+    vars(nn).update(_BASES)
     _STAND_INS = {"torch": torch, "nn": nn, "functional": functional, "Tensor": Tensor}
 
 __all__ = ["Tensor", "functional", "nn", "torch"]

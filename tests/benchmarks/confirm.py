@@ -2,8 +2,8 @@
 
 Each runs on copies of one searched database in turn: with `--full`, which makes every training, and
 without. One JSON line: for each command the seconds and the CPU seconds of both, the ratio of their
-medians, the trainings of both, and whether the winner and the numbers of the winner and the baseline
-are the same.
+medians, the trainings of both, and whether the winner and the numbers of the winner and the
+baseline are the same.
 
     python tests/benchmarks/confirm.py [--data digits|table] [--trials 60] [--runs 3] [--ablate]
         [--workers 2]

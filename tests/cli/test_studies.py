@@ -70,6 +70,7 @@ def test_check_says_how_large_the_search_is(tuner, place) -> None:
     assert "sampler   random: at random, whatever the results" in text
     assert "pruner    none: every trial comes to its end" in text
     assert "seed      0" in text
+    assert "steps     are not recorded: a training has too few of them to pay" in text
     assert "89 rows to train on, 30 to validate; 4 features; classification" in text
     line = next(line for line in text.splitlines() if line.startswith("l2_lambda"))
     assert "0, or 0.0001 to 0.1, log" in line

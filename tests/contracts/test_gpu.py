@@ -22,6 +22,7 @@ from tuner.imports import allowing, of_person
 from tuner.losses import LOSSES
 from tuner.metrics import METRICS
 from tuner.models import FAMILIES
+from tuner.models.cnn import Convolution
 from tuner.models.text import Direction
 from tuner.models.transformer import Attention
 from tuner.optimizers import OPTIMIZERS
@@ -42,10 +43,11 @@ READS_AT_THE_END = 6
 
 @pytest.fixture(autouse=True)
 def _without_fused_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build for the CPU has no layers of cuDNN, and a GPU not the attention of a CPU; the same
-    weights go through the equations on both."""
+    """A build for the CPU has no layers of cuDNN, and a GPU neither the attention of a CPU nor its
+    order of pixels; the same weights go through the equations on both."""
     monkeypatch.setattr(Direction, "forward", Direction._by_steps)
     monkeypatch.setattr(Attention, "_fused", Attention._by_equations)
+    monkeypatch.setattr(Convolution, "_by_pixels", nn.Conv2d.forward)
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ def test_cnn_residual_with_and_without_a_change_of_channels() -> None:
     leaves = defaults("cnn", depth=3, channels=4, residual=True)
     network = FAMILIES["cnn"].build((4, 5, 5), 3, leaves, Inside())
     shortcuts = [type(m.shortcut).__name__ for m in network.modules() if hasattr(m, "shortcut")]
-    assert shortcuts == ["Identity", "Conv2d", "Identity"]
+    assert shortcuts == ["Identity", "Convolution", "Identity"]
     for parameter in network[0].parameters():
         parameter.data.zero_()
     x = torch.randn(2, 4, 5, 5)
@@ -244,3 +244,18 @@ def test_members_are_averaged_in_evaluation() -> None:
     torch.testing.assert_close(network.eval()(x), each.mean(1))
     average_as(network, "multilabel")
     torch.testing.assert_close(network(x).sigmoid(), each.sigmoid().mean(1))
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_convolutions_give_the_same_pixel_by_pixel(kernel_size: int) -> None:
+    leaves = defaults("cnn", depth=2, channels=4, kernel_size=kernel_size, residual=True)
+    network = FAMILIES["cnn"].build((3, 8, 6), 2, leaves, Inside()).double()
+    x = torch.randn(5, 3, 8, 6, dtype=torch.float64)
+    maps = network[0](x)
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    outputs = network(x)
+    for module in network.modules():
+        if hasattr(module, "mapped"):
+            module.mapped = True
+    assert network[0](x).is_contiguous()
+    torch.testing.assert_close(network(x), outputs)

@@ -226,10 +226,12 @@ def test_check(shown) -> None:
         "search": {"sampler": "tpe: a [sampler]", "pruner": "none: no pruner"},
         "extent": describe.extent(study),
         "leaves": describe.leaves(study),
+        "recording": {"mlp": ""},
     }
     text = shown(check(found), width=200)
     assert text.startswith("digits: some [digits]")
     assert "sampler   tpe: a [sampler]\npruner    none: no pruner\nseed      0\n" in text
+    assert "steps     are recorded\n" in text
     row = next(line for line in text.splitlines() if line.startswith("weight_decay"))
     assert "0, or 1e-06 to 0.1, log" in row
     row = next(line for line in text.splitlines() if line.startswith("sgd.momentum"))

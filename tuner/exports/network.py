@@ -21,6 +21,7 @@ from tuner.data import Target
 from tuner.errors import UsageError
 from tuner.metrics import precision
 from tuner.models import WordTable
+from tuner.models.cnn import Convolution
 from tuner.models.text import Padded
 from tuner.space import Config
 from tuner.techniques import Shape
@@ -82,6 +83,8 @@ def _replaced(module: nn.Module, dims: dict[nn.Module, int]) -> nn.Module:
     if isinstance(module, BatchNorm):
         kind = NORMS[dims[module]]
         return kind(len(module.weight), eps=module.eps, momentum=module.momentum)
+    if isinstance(module, Convolution):
+        object.__setattr__(module, "__class__", nn.Conv2d)  # but for how maps lie in memory
     for name, child in module.named_children():
         setattr(module, name, _replaced(child, dims))
     return module

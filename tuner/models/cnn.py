@@ -5,10 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tuner.lazy_torch import nn
+from tuner.lazy_torch import Tensor, nn, torch
 from tuner.models.base import ACTIVATION, RESIDUAL, Family, Inside, activated, depth, residual
 from tuner.space import Leaf
 from tuner.techniques import Shape
+
+
+class Convolution(nn.Conv2d):
+    """A convolution whose maps lie in memory pixel by pixel, all channels of one beside each other.
+
+    So do the maps of the layers behind it, for it is how they find them. On a CPU a step takes 0.65
+    to 0.8 of the time then. ``torch.func.vmap`` knows no such order: where a driver maps over
+    networks, it sets ``mapped``. Both give the same numbers but for rounding.
+
+    Shape:
+        ``[B, C, H, W]`` to ``[B, D, H, W]``.
+    """
+
+    mapped = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        plain = self.mapped or input.device.type != "cpu"
+        return super().forward(input) if plain else self._by_pixels(input)
+
+    def _by_pixels(self, x: Tensor) -> Tensor:
+        maps = super().forward(x.contiguous(memory_format=torch.channels_last))
+        return maps.contiguous(memory_format=torch.channels_last)
+
 
 POOLINGS: dict[str, Callable[[], nn.Module]] = {
     "max": lambda: nn.MaxPool2d(2),
@@ -50,17 +73,17 @@ def _block(
     block = activated(convolution, shape, leaves["activation"], inside)
     if not leaves["residual"]:
         return nn.Sequential(*block)
-    shortcut = nn.Conv2d(entering, channels, 1) if entering != channels else None
+    shortcut = Convolution(entering, channels, 1) if entering != channels else None
     return residual(block, shape, inside, (number + 1) / leaves["depth"], shortcut)
 
 
 def _convolution(entering: int, channels: int, kernel: int, bias: bool) -> nn.Module:
     """A convolution that keeps the size; an even window reaches one further right and down."""
     if kernel % 2:
-        return nn.Conv2d(entering, channels, kernel, padding=kernel // 2, bias=bias)
+        return Convolution(entering, channels, kernel, padding=kernel // 2, bias=bias)
     before, after = (kernel - 1) // 2, kernel // 2
     padding = nn.ZeroPad2d((before, after, before, after))
-    return nn.Sequential(padding, nn.Conv2d(entering, channels, kernel, bias=bias))
+    return nn.Sequential(padding, Convolution(entering, channels, kernel, bias=bias))
 
 
 CHANNELS = Leaf(

@@ -50,7 +50,7 @@ def check(study: Record) -> RenderableType:
 
     Args:
         study: ``name``, ``description``, ``metric``, ``search``, ``leaves``, ``extent`` and
-            ``data``; or the record of a study with a user's objective.
+            ``data`` and ``recording``; or the record of a study with a user's objective.
     """
     if "objective" in study:
         return _objective(study)
@@ -60,7 +60,8 @@ def check(study: Record) -> RenderableType:
         row = (leaf["name"], leaf["may_be"], baseline, _description(leaf))
         table.add_row(*map(Text, row), style="bold" if leaf["searched"] else "")
     search = _search_lines(study["search"], study["extent"]["seed"])
-    lines = [*data_lines(study["data"]), *extent_lines(study["extent"]), *search]
+    steps = f"steps     {recording_words(study['recording'])}"
+    lines = [*data_lines(study["data"]), *extent_lines(study["extent"]), *search, steps]
     title = Text(f"{study['name']}: {study['description']}".removesuffix(": "))
     metric = Text(f"metric    {study['metric']}")
     columns = [Text(), columns_table(study["data"])] if study["data"]["columns"] else []
@@ -137,6 +138,22 @@ def extent_lines(extent: Record) -> list[str]:
 def _search_lines(words: Mapping[str, str], seed: int) -> list[str]:
     """What the sampler and the pruner do."""
     return [f"sampler   {words['sampler']}", f"pruner    {words['pruner']}", f"seed      {seed}"]
+
+
+def recording_words(reasons: Mapping[str, str]) -> str:
+    """Whether steps are recorded and replayed; by family if several differ.
+
+    >>> recording_words({"mlp": ""})
+    'are recorded'
+    >>> recording_words({"mlp": "", "nets:mine": "it has hooks"})
+    'are recorded; of nets:mine not: it has hooks'
+    """
+    if not any(reasons.values()):
+        return "are recorded"
+    if len(set(reasons.values())) == 1:
+        return f"are not recorded: {next(iter(reasons.values()))}"
+    others = [f"of {name} not: {reason}" for name, reason in reasons.items() if reason]
+    return "; ".join(["are recorded", *others])
 
 
 def catalogue(entries: Mapping[str, Sequence[Record]]) -> RenderableType:

@@ -28,8 +28,8 @@ VARIABLE = "TUNER_RECORDED"
 PAYS, PAYS_IF_KNOWN = 40, 10
 """How many steps of the same shape are to come where recording one pays: of a new kind of step, and
 of one whose function another training has made already."""
-FUNCTIONS = 128
-"""Functions that a process keeps, those that it used last."""
+FUNCTIONS = 32
+"""Functions that a process keeps, those that it used last; each takes up to a megabyte."""
 
 Step = Callable[[], Sequence[Tensor]]
 """Takes one step and returns tensors: its loss, and states that it made anew."""
@@ -138,6 +138,8 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return out
         kinds = {each.name: each.type for each in func._schema.arguments}
         self.reason = _unfit(func, dict(zip(kinds, args, strict=False)) | kwargs)
+        if self.reason:
+            return func(*args, **kwargs)
         said = [self._text(a, kind) for a, kind in zip(args, kinds.values(), strict=False)]
         said += [f"{k}={self._text(v, kinds[k])}" for k, v in kwargs.items() if k not in UNSAID]
         out = func(*args, **kwargs)
@@ -294,6 +296,7 @@ class Recorder:
     def __init__(self) -> None:
         self.reason = ""
         self._replays: dict[Hashable, Replay] = {}
+        self._steps = 0
         self._seen: Counter[Hashable] = Counter()
         self._left_alone: set[Hashable] = set()
 
@@ -309,6 +312,7 @@ class Recorder:
             given: the first is the batch, on whose shape those of the others depend.
             left: how many steps are still to come.
         """
+        self._steps += 1
         x = given[0]
         shape = x.shape, x.stride()
         replay = self._replays.get(shape)
@@ -317,7 +321,7 @@ class Recorder:
         if self.reason or shape in self._left_alone:
             return call()
         self._seen[shape] += 1
-        coming = left * self._seen[shape] / self._seen.total()
+        coming = left * self._seen[shape] / self._steps
         kind = tuple((each.shape, each.dtype) for each in given)
         known = any(function.kind == kind for function in _FUNCTIONS.values())
         if coming < (PAYS_IF_KNOWN if known else PAYS):

@@ -405,6 +405,23 @@ class Trainer(Course):
         self.state.replace(made)
         return loss
 
+    def try_recording(self) -> str:
+        """Takes a step, before any epoch; why those of this training are not recorded, if so."""
+        if self.recorder is None:
+            return self.unrecorded
+        streams = Streams(self.seed, 0, self.device)
+        given = self.plan.batch_size, self.data.shape, self._values, self.layers, streams
+        batch = next(batches(self.rows, *given, self.targets))[0]
+        x, weights = self.data.train.x[batch.rows], self.data.train.weight
+        if isinstance(self.data.train.x, Padded):
+            x = self.data.train.x.cut(x, batch.rows)
+        y = training_targets(self.data, batch.rows, self.params.dtype)
+        known = None if weights is None else weights[batch.rows]
+        self.network.train()
+        self._step(batch, x, y, self.rates()[0], known)
+        few = "" if self.recorder.functions else "a training has too few of them to pay"
+        return self.recorder.reason or few
+
     def _by_autograd(
         self,
         batch: Batch,
@@ -533,6 +550,17 @@ def check_functions(study: NetworkStudy, data: DataSet) -> None:
         for name in filter(is_reference, _labels(study, key)):
             wanted = {**study.search.baseline, key: name}
             try_out(study.config(params_of(study.nodes, wanted, baseline_value)))
+
+
+def recording(study: NetworkStudy, data: DataSet, metric: Metric) -> dict[str, str]:
+    """By family why the steps of the baseline are not recorded; empty where they are."""
+    reasons = {}
+    for name in _labels(study, "family"):
+        wanted = {**study.search.baseline, "family": name}
+        config = study.config(params_of(study.nodes, wanted, baseline_value))
+        with one_thread():
+            reasons[name] = Trainer(config, data, metric, 0).try_recording()
+    return reasons
 
 
 def check_batches(study: NetworkStudy, data: DataSet, metric: Metric) -> None:

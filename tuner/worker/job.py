@@ -186,10 +186,13 @@ class NetworkJob(Job):
         return replace(self, study=replace(self.study, row_record=record))
 
     def describe(self) -> dict[str, Any]:
+        from tuner.training.trainer import recording
+
         return {
             "data": describe.data_set(self.data, self.metric),
             "extent": describe.extent(self.study),
             "leaves": describe.leaves(self.study),
+            "recording": recording(self.study, self.data, self.metric),
         }
 
 
