@@ -49,6 +49,10 @@ class DataError(UsageError):
     """The data does not exist, cannot be read, or does not fit the task."""
 
 
+class ReaderError(DataError):
+    """A process that reads rows ended, for which the rows may not be to blame."""
+
+
 class StorageError(UsageError):
     """The database cannot be reached, read or written, or holds something else."""
 

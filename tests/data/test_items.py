@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 import numpy as np
@@ -265,6 +266,7 @@ def test_collate_is_asked_for_each_item_once() -> None:
 @pytest.mark.parametrize(
     ("collate", "says"),
     [
+        (lambda batch: sys.exit(2), "collate raised SystemExit for item 0 of train: 2"),
         (lambda batch: 1 / 0, "collate raised ZeroDivisionError for item 0 of train"),
         (lambda batch: batch, "is a list of 1"),
         (lambda batch: (torch.zeros(0, 2), []), "is empty"),

@@ -444,3 +444,29 @@ def test_labels_in_one_column_that_do_not_fit(tags: list[Any], says: str, tmp_pa
 def test_a_separator_that_cannot_be(keys: dict[str, Any], says: str) -> None:
     with pytest.raises(DataError, match=says):
         DataSpec(**{"path": "t.csv", "target": "a", "labels_separator": ";", **keys})
+
+
+# What "auto" may take otherwise than it is meant.
+
+
+@pytest.mark.parametrize(
+    ("y", "says"),
+    [
+        (np.eye(3)[np.arange(60) % 3], "each row has exactly one of the labels"),
+        (
+            np.where(np.arange(180).reshape(60, 3) == 20, 5, np.arange(180).reshape(60, 3) % 2),
+            "although 99.4% of them are 0 and 1: the first other is 5 of 'y2' in row 6",
+        ),
+        (np.arange(120).reshape(60, 2) % 2, ""),
+        (np.arange(180).reshape(60, 3) * 0.5, ""),
+    ],
+)
+def test_targets_that_may_be_meant_otherwise(y: Any, says: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    y = y if says or y.shape[1] > 2 else (x > 0).astype(int)
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    data = load(DataSpec(path=str(tmp_path / "rows.npz")))
+    assert (says in data.note) if says else (data.note == "")
+    if says:
+        spec = DataSpec(path=str(tmp_path / "rows.npz"), task=data.target.task)
+        assert load(spec).note == ""

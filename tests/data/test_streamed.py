@@ -180,9 +180,9 @@ def test_splits_that_the_source_gives(read: Any, in_memory: int) -> None:
 def test_the_note_says_how_rows_are_read(read: Any) -> None:
     begin = "rows are read as they are needed"
     assert read("image_set").note == ""
-    assert read("image_set", in_memory=0).note == f"{begin}: they are large"
+    assert read("image_set", in_memory=0).note == f"{begin}: in_memory = 0"
     note = read("pixel_set", in_memory=0, readers=1).note
-    assert note.endswith(f"[3, 6, 5]; {begin}, by 1 reader ahead: they are large")
+    assert note.endswith(f"[3, 6, 5]; {begin}, by 1 reader ahead: in_memory = 0")
     assert read("noisy", readers=2).note == f"{begin}, by 2 readers ahead: its items are random"
 
 
@@ -399,6 +399,7 @@ ITEMS = """
         ),
         ("return [[float(i)][i % 29]], i % 2", "item 1 raised IndexError: list index out of range"),
         ("return [np.nan if i == 3 else i / 2], i % 2", "too large for float32 .* the first .* 3"),
+        ("raise SystemExit(i)", "item 0 raised SystemExit: 0"),
         ("return [1.0], i % 2", "in every training row"),
         ("return ([float(i)], i % 2, 1.0)[: 2 + (i < 29)]", "weight"),
         ("return [float(i)], i % 2, i - 3", "4 of 30 weights are no positive numbers"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from tuner.training.folds import training
 
 SETS = """
 import random
+from pathlib import Path
 import torch
 from torch.utils.data import Dataset, Subset
 
@@ -36,6 +38,16 @@ class Noisy(Dataset):
 
 def one():
     return Noisy(0.3)
+
+FILE = Path(__file__).with_name("items")
+
+class Broken(Noisy):
+    def __getitem__(self, index):
+        FILE.read_bytes()
+        return super().__getitem__(index)
+
+def broken():
+    return Broken(0.3)
 
 def parts():
     return {
@@ -67,6 +79,14 @@ def children(pid: int) -> list[psutil.Process]:
     return []
 
 
+def reported(shared: Any) -> int:
+    """The epochs of the first trial so far."""
+    try:
+        return len(shared.trials()[0].intermediate_values)
+    except Exception:  # no tables yet
+        return 0
+
+
 def test_another_worker_finishes_a_trial_of_random_rows_with_the_same_value(
     study: Any, until: Callable[..., None]
 ) -> None:
@@ -74,13 +94,7 @@ def test_another_worker_finishes_a_trial_of_random_rows_with_the_same_value(
     words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
     run = shared.warm(*words)
 
-    def reported() -> int:
-        try:
-            return len(shared.trials()[0].intermediate_values)
-        except Exception:  # no tables yet
-            return 0
-
-    until(lambda: reported() > 1, seconds=60)
+    until(lambda: reported(shared) > 1, seconds=60)
     ((_, holder, token),) = shared.tokens()
     worker = int(holder.split(":")[1])
     readers = children(worker)
@@ -97,6 +111,25 @@ def test_another_worker_finishes_a_trial_of_random_rows_with_the_same_value(
     assert trial.intermediate_values == {each.number: each.value for each in alone.epochs()}
     assert trial.value == alone.result.value
     assert trial.user_attrs["worker"] != holder
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_an_item_that_fails_in_training_stops_the_study_at_once(
+    study: Any, readers: int, until: Callable[..., None]
+) -> None:
+    shared = study("broken", readers, epochs=5000, trials=20)
+    file = shared.folder / "items"
+    file.touch()
+    words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
+    run = shared.warm(*words)
+    until(lambda: reported(shared) > 0, seconds=60)
+    file.unlink()
+    _, err = run.communicate(timeout=120)
+    assert run.returncode == 1
+    says = r"trial 0 failed: DataError: sets:broken: item \d+ raised FileNotFoundError"
+    assert re.search(says, " ".join(err.split()))
+    assert "the study is stopped; `tuner resume` opens it again" in err
+    assert [trial.state.name for trial in shared.trials()] == ["FAIL"]
 
 
 def test_readers_leave_no_temporary_files(study: Any, tmp_path: Path) -> None:

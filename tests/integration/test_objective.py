@@ -248,6 +248,11 @@ def test_people_see_an_objective_as_any_study(make: Any, sqlite_url: str) -> Non
     assert "the study has its own objective" in said
     assert "`tuner confirm --study bowl` repeats" in said
     assert f"objective {MODULE}:bowl: minimize height" in told(shared, "check", "--study", "bowl")
+    shared.path.write_text(
+        shared.path.read_text().replace("[search]", "[search]\ntrial_timeout = 90")
+    )
+    checked = told(shared, "check", "--study", str(shared.path))
+    assert "20 trials; each ends after 1 min 30 s at the latest" in " ".join(checked.split())
 
 
 def test_a_worker_that_is_killed_costs_no_trial_and_doubles_no_step(

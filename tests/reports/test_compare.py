@@ -12,6 +12,7 @@ import pytest
 import tuner
 from tuner.errors import UsageError
 from tuner.reports.compare import compare_facts
+from tuner.reports.facts import numbers
 from tuner.reports.report import compare
 
 Trial = Callable[..., Any]
@@ -106,3 +107,15 @@ def test_other_features_of_the_same_rows_and_defaults_that_are_written_down_are_
     data = {**document["data"], "test": 0.2, "preprocessing": "quantile"}
     other = place.facts(make_trial(0, value=0.99), name="b", document={**document, "data": data})
     assert compare_facts([place.facts(make_trial(0), name="c"), other]).best == "b"
+
+
+def test_the_numbers_of_an_own_objective_are_not_called_validation(
+    place: Any, make_trial: Trial, make_answers: Callable[..., Any]
+) -> None:
+    own = {"objective": "forests:accuracy", "direction": "maximize", "metric": "accuracy"}
+    facts = place.facts(*(make_trial(n) for n in range(4)), name="own", document=own)
+    assert numbers(facts)["measured"] == "search"
+    confirmation = make_answers().confirmation
+    rows = tuple(replace(row, test=None) for row in confirmation.rows)
+    answers = replace(make_answers(), confirmation=replace(confirmation, rows=rows))
+    assert numbers(replace(facts, answers=answers))["measured"] == "objective"

@@ -16,6 +16,7 @@ from tuner.operation.copy import copy
 from tuner.operation.remove import collect
 from tuner.search.promote import CONTINUES, PAUSED_AT, last_epoch
 from tuner.storage import Lease, Propose, Storage, Update, open_storage, pausing, schema
+from tuner.storage.attached import checkpoint_file, file_size, reference
 from tuner.storage.lease import ExhaustedError
 
 WHOLE = 9
@@ -74,18 +75,21 @@ def claimed(storage: Storage, study_id: int, proposer: Proposer, holder: str = "
     return lease
 
 
-def train(storage: Storage, lease: Lease, to: int | None = None) -> int:
+def train(
+    storage: Storage, lease: Lease, to: int | None = None, checkpoint: bytes | None = None
+) -> int:
     """Reports epochs to the target, or to another one; returns the last."""
     end = to or lease.target or WHOLE
     steps = range(last_epoch(lease.trial) + 1, end + 1)
     reports = {step: lease.number + step / 100 for step in steps}
-    storage.writer.write([Update(lease, reports=reports, checkpoint=b"%d" % end)])
+    data = b"%d" % end if checkpoint is None else checkpoint
+    storage.writer.write([Update(lease, reports=reports, checkpoint=data)])
     return end
 
 
-def pause(storage: Storage, lease: Lease) -> None:
+def pause(storage: Storage, lease: Lease, checkpoint: bytes | None = None) -> None:
     """Trains a trial to its target, and pauses it there."""
-    end = train(storage, lease)
+    end = train(storage, lease, checkpoint=checkpoint)
     storage.writer.write([Update(lease, user_attrs={PAUSED_AT: end})])
     storage.claims.release([lease], paused=True)
 
@@ -315,6 +319,21 @@ def test_checkpoints_of_ended_trials_are_bounded(
         pause(storage, claimed(storage, study_id, proposer))
     assert storage.claims.claim(study_id, "me", proposer) is None
     assert checkpoints(storage) == 1
+
+
+def test_checkpoints_of_ended_trials_are_bounded_by_their_bytes(
+    storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch, proposer: Proposer
+) -> None:
+    monkeypatch.setattr(pausing, "BYTES", 1000)
+    for data in (b"x" * 300, reference(checkpoint_file(900)), b"y" * 90):
+        pause(storage, claimed(storage, study_id, proposer), data)
+    assert storage.claims.claim(study_id, "me", proposer) is None
+    assert checkpoints(storage) == 2  # with the first there would be 1,290 bytes
+
+
+def test_the_size_of_a_checkpoint_that_is_a_file() -> None:
+    assert file_size(checkpoint_file(12345)) == 12345
+    assert file_size("checkpoint-6fa459ea-ee8a-3ca4-894e-000000000000") == 0
 
 
 def test_garbage_is_what_ended_and_not_what_is_paused(

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from tuner.errors import TrainingError
+from tuner.errors import StudyFileError, TrainingError
 from tuner.techniques import Technique
-from tuner.techniques.batches import MIXUP, SAMPLING, OwnRows
+from tuner.techniques.batches import MIXUP, SAMPLING, OwnRows, try_out
 from tuner.techniques.images import SHIFT
 from tuner.techniques.norm_dropout import Dropout
 from tuner.training import noise
@@ -122,7 +122,7 @@ def test_a_choice_of_rows_decides_the_steps() -> None:
 @pytest.mark.parametrize(
     ("count", "words"),
     [
-        (8, "epoch 3 has 8 rows, and the first epoch has 7"),
+        (8, "the sampler chose 8 rows for epoch 3, and for the first epoch 7"),
         (11, "epoch 3: the sampler returned position 10, and there are 10 training rows"),
     ],
 )
@@ -131,4 +131,16 @@ def test_a_choice_that_cannot_be_names_the_epoch(count: int, words: str) -> None
     with pytest.raises(TrainingError) as caught:
         all_of(7, 4, streams=streams, techniques=[choosing(count)], targets=torch.zeros(10))
     assert caught.value.message == words
+    assert caught.value.where == "mine:rows"
     assert caught.value.hint
+
+
+def test_a_sampler_that_chooses_other_counts_is_refused_before_any_trial() -> None:
+    rows = OwnRows("mine:rows")
+    rows.__dict__["call"] = lambda targets, generator: torch.arange(
+        5 + int(torch.randint(90, (), generator=generator))
+    )
+    with pytest.raises(
+        StudyFileError, match=r"mine:rows: the sampler chose \d+ rows for one epoch"
+    ):
+        try_out(rows, torch.zeros(100))

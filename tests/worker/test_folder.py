@@ -69,6 +69,8 @@ def test_what_is_too_large_is_refused_with_the_limit(folder: Folder) -> None:
     (folder.path / "two").write_bytes(b"x" * 401)
     with pytest.raises(TrainingError, match=r"0\.0 MiB, and the limit is .*\n  keep less"):
         packed(folder, 1000)
+    with pytest.raises(TrainingError, match=r"0\.0 MiB, and the limit is .*\n  keep less"):
+        folder.check(1000, "keep less")
 
 
 def test_the_folder_itself_stays(folder: Folder) -> None:

@@ -241,7 +241,7 @@ class Items:
             return x[0], y[0], weight[:1]
         except DataError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"collate raised {type(error).__name__} for {self.name(row)}: {error}"
             hint = "it gets a list of items, and returns x [n, ...] and y [n] of them"
             raise DataError(what, where=self.where, hint=hint) from error
@@ -253,7 +253,7 @@ class Items:
             return self.parts[split][index]
         except DataError:  # it says where
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{self.name(row)} raised {type(error).__name__}: {error}"
             raise DataError(what, where=self.where) from error
 

@@ -534,6 +534,8 @@ def of_class(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
     return np.isin(np.array(_names(distinct, table), dtype=object), [*names])[index]
 
 
+MOSTLY = 0.9
+"""From such a share of 0 and 1 on, quantities may be labels of which some are wrong."""
 NAMED = 5
 """Classes that a note names."""
 
@@ -578,7 +580,31 @@ def usable(table: Table, spec: DataSpec) -> tuple[Table, Labels, LeftOut]:
             what = f"{len(rows) - len(left)} rows of classes with fewer than {need} rows ({named})"
             notes.append(f'{what} are left out; rare = "refuse" refuses them')
             table, rows = only(table, left), rows[left]
-    return table, labels, LeftOut(rows if notes else None, count, rare, tuple(notes))
+    left_out = rows if notes else None
+    notes += doubts(table, labels, spec.task)
+    return table, labels, LeftOut(left_out, count, rare, tuple(notes))
+
+
+def doubts(table: Table, labels: Labels, task: str) -> list[str]:
+    """What may be meant otherwise than "auto" takes several targets, for people."""
+    if not labels.names or task != "auto":
+        return []
+    flags = np.isin(labels.values, (0, 1))
+    if labels.task == "multilabel":
+        if len(labels.names) < 3 or (labels.values.sum(1) != 1).any():
+            return []
+        what = (
+            "each row has exactly one of the labels: if they exclude each other, they are classes"
+        )
+        return [f'{what}, and one target says which; task = "multilabel" says that they do not']
+    if flags.all() or flags.mean() < MOSTLY:
+        return []
+    row, k = (int(each[0]) for each in np.nonzero(~flags))
+    first = (
+        f"the first other is {labels.values[row, k]:g} of {labels.names[k]!r} in {table.row(row)}"
+    )
+    what = f"the targets are quantities, although {flags.mean():.1%} of them are 0 and 1: {first}"
+    return [f'{what}; task = "multilabel" makes them labels, "regression" says that they are none']
 
 
 def usable_test(test: Table, spec: DataSpec, known: LeftOut) -> tuple[Table, LeftOut]:

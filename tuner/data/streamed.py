@@ -33,7 +33,7 @@ from tuner.data.rows import Following, Order, Ordered, Taking
 from tuner.data.spec import DataSpec
 from tuner.data.tables import Table, from_arrays, from_stream
 from tuner.devices import upload
-from tuner.errors import DataError, TunerError
+from tuner.errors import DataError, ReaderError, TunerError
 from tuner.lazy_torch import Tensor, torch
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class Readers:
             measured: the rows are measured, as they are likely to be after each epoch.
 
         Raises:
-            DataError: as ``Items.batch``.
+            DataError: as ``Items.batch``; or a ReaderError.
         """
         if self.count == 0 or not requests:
             answers = Answers(self.items)
@@ -242,9 +242,8 @@ class Readers:
         except RuntimeError as error:  # so torch says it; other processes start with the next pass
             self.close()
             hint = "if memory ran out: fewer data.readers, or smaller batches"
-            raise DataError(
-                f"a reader failed: {error}", where=self.items.where, hint=hint
-            ) from error
+            what = f"a reader failed: {error}"
+            raise ReaderError(what, where=self.items.where, hint=hint) from error
 
     def _has_begun(
         self,
@@ -409,6 +408,7 @@ class Stream:
         turns: as for ``OfArray``.
         given: the shape of a row as an item has it.
         survey: of all items.
+        why: they are not in memory, in words.
     """
 
     readers: Readers
@@ -417,6 +417,7 @@ class Stream:
     turns: bool
     given: tuple[int, ...]
     survey: Survey
+    why: str
 
     def __len__(self) -> int:
         return len(self.places)
@@ -430,8 +431,7 @@ class Stream:
         """How rows are read, in words."""
         count = self.readers.count
         by = f"by {count} readers ahead" if count > 1 else "by 1 reader ahead" if count else ""
-        why = "its items are random" if self.readers.items.random else "they are large"
-        return f"rows are read as they are needed{f', {by}' * bool(by)}: {why}"
+        return f"rows are read as they are needed{f', {by}' * bool(by)}: {self.why}"
 
     @property
     def hashes(self) -> NDArray[np.uint64]:
@@ -579,7 +579,8 @@ def read(
         table = from_arrays(sequences.joined(held), labels, where, classes=classes, weight=weight)
     else:
         readers = Readers(items, spec.readers)
-        stream = Stream(readers, every, shape, turns, given, survey)
+        why = "its items are random" if random else too_large(spec)
+        stream = Stream(readers, every, shape, turns, given, survey, why)
         table = from_stream(stream, labels, where, classes=classes, weight=weight)
     return replace(table, parts=items.splits, named=items.name)
 
@@ -598,6 +599,11 @@ def fits(numbers: int, spec: DataSpec, most: int) -> bool:
     """Whether so many numbers are held in memory: up to `most` bytes, unless the study says."""
     limit = most if spec.in_memory is None else spec.in_memory * 2**20
     return NUMBER * numbers <= limit
+
+
+def too_large(spec: DataSpec) -> str:
+    """Why rows are not held in memory, in words."""
+    return "they are large" if spec.in_memory is None else f"in_memory = {spec.in_memory}"
 
 
 def half_of_memory() -> int:
@@ -642,7 +648,9 @@ def of_arrays(table: Table, spec: DataSpec) -> Table:
 
 def of_rows(rows: Rows, spec: DataSpec, where: str) -> Table:
     """A table of rows that are not held."""
-    return read({"": rows}, replace(spec, in_memory=0), where)
+    table = read({"": rows}, replace(spec, in_memory=0), where)
+    assert table.stream is not None
+    return replace(table, stream=replace(table.stream, why=too_large(spec)))
 
 
 def _unseeded(where: str) -> DataError:

@@ -35,8 +35,9 @@ class Side:
     """One study.
 
     Attributes:
-        measured: what the numbers are: "test" or "validation" over seeds, after `confirm`;
-            "search" is one training on the validation split, which chose it.
+        measured: what the numbers are: "test", "validation" or "objective" over seeds, after
+            `confirm`; "search" is one training on the validation split, or of an own objective,
+            which chose it.
         split: what the search measures on, in words.
         value, low, high: of the best configuration; the 95% interval where there are seeds.
         baseline, baseline_low, baseline_high: the same of the baseline.

@@ -437,6 +437,7 @@ def numbers(facts: Facts) -> dict[str, Any]:
         others = {"baseline": base, "baseline_low": None, "baseline_high": None}
     else:
         measured, best, baseline = headline_estimates(confirmation)
+        measured = "objective" if facts.own_objective else measured
         own = {"measured": measured, "seeds": len(best.values), "value": best.mean}
         own |= {"low": _bound(best.low), "high": _bound(best.high)}
         others = dict.fromkeys(("baseline", "baseline_low", "baseline_high"))

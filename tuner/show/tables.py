@@ -71,6 +71,8 @@ def check(study: Record) -> RenderableType:
 def _objective(study: Record) -> RenderableType:
     queue = len(study["enqueued"])
     first = f", {queue} of them enqueued" if queue else ""
+    limit = study["trial_timeout"]
+    first += f"; each ends after {duration(limit)} at the latest" if limit is not None else ""
     lines = [
         f"{study['name']}: {study['description']}".removesuffix(": "),
         f"objective {study['objective']}: {study['direction']} {study['metric']}",

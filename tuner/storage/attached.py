@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,17 @@ _MARK = b"tuner:artifact:"
 _LONGEST = 100
 
 
+def checkpoint_file(size: int) -> str:
+    """A new name for a file that is a checkpoint of so many bytes."""
+    return f"checkpoint-{uuid.uuid4()}-{size}"
+
+
+def file_size(name: str) -> int:
+    """The bytes that a name of ``checkpoint_file`` tells; 0 for an older one."""
+    _, *parts, size = name.split("-")
+    return int(size) if len(parts) == 5 and size.isdigit() else 0
+
+
 def reference(artifact_id: str) -> bytes:
     """The bytes that the database holds in place of a checkpoint that is a file."""
     return _MARK + artifact_id.encode()
@@ -31,6 +43,25 @@ def parse_reference(checkpoint: bytes | None) -> str | None:
     if checkpoint is None or len(checkpoint) > _LONGEST or not checkpoint.startswith(_MARK):
         return None
     return checkpoint.removeprefix(_MARK).decode(errors="replace")
+
+
+def checkpoint_sizes(connection: Connection, study_id: int) -> dict[int, int]:
+    """The bytes of each checkpoint of a study, in the database or a file, by trial id."""
+    saved, trials = schema.checkpoints, rows.TRIALS
+    length = func.length(saved.c.data)
+    joined = saved.join(trials, trials.c.trial_id == saved.c.trial_id)
+    of_study = select(saved.c.trial_id, length).select_from(joined)
+    sizes = {
+        trial_id: int(size)
+        for trial_id, size in connection.execute(of_study.where(trials.c.study_id == study_id))
+    }
+    small = select(saved.c.trial_id, saved.c.data).select_from(joined)
+    small = small.where(trials.c.study_id == study_id, length <= _LONGEST)
+    for trial_id, data in connection.execute(small):
+        name = parse_reference(bytes(data))
+        if name is not None:
+            sizes[trial_id] = file_size(name)
+    return sizes
 
 
 def checkpoint_ids(connection: Connection, study_id: int | None = None) -> Iterator[str]:

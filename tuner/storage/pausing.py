@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from optuna.trial import TrialState
@@ -17,13 +18,15 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, func
 
 from tuner.search.promote import last_epoch
 from tuner.storage import events, rows, schema, sql, writes
+from tuner.storage.attached import checkpoint_sizes
 from tuner.storage.mirror import Mirror
 from tuner.storage.rows import Head
 from tuner.storage.sql import from_clock
 from tuner.study.trials import trained
 
-KEPT = 200
-"""The most trials of a study that ended paused and keep their checkpoints."""
+KEPT, BYTES = 200, 2**30
+"""The most trials of a study that ended paused and keep their checkpoints, and the most bytes of
+these."""
 
 
 def is_paused() -> ColumnElement[bool]:
@@ -131,10 +134,14 @@ def retire(connection: Connection, mirror: Mirror, now: float) -> int:
 
 
 def _bound_checkpoints(connection: Connection, mirror: Mirror) -> None:
-    """Removes checkpoints beyond KEPT, first those of the trials that paused earliest."""
+    """Removes checkpoints beyond KEPT and BYTES, first those of the trials that paused earliest,
+    and of these the oldest."""
     ids = {head.trial_id for head in ended(connection, mirror).values()}
     ordered = sorted(ids, key=lambda each: (last_epoch(mirror.trials[each]), each), reverse=True)
-    _delete(connection, schema.checkpoints, ordered[KEPT:])
+    sizes = checkpoint_sizes(connection, mirror.study_id)
+    totals = accumulate(sizes.get(each, 0) for each in ordered)
+    within = sum(total <= BYTES for total in totals)
+    _delete(connection, schema.checkpoints, ordered[min(KEPT, within) :])
 
 
 def _delete(connection: Connection, table: Table, ids: Collection[int]) -> None:

@@ -95,6 +95,7 @@ def objective(study: ObjectiveStudy) -> Record:
         "direction": study.direction,
         "trials": settings.trials,
         "enqueued": [dict(each) for each in settings.enqueue],
+        "trial_timeout": settings.trial_timeout,
         "sampler": settings.sampler[0],
         "pruner": settings.pruner[0],
         "seed": settings.seed,

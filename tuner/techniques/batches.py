@@ -72,15 +72,20 @@ def try_out(rows: OwnRows, targets: Tensor) -> None:
         targets: of the training rows, on the CPU.
 
     Raises:
-        StudyFileError: it cannot be imported here, fails, or gives others the second time.
+        StudyFileError: it cannot be imported here, fails, gives others the second time, or not as
+            many for another epoch.
     """
     try:
-        once, again = (rows(targets, torch.Generator().manual_seed(0)) for _ in range(2))
+        once, again, other = (rows(targets, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
     except TrainingError as error:
         raise StudyFileError(error.message, where=error.where, hint=error.hint) from error
     if not torch.equal(once, again):
         what = "the sampler gives other rows for the same generator"
         hint = "draw with it alone: torch.randperm(len(targets), generator=generator)"
+        raise StudyFileError(what, where=rows.reference, hint=hint)
+    if len(once) != len(other):
+        what = f"the sampler chose {len(other)} rows for one epoch, and {len(once)} for another"
+        hint = "choose as many rows in each epoch, for the learning rate follows the steps"
         raise StudyFileError(what, where=rows.reference, hint=hint)
 
 

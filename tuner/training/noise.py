@@ -157,9 +157,10 @@ def order_of(
     """
     order = _order(rows, techniques, streams, targets)
     if len(order) != rows:
+        given = f"for epoch {streams.epoch + 1}, and for the first epoch {rows}"
         raise TrainingError(
-            f"epoch {streams.epoch + 1} has {len(order)} rows, and the first epoch has {rows}",
-            where="training.sampling",
+            f"the sampler chose {len(order)} rows {given}",
+            where=next(v.reference for _, v in techniques if isinstance(v, OwnRows)),
             hint="choose as many rows in each epoch, for the learning rate follows the steps",
         )
     return torch.split(order, batch_size)[: steps_of(rows, batch_size)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import uuid
 
 from tuner.errors import TrainingError
 from tuner.logs import note
 from tuner.storage import Artifacts, Lease, Outbox
 from tuner.storage.artifacts import ARTIFACTS_VARIABLE, DATABASE_LIMIT
-from tuner.storage.attached import parse_reference, reference
+from tuner.storage.attached import checkpoint_file, parse_reference, reference
 
 LARGE = 2**20
 """A checkpoint of more bytes becomes a file, if artifacts are files."""
@@ -91,7 +90,7 @@ class CheckpointStore:
         """The new file's name; None if no file can be written, and the database has to store it."""
         if self._store is None:
             return None
-        name = f"checkpoint-{uuid.uuid4()}"
+        name = checkpoint_file(len(data))
         try:
             self._store.stage(name, data)
         except Exception as error:  # a bucket that is away

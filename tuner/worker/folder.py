@@ -83,8 +83,8 @@ class Folder:
         with suppress(OSError):  # a file system without locks, where nobody sweeps either
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def pack(self, saved: Saved, limit: int, hint: str) -> bytes | None:
-        """The archive of all its files; None if it has none.
+    def check(self, limit: int, hint: str) -> list[Path]:
+        """What is in it, in order.
 
         Args:
             limit: the most bytes that the files may have together.
@@ -103,6 +103,11 @@ class Folder:
             most = f"the limit is {limit / 2**20:.4g} MiB"
             what = f"the checkpoint has {size / 2**20:.1f} MiB, and {most}"
             raise TrainingError(what, where=str(self.path), hint=hint)
+        return entries
+
+    def pack(self, saved: Saved, limit: int, hint: str) -> bytes | None:
+        """The archive of all its files, as ``check`` allows them; None if it has none."""
+        entries = self.check(limit, hint)
         if not entries:
             return None
         buffer = io.BytesIO()

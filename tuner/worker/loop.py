@@ -264,8 +264,7 @@ class Worker:
         log_event(*outcome(trial, self.outbox.lost(lease)))
         if trial.state == TrialState.FAIL:
             self.patiently(self.outbox.flush)
-            error = trial.user_attrs.get("error")
-            check_failures(self.storage, self.patiently, job.study_id, job.study.name, error)
+            check_failures(self.storage, self.patiently, job.study_id, job.study.name, trial)
         self._publish(job)
 
     def _publish(self, job: Job) -> None:

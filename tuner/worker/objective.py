@@ -503,6 +503,7 @@ class ObjectiveRun:
             count == target or (count > target and self._saved is None)
         )
         if not (at_target or self.pace.due or self.desk.leaving()):
+            folder.check(*self.desk.checkpoints.limit)  # at the report at which it grows too large
             return None
         with self.pace, self.desk.clock.measure("storage"):
             saved = Saved(max(reports), self.lease.token)

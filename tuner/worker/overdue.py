@@ -23,6 +23,9 @@ from tuner.storage.lease import STOPPED
 
 REFUSED = "refused"
 """Why a trial ended untried: it was enqueued with values outside the search space."""
+PERMANENT = "permanent"
+"""An attribute of a trial that failed as any other would, for rows cannot be read."""
+OPENS = "the study is stopped; `tuner resume` opens it again"
 TOO_MANY_FAILURES = 10
 """A study is stopped when so many more trials failed than finished."""
 
@@ -32,18 +35,23 @@ def check_failures(
     patiently: Callable[[Callable[[], Any]], Any],
     study_id: int,
     name: str,
-    error: object,
+    trial: FrozenTrial,
 ) -> None:
-    """Stops a study if too many of its trials failed; to be called after each that fails.
+    """Stops a study if too many of its trials failed, or one as any other would; to be called after
+    each that fails.
 
     Args:
         patiently: makes a call to the database, as ``Patience`` does.
-        error: why the trial failed.
+        trial: that failed.
 
     Raises:
-        TrainingError: too many trials failed; the study is stopped.
+        TrainingError: the study is stopped.
         StopRequested: it is time to leave, and the database did not answer.
     """
+    error = trial.user_attrs.get("error")
+    if trial.user_attrs.get(PERMANENT) is True:
+        patiently(lambda: storage.set_study_state(study_id, STOPPED))
+        raise TrainingError(f"trial {trial.number} failed: {error}", where=name, hint=OPENS)
     progress = patiently(lambda: storage.progress(study_id))
     if progress.failed < TOO_MANY_FAILURES + progress.finished:
         return
@@ -56,7 +64,7 @@ def check_failures(
     raise TrainingError(
         f"{failed} trials failed, the last with: {error}",
         where=name,
-        hint="the study is stopped; `tuner resume` opens it again",
+        hint=OPENS,
     )
 
 

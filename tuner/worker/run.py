@@ -15,7 +15,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.devices import described, is_out_of_memory, recover
-from tuner.errors import StorageError
+from tuner.errors import DataError, ReaderError, StorageError
 from tuner.hidden import hide
 from tuner.search.overlay import changed
 from tuner.search.promote import PAUSED_AT, is_paused
@@ -28,7 +28,7 @@ from tuner.training.trainer import ONE_ROW, Course, Epoch
 from tuner.worker.checkpoints import CheckpointStore, Pace
 from tuner.worker.job import NetworkJob, course_of, last_epoch, replica_facts
 from tuner.worker.keep import Attachments, Keeper, PredictionKeeper
-from tuner.worker.overdue import TIME_LIMIT, nothing_reported
+from tuner.worker.overdue import PERMANENT, TIME_LIMIT, nothing_reported
 from tuner.worker.signals import Leaving, Overdue, StopRequested
 
 # Measuring where a worker's time goes.
@@ -104,6 +104,12 @@ def ending_facts(why: str, seconds: float, worker: str, device: torch.device) ->
         "worker": worker,
         "device": described(device),
     }
+
+
+def permanent_facts(error: BaseException) -> dict[str, bool]:
+    """That attribute, where rows cannot be read."""
+    rows = isinstance(error, DataError) and not isinstance(error, ReaderError)
+    return {PERMANENT: True} if rows else {}
 
 
 def memory_facts(error: BaseException) -> dict[str, bool]:
@@ -199,7 +205,8 @@ class TrialRun:
         except StorageError:
             raise
         except BaseException as error:  # a factory's SystemExit too; a signal's is caught above
-            self._fail(explain(error), traceback=current_traceback(), **memory_facts(error))
+            facts = memory_facts(error) | permanent_facts(error)
+            self._fail(explain(error), traceback=current_traceback(), **facts)
             failed = True
         self.desk.checkpoints.left(self.lease)
         if failed:
