@@ -2,8 +2,8 @@
 
 Each runs on copies of one searched database in turn: with `--full`, which makes every training, and
 without. One JSON line: for each command the seconds and the CPU seconds of both, the ratio of their
-medians, the trainings of both, and whether the winner and the numbers of the winner and the
-baseline are the same.
+medians, the trainings of both, and whether the winner and the numbers of winner and baseline are
+the same.
 
     python tests/benchmarks/confirm.py [--data digits|table] [--trials 60] [--runs 3] [--ablate]
         [--workers 2]
@@ -37,14 +37,14 @@ target = "bought"
 [model]
 family = "mlp"
 depth = { low = 1, high = 3 }
-width = { choices = [32, 64, 128] }
+width = { choices = [64, 128, 256] }
 [regularization]
 batch_norm = { choices = [true, false] }
 dropout = { off = 0.0, low = 0.05, high = 0.5 }
 weight_decay = { off = 0.0, low = 1e-5, high = 0.1, log = true }
 label_smoothing = { off = 0.0, low = 0.01, high = 0.2 }
 [training]
-epochs = 20
+epochs = 40
 batch_size = 128
 learning_rate = { low = 1e-4, high = 3e-2, log = true }
 [search]

@@ -282,7 +282,7 @@ def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path)
     options = trained("sure", data=data("mlp"), training=training, search=search, description=about)
     tuner.export("sure", tmp_path / "before", options)
     assert "the best of the search, not confirmed" in (tmp_path / "before" / CARD).read_text()
-    found = tuner.confirm("sure", options, top=3, seeds=2)
+    found = tuner.confirm("sure", options, top=3, seeds=2, full=True)
     winner = found.winner
     made = tuner.export("sure", tmp_path / "after", options)
     card = (tmp_path / "after" / CARD).read_text()
@@ -291,11 +291,11 @@ def test_what_was_confirmed_is_exported(data: Any, trained: Any, tmp_path: Path)
     assert "over 2 trainings of the configuration on the test rows" in card
     assert "\\<b\\>Sure\\</b\\> \\| \\`x\\` \\# no heading\n" in card
     storage = tuner.open_storage(options.storage)
-    asked = ConfirmRequest(tuple(row.label for row in found.rows), 5, 3, True)
+    asked = ConfirmRequest(tuple(row.label for row in found.rows), 5, 3, True, full=True)
     remember(storage, storage.get_study_id_from_name("sure:confirm"), asked)
     tuner.export("sure", tmp_path / "unfinished", options, trial=winner.number)
     card = (tmp_path / "unfinished" / CARD).read_text()
-    command = "tuner confirm --study sure --top 3 --seeds 5"
+    command = "tuner confirm --study sure --top 3 --full --seeds 5"
     done = f"{4 * len(found.rows)} of {10 * len(found.rows)} trainings are done"
     assert "over 2 trainings of the configuration on the test rows" in card
     assert f"{done}; `{command}` trains the rest." in card

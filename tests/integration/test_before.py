@@ -87,7 +87,7 @@ def test_its_reports_have_the_same_trials_and_values(earlier: Earlier) -> None:
 
 def test_its_confirmation_and_ablation_are_shown_without_training(earlier: Earlier) -> None:
     words = ("--study", "plants", "--seeds", "2")
-    shown = earlier.json("confirm", *words, "--top", "2")
+    shown = earlier.json("confirm", *words, "--top", "2", "--full")
     assert len(shown["rows"]) == len(CONFIRMED)
     for row in shown["rows"]:
         means = row["validation"]["mean"], row["test"]["mean"]

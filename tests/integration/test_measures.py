@@ -109,7 +109,7 @@ def test_every_command_knows_the_metric_and_the_losses(
     last = tuner.optimize(study, options)
     assert last.progress.met
     assert tuner.retrain("s", 1, options).equal
-    confirmed = tuner.confirm("s", options, top=2, seeds=2)
+    confirmed = tuner.confirm("s", options, top=2, seeds=2, full=True)
     assert (confirmed.metric, confirmed.finished) == (metric, True)
     assert all(each.test is not None for each in confirmed.rows)
     held = optuna.load_study(study_name="s:confirm", storage=options.storage)

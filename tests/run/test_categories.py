@@ -64,7 +64,7 @@ def test_folds_workers_retrain_confirm_export_and_predict(
     assert [trial.params.get("embedding.size") for trial in trials[:2]] == [None, 3]
     assert trials[1].value != trials[0].value
     assert all(retrain("towns", number, options).equal for number in (1, 2))
-    measured = tuner.confirm("towns", options, top=3, seeds=2)
+    measured = tuner.confirm("towns", options, top=3, seeds=2, full=True)
     assert all(each.test is not None for each in measured.rows)
 
     tuner.export("towns", tmp_path / "model", options, trial=1, final=True, uncalibrated=True)

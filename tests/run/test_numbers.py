@@ -59,7 +59,7 @@ def test_folds_retrain_confirm_ablate_export_and_predict(
     assert names == ["plain", "periodic", "piecewise-linear"]
     assert len({trial.value for trial in trials[:3]}) == 3
     assert all(retrain("tides", number, options).equal for number in (1, 2))
-    measured = tuner.confirm("tides", options, top=4, seeds=2)
+    measured = tuner.confirm("tides", options, top=4, seeds=2, full=True)
     assert all(each.test is not None for each in measured.rows)
     effects = {each.technique for each in ablate("tides", options, seeds=2, views=("off",)).effects}
     assert effects & {"numbers", "input_scale", "members"}

@@ -272,16 +272,26 @@ class Replication:
     def _watched(self, command: str, known: Callable[[], Needed]) -> Watch:
         """Shows the trainings of the whole request, and the time that they take."""
 
+        ended, totals = -1, (0, 0, 0.0, 0.0)
+
         def watch(now: Snapshot) -> None:
-            needed, elapsed = known(), time.monotonic() - self.begun
-            done, wanted = needed.wanted & needed.done, needed.wanted
-            seconds = partial(seconds_of, self.storage, self.job.study, command)
-            spent, rest = seconds(done - self.before), seconds(wanted - done)
+            nonlocal ended, totals
+            if ended != now.progress.finished:
+                ended, totals = now.progress.finished, self._totals(command, known())
+            wanted, done, spent, rest = totals
+            elapsed = time.monotonic() - self.begun
             left = elapsed * rest / spent if spent > 0 else math.nan
-            progress = replace(now.progress, budget=len(wanted), complete=len(done), pruned=0)
+            progress = replace(now.progress, budget=wanted, complete=done, pruned=0)
             self.watch(replace(now, progress=progress, elapsed=elapsed, left=left))
 
         return watch
+
+    def _totals(self, command: str, needed: Needed) -> tuple[int, int, float, float]:
+        """How many trainings a request needs, how many of them are done, and the seconds of work
+        that this command has spent on them and that are left."""
+        wanted, done = needed.wanted, needed.wanted & needed.done
+        seconds = partial(seconds_of, self.storage, self.job.study, command)
+        return len(wanted), len(done), seconds(done - self.before), seconds(wanted - done)
 
     def measure_yardsticks(self, job: NetworkJob, split: str) -> None:
         """Stores the yardsticks with the trainings of `confirm`, unless they are there."""
