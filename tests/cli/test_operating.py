@@ -176,8 +176,8 @@ def test_a_trial_wants_its_study(place: Any, tuner: Run) -> None:
     assert "known: 0 to 3" in missing.stderr
 
 
-def test_logs_follow_until_interrupted(place: Any, tuner: Run) -> None:
-    command = [TUNER, "logs", "--study", "small", "--follow"]
+def test_logs_follow_until_interrupted(place: Any, tuner: Run, warm_tuner: Path) -> None:
+    command = [warm_tuner, "logs", "--study", "small", "--follow"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import pytest
 from tuner.cli.serving import on_desktop
 from tuner.dashboard.serve import leave
 
-TUNER = Path(sys.executable).with_name("tuner")
 ABSENT = "sqlite:///absent.db"
 
 
@@ -64,13 +62,13 @@ def test_a_port_that_is_taken_is_named(place: Any, tuner: Callable[..., Any]) ->
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_serves_until_asked_to_end(
-    place: Any, number: signal.Signals
+    place: Any, warm_tuner: Path, number: signal.Signals
 ) -> None:
     password = place.folder / "password"
     password.write_text("correct horse\n", encoding="utf-8")
     secret = {"TUNER_PASSWORD_FILE": str(password)} if number == signal.SIGTERM else {}
     process = subprocess.Popen(
-        [TUNER, "dashboard", "--port", "0"],
+        [warm_tuner, "dashboard", "--port", "0"],
         cwd=place.folder,
         env={**os.environ, **secret, "TUNER_LOG_FORMAT": "json"},
         stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,13 @@ def data(place: Path) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def trained(place: Path) -> Callable[..., tuner.RunOptions]:
+def trained(place: Path, _sqlite_file: Path) -> Callable[..., tuner.RunOptions]:
     """Trains a study, in a database of its name."""
 
     def train(name: str, **sections: Any) -> tuner.RunOptions:
         sections.setdefault("search", {"trials": 1, "pruner": "none"})
         study = tuner.define_study(name, **sections)
+        shutil.copy(_sqlite_file, place / f"{name}.db")
         options = tuner.RunOptions(f"sqlite:///{place}/{name}.db", workers=1, device="cpu")
         assert tuner.optimize(study, options).progress.met
         return options

@@ -469,9 +469,9 @@ def test_a_worker_refuses_an_objective_that_was_not_allowed(make: Any, sqlite_ur
     ],
 )
 def test_a_study_of_an_objective_that_cannot_be_is_refused(
-    make: Any, sqlite_url: str, change: tuple[str, str], words: tuple[str, ...]
+    make: Any, empty_sqlite_url: str, change: tuple[str, str], words: tuple[str, ...]
 ) -> None:
-    shared = written(make, sqlite_url, "bowl")
+    shared = written(make, empty_sqlite_url, "bowl")
     text = shared.path.read_text()
     assert change[0] in text
     shared.path.write_text(text.replace(*change))

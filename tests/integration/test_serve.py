@@ -232,7 +232,7 @@ def test_several_workers_of_one_command_are_replaced_when_they_die(
     make: Any, until: Callable[..., None], database_url: str
 ) -> None:
     shared = make(database_url).submit(trials=2, epochs=100_000)  # none but these two to take
-    parent = shared.command("worker", "--workers", "2", "--device", "cpu", "--idle-exit")
+    parent = shared.warm("worker", "--workers", "2", "--device", "cpu", "--idle-exit")
     until(lambda: len({holder for _, holder, _ in shared.tokens()}) == 2)
     victim = int(shared.tokens()[0][1].split(":")[1])
     os.kill(victim, signal.SIGKILL)
@@ -297,7 +297,7 @@ def test_a_study_that_the_parent_cannot_read_is_left_to_others(make: Any, sqlite
     submit(str(second.path), sqlite_url)
     table.unlink()
     words = ("--workers", "2", "--device", "cpu", "--idle-exit")
-    command = first.command("worker", *words)
+    command = first.warm("worker", *words)
     _, said = command.communicate(timeout=60)
     assert command.returncode == 1, said
     assert first.progress.complete == 4

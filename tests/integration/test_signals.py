@@ -129,7 +129,7 @@ def test_ctrl_c_on_a_run_leaves_what_the_next_run_continues(
     assert "Traceback" not in said
     assert [holder for _, holder, _ in shared.tokens()] == [""] * len(shared.progress.interrupted)
     assert shared.storage.workers() == []
-    again = shared.command(*words)
+    again = shared.warm(*words)
     assert (again.communicate(timeout=60), again.returncode)[1] == 0
     progress = shared.progress
     assert (progress.finished, progress.running, len(shared.trials())) == (6, 0, 6)
@@ -149,7 +149,7 @@ def test_workers_of_a_run_that_is_killed_leave_too(
 ) -> None:
     shared = make(sqlite_url).write(**LONG)
     words = ["optimize", "--study", str(shared.path), "--workers", "1", "--device", "cpu"]
-    run = shared.command(*words)
+    run = shared.warm(*words)
     until(lambda: shared.path.exists() and started(shared), seconds=60)
     run.kill()
     until(lambda: [holder for _, holder, _ in shared.tokens()] == [""])

@@ -15,8 +15,8 @@ from tuner.run.plain import objective
 from tuner.run.prepare import submit
 
 
-def test_sixteen_processes_create_and_join_one_study(make: Any, database_url: str) -> None:
-    shared = make(database_url).write()
+def test_sixteen_processes_create_and_join_one_study(make: Any, empty_url: str) -> None:
+    shared = make(empty_url).write()
     ids = shared.folder / "ids"
 
     def create() -> None:
@@ -37,7 +37,7 @@ def test_sixteen_processes_create_and_join_one_study(make: Any, database_url: st
 def test_a_plain_script_and_workers_run_one_study_and_learn_from_each_other(
     make: Any, until: Callable[..., None], database_url: str
 ) -> None:
-    shared = make(database_url).submit(sampler="tpe", trials=14, epochs=300)
+    shared = make(database_url).submit(sampler="tpe", trials=14, epochs=150)
     url = shared.storage.database.url.render_as_string(hide_password=False)
 
     def script() -> None:

@@ -119,6 +119,20 @@ def test_a_study_is_read_by_one_statement_however_many_there_are(
     assert (found[0][0].name, found[0][1]) == ("s7", ids["s7"])
 
 
+def test_it_leaves_without_a_pause_when_the_last_trial_is_written(
+    storage: Storage,
+    worker: Worker,
+    job: Any,
+    submit: Callable[[str], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study_id, pauses = submit("whole"), []
+    monkeypatch.setattr(Service, "_doze", pauses.append)
+    Service(worker, [], str, lambda study, study_id: type(job)(study, study_id, job.data)).run(True)
+    assert pauses == []
+    assert storage.progress(study_id).complete == 2
+
+
 def test_a_study_that_is_deleted_after_it_was_listed_is_let_go_and_others_are_served(
     storage: Storage, worker: Worker, job: Any, submit: Callable[[str], int]
 ) -> None:

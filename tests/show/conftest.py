@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -91,9 +90,9 @@ class Database:
 
 
 @pytest.fixture
-def a_database(tmp_path: Path) -> Callable[[str], Database]:
+def a_database(sqlite_url: str) -> Callable[[str], Database]:
     """Makes a database for a direction."""
-    return lambda direction: Database(f"sqlite:///{tmp_path}/a.db", direction)
+    return lambda direction: Database(sqlite_url, direction)
 
 
 @pytest.fixture
