@@ -1,4 +1,4 @@
-"""What the README and CONTRIBUTING.md show runs, and what they name exists."""
+"""What the README, the pages of docs/ and CONTRIBUTING.md show runs, and what they name exists."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import typer
 
+import tuner
 from tuner.cli import app
 from tuner.losses import LOSSES
 from tuner.metrics import METRICS
@@ -22,6 +23,10 @@ from tuner.storage import open_storage
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))
+}
+DOCUMENTS = "\n".join((README, *PAGES.values()))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("TUNER_")},
@@ -34,12 +39,12 @@ PATH = re.compile(r"`((?:tuner|tests|studies|\.ci)/[\w./]*|[\w-]+\.(?:toml|txt|m
 
 
 def blocks(language: str) -> list[str]:
-    """The README's code blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    """The code blocks of a language, each once: those of the README, then those of the pages."""
+    return list(dict.fromkeys(re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENTS, re.M | re.S)))
 
 
 def block(language: str, part: str) -> str:
-    """The README's one code block of a language that has a part."""
+    """The one code block of a language that has a part."""
     (found,) = (text for text in blocks(language) if part in text)
     return found
 
@@ -73,15 +78,89 @@ def shapes(text: str) -> set[str]:
     return {" ".join(re.sub(r"\d[\d.]*", "#", line).split()) for line in text.splitlines()}
 
 
-def test_the_blocks_are_those_that_are_tested_here() -> None:
-    found = re.findall(r"^```(\w+)$", README, re.M)
-    shell = ["text", "bash", "bash", "toml", "bash", "bash", "bash", "bash", "toml"]
-    assert found == [*shell, *["python", "toml"] * 5, "python", "python", "toml", "python", "bash"]
-    assert README.count("```") == 2 * len(found)
+TESTED = {
+    "text": ("$ tuner optimize",),
+    "bash": (
+        "pip install -q -c constraints.txt . ",
+        "pytest -n 2",
+        "wines.csv', index",
+        "tuner init wines",
+        "tuner techniques\n",
+        "tuner submit",
+        "tuner ablate",
+        "tuner predict --model model --input rows.csv",
+        "tuner db upgrade",
+    ),
+    "toml": (
+        "choices = [16, 32, 64]",
+        "sales.parquet",
+        "pictures:load",
+        "networks:net",
+        "measures:cost",
+        "forests:",
+        "nets:",
+        "weather:",
+    ),
+    "python": (
+        "define_study(",
+        "class Pictures",
+        "def net(",
+        "def cost(",
+        "ExtraTreesClassifier",
+        "torch.save(",
+        "import lightning",
+        "def days(",
+    ),
+}
+"""A part of each block that a test of this module runs."""
+
+
+@pytest.mark.parametrize("language", TESTED)
+def test_every_block_is_one_that_is_tested_here(language: str) -> None:
+    assert {block(language, part) for part in TESTED[language]} == set(blocks(language))
+    assert set(re.findall(r"^```(\w+)$", DOCUMENTS, re.M)) == TESTED.keys()
+    assert all(text.count("```") % 2 == 0 for text in (README, *PAGES.values()))
+
+
+def test_the_readme_is_a_front_page_that_leads_to_every_page() -> None:
+    assert len(README.splitlines()) <= 150
+    named = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for name in PAGES:
+        assert name in named
+        assert f"docs/{name}" in README or name == "reference.md"
+
+
+def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
+    run(
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--site-dir",
+        str(tmp_path / "site"),
+        folder=ROOT,
+    )
+    built = (tmp_path / "site" / "reference" / "index.html").read_text(encoding="utf-8")
+    for name in tuner.__all__:
+        assert name == "__version__" or f'id="tuner.{name}"' in built
+    hosts = set(re.findall(r'(?:src|href)="(https?://[^/"]+)', built))
+    assert hosts <= {"https://squidfunk.github.io"}  # that made the pages' theme, at the foot
+
+
+def test_the_five_commands_of_the_start_lead_to_predictions(tmp_path: Path, warm: Warm) -> None:
+    few = ("env", "TUNER_TOP=1", "TUNER_SEEDS=2", "TUNER_TRIALS=1")
+    table, commands = block("bash", "wines.csv', index"), block("bash", "tuner init wines")
+    assert commands.count("tuner ") == 5
+    warm("bash", "-euxo", "pipefail", "-c", table)
+    warm(*few, "bash", "-euxo", "pipefail", "-c", commands.replace(" --budget 1m", ""))
+    lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("class,probability ")
+    assert len(lines) == 1 + 178
 
 
 def test_the_commands_run_and_the_picture_is_what_they_print(tmp_path: Path, warm: Warm) -> None:
-    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[2])
+    said = warm("bash", "-euxo", "pipefail", "-c", block("bash", "tuner techniques\n"))
     (picture,) = blocks("text")
     drawn = {line for line in shapes(picture) if line[:1] not in ("", "$", "…")}
     assert len(drawn) == 6
@@ -92,21 +171,21 @@ def test_the_commands_run_and_the_picture_is_what_they_print(tmp_path: Path, war
 
 
 def test_the_commands_for_workers_run(tmp_path: Path, warm: Warm) -> None:
-    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[3])
+    said = warm("bash", "-euxo", "pipefail", "-c", block("bash", "tuner submit"))
     assert "serving breast-cancer" in said
     assert (tmp_path / "team.db").exists()
     assert not (tmp_path / "tuner.db").exists()
 
 
 def test_the_commands_for_answers_run(tmp_path: Path, warm: Warm) -> None:
-    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[4])
+    said = warm("bash", "-euxo", "pipefail", "-c", block("bash", "tuner ablate"))
     said = " ".join(said.split())  # lines are as long as COLUMNS says
     assert "on the test rows over 2 seeds" in said
     assert "what each technique adds" in said
 
 
 def test_the_network_is_used(tmp_path: Path, warm: Warm) -> None:
-    warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[5])
+    warm("bash", "-euxo", "pipefail", "-c", block("bash", "--input rows.csv"))
     lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("alcohol,class,probability class_0,")
     assert len(lines) == 1 + 178
@@ -114,7 +193,7 @@ def test_the_network_is_used(tmp_path: Path, warm: Warm) -> None:
 
 
 def test_the_commands_for_operators_run(tmp_path: Path, warm: Warm) -> None:
-    said = warm("bash", "-euxo", "pipefail", "-c", blocks("bash")[6])
+    said = warm("bash", "-euxo", "pipefail", "-c", block("bash", "tuner db upgrade"))
     for words in ("claimed wine trial 0", "wine: 3 trials copied"):
         assert words in said
     assert re.search(r"would remove \d checkpoints", said)  # of trials that ended paused
@@ -190,8 +269,8 @@ def test_the_functions_of_ones_own_run(tmp_path: Path, warm: Warm) -> None:
     assert "measures:signs" in warm("tuner", "check", "--study", "cheap")
 
 
-def test_every_metric_and_loss_is_in_the_readme() -> None:
-    section = re.findall(r"## Metrics and losses\n(.*?)\n## ", README, re.S)[0]
+def test_every_metric_and_loss_is_on_its_page() -> None:
+    section = PAGES["functions.md"]
     assert all(re.search(rf'[`"]{name}[`"]', section) for name in (*METRICS, *LOSSES))
 
 
@@ -282,24 +361,30 @@ def test_every_command_is_in_the_readme(name: str) -> None:
     assert re.search(rf"tuner {name}\b|`{name}`", README), f"README.md does not name {name}"
 
 
-def test_every_command_and_option_of_the_readme_exists() -> None:
-    named = re.findall(r"`tuner ([\w-]+)|\$ tuner ([\w-]+)|/tuner ([\w-]+)", README)
+def test_every_command_and_option_that_is_named_exists() -> None:
+    named = re.findall(r"`tuner ([\w-]+)|\$ tuner ([\w-]+)|bin/tuner ([\w-]+)", DOCUMENTS)
     named += re.findall(r"^tuner ([\w-]+)()()", "".join(blocks("bash")), re.M)
     assert {name for found in named for name in found if name} <= set(COMMANDS)
     options = [option for each in COMMANDS.values() for option in each.params]
     known = {word for each in options for word in (*each.opts, *each.secondary_opts)}
-    known |= {"--splits", "--folds", "--only", "--scale"}  # of benchmarks, and of docker compose
-    assert set(re.findall(r"(?<![\w-])--[a-z-]+", README)) <= known
+    known |= {
+        "--help",
+        "--splits",
+        "--folds",
+        "--only",
+        "--scale",
+    }  # of benchmarks, and of docker compose
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", DOCUMENTS)) <= known
     variables = {option.envvar for each in COMMANDS.values() for option in each.params}
     variables |= {"TUNER_PASSWORD", "TUNER_STORAGE_FILE"}  # options would be in a list of processes
     variables |= {"TUNER_LEASE", "TUNER_SPOOL", "TUNER_ARTIFACTS", "TUNER_CACHE"}  # of a machine
     variables |= {"TUNER_RECORDED"}  # to look for an error
-    assert set(re.findall(r"TUNER_[A-Z_]+", README)) <= variables
+    assert set(re.findall(r"TUNER_[A-Z_]+", DOCUMENTS)) <= variables
 
 
 def test_every_file_that_the_documents_name_exists() -> None:
-    for text in (README, CONTRIBUTING):
-        own = ("mine", "own", "cheap", "forest", "nets", "pictures", "weather")
+    for text in (DOCUMENTS, CONTRIBUTING):
+        own = ("mine", "own", "cheap", "forest", "nets", "pictures", "weather", "wines")
         shown = {f"studies/{name}.toml" for name in own}
         named = set(PATH.findall(text)) - shown - {"table.csv"}
         assert named

@@ -1,6 +1,6 @@
 """The dashboard in a real browser: Debian's chromium, without a network.
 
-With the variable SCREENSHOT, a picture of the study's page is written there: the README shows it.
+With the variable SCREENSHOT, a picture of the study's page is written there, for docs/dashboard.md.
 """
 
 from __future__ import annotations
