@@ -369,6 +369,7 @@ def test_every_command_and_option_that_is_named_exists() -> None:
     known = {word for each in options for word in (*each.opts, *each.secondary_opts)}
     known |= {
         "--help",
+        "--install-completion",
         "--splits",
         "--folds",
         "--only",

@@ -277,3 +277,16 @@ def test_a_full_or_locked_database_is_explained(sqlite_url: str) -> None:
         storage.claims.register("me", "host", 1, "cpu")
     holder.execute("ROLLBACK")
     storage.claims.register("me", "host", 1, "cpu")
+
+
+def test_a_database_that_nobody_has_any_more_leaves_no_journal(
+    sqlite_url: str, join: Callable[..., int]
+) -> None:
+    """Whoever copies the file copies all of it."""
+    storage = open_storage(sqlite_url)
+    join(storage)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    journal = file.with_name(f"{file.name}-wal")
+    assert journal.exists()
+    del storage
+    assert not journal.exists()

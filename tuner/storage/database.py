@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
 import os
 import re
@@ -411,6 +410,9 @@ class Database:
         self.outages: tuple[float, ...] = ()
         self._away_since: float | None = None
         _databases.add(self)
+        # When nobody has it any more, at the latest at the end of the process, its connections are
+        # closed: SQLite then writes its journal into its file, which somebody may copy.
+        weakref.finalize(self, self.engine.dispose)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -567,11 +569,4 @@ def _after_fork() -> None:
         database.after_fork()
 
 
-def _close_all() -> None:
-    """Closes all at the end of the process: SQLite then writes its journal into its file."""
-    for database in list(_databases):
-        database.close()
-
-
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_close_all)
