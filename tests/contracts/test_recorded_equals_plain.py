@@ -32,6 +32,7 @@ Make = Callable[[], Course]
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records every shape at its first step, and compiles anew."""
     monkeypatch.setattr(recorded, "PAYS", 0)
+    monkeypatch.setattr(recorded, "PAYS_IF_KNOWN", 0)
     monkeypatch.setattr(recorded, "_FUNCTIONS", type(recorded._FUNCTIONS)())
 
 

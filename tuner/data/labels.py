@@ -54,22 +54,26 @@ class Scale:
     """A function of a quantity in the target's unit, and its inverse.
 
     Attributes:
+        inverse: the method of a tensor that turns it back; empty for none.
         above: what every target has to be above.
         hint: for whom a target is not.
     """
 
     forward: Callable[[NDArray[Any]], NDArray[Any]]
-    back: Callable[[Tensor], Tensor]
+    inverse: str = ""
     above: float = -np.inf
     hint: str = ""
 
+    def back(self, values: Tensor) -> Tensor:
+        """Numbers of this scale in the target's unit."""
+        unit: Tensor = getattr(values, self.inverse)() if self.inverse else values
+        return unit
+
 
 SCALES: Mapping[str, Scale] = {
-    "linear": Scale(lambda values: values, lambda values: values),
-    "log": Scale(
-        np.log, lambda values: values.exp(), 0.0, 'for counts with zeros: target_scale = "log1p"'
-    ),
-    "log1p": Scale(np.log1p, lambda values: values.expm1(), -1.0, "remove target_scale"),
+    "linear": Scale(lambda values: values),
+    "log": Scale(np.log, "exp", 0.0, 'for counts with zeros: target_scale = "log1p"'),
+    "log1p": Scale(np.log1p, "expm1", -1.0, "remove target_scale"),
 }
 
 

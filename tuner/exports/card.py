@@ -220,7 +220,7 @@ def _value(target: Target) -> str:
     numbers = f"outputs * {_literal(target.scale)} + {_literal(target.mean)}"
     value = "outputs" if plain_output else numbers
     if target.form != "linear":
-        value = f"({value}).{SCALES[target.form].back.__name__}()"
+        value = f"({value}).{SCALES[target.form].inverse}()"
     elif target.limits is not None and not plain_output:
         value = f"({value})"
     if target.limits is None:

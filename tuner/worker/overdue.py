@@ -154,8 +154,8 @@ def record_overdue(storage: Storage, overdue: LimitedTrial) -> None:
         update = _end(lease, overdue.limit)
         if storage.writer.write([update]) or update.state != TrialState.FAIL:
             return
-        error = update.user_attrs["error"]
-        check_failures(storage, lambda call: call(), overdue.study_id, overdue.study, error)
+        ended = storage.get_trial(overdue.trial_id)
+        check_failures(storage, lambda call: call(), overdue.study_id, overdue.study, ended)
     except OutageError as error:
         note(f"{overdue.study}: could not record that trial {overdue.number} timed out: {error}")
     except MissingError:  # the study was deleted
