@@ -296,6 +296,24 @@ def test_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         cached.cache_folder()
 
 
+def test_no_room_for_some_of_the_rows(tmp_path: Path) -> None:
+    """Although there was room for the columns."""
+    with pytest.raises(DataError, match=r"cannot be written: .*\n.*export TUNER_CACHE=FOLDER"):
+        memory.put_away([np.zeros(3)], tmp_path / "away")
+
+
+@pytest.mark.parametrize("left", [0, 100, -1])
+def test_a_damaged_file(left: int, tmp_path: Path, cache: Path) -> None:
+    spec = DataSpec(path=write(frame(), tmp_path / "t.csv"), target="kind", in_memory=0)
+    load(spec)
+    (columns,) = files(cache, "columns")
+    os.truncate(columns, left % columns.stat().st_size)
+    with pytest.raises(DataError, match=r"columns-\w+: a file of the cache is damaged\n.*delete"):
+        load(spec)
+    columns.unlink()
+    load(spec)
+
+
 def test_two_processes_at_once(tmp_path: Path, cache: Path) -> None:
     spec = DataSpec(path=write(frame(), tmp_path / "t.csv"), target="kind", in_memory=0)
     context = get_context("fork")

@@ -41,7 +41,6 @@ Array = NDArray[Any]
 # The cache: files by name, made once, the oldest of which are deleted.
 
 
-VARIABLE = "TUNER_CACHE"
 VERSION = 1
 """Of the files: one higher where the same name would mean other numbers."""
 UNUSED = 30 * 86400
@@ -57,22 +56,17 @@ def cache_folder() -> Path:
     Raises:
         DataError: it cannot be made, or belongs to somebody else.
     """
-    given = os.environ.get(VARIABLE, "")
+    given = os.environ.get(memory.CACHE, "")
     user = os.getuid()
     folder = Path(given) if given else Path(tempfile.gettempdir()) / f"tuner-cache-{user}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = folder.stat().st_uid
     except OSError as error:
-        raise _no_cache(f"the cache cannot be made: {error}", folder) from error
+        raise memory.no_cache(f"the cache cannot be made: {error}", folder) from error
     if not given and owner != user:
-        raise _no_cache("the folder of the cache belongs to another user", folder)
+        raise memory.no_cache("the folder of the cache belongs to another user", folder)
     return folder
-
-
-def _no_cache(what: str, folder: Path) -> DataError:
-    hint = f"name a folder with enough room: export {VARIABLE}=FOLDER"
-    return DataError(what, where=str(folder), hint=hint)
 
 
 def digest_of(*parts: Any) -> str:
@@ -97,7 +91,7 @@ def cached_file(name: str, write: Callable[[IO[bytes]], None]) -> IO[bytes]:
             os.utime(path)
             return path.open("rb")
     except OSError as error:
-        raise _no_cache(f"the cache cannot be written: {error}", folder) from error
+        raise memory.no_cache(f"the cache cannot be written: {error}", folder) from error
 
 
 @contextmanager
@@ -254,7 +248,14 @@ def stored(file: Path, reading: Reading) -> Stored:
             target.write(read(target))
 
     with cached_file(f"columns-{digest_of(*asked)}", write) as source:
-        return _opened(source)
+        try:
+            return _opened(source)
+        except (OSError, ValueError) as error:  # as after a crash of the machine
+            raise DataError(
+                "a file of the cache is damaged",
+                where=source.name,
+                hint="delete it, and start the command again",
+            ) from error
 
 
 def _opened(source: IO[bytes]) -> Stored:

@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.errors import DataError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -67,6 +69,8 @@ def let_go(x: NDArray[Any]) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
+CACHE = "TUNER_CACHE"
+"""The environment variable that names a folder for such files."""
 ALIGNED = 64
 """Arrays in a file begin at a multiple of so many bytes."""
 Placed = tuple[str, int, int]
@@ -92,10 +96,23 @@ def arrays_in(file: IO[bytes], placed: Sequence[Placed]) -> list[NDArray[Any]]:
 
 
 def put_away(arrays: Iterable[NDArray[Any]], folder: Path) -> list[NDArray[Any]]:
-    """Arrays [n] as those of a file without a name, which is there as long as they are."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        placed = [write_array(file, [array]) for array in arrays]
-        return arrays_in(file, placed)
+    """Arrays [n] as those of a file without a name, which is there as long as they are.
+
+    Raises:
+        DataError: there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            placed = [write_array(file, [array]) for array in arrays]
+            return arrays_in(file, placed)
+    except OSError as error:
+        raise no_cache(f"the cache cannot be written: {error}", folder) from error
+
+
+def no_cache(what: str, folder: Path) -> DataError:
+    """The error of a folder for files of columns or rows that cannot be used."""
+    hint = f"name a folder with enough room: export {CACHE}=FOLDER"
+    return DataError(what, where=str(folder), hint=hint)
 
 
 def narrow(values: NDArray[Any]) -> NDArray[Any]:
