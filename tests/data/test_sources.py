@@ -180,6 +180,36 @@ def test_every_form_of_result(
     assert sys.path == before
 
 
+def listed(code: str) -> str:
+    return f"import numpy as np\ndef load(): return {code}, [0, 1, 0]"
+
+
+def test_sequences_in_a_list_or_an_array_of_objects(module: Module, tmp_path: Path) -> None:
+    nan, rows = np.nan, "[[1.0], [2.0, 3.0], [4.0]]"
+    for code in (rows, f"np.array({rows}, dtype=object)"):
+        table = read_loader(DataSpec(source=f"{module(listed(code))}:load"), tmp_path)
+        np.testing.assert_array_equal(table.x, [[1, nan], [2, 3], [4, nan]])
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("[[1.0], [2.0, 3.0], []]", "row 2 counted from 0 is empty\n"),
+        ("[[1], [2, 3], [4]]", r"row 1 .* is int64 of shape \[2\], .* \[1\]\n.* x.astype\(float\)"),
+        (
+            "[[1.0], [2.0, 3.0], [4]]",
+            r"row 2 .* is int64 .*, and row 0 .* float64 .*\n.* x.astype\(float\)",
+        ),
+        ("[[1.0], [[2.0], [3.0]], [4.0]]", r"row 1 .* shape \[2, 1\], and row 0 .* \[1\]\n.*equal"),
+    ],
+)
+def test_rows_of_different_lengths_that_are_no_sequences(
+    module: Module, tmp_path: Path, code: str, says: str
+) -> None:
+    with pytest.raises(DataError, match=says):
+        read_loader(DataSpec(source=f"{module(listed(code))}:load"), tmp_path)
+
+
 def test_a_module_in_a_package(tmp_path: Path) -> None:
     package = tmp_path / "tuner_test_package"
     package.mkdir()

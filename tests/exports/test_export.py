@@ -151,6 +151,8 @@ def test_sequences_of_other_lengths(
             def __getitem__(self, i): return sequence(self.rows[i]), self.rows[i] % 2
         def load(): return Set(range(60))
         def short(): return Set([0, 3, 2])
+        def listed(): return [sequence(i) for i in (0, 3, 2)], [0, 1, 0]
+        def whole(): return [torch.arange(3), torch.arange(2)]
         def long(): return torch.full((4, 9, *{channels}), 50.0)
     """
     (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
@@ -176,8 +178,11 @@ def test_sequences_of_other_lengths(
     predicted = tuner.predict(tmp_path / "model", some)
     alone_each = [tuner.predict(tmp_path / "model", one[None]) for one in some]
     pd.testing.assert_frame_equal(predicted, pd.concat(alone_each, ignore_index=True), rtol=1e-5)
-    pieces = predict_file(tmp_path / "model", Path(f"{module}:short"))
-    pd.testing.assert_frame_equal(predicted, pd.concat(pieces), rtol=1e-6)
+    for name in ("short", "listed"):
+        pieces = predict_file(tmp_path / "model", Path(f"{module}:{name}"))
+        pd.testing.assert_frame_equal(predicted, pd.concat(pieces), rtol=1e-6)
+    with pytest.raises(DataError, match=r"row 1 .* is int64 of shape \[2\], and row 0 .* \[3\]\n"):
+        list(predict_file(tmp_path / "model", Path(f"{module}:whole")))
     padded = np.full((3, 12, *channels), np.nan)
     for row, one in zip(padded, some, strict=True):
         row[: len(one)] = one

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tuner.data import prepare
 from tuner.data.prepare import Index, Shifted, Transform, Unchanged
-from tuner.data.raw import Naming
+from tuner.data.raw import Naming, counted
 from tuner.data.tables import Table
 from tuner.errors import DataError
 
@@ -42,17 +42,43 @@ def stacked(rows: Sequence[Array]) -> Array:
     return np.stack([extended(row[None], longest)[0] for row in rows])
 
 
-def of_list(value: Any) -> Any:
-    """A list of sequences of different lengths as rows; any other value as it is."""
-    if not isinstance(value, list | tuple) or not value:
+def of_list(value: Any, where: str) -> Any:
+    """A list of sequences of different lengths as rows; any other value as it is.
+
+    Raises:
+        DataError: rows of different lengths are not sequences of numbers with a point.
+    """
+    listed = isinstance(value, np.ndarray) and value.dtype.kind == "O" and value.ndim == 1
+    if not (listed or isinstance(value, list | tuple)) or not len(value):
         return value
     try:
         rows = [np.asarray(row) for row in value]
     except (TypeError, ValueError, RuntimeError):
         return value
-    lengths_of = {len(row) for row in rows if row.ndim}
-    several = len(lengths_of) > 1 and min(lengths_of) > 0
-    return stacked(rows) if several and all(fits(rows[0], row) for row in rows) else value
+    if any(row.ndim == 0 for row in rows):
+        return value
+    if len({len(row) for row in rows}) > 1:
+        _check_alike(rows, where)
+        return stacked(rows)
+    return np.stack(rows) if listed and len({row.shape for row in rows}) == 1 else value
+
+
+def _check_alike(rows: Sequence[Array], where: str) -> None:
+    """DataError where rows of different lengths are no sequences; names the first."""
+    first, sizes = rows[0], [len(row) for row in rows]
+    if 0 in sizes:
+        raise DataError(f"{counted(sizes.index(0))} is empty", where=where, hint="remove this row")
+    odd = next((at for at, row in enumerate(rows) if not fits(first, row)), None)
+    if odd is None:
+        return
+    at = odd or next(at for at, size in enumerate(sizes) if size != sizes[0])
+    row = rows[at]
+    others, its = (f"{each.dtype} of shape {list(each.shape)}" for each in (first, row))
+    what = f"{counted(at)} is {its}, and {counted(0)} {others}"
+    hint = "make them equal, or all of them sequences [L] or [L, C]"
+    if row.ndim == first.ndim <= 2 and row.shape[1:] == first.shape[1:]:
+        hint = "sequences of different lengths need numbers with a point: x.astype(float)"
+    raise DataError(what, where=where, hint=hint)
 
 
 def extended(x: Array, length: int) -> Array:

@@ -354,7 +354,7 @@ def pair(value: Any, target: Named, where: str) -> Table | None:
         return None
     _refuse_target(target, where)
     x, y, *weight = value
-    x = sequences.of_list(x)
+    x = sequences.of_list(x, where)
     return from_arrays(x, y, where, weight=weight[0] if weight else None)
 
 

@@ -189,13 +189,17 @@ def _numbers(recipe: OfArray, rows: Any, where: str, row: Naming) -> NDArray[Any
             )
         columns = raw_columns(rows, where)
         return np.stack([numbers(column, where, row=row) for column in columns], axis=1)
-    try:
-        x = np.asarray(sequences.of_list(rows))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"do not make an array: {error}", where=where) from error
+    x = _as_array(rows, where)
     if x.dtype.kind not in "biuf" or x.ndim < 1:
         raise DataError(f"are of type {x.dtype}, and not numbers", where=where)
     return x
+
+
+def _as_array(rows: Any, where: str) -> NDArray[Any]:
+    try:
+        return np.asarray(sequences.of_list(rows, where))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"do not make an array: {error}", where=where) from error
 
 
 # Files of raw rows for a prediction, some rows at a time.
@@ -268,7 +272,7 @@ def _values(value: Any, file: Path, keep: Sequence[str]) -> Iterator[Piece]:
             yield Piece(frame, _columns_to_keep(frame, keep, file))
         return
     _check_no_columns(keep, file)
-    x = np.atleast_1d(np.asarray(value))
+    x = np.atleast_1d(_as_array(value, str(file)))
     for part in _slices(x, math.prod(x.shape[1:])):
         yield Piece(part, _no_columns(len(part)))
 
