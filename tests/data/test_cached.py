@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,15 @@ def test_numbers_of_a_shape(tmp_path: Path) -> None:
 
 
 # What is refused, in the same words as in memory.
+
+
+def test_sequences_of_different_lengths_are_in_memory(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60) % 7 * 1.0, "y": ["n", "p"] * 30})
+    table.loc[::3, "b"] = np.nan
+    spec = DataSpec(path=write(table, tmp_path / "t.csv"), target="y", shape=(2,))
+    assert load(spec).train.x[:].isnan().any()
+    with pytest.raises(DataError, match=r"different lengths is read into memory .*\n.*NPZ"):
+        load(replace(spec, in_memory=0))
 
 
 def test_bad_input_leaves_nothing(tmp_path: Path, cache: Path) -> None:

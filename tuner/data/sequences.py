@@ -191,13 +191,26 @@ def check_statistics(name: str) -> None:
 
 def of_columns(table: Table, shape: tuple[int, ...] | None) -> Table:
     """A table whose columns are the numbers of a sequence of that shape, as an array, where one of
-    them misses a number; any other as it is."""
+    them misses a number; any other as it is.
+
+    Raises:
+        DataError: such a table is not in memory.
+    """
     if shape is None or len(shape) > 2 or math.prod(shape) != len(table.columns):
         return table
     if any(raw.categories is not None for raw in table.columns):
         return table
     floats = (raw.values for raw in table.columns if raw.values.dtype.kind == "f")
-    return _as_array(table) if any(np.isnan(values).any() for values in floats) else table
+    if not any(np.isnan(values).any() for values in floats):
+        return table
+    if table.folder is not None:
+        raise DataError(
+            "a table of sequences of different lengths is read into memory as a whole, for which "
+            "it is too large",
+            where=table.where,
+            hint="raise data.in_memory, or write its rows into an NPZ file as x [N, L, C]",
+        )
+    return _as_array(table)
 
 
 def alike(table: Table, test: Table) -> Table:
