@@ -245,6 +245,17 @@ def test_it_is_read_once_and_may_be_deleted(tmp_path: Path, cache: Path) -> None
     assert len(files(cache, "columns")) == 2
 
 
+def test_another_table_of_the_same_size_and_time_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    spec = DataSpec(path=write(frame(), file), target="kind", in_memory=0)
+    load(spec)
+    known, text = file.stat(), file.read_text()
+    file.write_text(text[: text.index("\n") + 1] + "".join(reversed(text.splitlines(True)[1:])))
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert file.stat().st_size == known.st_size
+    assert same(load(spec), load(replace(spec, in_memory=None)))
+
+
 def test_the_same_numbers_of_another_split_are_another_file(tmp_path: Path) -> None:
     """Although what was learned of the training rows is the same."""
     table = pd.DataFrame(

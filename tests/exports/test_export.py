@@ -191,9 +191,9 @@ def test_sequences_of_other_lengths(
     with pytest.raises(DataError, match=r"NaN, infinite .* the first is row 1"):
         tuner.predict(tmp_path / "model", padded)
     padded[2, :8] = 1.0
-    with pytest.raises(DataError, match=r"row 2 .* has 8 steps, and the longest of the training 7"):
+    with pytest.raises(DataError, match=r"row 2 .* has 8 steps, and the longest of the study 7"):
         tuner.predict(tmp_path / "model", padded)
-    with pytest.raises(DataError, match=r"row 0 .* has 9 steps, and the longest of the training 7"):
+    with pytest.raises(DataError, match=r"row 0 .* has 9 steps, and the longest of the study 7"):
         list(predict_file(tmp_path / "model", Path(f"{module}:long")))
 
 

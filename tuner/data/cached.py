@@ -238,7 +238,8 @@ def stored(file: Path, reading: Reading) -> Stored:
     """
     known, path = file.stat(), str(file.resolve())
     pieces = memory.CELLS, memory.ROWS  # they decide which numbers are narrowed
-    asked = [path, known.st_size, known.st_mtime_ns, vars(reading), pieces]
+    written = known.st_size, known.st_mtime_ns, known.st_ctime_ns  # a copy may keep the first two
+    asked = [path, written, vars(reading), pieces]
     parquet = file.name.lower().endswith(".parquet")
 
     def write(target: IO[bytes]) -> None:

@@ -178,7 +178,7 @@ class OfArray:
         return prepare.apply(self.transform, arranged(x, self.shape, self.turns), wanted)
 
     def extended(self, x: NDArray[Any], where: str, row: Naming) -> NDArray[Any]:
-        """Sequences, as long as the longest of the training; DataError for longer ones.
+        """Sequences, as long as the longest of the study; DataError for longer ones.
 
         Numbers that are stored in rows are steps first.
         """
@@ -190,7 +190,7 @@ class OfArray:
             counts = sequences.lengths(x) if x.shape[1] > shape[0] else np.zeros(1)
             if counts.max() > shape[0]:
                 first = int((counts > shape[0]).argmax())
-                what = f"{row(first)} has {counts[first]} steps, and the longest of the training"
+                what = f"{row(first)} has {counts[first]} steps, and the longest of the study"
                 hint = f"cut it to {shape[0]} steps"
                 raise DataError(f"{what} {shape[0]}", where=where, hint=hint)
             x = extended(x[:, : shape[0]], shape[0])
