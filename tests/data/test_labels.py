@@ -371,7 +371,10 @@ def tagged(folder: Path, tags: list[Any], name: str = "tagged.csv", **keys: Any)
     frame = pd.DataFrame({"p": np.arange(len(tags)) * 0.5, "tags": tags})
     frame.to_csv(folder / name, index=False)
     return DataSpec(
-        path=str(folder / "tagged.csv"), target="tags", labels_separator=";", test=0.0, **keys
+        path=str(folder / "tagged.csv"),
+        target="tags",
+        test=0.0,
+        **{"labels_separator": ";", **keys},
     )
 
 
@@ -433,10 +436,16 @@ def test_labels_in_one_column_that_do_not_fit(tags: list[Any], says: str, tmp_pa
         load(tagged(tmp_path, tags))
 
 
+def test_blanks_may_separate(tmp_path: Path) -> None:
+    data = load(tagged(tmp_path, ["red round", "red  ", "round", None] * 9, labels_separator=" "))
+    assert data.target.names == ("red", "round")
+    assert data.train.y.double().mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+
+
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"labels_separator": " "}, "data.labels_separator: is empty"),
+        ({"labels_separator": ""}, "data.labels_separator: is empty"),
         ({"target": ("a", "b")}, "is for one column that holds all labels"),
         ({"task": "regression"}, "makes labels, of which several apply to a row"),
     ],

@@ -260,7 +260,7 @@ class DataSpec:
         if self.labels_separator is None:
             return
         where = "data.labels_separator"
-        if not self.labels_separator.strip():
+        if not self.labels_separator:
             raise DataError("is empty", where=where, hint='give a sign, such as ";"')
         if len(self.targets) > 1:
             hint = "name that column alone, or remove labels_separator"
