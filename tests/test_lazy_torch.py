@@ -51,6 +51,13 @@ assert not isinstance(None, Tensor) and isinstance(one, Tensor)
 assert torch.equal(add_masked(one, one, one, 2 * one), 3 * one)
 """
 
+FACTORY = """
+import torch
+from tuner.models.factory import Factory
+family = Factory("mine:net", lambda shape, outputs: torch.nn.Linear(3, outputs), {}, *[False] * 3)
+assert isinstance(family.build((3,), 2, {}, None), torch.nn.Linear)
+"""
+
 
 def run(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -68,6 +75,10 @@ def test_several_threads_may_use_it_first() -> None:
 
 def test_a_check_of_a_type_knows_tensors_of_others() -> None:
     run(ELSEWHERE)
+
+
+def test_a_factory_may_be_the_first_use() -> None:
+    run(FACTORY)
 
 
 def test_what_asks_modules_for_their_names_imports_nothing() -> None:

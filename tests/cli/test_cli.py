@@ -152,6 +152,7 @@ def test_a_variable_means_the_same_to_all_commands() -> None:
         ("report --out digits digits", {"out": "digits"}),
         ("report digits --out digits", {"out": "digits"}),
         ("delete digits --yes", {"yes": True}),
+        ("delete --yes -- digits", {"yes": True}),
         ("best --study digits", {}),
     ],
 )

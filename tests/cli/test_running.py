@@ -195,6 +195,17 @@ def test_retrain_fails_where_the_number_differs(tuner, place) -> None:
     assert "not the same" in outcome.stdout
 
 
+def test_retrain_names_the_epoch_that_differs_where_the_value_does_not(tuner, place) -> None:
+    storage = optuna.storages.RDBStorage(URL)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE trial_intermediate_values SET intermediate_value = 0.5 WHERE step = 2"
+        )
+    outcome = tuner("retrain", "--study", "small", "--trial", "0")
+    assert outcome.code == 1
+    assert "the value is the same, but not that of epoch 2" in outcome.stdout
+
+
 def test_a_budget_in_epochs_is_in_words_and_json(tuner, place) -> None:
     path = Path("studies/work.toml")
     path.write_text(Path("studies/small.toml").read_text())

@@ -475,6 +475,20 @@ def test_the_networks_of_an_ensemble_are_trained_for_the_test_rows(searched: Any
     assert again.ensemble == found.ensemble
 
 
+def test_an_ensemble_whose_networks_are_trained_already_is_measured_on_the_test_rows(
+    searched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `--full`, and within a budget, where the test rows come first."""
+    monkeypatch.setattr("tuner.results.ensemble.DOUBT", -1e6)  # it helps, whatever its gain
+    full = confirm("small", searched.options, top=2, seeds=2, full=True)
+    again = confirm("small", searched.options, top=2, seeds=2)
+    assert full.answer is not None
+    assert full.answer.test is not None
+    assert again.finished
+    assert again.ensemble == full.ensemble
+    assert again.calibration == full.calibration
+
+
 def test_within_a_budget_the_best_and_the_baseline_come_first(searched: Any) -> None:
     found = confirm("small", searched.options, top=2, seeds=2, budget=600.0)
     storage = open_storage(searched.url)

@@ -140,7 +140,7 @@ class OfStudy(TyperCommand):
             others = [*args[:at], *args[at + 1 :]]
             with suppress(_Misused):
                 if not self.make_parser(ctx).parse_args(args=list(others))[1]:
-                    return [*others, "--study", words[0]]
+                    return ["--study", words[0], *others]  # in front of a --
         return args
 
 

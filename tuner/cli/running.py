@@ -135,6 +135,9 @@ def retrain(
     else:
         same = "the same" if outcome.equal else "not the same"
         epochs = several(outcome.epochs, outcome.step)
+        if outcome.differing and outcome.value == outcome.recorded:
+            step = f"{outcome.step} {outcome.differing[0][0]}"
+            same = f"the value is the same, but not that of {step}"
         typer.echo(
             f"trial {trial}: recorded {outcome.recorded!r}, now {outcome.value!r} "
             f"after {epochs}: {same}"

@@ -124,7 +124,7 @@ class Factory:
             )
 
     def _checked(self, made: object) -> nn.Module:
-        if not isinstance(made, nn.Module):
+        if not isinstance(made, torch.nn.Module):  # the stand-in of nn has a base in its place
             returned = "nothing" if made is None else f"{shown(made)} of type {type(made).__name__}"
             hint = "return a torch.nn.Module"
             raise StudyFileError(f"the factory returned {returned}", where=self.name, hint=hint)

@@ -458,8 +458,8 @@ def read(storage: Storage, study: Study, request: AblateRequest | None = None) -
     """The effects known so far; None if no ablation has begun.
 
     Args:
-        asked: the request to answer; by default the last one, and with it the views of earlier
-            ones that are trained over as many seeds.
+        request: to answer; by default the last one, and with it the views of earlier ones that are
+            trained over as many seeds.
     """
     study_id, holder = study_id_of(storage, study.name), find_holder(storage, study.name, COMMAND)
     record = None if holder is None else storage.get_study_user_attrs(holder[1]).get(TAKEN_APART)

@@ -637,23 +637,28 @@ def store_choices(
     metric: Metric,
     request: ConfirmRequest,
     confirmation: Confirmation,
+    *,
+    measured: bool,
 ) -> None:
     """Chooses the ensemble by the predictions that the trainings kept of the rows of the search, if
     they did, and the temperatures once all is trained; `read` gives them from then on.
 
     A single training makes no ensemble.
+
+    Args:
+        measured: whether the trainings for the test rows are over, those of the ensemble too.
     """
     holder = find_holder(storage, study.name, COMMAND)
     table = _table(storage, store, study, request, confirmation)
     if holder is None or table is None:
         return
-    if confirmation.finished and metric.task == "classification":
+    if measured and metric.task == "classification":
         labels = dict.fromkeys(label for label, *_ in table.keys)
         of = {label: asdict(calibrated(*table.of(label))) for label in labels}
         storage.set_study_user_attr(holder[1], CALIBRATIONS, {"request": request.record, "of": of})
     if request.ensemble and len(table.keys) > 1:
         made = asdict(ensemble(metric, table, request.ensemble))
-        record = {"request": request.record, MEASURED: confirmation.finished, **made}
+        record = {"request": request.record, MEASURED: measured, **made}
         storage.set_study_user_attr(holder[1], ENSEMBLE, record)
 
 

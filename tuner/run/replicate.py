@@ -311,7 +311,9 @@ class Replication:
         if confirmation is not None:
             with one_thread():
                 metric = self.job.metric
-                confirming.store_choices(storage, store, study, metric, asked, confirmation)
+                confirming.store_choices(
+                    *(storage, store, study, metric, asked, confirmation), measured=False
+                )
 
     def answer(self, store: Artifacts, asked: ConfirmRequest) -> Confirmation:
         """The result of `confirm`, with its ensemble and temperatures once all trainings are done.
@@ -329,7 +331,9 @@ class Replication:
         if confirming.has_choices(storage, study, metric, asked):
             return confirmation
         with one_thread():
-            confirming.store_choices(storage, store, study, metric, asked, confirmation)
+            confirming.store_choices(
+                *(storage, store, study, metric, asked, confirmation), measured=True
+            )
         return confirming.read(storage, study, asked) or confirmation
 
     def wanted(self, top: int, seeds: int) -> list[Replica]:
