@@ -103,7 +103,8 @@ StudyName = Annotated[
         "--study",
         envvar="TUNER_STUDY",
         metavar="NAME",
-        help="A file in studies/, a path, a study that ships with tuner, or one in the database.",
+        help="A file in studies/, a path, a study that ships with tuner, or one in the database; "
+        "`tuner COMMAND NAME` does without the option.",
     ),
 ]
 StorageUrl = Annotated[
