@@ -537,7 +537,7 @@ def test_sequences_that_do_not_fit(module: Module, tmp_path: Path) -> None:
     epochs = chain.from_iterable(
         epoch_of(longer, lambda: order, seed)(order, order[0]) for seed in range(1, 99)
     )
-    with pytest.raises(DataError, match=r"item \d+ has \d+ steps, and the longest of the tr"):
+    with pytest.raises(DataError, match=r"item \d+ has \d+ steps, and the longest of the st"):
         list(epochs)
     with pytest.raises(DataError, match=r"labels are missing .*, the first in item 7 of test"):
         load(DataSpec(source=f"{name}:parts", unlabelled="refuse"), folder=tmp_path)

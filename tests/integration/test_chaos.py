@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "chaos.py"
-SMALLER = "--trials 8 --workers 3 --epochs 400 --every 0.4 --lease 1 --away 1"
+SMALLER = "--trials 8 --workers 3 --epochs 3000 --every 0.7 --lease 1 --away 1"
 
 
-PAUSING = "--pruner promote --sampler random --budget 1800"
+PAUSING = "--pruner promote --sampler random --budget 9000"
 
 
 @pytest.mark.parametrize("pausing", ["", PAUSING])
@@ -32,7 +32,7 @@ def test_nothing_is_lost_whatever_is_killed(database: str, pausing: str) -> None
     found = json.loads(done.stdout)
     assert found["wrong"] == []
     if pausing:
-        assert found["epochs"] == 1800
+        assert found["epochs"] == 9000
     else:
         assert found["trials"] == 8
     assert found["workers killed"] > 0
